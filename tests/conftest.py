@@ -1,0 +1,109 @@
+"""What every test shares: nothing stays open behind it, and a few hands for real sockets and threads.
+
+A descriptor or thread that outlives its test would change what the next one sees (descriptors are given out lowest
+first) and hides a leak in the library, so the test that left it is the one that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A shared machine may take long over one example, and a simulation has no time of its own that could tell.
+settings.register_profile("house", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=2_000)  # pytest --hypothesis-profile=thorough
+settings.load_profile("house")
+
+PATIENCE = 5.0  # seconds until a real wait gives up; on an idle machine all take milliseconds
+DESCRIPTORS = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
+
+
+def open_descriptors() -> dict[int, str]:
+    """Each descriptor of this process with what it is open on: ``socket:[81235]``, ``anon_inode:[eventpoll]``, a path."""
+    found = {}
+    for name in os.listdir(DESCRIPTORS):
+        with contextlib.suppress(OSError):  # the one that listdir itself had open
+            found[int(name)] = os.readlink(DESCRIPTORS / name) if DESCRIPTORS.name == "fd" else "?"
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    """The test fails if it leaves a descriptor open or a thread running; unreachable ones are collected first."""
+    descriptors = open_descriptors()
+    threads = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(0.2)  # seconds: told to end, it may still be on its way out
+    if left := left_open(descriptors):
+        gc.collect()
+        left = left_open(descriptors)
+    running = sorted(thread.name for thread in set(threading.enumerate()) - threads)
+    assert not left, f"descriptors left open: {left}"
+    assert not running, f"threads left running: {running}"
+
+
+def left_open(before: dict[int, str]) -> dict[int, str]:
+    """The descriptors that are open now and were not *before*, or were open on something else."""
+    return {fd: target for fd, target in open_descriptors().items() if before.get(fd) != target}
+
+
+@pytest.fixture
+def loopback_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a real TCP connection over 127.0.0.1: (opener, acceptor), each with a time-out."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=PATIENCE) as opener,
+    ):
+        acceptor, _ = listener.accept()
+        acceptor.settimeout(PATIENCE)
+        with acceptor:
+            yield opener, acceptor
+
+
+@pytest.fixture
+def in_thread() -> Iterator[Callable[..., threading.Thread]]:
+    """``in_thread(fn, *args)`` runs it beside the test; at the end it is joined, and its exception fails the test."""
+    started: list[threading.Thread] = []
+    raised: list[BaseException] = []
+
+    def start(fn: Callable[..., object], *args: object) -> threading.Thread:
+        def body() -> None:
+            try:
+                fn(*args)
+            except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+                raised.append(error)
+
+        thread = threading.Thread(target=body, name=f"in_thread({fn.__qualname__})", daemon=True)
+        thread.start()
+        started.append(thread)
+        return thread
+
+    yield start
+    for thread in started:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), f"{thread.name} still runs after {PATIENCE} s"
+    if raised:
+        raise raised[0]
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """``eventually(lambda: condition)`` waits, bounded, for what a real kernel does in its own time."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {PATIENCE} s"
+            time.sleep(0.0005)
+
+    return wait
