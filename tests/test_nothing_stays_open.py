@@ -18,8 +18,9 @@ def leaky(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_a_leaked_descriptor_is_an_error_that_names_its_target(leaky: pytest.Pytester) -> None:
     leaky.makepyfile("""
         import os
-        def test_leaks(): os.open("/dev/null", os.O_RDONLY)
-        def test_after(): pass
+        left = []
+        def test_leaks(): left.append(os.open("/dev/null", os.O_RDONLY))
+        def test_after(): os.close(left.pop())
     """)
     result = leaky.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, errors=1)  # the test after it is not blamed
