@@ -1,0 +1,168 @@
+"""What a loop serves: a descriptor, the bits it is polled for, a turn when one of them is ready, and one end.
+
+Rules every channel keeps, whatever is built on it:
+
+- It joins one loop, and leaves it once. ``handle_close(reason)`` comes after that, in a moment of its own: never inside
+  the turn of another channel, never twice, and no other handler after it.
+- An exception of a handler goes to ``handle_error(error)`` of that channel. If that fails too, the channel is closed and
+  the loop goes on. Only what is not an ``Exception`` (Ctrl-C, SystemExit) leaves the loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dispatch.errors import Aborted
+from dispatch.observers import observers
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+# States, bits of Channel._state.
+CONNECTING = 1
+CONNECTED = 2
+ACCEPTING = 4
+EOF = 8  # the peer has finished; it may still read
+PAUSED = 16  # the program does not want to read
+FULL = 32  # too much output waits; reading is paused for it
+CLOSING = 64  # close() was called, output is still going out
+CLOSED = 128
+SHUT = 256  # our half is closed
+BROKEN = 512  # sending failed; what the peer had sent before is still read
+LAYERED = 1024  # bytes pass through TLS
+
+ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
+
+
+class Channel:
+    """The part that all channels share. Subclasses say what a turn is."""
+
+    __slots__ = ("_bits", "_fileno", "_state", "loop", "socket")
+
+    #: A channel that does not keep ``Loop.run()`` running by itself.
+    background: ClassVar[bool] = False
+
+    loop: Loop
+    socket: Any
+    _fileno: int
+    _bits: int
+    _state: int
+
+    def _attach(self, loop: Loop | None) -> None:
+        """Belong to *loop* (None: the current one), without a socket yet."""
+        if loop is None:
+            from dispatch.loop import current_loop
+
+            loop = current_loop()
+        elif loop.closed:
+            raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
+        self.loop = loop
+        self.socket = None
+        self._fileno = -1
+        self._bits = ASLEEP
+        self._state = 0
+
+    def fileno(self) -> int:
+        """The descriptor; -1 before there is a socket and after the close."""
+        return self._fileno
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up."""
+        return self._state & CONNECTED != 0
+
+    @property
+    def connecting(self) -> bool:
+        """Whether a connect is under way."""
+        return self._state & CONNECTING != 0
+
+    @property
+    def accepting(self) -> bool:
+        """Whether this channel listens."""
+        return self._state & ACCEPTING != 0
+
+    @property
+    def closing(self) -> bool:
+        """Whether ``close()`` was called; true until and after the end."""
+        return self._state & (CLOSING | CLOSED) != 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel has left its loop for good."""
+        return self._state & CLOSED != 0
+
+    def handle_close(self, reason: BaseException | None) -> None:
+        """The channel is closed. *reason* is None after an orderly end, else the error that ended it."""
+
+    def handle_error(self, error: Exception) -> None:
+        """A handler of this channel raised *error*. As it stands: log it with its traceback, and give the channel up."""
+        self.loop.log_exception(f"{self!r} is given up: a handler failed", error)
+        self.abort(error)
+
+    def abort(self, reason: BaseException | None = None) -> None:
+        """Close at once; output that waits is lost. ``handle_close`` gets *reason*."""
+        self._finish(Aborted("abort() was called") if reason is None else reason)
+
+    def _turn(self, bits: int) -> None:
+        """Deal with *bits*, as the poller reported them. Lets no Exception out."""
+        raise NotImplementedError
+
+    def _ask(self) -> None:
+        """For channels that are asked each turn: find out what to poll for."""
+
+    def _call(self, name: str, *args: Any) -> None:
+        """Run a handler; the loop goes on whatever it does."""
+        try:
+            self._call_raising(name, *args)
+        except Exception as error:
+            self._failed(name, error)
+
+    def _call_raising(self, name: str, *args: Any) -> None:
+        """Run a handler under the eyes of the observers."""
+        for observer in observers:
+            observer.event(self, name)
+        getattr(self, name)(*args)
+        for observer in observers:
+            observer.handled(self, name)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """A handler raised: hand it to handle_error, and survive that as well."""
+        for observer in observers:
+            observer.raised(self, name, error)
+        try:
+            self.handle_error(error)
+        except Exception as second:
+            for observer in observers:
+                observer.raised(self, "handle_error", second)
+            self.loop.log_exception(f"{self!r} is given up: its handle_error failed as well", second)
+            self._finish(second)
+
+    def _finish(self, reason: BaseException | None) -> None:
+        """The one way out: leave the loop, close the socket, have ``handle_close`` called soon."""
+        if self._state & CLOSED:
+            return
+        self._state = (self._state | CLOSED) & ~(CONNECTED | CONNECTING | ACCEPTING)
+        self.loop._leave(self, reason)
+        if self.socket is not None:
+            try:
+                self.socket.close()
+            except OSError:
+                pass  # Linux frees the descriptor whatever it says (close(2)); the peer's RST may be reported here
+
+    def _describe(self) -> str:
+        for bit, word in _WORDS:
+            if self._state & bit:
+                return word
+        return "new"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} {self._describe()} fd={self._fileno}>"
+
+
+_WORDS = (
+    (CLOSED, "closed"),
+    (CLOSING, "closing"),
+    (ACCEPTING, "listening"),
+    (CONNECTING, "connecting"),
+    (CONNECTED, "connected"),
+)

@@ -1,0 +1,266 @@
+"""asyncore's verbs on the new loop: the channel that only says when, and leaves reading and writing to its handlers.
+
+Interest is state: set ``reading`` and ``writing`` when it changes, and a turn costs nothing for channels that wait. A class
+that overrides ``readable`` or ``writable`` is asked before each turn instead, as asyncore did; that costs a call per channel
+and turn.
+"""
+
+from __future__ import annotations
+
+import socket as _socket
+from typing import Any
+
+from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, Channel
+from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
+
+TROUBLE = ERR | HUP | NVAL
+
+
+class NotReady(BlockingIOError):
+    """recv() found nothing although the poller had announced it. If a handler lets it out, the turn just ends."""
+
+
+class Dispatcher(Channel):
+    """A socket and its handlers: ``handle_read``, ``handle_write``, ``handle_connect``, ``handle_accepted`` ..."""
+
+    __slots__ = ("_asked", "_reading", "_writing", "addr")
+
+    def __init__(self, sock: Any = None, *, addr: Address = None, loop: Any = None) -> None:
+        """*sock* is connected already; without one, call :meth:`create_socket` next."""
+        self._attach(loop)
+        self.addr = addr
+        self._reading = True
+        self._writing = False
+        kind = type(self)
+        self._asked = kind.readable is not Dispatcher.readable or kind.writable is not Dispatcher.writable
+        if sock is not None:
+            sock.setblocking(False)
+            self._state = CONNECTED
+            self._adopt(sock)
+
+    def _adopt(self, sock: Any) -> None:
+        self.socket = sock
+        self.loop._join(self, 0 if self._asked else self._wanted())
+        if self._asked:
+            self.loop._asked[self._fileno] = self
+
+    # ---- what a subclass says
+
+    def readable(self) -> bool:
+        """Whether to be told when there is something to read, if overridden: asked before each turn."""
+        return self._reading
+
+    def writable(self) -> bool:
+        """Whether to be told when there is room to write, if overridden: asked before each turn."""
+        return self._writing
+
+    def handle_read(self) -> None:
+        """There is something to read: data, or the end."""
+
+    def handle_write(self) -> None:
+        """There is room to write."""
+
+    def handle_connect(self) -> None:
+        """:meth:`connect` has succeeded."""
+
+    def handle_accept(self) -> None:
+        """Somebody connects. As it stands: accept, and hand over to :meth:`handle_accepted`."""
+        pair = self.accept()
+        if pair is not None:
+            self.handle_accepted(*pair)
+
+    def handle_accepted(self, sock: Any, addr: Address) -> None:
+        """A connection was accepted. As it stands: close it."""
+        sock.close()
+
+    def handle_expt(self) -> None:
+        """An urgent byte has arrived; :meth:`recv_urgent` reads it. What is not read here is dropped."""
+
+    # ---- what a program does
+
+    @property
+    def reading(self) -> bool:
+        """Whether ``handle_read`` is wanted."""
+        return self._reading
+
+    @reading.setter
+    def reading(self, wanted: bool) -> None:
+        self._reading = wanted
+        self._update()
+
+    @property
+    def writing(self) -> bool:
+        """Whether ``handle_write`` is wanted."""
+        return self._writing
+
+    @writing.setter
+    def writing(self, wanted: bool) -> None:
+        self._writing = wanted
+        self._update()
+
+    def create_socket(self, family: int = _socket.AF_INET, type: int = _socket.SOCK_STREAM) -> None:
+        """Make a socket. It is polled from :meth:`connect`, :meth:`listen` or (datagrams) :meth:`bind` on."""
+        if self.socket is not None:
+            raise RuntimeError(f"{self!r} has a socket already; a channel has one")
+        self.socket = self.loop.network.socket(family, type)
+        self.socket.setblocking(False)
+
+    def set_reuse_addr(self) -> None:
+        """Let bind() take an address whose last connections are still in TIME_WAIT."""
+        self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+
+    def bind(self, address: Address) -> None:
+        """Take a local address."""
+        self.socket.bind(address)
+        self.addr = self.socket.getsockname()
+        if self.socket.type == _socket.SOCK_DGRAM and self._fileno < 0:
+            self._state |= CONNECTED
+            self._adopt(self.socket)
+
+    def listen(self, backlog: int = 1024) -> None:
+        """Accept connections from now on."""
+        self.socket.listen(backlog)
+        self._state |= ACCEPTING
+        if self._fileno < 0:
+            self._adopt(self.socket)
+
+    def connect(self, address: Address) -> None:
+        """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never inside this call."""
+        if self._state & (CONNECTING | CONNECTED | ACCEPTING):
+            raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
+        self.addr = address
+        self._state |= CONNECTING
+        code = self.socket.connect_ex(address)
+        if code and code not in UNDER_WAY:
+            self._finish(socket_error(code))
+        else:
+            self._adopt(self.socket)
+            self.loop._want(self, OUT)
+
+    def accept(self) -> tuple[Any, Address] | None:
+        """The next connection, or None if there is none after all, or none can be had at the moment."""
+        try:
+            pair: tuple[Any, Address] = self.socket.accept()
+        except OSError as error:
+            if error.errno in TRY_AGAIN or error.errno in DIED_IN_QUEUE:
+                return None
+            if error.errno in OUT_OF_RESOURCES:
+                self.loop._sleep(self)
+                self.loop.call_later(0.05, self._update)
+                return None
+            raise
+        return pair
+
+    def recv(self, size: int) -> bytes:
+        """At most *size* bytes; ``b""`` at the end, after which the channel closes.
+
+        Raises:
+            NotReady: nothing there after all. A handler may let it out: the turn ends, nothing else happens.
+        """
+        try:
+            data: bytes = self.socket.recv(size)
+        except OSError as error:
+            if error.errno in TRY_AGAIN:
+                raise NotReady(error.errno, error.strerror) from None
+            if error.errno in PEER_GONE:
+                self._finish(error)
+                return b""
+            raise
+        if not data and size and self.socket.type == _socket.SOCK_STREAM:
+            self._finish(None)
+        return data
+
+    def recv_urgent(self) -> bytes:
+        """The urgent byte, or ``b""`` if there is none."""
+        try:
+            data: bytes = self.socket.recv(1, _socket.MSG_OOB)
+        except OSError:
+            return b""
+        return data
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """How many bytes the kernel took: 0 if it is full. A connection that is over closes the channel."""
+        if self._state & CLOSED:
+            return 0
+        try:
+            sent: int = self.socket.send(data)
+        except OSError as error:
+            if error.errno in TRY_AGAIN:
+                return 0
+            if error.errno in PEER_GONE:
+                self._finish(error)
+                return 0
+            raise
+        return sent
+
+    def close(self) -> None:
+        """Close now; ``handle_close`` follows at the end of this turn."""
+        self._finish(None)
+
+    # ---- a turn
+
+    def _wanted(self) -> int:
+        if self._state & CONNECTING:
+            return OUT
+        if self._state & ACCEPTING:
+            return IN if self._reading else 0
+        return (READ if self._reading else 0) | (OUT if self._writing else 0)
+
+    def _update(self) -> None:
+        if self._fileno >= 0 and not self._asked:
+            self.loop._want(self, self._wanted())
+
+    def _ask(self) -> None:
+        try:
+            if self._state & CONNECTING:
+                bits = OUT
+            else:
+                bits = READ if self.readable() else 0
+                if self._state & ACCEPTING:
+                    bits &= IN
+                elif self.writable():
+                    bits |= OUT
+        except Exception as error:
+            self._failed("readable", error)
+        else:
+            if self._fileno >= 0 and not (bits == 0 and self._bits & ASLEEP):
+                self.loop._want(self, bits)
+
+    def _turn(self, bits: int) -> None:
+        asked = self._bits
+        if self._state & CONNECTING:
+            self._connect_event()
+            return
+        if self._state & ACCEPTING:
+            self._serve("handle_accept")
+            return
+        if bits & TROUBLE and not asked & (IN | OUT):
+            self.loop._sleep(self)
+            return
+        if bits & (IN | TROUBLE) and asked & IN:
+            self._serve("handle_read")
+        if bits & PRI and asked & PRI and not self._state & CLOSED:
+            self._serve("handle_expt")
+            if not self._state & CLOSED:
+                self.recv_urgent()  # unread, it would be announced for ever, and make a RST of our close
+        if bits & (OUT | TROUBLE) and asked & OUT and not self._state & CLOSED:
+            self._serve("handle_write")
+
+    def _serve(self, name: str) -> None:
+        """A handler's turn; a socket that was not ready after all is no error of its program."""
+        try:
+            self._call_raising(name)
+        except NotReady:
+            pass
+        except Exception as error:
+            self._failed(name, error)
+
+    def _connect_event(self) -> None:
+        code = self.socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if code:
+            self._finish(socket_error(code))
+            return
+        self._state = (self._state | CONNECTED) & ~CONNECTING
+        self._update()
+        self._serve("handle_connect")

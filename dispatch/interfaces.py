@@ -1,0 +1,99 @@
+"""What dispatch asks of a network. Whoever has these shapes can carry it; nobody needs to import them.
+
+A kernel socket, a simulated one and a TLS stream all satisfy :class:`Socket`. A :class:`Network` hands out sockets,
+pollers and the time; :func:`current_network` says which one a new loop runs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
+
+# What a channel asks for and a poller reports: the bits of poll(2) and epoll(7), which agree on Linux, macOS and BSD.
+IN: Final = 1
+PRI: Final = 2
+OUT: Final = 4
+ERR: Final = 8
+HUP: Final = 16
+NVAL: Final = 32
+READ: Final = IN | PRI  # what a reading channel asks for: urgent data is looked at whenever ordinary data is
+
+Address = Any  # (host, port), (host, port, flow, scope), a path, an abstract name: whatever the family takes
+
+
+class Socket(Protocol):
+    """The part of ``socket.socket`` that a channel uses; always non-blocking."""
+
+    def fileno(self) -> int: ...
+    def setblocking(self, flag: bool, /) -> None: ...
+    def close(self) -> None: ...
+    def recv(self, bufsize: int, flags: int = ..., /) -> bytes: ...
+    def send(self, data: Any, flags: int = ..., /) -> int: ...
+    def accept(self) -> tuple[Any, Address]: ...
+    def bind(self, address: Address, /) -> None: ...
+    def listen(self, backlog: int = ..., /) -> None: ...
+    def connect_ex(self, address: Address, /) -> int: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def getsockopt(self, level: int, option: int, /) -> int: ...
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+    def getsockname(self) -> Address: ...
+    def getpeername(self) -> Address: ...
+
+
+class Poller(Protocol):
+    """Four verbs over descriptors. Level-triggered: what is ready and was not dealt with is reported again."""
+
+    name: str
+
+    def watch(self, fd: int, bits: int) -> None:
+        """Report *bits* of *fd* from now on; ERR, HUP and NVAL come unasked."""
+
+    def change(self, fd: int, bits: int) -> None:
+        """Report other bits of a watched descriptor."""
+
+    def forget(self, fd: int) -> None:
+        """Report nothing of *fd* any more; one that is closed already is fine."""
+
+    def poll(self, timeout: float | None = None) -> Sequence[tuple[int, int]]:
+        """What is ready, after at most *timeout* seconds; None sleeps until something is."""
+
+    def close(self) -> None:
+        """Give back what the poller holds."""
+
+
+class Network(Protocol):
+    """What a loop runs on: sockets, pollers, names and time."""
+
+    def socket(self, family: int, type: int, proto: int = 0) -> Any:
+        """A new socket, a :class:`Socket`."""
+
+    def socketpair(self) -> tuple[Any, Any]:
+        """Two stream sockets connected to each other."""
+
+    def poller(self, name: str | None = None) -> Poller:
+        """A new poller by name, or the best one there is."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def getaddrinfo(self, host: str | None, port: int | str | None, family: int, type: int) -> Iterable[Any]:
+        """The addresses of a name, as ``socket.getaddrinfo`` lists them."""
+
+
+_chosen: Network | None = None
+
+
+def current_network() -> Network:
+    """The network a new loop runs on: the one given to :func:`use_network`, else the kernel's."""
+    if _chosen is not None:
+        return _chosen
+    from dispatch.kernel import KERNEL
+
+    return KERNEL
+
+
+def use_network(network: Network | None) -> Network | None:
+    """Make *network* the one new loops run on (None: the kernel's again); returns the one before."""
+    global _chosen
+    before, _chosen = _chosen, network
+    return before

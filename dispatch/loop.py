@@ -1,0 +1,289 @@
+"""Poll, deliver, repeat. What a turn costs depends on what is ready, not on how many channels there are.
+
+A turn is: sleep in the poller until something is ready or due; give each ready channel its turn; make the calls that are
+due; send what was written outside its writer's turn; tell the channels that ended. Two rules keep events with their owners:
+a descriptor that was opened during this turn gets nothing of what was polled before, and a channel masks what it no longer
+asks for. The loop blocks in its poller's ``poll`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any
+
+from dispatch.channel import ASLEEP, Channel
+from dispatch.errors import Aborted
+from dispatch.interfaces import Network, Poller, current_network
+from dispatch.observers import Observer, observers
+from dispatch.timers import Timer, Timers
+
+__all__ = ["Loop", "Observer", "current_loop", "observers"]
+
+_current: ContextVar[Loop] = ContextVar("dispatch.current_loop")
+
+
+def current_loop() -> Loop:
+    """The loop that runs here, or the innermost ``with Loop() as loop:`` around this code.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    loop = _current.get(None)
+    if loop is None:
+        raise RuntimeError("no loop here: pass loop=, or make channels inside `with dispatch.Loop() as loop:`")
+    return loop
+
+
+class Loop:
+    """One poller and the channels it serves. Not to be shared between threads, but for ``call_soon_threadsafe``."""
+
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_ended",
+        "_fresh",
+        "_poll",
+        "_soon",
+        "_stopping",
+        "_timers",
+        "_tokens",
+        "_turning",
+        "_unsent",
+        "channels",
+        "closed",
+        "network",
+        "poller",
+        "running",
+    )
+
+    def __init__(self, network: Network | None = None, poller: str | Poller | None = None) -> None:
+        """*network* is what it runs on (None: the current one), *poller* a name or an object of that shape."""
+        self.network = current_network() if network is None else network
+        self.poller: Poller = self.network.poller(poller) if poller is None or isinstance(poller, str) else poller
+        self._poll = self.poller.poll
+        #: The channels by descriptor.
+        self.channels: dict[int, Channel] = {}
+        self.closed = False
+        self.running = False
+        self._stopping = False
+        self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
+        self._fresh: set[int] = set()  # descriptors that joined during this turn
+        self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
+        self._unsent: list[Any] = []  # streams written to outside their own turn
+        self._ended: deque[tuple[Channel, BaseException | None]] = deque()
+        self._soon: deque[Timer] = deque()
+        self._timers = Timers()
+        self._tokens: list[Token[Loop]] = []
+
+    # ---- time and calls
+
+    def time(self) -> float:
+        """Seconds on the clock that ``call_at`` counts on."""
+        return self.network.monotonic()
+
+    def call_soon(self, function: Callable[..., object], *args: Any) -> Timer:
+        """Call in the next pass, in the order asked."""
+        timer = self._timer(0.0, function, args)
+        self._soon.append(timer)
+        return timer
+
+    def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> Timer:
+        """Call in *delay* seconds; ``cancel()`` of the result takes it back."""
+        return self.call_at(self.network.monotonic() + delay, function, *args)
+
+    def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
+        """Call when the loop's clock shows *when*."""
+        timer = self._timer(when, function, args)
+        self._timers.add(timer)
+        return timer
+
+    def _timer(self, when: float, function: Callable[..., object], args: tuple[Any, ...]) -> Timer:
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable; pass the function itself and its arguments after it")
+        if when != when:
+            raise ValueError("a timer cannot be due at nan")
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed; it calls nobody any more")
+        return Timer(when, function, args)
+
+    # ---- running
+
+    def run(self) -> None:
+        """Serve until ``stop()``, or until no channel and no call is left."""
+        self._check_idle()
+        self.running = True
+        token = _current.set(self)
+        try:
+            while not self._stopping and self._alive():
+                self.run_once()
+        finally:
+            self.running = self._stopping = False
+            _current.reset(token)
+
+    def stop(self) -> None:
+        """``run()`` returns when this turn is over; channels stay as they are."""
+        self._stopping = True
+
+    def run_once(self, timeout: float | None = None) -> int:
+        """One turn, asleep for at most *timeout* seconds (None: until something happens); how many were ready."""
+        if self._asked:
+            for channel in list(self._asked.values()):
+                channel._ask()
+        if self._unsent or self._ended:
+            self._settle()
+        timers = self._timers
+        if self._soon or self._stopping:
+            timeout = 0
+        elif timers:
+            due = timers.next_due()
+            if due is not None:
+                pause = due - self.network.monotonic()
+                if timeout is None or pause < timeout:
+                    timeout = pause if pause > 0 else 0
+        fresh = self._fresh
+        if fresh:
+            fresh.clear()
+        ready = self._poll(timeout)
+        if observers:
+            for observer in observers:
+                observer.turn(self, len(ready))
+        channels = self.channels
+        for fd, bits in ready:
+            served = channels.get(fd)
+            # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
+            if served is not None and fd not in fresh:
+                served._turn(bits)
+        self._turning = None
+        if timers:
+            for timer in timers.due(self.network.monotonic()):
+                self._make(timer)
+        if self._soon:
+            for _ in range(len(self._soon)):  # what these ask for comes in the next pass
+                self._make(self._soon.popleft())
+        if self._unsent or self._ended:
+            self._settle()
+        return len(ready)
+
+    def _alive(self) -> bool:
+        if self._soon or self._ended or self._unsent or self._timers.next_due() is not None:
+            return True
+        return any(not channel.background for channel in self.channels.values())
+
+    def _make(self, timer: Timer) -> None:
+        """One call, whatever it does."""
+        function, args = timer.function, timer.args
+        if function is None:
+            return
+        timer.function = None
+        try:
+            function(*args)
+        except Exception as error:
+            owner = getattr(function, "__self__", None)
+            if isinstance(owner, Channel):
+                owner._failed(getattr(function, "__name__", "call"), error)
+            else:
+                for observer in observers:
+                    observer.raised(self, getattr(function, "__qualname__", repr(function)), error)
+                self.log_exception(f"a call of {function!r} failed", error)
+
+    def _settle(self) -> None:
+        """Send what others wrote to a stream, and tell the channels that ended; each may cause the other."""
+        while self._unsent or self._ended:
+            if self._unsent:
+                unsent, self._unsent = self._unsent, []
+                for stream in unsent:
+                    stream._flush_later()
+            while self._ended:
+                channel, reason = self._ended.popleft()
+                channel._call("handle_close", reason)
+
+    def _check_idle(self) -> None:
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed; make a new one")
+        if self.running:
+            raise RuntimeError(f"{self!r} runs already; a handler may use call_soon, not run")
+
+    # ---- what channels tell the loop
+
+    def _join(self, channel: Channel, bits: int) -> None:
+        """*channel* wants to be polled for *bits* from now on."""
+        fd = channel.socket.fileno()
+        before = self.channels.get(fd)
+        if before is not None and before is not channel:
+            if before.socket is channel.socket:
+                raise RuntimeError(f"{before!r} serves this socket already; a socket has one channel")
+            # Somebody closed that channel's socket behind our back, and the kernel gave the number away again.
+            if before.socket.fileno() == fd:
+                before.socket.detach()  # its close() would close the new one
+            before._finish(Aborted(f"its descriptor {fd} was closed by somebody else and is used again"))
+        self.poller.watch(fd, bits)
+        channel._fileno = fd
+        channel._bits = bits
+        self.channels[fd] = channel
+        self._fresh.add(fd)
+        if observers:
+            for observer in observers:
+                observer.opened(channel)
+
+    def _want(self, channel: Channel, bits: int) -> None:
+        """Poll *channel* for these bits and no others."""
+        if bits != channel._bits:
+            if channel._bits & ASLEEP:
+                self.poller.watch(channel._fileno, bits)
+            else:
+                self.poller.change(channel._fileno, bits)
+            channel._bits = bits
+
+    def _sleep(self, channel: Channel) -> None:
+        """Do not poll *channel* at all until it wants something: a dead socket says so in every poll."""
+        if not channel._bits & ASLEEP:
+            self.poller.forget(channel._fileno)
+            channel._bits = ASLEEP
+
+    def _leave(self, channel: Channel, reason: BaseException | None) -> None:
+        """*channel* is served no more; it will be told at the end of this turn."""
+        fd = channel._fileno
+        if self.channels.get(fd) is channel:
+            del self.channels[fd]
+            self._asked.pop(fd, None)
+            if not channel._bits & ASLEEP:
+                self.poller.forget(fd)
+            for observer in observers:
+                observer.closed(channel, reason)
+        channel._bits = ASLEEP
+        channel._fileno = -1
+        self._ended.append((channel, reason))
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Give up all channels, tell each, and give the poller back."""
+        if self.closed:
+            return
+        for channel in list(self.channels.values()):
+            channel.abort(Aborted("its loop was closed"))
+        self._settle()
+        self.closed = True
+        self._soon.clear()
+        self._timers.clear()
+        self.poller.close()
+
+    def __enter__(self) -> Loop:
+        self._tokens.append(_current.set(self))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _current.reset(self._tokens.pop())
+        self.close()
+
+    def log_exception(self, message: str, error: BaseException) -> None:
+        """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
+        import logging  # here, since it is a third of what importing dispatch would cost
+
+        logging.getLogger("dispatch").error(message, exc_info=error)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "running" if self.running else "idle"
+        return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"

@@ -1,0 +1,34 @@
+"""Who watches the loops. The list is empty in production, and every loop looks whether it is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Observer(Protocol):
+    """What a loop tells about itself. All methods may stay as they are.
+
+    Channels come as they are in the loop's map: of the drop-in modules too, and whatever else a program put there.
+    """
+
+    def opened(self, channel: Any, /) -> None:
+        """The channel has joined a loop or a map."""
+
+    def event(self, channel: Any, name: str, /) -> None:
+        """A handler is about to be called: ``"handle_read"``."""
+
+    def handled(self, channel: Any, name: str, /) -> None:
+        """It returned."""
+
+    def raised(self, channel: Any, name: str, exception: BaseException, /) -> None:
+        """It raised instead, and ``handle_error`` is next. A failed callback comes with the loop as its channel."""
+
+    def closed(self, channel: Any, reason: BaseException | None, /) -> None:
+        """The channel has left its loop or map; told once. ``handle_close`` of the modern classes is still to come."""
+
+    def turn(self, loop: Any, n_ready: int, /) -> None:
+        """One poll returned, with so many ready descriptors."""
+
+
+#: Every loop, and the drop-in modules, tell each of these. Also ``dispatch.loop.observers``.
+observers: list[Observer] = []

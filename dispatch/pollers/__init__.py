@@ -1,0 +1,1 @@
+"""One file per backend, the same four verbs: watch, change, forget, poll."""

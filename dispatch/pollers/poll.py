@@ -1,0 +1,44 @@
+"""poll(2): the kernel walks all descriptors each turn, any number of them. Every POSIX system."""
+
+from __future__ import annotations
+
+import math
+import select
+
+from dispatch.errors import socket_error
+
+
+class PollPoller:
+    """select.poll; a descriptor that is closed is reported with NVAL."""
+
+    name = "poll"
+    wakes_on_watch = False
+    __slots__ = ("_closed", "_poll")
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._closed = False
+
+    def watch(self, fd: int, bits: int) -> None:
+        if fd < 0:
+            raise socket_error(9)  # EBADF; poll itself would ignore it in silence
+        self._poll.register(fd, bits)
+
+    def change(self, fd: int, bits: int) -> None:
+        self._poll.register(fd, bits)
+
+    def forget(self, fd: int) -> None:
+        try:
+            self._poll.unregister(fd)
+        except (KeyError, ValueError):
+            pass
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        if self._closed:
+            raise ValueError("I/O operation on closed poller")
+        # Milliseconds, rounded up: waking before a timer is due would cost turns that find nothing.
+        return self._poll.poll(None if timeout is None else math.ceil(timeout * 1000))
+
+    def close(self) -> None:
+        self._closed = True
+        self._poll = select.poll()

@@ -1,0 +1,77 @@
+"""select(2): three lists each turn, descriptors below 1,024. The last resort, and all there is on Windows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+
+from dispatch.interfaces import ERR, IN, NVAL, OUT, PRI
+
+FD_SETSIZE = 1024  # <sys/select.h> on Linux, macOS and BSD; Windows counts sockets instead of limiting their numbers
+
+
+class SelectPoller:
+    """select.select; refuses a descriptor it cannot watch, names those that were closed behind its back."""
+
+    name = "select"
+    wakes_on_watch = False
+    __slots__ = ("_bits", "_closed")
+
+    def __init__(self) -> None:
+        self._bits: dict[int, int] = {}
+        self._closed = False
+
+    def watch(self, fd: int, bits: int) -> None:
+        if fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if fd >= FD_SETSIZE and os.name != "nt":
+            # As if the table were full at 1,024: who accepts knows what to do then.
+            raise OSError(errno.EMFILE, f"select cannot watch descriptor {fd} (FD_SETSIZE is {FD_SETSIZE}); use poll")
+        self._bits[fd] = bits
+
+    def change(self, fd: int, bits: int) -> None:
+        self.watch(fd, bits)
+
+    def forget(self, fd: int) -> None:
+        self._bits.pop(fd, None)
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        if self._closed:
+            raise ValueError("I/O operation on closed poller")
+        readers = [fd for fd, bits in self._bits.items() if bits & IN]
+        writers = [fd for fd, bits in self._bits.items() if bits & OUT]
+        urgent = [fd for fd, bits in self._bits.items() if bits & PRI]
+        if not (readers or writers or urgent) and timeout is not None:
+            time.sleep(timeout)  # Windows refuses three empty lists
+            return []
+        try:
+            readers, writers, urgent = select.select(readers, writers, urgent, timeout)
+        except (OSError, ValueError) as error:
+            stale = self._stale()
+            if not stale:
+                raise
+            del error
+            return [(fd, NVAL) for fd in stale]
+        ready: dict[int, int] = dict.fromkeys(readers, IN)
+        for fd in writers:
+            ready[fd] = ready.get(fd, 0) | OUT
+        for fd in urgent:
+            # Windows reports a refused connect here and nowhere else.
+            ready[fd] = ready.get(fd, 0) | (PRI if os.name != "nt" else PRI | ERR)
+        return list(ready.items())
+
+    def _stale(self) -> list[int]:
+        """The descriptors select refuses: one call said that some are, this finds which."""
+        stale = []
+        for fd in self._bits:
+            try:
+                select.select([fd], [], [], 0)
+            except (OSError, ValueError):
+                stale.append(fd)
+        return stale
+
+    def close(self) -> None:
+        self._closed = True
+        self._bits.clear()

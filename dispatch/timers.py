@@ -1,0 +1,79 @@
+"""The heap of what is due when. It knows no clock: the time comes as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+
+class Timer:
+    """One call to make; ``cancel()`` takes it back. Truth is whether it is still to come."""
+
+    __slots__ = ("args", "function", "when")
+
+    def __init__(self, when: float, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.when = when  # seconds on the loop's clock; for call_soon the moment it was asked
+        self.function: Callable[..., object] | None = function
+        self.args = args
+
+    def cancel(self) -> None:
+        """Do not call; also when it was called already, or cancelled before."""
+        self.function = None
+        self.args = ()
+
+    def __bool__(self) -> bool:
+        return self.function is not None
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        return f"<Timer {'done' if self.function is None else name} at {self.when:.6f}>"
+
+
+class Timers:
+    """Timers by the time they are due; those due at one moment come in the order they were made."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._count = 0
+
+    def add(self, timer: Timer) -> None:
+        self._count += 1
+        heappush(self._heap, (timer.when, self._count, timer))
+        if not self._count & 1023:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Cancelled timers leave when they are due, or here when they are more than half of a large heap."""
+        alive = [entry for entry in self._heap if entry[2].function is not None]
+        if 2 * len(alive) < len(self._heap):
+            heapify(alive)
+            self._heap = alive
+
+    def next_due(self) -> float | None:
+        """When the first timer that still wants to be called is due; None if there is none."""
+        heap = self._heap
+        while heap and heap[0][2].function is None:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: float) -> list[Timer]:
+        """Take out what is due by *now*, in order."""
+        heap, due = self._heap, []
+        while heap and heap[0][0] <= now:
+            timer = heappop(heap)[2]
+            if timer.function is not None:
+                due.append(timer)
+        return due
+
+    def clear(self) -> None:
+        self._heap.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def __len__(self) -> int:
+        """How many still want to be called."""
+        return sum(1 for entry in self._heap if entry[2].function is not None)
