@@ -1,0 +1,209 @@
+"""Disruptive faults on connections and listeners: the outcome may differ under them, the invariants may not.
+
+``end`` is ``"client"`` (the opener) or ``"server"`` (the acceptor): whose call it is or, for bytes, towards whom they travel.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from simnet.faults.fault import Fault
+from simnet.faults.fields import FaultError, meant
+from simnet.faults.transparent import CONNECTION_CALLS
+
+__all__ = [
+    "ERRNOS",
+    "Blackhole",
+    "ConnectTimeout",
+    "Eof",
+    "Error",
+    "Refuse",
+    "Reset",
+    "ResetBeforeAccept",
+    "Unreachable",
+    "Urgent",
+]
+
+# What each call can be made to say. EAGAIN is not among them: it comes after readiness and leaves a wake-up behind, which is `would-block`.
+# accept: accept(2), "Error handling": errors pending on the new connection come from accept, EMFILE and its kin leave it in the queue (K-132).
+ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
+    "accept": ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED"),
+    "socket": ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"),
+    "recv": ("ENOBUFS", "ETIMEDOUT", "EHOSTUNREACH"),
+    "send": ("ENOBUFS", "ETIMEDOUT", "EHOSTUNREACH"),
+}
+
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "EAGAIN": "use would-block",
+    "EWOULDBLOCK": "use would-block",
+    "ECONNRESET": "use reset, which the kernel turns into ECONNRESET and EPIPE in its own order",
+    "EPIPE": "use reset, which the kernel turns into ECONNRESET and EPIPE in its own order",
+    "ECONNREFUSED": "use refuse",
+    "EINTR": "Python repeats the call by itself (PEP 475), so no program sees it",
+}
+
+
+class Urgent(Fault, frozen=True, kw_only=True):
+    """The peer sends an urgent (OOB) byte here. Unread, it turns close into RST, as on the kernel (K-071)."""
+
+    kind: ClassVar[str] = "urgent"
+    anchors: ClassVar[tuple[str, ...]] = ("byte",)
+    parameters: ClassVar[tuple[str, ...]] = ("data",)
+
+    end: str
+    byte: int
+    data: bytes = b"!"
+
+    def _check(self) -> None:
+        if len(self.data) != 1:
+            raise self.wrong(
+                "data", f"is {len(self.data)} bytes; one byte is urgent (K-090), more would be data that nobody sent"
+            )
+
+    def sentence(self) -> str:
+        return f"the peer sent the urgent byte {self.data!r} just before {self.anchor}"
+
+
+class Eof(Fault, frozen=True, kw_only=True):
+    """As if the sending program had called ``shutdown(SHUT_WR)`` here: a zero-byte read, the rest is lost."""
+
+    kind: ClassVar[str] = "eof"
+    anchors: ClassVar[tuple[str, ...]] = ("byte",)
+
+    end: str
+    byte: int
+
+    def sentence(self) -> str:
+        return f"the input ended just before {self.anchor}, as if the peer had shut down its sending side; the rest was lost"
+
+
+class Reset(Fault, frozen=True, kw_only=True):
+    """RST to both ends, at a byte or just before or after a call: ECONNRESET and EPIPE in the kernel's order."""
+
+    kind: ClassVar[str] = "reset"
+    anchors: ClassVar[tuple[str, ...]] = ("byte", "call")
+    ops: ClassVar[Mapping[str, str]] = {
+        **CONNECTION_CALLS,
+        **dict.fromkeys(("shutdown", "getpeername", "getsockname", "getsockopt", "setsockopt"), "connection"),
+    }
+
+    end: str
+    byte: int | None = None
+    op: str | None = None
+    call: int | None = None
+    when: str = "before"
+
+    def _check(self) -> None:
+        if self.byte is None and self.call is None:
+            raise FaultError("reset: neither byte nor call is given; say byte=5, or op='recv', call=2", "byte")
+        if self.byte is not None and self.call is not None:
+            raise FaultError(f"reset: byte={self.byte} and call={self.call} are two places; give one of them", "call")
+        if self.call is not None and self.op is None:
+            raise FaultError(f"reset: call={self.call} of which op? Say op='recv'{meant('', self.ops)}", "op")
+        if self.byte is not None and self.op is not None:
+            raise FaultError(
+                f"reset: op={self.op!r} goes with call, not with byte={self.byte}; give op and call, or byte alone",
+                "op",
+            )
+        if self.byte is not None and self.when != "before":
+            raise FaultError(
+                f"reset: when={self.when!r} goes with a call; at a byte the reset always comes before it", "when"
+            )
+
+    def sentence(self) -> str:
+        return f"the connection was reset just {self.when} {self.anchor}"
+
+
+class Blackhole(Fault, frozen=True, kw_only=True):
+    """Nothing arrives any more in this direction, acknowledgements included."""
+
+    kind: ClassVar[str] = "blackhole"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("byte",)
+
+    end: str
+    byte: int
+
+    def sentence(self) -> str:
+        return f"nothing arrived any more from {self.anchor} on, acknowledgements included"
+
+
+class Refuse(Fault, frozen=True, kw_only=True):
+    """Nobody listens: ECONNREFUSED."""
+
+    kind: ClassVar[str] = "refuse"
+    anchors: ClassVar[tuple[str, ...]] = ("connect",)
+
+    def sentence(self) -> str:
+        return f"{self.anchor} was refused (ECONNREFUSED)"
+
+
+class Unreachable(Fault, frozen=True, kw_only=True):
+    """No way there: EHOSTUNREACH."""
+
+    kind: ClassVar[str] = "unreachable"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("connect",)
+
+    def sentence(self) -> str:
+        return f"{self.anchor} found no way to the host (EHOSTUNREACH)"
+
+
+class ConnectTimeout(Fault, frozen=True, kw_only=True):
+    """No SYN is ever answered: ETIMEDOUT, when the kernel has tried long enough."""
+
+    kind: ClassVar[str] = "connect-timeout"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("connect",)
+
+    def sentence(self) -> str:
+        return f"{self.anchor} was never answered (ETIMEDOUT)"
+
+
+class ResetBeforeAccept(Fault, frozen=True, kw_only=True):
+    """The peer reset while in the backlog; accept still hands it out, dead, as the kernel does."""
+
+    kind: ClassVar[str] = "reset-before-accept"
+    anchors: ClassVar[tuple[str, ...]] = ("accept",)
+    ops: ClassVar[Mapping[str, str]] = {"accept": "listener"}
+
+    call: int
+
+    def sentence(self) -> str:
+        return f"the peer reset its connection in the backlog, just before {self.anchor}"
+
+
+class Error(Fault, frozen=True, kw_only=True):
+    """The call says *errno* (by name); the socket is left as the kernel would leave it."""
+
+    kind: ClassVar[str] = "error"
+    anchors: ClassVar[tuple[str, ...]] = ("call", "accept")
+    ops: ClassVar[Mapping[str, str]] = {**CONNECTION_CALLS, "accept": "listener", "socket": "host"}
+    parameters: ClassVar[tuple[str, ...]] = ("errno",)
+
+    op: str
+    call: int
+    errno: str
+    end: str | None = None
+
+    def _check(self) -> None:
+        said = ERRNOS[self.op]
+        if self.errno in said:
+            return
+        if self.errno in _ELSEWHERE:
+            raise self.wrong("errno", f"is not an error of its own: {_ELSEWHERE[self.errno]}")
+        if not hasattr(_errno, self.errno) or not self.errno.startswith("E"):
+            raise self.wrong("errno", f"is no errno{meant(self.errno.upper(), said)}")
+        raise self.wrong("errno", f"is nothing that {self.op} says; it says {', '.join(said)}")
+
+    @property
+    def code(self) -> int:
+        """The errno as the kernel's number."""
+        code = getattr(_errno, self.errno)
+        assert isinstance(code, int)
+        return code
+
+    def sentence(self) -> str:
+        return f"{self.anchor} failed with {self.errno}"

@@ -1,0 +1,187 @@
+"""What every fault is: a frozen value that knows where it acts, checks itself, and prints as people and Python write it.
+
+A kind (``transparent.py``, ``disruptive.py``, ``hosts.py``) is a subclass with fields; ``kinds.py`` lists them all. Everything a kind
+says in its class attributes is enough for the rest of the house to know where its faults may act.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import ClassVar, Final, Self
+
+import msgspec
+
+from simnet.faults.fields import END, FIELDS, NS, FaultError, check, meant
+from simnet.faults.place import Anchor, Place
+
+__all__ = ["Fault"]
+
+
+def _kind_name(class_name: str) -> str:
+    """``WouldBlock`` -> ``would-block``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", class_name.rstrip("_")).lower()
+
+
+class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_name):
+    """One deviation at an injection point; the base of all kinds, never made itself."""
+
+    kind: ClassVar[str] = ""
+    """The kind's name in plans and files."""
+    transparent: ClassVar[bool] = False
+    """Whether a correct program may meet it at any time with nothing lost."""
+    played: ClassVar[bool] = True
+    """Whether this version's injector can do it."""
+    anchors: ClassVar[tuple[str, ...]] = ()
+    """The forms of its anchor: call, byte, connect, accept, poll, datagram, time, lookup."""
+    form: ClassVar[str] = "connection"
+    """The form of place it acts on, where ``ops`` does not say otherwise."""
+    ops: ClassVar[Mapping[str, str]] = {}
+    """The calls it can act on, each with the form of place that call is made on."""
+    parameters: ClassVar[tuple[str, ...]] = ()
+    """The fields that say *what*; the others say whose and when."""
+
+    on: str
+    """The place, as text; a `Place` is taken too."""
+
+    def __post_init__(self) -> None:
+        if not self.kind:
+            raise TypeError(
+                "Fault is the base of the kinds; make one of them, as in faults.Split(on='client->server:7#1', end='server', byte=5)"
+            )
+        for name, default in _defaults(type(self)).items():
+            value = getattr(self, name)
+            if value is None and default is None:
+                continue
+            checked = check(self.kind, name, value)
+            if checked is not value:
+                msgspec.structs.force_setattr(self, name, checked)
+            if name == "op" and value not in self.ops:
+                raise self.wrong("op", f"is no call it can act on{meant(value, self.ops)}")
+        self._check_place()
+        self._check()
+
+    def _check(self) -> None:
+        """What the fields must fulfil together, in kinds where that is more than each for itself."""
+
+    @cached_property  # runs ask again and again; that is what dict=True is for
+    def place(self) -> Place:
+        """Where it acts, parsed."""
+        return Place.parse(self.on)
+
+    @cached_property
+    def anchor(self) -> Anchor:
+        """The injection point: exact if the place is concrete, else one at each place that matches."""
+        op = self._get("op")
+        if op is None and len(self.ops) == 1:
+            (op,) = self.ops
+        numbers = [
+            (form, number) for name, form in _NUMBERED.items() if isinstance(number := self._get(name), int | float)
+        ]
+        if not numbers:
+            return Anchor("connect", self.place, None, None, 1)
+        form, number = numbers[0]
+        if form == "call" and op in ("accept", "poll"):
+            form = str(op)
+        when = self._get("when") if form == "call" else None
+        exact = round(number * NS) if form == "time" else int(number)
+        return Anchor(form, self.place, _text(self._get("end")), _text(op), exact, _text(when))
+
+    def _get(self, name: str) -> object:
+        """A field of some kinds; None in the others."""
+        return getattr(self, name, None)
+
+    def placed(self, place: Place | str) -> Self:
+        """The same fault on *place*: what happened where a pattern matched."""
+        return msgspec.structs.replace(self, on=str(place))
+
+    def sentence(self) -> str:
+        """What the network did, in one plain sentence."""
+        raise NotImplementedError
+
+    def items(self) -> Iterable[tuple[str, object]]:
+        """The fields that are not at their default, in the order in which they print."""
+        defaults = _defaults(type(self))
+        for name in FIELDS:
+            if name in defaults:
+                value = getattr(self, name)
+                if value != defaults[name]:
+                    yield name, value
+
+    def __repr__(self) -> str:
+        return f"faults.{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def __str__(self) -> str:
+        words = [self.kind]
+        for name, value in self.items():
+            words.append(_word(value) if name in ("on", "op") else f"{name}={_word(value)}")
+        return " ".join(words)
+
+    def _check_place(self) -> None:
+        place = self.place
+        op = self._get("op")
+        form = self.ops[op] if isinstance(op, str) else next(iter(self.ops.values()), self.form)
+        if place.form != form:
+            what = f"{self.kind} {op}" if op else self.kind
+            raise FaultError(
+                f"{what}: on={self.on!r} names a {place.form}; it acts on a {form}, written {_EXAMPLES[form]}", "on"
+            )
+        if "end" in self.__struct_fields__:
+            end = self._get("end")
+            if end is None and form == "connection":
+                raise FaultError(f"{self.kind}: end is missing: {END}", "end")
+            if end is not None and form != "connection":
+                raise FaultError(
+                    f"{self.kind}: end={end!r} says which end of a connection, but {self.on!r} is a {form}; leave it out",
+                    "end",
+                )
+
+    def wrong(self, name: str, reason: str) -> FaultError:
+        """The error that says why field *name* of this fault cannot be what it is."""
+        return FaultError(f"{self.kind}: {name}={self._get(name)!r} {reason}", name)
+
+
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "connection": "'client->server:7#1' (the 1st that client attempted; '#*' for each)",
+    "listener": "'server:7'",
+    "host": "'server'",
+    "flow": "'client->server:53'",
+    "link": "'client->server' or 'client<->server'",
+}
+
+# The field that counts, and the form of anchor it makes.
+_NUMBERED: Final[Mapping[str, str]] = {
+    "byte": "byte",
+    "call": "call",
+    "datagram": "datagram",
+    "lookup": "lookup",
+    "at": "time",
+}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _defaults(kind: type[Fault]) -> dict[str, object]:
+    """The fields of *kind* with their defaults; a field that must be given has one that equals nothing."""
+    found = _DEFAULTS.get(kind)
+    if found is None:
+        found = {}
+        for field in msgspec.structs.fields(kind):
+            found[field.name] = msgspec.NODEFAULT if field.required else field.default
+        _DEFAULTS[kind] = found
+    return found
+
+
+_DEFAULTS: Final[dict[type[Fault], dict[str, object]]] = {}
+
+
+def _word(value: object) -> str:
+    """A value as one word of the one-line form: no space, no semicolon."""
+    if isinstance(value, bytes):
+        return "".join(chr(byte) if 0x20 < byte < 0x7F and byte not in b";\\" else f"\\x{byte:02x}" for byte in value)
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return str(value)

@@ -1,0 +1,157 @@
+"""The fields of faults: their order in print, what each may hold, and how a wrong value is refused.
+
+A field's name means the same in every kind, so one table says what it may hold. Each refusal names the value, the reason and the
+remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from simnet.faults.place import Place
+
+__all__ = ["END", "FIELDS", "INTEGER_MAX", "NS", "FaultError", "FaultTypeError", "check", "comes", "lasts", "meant"]
+
+NS: Final = 1_000_000_000
+
+NANOSECOND: Final = 1e-9  # the clock's tick: no shorter time can pass
+
+INTEGER_MAX: Final = 2**63 - 1  # what every TOML reader can hold (TOML 1.0, Integer)
+
+# The order in which fields print, in all three forms: whose, when, what.
+FIELDS: Final = (
+    *("on", "end", "op", "call", "byte", "datagram", "lookup", "at", "when"),
+    *("bytes", "first", "keep", "seconds", "data", "copies", "by", "errno"),
+)
+
+_LEAST: Final[Mapping[str, tuple[int, str]]] = {
+    "call": (1, "calls are counted from 1, each attempt of that op on that socket"),
+    "byte": (0, "bytes are counted from 0, the fault acts before that byte"),
+    "datagram": (1, "datagrams are counted from 1"),
+    "lookup": (1, "look-ups are counted from 1"),
+    "bytes": (1, "a call that moves nothing is 'would-block', the end of the input is 'eof'"),
+    "first": (0, "0 leaves the order as it is"),
+    "keep": (1, "a poller never reports nothing; leave it out to report all"),
+    "copies": (1, "1 is one more than was sent"),
+    "by": (1, "1 lets the next datagram overtake"),
+}
+
+
+class FaultError(ValueError):
+    """A fault that cannot be; ``key`` is the field that is wrong, if it is one."""
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class FaultTypeError(FaultError, TypeError):
+    """A field of the wrong type; a ``TypeError`` and a ``FaultError``."""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'would-block'?`` or, when nothing is near, all that are known."""
+    choices = list(known)
+    near = [
+        hit
+        for guess in (word, word.lower().replace("_", "-"))
+        for hit in difflib.get_close_matches(guess, choices, n=1)
+    ]
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices)}"
+
+
+END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"
+
+# ---- what each field may hold ----------------------------------------------------------------------------------------
+
+
+def _is_place(kind: str, name: str, value: object) -> object:
+    if isinstance(value, Place):
+        return str(value)
+    try:
+        Place.parse(value)  # type: ignore[arg-type]  # it says what is wrong with any other object
+    except TypeError as error:
+        raise FaultTypeError(f"{kind}: {error}", name) from None
+    except ValueError as error:
+        raise FaultError(f"{kind}: on={error}", name) from None
+    return value
+
+
+def _is_count(kind: str, name: str, value: object) -> object:
+    if type(value) is not int:  # not a bool, which is an int to isinstance
+        raise FaultTypeError(f"{kind}: {name}={value!r} is {type(value).__name__}; it is a whole number", name)
+    least, reason = _LEAST[name]
+    if value < least:
+        raise FaultError(f"{kind}: {name}={value} is less than {least}; {reason}", name)
+    if value > INTEGER_MAX:
+        raise FaultError(f"{kind}: {name}={value} is more than {INTEGER_MAX}, the largest whole number of TOML", name)
+    return value
+
+
+def _is_seconds(kind: str, name: str, value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FaultTypeError(f"{kind}: {name}={value!r} is {type(value).__name__}; it is a number of seconds", name)
+    if not math.isfinite(value) or abs(value) > INTEGER_MAX / NS:
+        raise FaultError(
+            f"{kind}: {name}={value} is no time; virtual time is a whole number of nanoseconds in 64 bits, so at most 9e9 s",
+            name,
+        )
+    return float(value) + 0.0  # -0.0 becomes 0.0: equal values shall print alike
+
+
+def _is_one_of(*choices: str, remedy: str) -> Callable[[str, str, object], object]:
+    def check(kind: str, name: str, value: object) -> object:
+        if value not in choices:
+            raise FaultError(f"{kind}: {name}={value!r} cannot be; it is {remedy}", name)
+        return value
+
+    return check
+
+
+def _is_text(kind: str, name: str, value: object) -> object:
+    if not isinstance(value, str):
+        raise FaultTypeError(f"{kind}: {name}={value!r} is {type(value).__name__}; it is a name in quotes", name)
+    return value
+
+
+def _is_data(kind: str, name: str, value: object) -> object:
+    if not isinstance(value, bytes):
+        raise FaultTypeError(f"{kind}: {name}={value!r} is {type(value).__name__}; it is bytes, as in data=b'!'", name)
+    return value
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
+    "on": _is_place,
+    "end": _is_one_of("client", "server", remedy=END),
+    "op": _is_text,
+    "when": _is_one_of("before", "after", remedy="'before' or 'after' (the call)"),
+    **dict.fromkeys(_LEAST, _is_count),
+    **dict.fromkeys(("at", "seconds"), _is_seconds),
+    "errno": _is_text,
+    "data": _is_data,
+}
+
+
+def check(kind: str, name: str, value: object) -> object:
+    """The *value* of a field, as it is kept.
+
+    Raises:
+        FaultTypeError: it is of the wrong type.
+        FaultError: it cannot be.
+    """
+    return _CHECKS[name](kind, name, value)
+
+
+def lasts(kind: str, seconds: float) -> None:
+    """Refuse a time in which nothing can happen."""
+    if seconds < NANOSECOND:
+        raise FaultError(f"{kind}: seconds={seconds!r} is no time that passes; at least a nanosecond (1e-9)", "seconds")
+
+
+def comes(kind: str, at: float) -> None:
+    """Refuse a moment before the run."""
+    if at < 0:
+        raise FaultError(f"{kind}: at={at!r} is before the run; virtual time begins at 0", "at")

@@ -1,0 +1,215 @@
+"""Disruptive faults beyond one connection: what befalls datagrams, hosts, links and look-ups."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from simnet.faults.fault import Fault
+from simnet.faults.fields import NANOSECOND, FaultError, comes, lasts, meant
+
+__all__ = [
+    "RESOLVER_ERRORS",
+    "ClockJump",
+    "Crash",
+    "Delay",
+    "Drop",
+    "Duplicate",
+    "NameError_",
+    "Partition",
+    "Pause",
+    "Reorder",
+    "Restart",
+]
+
+RESOLVER_ERRORS: Final = ("EAI_AGAIN", "EAI_NONAME")  # getaddrinfo(3): try again later; no such name
+
+
+class Drop(Fault, frozen=True, kw_only=True):
+    """The datagram is lost."""
+
+    kind: ClassVar[str] = "drop"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("datagram",)
+    form: ClassVar[str] = "flow"
+
+    datagram: int
+
+    def sentence(self) -> str:
+        return f"{self.anchor} was lost"
+
+
+class Duplicate(Fault, frozen=True, kw_only=True):
+    """The datagram arrives *copies* times more than it was sent."""
+
+    kind: ClassVar[str] = "duplicate"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("datagram",)
+    form: ClassVar[str] = "flow"
+    parameters: ClassVar[tuple[str, ...]] = ("copies",)
+
+    datagram: int
+    copies: int = 1
+
+    def sentence(self) -> str:
+        return f"{self.anchor} arrived {self.copies + 1} times"
+
+
+class Reorder(Fault, frozen=True, kw_only=True):
+    """The datagram is overtaken by the next *by* ones."""
+
+    kind: ClassVar[str] = "reorder"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("datagram",)
+    form: ClassVar[str] = "flow"
+    parameters: ClassVar[tuple[str, ...]] = ("by",)
+
+    datagram: int
+    by: int = 1
+
+    def sentence(self) -> str:
+        return f"{self.anchor} was overtaken by the next {self.by if self.by > 1 else 'one'}"
+
+
+class Delay(Fault, frozen=True, kw_only=True):
+    """The datagram is *seconds* late."""
+
+    kind: ClassVar[str] = "delay"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("datagram",)
+    form: ClassVar[str] = "flow"
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    datagram: int
+    seconds: float
+
+    def _check(self) -> None:
+        lasts(self.kind, self.seconds)
+
+    def sentence(self) -> str:
+        return f"{self.anchor} came {self.seconds:g} s late"
+
+
+class Crash(Fault, frozen=True, kw_only=True):
+    """The host dies without a word at *at* seconds: no FIN, no RST."""
+
+    kind: ClassVar[str] = "crash"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("time",)
+    form: ClassVar[str] = "host"
+
+    at: float
+
+    def _check(self) -> None:
+        comes(self.kind, self.at)
+
+    def sentence(self) -> str:
+        return f"{self.on} crashed at {self.at:g} s"
+
+
+class Restart(Fault, frozen=True, kw_only=True):
+    """The host comes up again at *at* seconds, knowing nothing of its connections."""
+
+    kind: ClassVar[str] = "restart"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("time",)
+    form: ClassVar[str] = "host"
+
+    at: float
+
+    def _check(self) -> None:
+        comes(self.kind, self.at)
+
+    def sentence(self) -> str:
+        return f"{self.on} came up again at {self.at:g} s"
+
+
+class Pause(Fault, frozen=True, kw_only=True):
+    """The host's processes stand still for *seconds*; its kernel goes on."""
+
+    kind: ClassVar[str] = "pause"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("time",)
+    form: ClassVar[str] = "host"
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    at: float
+    seconds: float
+
+    def _check(self) -> None:
+        comes(self.kind, self.at)
+        lasts(self.kind, self.seconds)
+
+    def sentence(self) -> str:
+        return f"{self.on} stood still for {self.seconds:g} s at {self.at:g} s"
+
+
+class ClockJump(Fault, frozen=True, kw_only=True):
+    """The host's wall clock jumps by *seconds*, backwards if negative; the monotonic one does not."""
+
+    kind: ClassVar[str] = "clock-jump"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("time",)
+    form: ClassVar[str] = "host"
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    at: float
+    seconds: float
+
+    def _check(self) -> None:
+        comes(self.kind, self.at)
+        if abs(self.seconds) < NANOSECOND:
+            raise self.wrong("seconds", "is no jump; at least a nanosecond, forwards or backwards")
+
+    def sentence(self) -> str:
+        return f"the wall clock of {self.on} jumped by {self.seconds:+g} s at {self.at:g} s"
+
+
+class Partition(Fault, frozen=True, kw_only=True):
+    """Nothing crosses the link for *seconds*."""
+
+    kind: ClassVar[str] = "partition"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("time",)
+    form: ClassVar[str] = "link"
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    at: float
+    seconds: float
+
+    def _check(self) -> None:
+        comes(self.kind, self.at)
+        lasts(self.kind, self.seconds)
+
+    def sentence(self) -> str:
+        return f"nothing crossed {self.on} for {self.seconds:g} s from {self.at:g} s on"
+
+
+class NameError_(Fault, frozen=True, kw_only=True):  # noqa: N801  # NameError is Python's
+    """The host's look-up fails with *errno* (EAI_AGAIN, EAI_NONAME), or answers *seconds* late, or both."""
+
+    kind: ClassVar[str] = "name-error"
+    played: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("lookup",)
+    form: ClassVar[str] = "host"
+    parameters: ClassVar[tuple[str, ...]] = ("errno", "seconds")
+
+    lookup: int
+    errno: str | None = None
+    seconds: float = 0.0
+
+    def _check(self) -> None:
+        if self.errno is None and self.seconds == 0:
+            raise FaultError(
+                "name-error: neither errno nor seconds is given; say errno='EAI_AGAIN', or seconds=5 for a late answer",
+                "errno",
+            )
+        if self.errno is not None and self.errno not in RESOLVER_ERRORS:
+            raise self.wrong(
+                "errno", f"is nothing that this fault makes a resolver say{meant(self.errno.upper(), RESOLVER_ERRORS)}"
+            )
+        if self.seconds:
+            lasts(self.kind, self.seconds)
+
+    def sentence(self) -> str:
+        late = f" after {self.seconds:g} s" if self.seconds else ""
+        return f"{self.anchor} failed with {self.errno}{late}" if self.errno else f"{self.anchor} was answered{late}"

@@ -1,0 +1,193 @@
+"""The vocabulary: all the ways in which a network hurts a program, by class, by name, and by the point where they can act.
+
+A kind with ``played = False`` is a word of the language that this version's injector does not act on yet: plans with it can be
+written and read, and are refused when put into force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from simnet.faults.disruptive import (
+    ERRNOS,
+    Blackhole,
+    ConnectTimeout,
+    Eof,
+    Error,
+    Refuse,
+    Reset,
+    ResetBeforeAccept,
+    Unreachable,
+    Urgent,
+)
+from simnet.faults.fault import Fault
+from simnet.faults.fields import FaultError, meant
+from simnet.faults.hosts import (
+    RESOLVER_ERRORS,
+    ClockJump,
+    Crash,
+    Delay,
+    Drop,
+    Duplicate,
+    NameError_,
+    Partition,
+    Pause,
+    Reorder,
+    Restart,
+)
+from simnet.faults.place import Anchor
+from simnet.faults.transparent import Coalesce, PartialSend, ShortRecv, Split, Stall, Wake, WouldBlock
+
+__all__ = [
+    "ALL",
+    "DISRUPTIVE",
+    "ERRNOS",
+    "KINDS",
+    "RESOLVER_ERRORS",
+    "TRANSPARENT",
+    "Blackhole",
+    "ClockJump",
+    "Coalesce",
+    "ConnectTimeout",
+    "Crash",
+    "Delay",
+    "Drop",
+    "Duplicate",
+    "Eof",
+    "Error",
+    "Fault",
+    "NameError_",
+    "PartialSend",
+    "Partition",
+    "Pause",
+    "Refuse",
+    "Reorder",
+    "Reset",
+    "ResetBeforeAccept",
+    "Restart",
+    "ShortRecv",
+    "Split",
+    "Stall",
+    "Unreachable",
+    "Urgent",
+    "Wake",
+    "WouldBlock",
+    "applicable",
+    "check_playable",
+    "kind_class",
+    "kind_classes",
+    "make",
+    "playable",
+    "played_kinds",
+]
+
+ALL: Final[tuple[type[Fault], ...]] = (
+    *(ShortRecv, PartialSend, WouldBlock, Split, Coalesce, Wake, Stall),
+    *(Urgent, Eof, Reset, Blackhole, Refuse, Unreachable, ConnectTimeout, ResetBeforeAccept, Error),
+    *(Drop, Duplicate, Reorder, Delay, Crash, Restart, Pause, ClockJump, Partition, NameError_),
+)
+
+KINDS: Final[Mapping[str, type[Fault]]] = {kind.kind: kind for kind in ALL}
+
+TRANSPARENT: Final = tuple(kind.kind for kind in ALL if kind.transparent)
+DISRUPTIVE: Final = tuple(kind.kind for kind in ALL if not kind.transparent)
+
+
+def kind_class(kind: object) -> type[Fault]:
+    """The class of a kind given by name or by class.
+
+    Raises:
+        TypeError: neither.
+        ValueError: no kind of that name; the message names the nearest.
+    """
+    if isinstance(kind, type) and issubclass(kind, Fault) and kind.kind:
+        return kind
+    if isinstance(kind, Fault):
+        raise TypeError(f"{kind!r} is one fault; a kind is its name, {kind.kind!r}, or its class")
+    if not isinstance(kind, str):
+        raise TypeError(
+            f"{kind!r} is {type(kind).__name__}; a kind of fault is a name such as 'would-block', or a class of simnet.faults"
+        )
+    if kind not in KINDS:
+        raise FaultError(f"{kind!r} is no kind of fault{meant(kind, KINDS)}", "kind")
+    return KINDS[kind]
+
+
+def kind_classes(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
+    """The classes of several kinds, each once, in the vocabulary's order; one name or class alone is taken too."""
+    several = (kinds,) if isinstance(kinds, str | type) else kinds
+    named = [kind_class(kind) for kind in several]
+    return tuple(kind for kind in ALL if kind in named)
+
+
+def playable(fault: Fault | type[Fault] | str) -> bool:
+    """Whether this version's injector can do it; for a kind, whether it can do any of it."""
+    if isinstance(fault, Error) and fault.op == "socket":
+        return False  # the injector counts calls on sockets, and socket() is made on none
+    return fault.played if isinstance(fault, Fault) else kind_class(fault).played
+
+
+def check_playable(fault: Fault | type[Fault] | str) -> None:
+    """Refuse a fault or kind that this version knows but cannot do.
+
+    Raises:
+        ValueError: with the fault, and what can be played instead.
+    """
+    if not playable(fault):
+        name = fault.kind if isinstance(fault, Fault) else kind_class(fault).kind
+        what = f"{name!r} on {fault.op}" if isinstance(fault, Error) else repr(name)
+        line = f" ({fault})" if isinstance(fault, Fault) else ""
+        raise FaultError(
+            f"this version does not play {what} yet{line}; it plays {', '.join(kind.kind for kind in ALL if kind.played)}",
+            "kind",
+        )
+
+
+def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
+    """The classes of several kinds, in the vocabulary's order, to draw faults from.
+
+    All of TRANSPARENT or of DISRUPTIVE means those of them that this version plays; a kind named by itself is wanted.
+
+    Raises:
+        ValueError: no kind at all, an unknown one, or one that this version does not play.
+    """
+    classes = kind_classes(kinds)
+    if not classes:
+        raise FaultError(f"kinds={kinds!r} names no kind of fault; known are {', '.join(KINDS)}")
+    names = {kind.kind for kind in classes}  # for membership only
+    for kind in classes:
+        if not kind.played and not names.issuperset(TRANSPARENT if kind.transparent else DISRUPTIVE):
+            check_playable(kind)
+    return tuple(kind for kind in classes if kind.played)
+
+
+def applicable(anchor: Anchor) -> tuple[type[Fault], ...]:
+    """The kinds that can act at this injection point, in the vocabulary's order, played or not."""
+    return tuple(kind for kind in ALL if _applies(kind, anchor))
+
+
+def _applies(kind: type[Fault], anchor: Anchor) -> bool:
+    if anchor.form not in kind.anchors:
+        return False
+    form = kind.ops.get(anchor.op) if anchor.op is not None else kind.form
+    return form == anchor.place.form
+
+
+def make(kind: type[Fault] | str, anchor: Anchor, **parameters: object) -> Fault:
+    """The fault of this kind at this point: `make("short-recv", anchor, bytes=3)`."""
+    cls = kind_class(kind)
+    fields: dict[str, object] = {"on": str(anchor.place), **parameters}
+    known = cls.__struct_fields__
+    at = {"byte": "byte", "datagram": "datagram", "lookup": "lookup", "time": "at", "connect": ""}.get(
+        anchor.form, "call"
+    )
+    if at:
+        fields[at] = anchor.number / 1e9 if at == "at" else anchor.number
+    if anchor.end is not None:
+        fields["end"] = anchor.end
+    if anchor.op is not None and "op" in known:
+        fields["op"] = anchor.op
+    if anchor.when is not None and "when" in known:
+        fields["when"] = anchor.when
+    return cls(**fields)  # type: ignore[arg-type]  # the fault checks what it is given

@@ -1,0 +1,284 @@
+"""Chances of faults, and the dice that turn them into a plan while a run goes on.
+
+A rate is the probability that a fault of its kind acts at one of its points: a call, an accept, a connect, a poll; for the kinds that
+act at a byte, one write that enters the stream (the byte is drawn from it). What the dice answer are ordinary faults with exact
+anchors: collected, they are the plan that happened, and replay without dice.
+
+Each decision-maker (a listener, a host, one end of a connection) throws dice of its own, derived from the seed and its name. So a
+fault on one socket leaves all the others' dice alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Final
+
+import msgspec
+
+from simnet.faults.fault import Fault
+from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError
+from simnet.faults.kinds import (
+    ALL,
+    ERRNOS,
+    TRANSPARENT,
+    Eof,
+    Error,
+    PartialSend,
+    Refuse,
+    Reset,
+    ResetBeforeAccept,
+    ShortRecv,
+    Split,
+    Stall,
+    Urgent,
+    Wake,
+    WouldBlock,
+    kind_class,
+    played_kinds,
+)
+from simnet.faults.place import Place
+
+__all__ = ["Dice", "FaultRates"]
+
+# From one turn of a loop over a round trip to the time-outs people set.
+STALL_SECONDS: Final = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+
+URGENT_BYTES: Final = (
+    b"!",
+    b"\x00",
+    b"\n",
+    b"\xf2",
+)  # plain, what ends C strings, what ends lines, Telnet's Data Mark (RFC 854)
+
+SWARM_RATES: Final = (0.002, 0.5)  # from one call in 500, with which long transfers live on, to every other one
+
+
+class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
+    """A probability (0 to 1) for each kind of fault that this version plays, and the seed of the dice.
+
+    Where the rates at one point add up to more than 1, the kinds share it in that proportion.
+    """
+
+    short_recv: float = 0.0
+    partial_send: float = 0.0
+    would_block: float = 0.0
+    split: float = 0.0
+    wake: float = 0.0
+    stall: float = 0.0
+    urgent: float = 0.0
+    eof: float = 0.0
+    reset: float = 0.0
+    refuse: float = 0.0
+    reset_before_accept: float = 0.0
+    error: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _RATES:
+            rate = getattr(self, name)
+            if isinstance(rate, bool) or not isinstance(rate, int | float):
+                raise FaultTypeError(
+                    f"{name}={rate!r} is {type(rate).__name__}; a rate is a probability from 0 to 1", name
+                )
+            if not 0 <= rate <= 1:  # nan is not, either
+                raise FaultError(
+                    f"{name}={rate} is outside 0..1; a rate is a probability at each point where the fault could act",
+                    name,
+                )
+            msgspec.structs.force_setattr(self, name, float(rate) + 0.0)  # 1 prints as 1.0, and -0.0 as 0.0
+        if type(self.seed) is not int:  # not a bool, which is an int to isinstance
+            raise FaultTypeError(f"seed={self.seed!r} is {type(self.seed).__name__}; it is a whole number", "seed")
+        if not 0 <= self.seed <= INTEGER_MAX:
+            raise FaultError(f"seed={self.seed} is outside 0..{INTEGER_MAX}", "seed")
+
+    @classmethod
+    def even(cls, rate: float, kinds: Iterable[object] | str = TRANSPARENT, *, seed: int = 0) -> FaultRates:
+        """The same rate for each of *kinds* (names or classes)."""
+        return cls(**{_field(kind): rate for kind in played_kinds(kinds)}, seed=seed)
+
+    @classmethod
+    def swarm(cls, seed: int, kinds: Iterable[object] | str = tuple(kind.kind for kind in ALL)) -> FaultRates:
+        """A random subset of *kinds*, each at a random rate: what one seed of a fuzz run draws.
+
+        Kinds that hide one another (a reset ends what a short read would have shown) are apart in many of the subsets; hence
+        the subsets, rather than all kinds always (Groce et al., Swarm Testing, ISSTA 2012).
+        """
+        random = Random(f"{seed}/swarm")
+        classes = played_kinds(kinds)
+        drawn = [kind for kind in classes if random.random() < 0.5] or [random.choice(classes)]
+        low, high = (math.log(rate) for rate in SWARM_RATES)
+        rates = {_field(kind): float(f"{math.exp(random.uniform(low, high)):.2g}") for kind in drawn}
+        return cls(**rates, seed=seed)
+
+    def rate(self, kind: str | type[Fault]) -> float:
+        """The rate of a kind given by name or class; 0 for one that this version does not play."""
+        rate = getattr(self, _field(kind_class(kind)), 0.0)
+        assert isinstance(rate, float)
+        return rate
+
+    @property
+    def any(self) -> bool:
+        """Whether any fault can come of it."""
+        return any(getattr(self, name) for name in _RATES)
+
+    def dice(self) -> Dice:
+        """Fresh dice: the same rates answer the same questions alike, each time."""
+        return Dice(self)
+
+    def __repr__(self) -> str:
+        given = [f"{name}={getattr(self, name)!r}" for name in (*_RATES, "seed") if getattr(self, name)]
+        return f"FaultRates({', '.join(given)})"
+
+
+_RATES: Final = tuple(name for name in FaultRates.__struct_fields__ if name != "seed")
+
+_AT_BYTES: Final = (Split, Stall, Urgent, Eof, Reset)
+
+
+def _field(kind: type[Fault]) -> str:
+    return kind.kind.replace("-", "_")
+
+
+class _Throw:
+    """The kinds that can act at one sort of point, on a line from 0 to 1."""
+
+    __slots__ = ("kinds", "total", "up_to")
+
+    def __init__(self, rates: FaultRates, kinds: Sequence[type[Fault]]) -> None:
+        self.kinds = [kind for kind in kinds if rates.rate(kind)]
+        total = sum(rates.rate(kind) for kind in self.kinds)
+        scale = max(1.0, total)
+        self.total = total / scale
+        self.up_to: list[float] = []
+        below = 0.0
+        for kind in self.kinds:
+            below += rates.rate(kind) / scale
+            self.up_to.append(below)
+
+    def kind(self, random: Random) -> type[Fault] | None:
+        """Which kind the dice say, or None."""
+        if not self.kinds:
+            return None
+        thrown = random.random()
+        if thrown >= self.total:
+            return None
+        for kind, up_to in zip(self.kinds, self.up_to, strict=True):
+            if thrown < up_to:
+                return kind
+        return self.kinds[-1]  # the sum of floats fell short of the total by a last bit
+
+
+class Dice:
+    """Asked at each point of a run whether a fault acts there. Places are concrete ones, or their texts."""
+
+    __slots__ = ("_at_byte", "_streams", "_throws", "rates")
+
+    def __init__(self, rates: FaultRates) -> None:
+        self.rates = rates
+        self._streams: dict[str, Random] = {}
+        self._throws = {
+            "recv": _Throw(rates, (ShortRecv, WouldBlock, Reset, Error)),
+            "send": _Throw(rates, (PartialSend, WouldBlock, Reset, Error)),
+            "accept": _Throw(rates, (WouldBlock, ResetBeforeAccept, Error)),
+            "connect": _Throw(rates, (Refuse,)),
+            "poll": _Throw(rates, (Wake,)),
+        }
+        self._at_byte = [(kind, rates.rate(kind)) for kind in _AT_BYTES if rates.rate(kind)]
+
+    def active(self, what: str) -> bool:
+        """Whether it is worth asking at all about ``recv``, ``send``, ``accept``, ``connect``, ``poll`` or ``byte``."""
+        if what == "byte":
+            return bool(self._at_byte)
+        throw = self._throws.get(what)
+        return throw is not None and bool(throw.kinds)
+
+    def for_call(self, place: Place | str, end: str, op: str, call: int, *, blocking: bool, size: int) -> Fault | None:
+        """What acts on the *call*-th *op* of the socket at *end*; *size* is how many bytes the call would move by itself."""
+        throw = self._throws.get(op)
+        if throw is None:  # shutdown, getpeername ...: no rates for them
+            return None
+        on = str(place)
+        random = self._random(f"{on} {end}")
+        kind = throw.kind(random)
+        if kind is ShortRecv:
+            return ShortRecv(on=on, end=end, call=call, bytes=_some(random, size)) if size > 1 else None
+        if kind is PartialSend:
+            return (
+                PartialSend(on=on, end=end, call=call, bytes=_some(random, size)) if size > 1 and not blocking else None
+            )
+        if kind is WouldBlock:
+            return WouldBlock(on=on, end=end, op=op, call=call) if not blocking else None
+        if kind is Reset:
+            return Reset(on=on, end=end, op=op, call=call, when=random.choice(("before", "after")))
+        if kind is Error:
+            return Error(on=on, end=end, op=op, call=call, errno=random.choice(ERRNOS[op]))
+        return None
+
+    def for_accept(self, place: Place | str, call: int, *, blocking: bool) -> Fault | None:
+        """What acts on the *call*-th accept of a listener."""
+        on = str(place)
+        random = self._random(on)
+        kind = self._throws["accept"].kind(random)
+        if kind is WouldBlock:
+            return WouldBlock(on=on, op="accept", call=call) if not blocking else None
+        if kind is ResetBeforeAccept:
+            return ResetBeforeAccept(on=on, call=call)
+        if kind is Error:
+            return Error(on=on, op="accept", call=call, errno=random.choice(ERRNOS["accept"]))
+        return None
+
+    def for_connect(self, place: Place | str) -> Refuse | None:
+        """Whether this connection is refused."""
+        on = str(place)
+        return Refuse(on=on) if self._throws["connect"].kind(self._random(on)) is not None else None
+
+    def for_poll(self, place: Place | str, call: int, ready: int) -> Wake | None:
+        """How the *call*-th poll of a host is reported, where *ready* are ready. One that is alone is always reported."""
+        on = str(place)
+        random = self._random(on)
+        if self._throws["poll"].kind(random) is None or ready < 2:
+            return None
+        first = random.randrange(ready)
+        if first and random.random() < 0.5:
+            return Wake(on=on, call=call, first=first)
+        return Wake(on=on, call=call, first=first, keep=random.randrange(1, ready))
+
+    def for_bytes(self, place: Place | str, end: str, offset: int, n: int) -> list[Fault]:
+        """What acts on the *n* bytes from *offset* on, which one write adds to the stream towards *end*; sorted by byte."""
+        found: list[tuple[int, Fault]] = []
+        if not self._at_byte or n < 1:
+            return []
+        on = str(place)
+        random = self._random(f"{on} towards {end}")
+        for kind, rate in self._at_byte:
+            if random.random() >= rate:
+                continue
+            byte = offset + random.choice(
+                (0, n - 1, random.randrange(n), random.randrange(n))
+            )  # edges break more than middles
+            if kind is Stall:
+                found.append((byte, Stall(on=on, end=end, byte=byte, seconds=random.choice(STALL_SECONDS))))
+            elif kind is Urgent:
+                found.append((byte, Urgent(on=on, end=end, byte=byte, data=random.choice(URGENT_BYTES))))
+            elif kind is Reset:
+                found.append((byte, Reset(on=on, end=end, byte=byte)))
+            else:
+                found.append(
+                    (byte, Split(on=on, end=end, byte=byte) if kind is Split else Eof(on=on, end=end, byte=byte))
+                )
+        found.sort(key=lambda pair: pair[0])  # the sort is stable: at one byte the vocabulary's order stays
+        return [fault for _, fault in found]
+
+    def _random(self, maker: str) -> Random:
+        """The decision-maker's own stream of chances."""
+        stream = self._streams.get(maker)
+        if stream is None:
+            stream = self._streams[maker] = Random(f"{self.rates.seed}/{maker}")
+        return stream
+
+
+def _some(random: Random, size: int) -> int:
+    """A part of *size* bytes, at least 1 and fewer than all: often one, often all but one."""
+    return random.choice((1, size - 1, random.randrange(1, size)))
