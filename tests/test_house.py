@@ -1,0 +1,362 @@
+"""The house holds: who may import whom, that nothing real leaks into a simulation, that faces are what they say.
+
+Every failure names the rule and its reason. A new room gets its place in STEPS; an exception gets a line, with why, in
+the table it is an exception to.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house import ROOT, Import, Room, rooms
+
+# A room imports what stands above it in this table, or beside it, never what stands below. Packages stand here as one:
+# within them only circles are ruled out.
+STEPS = {
+    "simnet": [
+        ["simnet.kernel", "simnet.real"],
+        ["simnet.clock", "simnet.verdicts"],
+        ["simnet.link", "simnet.trace", "simnet.netstat"],
+        ["simnet.faults"],
+        ["simnet.network"],
+        ["simnet.names", "simnet.addresses"],
+        ["simnet.wait"],
+        ["simnet.process", "simnet.state"],
+        ["simnet.socket", "simnet.poll", "simnet.selector"],
+        ["simnet.standins"],
+        ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe"],
+        ["simnet.world"],
+        ["simnet.run"],
+        ["simnet.realnet"],
+        ["simnet.scenario"],
+        ["simnet.explore"],
+        ["simnet.strategies", "simnet.stateful"],
+        ["simnet.faces"],
+        ["simnet.demo"],
+        ["simnet.pytest_plugin", "simnet.cli"],
+        ["simnet", "simnet.__main__"],  # the face, the door
+    ],
+    "dispatch": [
+        ["dispatch.errors", "dispatch.interfaces", "dispatch.observers"],
+        ["dispatch.pollers", "dispatch.timers"],
+        ["dispatch.kernel"],
+        ["dispatch.channel"],
+        ["dispatch.loop"],
+        ["dispatch.dispatcher"],
+        ["dispatch.stream", "dispatch.datagram", "dispatch.file"],
+        ["dispatch.chat", "dispatch.listener", "dispatch.tls", "dispatch.connect"],
+        ["dispatch.asyncore", "dispatch.asynchat"],
+        ["dispatch"],  # the face
+    ],
+}
+
+# Arrows up that are meant, each inside a function: (from, to) -> why.
+ARROWS_UP = {
+    ("dispatch.interfaces", "dispatch.kernel"): "the kernel is the network of whoever names none, looked up when asked",
+    ("dispatch.channel", "dispatch.loop"): "a channel made without a loop joins the current one",
+}
+
+# What is real, module by module: names that bring in the time of day, dice, other threads, or the machine's network.
+CONSTANTS_AND_ERRORS = re.compile(r"[A-Z][A-Z0-9_]+|error|herror|gaierror|timeout")
+REAL = {
+    "time": re.compile(r".+"),
+    "random": re.compile(r"(?!Random$).+"),  # a Random of our own seed is what we draw from
+    "secrets": re.compile(r".+"),
+    "uuid": re.compile(r"uuid[14]|getnode"),
+    "datetime": re.compile(r"now|utcnow|today"),
+    "socket": re.compile(rf"(?!(?:{CONSTANTS_AND_ERRORS.pattern})$).+"),
+    "_socket": re.compile(r".+"),
+    "select": re.compile(rf"(?!(?:{CONSTANTS_AND_ERRORS.pattern})$).+"),
+    "selectors": re.compile(r".*Selector(?<!BaseSelector)"),
+    "os": re.compile(r"urandom|getrandom|times|getpid|getppid|fork|pipe2?|listdir|scandir"),
+    "threading": re.compile(r"Thread|Timer"),
+    "_thread": re.compile(r"start_new.*"),
+    "subprocess": re.compile(r".+"),
+    "multiprocessing": re.compile(r".+"),
+}
+
+# Rooms that deal with the real world by trade.
+AT_HOME_IN_THE_REAL_WORLD = {
+    "simnet.real": "it names the originals, for the rooms below",
+    "simnet.standins": "it names what it stands in for",
+    "simnet.modules": "it finds the originals in other modules",
+    "simnet.realnet": "its processes are threads on real sockets",
+    "simnet.cli": "commands take time and tell it",
+}
+# Single uses elsewhere: (room, module) -> why.
+REAL_BUT_MEANT = {
+    ("simnet.socket", "socket"): "the face of a socket is a subclass of socket.socket",
+    ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
+    ("simnet.process", "random"): "each process has the module's state of its own, swapped at each switch",
+}
+
+SIZE_MAX = 500  # lines; most rooms do with 80 to 250, a state machine may take 450
+
+SIMNET = rooms("simnet")
+DISPATCH = rooms("dispatch")
+HOUSE = SIMNET + DISPATCH
+NAMES = {room.name for room in HOUSE}
+
+
+def each(of: list[Room]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("room", of, ids=repr)
+
+
+def step_of(name: str) -> tuple[int, str] | None:
+    """The step a module stands on, and under which name of the table."""
+    steps = STEPS.get(name.partition(".")[0], [])
+    while name:
+        for number, step in enumerate(steps):
+            if name in step:
+                return number, name
+        name = name.rpartition(".")[0]
+        if "." not in name:
+            break  # only the face itself stands under a package's bare name
+    return None
+
+
+def module_of(target: str) -> str | None:
+    """The module of this house that an import loads: ``simnet.clock.Clock`` and ``simnet.clock`` are both the latter."""
+    if target in NAMES:
+        return target
+    package, _, name = target.rpartition(".")
+    return package if package in NAMES and name else None
+
+
+def loaded(room: Room) -> list[tuple[str, Import]]:
+    """What of this house it loads when it runs; what only mypy sees does not count."""
+    found = [(module_of(one.target), one) for one in room.imports if not one.typing_only]
+    return [(name, one) for name, one in found if name is not None and name != room.name]
+
+
+# ---- stairs ---------------------------------------------------------------------------------------------------------
+
+
+@each(HOUSE)
+def test_every_room_stands_on_a_step(room: Room) -> None:
+    assert step_of(room.name) is not None, (
+        f"{room.place} has no place in STEPS of {Path(__file__).name}.\n"
+        "Rule: who may import whom is decided when a room is made, or it is decided by accident. Put it on the step "
+        "right after everything it needs."
+    )
+
+
+@each(HOUSE)
+def test_imports_go_down_the_stairs(room: Room) -> None:
+    here = step_of(room.name)
+    for name, one in loaded(room):
+        there = step_of(name)
+        if here is None or there is None:
+            continue  # test_every_room_stands_on_a_step speaks of those
+        if there[1] == here[1] or (one.lazy and (room.name, name) in ARROWS_UP):
+            continue
+        assert room.name.partition(".")[0] != name.partition(".")[0] or there[0] <= here[0], (
+            f"{room.at(one.line)}\n"
+            f"Rule: imports go down the stairs; {there[1]} stands above {here[1]}. A lower room that knows an upper one "
+            "can neither be read, tested nor replaced alone. Let the upper hand in what the lower needs."
+        )
+
+
+def test_there_are_no_circles() -> None:
+    graph = {
+        room.name: sorted(
+            {name for name, one in loaded(room) if not (one.lazy and (room.name, name) in ARROWS_UP)}
+            # A package's face is loaded with each of its rooms; what the face loads is no wish of the room.
+            - {room.name.rpartition(".")[0]}
+        )
+        for room in HOUSE
+    }
+    assert (circle := find_circle(graph)) is None, (
+        f"{' -> '.join(circle or [])}\nRule: no circles. Rooms in a circle are one room with several doors."
+    )
+
+
+def find_circle(graph: dict[str, list[str]]) -> list[str] | None:
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str] | None:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return None
+        for other in graph.get(name, []):
+            if (circle := walk(other, [*path, name])) is not None:
+                return circle
+        done.add(name)
+        return None
+
+    return next((circle for name in graph if (circle := walk(name, [])) is not None), None)
+
+
+def test_a_circle_is_found() -> None:
+    assert find_circle({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}) == ["b", "d", "b"]
+    assert find_circle({"a": ["b", "c"], "b": ["c"], "c": []}) is None
+
+
+@each(DISPATCH)
+def test_dispatch_knows_nothing_of_simnet(room: Room) -> None:
+    for one in room.imports:
+        assert one.target.partition(".")[0] != "simnet", (
+            f"{room.at(one.line)}\n"
+            "Rule: dispatch imports nothing of simnet, not even for its types. It runs in production, the harness does "
+            "not, and what it asks of a network is in dispatch/interfaces.py."
+        )
+
+
+@each(SIMNET)
+def test_simnet_knows_nothing_of_dispatch(room: Room) -> None:
+    for one in room.imports:
+        allowed = room.name == "simnet.observe" and one.lazy
+        assert allowed or one.target.partition(".")[0] != "dispatch", (
+            f"{room.at(one.line)}\n"
+            "Rule: simnet satisfies dispatch by shape, so that it serves every other program as well. Only "
+            "simnet.observe may look at a loop, once it is loaded."
+        )
+
+
+@each([room for room in SIMNET if room.name.startswith("simnet.kernel")])
+def test_the_kernel_knows_nothing_above_it(room: Room) -> None:
+    for one in room.imports:
+        ours = one.target.partition(".")[0] == "simnet"
+        assert not ours or one.target.startswith("simnet.kernel"), (
+            f"{room.at(one.line)}\n"
+            "Rule: simnet/kernel is one host's stack; it knows no clock, no loop, no other host, not even for their "
+            "types. Time and the way out are handed in."
+        )
+
+
+# ---- nothing real ---------------------------------------------------------------------------------------------------
+
+
+@each(SIMNET)
+def test_nothing_real_reaches_a_simulation(room: Room) -> None:
+    if any(room.name == home or room.name.startswith(f"{home}.") for home in AT_HOME_IN_THE_REAL_WORLD):
+        return
+    for module, forbidden in REAL.items():
+        if (room.name, module) in REAL_BUT_MEANT:
+            continue
+        for use in room.uses(module):
+            assert not forbidden.fullmatch(use.name), (
+                f"{room.at(use.line)}\n"
+                f"Rule: nothing in simnet/ takes time, chance, threads or sockets from the machine; {module}.{use.name} "
+                "would make two runs of one seed differ. Take it from the clock or the seed; what must be real goes "
+                "through simnet.real."
+            )
+
+
+@each(SIMNET)
+def test_no_set_is_walked_where_its_order_shows(room: Room) -> None:
+    for line in room.set_iterations():
+        assert "# any order" in room.lines[line - 1], (
+            f"{room.at(line)}\n"
+            "Rule: the order of a set depends on hashes, which differ from process to process. Walk a dict or a list, or "
+            "sorted(...); where the order truly cannot show, end the line with `# any order: why`."
+        )
+
+
+@each(
+    [room for room in SIMNET if room.name.startswith(("simnet.kernel", "simnet.clock", "simnet.link", "simnet.trace"))]
+)
+def test_no_address_or_hash_decides_or_is_traced(room: Room) -> None:
+    for number, line in enumerate(room.lines, 1):
+        code = line.partition("#")[0]
+        assert not re.search(r"(?<![\w.])(?:id|hash)\(", code), (
+            f"{room.at(number)}\n"
+            "Rule: id() and hash() differ from run to run; ties break by sequence number, and none of them enters a trace."
+        )
+
+
+@each(DISPATCH)
+def test_dispatch_asks_socket_select_and_time_when_it_runs(room: Room) -> None:
+    for module in ("socket", "select", "time"):
+        for use in room.uses(module):
+            assert not use.at_import or CONSTANTS_AND_ERRORS.fullmatch(use.name), (
+                f"{room.at(use.line)}\n"
+                f"Rule: dispatch looks {module}.{use.name} up when it needs it, never at import, neither as a default nor "
+                "as a base class. Under simulation another stands in its place."
+            )
+
+
+# ---- faces, doors and sizes -----------------------------------------------------------------------------------------
+
+
+@each(HOUSE)
+def test_every_room_opens_and_its_face_is_there(room: Room) -> None:
+    if room.name.endswith("__main__"):
+        return  # to open it is to run it
+    module = importlib.import_module(room.name)
+    names = getattr(module, "__all__", None)
+    if names is None:
+        return
+    missing = [name for name in names if not hasattr(module, name)]
+    assert not missing, f"{room.place}: __all__ promises {missing}, which are not there"
+    assert list(names) == sorted(set(names), key=face_order), (
+        f"{room.place}\nRule: __all__ is sorted, constants, then classes, then functions, so that a reader finds a name "
+        f"and a change is one line:\n{sorted(set(names), key=face_order)}"
+    )
+
+
+def face_order(name: str) -> tuple[int, list[str | int]]:
+    """As ruff sorts them (RUF022): CONSTANTS, Classes, the rest; digits by their value."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return kind, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+@each([*HOUSE, *rooms("tests"), *rooms("benchmarks")])
+def test_the_first_line_says_the_idea(room: Room) -> None:
+    if not room.text.strip():
+        return  # an empty __init__.py has none
+    first, _, _ = (ast.get_docstring(room.tree) or "").partition("\n\n")
+    assert first.rstrip().endswith((".", "?", "!", ":")), (
+        f"{room.place} opens with {first!r}\nRule: the first lines of a file say its one idea, in a sentence."
+    )
+
+
+@each(HOUSE)
+def test_no_room_is_a_hall(room: Room) -> None:
+    assert len(room.lines) <= SIZE_MAX, (
+        f"{room.place} has {len(room.lines)} lines, the limit is {SIZE_MAX}.\n"
+        "Rule: one idea per file. When a second noun appears in its first line, that noun wants a file of its own."
+    )
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    bare = [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()]
+    assert not bare, (
+        f"{bare} lack an __init__.py\nRule: with it, two files of one name in two folders are two modules, and "
+        "tests/simnet does not hide the package simnet."
+    )
+
+
+# ---- what loading costs ---------------------------------------------------------------------------------------------
+
+
+def loaded_by(statement: str) -> set[str]:
+    script = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    return set(
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    )
+
+
+def test_dispatch_loads_nothing_but_the_standard_library() -> None:
+    tops = {name.partition(".")[0] for name in loaded_by("import dispatch")}
+    strangers = sorted(tops - set(sys.stdlib_module_names) - {"dispatch"})
+    assert not strangers, f"`import dispatch` loads {strangers}\nRule: a mail server does not want a test harness."
+
+
+def test_the_plugin_loads_the_harness_only_when_asked() -> None:
+    heavy = sorted(
+        loaded_by("import simnet.pytest_plugin") & {"greenlet", "hypothesis", "rich", "msgspec", "simnet.wait"}
+    )
+    assert not heavy, (
+        f"`import simnet.pytest_plugin` loads {heavy}\n"
+        "Rule: pytest loads the plugin in every project that has it installed; collection stays fast and coverage honest."
+    )
