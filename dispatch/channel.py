@@ -37,7 +37,7 @@ ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descripto
 class Channel:
     """The part that all channels share. Subclasses say what a turn is."""
 
-    __slots__ = ("_bits", "_fileno", "_state", "loop", "socket")
+    __slots__ = ("_bits", "_born", "_fileno", "_state", "loop", "socket")
 
     #: A channel that does not keep ``Loop.run()`` running by itself.
     background: ClassVar[bool] = False
@@ -46,6 +46,7 @@ class Channel:
     socket: Any
     _fileno: int
     _bits: int
+    _born: int  # the loop's turn in which it joined: what was polled by then is another's
     _state: int
 
     def _attach(self, loop: Loop | None) -> None:
@@ -114,7 +115,7 @@ class Channel:
         """Run a handler; the loop goes on whatever it does."""
         try:
             self._call_raising(name, *args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed(name, error)
 
     def _call_raising(self, name: str, *args: Any) -> None:
@@ -131,7 +132,7 @@ class Channel:
             observer.raised(self, name, error)
         try:
             self.handle_error(error)
-        except Exception as second:
+        except Exception as second:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             for observer in observers:
                 observer.raised(self, "handle_error", second)
             self.loop.log_exception(f"{self!r} is given up: its handle_error failed as well", second)

@@ -221,7 +221,7 @@ class Dispatcher(Channel):
                     bits &= IN
                 elif self.writable():
                     bits |= OUT
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("readable", error)
         else:
             if self._fileno >= 0 and not (bits == 0 and self._bits & ASLEEP):
@@ -253,7 +253,7 @@ class Dispatcher(Channel):
             self._call_raising(name)
         except NotReady:
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed(name, error)
 
     def _connect_event(self) -> None:

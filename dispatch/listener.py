@@ -87,7 +87,7 @@ class Listener(Channel):
         """Make a channel; if its class fails, that connection is closed and no other."""
         try:
             self.handler(sock, addr=addr, loop=self.loop)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             for observer in observers:
                 observer.raised(self, "handler", error)
             self.loop.log_exception(f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error)

@@ -43,12 +43,11 @@ class Loop:
         "__weakref__",
         "_asked",
         "_ended",
-        "_fresh",
-        "_poll",
         "_soon",
         "_stopping",
         "_timers",
         "_tokens",
+        "_turn_number",
         "_turning",
         "_unsent",
         "channels",
@@ -62,14 +61,13 @@ class Loop:
         """*network* is what it runs on (None: the current one), *poller* a name or an object of that shape."""
         self.network = current_network() if network is None else network
         self.poller: Poller = self.network.poller(poller) if poller is None or isinstance(poller, str) else poller
-        self._poll = self.poller.poll
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
         self.closed = False
         self.running = False
         self._stopping = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
-        self._fresh: set[int] = set()  # descriptors that joined during this turn
+        self._turn_number = 0
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
         self._unsent: list[Any] = []  # streams written to outside their own turn
         self._ended: deque[tuple[Channel, BaseException | None]] = deque()
@@ -141,11 +139,9 @@ class Loop:
             if due is not None:
                 pause = due - self.network.monotonic()
                 if timeout is None or pause < timeout:
-                    timeout = pause if pause > 0 else 0
-        fresh = self._fresh
-        if fresh:
-            fresh.clear()
-        ready = self._poll(timeout)
+                    timeout = max(pause, 0)
+        turn = self._turn_number = self._turn_number + 1
+        ready = self.poller.poll(timeout)
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
@@ -153,7 +149,7 @@ class Loop:
         for fd, bits in ready:
             served = channels.get(fd)
             # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
-            if served is not None and fd not in fresh:
+            if served is not None and served._born < turn:
                 served._turn(bits)
         self._turning = None
         if timers:
@@ -179,7 +175,7 @@ class Loop:
         timer.function = None
         try:
             function(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             owner = getattr(function, "__self__", None)
             if isinstance(owner, Channel):
                 owner._failed(getattr(function, "__name__", "call"), error)
@@ -222,7 +218,7 @@ class Loop:
         channel._fileno = fd
         channel._bits = bits
         self.channels[fd] = channel
-        self._fresh.add(fd)
+        channel._born = self._turn_number
         if observers:
             for observer in observers:
                 observer.opened(channel)

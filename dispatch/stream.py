@@ -224,7 +224,7 @@ class Stream(Channel):
                 self._call_raising("handle_data", data)
             else:
                 self.handle_data(data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("handle_data", error)
 
     def _read_failed(self, error: OSError) -> None:

@@ -23,7 +23,7 @@ class KqueuePoller:
     __slots__ = ("_bits", "_kqueue")
 
     def __init__(self) -> None:
-        self._kqueue: Any = getattr(select, "kqueue")()
+        self._kqueue: Any = select.kqueue()  # type: ignore[attr-defined,unused-ignore]
         self._bits: dict[int, int] = {}
 
     def watch(self, fd: int, bits: int) -> None:
@@ -43,7 +43,8 @@ class KqueuePoller:
         if (before ^ bits) & bit:
             action = getattr(select, "KQ_EV_ADD" if bits & bit else "KQ_EV_DELETE")
             try:
-                self._kqueue.control([getattr(select, "kevent")(fd, which, action, notes)], 0)
+                event = select.kevent(fd, which, action, notes)  # type: ignore[attr-defined,unused-ignore]
+                self._kqueue.control([event], 0)
             except OSError as error:
                 # What is switched off may be gone with its descriptor; what is switched on may not.
                 if bits & bit or error.errno not in _GONE:

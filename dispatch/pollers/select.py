@@ -48,11 +48,10 @@ class SelectPoller:
             return []
         try:
             readers, writers, urgent = select.select(readers, writers, urgent, timeout)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):
             stale = self._stale()
             if not stale:
                 raise
-            del error
             return [(fd, NVAL) for fd in stale]
         ready: dict[int, int] = dict.fromkeys(readers, IN)
         for fd in writers:

@@ -1,0 +1,717 @@
+"""The names, hooks and habits of asyncore, which Python 3.12 removed, on this library's pollers.
+
+``from dispatch import asyncore`` in your own code, ``dispatch.install()`` for third-party code. What programs rely on is kept:
+the map and its re-look-up, the flags, the errno tables, the log lines, ``handle_error`` that closes the channel. What lost
+them data is mended: see docs/migrating-from-asyncore.md.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import warnings
+from collections import deque
+from errno import (
+    EAGAIN,
+    EALREADY,
+    EBADF,
+    ECONNABORTED,
+    ECONNRESET,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENOTCONN,
+    EPIPE,
+    ESHUTDOWN,
+    EWOULDBLOCK,
+    errorcode,
+)
+from typing import Any, ClassVar
+
+from dispatch import maps as _maps
+from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
+from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
+from dispatch.interfaces import ERR as _ERR
+from dispatch.interfaces import HUP as _HUP
+from dispatch.interfaces import IN as _IN
+from dispatch.interfaces import NVAL as _NVAL
+from dispatch.interfaces import OUT as _OUT
+from dispatch.interfaces import PRI as _PRI
+from dispatch.observers import observers as _observers
+
+_DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
+
+if "socket_map" not in globals():  # a reload keeps the channels
+    socket_map: dict[Any, Any] = _maps.ChannelMap()
+
+
+class ExitNow(Exception):
+    """Raised by a handler to leave ``loop()``."""
+
+
+_reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
+
+
+class _NotReady(BlockingIOError):
+    """recv() found nothing although the poller had announced it: not an error of the channel."""
+
+
+def _strerror(err: int) -> str:
+    try:
+        return os.strerror(err)
+    except (ValueError, OverflowError):
+        return errorcode.get(err, f"Unknown error {err}")
+
+
+# ---- one event for one object
+
+
+def _name(obj: Any, event: str, error: BaseException) -> str:
+    """The handler of *obj* that let *error* out, for the observers: ``handle_accept`` rather than ``handle_read_event``."""
+    name, trace = event, error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name.startswith("handle_") and code.co_argcount:
+            owner = trace.tb_frame.f_locals.get(code.co_varnames[0])
+            name = code.co_name if owner is obj else name
+        trace = trace.tb_next
+    return name
+
+
+def _failed(obj: Any, event: str, error: BaseException) -> None:
+    if _observers:
+        name = _name(obj, event, error)
+        for observer in _observers:
+            observer.raised(obj, name, error)
+    obj.handle_error()
+
+
+def _event(obj: Any, event: str) -> None:
+    """Call one handle_..._event; what it lets out goes to handle_error."""
+    try:
+        getattr(obj, event)()
+    except _reraised_exceptions:
+        raise
+    except _NotReady:
+        pass
+    except Exception as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
+        _failed(obj, event, error)
+
+
+def read(obj: Any) -> None:
+    """A read event for *obj*."""
+    _event(obj, "handle_read_event")
+
+
+def write(obj: Any) -> None:
+    """A write event for *obj*."""
+    _event(obj, "handle_write_event")
+
+
+def _exception(obj: Any) -> None:
+    """An exceptional condition, urgent data mostly."""
+    _event(obj, "handle_expt_event")
+
+
+def _generation(obj: Any) -> tuple[Any, Any]:
+    """Changes when *obj* is closed, or gets another socket: the rest of what was polled is not for it then."""
+    return getattr(obj, "_fileno", None), getattr(obj, "socket", None)
+
+
+def readwrite(obj: Any, flags: int) -> None:
+    """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
+    was = _generation(obj)
+    try:
+        if flags & _IN:
+            obj.handle_read_event()
+        if flags & _OUT and _generation(obj) == was:
+            obj.handle_write_event()
+        if flags & _PRI and _generation(obj) == was:
+            obj.handle_expt_event()
+        if flags & (_HUP | _ERR | _NVAL) and not flags & _IN and _generation(obj) == was:
+            obj.handle_close()
+    except _NotReady:
+        pass
+    except OSError as error:
+        if error.errno in _DISCONNECTED:
+            obj.handle_close()
+        else:
+            _failed(obj, "handle_read_event", error)
+    except _reraised_exceptions:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        _failed(obj, "handle_read_event", error)
+
+
+def _serve_select(obj: Any, flags: int) -> None:
+    """As the loop over select(2) did it: each event by itself, an escaped error is an error."""
+    was = _generation(obj)
+    if flags & _IN:
+        read(obj)
+    if flags & _OUT and _generation(obj) == was:
+        write(obj)
+    if flags & _PRI and _generation(obj) == was:
+        _exception(obj)
+        _drop_urgent(obj, was)
+    if flags & _NVAL:
+        readwrite(obj, _NVAL)
+
+
+def _serve_poll(obj: Any, flags: int) -> None:
+    was = _generation(obj)
+    readwrite(obj, flags)
+    if flags & _PRI:
+        _drop_urgent(obj, was)
+
+
+def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
+    """An urgent byte that handle_expt did not read would be announced for ever."""
+    if _generation(obj) == was:
+        try:
+            was[1].recv(1, socket.MSG_OOB)
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass  # it was read, or ordinary data behind it was; or this is no socket
+
+
+# ---- the loop
+
+
+def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
+    """One turn over *map*, any number of descriptors, asleep for at most *timeout* seconds."""
+    if map is None:
+        map = socket_map
+    if map:
+        _turn(map, timeout, _serve_select)
+
+
+def poll2(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
+    """The same with poll(2)'s habits: a connection error that a handler lets out is a close, not an error."""
+    if map is None:
+        map = socket_map
+    if map:
+        _turn(map, timeout, _serve_poll)
+
+
+poll3 = poll2
+
+
+def _turn(map: dict[Any, Any], timeout: float | None, serve: _maps.Serve) -> None:
+    if timeout is not None and timeout < 0:
+        timeout = None  # as poll(2) takes it
+    engine = _maps.engine_of(map)
+    if engine is not None:
+        engine.turn(timeout, serve)
+    elif isinstance(map, _maps.ChannelMap):
+        map.engine = _maps.MapLoop(map)
+        map.engine.turn(timeout, serve)
+    else:
+        # One turn only: nothing to keep registered. poll(2) where there is one, it needs no descriptor of its own.
+        engine = _maps.MapLoop(map, "poll" if hasattr(select, "poll") else None)
+        try:
+            _maps.serve_dict(map, engine)
+            engine.turn(timeout, serve)
+        finally:
+            _maps.serve_dict(map, None)
+            engine.close()
+    if not map and isinstance(map, _maps.ChannelMap):
+        map.clear()
+
+
+def loop(
+    timeout: float | None = 30.0,
+    use_poll: bool = False,
+    map: dict[Any, Any] | None = None,
+    count: int | None = None,
+) -> None:
+    """Serve *map* until it is empty, or for *count* turns. Each turn sleeps for at most *timeout* seconds."""
+    if map is None:
+        map = socket_map
+    poll_fun = poll2 if use_poll and hasattr(select, "poll") else poll
+    engine = None
+    if map and not isinstance(map, _maps.ChannelMap) and _maps.engine_of(map) is None:
+        engine = _maps.MapLoop(map)
+        _maps.serve_dict(map, engine)
+    try:
+        if count is None:
+            while map:
+                poll_fun(timeout, map)
+        else:
+            while map and count > 0:
+                poll_fun(timeout, map)
+                count -= 1
+    finally:
+        if engine is not None:
+            _maps.serve_dict(map, None)
+            engine.close()
+
+
+class dispatcher:
+    """A socket in a map, and its handlers."""
+
+    debug = False
+    connected = False
+    accepting = False
+    connecting = False
+    closing = False
+    addr: Any = None
+    ignore_log_types: ClassVar[Any] = frozenset({"warning"})
+
+    socket: Any
+    family_and_type: tuple[int, int]
+
+    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
+        self._map: dict[Any, Any] = socket_map if map is None else map
+        self._fileno: int | None = None
+        if sock is None:
+            self.socket = None
+            return
+        sock.setblocking(False)
+        self.set_socket(sock, map)
+        self.connected = True
+        try:
+            self.addr = sock.getpeername()
+        except OSError as error:
+            if error.errno in (ENOTCONN, EINVAL):
+                self.connected = False  # not connected yet, or gone again
+            else:
+                self.del_channel(map)
+                raise
+
+    def __repr__(self) -> str:
+        kind = type(self)
+        module = kind.__module__
+        status = [(module.removeprefix("dispatch.") if module in _OURS else module) + "." + kind.__qualname__]
+        if self.accepting and self.addr:
+            status.append("listening")
+        elif self.connected:
+            status.append("connected")
+        if self.addr is not None:
+            try:
+                status.append("%s:%d" % self.addr)  # noqa: UP031 - for other shapes it raises, as it should
+            except TypeError:
+                status.append(repr(self.addr))
+        return f"<{' '.join(status)} at {id(self):#x}>"
+
+    # ---- the map
+
+    def add_channel(self, map: dict[Any, Any] | None = None) -> None:
+        """Stand in the map."""
+        if map is None:
+            map = self._map
+        map[self._fileno] = self
+        _maps.joined(map, self._fileno)
+        for observer in _observers:
+            observer.opened(self)
+
+    def del_channel(self, map: dict[Any, Any] | None = None) -> None:
+        """Stand in the map no longer."""
+        fd = self._fileno
+        if map is None:
+            map = self._map
+        if fd in map:
+            del map[fd]
+            _maps.left(map, fd)
+            for observer in _observers:
+                observer.closed(self, sys.exc_info()[1])
+        self._fileno = None
+
+    def _changed(self) -> None:
+        """What this channel waits for may have changed, in a turn that need not be its own."""
+        if self._fileno is not None:
+            _maps.changed(self._map, self._fileno)
+
+    def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
+        """A new socket, in the map at once."""
+        self.family_and_type = family, type
+        sock = socket.socket(family, type)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    def set_socket(self, sock: Any, map: dict[Any, Any] | None = None) -> None:
+        """*sock* is this channel's, in the map at once."""
+        self.socket = sock
+        self._fileno = sock.fileno()
+        self.add_channel(map)
+
+    def set_reuse_addr(self) -> None:
+        """Let bind() take an address that is in TIME_WAIT; where that cannot be had, say nothing."""
+        try:
+            before = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, before | 1)
+        except OSError:
+            pass
+
+    # ---- what to poll for
+
+    def readable(self) -> Any:
+        """Whether to look for something to read; asked before each turn where it is overridden."""
+        return True
+
+    def writable(self) -> Any:
+        """Whether to look for room to write; asked before each turn where it is overridden."""
+        return True
+
+    # ---- the socket's calls
+
+    def listen(self, num: int) -> None:
+        """Accept connections from now on."""
+        self.accepting = True
+        self._changed()
+        if os.name == "nt" and num > 5:
+            num = 5
+        self.socket.listen(num)
+
+    def bind(self, addr: Any) -> None:
+        """Take a local address."""
+        self.addr = addr
+        self.socket.bind(addr)
+
+    def connect(self, address: Any) -> None:
+        """Connect, now or later; a refusal that is known already is raised."""
+        self.connected = False
+        self.connecting = True
+        self._changed()
+        err = self.socket.connect_ex(address)
+        if err in (EINPROGRESS, EALREADY, EWOULDBLOCK) or (err == EINVAL and os.name == "nt"):
+            self.addr = address
+        elif err in (0, EISCONN):
+            self.addr = address
+            self.handle_connect_event()
+        else:
+            raise OSError(err, errorcode[err])
+
+    def accept(self) -> tuple[Any, Any] | None:
+        """The next connection and its address; None if there is none after all, or none can be had at the moment."""
+        try:
+            conn, addr = self.socket.accept()
+        except TypeError:
+            return None
+        except OSError as why:
+            if why.errno in _OUT_OF_RESOURCES:
+                # The connection stays in the queue and keeps the listener ready: rest, or spin.
+                self.log_info(f"cannot accept at the moment: {why}", "warning")
+                engine = _maps.engine_of(self._map)
+                if engine is not None:
+                    engine.rest(self)
+                return None
+            if why.errno in (EWOULDBLOCK, EAGAIN, ECONNABORTED) or why.errno in _DIED_IN_QUEUE:
+                return None
+            raise
+        return conn, addr
+
+    def send(self, data: Any) -> Any:
+        """How many bytes the kernel took; 0 if it is full, or the connection over."""
+        try:
+            return self.socket.send(data)
+        except OSError as why:
+            if why.errno in (EWOULDBLOCK, EAGAIN):
+                return 0
+            if why.errno in _DISCONNECTED:
+                self.handle_close()
+                return 0
+            raise
+
+    def recv(self, buffer_size: int) -> bytes:
+        """What has arrived; ``b""`` at the end of the connection, of which handle_close has been told by then."""
+        try:
+            data: bytes = self.socket.recv(buffer_size)
+        except OSError as why:
+            if why.errno in (EWOULDBLOCK, EAGAIN):
+                # Ready, but nothing there: the loop takes this exception back, the channel lives.
+                raise _NotReady(*why.args) from None
+            if why.errno in _DISCONNECTED:
+                self.handle_close()
+                return b""
+            raise
+        if not data and getattr(self.socket, "type", None) != socket.SOCK_DGRAM:  # an empty datagram is no end
+            self.handle_close()
+            return b""
+        return data
+
+    def close(self) -> None:
+        """Leave the map and close the socket."""
+        self.connected = False
+        self.accepting = False
+        self.connecting = False
+        self.del_channel()
+        if self.socket is not None:
+            try:
+                self.socket.close()
+            except OSError as why:
+                if why.errno not in (ENOTCONN, EBADF):
+                    raise
+
+    # ---- logging
+
+    def log(self, message: Any) -> None:
+        """Hits, to stderr."""
+        sys.stderr.write(f"log: {message}\n")
+
+    def log_info(self, message: Any, type: str = "info") -> None:
+        """Everything else, to stdout; what is in ``ignore_log_types`` is not printed."""
+        if type not in self.ignore_log_types:
+            print(f"{type}: {message}")
+
+    # ---- events, and the handlers they go to
+
+    def _handle(self, name: str) -> None:
+        if not _observers:
+            getattr(self, name)()
+            return
+        for observer in _observers:
+            observer.event(self, name)
+        getattr(self, name)()
+        for observer in _observers:
+            observer.handled(self, name)
+
+    def handle_read_event(self) -> None:
+        """Something to read: a connection, the result of a connect, data, the end."""
+        if self.accepting:
+            self._handle("handle_accept")
+            return
+        if not self.connected and self.connecting:
+            was = _generation(self)
+            self.handle_connect_event()
+            if _generation(self) != was:
+                return
+        self._handle("handle_read")
+
+    def handle_connect_event(self) -> None:
+        """The connect is over: handle_connect if SO_ERROR is 0, else the error is raised."""
+        err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if err != 0:
+            raise OSError(err, _strerror(err))
+        was = _generation(self)
+        self._handle("handle_connect")
+        if _generation(self) == was:
+            self.connected = True
+            self.connecting = False
+            self._changed()
+
+    def handle_write_event(self) -> None:
+        """Room to write, or the result of a connect. Nothing for a listener."""
+        if self.accepting:
+            return
+        if not self.connected and self.connecting:
+            was = _generation(self)
+            self.handle_connect_event()
+            if _generation(self) != was:
+                return
+        self._handle("handle_write")
+
+    def handle_expt_event(self) -> None:
+        """An exceptional condition: an error of the socket, or an urgent byte."""
+        err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._handle("handle_close" if err != 0 else "handle_expt")
+
+    def handle_error(self) -> None:
+        """A handler raised: log it in one line, and close the channel."""
+        _, t, v, tbinfo = compact_traceback()
+        try:
+            self_repr = repr(self)
+        except Exception:  # noqa: BLE001 - a program's repr may fail, the log must not
+            self_repr = f"<__repr__(self) failed for object at {id(self):0x}>"
+        self.log_info(f"uncaptured python exception, closing channel {self_repr} ({t}:{v} {tbinfo})", "error")
+        self.handle_close()
+
+    def handle_expt(self) -> None:
+        """An urgent byte; read it with ``self.socket.recv(1, socket.MSG_OOB)`` here, it is dropped afterwards."""
+        self.log_info("unhandled incoming priority event", "warning")
+
+    def handle_read(self) -> None:
+        """Something to read."""
+        self.log_info("unhandled read event", "warning")
+
+    def handle_write(self) -> None:
+        """Room to write."""
+        self.log_info("unhandled write event", "warning")
+
+    def handle_connect(self) -> None:
+        """The connect has succeeded; ``connected`` turns true after this."""
+        self.log_info("unhandled connect event", "warning")
+
+    def handle_accept(self) -> None:
+        """Somebody connects."""
+        pair = self.accept()
+        if pair is not None:
+            self.handle_accepted(*pair)
+
+    def handle_accepted(self, sock: Any, addr: Any) -> None:
+        """A connection was accepted."""
+        sock.close()
+        self.log_info("unhandled accepted event", "warning")
+
+    def handle_close(self) -> None:
+        """The connection is over."""
+        self.log_info("unhandled close event", "warning")
+        self.close()
+
+
+_OURS = ("dispatch.asyncore", "dispatch.asynchat")
+
+
+class dispatcher_with_send(dispatcher):
+    """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set as bytes."""
+
+    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
+        self._out: deque[Any] = deque()
+        self._out_size = 0
+        dispatcher.__init__(self, sock, map)
+
+    @property
+    def out_buffer(self) -> bytes:
+        """What waits to be sent."""
+        if len(self._out) > 1:
+            whole = b"".join(self._out)
+            self._out.clear()
+            self._out.append(whole)
+        elif self._out and not isinstance(self._out[0], bytes):
+            self._out[0] = bytes(self._out[0])
+        return self._out[0] if self._out else b""
+
+    @out_buffer.setter
+    def out_buffer(self, data: Any) -> None:
+        self._out.clear()
+        if data:
+            self._out.append(bytes(data))
+        self._out_size = len(data)
+        self._changed()
+
+    def initiate_send(self) -> None:
+        """Send what the kernel takes."""
+        if not self._out:
+            self.send_nothing()
+            return
+        first = self._out[0]
+        if len(first) < 65536 and len(self._out) > 1:
+            pieces, size = [], 0
+            while self._out and size < 65536:
+                pieces.append(self._out.popleft())
+                size += len(pieces[-1])
+            first = b"".join(pieces)
+            self._out.appendleft(first)
+        num_sent = dispatcher.send(self, memoryview(first)[:65536])
+        self._out_size -= num_sent
+        if num_sent == len(first):
+            self._out.popleft()
+        elif num_sent:
+            self._out[0] = memoryview(first)[num_sent:]
+
+    def send_nothing(self) -> None:
+        """Nothing waits."""
+
+    def handle_write(self) -> None:
+        self.initiate_send()
+
+    def writable(self) -> Any:
+        return (not self.connected) or self._out_size
+
+    def send(self, data: Any) -> None:
+        """Send *data* after what waits already."""
+        if self.debug:
+            self.log_info(f"sending {data!r}")
+        if data:
+            self._out.append(bytes(data))
+            self._out_size += len(data)
+        self.initiate_send()
+        self._changed()
+
+
+_maps.known_predicates(
+    (dispatcher.readable, dispatcher.writable, dispatcher_with_send.writable),
+)
+_maps.silent_writers(
+    dispatcher.writable,
+    dispatcher.writable,
+    dispatcher.handle_write,
+    dispatcher.handle_write_event,
+    dispatcher.log_info,
+)
+
+
+def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
+    """The exception being handled: (file, function, line) where it arose, its type, itself, and all frames in one line."""
+    t, v, tb = sys.exc_info()
+    if tb is None:
+        raise AssertionError("traceback does not exist")
+    frames = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        frames.append((code.co_filename, code.co_name, str(tb.tb_lineno)))
+        tb = tb.tb_next
+    return frames[-1], t, v, " ".join(f"[{file}|{function}|{line}]" for file, function, line in frames)
+
+
+def close_all(map: dict[Any, Any] | None = None, ignore_all: bool = False) -> None:
+    """Close every channel of *map* and empty it; the first error is raised, unless told otherwise."""
+    if map is None:
+        map = socket_map
+    for channel in list(map.values()):
+        try:
+            channel.close()
+        except OSError as error:
+            if error.errno != EBADF and not ignore_all:
+                raise
+        except _reraised_exceptions:
+            raise
+        except Exception:
+            if not ignore_all:
+                raise
+    map.clear()
+
+
+if os.name == "posix":
+
+    class file_wrapper:
+        """A descriptor of a file or a pipe with as much of a socket's face as a dispatcher needs. It is a duplicate."""
+
+        def __init__(self, fd: int) -> None:
+            self.fd = os.dup(fd)
+
+        def __del__(self) -> None:
+            if getattr(self, "fd", -1) >= 0:
+                warnings.warn(f"unclosed file {self!r}", ResourceWarning, source=self, stacklevel=2)
+                self.close()
+
+        def recv(self, *args: Any) -> bytes:
+            return os.read(self.fd, *args)
+
+        def send(self, *args: Any) -> int:
+            return os.write(self.fd, *args)
+
+        def getsockopt(self, level: int, optname: int, buflen: Any = None) -> int:
+            if level == socket.SOL_SOCKET and optname == socket.SO_ERROR and not buflen:
+                return 0
+            raise NotImplementedError("Only asyncore specific behaviour implemented.")
+
+        read = recv
+        write = send
+
+        def close(self) -> None:
+            fd, self.fd = self.fd, -1
+            if fd >= 0:
+                os.close(fd)
+
+        def fileno(self) -> int:
+            return self.fd
+
+    class file_dispatcher(dispatcher):
+        """A dispatcher over a pipe, a terminal, a file."""
+
+        def __init__(self, fd: Any, map: dict[Any, Any] | None = None) -> None:
+            dispatcher.__init__(self, None, map)
+            self.connected = True
+            try:
+                fd = fd.fileno()
+            except AttributeError:
+                pass
+            self.set_file(fd)
+            os.set_blocking(fd, False)
+
+        def set_file(self, fd: int) -> None:
+            """A duplicate of *fd* is this channel's, in the map at once."""
+            self.socket = file_wrapper(fd)
+            self._fileno = self.socket.fileno()
+            self.add_channel()
