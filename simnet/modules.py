@@ -1,0 +1,203 @@
+"""Where the stand-ins stand: each place in the loaded modules that holds an original, changed and put back.
+
+The first `install` scans ``sys.modules`` and puts each stand-in wherever its original is found: module globals, class
+attributes (``selectors.EpollSelector._selector_cls``), defaults of functions. Modules loaded later bind the stand-ins
+by themselves. Since thousands of networks are entered a second, `remove` leaves them in place: without a provider a
+stand-in hands on to its original, at the price of one call. `restore` puts every original back; it also runs when the
+interpreter ends.
+
+What no scan can reach: an original kept in an instance, a closure, or a container other than a module's globals before
+the first network was entered. ``docs/fidelity.md`` says so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import socket
+import sys
+import threading
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from simnet import standins
+from simnet.standins import Backend, Provider, active, dates, sockets
+
+__all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
+
+# They run outside processes and measure real time: what they bound before the first network stays theirs.
+SPARED = frozenset(
+    {
+        *("_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_cov", "pytest_timeout", "pytest_benchmark"),
+        *("hypothesis", "coverage", "greenlet", "simnet"),
+        *("bdb", "pdb", "pydevd", "debugpy", "_pydevd_bundle", "_pydev_bundle", "IPython"),
+    }
+)
+
+_lock = threading.Lock()
+_providers: tuple[Provider, ...] = ()
+_changes: list[_Change] = []
+_placed = False
+
+
+def install(provider: Provider) -> None:
+    """Ask *provider* who answers. It may be installed several times; each `remove` takes one."""
+    global _providers
+    with _lock:
+        _providers += (provider,)
+        standins.answer_from(_providers)
+        if not _placed:
+            _place()
+
+
+def remove(provider: Provider) -> None:
+    """Ask *provider* no more.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    global _providers
+    with _lock:
+        rest = list(_providers)
+        rest.remove(provider)
+        _providers = tuple(rest)
+        standins.answer_from(_providers)
+
+
+def in_place() -> bool:
+    """Whether the stand-ins are where their originals were."""
+    return _placed
+
+
+def restore() -> None:
+    """Every original back in its place, also where a module bound a stand-in since.
+
+    Raises:
+        RuntimeError: a provider is still installed.
+    """
+    with _lock:
+        if _providers:
+            raise RuntimeError(f"{len(_providers)} provider(s) still installed: leave the network first")
+        if _placed:
+            _unplace()
+
+
+# -- the scan ----------------------------------------------------------------------------------------------------------
+
+
+class _Change(NamedTuple):
+    """One place that was changed: a dict, a class or a function, and what stood there."""
+
+    holder: Any
+    key: str
+    before: Any
+    after: Any
+
+
+def _place() -> None:
+    global _placed
+    _placed = True
+    socket.socket.__new__ = staticmethod(sockets.new_socket)  # type: ignore[assignment]
+    dates.place()
+    _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
+    atexit.register(_at_exit)
+
+
+def _unplace() -> None:
+    global _placed
+    _placed = False
+    del socket.socket.__new__  # the one of `_socket.socket` shows again
+    dates.unplace()
+    for change in reversed(_changes):
+        _take_back(change)
+    _changes.clear()
+    _swap({id(standin): original for original, standin in standins.PAIRS})
+    atexit.unregister(_at_exit)
+
+
+def _at_exit() -> None:
+    """Finalizers that run while modules are torn down must find clocks that work."""
+    global _providers
+    _providers = ()
+    standins.answer_from(())
+    restore()
+
+
+def _swap(table: dict[int, Any]) -> list[_Change]:
+    """Replace each object whose ``id`` is in *table*, in every loaded module that is not spared."""
+    changes: list[_Change] = []
+    modules: list[tuple[str, Any]] = list(sys.modules.items())  # Any: programs put all kinds of objects there
+    for name, module in modules:
+        if isinstance(module, ModuleType) and not _spared(name):
+            # Not vars(): a module of importlib's LazyLoader would load itself.
+            _swap_namespace(object.__getattribute__(module, "__dict__"), name, table, changes)
+    return changes
+
+
+def _spared(name: str) -> bool:
+    return name.partition(".")[0] in SPARED and not name.startswith("simnet.demo")
+
+
+def _swap_namespace(namespace: dict[str, Any], name: str, table: dict[int, Any], changes: list[_Change]) -> None:
+    for key, value in list(namespace.items()):
+        other = table.get(id(value))
+        if other is not None:
+            namespace[key] = other
+            changes.append(_Change(namespace, key, value, other))
+        elif type(value) is FunctionType:
+            _swap_defaults(value, table, changes)
+        elif issubclass(type(value), type):  # not isinstance(): it would ask a proxy for its __class__
+            members = _members(value)
+            if members.get("__module__") == name:
+                _swap_class(value, members, table, changes)
+
+
+_class_dict = type.__dict__["__dict__"].__get__
+
+
+def _members(cls: type) -> dict[str, Any]:
+    """The class's own attributes, whatever its metaclass says."""
+    return dict(_class_dict(cls))
+
+
+def _swap_class(cls: type, members: dict[str, Any], table: dict[int, Any], changes: list[_Change]) -> None:
+    for key, value in members.items():
+        other = table.get(id(value))
+        if other is None and type(value) is staticmethod:
+            inner = table.get(id(value.__func__))
+            other = None if inner is None else staticmethod(inner)
+        if other is not None:
+            try:
+                type.__setattr__(cls, key, other)
+            except TypeError:  # a class written in C cannot be changed
+                continue
+            changes.append(_Change(cls, key, value, other))
+        elif type(value) is FunctionType:
+            _swap_defaults(value, table, changes)
+
+
+def _swap_defaults(function: FunctionType, table: dict[int, Any], changes: list[_Change]) -> None:
+    before = function.__defaults__
+    if before and any(id(value) in table for value in before):
+        after = tuple(table.get(id(value), value) for value in before)
+        function.__defaults__ = after
+        changes.append(_Change(function, "__defaults__", before, after))
+    named = function.__kwdefaults__
+    if named:
+        for key, value in named.items():
+            other = table.get(id(value))
+            if other is not None:
+                named[key] = other
+                changes.append(_Change(named, key, value, other))
+
+
+def _take_back(change: _Change) -> None:
+    """Unless somebody (a monkeypatch) has put something else there since."""
+    holder, key, before, after = change
+    if isinstance(holder, dict):
+        if holder.get(key) is after:
+            holder[key] = before
+    elif isinstance(holder, type):
+        if _class_dict(holder).get(key) is after:
+            type.__setattr__(holder, key, before)
+    elif getattr(holder, key) is after:
+        setattr(holder, key, before)

@@ -1,0 +1,25 @@
+"""The true clock, sleep, pollers and dice, for the few rooms that must not follow a process's own.
+
+Inside a process ``time.monotonic()`` is that process's clock. The watchdog, progress bars and `RealNetwork` ask here
+instead; the scan of `simnet.modules` spares this room.
+"""
+
+from _thread import start_new_thread
+from os import urandom
+from select import epoll, poll, select
+from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
+
+__all__ = [
+    "epoll",
+    "monotonic",
+    "monotonic_ns",
+    "perf_counter",
+    "perf_counter_ns",
+    "poll",
+    "select",
+    "sleep",
+    "start_new_thread",
+    "time",
+    "time_ns",
+    "urandom",
+]

@@ -1,0 +1,21 @@
+"""What a program reaches for outside itself, and who answers.
+
+A stand-in takes the place of a function of the standard library. At each call it asks which world the running code
+belongs to: the `Backend` of a process answers, and where there is none the true function does, with the same
+arguments. Two worlds use them: the simulated network and `RealNetwork`. Where the stand-ins are put, and how they are
+taken away again, is the business of `simnet.modules`.
+"""
+
+from simnet.standins import chance, clocks, pollers, sockets, ways_out
+from simnet.standins.pairs import Pair
+from simnet.standins.whose import Backend, Provider, active, answer_from
+
+__all__ = ["PAIRS", "Backend", "Pair", "Provider", "active", "answer_from"]
+
+PAIRS: tuple[Pair, ...] = (
+    *clocks.PAIRS,
+    *pollers.PAIRS,
+    *sockets.PAIRS,
+    *chance.PAIRS,
+    *ways_out.PAIRS,
+)

@@ -1,0 +1,54 @@
+"""Where chance comes from: the kernel's entropy, and the generator behind ``random.random()``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from random import Random
+from typing import Any
+
+from simnet.standins import whose
+from simnet.standins.pairs import Maker, Origin, Pairs, forward
+
+__all__ = ["PAIRS"]
+
+PAIRS = Pairs()
+
+PAIRS.standin(os, "urandom")(forward("urandom"))
+
+
+@PAIRS.standin(os, "getrandom")
+def _(original: Any) -> Any:
+    def standin(_: Origin, size: int, flags: int = 0) -> bytes:
+        backend = whose.world()
+        return original(size, flags) if backend is None else backend.urandom(size)
+
+    return standin
+
+
+def _die(name: str) -> Maker:
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            backend = whose.world()
+            return (original if backend is None else getattr(backend.random(), name))(*args, **kwargs)
+
+        return standin
+
+    return maker
+
+
+for _name in random.__all__:
+    if getattr(getattr(random, _name), "__self__", None) is random._inst:
+        PAIRS.standin(random, _name)(_die(_name))
+
+
+@functools.wraps(Random.seed)
+def _seed(self: Random, a: Any = None, version: int = 2) -> None:
+    backend = whose.world() if a is None else None
+    # In C an unseeded generator asks the kernel for entropy; its own state is 2,496 bytes, 32 tell any two apart.
+    _true_seed(self, a if backend is None else int.from_bytes(backend.urandom(32), "little"), version)
+
+
+_true_seed = Random.seed
+PAIRS.add(Random.seed, _seed)

@@ -1,0 +1,63 @@
+"""``select.select``, ``select.poll`` and ``select.epoll``: by them a program waits for many at once."""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+from simnet.standins import whose
+from simnet.standins.pairs import Origin, Pairs
+
+__all__ = ["PAIRS"]
+
+PAIRS = Pairs()
+
+
+@PAIRS.standin(select, "select")
+def _(original: Any) -> Any:
+    def standin(_: Origin, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
+        backend = whose.world()
+        if backend is None:
+            return original(rlist, wlist, xlist, timeout)
+        return backend.select(rlist, wlist, xlist, timeout)
+
+    return standin
+
+
+@PAIRS.standin(select, "poll")
+def _(original: Any) -> Any:
+    def standin(_: Origin) -> Any:
+        backend = whose.world()
+        return original() if backend is None else backend.poll()
+
+    return standin
+
+
+class _EpollType(type):
+    """``select.epoll`` is a class that cannot be subclassed: its stand-in answers as it does where it is asked."""
+
+    original: Any  # the true class
+
+    def __call__(cls, sizehint: int = -1, flags: int = 0) -> Any:
+        backend = whose.world()
+        return cls.original(sizehint, flags) if backend is None else backend.epoll(sizehint, flags)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.original) or getattr(type(instance), "stands_in_for_epoll", False)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls.original) or getattr(subclass, "stands_in_for_epoll", False)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(cls.original, name)
+
+    def fromfd(cls, fd: int) -> Any:
+        backend = whose.world()
+        if backend is not None:
+            backend.escape("select.epoll.fromfd")
+        return cls.original.fromfd(fd)
+
+
+if hasattr(select, "epoll"):
+    _EPOLL = {"__module__": "select", "__doc__": select.epoll.__doc__, "original": select.epoll}
+    PAIRS.add(select.epoll, _EpollType("epoll", (), _EPOLL))

@@ -1,0 +1,65 @@
+"""The ways out of a world: threads, subprocesses, pollers it does not have, alarms of the real clock."""
+
+from __future__ import annotations
+
+import _posixsubprocess
+import _thread
+import functools
+import importlib
+import os
+import select
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from simnet.standins import whose
+from simnet.standins.pairs import Maker, Origin, Pairs
+
+__all__ = ["PAIRS"]
+
+PAIRS = Pairs()
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it
+
+
+def _guard(what: str) -> Maker:
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            backend = whose.world()
+            if backend is not None:
+                backend.escape(what)
+            return original(*args, **kwargs)
+
+        return standin
+
+    return maker
+
+
+def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        yield _thread, name, "a thread"
+    yield _posixsubprocess, "fork_exec", "a subprocess"
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"):
+        yield os, name, f"os.{name}"
+    for name in ("kqueue", "devpoll"):
+        yield select, name, f"select.{name}"
+    for name in ("alarm", "setitimer", "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):  # they wait in real time
+        yield _signal, name, f"signal.{name}"
+
+
+for _module, _name, _what in _ways_out():
+    PAIRS.standin(_module, _name)(_guard(_what))
+
+
+@functools.wraps(threading.Thread.start)
+def _start(self: threading.Thread) -> None:
+    # Refused before it counts itself among the threads that are about to run: later nothing would take it out again.
+    backend = whose.world()
+    if backend is not None:
+        backend.escape(f"the thread {self.name!r}")
+    _true_start(self)
+
+
+_true_start = threading.Thread.start
+PAIRS.add(threading.Thread.start, _start)
