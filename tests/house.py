@@ -73,8 +73,12 @@ class Room:
         return ast.parse(self.text, str(self.place))
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         while (parent := self.parents.get(node)) is not None:
@@ -88,16 +92,18 @@ class Room:
     # ---- imports ----------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _import_nodes(self) -> list[ast.Import | ast.ImportFrom]:
+        return [node for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    @cached_property
     def imports(self) -> list[Import]:
         found = []
-        for node in ast.walk(self.tree):
+        for node in self._import_nodes:
             if isinstance(node, ast.Import):
                 targets = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 base = self._base(node)
                 targets = [f"{base}.{alias.name}" for alias in node.names]
-            else:
-                continue
             above = list(self.ancestors(node))
             lazy = any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) for one in above)
             typing_only = any(isinstance(one, ast.If) and "TYPE_CHECKING" in ast.unparse(one.test) for one in above)
@@ -113,17 +119,23 @@ class Room:
 
     # ---- names of other modules ---------------------------------------------------------------------------------------
 
+    @cached_property
+    def _attributes(self) -> list[tuple[str, ast.Attribute]]:
+        """Every ``name.attribute``, with the name."""
+        dotted = [node for node in self.nodes if isinstance(node, ast.Attribute)]
+        return [(node.value.id, node) for node in dotted if isinstance(node.value, ast.Name)]
+
     def uses(self, module: str) -> Iterator[Use]:
         """Each use of a name of *module*, by whatever alias; a ``from`` import counts as a use of each name at import."""
         aliases = set()
-        for node in ast.walk(self.tree):
+        for node in self._import_nodes:
             if isinstance(node, ast.Import):
                 aliases |= {alias.asname or alias.name for alias in node.names if alias.name == module}
-            elif isinstance(node, ast.ImportFrom) and not node.level and node.module == module:
+            elif not node.level and node.module == module:
                 for alias in node.names:
                     yield Use(alias.name, node.lineno, at_import=True)
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+        for name, node in self._attributes:
+            if name in aliases:
                 yield Use(node.attr, node.lineno, self._at_import(node))
 
     def _at_import(self, node: ast.AST) -> bool:
@@ -147,7 +159,7 @@ class Room:
     def set_names(self) -> set[str]:
         """Names and attributes that this file annotates as sets or fills with one."""
         names = set()
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.AnnAssign) and _annotates_set(node.annotation):
                 names.add(_name(node.target))
             elif isinstance(node, ast.arg) and node.annotation is not None and _annotates_set(node.annotation):
@@ -163,7 +175,7 @@ class Room:
 
     def set_iterations(self) -> Iterator[int]:
         """Lines where a set is walked and the order could show."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.For) and self._is_set(node.iter):
                 yield node.lineno
             elif isinstance(node, ast.ListComp | ast.DictComp | ast.GeneratorExp):
