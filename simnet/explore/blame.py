@@ -1,0 +1,88 @@
+"""Which line of the user's own code an exception points at."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from functools import lru_cache
+from types import TracebackType
+from typing import NamedTuple
+
+__all__ = ["NOWHERE", "UserPlace", "trimmed", "user_place", "users_own"]
+
+_SIMNET = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_DEMO = os.path.join(_SIMNET, "demo")
+_DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
+_STDLIB = tuple({os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
+_SITE = tuple({os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})  # below _STDLIB
+
+
+class UserPlace(NamedTuple):
+    """A line of the user's code."""
+
+    path: str
+    line: int
+    function: str
+
+    @property
+    def short(self) -> str:
+        """``tutorial_server.py:71``; empty where there is no such line."""
+        return f"{os.path.basename(self.path)}:{self.line}" if self.path else ""
+
+
+NOWHERE = UserPlace("", 0, "")
+
+
+def user_place(error: BaseException | None) -> UserPlace:
+    """The innermost line of the user's code in the traceback of *error*.
+
+    The user's are neither the standard library, nor simnet, nor dispatch. Where nothing else is in the traceback, a line of
+    dispatch or the library will do: it is what there is to look at.
+    """
+    if error is None:
+        return NOWHERE
+    step = error.__traceback__
+    if step is None and isinstance(error, BaseExceptionGroup):
+        return user_place(error.exceptions[0])
+    users = others = NOWHERE
+    while step is not None:
+        code = step.tb_frame.f_code
+        rank = _rank(code.co_filename)
+        if rank == 2:
+            users = UserPlace(code.co_filename, step.tb_lineno, code.co_name)
+        elif rank == 1:
+            others = UserPlace(code.co_filename, step.tb_lineno, code.co_name)
+        step = step.tb_next
+    return users if users.path else others
+
+
+def users_own(path: str) -> bool:
+    """Whether the file at *path* is the user's: neither simnet's, nor dispatch's, nor the standard library's."""
+    return _rank(path) == 2
+
+
+def trimmed(traceback: TracebackType | None) -> TracebackType | None:
+    """*traceback* from the first frame that is not simnet's: how a run is started tells a reader nothing."""
+    step = traceback
+    while step is not None and _rank(step.tb_frame.f_code.co_filename) == 0:
+        step = step.tb_next
+    return step or traceback
+
+
+@lru_cache(maxsize=1024)  # the same few files in every traceback of a sweep
+def _rank(path: str) -> int:
+    """2 for the user's code, 1 for a library's, 0 for simnet's."""
+    if path.startswith("<frozen"):
+        return 1
+    path = os.path.abspath(path) if not path.startswith("<") else path  # "<stdin>" and notebooks' cells are the user's
+    if _below(path, _SIMNET) and not _below(path, _DEMO):
+        return 0
+    if _below(path, _DISPATCH):
+        return 1
+    if any(_below(path, folder) for folder in _STDLIB) and not any(_below(path, folder) for folder in _SITE):
+        return 1
+    return 2
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(folder + os.sep)

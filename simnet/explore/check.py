@@ -1,0 +1,184 @@
+"""The faces people hold: ``@simnet.sweep`` above a test, ``simnet.check(test)`` in unittest and notebooks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.progress import Progress
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import run_sweep
+
+__all__ = ["check", "sweep", "test_id"]
+
+_Function = Callable[..., Any]
+
+taken_over: Callable[[Any, Sequence[Any], Mapping[str, Any]], None] | None = None
+"""Who sweeps when a decorated test is called, given the test and its arguments; None: the test itself does. Set by pytest's plugin."""
+
+
+@overload
+def sweep(test: _Function, /) -> _Function: ...
+@overload
+def sweep(**options: Any) -> Callable[[_Function], _Function]: ...
+
+
+def sweep(test: _Function | None = None, /, **options: Any) -> Any:
+    """Run a test once for every fault at every point; the network is given to its first parameter, whatever its name.
+
+    ``target``: hosts under test. ``kinds``: which faults. ``survives``: disruptive kinds that must not change the outcome.
+    ``may_raise``: what a target may end with under a disruptive fault. ``strict``: an interrupted body is a failure.
+    ``runs``: the most simulations. ``invariants``: levels by name. ``first``: stop at the first failure. See SweepOptions.
+
+    Raises:
+        TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
+        ValueError: an option cannot be.
+    """
+    checked = SweepOptions.of(**options)
+    if test is None:
+        return functools.partial(_decorated, options=checked)
+    if not callable(test):
+        raise TypeError(f"sweep({test!r}): options are given by name, as in @simnet.sweep(target='server')")
+    return _decorated(test, options=checked)
+
+
+def check(test: _Function, **options: Any) -> SweepResult:
+    """Sweep *test* here and now; raises its failures, else returns what was done.
+
+    A test that is decorated already brings its options; those given here change them.
+    """
+    known = getattr(test, "simnet_options", None)
+    chosen = SweepOptions.of(**options) if known is None else known.but(**options)
+    bare = getattr(test, "simnet_test", test)
+    _network_parameter(bare)
+    identity = test_id(bare)
+    result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"))
+    _save(result, bare, identity)
+    result.raise_failures(identity)
+    return result
+
+
+def _decorated(test: _Function, *, options: SweepOptions) -> _Function:
+    if hasattr(test, "simnet_options"):
+        raise TypeError(f"{test.__name__} is decorated with @simnet.sweep twice; put all options into one")
+    position, signature = _network_parameter(test)
+
+    def bind(*args: Any, **kwargs: Any) -> Callable[[Any], object]:
+        """The test with all but the network given: what ``play`` takes."""
+        before, after = args[:position], args[position:]
+
+        @functools.wraps(test)
+        def body(network: Any) -> object:
+            return test(*before, network, *after, **kwargs)
+
+        del body.__wrapped__  # its own signature is the one that counts
+        return body
+
+    def explore(
+        *args: Any, options: SweepOptions | None = None, progress: Progress | None = None, **kwargs: Any
+    ) -> SweepResult:
+        chosen = wrapper.simnet_options if options is None else options  # type: ignore[attr-defined]
+        name = test_id(test) or test.__name__
+        return run_sweep(bind(*args, **kwargs), chosen, name=name, progress=progress)
+
+    @functools.wraps(test)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        if taken_over is not None:
+            taken_over(wrapper, args, kwargs)
+            return
+        result = explore(*args, **kwargs)
+        identity = test_id(test)
+        _save(result, test, identity)
+        result.raise_failures(identity)
+
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]  # pytest asks it for the fixtures
+    wrapper.simnet_options = options  # type: ignore[attr-defined]
+    wrapper.simnet_test = test  # type: ignore[attr-defined]
+    wrapper.simnet_bind = bind  # type: ignore[attr-defined]
+    wrapper.simnet_explore = explore  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _network_parameter(test: _Function) -> tuple[int, inspect.Signature]:
+    """At which position the network is given, and the signature without it."""
+    _refuse(test)
+    signature = inspect.signature(test)
+    parameters = list(signature.parameters.values())
+    position = 1 if _is_method(test, parameters) else 0
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if len(parameters) <= position or parameters[position].kind not in places:
+        raise TypeError(
+            f"{_where(test)} takes no network: its first parameter gets it, whatever its name, as in def {test.__name__}(net): ..."
+        )
+    del parameters[position]
+    return position, signature.replace(parameters=parameters)
+
+
+def _refuse(test: _Function) -> None:
+    if not callable(test):
+        raise TypeError(f"{test!r} is no test: a function that takes a network")
+    if inspect.iscoroutinefunction(test) or inspect.isasyncgenfunction(test):
+        raise TypeError(
+            f"{_where(test)} is `async def`: called, it returns at once and would pass without having run. Write the body as a "
+            "plain function, and run asyncio programs on a host: net.host('server').spawn(asyncio.run, main())"
+        )
+    if inspect.isgeneratorfunction(test):
+        raise TypeError(
+            f"{_where(test)} is a generator (it holds `yield`): called, it returns at once and would pass without having run. "
+            "Write it as a plain function"
+        )
+
+
+def _is_method(test: _Function, parameters: list[inspect.Parameter]) -> bool:
+    """Whether *test*, not bound yet, is defined in a class: then its first parameter is the instance."""
+    if inspect.ismethod(test):
+        return False
+    inner = getattr(test, "__qualname__", "").rpartition("<locals>.")[2]
+    return "." in inner and bool(parameters) and parameters[0].name in ("self", "cls")
+
+
+def _where(test: _Function) -> str:
+    code = getattr(inspect.unwrap(test), "__code__", None)
+    name = getattr(test, "__qualname__", repr(test))
+    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code is not None else name
+
+
+def test_id(test: _Function) -> str:
+    """``tests/test_echo.py::test_echo``, from the project's root; empty where there is no such file, as in a notebook."""
+    place = _file_and_root(test)
+    if place is None:
+        return ""
+    file, root = place
+    name = getattr(inspect.unwrap(test), "__qualname__", "")
+    if not name or "<" in name:
+        return ""
+    return f"{file.relative_to(root).as_posix()}::{name.replace('.', '::')}"
+
+
+test_id.__test__ = False  # type: ignore[attr-defined]  # pytest, this is no test
+
+
+def _file_and_root(test: _Function) -> tuple[Path, Path] | None:
+    from simnet.nodeid import project_root
+
+    code = getattr(inspect.unwrap(test), "__code__", None)
+    if code is None:
+        return None
+    file = Path(code.co_filename)
+    if not file.is_absolute():
+        file = Path.cwd() / file
+    if not file.is_file():
+        return None
+    root = project_root(file)
+    return (file, root) if file.is_relative_to(root) else None
+
+
+def _save(result: SweepResult, test: _Function, identity: str) -> None:
+    place = _file_and_root(test) if identity and result.failures else None
+    if place is not None:
+        result.save(place[1], identity)

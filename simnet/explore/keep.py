@@ -1,0 +1,47 @@
+"""A failure of a sweep as a scenario file, to replay it or to keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simnet.explore.report import headline
+from simnet.explore.result import Failure, SweepResult
+from simnet.explore.verdict import Finding
+from simnet.faults.plan import FaultPlan
+from simnet.scenario import Expect, Found, Scenario
+
+__all__ = ["failure_text", "save", "scenario_of"]
+
+
+def failure_text(finding: Finding) -> str:
+    """The failure in a few words, as a file records it: ``TypeError at tutorial_server.py:71``."""
+    what = type(finding.error).__name__ if finding.error is not None else finding.reason
+    if finding.at:
+        return f"{what} at {finding.at}"
+    return f"{what} on {finding.host}" if finding.host else what
+
+
+def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:
+    """The scenario that shows *failure*. It fails until the bug is mended: it expects the baseline's outcome, or, where a
+    disruptive fault may rightly interrupt the test, no failure of the target's.
+    """
+    plan = failure.plan
+    return Scenario.of(
+        test_id,
+        FaultPlan(plan.faults, plan.schedule, plan.seed or result.options.seed),
+        title=headline(failure.finding, plan),
+        target=result.options.target or (),
+        expect=Expect(outcome="baseline") if plan.transparent else Expect(interrupted=True),
+        found=Found(by="sweep", runs=result.runs, failure=failure_text(failure.finding), trace=failure.run.digest),
+    )
+
+
+def save(result: SweepResult, root: Path, test_id: str) -> None:
+    """Write every failure of *result* that has a plan, and remember where."""
+    for failure in result.failures:
+        if failure.plan:
+            scenario = scenario_of(failure, result, test_id)
+            path = scenario.failure_path(root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scenario.write(path)
+            failure.file = path

@@ -1,0 +1,169 @@
+"""What a sweep is asked for: its options, checked and put in order where they are given.
+
+A wrong option speaks up when the test is decorated, not in the thousandth run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, Fault, check_playable, kind_classes, playable
+from simnet.invariants import LEVELS, NAMES
+
+__all__ = ["RUNS_DEFAULT", "WAITS_FOR_EVER", "SweepOptions"]
+
+RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
+WAITS_FOR_EVER = "waits-for-ever"  # a target that does, under a disruptive fault: known only where a baseline is
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """The keywords of ``@simnet.sweep``, ``simnet.check`` and ``simnet sweep``; make it with :meth:`of`."""
+
+    target: tuple[str, ...] | None = None
+    """The hosts under test; None: every host with a spawned process."""
+    kinds: tuple[str, ...] | None = None
+    """The kinds of fault; None: all that this version plays."""
+    depth: int = 1
+    """How many faults a plan has."""
+    survives: tuple[str, ...] = ()
+    """Disruptive kinds under which the outcome must be the baseline's all the same."""
+    may_raise: tuple[type[BaseException], ...] = ()
+    """Exceptions a target may end with once a disruptive fault has fired."""
+    runs: int = RUNS_DEFAULT
+    """The most simulations with a fault; shrinking comes on top."""
+    strict: bool = False
+    """A body that a disruptive fault interrupts is a failure too."""
+    invariants: Mapping[str, str] = field(default_factory=dict)
+    """Name of an invariant -> ``"failure"``, ``"warning"`` or ``"off"``, a reason may follow after a colon."""
+    first: bool = False
+    """Stop at the first failure."""
+    shrink: bool = True
+    """Make the plan of each distinct failure as small as it gets."""
+    seed: int = 0
+    """The network's seed, of every run alike."""
+
+    @classmethod
+    def of(cls, **keywords: Any) -> SweepOptions:
+        """Options from the keywords people write: one name where several may stand, kinds as names or classes.
+
+        Raises:
+            TypeError: an unknown keyword, or a value of the wrong type.
+            ValueError: a value that cannot be; the message says what can.
+        """
+        known = [each.name for each in fields(cls)]
+        for name in keywords:
+            if name not in known:
+                raise TypeError(f"sweep has no option {name!r}; it has {', '.join(known)}")
+        checks: dict[str, Callable[[str, object], Any]] = {
+            "target": _names,
+            "kinds": _kinds,
+            "depth": _depth,
+            "survives": _survives,
+            "may_raise": _exceptions,
+            "runs": _positive,
+            "strict": _flag,
+            "invariants": _levels,
+            "first": _flag,
+            "shrink": _flag,
+            "seed": _whole,
+        }
+        return cls(**{name: checks[name](name, value) for name, value in keywords.items() if value is not None})
+
+    def but(self, **keywords: Any) -> SweepOptions:
+        """The same with what *keywords* change; those that are None change nothing."""
+        given = {name: value for name, value in keywords.items() if value is not None}
+        checked = SweepOptions.of(**given)
+        return replace(self, **{name: getattr(checked, name) for name in given})
+
+    @property
+    def playing(self) -> dict[str, Any]:
+        """The keywords that every run of the sweep hands to ``play``."""
+        return {
+            "targets": self.target,
+            "seed": self.seed,
+            "invariants": {name: level for name, level in self.invariants.items() if name in NAMES},
+            "may_raise": self.may_raise,
+        }
+
+
+def _names(option: str, value: object) -> tuple[str, ...] | None:
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else None
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"{option}={value!r}: a host's name, or several in a list")
+    return tuple(dict.fromkeys(names))
+
+
+def _kinds(option: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or (isinstance(value, type) and issubclass(value, Fault)):
+        value = (value,)
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{option}={value!r}: a kind of fault, or several in a list")
+    kinds = kind_classes(value)
+    if not kinds:
+        raise ValueError(f"{option}={value!r} names no kind of fault; leave it out for all of them")
+    names = tuple(kind.kind for kind in kinds)
+    # A whole class of kinds means those of it that can be played; a kind named by itself is wanted.
+    whole = any(set(group) <= set(names) for group in (TRANSPARENT, DISRUPTIVE))
+    for kind in kinds:
+        if not whole:
+            check_playable(kind)
+    return tuple(name for name in names if playable(name))
+
+
+def _survives(option: str, value: object) -> tuple[str, ...]:
+    names = _kinds(option, value) if value != () else ()
+    for name in names:
+        if name in TRANSPARENT:
+            raise ValueError(f"{option}={name!r}: that kind is transparent, so the outcome must equal the baseline's anyway")
+    return names
+
+
+def _depth(option: str, value: object) -> int:
+    if value != 1 or isinstance(value, bool):
+        raise ValueError(f"{option}={value!r}: this version sweeps single faults, depth=1")
+    return 1
+
+
+def _exceptions(option: str, value: object) -> tuple[type[BaseException], ...]:
+    types = (value,) if isinstance(value, type) else tuple(value) if isinstance(value, Iterable) else (value,)
+    for each in types:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise TypeError(f"{option}={value!r}: exception classes, as in an except clause")
+    return types
+
+
+def _whole(option: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{option}={value!r}: a whole number")
+    return value
+
+
+def _positive(option: str, value: object) -> int:
+    number = _whole(option, value)
+    if number < 1:
+        raise ValueError(f"{option}={value!r}: at least 1, or nothing is swept")
+    return number
+
+
+def _flag(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{option}={value!r}: True or False")
+    return value
+
+
+def _levels(option: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{option}={value!r}: a mapping such as {{'waits-for-ever': 'failure'}}")
+    known = (*NAMES, WAITS_FOR_EVER)
+    levels = {}
+    for name, level in value.items():
+        if name not in known:
+            raise ValueError(f"{option}: there is no invariant {name!r}; there are {', '.join(known)}")
+        word = level.partition(":")[0].strip() if isinstance(level, str) else level
+        if word not in LEVELS:
+            raise ValueError(f"{option}: {name!r} is set to {level!r}; it can be {', '.join(LEVELS)}, and ': why' after it")
+        levels[name] = word
+    return levels

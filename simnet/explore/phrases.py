@@ -1,0 +1,112 @@
+"""The events of a trace in a few words each, as a ladder and a report show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simnet.explore.verdict import short_repr
+from simnet.faults.place import Place
+from simnet.trace import Event, Failed
+
+__all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "ends_of", "segment_phrase"]
+
+PAYLOAD_WIDTH = 24  # columns that a payload may take: enough for a greeting or the head of a request
+SHUTDOWN_HOW = {0: "SHUT_RD", 1: "SHUT_WR", 2: "SHUT_RDWR"}
+
+
+def ends_of(label: str, towards: str) -> tuple[str, str]:
+    """Who sends and who gets a segment of the connection *label*: host names; empty where the label names none."""
+    try:
+        place = Place.parse(label)
+    except ValueError:
+        return "", ""
+    if place.source is None:
+        return "", ""
+    return (place.target, place.source) if towards == "client" else (place.source, place.target)
+
+
+
+
+def call_phrase(event: Event) -> str:
+    """``send b'hello'``, ``recv EAGAIN``, ``poll server:7 IN``."""
+    op = "connect" if event.op == "connect_ex" else event.op
+    spoken = answer(event)
+    if op == "connect":
+        target = event.place.partition("->")[2].partition("#")[0] or event.place
+        return f"connect {target}{'' if spoken == 'connected' else f'  {spoken}'}"
+    if op == "send" and not isinstance(event.result, Failed):
+        return f"send {spoken}"
+    if op == "close":
+        return f"close{_of(event)}"
+    if op == "shutdown":
+        how = SHUTDOWN_HOW.get(event.arguments[0] if event.arguments else -1, "")
+        return f"shutdown {how}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
+    if op in ("listen", "bind"):
+        return f"{op} {event.place}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
+    return f"{op} {spoken}" if spoken else op
+
+
+def answer(event: Event) -> str:
+    """What a call gave: ``EAGAIN``, ``5 of 14 bytes``, ``accepted 10.0.0.1:32768``, ``end of input``."""
+    result = event.result
+    if isinstance(result, Failed):
+        return str(result)
+    if event.op == "poll":
+        return ", ".join(result) if result else "nothing"
+    if event.op == "recv":
+        return _received(result)
+    if event.op == "send":
+        return _sent(event.arguments[0] if event.arguments else b"", result)
+    if event.op == "accept":
+        return f"accepted {_address(result)}"
+    if event.op in ("connect", "connect_ex"):
+        return "connected"
+    if result is None:
+        return ""
+    if isinstance(result, tuple):
+        return _address(result)
+    return short_repr(result, PAYLOAD_WIDTH)
+
+
+def segment_phrase(event: Event) -> str:
+    """``SYN``, ``b'hello'``, ``FIN``: what an arrow carries."""
+    payload = event.detail[0]
+    if not payload:
+        return event.op
+    flags = "" if event.op in ("data", "") else f"{event.op} "
+    return f"{flags}{_payload(payload)}"
+
+
+def _received(result: Any) -> str:
+    data = result[0] if isinstance(result, tuple) and result else result
+    if data == b"":
+        return "b''  (end of input)"
+    return _payload(data) if isinstance(data, (bytes, bytearray)) else short_repr(data, PAYLOAD_WIDTH)
+
+
+def _sent(data: Any, result: Any) -> str:
+    if isinstance(data, (bytes, bytearray)):
+        if result == len(data):
+            return _payload(data)
+        return f"{result} of {len(data):,} B  {_payload(data)}"
+    return short_repr(result, PAYLOAD_WIDTH)
+
+
+def _payload(data: Any) -> str:
+    """Bytes as they print; long ones by their beginning and their length."""
+    text = repr(bytes(data))
+    if len(text) <= PAYLOAD_WIDTH:
+        return text
+    return f"{text[: PAYLOAD_WIDTH - 12]}…' {len(data):,} B"
+
+
+def _address(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) >= 2:
+        host, port = value[0], value[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return short_repr(value, PAYLOAD_WIDTH)
+
+
+def _of(event: Event) -> str:
+    """Which socket, where a reader could not tell: a listener's name; a connection has an end of its own."""
+    return f" {event.place}" if "->" not in event.place else ""

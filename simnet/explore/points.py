@@ -1,0 +1,231 @@
+"""Where faults can act in a run, and which of them a sweep tries: every kind at every point, in an order, within a budget.
+
+The baseline's points are made into *families*: one kind at one sort of point, a number of variants that are made into
+faults only when they are chosen (a stream of a megabyte has millions). Families have a rank, and the budget is spent by
+rank: all calls, connects and polls first, then the bytes beside the edges of writes and segments, then the bytes between.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simnet.faults import kinds as k
+from simnet.faults.kinds import ERRNOS, KINDS, Fault, playable
+
+if TYPE_CHECKING:
+    from simnet.points import CallPoint, Points, PollPoint, StreamPoint
+
+__all__ = ["Family", "Selection", "families", "select"]
+
+CALLS, EDGES, BYTES = range(3)  # ranks, as the budget is spent
+RANK_NAMES = ("calls", "edges", "bytes between")
+
+BYTES_ALL_MAX = 4_096  # bytes of one direction up to which each is a point of its own; beyond, edges and a spread
+STALL_SHORT = 0.05  # seconds: beyond a round trip and the 40 ms of a delayed acknowledgement, within every time-out
+STALL_LONG = 61.0  # beyond the 60 s that servers wait for a request, and the 30 s of asyncore's loop
+POLL_PLACES_MAX = 3  # of those that were ready, how many get a poll that reports them alone: first, second, last
+
+# The kinds in the order in which they are tried: those that find a bug soonest, for the fewest runs.
+TELLING = (
+    "would-block", "error", "reset-before-accept", "short-recv", "partial-send", "wake", "refuse",
+    "eof", "reset", "urgent", "stall", "split",
+)  # fmt: skip
+
+_CONNECTION_OPS = ("recv", "send")
+_RESET_BEFORE_ONLY = ("shutdown", "getpeername", "getsockname", "getsockopt", "setsockopt")
+
+
+@dataclass(slots=True)
+class Family:
+    """One kind at one sort of point: *size* variants at *points* points; ``make(i)`` is the i-th."""
+
+    kind: str
+    rank: int
+    size: int
+    points: int
+    make: Callable[[int], Fault]
+    most: int | None = None  # how many of them a sweep runs, whatever its budget; None: all
+
+
+@dataclass(slots=True)
+class Selection:
+    """What a sweep runs: the faults in order, and how many there would have been."""
+
+    faults: list[Fault]
+    planned: int  # variants there are
+    line: str  # what of them is run, honestly
+
+
+def families(points: Points, targets: Collection[str], kinds: Iterable[str] | None = None) -> list[Family]:
+    """All that could be tried at *points* of a run with these *targets*, telling kinds first."""
+    wanted = [name for name in KINDS if playable(name)] if kinds is None else list(kinds)
+    wanted.sort(key=lambda name: TELLING.index(name) if name in TELLING else len(TELLING))
+    found: list[Family] = []
+    at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
+    for fault in _at_calls(points, targets):
+        if fault.kind in at_calls:
+            faults, places = at_calls[fault.kind]
+            faults.append(fault)
+            places.add(fault.anchor)
+    for name in wanted:
+        faults, places = at_calls[name]
+        if faults:
+            found.append(Family(name, CALLS, len(faults), len(places), faults.__getitem__))
+        for stream in points.streams:
+            if stream.target:
+                found.extend(_in_stream(name, stream))
+    return found
+
+
+def select(found: Sequence[Family], budget: int) -> Selection:
+    """At most *budget* faults of all *found*: rank by rank, and evenly spread where a rank does not fit."""
+    planned = sum(family.size for family in found)
+    faults: list[Fault] = []
+    words: list[str] = []
+    for rank in (CALLS, EDGES, BYTES):
+        ranked = [family for family in found if family.rank == rank]
+        most = [family.size if family.most is None else family.most for family in ranked]
+        shares = _shares(most, budget - len(faults))
+        for family, share in zip(ranked, shares, strict=True):
+            faults.extend(family.make(index) for index in _spread(family.size, share))
+        total, taken = sum(family.size for family in ranked), sum(shares)
+        if total:
+            name = RANK_NAMES[rank]
+            words.append(f"all {name}" if taken == total else f"{taken:,} of {total:,} {name}" if taken else f"no {name}")
+    if len(faults) == planned:
+        return Selection(faults, planned, f"{planned:,} points")
+    return Selection(faults, planned, f"{len(faults):,} of {planned:,} points: {', '.join(words)}")
+
+
+def _shares(sizes: list[int], budget: int) -> list[int]:
+    """How many each may have of *budget*: all alike, and what a small one leaves goes to the larger."""
+    shares = [0] * len(sizes)
+    left = max(budget, 0)
+    for place, index in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        shares[index] = min(sizes[index], left // (len(sizes) - place))
+        left -= shares[index]
+    return shares
+
+
+def _spread(size: int, share: int) -> Iterable[int]:
+    """*share* of the numbers below *size*, evenly spread, both ends among them."""
+    if share >= size:
+        return range(size)
+    if share == 1:
+        return (0,)
+    return [index * (size - 1) // (share - 1) for index in range(share)]
+
+
+# --- calls, connects, accepts, polls ---------------------------------------------------------------------------------
+
+
+def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
+    for call in points.calls:
+        if call.target:
+            yield from _at_call(call)
+    for connect in points.connects:
+        if connect.answered and (connect.client in targets or connect.server in targets):
+            yield k.Refuse(on=connect.place)
+    for poll in points.polls:
+        if poll.target:
+            yield from _at_poll(poll)
+
+
+def _at_call(call: CallPoint) -> Iterator[Fault]:
+    on, op, n = call.place, call.op, call.n
+    succeeded = call.result == "ok"
+    if op == "accept":
+        if succeeded:
+            if not call.blocking:
+                yield k.WouldBlock(on=on, op=op, call=n)
+            yield k.ResetBeforeAccept(on=on, call=n)
+            for name in ERRNOS["accept"]:
+                yield k.Error(on=on, op=op, call=n, errno=name)
+    elif op == "socket":
+        for name in ERRNOS["socket"]:
+            yield k.Error(on=on, op=op, call=n, errno=name)
+    elif op in _CONNECTION_OPS:
+        end = call.end
+        if succeeded:
+            if not call.blocking:
+                yield k.WouldBlock(on=on, op=op, end=end, call=n)
+            if op == "recv":
+                for size in _fewer(call.size):
+                    yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
+            elif not call.blocking:
+                for size in _fewer(call.size):
+                    yield k.PartialSend(on=on, end=end, call=n, bytes=size)
+            for name in ERRNOS[op]:
+                yield k.Error(on=on, op=op, end=end, call=n, errno=name)
+        for when in ("before", "after"):
+            yield k.Reset(on=on, op=op, end=end, call=n, when=when)
+    elif op in _RESET_BEFORE_ONLY:
+        yield k.Reset(on=on, op=op, end=call.end, call=n)
+
+
+def _fewer(size: int) -> list[int]:
+    """Of *size* bytes: the first, half of them, all but the last."""
+    return sorted({each for each in (1, size // 2, size - 1) if 0 < each < size})
+
+
+def _at_poll(poll: PollPoint) -> Iterator[Fault]:
+    """Each of the ready alone, all but the last, and for epoll (whose order is a list's) another order."""
+    ready = len(poll.ready)
+    if ready < 2:
+        return
+    for first in sorted({*range(min(ready, POLL_PLACES_MAX - 1)), ready - 1}):
+        yield k.Wake(on=poll.host, call=poll.n, first=first, keep=1)
+    if ready > 2:
+        yield k.Wake(on=poll.host, call=poll.n, keep=ready - 1)
+    if poll.kind == "epoll":
+        yield k.Wake(on=poll.host, call=poll.n, first=1)
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+
+def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
+    make = _AT_BYTE.get(kind)
+    if make is None:
+        return
+    last = stream.length
+    # A split before the first byte or after the last is none; all other kinds can act there, before the FIN too.
+    lowest, highest = (1, last - 1) if kind == "split" else (0, last)
+    if highest < lowest:
+        return
+    edges = sorted(
+        {
+            byte
+            for edge in (0, *stream.edges, last)
+            for byte in (edge - 1, edge, edge + 1)
+            if lowest <= byte <= highest
+        }
+    )  # fmt: skip
+    parameters = (STALL_SHORT, STALL_LONG) if kind == "stall" else (STALL_SHORT,)
+    width = len(parameters)
+
+    def at_edge(index: int) -> Fault:
+        return make(stream, edges[index // width], parameters[index % width])
+
+    yield Family(kind, EDGES, len(edges) * width, len(edges), at_edge)
+    between = highest - lowest + 1 - len(edges)
+    if between:
+        below = [edge - lowest - index for index, edge in enumerate(edges)]  # how many bytes before each edge are none
+
+        def at_byte(index: int) -> Fault:
+            return make(stream, lowest + index + bisect_right(below, index), STALL_SHORT)
+
+        most = between if last <= BYTES_ALL_MAX else min(between, BYTES_ALL_MAX)
+        yield Family(kind, BYTES, between, between, at_byte, most)
+
+
+_AT_BYTE: dict[str, Callable[[StreamPoint, int, float], Fault]] = {
+    "split": lambda stream, byte, _: k.Split(on=stream.place, end=stream.end, byte=byte),
+    "stall": lambda stream, byte, seconds: k.Stall(on=stream.place, end=stream.end, byte=byte, seconds=seconds),
+    "urgent": lambda stream, byte, _: k.Urgent(on=stream.place, end=stream.end, byte=byte),
+    "eof": lambda stream, byte, _: k.Eof(on=stream.place, end=stream.end, byte=byte),
+    "reset": lambda stream, byte, _: k.Reset(on=stream.place, end=stream.end, byte=byte),
+}

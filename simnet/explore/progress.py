@@ -1,0 +1,46 @@
+"""How long it took, in real seconds, and who is told meanwhile. The one room of explore that looks at a real clock."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from simnet import real
+
+__all__ = ["Progress", "Stopwatch", "throttled"]
+
+PROGRESS_EVERY = 0.05  # seconds: 20 times a second is what an eye follows
+
+
+class Progress(Protocol):
+    """Told after each run of a sweep."""
+
+    def __call__(self, done: int, total: int, failures: int, /) -> None:
+        """*done* of *total* runs are over; *failures* distinct ones so far."""
+        ...
+
+
+class Stopwatch:
+    """Runs from when it is made."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since = real.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return real.perf_counter() - self._since
+
+
+def throttled(progress: Progress, every: float = PROGRESS_EVERY) -> Progress:
+    """Tells *progress* at most once in *every* seconds, and of the last run in any case."""
+    told = -every
+
+    def tell(done: int, total: int, failures: int, /) -> None:
+        nonlocal told
+        now = real.perf_counter()
+        if done == total or now - told >= every:
+            told = now
+            progress(done, total, failures)
+
+    return tell

@@ -1,0 +1,54 @@
+"""A sweep's failures as exceptions: the user's own, with its traceback, and the report as notes."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from simnet.explore.blame import trimmed
+from simnet.explore.report import FailureReport, report
+from simnet.explore.result import CTRL_C, SweepResult
+from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+
+__all__ = ["SweepFailure", "as_exception", "raise_failures"]
+
+# BaseExceptions, so that no program swallows them while it runs; a test runner must be able to catch what is raised after.
+_VERDICTS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin, SystemExit, GeneratorExit, KeyboardInterrupt)
+
+
+class SweepFailure(AssertionError):
+    """A failure without an exception of the user's: another outcome, a broken invariant, a process that waits for ever."""
+
+
+def raise_failures(result: SweepResult, test_id: str = "") -> None:
+    """Raise the failures of *result*; return if there are none."""
+    __tracebackhide__ = True  # pytest shows the user's frames
+    if result.stopped == CTRL_C:
+        _stop(result, test_id)
+    errors = [as_exception(failure.error, report(failure, result, test_id=test_id)) for failure in result.failures]
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    raise BaseExceptionGroup(f"{len(errors)} distinct failures [{result.summary()}]", errors)
+
+
+def _stop(result: SweepResult, test_id: str) -> NoReturn:
+    __tracebackhide__ = True
+    stopped = KeyboardInterrupt(result.summary())
+    for failure in result.failures:
+        stopped.add_note(report(failure, result, test_id=test_id).headline)
+    raise stopped
+
+
+def as_exception(error: BaseException | None, told: FailureReport, *notes: str) -> BaseException:
+    """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes."""
+    if error is None:
+        error = SweepFailure(told.title)
+    elif isinstance(error, _VERDICTS):
+        error = SweepFailure(f"{type(error).__name__}: {error}").with_traceback(trimmed(error.__traceback__))
+    else:
+        error = error.with_traceback(trimmed(error.__traceback__))
+    for note in (*told.notes(), *notes):
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    return error

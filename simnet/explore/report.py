@@ -1,0 +1,307 @@
+"""The report of one failure: what broke, what the network did, where the run parts from the baseline, what to type next.
+
+A value with parts, so that an exception's notes, the command line and a test show the same.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simnet.explore.blame import user_place
+from simnet.explore.ladder import WIDTH, ladder
+from simnet.explore.result import Failure, SweepResult
+from simnet.explore.verdict import Finding, Judgement
+from simnet.faults.plan import FaultPlan
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+
+__all__ = ["FailureReport", "report", "report_run", "when"]
+
+MARGIN = 10  # columns of the words at the left: network, so, run it ...
+
+RED, BOLD, DIM, YELLOW, CYAN, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[33m", "\033[36m", "\033[0m"
+
+
+@dataclass(slots=True)
+class FailureReport:
+    """One failure in words; ``text()`` for people, the parts for programs."""
+
+    title: str
+    """``TypeError: cannot unpack non-iterable NoneType object``, or what broke where there is no exception."""
+    place: str
+    """``tutorial_server.py:71: in handle_accept``."""
+    source: str
+    """That line of the user's code."""
+    network: tuple[tuple[str, str], ...]
+    """For each fault of the plan: what the network did, and ``transparent`` or ``disruptive``."""
+    consequence: str
+    """What followed, with the rule it breaks in brackets."""
+    seen: str
+    """In how many runs, under which kinds of fault."""
+    diagram: Callable[[int, bool], str]
+    """The ladder, drawn when asked: width, unicode."""
+    commands: tuple[tuple[str, str], ...]
+    """What to type next: ``("run it", "pytest ...")``."""
+    kernel: str
+    """What real sockets said; empty if they were not asked."""
+    headline: str
+    """``TypeError at tutorial_server.py:71 when accept says EAGAIN (1 bug, 3 of 214 runs)``."""
+
+    @property
+    def sentence(self) -> str:
+        """What the network did."""
+        return "; ".join(told for told, _ in self.network)
+
+    @property
+    def ladder(self) -> str:
+        return self.diagram(WIDTH, True)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
+        """All of it."""
+        head = [f"{self.place}" if self.place else "", f">     {self.source}" if self.source else ""]
+        head += [f"E     {line}" for line in self.title.splitlines()]
+        text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
+        return _colored(text) if color else text
+
+    def notes(self, width: int = WIDTH, unicode: bool = True) -> list[str]:
+        """What an exception carries as notes: all but the exception and its line, which its traceback shows."""
+        return ["\n" + "\n".join(self.parts(width, unicode))]
+
+    def parts(self, width: int = WIDTH, unicode: bool = True) -> list[str]:
+        """The lines below the exception."""
+        lines: list[str] = []
+        for told, kind in self.network:
+            lines.append(_line("network", told, f"({kind})" if kind else "", width))
+        if self.consequence:
+            told, _, rule = self.consequence.rpartition("  [")
+            lines.append(_line("so", told or self.consequence, f"[{rule}" if told else "", width))
+        if self.seen:
+            lines.append(_line("seen", self.seen, "", width))
+        lines += ["", self.diagram(width, unicode), ""]
+        lines += [_line(name, command, "", width) for name, command in self.commands]
+        if self.kernel:
+            lines.append(_line("kernel", self.kernel, "", width))
+        if not unicode:
+            lines = [line.encode("ascii", "replace").decode() for line in lines]
+        return lines
+
+
+def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: str = "") -> FailureReport:
+    """The report of one distinct failure of a sweep."""
+    seen = ""
+    if failure.plan and (failure.count > 1 or len(failure.kinds) > 1):
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in failure.kinds.items())
+        seen = f"in {failure.count:,} of {result.runs:,} runs: {kinds}"
+    found = report_run(
+        failure.run, failure.judgement, result.baseline, test_id=test_id, file=failure.file, kernel=kernel or failure.kernel
+    )
+    found.seen = seen
+    runs = f"1 bug, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"
+    found.headline = f"{found.headline} ({runs})"
+    return found
+
+
+def report_run(
+    run: Run,
+    judgement: Judgement,
+    baseline: Run,
+    *,
+    test_id: str = "",
+    file: Path | None = None,
+    kernel: str = "",
+) -> FailureReport:
+    """The report of one run that failed or was interrupted, outside a sweep or in one."""
+    main = judgement.findings[0] if judgement.findings else None
+    plan = run.plan or run.happened
+    diagram = _diagram(run, baseline, main)
+    return FailureReport(
+        title=_title(main),
+        place=_place(main),
+        source=_source(main),
+        network=tuple(_network(run, judgement, plan)),
+        consequence=_consequence(judgement),
+        seen="",
+        diagram=diagram,
+        commands=tuple(_commands(plan, main, test_id, file)),
+        kernel=kernel,
+        headline=headline(main, plan),
+    )
+
+
+def headline(main: Finding | None, plan: FaultPlan) -> str:
+    """One line, as a list of failures shows it."""
+    if main is None:
+        return f"the outcome is the baseline's {when(plan)}".rstrip()
+    what = type(main.error).__name__ if main.error is not None else main.reason
+    at = f" at {main.at}" if main.at else f" on {main.host}" if main.host and main.error is None else ""
+    return f"{what}{at} {when(plan)}".rstrip()
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+
+def _title(main: Finding | None) -> str:
+    if main is None:
+        return "no failure"
+    if main.error is None:
+        return main.message
+    text = str(main.error).strip()
+    return f"{type(main.error).__name__}: {text}" if text else type(main.error).__name__
+
+
+def _place(main: Finding | None) -> str:
+    if main is None or not main.at:
+        return ""
+    function = user_place(main.error).function
+    if function in ("", "<module>", "<lambda>"):
+        return main.at
+    return f"{main.at}: in {function}"
+
+
+def _source(main: Finding | None) -> str:
+    if main is None:
+        return ""
+    place = user_place(main.error)
+    return linecache.getline(place.path, place.line).strip() if place.path else ""
+
+
+def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str, str]]:
+    if not plan:
+        return [("no fault at all: the test fails like this by itself", "")]
+    told: list[tuple[str, str]] = []
+    for fault in plan:
+        if fault in run.unreached:
+            kind = "never reached"
+        elif fault.transparent and fault.kind == "stall" and judgement.disruptive:
+            kind = "disruptive: a deadline fired that did not before"
+        else:
+            kind = "transparent" if fault.transparent else "disruptive"
+        told.append((fault.sentence(), kind))
+    return told
+
+
+def _consequence(judgement: Judgement) -> str:
+    """What followed from the root; where the root has no exception, the root itself."""
+    findings = judgement.findings
+    if not findings:
+        return ""
+    first = findings[0]
+    if first.error is None:
+        rest = [each for each in findings[1:] if each.error is not None]
+        after = f"; {_told(rest[0])}" if rest else ""
+        return f"{_told(first)}{after}  [{first.reason}]"
+    for each in findings[1:]:
+        return f"{_told(each)}  [{each.reason}]"
+    return f"{first.who} {first.process or first.host} failed  [{first.reason}]" if first.who in ("target", "support") else ""
+
+
+def _told(finding: Finding) -> str:
+    return finding.message.strip().partition("\n")[0]
+
+
+def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bool], str]:
+    last: tuple[str, str] | None = None
+    if main is not None and main.error is not None:
+        last = (main.host, f"{type(main.error).__name__}  {main.at}".rstrip())
+    against = baseline.trace if baseline is not run else None
+
+    def draw(width: int, unicode: bool) -> str:
+        return ladder(run.trace, against=against, width=width, unicode=unicode, last=last)
+
+    return draw
+
+
+def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None) -> list[tuple[str, str]]:
+    stops = f"   (--pdb stops at {main.at})" if main is not None and main.at and main.error is not None else ""
+    if file is not None and test_id:
+        path = _from_here(file)
+        return [("run it", f"pytest {test_id} --simnet-replay {path}{stops}"), ("keep it", f"simnet keep {path}")]
+    if test_id and plan:
+        return [("run it", f'pytest {test_id} --simnet-fault "{plan}"{stops}')]
+    if test_id:
+        return [("run it", f"pytest {test_id}{stops}")]
+    if plan:
+        return [("run it", f'simnet.check(test, plan="{plan}")')]
+    return []
+
+
+def _from_here(path: Path) -> str:
+    """*path* as one types it here: relative, if it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def when(plan: FaultPlan) -> str:
+    """``when accept says EAGAIN``: the plan in a few words; empty for none."""
+    if not plan:
+        return ""
+    words = [_WHEN[fault.kind](fault) if fault.kind in _WHEN else fault.sentence() for fault in plan]
+    return f"when {' and '.join(words)}"
+
+
+def _bytes(number: int) -> str:
+    return "1 byte" if number == 1 else f"{number:,} bytes"
+
+
+_WHEN: Mapping[str, Callable[[Any], str]] = {
+    "short-recv": lambda fault: f"recv returns {_bytes(fault.bytes)}",
+    "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
+    "would-block": lambda fault: f"{fault.op} says EAGAIN",
+    "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
+    "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",
+    "wake": lambda fault: "a poll reports only some of the ready" if fault.keep else "a poll reports another order",
+    "urgent": lambda fault: "an urgent byte arrives",
+    "eof": lambda fault: f"the input ends before byte {fault.byte:,}",
+    "reset": lambda fault: (
+        f"the connection is reset {fault.when} {fault.op}" if fault.op else f"the connection is reset before byte {fault.byte:,}"
+    ),
+    "refuse": lambda fault: "the connection is refused",
+    "reset-before-accept": lambda fault: "the peer resets before it is accepted",
+    "error": lambda fault: f"{fault.op} fails with {fault.errno}",
+}
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+
+
+def _line(name: str, text: str, end: str, width: int) -> str:
+    """A name at the left, the text, and *end* at the right margin; folded where it is too long."""
+    room = max(width - MARGIN, 20)
+    if len(text) + len(end) + 3 <= room:
+        filled = text.ljust(room - len(end)) + end if end else text
+        return f"{name:<{MARGIN}}{filled}"
+    lines, rest = [], f"{text}   {end}".strip()
+    while len(rest) > room and " " in rest[:room].strip() and name not in ("run it", "keep it"):
+        cut = rest.rfind(" ", 0, room)
+        lines.append(rest[:cut])
+        rest = rest[cut + 1 :].strip()
+    lines.append(rest)
+    return "\n".join(f"{name if place == 0 else '':<{MARGIN}}{line}" for place, line in enumerate(lines))
+
+
+def _colored(text: str) -> str:
+    lines = []
+    for line in text.split("\n"):
+        name = line[:MARGIN].strip()
+        if line.startswith("E     "):
+            line = f"{RED}{BOLD}{line}{PLAIN}"
+        elif line.startswith(">     "):
+            line = f"{BOLD}{line}{PLAIN}"
+        elif "⚡" in line or " ! " in line:
+            line = f"{YELLOW}{line}{PLAIN}"
+        elif "equal to the baseline up to here" in line or "⋮" in line:
+            line = f"{DIM}{line}{PLAIN}"
+        elif name in ("network", "so", "seen", "run it", "keep it", "kernel"):
+            line = f"{CYAN}{line[:MARGIN]}{PLAIN}{line[MARGIN:]}"
+        lines.append(line)
+    return "\n".join(lines)

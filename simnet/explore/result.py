@@ -1,0 +1,207 @@
+"""What a sweep found: distinct failures, warnings, a row for each kind, and one line that sums it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.verdict import Finding, Judgement
+from simnet.faults.kinds import KINDS
+from simnet.faults.plan import FaultPlan
+
+if TYPE_CHECKING:
+    from simnet.explore.report import FailureReport
+    from simnet.run import Run
+
+__all__ = ["Failure", "KindRow", "SweepResult", "Warned"]
+
+CTRL_C = "Ctrl-C"
+FIRST_FAILURE = "first failure"
+
+
+@dataclass(slots=True)
+class Failure:
+    """One distinct failure: the same reason, exception and line of the user's code, however many runs showed it."""
+
+    run: Run  # of `plan`
+    judgement: Judgement
+    plan: FaultPlan  # the smallest that shows it; empty if the test fails without faults
+    found: FaultPlan  # the first that showed it
+    count: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)  # runs by kind of fault
+    file: Path | None = None  # the scenario it was saved as
+    kernel: str = ""  # what real sockets said, if they were asked
+
+    @property
+    def finding(self) -> Finding:
+        """The root of it."""
+        return self.judgement.findings[0]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.finding.key
+
+    @property
+    def reason(self) -> str:
+        return self.finding.reason
+
+    @property
+    def type_name(self) -> str:
+        """The exception's name, or that of what broke."""
+        error = self.finding.error
+        return type(error).__name__ if error is not None else self.finding.reason
+
+    @property
+    def at(self) -> str:
+        return self.finding.at
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.finding.error
+
+    @property
+    def host(self) -> str:
+        return self.finding.host
+
+
+@dataclass(slots=True)
+class KindRow:
+    """How the runs with one kind of fault went."""
+
+    kind: str
+    points: int = 0
+    variants: int = 0
+    runs: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    noted: int = 0
+    equal: int = 0
+    unreached: int = 0
+
+    @property
+    def transparent(self) -> bool:
+        return KINDS[self.kind].transparent
+
+
+@dataclass(slots=True)
+class Warned:
+    """One thing to look at that is no failure, and how many runs showed it."""
+
+    name: str
+    text: str
+    count: int
+    plan: FaultPlan  # the first that showed it
+    at: str = ""  # the line of the user's code, where there is one
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """What ``run_sweep`` hands back, also when it was stopped half-way."""
+
+    name: str
+    options: SweepOptions
+    baseline: Run
+    planned: int = 0  # variants that exist
+    runs: int = 0  # variants that were run
+    equal: int = 0
+    noted: int = 0
+    interrupted: int = 0
+    failed: int = 0
+    unreached: int = 0  # the plan's anchor did not come up, so the run says nothing
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    kinds: list[KindRow] = field(default_factory=list)
+    budget_line: str = ""
+    seconds: float = 0.0
+    simulations: int = 0  # in these seconds: baselines and runs, without shrinking
+    stopped: str = ""  # "", "Ctrl-C" or "first failure"
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures and self.stopped != CTRL_C
+
+    @property
+    def rate(self) -> float:
+        """Simulations per second."""
+        return self.simulations / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def fails_without_faults(self) -> bool:
+        return bool(self.failures) and not self.failures[0].plan
+
+    def summary(self) -> str:
+        """``sweep: server; 214 runs in 0.06 s; 176 equal, 38 interrupted by a disruptive fault``."""
+        targets = ", ".join(self.options.target) if self.options.target else "all hosts"
+        if self.fails_without_faults:
+            return f"sweep: {targets}; it fails without any fault, so nothing was swept"
+        counts = [
+            (self.failed, f"failed ({_count(len(self.failures), 'failure', 'distinct failures')})"),
+            (self.equal, "equal"),
+            (self.noted, "with another outcome under a disruptive fault"),
+            (self.interrupted, "interrupted by a disruptive fault"),
+            (self.unreached, "whose fault was never reached"),
+        ]
+        parts = [f"sweep: {targets}", f"{_count(self.runs, 'run', 'runs')} in {seconds_text(self.seconds)} s"]
+        if self.runs < self.planned:
+            parts.append(self.budget_line)
+        parts.append(", ".join(f"{number:,} {what}" for number, what in counts if number) or "nothing was run")
+        if self.warnings:
+            parts.append(_count(sum(each.count for each in self.warnings), "warning", "warnings"))
+        if self.stopped == CTRL_C:
+            parts.append("stopped by Ctrl-C")
+        elif self.stopped:
+            parts.append("stopped at the first failure")
+        return "; ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<SweepResult {self.name or 'of a test'} [{self.summary()}]>"
+
+    def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> None:
+        """Count *warnings*; the same one, at the same place, once."""
+        for finding in warnings:
+            name = "waits-for-ever" if finding.reason == "target-waits" else finding.reason
+            for known in self.warnings:
+                if known.name == name and (known.at == finding.at if finding.at else known.text == finding.message):
+                    known.count += 1
+                    break
+            else:
+                self.warnings.append(Warned(name, finding.message, 1, plan, finding.at))
+
+    # --- in words; the rooms that know how come in when asked ------------------------------------------------------
+
+    def reports(self, test_id: str = "") -> list[FailureReport]:
+        """A report of each distinct failure."""
+        from simnet.explore.report import report
+
+        return [report(failure, self, test_id=test_id) for failure in self.failures]
+
+    def save(self, root: Path, test_id: str) -> None:
+        """Write each distinct failure under ``.simnet/failures`` of the project at *root*, to replay or keep it."""
+        from simnet.explore.keep import save
+
+        save(self, root, test_id)
+
+    def raise_failures(self, test_id: str = "") -> None:
+        """Raise what was found, as the user's own exceptions; return if nothing was.
+
+        Raises:
+            KeyboardInterrupt: the sweep was stopped by Ctrl-C.
+            ExceptionGroup: there are several distinct failures.
+        """
+        from simnet.explore.raising import raise_failures
+
+        raise_failures(self, test_id)
+
+
+def seconds_text(seconds: float) -> str:
+    """``0.06``, ``1.8``, ``75``: two digits that count."""
+    if seconds < 0.995:
+        return f"{seconds:.2f}"
+    return f"{seconds:.1f}" if seconds < 9.95 else f"{seconds:.0f}"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

@@ -1,0 +1,216 @@
+"""Every single fault at every point of a test: two runs without, then one for each.
+
+The baseline is made twice, since all that follows compares with it. Then each fault that ``points`` selects gets a run of
+its own and ``verdict`` judges it; what fails is grouped into distinct failures, and each of these is made small. Only the
+first run of each distinct failure is kept, so that a sweep of a million runs needs the memory of a few.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from simnet.explore.ladder import ladder
+from simnet.explore.options import SweepOptions
+from simnet.explore.points import families, select
+from simnet.explore.progress import Progress, Stopwatch
+from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
+from simnet.explore.shrink import Shrunk, judged, shrink
+from simnet.explore.verdict import Judgement, difference_of_outcomes, judge
+from simnet.faults.kinds import KINDS, Fault, playable
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+
+__all__ = ["NotRepeatable", "NothingToTest", "run_sweep"]
+
+
+class NotRepeatable(Exception):
+    """Two runs of the test without faults were not the same, so no comparison would mean anything."""
+
+    def __init__(self, difference: str, where: str = "") -> None:
+        super().__init__(difference, where)
+        self.difference = difference
+        self.where = where
+
+    def __str__(self) -> str:
+        text = (
+            f"two runs without faults differ: {self.difference}.\n"
+            "The same test must do the same each time. Look for state that stays from run to run (a cache, a counter, a "
+            "global), for an order or a text that depends on id() or an address, and for values that do not compare equal."
+        )
+        return f"{text}\n\n{self.where}" if self.where else text
+
+
+class NothingToTest(Exception):
+    """Not one point at which a fault could act: a sweep that tested nothing must not pass."""
+
+
+def run_sweep(
+    test: Callable[[Any], object],
+    options: SweepOptions | None = None,
+    *,
+    name: str = "",
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Sweep *test*, a function of a network, and say what was found. Ctrl-C ends it with what was found so far.
+
+    Raises:
+        NotRepeatable: two runs without faults differ.
+        NothingToTest: no fault can act on this test.
+        KeyboardInterrupt: Ctrl-C before there was anything to compare with.
+    """
+    if options is None:
+        options = SweepOptions()
+    watch = Stopwatch()
+    with _frozen_heap():
+        baseline = play(test, **options.playing)
+        result = SweepResult(name, options, baseline)
+        sound = judge(baseline, baseline, invariants=options.invariants)
+        if sound.status == "failure":
+            result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
+            result.failed = 1
+            result.simulations, result.seconds = 1, watch.seconds
+            return result
+        _compare(baseline, play(test, **options.playing))
+        faults = _choose(baseline, options, result)
+        try:
+            try:
+                _run_all(test, faults, options, result, progress)
+            finally:
+                result.simulations = result.runs + 2
+                result.seconds = watch.seconds
+            if options.shrink:
+                for failure in result.failures:
+                    _shrink(test, failure, baseline, options)
+        except KeyboardInterrupt:
+            result.stopped = CTRL_C
+    if result.runs and result.runs == result.unreached:
+        raise NothingToTest(
+            f"none of {result.runs:,} faults was reached: the test does something else as soon as a plan is in force. "
+            "Does it look at its network's plan?"
+        )
+    return result
+
+
+def _compare(first: Run, second: Run) -> None:
+    if first.outcome != second.outcome:
+        where = _where(first, second)
+        raise NotRepeatable(difference_of_outcomes(first.outcome, second.outcome).replace("without the fault", "the other time"), where)
+    if first.digest != second.digest:
+        raise NotRepeatable("the outcome is the same, what happened on the way is not", _where(first, second))
+
+
+def _where(first: Run, second: Run) -> str:
+    if first.trace.first_difference(second.trace) is None:
+        return ""
+    return ladder(second.trace, against=first.trace)
+
+
+def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[Fault]:
+    found = families(baseline.points, baseline.targets, options.kinds)
+    selection = select(found, options.runs)
+    result.planned, result.budget_line = selection.planned, selection.line
+    if not selection.faults:
+        raise NothingToTest(_nothing(baseline, options))
+    rows = {name: KindRow(name) for name in KINDS if playable(name) and (options.kinds is None or name in options.kinds)}
+    for family in found:
+        row = rows[family.kind]
+        row.points += family.points
+        row.variants += family.size
+    result.kinds = list(rows.values())
+    return selection.faults
+
+
+def _nothing(baseline: Run, options: SweepOptions) -> str:
+    points = baseline.points
+    hosts = list(dict.fromkeys([*(call.host for call in points.calls), *(each.host for each in points.polls)]))
+    acted = [host for host in hosts if any(call.host == host and call.target for call in points.calls)]
+    if options.target is not None and not acted:
+        return (
+            f"target={', '.join(options.target)}: no process on that host made a socket call, so no fault can act. "
+            f"Hosts whose processes did: {', '.join(hosts) or 'none'}."
+        )
+    there = list(dict.fromkeys(family.kind for family in families(points, baseline.targets)))
+    if there:
+        assert options.kinds is not None
+        return f"kinds={', '.join(options.kinds)}: none can act on what the test does; these can: {', '.join(there)}."
+    return (
+        "the test made no connection and no socket call on a target, so no fault can act. Does it spawn the program under "
+        'test (net.host("server").spawn(serve, 7)) and talk to it?'
+    )
+
+
+def _run_all(
+    test: Callable[[Any], object],
+    faults: list[Fault],
+    options: SweepOptions,
+    result: SweepResult,
+    progress: Progress | None,
+) -> None:
+    rows = {row.kind: row for row in result.kinds}
+    groups: dict[tuple[str, str, str], Failure] = {}
+    total = len(faults)
+    for fault in faults:
+        plan = FaultPlan((fault,))
+        run, judgement = judged(test, plan, result.baseline, options)
+        result.runs += 1
+        row = rows[fault.kind]
+        row.runs += 1
+        _count(result, row, run, judgement)
+        if judgement.warnings:
+            result.warn(judgement.warnings, plan)
+        key = judgement.key
+        if key is not None:
+            failure = groups.get(key)
+            if failure is None:
+                failure = groups[key] = Failure(run, judgement, plan, plan)
+                result.failures.append(failure)
+            failure.count += 1
+            failure.kinds[fault.kind] = failure.kinds.get(fault.kind, 0) + 1
+        if progress is not None:
+            progress(result.runs, total, len(groups))
+        if key is not None and options.first:
+            result.stopped = FIRST_FAILURE
+            return
+
+
+def _count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:
+    if judgement.status == "failure":
+        result.failed += 1
+        row.failed += 1
+    elif run.unreached:
+        result.unreached += 1
+        row.unreached += 1
+    elif judgement.status == "equal":
+        result.equal += 1
+        row.equal += 1
+    elif judgement.status == "noted":
+        result.noted += 1
+        row.noted += 1
+    else:
+        result.interrupted += 1
+        row.interrupted += 1
+
+
+def _shrink(test: Callable[[Any], object], failure: Failure, baseline: Run, options: SweepOptions) -> None:
+    small = shrink(test, Shrunk(failure.plan, failure.run, failure.judgement, 0), baseline, options)
+    failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """What is loaded already is left out of each collection: a run ends with one (32 ms otherwise, 0.2 us so)."""
+    if gc.get_freeze_count():  # somebody else froze it, and will unfreeze it
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
