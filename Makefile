@@ -49,7 +49,7 @@ distclean: clean  ## clean, and remove .venv too
 
 # ---- the environment: two stamps, each as new as pyproject.toml ------------------------------------------------------
 
-# A folder that was copied or moved carries an environment that points at its old place: install again.
+# A folder that was copied or moved carries an environment that points at its old place: make it again.
 ifneq ($(shell cat .venv/.demo 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.demo
 endif
@@ -60,7 +60,8 @@ endif
 # The first interpreter that is at least 3.11 and able to make an environment (a name on PATH may be a shim for nothing).
 define make_venv
 @set -e; \
-if $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then exit 0; fi; \
+if [ "$$(cat .venv/.made 2>/dev/null || echo "$(CURDIR)")" = "$(CURDIR)" ] \
+    && $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then exit 0; fi; \
 found=; \
 for python in $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3); do \
     if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
@@ -77,7 +78,8 @@ if ! $$found -c 'import venv, ensurepip' 2>/dev/null; then \
     exit 1; \
 fi; \
 echo "Making .venv with $$($$found --version), once ..."; \
-$$found -m venv --clear .venv
+$$found -m venv --clear .venv; \
+echo "$(CURDIR)" > .venv/.made
 endef
 
 .venv/.demo: pyproject.toml
