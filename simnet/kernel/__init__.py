@@ -1,1 +1,24 @@
 """One host's stack: knows no clock, no loop, no other host; a segment in, segments out."""
+
+from simnet.kernel.descriptors import Descriptors, File, Watcher
+from simnet.kernel.errors import NotModelled, not_modelled, socket_error
+from simnet.kernel.segment import Datagram, Icmp, Notice, Packet, Segment
+from simnet.kernel.stack import Clock, Stack
+from simnet.kernel.tcp import TcpSocket
+
+__all__ = [
+    "Clock",
+    "Datagram",
+    "Descriptors",
+    "File",
+    "Icmp",
+    "NotModelled",
+    "Notice",
+    "Packet",
+    "Segment",
+    "Stack",
+    "TcpSocket",
+    "Watcher",
+    "not_modelled",
+    "socket_error",
+]

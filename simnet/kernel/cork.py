@@ -1,0 +1,72 @@
+"""TCP_CORK and MSG_MORE: partial segments held back for more, 200 ms at most (K-060)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from simnet.kernel.connection import Connection
+
+HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
+LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
+ETHERNET_MSS: Final = 1448
+
+
+class Cork:
+    """Made when a connection first holds something back."""
+
+    __slots__ = ("corked", "more", "timer")
+
+    def __init__(self) -> None:
+        self.corked = False  # TCP_CORK is set
+        self.more = False  # the last send had MSG_MORE
+        self.timer: Any = None
+
+    def holds(self, connection: Connection, n: int) -> bool:
+        """Is the last *n* bytes' segment to wait? Starts the timer if so."""
+        if not (self.corked or self.more) or n >= mss_of(connection):
+            return False
+        if self.timer is None:
+            clock = connection.stack.clock
+            self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
+        return True
+
+    def push(self, connection: Connection) -> None:
+        """Let go what is held now; a cork that is set stays set."""
+        corked = self.corked
+        self.corked = self.more = False
+        self.stop()
+        connection.transmit()
+        self.corked = corked
+
+    def open(self) -> None:
+        """Hold nothing back any more: the end of the stream."""
+        self.corked = self.more = False
+        self.stop()
+
+    def heard(self, connection: Connection) -> None:
+        """A segment of the peer arrived: that makes the kernel push what only MSG_MORE held back."""
+        if self.more and not self.corked and connection.unsent:
+            self.more = False
+            self.stop()
+            connection.transmit()
+
+    def stop(self) -> None:
+        """No timer any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def mss_of(connection: Connection) -> int:
+    """How large a segment is full: what TCP_MAXSEG says of a connection."""
+    peer = connection.peer
+    loopback = peer is not None and (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1")
+    return min(connection.mss, LOOPBACK_MSS if loopback else ETHERNET_MSS)
+
+
+def _timed_out(connection: Connection) -> None:
+    cork = connection.cork
+    if cork is not None:
+        cork.timer = None
+        cork.push(connection)

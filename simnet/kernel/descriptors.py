@@ -1,0 +1,157 @@
+"""Open file descriptions, and a process's table of the numbers that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from errno import EBADF, EMFILE
+from heapq import heappop, heappush
+from typing import Protocol
+
+from simnet.kernel.errors import socket_error
+
+
+class Watcher(Protocol):
+    """Who wants to hear that a file's readiness may have changed."""
+
+    def wake(self, file: File, events: int, /) -> object:
+        """Note that some of *events* may have become true. Must not call back into the kernel."""
+
+
+class File:
+    """An open file description: what descriptors name, and what readiness belongs to.
+
+    It is born with one reference, its creator's; ``Descriptors.add`` takes that one over.
+    """
+
+    __slots__ = ("refs", "watchers", "tag")
+
+    refs: int
+    watchers: list[Watcher] | None
+    tag: object
+
+    def mask(self) -> int:
+        """The poll mask now."""
+        raise NotImplementedError
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell *watcher* of each edge from now on. The latest to watch is told first, as on a Linux wait queue (K-112)."""
+        if self.watchers is None:
+            self.watchers = [watcher]
+        else:
+            self.watchers.insert(0, watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tell *watcher* no more. No error if it does not watch."""
+        watchers = self.watchers
+        if watchers is not None and watcher in watchers:
+            watchers.remove(watcher)
+            if not watchers:
+                self.watchers = None
+
+    def wake(self, events: int) -> None:
+        """Tell every watcher that *events* may have become true."""
+        watchers = self.watchers
+        if watchers is not None:
+            for watcher in watchers:
+                watcher.wake(self, events)
+
+    def hold(self) -> None:
+        """One more reference: a dup, or a descriptor on its way through a Unix socket."""
+        self.refs += 1
+
+    def release(self) -> None:
+        """One reference less; the last one closes."""
+        assert self.refs > 0, f"{self!r} was released more often than held"
+        self.refs -= 1
+        if self.refs == 0:
+            watchers = self.watchers
+            if watchers is not None:
+                for watcher in tuple(watchers):
+                    closed = getattr(watcher, "file_closed", None)
+                    if closed is not None:
+                        closed(self)
+            self.destroy()
+
+    def destroy(self) -> None:
+        """What closing the last descriptor does."""
+        raise NotImplementedError
+
+
+class Descriptors:
+    """One process's descriptor table: the lowest free number first, from *base* upwards.
+
+    *limit* is RLIMIT_NOFILE: how many numbers there are.
+    """
+
+    __slots__ = ("base", "limit", "_files", "_free", "_next")
+
+    def __init__(self, base: int = 0, limit: int = 1024) -> None:
+        self.base = base
+        self.limit = limit
+        self._files: dict[int, File] = {}
+        self._free: list[int] = []
+        self._next = base
+
+    def reserve(self) -> None:
+        """Raise EMFILE if no number is free. accept() asks this before it looks at its queue (K-132)."""
+        if (self._free[0] if self._free else self._next) - self.base >= self.limit:
+            raise socket_error(EMFILE)
+
+    def add(self, file: File) -> int:
+        """Give *file* the lowest free number, and take over its creator's reference.
+
+        Raises:
+            OSError: EMFILE; the reference stays with the caller.
+        """
+        if self._free:
+            fd = self._free[0]
+            if fd - self.base >= self.limit:
+                raise socket_error(EMFILE)
+            heappop(self._free)
+        else:
+            fd = self._next
+            if fd - self.base >= self.limit:
+                raise socket_error(EMFILE)
+            self._next = fd + 1
+        self._files[fd] = file
+        return fd
+
+    def get(self, fd: int) -> File:
+        """The file behind *fd*, or EBADF."""
+        file = self._files.get(fd)
+        if file is None:
+            raise socket_error(EBADF)
+        return file
+
+    def dup(self, fd: int) -> int:
+        """A second number for the same file."""
+        file = self.get(fd)
+        new = self.add(file)
+        file.hold()
+        return new
+
+    def close(self, fd: int) -> File:
+        """Free the number; the file is closed with its last one. Returns the file."""
+        file = self._files.pop(fd, None)
+        if file is None:
+            raise socket_error(EBADF)
+        heappush(self._free, fd)
+        file.release()
+        return file
+
+    def __contains__(self, fd: object) -> bool:
+        return fd in self._files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._files))
+
+    def files(self) -> list[File]:
+        """The files, in order of number."""
+        return [file for _, file in self.items()]
+
+    def items(self) -> list[tuple[int, File]]:
+        """Numbers and files, in order of number."""
+        return sorted(self._files.items(), key=lambda item: item[0])

@@ -1,0 +1,214 @@
+"""The options of sockets: their numbers, defaults, ranges, and how values travel through get- and setsockopt."""
+
+from __future__ import annotations
+
+import struct
+from errno import EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP
+from typing import Final, NamedTuple
+
+from simnet.kernel.errors import not_modelled, socket_error
+
+SOL_SOCKET: Final = 1
+IPPROTO_IP: Final = 0
+IPPROTO_TCP: Final = 6
+IPPROTO_UDP: Final = 17
+IPPROTO_IPV6: Final = 41
+
+SO_REUSEADDR: Final = 2
+SO_TYPE: Final = 3
+SO_ERROR: Final = 4
+SO_DONTROUTE: Final = 5
+SO_BROADCAST: Final = 6
+SO_SNDBUF: Final = 7
+SO_RCVBUF: Final = 8
+SO_KEEPALIVE: Final = 9
+SO_OOBINLINE: Final = 10
+SO_PRIORITY: Final = 12
+SO_LINGER: Final = 13
+SO_REUSEPORT: Final = 15
+SO_PASSCRED: Final = 16
+SO_PEERCRED: Final = 17
+SO_RCVLOWAT: Final = 18
+SO_SNDLOWAT: Final = 19
+SO_RCVTIMEO: Final = 20
+SO_SNDTIMEO: Final = 21
+SO_TIMESTAMP: Final = 29
+SO_ACCEPTCONN: Final = 30
+SO_PROTOCOL: Final = 38
+SO_DOMAIN: Final = 39
+SO_BUSY_POLL: Final = 46
+
+TCP_NODELAY: Final = 1
+TCP_MAXSEG: Final = 2
+TCP_CORK: Final = 3
+TCP_KEEPIDLE: Final = 4
+TCP_KEEPINTVL: Final = 5
+TCP_KEEPCNT: Final = 6
+TCP_SYNCNT: Final = 7
+TCP_LINGER2: Final = 8
+TCP_DEFER_ACCEPT: Final = 9
+TCP_WINDOW_CLAMP: Final = 10
+TCP_INFO: Final = 11
+TCP_QUICKACK: Final = 12
+TCP_USER_TIMEOUT: Final = 18
+TCP_NOTSENT_LOWAT: Final = 25
+
+IP_TOS: Final = 1
+IP_TTL: Final = 2
+IP_RECVERR: Final = 11
+IPV6_UNICAST_HOPS: Final = 16
+IPV6_V6ONLY: Final = 26
+IPV6_TCLASS: Final = 67
+
+BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
+SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
+RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
+INT_MAX: Final = 2**31 - 1
+
+Key = tuple[int, int]
+
+
+class Option(NamedTuple):
+    """One option that is a plain number: its value until set, its range, and who has it (families of sockets)."""
+
+    default: int
+    low: int = 0
+    high: int = 1
+    refusal: int = EINVAL  # errno for a value outside the range
+    switch: bool = False  # any value but 0 counts as 1
+
+
+_SWITCH: Final = Option(0, switch=True)
+
+# Every socket has these. What a stack does with a value is in the room of that socket; "no effect" means that the kernel
+# keeps the number for getsockopt and nothing a program can see through a socket depends on it.
+SOCKET_OPTIONS: Final[dict[Key, Option]] = {
+    (SOL_SOCKET, SO_REUSEADDR): _SWITCH,
+    (SOL_SOCKET, SO_REUSEPORT): _SWITCH,
+    (SOL_SOCKET, SO_BROADCAST): _SWITCH,
+    (SOL_SOCKET, SO_KEEPALIVE): _SWITCH,
+    (SOL_SOCKET, SO_OOBINLINE): _SWITCH,
+    (SOL_SOCKET, SO_DONTROUTE): _SWITCH,  # no effect: one hop to everywhere
+    (SOL_SOCKET, SO_PRIORITY): Option(0, 0, 6),  # no effect
+    (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
+    (SOL_SOCKET, SO_RCVLOWAT): Option(1, -INT_MAX - 1, INT_MAX),
+    (SOL_SOCKET, SO_SNDBUF): Option(212992, -INT_MAX - 1, INT_MAX),
+    (SOL_SOCKET, SO_RCVBUF): Option(212992, -INT_MAX - 1, INT_MAX),
+}
+
+IP_OPTIONS: Final[dict[Key, Option]] = {
+    (IPPROTO_IP, IP_TOS): Option(0, 0, 255),  # no effect
+    (IPPROTO_IP, IP_TTL): Option(64, 1, 255),  # no effect: no router counts it down
+    (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, -1, 255),
+    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, -1, 255),
+    (IPPROTO_IPV6, IPV6_V6ONLY): _SWITCH,
+}
+
+TCP_OPTIONS: Final[dict[Key, Option]] = {
+    **SOCKET_OPTIONS,
+    **IP_OPTIONS,
+    (SOL_SOCKET, SO_SNDBUF): Option(16384, -INT_MAX - 1, INT_MAX),
+    (SOL_SOCKET, SO_RCVBUF): Option(131072, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # small writes go out at once anyway (K-060); setting it releases MSG_MORE
+    (IPPROTO_TCP, TCP_CORK): _SWITCH,
+    (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
+    (IPPROTO_TCP, TCP_KEEPIDLE): Option(7200, 1, 32767),
+    (IPPROTO_TCP, TCP_KEEPINTVL): Option(75, 1, 32767),
+    (IPPROTO_TCP, TCP_KEEPCNT): Option(9, 1, 127),
+    (IPPROTO_TCP, TCP_SYNCNT): Option(6, 1, 127),
+    (IPPROTO_TCP, TCP_LINGER2): Option(60, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): Option(0, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_TCP, TCP_QUICKACK): Option(1, switch=True),  # no effect: there is no delayed acknowledgement
+    (IPPROTO_TCP, TCP_USER_TIMEOUT): Option(0, 0, INT_MAX),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, -INT_MAX - 1, INT_MAX),
+}
+
+UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **IP_OPTIONS}
+
+UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
+
+_READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT, SO_PEERCRED}
+
+# Known to Linux 6.18 and not to us: refused by name instead of ENOPROTOOPT, which would be a lie.
+_KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
+    SOL_SOCKET: frozenset({*range(1, 84)}) - {14, 19, 22, 23, 24, 32, 33},
+    IPPROTO_IP: frozenset({*range(1, 26), *range(32, 53)}) - {17},
+    IPPROTO_TCP: frozenset({*range(1, 45)}) - {33},
+    IPPROTO_UDP: frozenset({1, 100, 101, 102, 103, 104}),
+    IPPROTO_IPV6: frozenset({*range(1, 82)}) - {3, 4, 5, 28, 30, 38, 39, 40, 47, 48},
+}
+
+
+def unknown(level: int, name: int, setting: bool, levels: frozenset[int]) -> OSError:
+    """What the kernel answers to an option that is in no table; NotModelled for one that only we do not know."""
+    if level not in levels:
+        return socket_error(ENOPROTOOPT if setting else EOPNOTSUPP)
+    if name in _KNOWN_TO_LINUX.get(level, ()):
+        not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
+    return socket_error(ENOPROTOOPT)
+
+
+def read_only(level: int, name: int) -> bool:
+    """Is this one of the options that only getsockopt knows?"""
+    return level == SOL_SOCKET and name in _READ_ONLY
+
+
+def integer(value: int | bytes | bytearray | memoryview) -> int:
+    """The C int that *value* holds; EINVAL if it is too short for one."""
+    if isinstance(value, int):
+        return value
+    if len(value) < 4:
+        raise socket_error(EINVAL)
+    number: int = struct.unpack_from("=i", value)[0]
+    return number
+
+
+def stored(option: Option, value: int) -> int:
+    """*value* as the kernel keeps it, or the refusal."""
+    if option.switch:
+        return 1 if value else 0
+    if not option.low <= value <= option.high:
+        raise socket_error(option.refusal)
+    return value
+
+
+def answer(value: int, buflen: int) -> int | bytes:
+    """*value* as CPython's getsockopt gives it: a number, or for a *buflen* the first bytes of the C int (K-131)."""
+    if buflen == 0:
+        return value
+    if not 0 < buflen <= 1024:
+        raise OSError("getsockopt buflen out of range")
+    return struct.pack("=i", value)[:buflen]
+
+
+def sndbuf(value: int) -> int:
+    """What SO_SNDBUF becomes: doubled, between the kernel's bounds; negative means the most (K-064)."""
+    return max(min(value & 0xFFFFFFFF, BUFFER_MAX) * 2, SNDBUF_MIN)
+
+
+def rcvbuf(value: int) -> int:
+    """What SO_RCVBUF becomes."""
+    return max(min(value & 0xFFFFFFFF, BUFFER_MAX) * 2, RCVBUF_MIN)
+
+
+def linger(value: int | bytes | bytearray | memoryview) -> tuple[int, int]:
+    """``struct linger``: (on, seconds)."""
+    if isinstance(value, int) or len(value) < 8:
+        raise socket_error(EINVAL)
+    on, seconds = struct.unpack_from("=ii", value)
+    return (1 if on else 0), seconds
+
+
+def timeval(value: int | bytes | bytearray | memoryview) -> int:
+    """``struct timeval`` as nanoseconds; 0 waits for ever. EDOM for microseconds out of range."""
+    if isinstance(value, int) or len(value) < 16:
+        raise socket_error(EINVAL)
+    seconds, microseconds = struct.unpack_from("=qq", value)
+    if not 0 <= microseconds < 1_000_000:
+        raise socket_error(EDOM)
+    return 0 if seconds < 0 else seconds * 1_000_000_000 + microseconds * 1000
+
+
+def pack_timeval(value_ns: int) -> bytes:
+    """Nanoseconds as ``struct timeval``."""
+    return struct.pack("=qq", value_ns // 1_000_000_000, value_ns % 1_000_000_000 // 1000)

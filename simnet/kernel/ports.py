@@ -1,0 +1,156 @@
+"""Who holds which port: conflicts of bind and listen, and the choice of ephemeral ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from errno import EADDRINUSE, EADDRNOTAVAIL
+from typing import Any, Final, Protocol
+
+from simnet.kernel.errors import socket_error
+from simnet.kernel.segment import Endpoint
+
+# net.ipv4.ip_local_port_range of Linux. connect() starts with even ports, bind(0) with odd ones (K-031).
+FIRST_EPHEMERAL: Final = 32768
+LAST_EPHEMERAL: Final = 60999
+
+# Bits of a port user's ``sharing``.
+REUSE_ADDRESS: Final = 1
+REUSE_PORT: Final = 2
+V6_ONLY: Final = 4
+
+TIME_WAIT_NS: Final = 60_000_000_000  # TCP_TIMEWAIT_LEN
+
+
+class PortUser(Protocol):
+    """A socket, or what TIME_WAIT left of one."""
+
+    state: str
+    local: Endpoint | None
+    sharing: int
+    autobound: bool  # the port was chosen by connect()
+
+
+def addresses_clash(mine: PortUser, other: PortUser) -> bool:
+    """Would the two get each other's packets on one port: the same address, or a wildcard over it (K-027, K-034)?"""
+    assert mine.local is not None and other.local is not None
+    x, y = mine.local[0], other.local[0]
+    if x == y:
+        return True
+    if x == "::":
+        return not mine.sharing & V6_ONLY or ":" in y
+    if y == "::":
+        return not other.sharing & V6_ONLY or ":" in x
+    if x == "0.0.0.0":
+        return ":" not in y
+    return y == "0.0.0.0" and ":" not in x
+
+
+class Ports:
+    """The port space of one protocol on one host.
+
+    A port with a single user maps to that user, one with several to a dict of them in order of arrival: nearly every
+    port has one user, and a dict each would cost 230 bytes a connection.
+    """
+
+    __slots__ = ("users", "_next_even", "_next_odd")
+
+    def __init__(self) -> None:
+        self.users: dict[int, Any] = {}
+        self._next_even = FIRST_EPHEMERAL
+        self._next_odd = FIRST_EPHEMERAL + 1
+
+    def hold(self, port: int, user: PortUser) -> None:
+        """Enter *user* under *port*."""
+        users = self.users
+        current = users.get(port)
+        if current is None:
+            users[port] = user
+        elif type(current) is dict:
+            current[user] = None
+        else:
+            users[port] = {current: None, user: None}
+
+    def free(self, port: int, user: PortUser) -> None:
+        """Take *user* off *port*."""
+        current = self.users.get(port)
+        if type(current) is dict:
+            current.pop(user, None)
+            if not current:
+                del self.users[port]
+        elif current is user:
+            del self.users[port]
+
+    def of(self, port: int) -> Iterable[Any]:
+        """Everybody on *port*, in order of arrival."""
+        current = self.users.get(port)
+        if current is None:
+            return ()
+        return tuple(current) if type(current) is dict else (current,)
+
+    def check(self, port: int, user: PortUser, now_ns: int) -> None:
+        """Raise EADDRINUSE if *user* may not bind, or listen, on *port* beside those who are there (K-027 to K-029)."""
+        sharing = user.sharing
+        for other in self.of(port):
+            if other is user or not addresses_clash(user, other):
+                continue
+            if other.state == "TIME_WAIT" and other.expires_ns <= now_ns:
+                other.expire()
+                continue
+            both = sharing & other.sharing
+            if both & REUSE_PORT or (both & REUSE_ADDRESS and other.state != "LISTEN"):
+                continue
+            raise socket_error(EADDRINUSE)
+
+    def choose_for_bind(self, user: PortUser, now_ns: int) -> int:
+        """A port for ``bind(0)``: odd ones first, rising by two; the even half when those are used up."""
+        for parity in (1, 0):
+            port = self._next_odd if parity else self._next_even
+            for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
+                following = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL + parity
+                if port not in self.users or self._expired(port, now_ns):
+                    if parity:
+                        self._next_odd = following
+                    else:
+                        self._next_even = following
+                    return port
+                port = following
+        raise socket_error(EADDRINUSE)
+
+    def choose_for_connect(self, connections: dict[Any, Any], ip: str, peer: Endpoint, now_ns: int) -> int:
+        """A port for a connection from *ip* to *peer*: even ones first, rising by two.
+
+        As on Linux a port whose users are all connections to elsewhere may be shared, once no free one is left.
+        """
+        port = self._next_even
+        if port not in self.users:  # nearly always
+            self._next_even = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL
+            return port
+        for shared in (False, True):
+            for parity in (0, 1):
+                port = self._next_odd if parity else self._next_even
+                for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
+                    following = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL + parity
+                    if port not in self.users or self._expired(port, now_ns):
+                        usable = True
+                    else:
+                        usable = (
+                            shared
+                            and ((ip, port), peer) not in connections
+                            and all(user.autobound for user in self.of(port))
+                        )
+                    if usable:
+                        if parity:
+                            self._next_odd = following
+                        else:
+                            self._next_even = following
+                        return port
+                    port = following
+        raise socket_error(EADDRNOTAVAIL)
+
+    def _expired(self, port: int, now_ns: int) -> bool:
+        """Is nobody left on *port* but TIME_WAITs that are over? They go."""
+        for user in self.of(port):
+            if user.state != "TIME_WAIT" or user.expires_ns > now_ns:
+                return False
+            user.expire()
+        return True

@@ -1,0 +1,140 @@
+"""What travels between stacks: TCP segments, UDP datagrams, ICMP errors, and the simulation's own notices.
+
+Addresses are ``(ip, port)`` pairs of text and number, for IPv6 too. ``sender`` is the stack that emitted the packet: a
+packet to 127.0.0.1 says nothing of its host otherwise. Values: nobody changes one after it was emitted. They are not
+frozen by the interpreter, for a frozen class costs three times as much to make, and a simulation makes millions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
+
+Endpoint = tuple[str, int]
+
+TCP: Final = 6
+UDP: Final = 17
+ICMP: Final = 1
+
+# Bits of the TCP header.
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+ACK: Final = 0x10
+URG: Final = 0x20
+# Not in any header: "acknowledge this one". Between loss-free ends an acknowledgement tells nothing that the sender
+# does not know, so it is sent only where the sender asks: half-closing, lingering, or on a path that may lose.
+WANT_ACK: Final = 0x100
+
+_FLAG_NAMES: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (URG, "URG"), (ACK, "ACK"))
+
+
+class Segment:
+    """One TCP segment, as large as a write may be.
+
+    ``seq`` and ``ack`` are whole numbers that never wrap; ``edge`` is the right edge of the window, the first sequence
+    number the receiver of this segment may not send; ``urgent`` is the sequence number of the urgent byte under URG.
+    """
+
+    __slots__ = ("source", "target", "flags", "seq", "ack", "edge", "payload", "sender", "urgent")
+    proto: Final = TCP
+
+    def __init__(
+        self,
+        source: Endpoint,
+        target: Endpoint,
+        flags: int,
+        seq: int,
+        ack: int,
+        edge: int,
+        payload: bytes,
+        sender: Stack,
+        urgent: int = 0,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.flags = flags
+        self.seq = seq
+        self.ack = ack
+        self.edge = edge
+        self.payload = payload
+        self.sender = sender
+        self.urgent = urgent
+
+    @property
+    def window(self) -> int:
+        """How many bytes after ``ack`` its receiver may send."""
+        return self.edge - self.ack
+
+    @property
+    def flag_names(self) -> str:
+        """``SYN|ACK``, in the order a ladder diagram wants."""
+        return "|".join(name for bit, name in _FLAG_NAMES if self.flags & bit) or "none"
+
+    def __repr__(self) -> str:
+        urgent = f", urgent {self.urgent}" if self.flags & URG else ""
+        return (
+            f"Segment({self.source[0]}:{self.source[1]} -> {self.target[0]}:{self.target[1]}, {self.flag_names}, "
+            f"seq {self.seq}, ack {self.ack}, window {self.window}, {len(self.payload)} B{urgent})"
+        )
+
+
+class Datagram:
+    """One UDP datagram, whole."""
+
+    __slots__ = ("source", "target", "payload", "sender")
+    proto: Final = UDP
+
+    def __init__(self, source: Endpoint, target: Endpoint, payload: bytes, sender: Stack) -> None:
+        self.source = source
+        self.target = target
+        self.payload = payload
+        self.sender = sender
+
+    def __repr__(self) -> str:
+        return (
+            f"Datagram({self.source[0]}:{self.source[1]} -> {self.target[0]}:{self.target[1]}, {len(self.payload)} B)"
+        )
+
+
+class Icmp:
+    """An ICMP error about a packet: it goes back to that packet's source, and says *error* (an errno)."""
+
+    __slots__ = ("source", "target", "error", "about", "sender")
+    proto: Final = ICMP
+
+    def __init__(self, error: int, about: Segment | Datagram, sender: Stack) -> None:
+        self.source = about.target
+        self.target = about.source
+        self.error = error
+        self.about = about
+        self.sender = sender
+
+    def __repr__(self) -> str:
+        return f"Icmp(errno {self.error} to {self.target[0]}:{self.target[1]} about {self.about!r})"
+
+
+class Notice:
+    """The simulation's own word to a stack, which no real network carries. It is no part of a trace.
+
+    With *lost*: that segment was dropped with nobody to tell. Loss-free paths arm no timers; whoever drops a packet on
+    one says so by a notice, or by calling ``Stack.lost``, and the sender does what its retransmission timer would have
+    made it do. Without: the connection between *target* and *source* is to expect losses from now on.
+    """
+
+    __slots__ = ("source", "target", "lost", "sender")
+    proto: Final = 0
+
+    def __init__(self, source: Endpoint, target: Endpoint, lost: Segment | None, sender: Stack) -> None:
+        self.source = source
+        self.target = target
+        self.lost = lost
+        self.sender = sender
+
+    def __repr__(self) -> str:
+        return f"Notice({self.source} -> {self.target}: {'expect losses' if self.lost is None else self.lost!r})"
+
+
+Packet = Segment | Datagram | Icmp | Notice

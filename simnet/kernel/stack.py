@@ -1,0 +1,264 @@
+"""The stack of one host: its addresses and tables, the way in for packets, and the maker of sockets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from errno import EAFNOSUPPORT, EHOSTUNREACH, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from typing import Any, Final, Protocol
+
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.listener import abandon, arrive_syn
+from simnet.kernel.messages import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+)  # fmt: skip
+from simnet.kernel.ports import V6_ONLY, Ports
+from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Endpoint, Icmp, Notice, Packet, Segment
+from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.timewait import TimeWait
+
+TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
+TIME_WAIT_REUSE_NS: Final = 1_000_000_000  # net.ipv4.tcp_tw_reuse = 2: on loopback, after a second
+
+
+class Timer(Protocol):
+    """What a clock gives for a deadline."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Virtual time, as a stack sees it."""
+
+    now_ns: int
+
+    def at(self, deadline_ns: int, function: Callable[[Any], None], argument: Any, /) -> Timer: ...
+
+
+class Stack:
+    """One host's kernel. *addresses* are its own, beside 127/8 and ::1; what it sends is appended to *out*."""
+
+    __slots__ = (
+        "addresses", "clock", "out", "name",
+        "connections", "listeners", "tcp_ports", "time_waits",
+        "_mss", "_lossy", "demanding", "on_established",
+    )  # fmt: skip
+
+    def __init__(
+        self, addresses: Sequence[str], *, clock: Clock, out: deque[Packet], name: str = ""
+    ) -> None:
+        self.addresses = tuple(addresses)
+        self.clock = clock
+        self.out = out
+        self.name = name
+        self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
+        self.listeners: dict[Endpoint, list[TcpSocket]] = {}
+        self.tcp_ports = Ports()
+        self.time_waits: deque[TimeWait] = deque()
+        self._mss: Callable[[str, str], int | None] | None = None
+        self._lossy: Container[str] | None = None
+        self.demanding = False  # one of the two above is set
+        self.on_established: Callable[[TcpSocket], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Stack {self.name or ','.join(self.addresses)}>"
+
+    # What the network above decides.
+
+    @property
+    def mss(self) -> Callable[[str, str], int | None] | None:
+        """Asked at the birth of a connection: the largest segment from an address to another, None for any size."""
+        return self._mss
+
+    @mss.setter
+    def mss(self, rule: Callable[[str, str], int | None] | None) -> None:
+        self._mss = rule
+        self.demanding = rule is not None or self._lossy is not None
+
+    @property
+    def lossy(self) -> Container[str] | None:
+        """Addresses of peers to whom, or from whom, segments may get lost."""
+        return self._lossy
+
+    @lossy.setter
+    def lossy(self, peers: Container[str] | None) -> None:
+        self._lossy = peers
+        self.demanding = peers is not None or self._mss is not None
+
+    # Sockets.
+
+    def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket:
+        """A fresh socket with one reference, the caller's; the errors of socket(2) (K-130)."""
+        type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if family in (AF_INET, AF_INET6):
+            if type == SOCK_STREAM and proto in (0, TCP):
+                return TcpSocket(self, family)
+        raise socket_error(EINVAL)
+
+    # Packets.
+
+    def arrive(self, packet: Packet) -> None:
+        """Take in one packet; what it causes is appended to ``out``."""
+        if packet.proto == TCP:
+            connection = self.connections.get((packet.target, packet.source))
+            if connection is not None:
+                connection.arrive(packet)  # type: ignore[arg-type]  # proto says it is a Segment
+            else:
+                self._arrive_unknown(packet)  # type: ignore[arg-type]
+        else:
+            self._arrive_other(packet)
+
+    def _arrive_unknown(self, segment: Segment) -> None:
+        """A segment for no connection: a SYN for a listener, or something to answer by RST."""
+        if segment.flags & (SYN | ACK | RST) == SYN:
+            listener = self._listener_for(segment)
+            if listener is not None:
+                arrive_syn(listener, segment)
+                return
+        self.refuse(segment)
+
+    def _arrive_other(self, packet: Packet) -> None:
+        if isinstance(packet, Notice):
+            if packet.lost is not None:
+                self.lost(packet.lost)
+            else:
+                connection = self.connections.get((packet.target, packet.source))
+                if isinstance(connection, TcpSocket):
+                    connection.watch_losses()
+
+    def refuse(self, segment: Segment) -> None:
+        """RST for a segment that nobody wants; never for an RST (RFC 9293, 3.10.7.1)."""
+        flags = segment.flags
+        if flags & RST:
+            return
+        if flags & ACK:
+            answer = Segment(segment.target, segment.source, RST, segment.ack, 0, 0, b"", self)
+        else:
+            end = segment.seq + len(segment.payload) + bool(flags & SYN) + bool(flags & FIN)
+            answer = Segment(segment.target, segment.source, RST | ACK, 0, end, end, b"", self)
+        self.out.append(answer)
+
+    def lost(self, segment: Segment) -> None:
+        """*segment*, which came from here, was dropped on a loss-free path."""
+        raise NotImplementedError
+
+    # Listeners.
+
+    def add_listener(self, socket: TcpSocket) -> None:
+        """*socket* listens on its name."""
+        assert socket.local is not None
+        self.listeners.setdefault(socket.local, []).append(socket)
+
+    def stop_listening(self, socket: TcpSocket) -> None:
+        """*socket* listens no more: those in its queue are reset."""
+        assert socket.local is not None and socket.listener is not None
+        group = self.listeners[socket.local]
+        group.remove(socket)
+        if not group:
+            del self.listeners[socket.local]
+        listener = socket.listener
+        socket.listener = None
+        abandon(listener)
+
+    def _listener_for(self, segment: Segment) -> TcpSocket | None:
+        """The most specific listener on the segment's target (K-032)."""
+        listeners = self.listeners
+        if not listeners:
+            return None
+        target = segment.target
+        group = listeners.get(target)
+        if group is None:
+            ip, port = target
+            v4 = ":" not in ip
+            if v4:
+                group = listeners.get(("0.0.0.0", port))
+            if group is None:
+                group = listeners.get(("::", port))
+                if group is not None and v4:
+                    group = [socket for socket in group if not socket.sharing & V6_ONLY]
+        if not group:
+            return None
+        # SO_REUSEPORT spreads by a hash of the addresses; ours is the client's port, which a person can follow.
+        return group[0] if len(group) == 1 else group[segment.source[1] // 2 % len(group)]
+
+    # Addresses.
+
+    def endpoint(self, family: int, address: Sequence[Any]) -> Endpoint:
+        """A program's address as the wire has it: IPv4-mapped ones are IPv4."""
+        ip, port = address[0], address[1]
+        if family == AF_INET6 and ip.startswith("::ffff:") and "." in ip:
+            ip = ip[7:]
+        return (ip, port)
+
+    def wildcard(self, family: int) -> str:
+        """The unspecified address of *family*."""
+        return "::" if family == AF_INET6 else "0.0.0.0"
+
+    def is_local(self, ip: str) -> bool:
+        """Is *ip* this host's? All of 127/8 is."""
+        return ip in self.addresses or ip.startswith("127.") or ip == "::1"
+
+    def is_bindable(self, ip: str) -> bool:
+        """May a socket bind *ip*: its own, a wildcard, or broadcast (K-025)?"""
+        return ip in ("0.0.0.0", "::", "255.255.255.255") or self.is_local(ip) or self.is_many(ip)
+
+    def is_many(self, ip: str) -> bool:
+        """Broadcast or multicast: no peer for a connection."""
+        if ":" in ip:
+            return ip.startswith("ff")
+        return ip == "255.255.255.255" or 224 <= int(ip.split(".", 1)[0]) < 240
+
+    def source_for(self, ip: str) -> str:
+        """The address that packets to *ip* come from, if the socket names none (K-018)."""
+        if ip.startswith("127."):
+            return "127.0.0.1"
+        addresses = self.addresses
+        if ip in addresses:
+            return ip
+        six = ":" in ip
+        if ip == "::1":
+            return ip
+        for own in addresses:
+            if (":" in own) is six:
+                return own
+        raise socket_error(EHOSTUNREACH if not six else EHOSTUNREACH)
+
+    # TIME_WAIT.
+
+    def leave_behind(
+        self, socket: TcpSocket, local: Endpoint, peer: Endpoint, phase: str, snd_nxt: int, rcv_nxt: int
+    ) -> None:
+        """*socket* is done; a TimeWait keeps its addresses and port for a minute."""
+        waits = self.time_waits
+        now_ns = self.clock.now_ns
+        while waits and waits[0].expires_ns <= now_ns:
+            waits.popleft().expire_if_due(now_ns)
+        if len(waits) >= TIME_WAITS_MAX:
+            return
+        wait = TimeWait(self, local, peer, phase, socket.sharing, socket.autobound, snd_nxt, rcv_nxt)
+        waits.append(wait)
+        self.connections[(local, peer)] = wait
+        self.tcp_ports.hold(local[1], wait)
+
+    def may_replace(self, other: TcpSocket | TimeWait) -> bool:
+        """May a new connection take the addresses that *other* has: a TIME_WAIT that is over, or on loopback old?"""
+        if not isinstance(other, TimeWait):
+            return False
+        now_ns = self.clock.now_ns
+        started_ns = other.expires_ns - 60_000_000_000
+        old = other.peer[0].startswith("127.") and now_ns - started_ns >= TIME_WAIT_REUSE_NS
+        if old or other.expires_ns <= now_ns:
+            other.expire()
+            return True
+        return False
+
+
+_ = (CLOSED, LISTEN, SYN_RECV, SYN_SENT, UDP, Icmp, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, EAFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT, not_modelled)

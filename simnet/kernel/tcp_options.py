@@ -1,0 +1,225 @@
+"""What setsockopt and getsockopt do on a TCP socket."""
+
+from __future__ import annotations
+
+import struct
+from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel import options as o
+from simnet.kernel.cork import Cork, mss_of
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.messages import AF_INET6
+from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+from simnet.kernel.readiness import DATA_NEWS
+from simnet.kernel.states import CLOSED, LISTEN, SYN_SENT
+
+if TYPE_CHECKING:
+    from simnet.kernel.tcp import TcpSocket
+
+OOB_INLINE: Final = 8  # a bit of ``sharing``, beside those of ports.py
+
+_LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_TCP})
+_LEVELS_V6: Final = _LEVELS | {o.IPPROTO_IPV6}
+_FLAGS: Final = {
+    o.SO_REUSEADDR: REUSE_ADDRESS,
+    o.SO_REUSEPORT: REUSE_PORT,
+    o.SO_OOBINLINE: OOB_INLINE,
+}
+_LOW_WATER_MAX: Final = 16_777_216  # half of net.ipv4.tcp_rmem[2] (K-061)
+_FIN_TIMEOUT: Final = 60  # net.ipv4.tcp_fin_timeout
+_FIN_TIMEOUT_MAX: Final = 120
+
+
+def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int | None) -> None:
+    """setsockopt: keep the value, and do at once what the kernel does at once."""
+    if value is None:
+        not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
+    if level == o.SOL_SOCKET:
+        if _set_socket_level(socket, name, value):
+            return
+    elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
+        raise socket_error(ENOPROTOOPT)
+    option = o.TCP_OPTIONS.get((level, name))
+    if option is None:
+        raise o.unknown(level, name, True, _LEVELS_V6)
+    if level == o.IPPROTO_IP and not isinstance(value, int) and 0 < len(value) < 4:
+        value = value[0]  # ip_setsockopt takes a single byte too
+    number = o.integer(value)
+    if level == o.IPPROTO_TCP:
+        number = _set_tcp_level(socket, name, number)
+    elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+        if socket.port:
+            raise socket_error(EINVAL)
+        socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
+    elif number == -1 and name in (o.IP_TTL, o.IPV6_UNICAST_HOPS):
+        number = option.default
+    keep(socket, level, name, o.stored(option, number))
+    if level == o.IPPROTO_TCP:
+        _after_tcp_level(socket, name)
+
+
+def keep(socket: TcpSocket, level: int, name: int, value: Any) -> None:
+    """Write down an option that is not at its default."""
+    if socket.options is None:
+        socket.options = {}
+    socket.options[(level, name)] = value
+
+
+def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
+    """SOL_SOCKET, where nearly every option does something; True if all is done."""
+    if o.read_only(o.SOL_SOCKET, name):
+        raise socket_error(ENOPROTOOPT)
+    if name == o.SO_PASSCRED:
+        raise socket_error(EOPNOTSUPP)
+    if name == o.SO_LINGER:
+        on, seconds = o.linger(value)
+        before = socket.option(o.SOL_SOCKET, name)
+        keep(socket, o.SOL_SOCKET, name, (on, seconds if on else before[1] if before else 0))
+        return True
+    if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
+        keep(socket, o.SOL_SOCKET, name, o.timeval(value))
+        return True
+    if name in _FLAGS:
+        bit = _FLAGS[name]
+        socket.sharing = socket.sharing | bit if o.integer(value) else socket.sharing & ~bit
+        return True
+    if name == o.SO_SNDBUF:
+        size = o.sndbuf(o.integer(value))
+        keep(socket, o.SOL_SOCKET, name, size)
+        socket.snd_room = size // 2
+        socket.space_came()
+        return True
+    if name == o.SO_RCVBUF:
+        size = o.rcvbuf(o.integer(value))
+        keep(socket, o.SOL_SOCKET, name, size)
+        _set_receive_room(socket, size * 3 // 4)
+        return True
+    if name == o.SO_RCVLOWAT:
+        _set_low_water(socket, o.integer(value))
+        return True
+    return False
+
+
+def _set_receive_room(socket: TcpSocket, room: int) -> None:
+    socket.rcv_edge += room - socket.rcv_room
+    socket.rcv_room = room
+    if socket.state in (CLOSED, LISTEN):
+        socket.rcv_told = socket.rcv_edge
+
+
+def _set_low_water(socket: TcpSocket, value: int) -> None:
+    """tcp_set_rcvlowat: the mark, capped; the buffer grows with it unless it was set; readers are told."""
+    set_by_hand = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
+    cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
+    socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
+    if set_by_hand is None and socket.low_water > socket.rcv_room:
+        _set_receive_room(socket, socket.low_water)
+        socket.freed(0)
+    if socket.unread:
+        socket.wake(DATA_NEWS)
+
+
+def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
+    """The number as TCP keeps it."""
+    if name == o.TCP_LINGER2:
+        return -1 if number < 0 else min(number, _FIN_TIMEOUT_MAX) or _FIN_TIMEOUT
+    if name == o.TCP_DEFER_ACCEPT:
+        return _rounded_to_retries(number)
+    if name == o.TCP_CORK:
+        if number and socket.cork is None:
+            socket.cork = Cork()
+            socket.slow = True
+        if socket.cork is not None:
+            socket.cork.corked = bool(number)
+    return number
+
+
+def _after_tcp_level(socket: TcpSocket, name: int) -> None:
+    cork = socket.cork
+    if (cork is not None and name == o.TCP_NODELAY) or (cork is not None and name == o.TCP_CORK and not cork.corked):
+        cork.push(socket)
+    elif name == o.TCP_NOTSENT_LOWAT:
+        socket.space_came()
+
+
+def _rounded_to_retries(seconds: int) -> int:
+    """TCP_DEFER_ACCEPT is counted in SYN-ACK retries: 1, 3, 7, 15, 31, 63 s (secs_to_retrans)."""
+    if seconds <= 0:
+        return 0
+    period, timeout = 1, 1
+    while seconds > period and period < 2**30:
+        timeout = min(timeout * 2, 120)
+        period += timeout
+    return period
+
+
+def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | bytes:
+    """getsockopt, as CPython answers it: a number, or for a *buflen* that many bytes at most."""
+    if level == o.SOL_SOCKET:
+        packed = _get_packed(socket, name)
+        if packed is not None:
+            return cut(packed, buflen)
+        value = _get_socket_level(socket, name)
+        if value is not None:
+            return o.answer(value, buflen)
+    elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
+        raise socket_error(EOPNOTSUPP)
+    option = o.TCP_OPTIONS.get((level, name))
+    if option is None:
+        raise o.unknown(level, name, False, _LEVELS_V6)
+    if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+        return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
+    kept = socket.option(level, name)
+    if level == o.IPPROTO_TCP and name == o.TCP_MAXSEG and socket.state not in (CLOSED, LISTEN, SYN_SENT):
+        kept = mss_of(socket)
+    return o.answer(option.default if kept is None else kept, buflen)
+
+
+def cut(packed: bytes, buflen: int) -> int | bytes:
+    """A structure as CPython's getsockopt gives it: cut to *buflen*, or its first four bytes as a number."""
+    if buflen == 0:
+        number: int = struct.unpack_from("=i", packed)[0]
+        return number
+    if not 0 < buflen <= 1024:
+        raise OSError("getsockopt buflen out of range")
+    return packed[:buflen]
+
+
+def _get_packed(socket: TcpSocket, name: int) -> bytes | None:
+    if name == o.SO_LINGER:
+        return struct.pack("=ii", *(socket.option(o.SOL_SOCKET, name) or (0, 0)))
+    if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
+        return o.pack_timeval(socket.option(o.SOL_SOCKET, name) or 0)
+    if name == o.SO_PEERCRED:
+        return struct.pack("=iii", 0, -1, -1)  # nobody: credentials are for Unix sockets
+    return None
+
+
+def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
+    if name in _FLAGS:
+        return int(bool(socket.sharing & _FLAGS[name]))
+    if name == o.SO_ERROR:
+        error, socket.error = socket.error, 0
+        return error
+    if name == o.SO_TYPE:
+        return socket.type
+    if name == o.SO_DOMAIN:
+        return socket.family
+    if name == o.SO_PROTOCOL:
+        return o.IPPROTO_TCP
+    if name == o.SO_ACCEPTCONN:
+        return int(socket.state == LISTEN)
+    if name == o.SO_SNDLOWAT:
+        return 1
+    if name == o.SO_RCVLOWAT:
+        return socket.low_water
+    if name == o.SO_PASSCRED:
+        raise socket_error(EOPNOTSUPP)
+    if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and socket.state not in (CLOSED, LISTEN, SYN_SENT):
+        return _AUTOTUNED_SNDBUF
+    return None
+
+
+_AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
+

@@ -1,0 +1,80 @@
+"""What stays of a connection after its end: TIME_WAIT, and FIN_WAIT2 without an owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simnet.kernel.ports import TIME_WAIT_NS
+from simnet.kernel.segment import ACK, FIN, RST, SYN, WANT_ACK, Endpoint, Segment
+from simnet.kernel.states import TIME_WAIT
+
+if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
+
+
+class TimeWait:
+    """A closed connection that still answers, and still holds its port, for a minute.
+
+    It has no timer: its end shows only when somebody asks for the port or the pair of addresses, and who asks looks at
+    the clock. ``state`` says TIME_WAIT for the port table in both phases; ``phase`` is netstat's word.
+    """
+
+    __slots__ = ("stack", "local", "peer", "phase", "sharing", "autobound", "expires_ns", "snd_nxt", "rcv_nxt")
+    state = TIME_WAIT
+
+    def __init__(
+        self, stack: Stack, local: Endpoint, peer: Endpoint, phase: str, sharing: int, autobound: bool,
+        snd_nxt: int, rcv_nxt: int,
+    ) -> None:  # fmt: skip
+        self.stack = stack
+        self.local: Endpoint | None = local
+        self.peer = peer
+        self.phase = phase
+        self.sharing = sharing
+        self.autobound = autobound
+        self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
+        self.snd_nxt = snd_nxt
+        self.rcv_nxt = rcv_nxt
+
+    def __repr__(self) -> str:
+        return f"<TimeWait {self.phase} {self.local} -> {self.peer}>"
+
+    def expire(self) -> None:
+        """Leave the tables."""
+        stack = self.stack
+        local = self.local
+        if local is not None and stack.connections.get((local, self.peer)) is self:
+            del stack.connections[(local, self.peer)]
+            stack.tcp_ports.free(local[1], self)
+
+    def expire_if_due(self, now_ns: int) -> None:
+        """Leave the tables if the minute is over; a FIN may have lengthened it since."""
+        if self.expires_ns <= now_ns:
+            self.expire()
+
+    def arrive(self, segment: Segment) -> None:
+        """A late segment, or the FIN this end waits for."""
+        flags = segment.flags
+        stack = self.stack
+        if self.expires_ns <= stack.clock.now_ns or (flags & (SYN | ACK)) == SYN:
+            # Over; or a new connection on the old pair, which RFC 9293, 3.6.1 lets in.
+            self.expire()
+            stack.arrive(segment)
+            return
+        if flags & RST:
+            self.expire()
+            return
+        if segment.seq + len(segment.payload) > self.rcv_nxt:
+            # Data for a program that has gone: RST, and that is the end of it (RFC 1122, 4.2.2.13).
+            self.expire()
+            stack.refuse(segment)
+            return
+        if flags & FIN and segment.seq == self.rcv_nxt:
+            self.rcv_nxt += 1
+            self.phase = TIME_WAIT
+            self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
+            stack.time_waits.append(self)
+        if flags & WANT_ACK and self.local is not None:
+            stack.out.append(
+                Segment(self.local, self.peer, ACK, self.snd_nxt, self.rcv_nxt, self.rcv_nxt, b"", stack)
+            )
