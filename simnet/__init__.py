@@ -1,1 +1,90 @@
-"""A deterministic simulated network that tests network code against what networks do to it."""
+"""A deterministic simulated network that tests network code against what networks do to it.
+
+Names are imported when first asked for, so that the pytest plugin costs nothing in a project whose tests want no network.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simnet import faults, strategies
+    from simnet.explore import NotRepeatable, check, sweep
+    from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
+    from simnet.link import Link
+    from simnet.process import Process
+    from simnet.realnet import RealNetwork
+    from simnet.run import Run, play
+    from simnet.scenario import Scenario
+    from simnet.socket import Socket
+    from simnet.trace import Trace
+    from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
+    from simnet.world import Host, Network
+
+_HOMES = {
+    "DISRUPTIVE": "simnet.faults",
+    "Deadlock": "simnet.verdicts",
+    "Escape": "simnet.verdicts",
+    "FaultPlan": "simnet.faults",
+    "FaultRates": "simnet.faults",
+    "Hang": "simnet.verdicts",
+    "Host": "simnet.world",
+    "Link": "simnet.link",
+    "Network": "simnet.world",
+    "NotModelled": "simnet.verdicts",
+    "NotRepeatable": "simnet.explore",
+    "Process": "simnet.process",
+    "RealNetwork": "simnet.realnet",
+    "Run": "simnet.run",
+    "Scenario": "simnet.scenario",
+    "Socket": "simnet.socket",
+    "Spin": "simnet.verdicts",
+    "TRANSPARENT": "simnet.faults",
+    "Trace": "simnet.trace",
+    "check": "simnet.explore",
+    "faults": "",
+    "play": "simnet.run",
+    "strategies": "",
+    "sweep": "simnet.explore",
+}
+
+__all__ = [
+    "DISRUPTIVE",
+    "TRANSPARENT",
+    "Deadlock",
+    "Escape",
+    "FaultPlan",
+    "FaultRates",
+    "Hang",
+    "Host",
+    "Link",
+    "Network",
+    "NotModelled",
+    "NotRepeatable",
+    "Process",
+    "RealNetwork",
+    "Run",
+    "Scenario",
+    "Socket",
+    "Spin",
+    "Trace",
+    "check",
+    "faults",
+    "play",
+    "strategies",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'simnet' has no attribute {name!r}")
+    value = getattr(import_module(home), name) if home else import_module(f"simnet.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,147 @@
+"""The simulated world's answers to the stand-ins: sockets, pollers, clocks, names, dice of the process that asks."""
+
+from __future__ import annotations
+
+import errno
+import socket as _stdlib
+from random import Random
+from typing import Any, NoReturn
+
+from simnet import names
+from simnet.clock import EPOCH_NS, deadline_after
+from simnet.kernel.errors import socket_error
+from simnet.poll import Epoll, Poll, select
+from simnet.process import caller_outside
+from simnet.socket import Socket, socketpair
+from simnet.verdicts import Escape, Verdict
+from simnet.wait import Scheduler, current_scheduler
+
+__all__ = ["SimulatedBackend", "provider"]
+
+_classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
+
+
+class SimulatedBackend:
+    """One for each network. Every method is called by code of the process that runs now."""
+
+    __slots__ = ("_scheduler",)
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    # --- sockets ---------------------------------------------------------------------------------------------------
+
+    def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:
+        if cls is _stdlib.socket or cls is Socket:
+            return Socket.__new__(Socket)
+        if issubclass(cls, Socket):
+            return None
+        if cls.__module__ == "ssl":
+            self._not_modelled("ssl.SSLSocket (use an SSLObject over a MemoryBIO, or dispatch.tls)")
+        both = _classes.get(cls)
+        if both is None:
+            both = _classes[cls] = _build(cls)
+        return both.__new__(both)
+
+    def socketpair(self, family: int | None, type: int, proto: int) -> Any:
+        return socketpair(int(_stdlib.AF_UNIX) if family is None else int(family), int(type), proto)
+
+    def dup(self, fd: int) -> int:
+        return self._scheduler.current.descriptors.dup(fd)
+
+    def close(self, fd: int) -> None:
+        process = self._scheduler.current
+        process.descriptors.close(fd)
+        process.host.flush()
+
+    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
+        return select(rlist, wlist, xlist, timeout)
+
+    def poll(self) -> Poll:
+        return Poll()
+
+    def epoll(self, sizehint: int, flags: int) -> Epoll:
+        return Epoll(sizehint, flags)
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def sleep(self, seconds: float) -> None:
+        scheduler = self._scheduler
+        if seconds == 0:
+            scheduler.pause()
+            return
+        deadline = deadline_after(scheduler.clock.now_ns, seconds)
+        while scheduler.wait(("time to pass", None), deadline):
+            pass
+
+    def time_ns(self) -> int:
+        return EPOCH_NS + self._scheduler.clock.now_ns
+
+    def monotonic_ns(self) -> int:
+        return self._scheduler.clock.now_ns
+
+    # --- names -----------------------------------------------------------------------------------------------------
+
+    def getaddrinfo(self, host: Any, port: Any, family: int, type: int, proto: int, flags: int) -> list[Any]:
+        return names.getaddrinfo(self._scheduler.current.host, host, port, family, type, proto, flags)
+
+    def gethostbyname(self, name: str) -> str:
+        return names.resolve(self._scheduler.current.host, name, names.AF_INET)
+
+    def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]:
+        return names.gethostbyname_ex(self._scheduler.current.host, name)
+
+    def gethostbyaddr(self, address: str) -> tuple[str, list[str], list[str]]:
+        return names.gethostbyaddr(self._scheduler.current.host, address)
+
+    def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        return names.getnameinfo(self._scheduler.current.host, sockaddr, flags)
+
+    def gethostname(self) -> str:
+        return self._scheduler.current.host_name
+
+    def sethostname(self, name: str) -> None:
+        raise socket_error(errno.EPERM)  # what Linux answers a process that is not privileged
+
+    def getdefaulttimeout(self) -> float | None:
+        return self._scheduler.current.default_timeout
+
+    def setdefaulttimeout(self, timeout: float | None) -> None:
+        self._scheduler.current.default_timeout = timeout
+
+    # --- chance, and ways out --------------------------------------------------------------------------------------
+
+    def urandom(self, n: int) -> bytes:
+        return self._scheduler.current.random.randbytes(n)
+
+    def random(self) -> Random:
+        return self._scheduler.current.random
+
+    def escape(self, what: str) -> None:
+        import sys
+
+        process = self._scheduler.current
+        error = Escape(
+            f"{process.name} called {what} at {caller_outside(sys._getframe(1))}: a simulated process has no threads, "
+            "no subprocesses and no real sockets. Spawn a process on a host instead, or run this test on RealNetwork."
+        )
+        self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))
+        raise error
+
+    def _not_modelled(self, call: str) -> NoReturn:
+        from simnet.kernel.errors import NotModelled
+
+        error = NotModelled(call)
+        self._scheduler.record(Verdict("NotModelled", str(error), self._scheduler.current.host_name, error))
+        raise error
+
+
+def _build(cls: type) -> type:
+    """*cls*, a subclass of ``socket.socket``, over :class:`Socket`: in its MRO ours stands before the real one."""
+    return type(cls.__name__, (cls, Socket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
+
+
+def provider() -> SimulatedBackend | None:
+    """The backend of the network that runs in this thread; the stand-ins ask at each call."""
+    scheduler = current_scheduler()
+    return None if scheduler is None else scheduler.backend

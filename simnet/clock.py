@@ -1,0 +1,115 @@
+"""Virtual nanoseconds, and what is due when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil, nextafter
+from typing import Any
+
+__all__ = ["Clock", "Timer", "deadline_after"]
+
+EPOCH_NS = 1_600_000_000 * 1_000_000_000  # what time.time() shows when a run begins: 2020-09-13 12:26:40 UTC
+FOREVER_NS = 1 << 62  # 146 years: a time-out beyond it never comes
+
+
+def deadline_after(now_ns: int, seconds: float) -> int:
+    """The instant *seconds* from *now_ns*, in nanoseconds.
+
+    A positive time-out is never cut to nothing: at least 1 ns, and at least one float step of the clock, rounded up. A
+    program that computes ``deadline - monotonic()`` in floats would otherwise wake a hair too early and spin for ever.
+    """
+    if seconds <= 0:
+        return now_ns
+    if seconds > FOREVER_NS / 1e9:
+        return FOREVER_NS
+    now = now_ns / 1e9
+    return max(now_ns + 1, ceil(max(now + seconds, nextafter(now, float("inf"))) * 1e9))
+
+
+class Timer:
+    """Something due later that may be called off."""
+
+    __slots__ = ("clock", "fn", "arg", "background")
+
+    def __init__(self, clock: Clock, fn: Callable[[Any], object], arg: Any, background: bool) -> None:
+        self.clock: Clock = clock
+        self.fn: Callable[[Any], object] | None = fn
+        self.arg = arg
+        self.background = background
+
+    def cancel(self) -> None:
+        """Called off; calling it twice, or after it fired, does nothing."""
+        if self.fn is not None:
+            self.fn = self.arg = None
+            if not self.background:
+                self.clock.busy -= 1
+
+    def _fire(self) -> None:
+        fn, arg = self.fn, self.arg
+        if fn is not None:
+            self.cancel()
+            fn(arg)
+
+
+class Clock:
+    """The one clock of a network. It moves only when :meth:`tick` is called.
+
+    ``busy`` counts what is on its way (segments, retransmissions ...): a network with a time-out alone is idle, one
+    with a segment on a link is not. Time-outs of sleepers and TCP's TIME_WAIT and keepalive are *background*.
+    """
+
+    __slots__ = ("now_ns", "busy", "_heap", "_serial")
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.busy = 0
+        self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
+        self._serial = 0
+
+    def at(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any = None, background: bool = False) -> Timer:
+        """``fn(arg)`` at *deadline_ns*, or at once if that is past; the returned timer can call it off."""
+        timer = Timer(self, fn, arg, background)
+        if not background:
+            self.busy += 1
+        self._serial = serial = self._serial + 1
+        heappush(self._heap, (deadline_ns, serial, Timer._fire, timer))
+        return timer
+
+    def post(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any) -> None:
+        """As :meth:`at`, for what is never called off: a segment on a link."""
+        self.busy += 1
+        self._serial = serial = self._serial + 1
+        heappush(self._heap, (deadline_ns, serial, self._posted, (fn, arg)))
+
+    def _posted(self, pair: tuple[Callable[[Any], object], Any]) -> None:
+        self.busy -= 1
+        pair[0](pair[1])
+
+    def next_due_ns(self) -> int | None:
+        """When the next thing is due; ``None`` if nothing ever is."""
+        heap = self._heap
+        while heap:
+            head = heap[0]
+            if head[2] is Timer._fire and head[3].fn is None:
+                heappop(heap)
+                continue
+            return head[0]
+        return None
+
+    def tick(self) -> bool:
+        """Move to the next due instant and let everything happen that is due then; False if nothing is due, ever."""
+        due = self.next_due_ns()
+        if due is None:
+            return False
+        self.now_ns = now = max(due, self.now_ns)
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            _, _, fn, arg = heappop(heap)
+            fn(arg)
+        return True
+
+    def due_now(self) -> bool:
+        """Is something due at this very instant?"""
+        due = self.next_due_ns()
+        return due is not None and due <= self.now_ns

@@ -1,0 +1,197 @@
+"""Where a plan meets a run: which fault acts on this call, this byte, this connection; and the record of those that did.
+
+The socket face asks once for each call, through the :class:`Tag` it keeps with the kernel's socket; a tag without
+faults answers after one ``is None``. Bytes are watched by the sending connection itself, which stops at each anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.clock import Clock
+from simnet.faults.kinds import (
+    Eof,
+    Error,
+    Fault,
+    Refuse,
+    Reset,
+    ResetBeforeAccept,
+    ShortRecv,
+    Split,
+    Stall,
+    Urgent,
+    Wake,
+)
+from simnet.faults.place import Place
+from simnet.faults.plan import FaultPlan
+from simnet.trace import FAULT, Trace
+
+if TYPE_CHECKING:
+    from simnet.faults.rates import Dice, FaultRates
+
+__all__ = ["Injector", "Tag"]
+
+SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
+
+
+class Tag:
+    """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
+
+    __slots__ = ("place", "text", "end", "host_name", "counts", "faults", "dice", "asked_bytes")
+
+    def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
+        self.place = place
+        self.text = text
+        self.end = end
+        self.host_name = host_name
+        self.counts: dict[str, int] = {}
+        self.faults: dict[tuple[str, int], list[Fault]] | None = None
+        self.dice: Dice | None = None
+        self.asked_bytes = 0  # dice have been thrown for the bytes before this offset
+
+    def __str__(self) -> str:
+        return self.text
+
+    def count(self, op: str) -> int:
+        """This is the how-manieth *op* on this socket?"""
+        counts = self.counts
+        counts[op] = n = counts.get(op, 0) + 1
+        return n
+
+
+class Injector:
+    """A plan and rates in force."""
+
+    __slots__ = ("plan", "dice", "fired", "clock", "trace", "_call", "_byte", "_connect", "_poll", "_acted")
+
+    def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
+        plan.check_playable()
+        self.plan = plan
+        self.dice: Dice | None = rates.dice() if rates is not None and rates.any else None
+        self.fired: list[Fault] = []
+        self.clock = clock
+        self.trace = trace
+        by_form: dict[str, list[Fault]] = {"call": [], "accept": [], "byte": [], "connect": [], "poll": []}
+        for fault in plan.faults:
+            by_form[fault.anchor.form].append(fault)
+        self._call = by_form["call"] + by_form["accept"]
+        self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
+        self._connect = by_form["connect"]
+        self._poll = by_form["poll"]
+        self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
+
+    @property
+    def unreached(self) -> tuple[Fault, ...]:
+        """The faults of the plan whose anchor the run never reached."""
+        return tuple(fault for fault in self.plan.faults if fault not in self._acted)
+
+    def fire(self, fault: Fault, place: Place | None, place_text: str, end: str, n: int) -> None:
+        """*fault* acts, now and here."""
+        exact = fault if place is None or fault.place.concrete else fault.placed(place)
+        self.fired.append(exact)
+        self._acted.add(fault)
+        self.trace.entries.append(
+            (self.clock.now_ns, FAULT, "", place_text, end, type(fault).kind, n, str(exact))
+        )  # fmt: skip
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def arm(self, tag: Tag, target: bool) -> None:
+        """Give *tag* the faults that act on its calls. Only a target's calls are touched."""
+        if not target or tag.place is None:
+            return
+        place, end = tag.place, tag.end
+        for fault in self._call:
+            anchor = fault.anchor
+            if (anchor.end is None or anchor.end == end) and fault.place.matches(place):
+                if tag.faults is None:
+                    tag.faults = {}
+                tag.faults.setdefault((anchor.op or "", anchor.number), []).append(fault)
+        tag.dice = self.dice
+
+    def for_call(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+        """The fault that acts on the *n*-th *op* of this socket, if one does. It is not recorded yet."""
+        if tag.faults is not None:
+            for fault in tag.faults.get((op, n), ()):
+                if not blocking or isinstance(fault, (ShortRecv, Reset, Error, ResetBeforeAccept)):
+                    return fault
+        dice = tag.dice
+        if dice is not None and tag.place is not None and dice.active(op):
+            if op == "accept":
+                return dice.for_accept(tag.place, n, blocking=blocking)
+            return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size)
+        return None
+
+    def for_connect(self, place: Place) -> Refuse | None:
+        """Is this connection refused?"""
+        for fault in self._connect:
+            if fault.place.matches(place):
+                return fault  # type: ignore[return-value]  # the one playable kind of this form
+        if self.dice is not None and self.dice.active("connect"):
+            return self.dice.for_connect(place)  # type: ignore[return-value]
+        return None
+
+    def for_poll(self, host: Place, n: int, ready: int) -> Wake | None:
+        """How the *n*-th poll of a host that finds something ready is to be reported."""
+        for fault in self._poll:
+            if fault.anchor.number == n and fault.place.matches(host):
+                return fault  # type: ignore[return-value]
+        if self.dice is not None and self.dice.active("poll"):
+            return self.dice.for_poll(host, n, ready)  # type: ignore[return-value]
+        return None
+
+    @property
+    def watches_polls(self) -> bool:
+        return bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
+
+    # --- bytes ---------------------------------------------------------------------------------------------------
+
+    def watch_bytes(self, connection: Any, place: Place, towards: str) -> None:
+        """Anchor the plan's byte faults in the stream that *connection* sends *towards* the other end."""
+        for fault in self._byte:
+            if fault.anchor.end == towards and fault.place.matches(place):
+                self._anchor(connection, fault, place, towards)
+
+    def throw_for_bytes(self, connection: Any, tag: Tag, towards: str, offset: int, length: int) -> None:
+        """Throw dice for bytes about to enter a stream; each byte once, however often its write is tried again."""
+        begin = max(offset, tag.asked_bytes)
+        if self.dice is None or tag.place is None or not self.dice.active("byte") or begin >= offset + length:
+            return
+        tag.asked_bytes = offset + length
+        for fault in self.dice.for_bytes(tag.place, towards, begin, offset + length - begin):
+            self._anchor(connection, fault, tag.place, towards)
+
+    def _anchor(self, connection: Any, fault: Fault, place: Place, towards: str) -> None:
+        act = _ACTS[type(fault)]
+        n = fault.anchor.number
+
+        def reached(sender: Any) -> None:
+            self.fire(fault, place, str(place), towards, n)
+            act(self, sender, fault)
+
+        connection.add_anchor(n, reached)
+
+    def _split(self, sender: Any, fault: Split) -> None:
+        sender.hold_until(self.clock.now_ns + SPLIT_NS)
+
+    def _stall(self, sender: Any, fault: Stall) -> None:
+        sender.hold_until(self.clock.now_ns + max(1, round(fault.seconds * 1e9)))
+
+    def _urgent(self, sender: Any, fault: Urgent) -> None:
+        sender.inject_urgent(fault.data)
+
+    def _eof(self, sender: Any, fault: Eof) -> None:
+        sender.cut_off()
+
+    def _reset(self, sender: Any, fault: Reset) -> None:
+        sender.sever()
+
+
+_ACTS: dict[type[Fault], Callable[[Injector, Any, Any], None]] = {
+    Split: Injector._split,
+    Stall: Injector._stall,
+    Urgent: Injector._urgent,
+    Eof: Injector._eof,
+    Reset: Injector._reset,
+}

@@ -1,0 +1,184 @@
+"""Names answered by the network: ``getaddrinfo`` and its relatives, as glibc answers them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket as constants  # numbers and exception classes only; nothing here touches a real socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simnet.network import Machine
+
+__all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname_ex", "getnameinfo", "numeric_address", "resolve"]
+
+AF_INET, AF_INET6, AF_UNSPEC = int(constants.AF_INET), int(constants.AF_INET6), int(constants.AF_UNSPEC)
+SOCK_STREAM, SOCK_DGRAM, SOCK_RAW = int(constants.SOCK_STREAM), int(constants.SOCK_DGRAM), int(constants.SOCK_RAW)
+KINDS = ((SOCK_STREAM, 6), (SOCK_DGRAM, 17), (SOCK_RAW, 0))  # the three that glibc answers, in its order
+NI_NAMEREQD = int(constants.NI_NAMEREQD)
+
+SERVICES = {  # IANA's names for the ports that test programs use; /etc/services differs from machine to machine
+    "echo": 7, "discard": 9, "daytime": 13, "ftp-data": 20, "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "time": 37,
+    "domain": 53, "http": 80, "pop3": 110, "nntp": 119, "ntp": 123, "imap2": 143, "imap": 143, "irc": 194, "https": 443,
+    "submission": 587, "imaps": 993, "pop3s": 995,
+}  # fmt: skip
+
+NO_NAME = (constants.EAI_NONAME, "Name or service not known")
+NO_FAMILY = (constants.EAI_ADDRFAMILY, "Address family for hostname not supported")
+NO_SERVICE = (constants.EAI_SERVICE, "Servname not supported for ai_socktype")
+
+
+def _error(pair: tuple[int, str]) -> constants.gaierror:
+    return constants.gaierror(*pair)
+
+
+def numeric_address(host: str) -> tuple[int, str] | None:
+    """(family, address in its usual form) of a numeric host; ``None`` for a name."""
+    try:
+        return AF_INET, str(ipaddress.IPv4Address(host))
+    except ValueError:
+        pass
+    try:
+        return AF_INET6, str(ipaddress.IPv6Address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    if host.isdigit() and int(host) < 1 << 32:  # inet_aton: "127" is 0.0.0.127
+        return AF_INET, str(ipaddress.IPv4Address(int(host)))
+    return None
+
+
+def _addresses(machine: Machine, name: str) -> list[tuple[int, str]]:
+    """Every address of a host of this network, IPv4 first; empty if there is none of that name."""
+    lowered = name.rstrip(".").lower()
+    if lowered == "localhost" or lowered.endswith(".localhost"):
+        return [(AF_INET6, "::1"), (AF_INET, "127.0.0.1")]
+    found = machine.fabric.machines.get(name)
+    if found is None:
+        found = next((each for each in machine.fabric.machines.values() if each.name.lower() == lowered), None)
+    return [] if found is None else [(AF_INET, found.address)]
+
+
+def resolve(machine: Machine, host: str, family: int) -> str:
+    """The one address of *family* that a socket call uses for *host*.
+
+    Raises:
+        socket.gaierror: EAI_NONAME for an unknown name, EAI_ADDRFAMILY for an address of another family.
+    """
+    if host == "":
+        return "0.0.0.0" if family == AF_INET else "::"  # the wildcard is what "" means
+    if host == "<broadcast>" and family == AF_INET:
+        return "255.255.255.255"
+    numeric = numeric_address(host)
+    if numeric is not None:
+        if numeric[0] != family:
+            raise _error(NO_FAMILY)
+        return numeric[1]
+    for found, address in _addresses(machine, host):
+        if found == family:
+            return address
+    raise _error(NO_NAME)
+
+
+def _port(service: Any) -> int:
+    if service is None:
+        return 0
+    if isinstance(service, bytes):
+        service = service.decode("ascii", "replace")
+    if isinstance(service, int):
+        if service < 0:
+            raise _error(NO_SERVICE)
+        return service & 0xFFFF
+    if isinstance(service, str):
+        if service.isdigit():
+            return int(service) & 0xFFFF
+        if service in SERVICES:
+            return SERVICES[service]
+        raise _error(NO_SERVICE)
+    raise OSError("Int or String expected")
+
+
+def getaddrinfo(
+    machine: Machine, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+    """As glibc's, with this network as the only source of names.
+
+    Raises:
+        socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, as there.
+    """
+    if isinstance(host, (bytes, bytearray)):
+        host = bytes(host).decode("idna")
+    if host is None and port is None:
+        raise _error(NO_NAME)
+    number = _port(port)
+    if host is None:
+        passive = flags & constants.AI_PASSIVE
+        found = [(AF_INET, "0.0.0.0"), (AF_INET6, "::")] if passive else [(AF_INET6, "::1"), (AF_INET, "127.0.0.1")]
+    else:
+        if not isinstance(host, str):
+            raise TypeError("getaddrinfo() argument 1 must be string or None")
+        numeric = numeric_address(host)
+        if numeric is not None:
+            found = [numeric]
+            if family not in (AF_UNSPEC, numeric[0]):
+                raise _error(NO_FAMILY)
+        elif host == "" or flags & constants.AI_NUMERICHOST:
+            raise _error(NO_NAME)
+        else:
+            found = _addresses(machine, host)
+            if not found:
+                raise _error(NO_NAME)
+    canonical = host if host is not None and flags & constants.AI_CANONNAME else ""
+    kinds = [kind for kind in KINDS if (type in (0, kind[0]) and proto in (0, kind[1])) or (type == kind[0] == SOCK_RAW)]
+    answers: list[tuple[int, int, int, str, tuple[Any, ...]]] = []
+    for each, address in found:
+        if family not in (AF_UNSPEC, each):
+            continue
+        for kind, protocol in kinds:
+            sockaddr = (address, number) if each == AF_INET else (address, number, 0, 0)
+            answers.append((each, kind, protocol, "" if answers else canonical, sockaddr))
+    if not answers:
+        raise _error(NO_FAMILY if host is not None and kinds else (constants.EAI_SOCKTYPE, "ai_socktype not supported"))
+    return answers
+
+
+def gethostbyname_ex(machine: Machine, name: str) -> tuple[str, list[str], list[str]]:
+    """(name, aliases, IPv4 addresses).
+
+    Raises:
+        socket.gaierror: EAI_NONAME.
+    """
+    return name, [], [resolve(machine, name, AF_INET)]
+
+
+def gethostbyaddr(machine: Machine, address: str) -> tuple[str, list[str], list[str]]:
+    """(name, aliases, addresses) of the host that has *address*.
+
+    Raises:
+        socket.herror: no host has it.
+    """
+    numeric = numeric_address(address)
+    text = numeric[1] if numeric is not None else resolve(machine, address, AF_INET)
+    if text in ("127.0.0.1", "::1"):
+        return "localhost", [], [text]
+    owner = machine.fabric.owner_of(text, machine)
+    if owner is None:
+        raise constants.herror(1, "Unknown host")
+    return owner.name, [], [text]
+
+
+def getnameinfo(machine: Machine, sockaddr: tuple[Any, ...], flags: int) -> tuple[str, str]:
+    """(host, service) for a numeric address.
+
+    Raises:
+        socket.gaierror: EAI_NONAME with NI_NAMEREQD and no name.
+    """
+    address, port = sockaddr[0], sockaddr[1]
+    host, service = address, str(port)
+    if not flags & constants.NI_NUMERICHOST:
+        try:
+            host = gethostbyaddr(machine, address)[0]
+        except OSError:
+            if flags & NI_NAMEREQD:
+                raise _error(NO_NAME) from None
+    if not flags & constants.NI_NUMERICSERV:
+        service = next((name for name, number in SERVICES.items() if number == port), service)
+    return host, service

@@ -1,0 +1,252 @@
+"""The fabric: hosts, links, and the only place that moves a segment from one stack to another."""
+
+from __future__ import annotations
+
+from collections import deque
+from errno import EHOSTUNREACH
+from typing import Any
+
+from simnet.clock import Clock, Timer
+from simnet.faults.fault import Fault
+from simnet.faults.inject import Injector, Tag
+from simnet.faults.place import Place
+from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, URG, Icmp, Segment
+from simnet.kernel.stack import Stack
+from simnet.link import Direction, Link
+from simnet.trace import SEGMENT, Trace
+
+__all__ = ["Fabric", "Machine"]
+
+LOOPBACK = ("127.", "::1")
+WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
+AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
+FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
+ARP_FAILED_NS = 3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
+
+
+class Machine:
+    """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
+
+    __slots__ = ("name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls")
+
+    def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
+        self.name = name
+        self.number = number
+        self.seed = seed
+        self.fabric = fabric
+        self.target = False
+        self.polls = 0  # polls of this host's processes that found something ready
+        self.address = f"10.0.{number >> 8}.{number & 255}"
+        self.out: deque[Any] = deque()
+        self.stack = Stack((self.address, f"fd00::{number:x}"), clock=_StackClock(self), out=self.out, name=name)
+
+    @property
+    def now_ns(self) -> int:
+        return self.fabric.clock.now_ns
+
+    def flush(self) -> None:
+        """Send what the stack has put out."""
+        if self.out:
+            self.fabric.route(self)
+
+    def __repr__(self) -> str:
+        return f"Machine({self.name}, {self.address})"
+
+
+class _StackClock:
+    """The clock as a stack is given it: what a timer puts out is sent when the timer has run."""
+
+    __slots__ = ("_machine", "_clock")
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._clock = machine.fabric.clock
+
+    @property
+    def now_ns(self) -> int:
+        return self._clock.now_ns
+
+    def at(self, deadline_ns: int, fn: Any, arg: Any = None, background: bool = False) -> Timer:
+        return self._clock.at(deadline_ns, self._run, (fn, arg), background)
+
+    def _run(self, pair: tuple[Any, Any]) -> None:
+        pair[0](pair[1])
+        if self._machine.out:
+            self._machine.fabric.route(self._machine)
+
+
+class Fabric:
+    """All hosts and links of one network."""
+
+    __slots__ = (
+        "clock", "trace", "injector", "machines", "by_address", "links", "directions", "attempts",
+        "_names", "_places", "_refused",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
+        self.clock = clock
+        self.trace = trace
+        self.injector = injector
+        self.machines: dict[str, Machine] = {}
+        self.by_address: dict[str, Machine] = {}
+        self.links: dict[tuple[str, str], Link] = {}
+        self.directions: dict[tuple[str, str], Direction] = {}
+        self.attempts: dict[tuple[str, str, int], int] = {}
+        # Keyed by the host (of a connection within one; else ""), source, and target: connection and towards whom.
+        self._names: dict[tuple[str, Any, Any], tuple[str, str]] = {}
+        self._places: dict[str, Place] = {}
+        self._refused: dict[tuple[str, Any, Any], Fault] = {}
+
+    def machine(self, name: str, seed: str = "") -> Machine:
+        """The host of this name, made when first named."""
+        machine = self.machines.get(name)
+        if machine is None:
+            machine = Machine(self, name, len(self.machines) + 1, f"{seed}/{name}")
+            self.machines[name] = machine
+            for address in machine.stack.addresses:
+                self.by_address[address] = machine
+        return machine
+
+    def link(self, a: str, b: str) -> Link:
+        """The link between two hosts, made when first asked for."""
+        key = (a, b) if a <= b else (b, a)
+        link = self.links.get(key)
+        if link is None:
+            link = self.links[key] = Link(*key, latency=0.0) if a == b else Link(*key)
+        return link
+
+    def owner_of(self, address: str, asking: Machine) -> Machine | None:
+        """Whose address this is, seen from *asking*: loopback addresses are everybody's own."""
+        if address.startswith(LOOPBACK) or address in WILDCARDS:
+            return asking
+        if address.startswith("::ffff:"):
+            return self.owner_of(address[7:], asking)
+        return self.by_address.get(address)
+
+    # --- names of connections --------------------------------------------------------------------------------------
+
+    def _key(self, machine: Machine, source: Any, target: Any) -> tuple[str, Any, Any]:
+        """What tells a connection from all others: two hosts may each talk to themselves from the same ports."""
+        owner = self.owner_of(target[0], machine)
+        return (machine.name if owner is machine else "", source, target)
+
+    def connecting(self, machine: Machine, file: Any) -> None:
+        """*file* has begun to connect: the connection gets its name, its faults and its anchors before its SYN leaves."""
+        source, target = file.local, file.peer
+        owner = self.owner_of(target[0], machine)
+        name = owner.name if owner is not None else target[0]
+        attempt = (machine.name, name, target[1])
+        self.attempts[attempt] = number = self.attempts.get(attempt, 0) + 1
+        if file.proto == UDP or file.type == SOCK_DGRAM:
+            place = Place.flow(machine.name, name, target[1])
+        else:
+            place = Place.connection(machine.name, name, target[1], number)
+        text = str(place)
+        key = self._key(machine, source, target)
+        self._names[key] = (text, "server")
+        self._names[key[0], target, source] = (text, "client")
+        self._places[text] = place
+        tag = Tag(place, text, "client", machine.name)
+        tag.counts = file.tag.counts
+        self.injector.arm(tag, machine.target)
+        file.tag = tag
+        if file.type == SOCK_DGRAM:
+            return
+        self.injector.watch_bytes(file, place, "server")
+        refusal = self.injector.for_connect(place)
+        if refusal is not None:
+            self._refused[key] = refusal
+
+    def accepted(self, machine: Machine, file: Any, listener: Tag) -> None:
+        """*file* came out of an accept queue: it gets the name that its opener's connect gave the connection."""
+        text, _ = self._names.get(self._key(machine, file.local, file.peer), ("", ""))
+        if not text:
+            file.tag = Tag(None, f"accepted from {listener.text}", "server", machine.name)
+            return
+        place = self._places[text]
+        file.tag = tag = Tag(place, text, "server", machine.name)
+        self.injector.arm(tag, machine.target)
+        self.injector.watch_bytes(file, place, "client")
+
+    def listener_tag(self, machine: Machine, file: Any) -> Tag:
+        """The name and the faults of a listening socket."""
+        if file.family == AF_UNIX:
+            return Tag(None, f"{machine.name}:{file.getsockname()!r}", "", machine.name)
+        place = Place.listener(machine.name, file.getsockname()[1])
+        tag = Tag(place, str(place), "", machine.name)
+        self.injector.arm(tag, machine.target)
+        return tag
+
+    # --- moving segments -------------------------------------------------------------------------------------------
+
+    def route(self, machine: Machine) -> None:
+        """Take what *machine* has put out to where it goes: at once within a host, else along the link."""
+        out = machine.out
+        clock = self.clock
+        while out:
+            packet = out.popleft()
+            owner = self.owner_of(packet.target[0], machine)
+            if packet.proto == 0:  # a notice of the simulation to itself: no link carries it
+                if owner is not None:
+                    owner.stack.arrive(packet)
+                    if owner is not machine and owner.out:
+                        self.route(owner)
+                continue
+            local = owner is machine
+            if local:
+                arrival = clock.now_ns
+            else:
+                key = (machine.name, owner.name if owner is not None else "")
+                direction = self.directions.get(key)
+                if direction is None:
+                    direction = self.directions[key] = Direction(self.link(*key))
+                arrival = direction.arrival_ns(clock, packet)
+            name = self._names.get((machine.name if local else "", packet.source, packet.target), ("?", ""))
+            self.trace.entries.append(
+                (clock.now_ns, SEGMENT, machine.name, name[0], name[1], *_describe(packet), (getattr(packet, "payload", b""), arrival))
+            )  # fmt: skip
+            if self._refused and self._refuse(machine, packet, local, arrival):
+                continue
+            if local:
+                machine.stack.arrive(packet)
+            elif owner is not None:
+                clock.post(arrival, self._arrive, (owner, packet))
+            else:
+                unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
+                clock.post(clock.now_ns + ARP_FAILED_NS, self._arrive, (machine, unreachable))
+
+    def _arrive(self, pair: tuple[Machine, Any]) -> None:
+        machine, packet = pair
+        machine.stack.arrive(packet)
+        if machine.out:
+            self.route(machine)
+
+    def _refuse(self, machine: Machine, syn: Any, local: bool, arrival_ns: int) -> bool:
+        """Answer *syn*, if the plan refuses its connection, with RST, as a host does on whose port nobody listens."""
+        if syn.proto != TCP or syn.flags & (SYN | ACK) != SYN:
+            return False
+        key = (machine.name if local else "", syn.source, syn.target)
+        fault = self._refused.pop(key, None)
+        if fault is None:
+            return False
+        text, _ = self._names[key]
+        self.injector.fire(fault, self._places[text], text, "", 1)
+        rst = Segment(syn.target, syn.source, RST | ACK, 0, syn.seq + 1, 0, b"", machine.stack)
+        back = arrival_ns + (arrival_ns - self.clock.now_ns)
+        self.trace.entries.append((self.clock.now_ns, SEGMENT, "", text, "client", "RST", 0, (b"", back)))
+        self.clock.post(back, self._arrive, (machine, rst))
+        return True
+
+
+def _describe(packet: Any) -> tuple[str, int]:
+    """What a packet is, in a word, and the offset of its first byte in its direction."""
+    if packet.proto != TCP:
+        return ("datagram" if packet.proto == UDP else "ICMP"), 0
+    flags = packet.flags
+    if flags & SYN:
+        return ("SYN ACK" if flags & ACK else "SYN"), 0
+    word = "data" if packet.payload else ""
+    for bit, name in ((URG, "URG"), (FIN, "FIN"), (RST, "RST")):
+        if flags & bit:
+            word = f"{word} {name}" if word else name
+    return word or "ACK", max(0, packet.seq - FIRST_BYTE_SEQ)

@@ -1,0 +1,195 @@
+"""The one room that may look at loaded event loops: what their handlers did, as their observers tell it.
+
+dispatch tells of itself through ``dispatch.loop.observers``; the interpreter's own asyncore is wrapped during a run, when
+it is what is tested. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from simnet.trace import HANDLER
+from simnet.verdicts import HandlerError, ProcessEnded, Verdict
+
+if TYPE_CHECKING:
+    from simnet.wait import Scheduler
+
+__all__ = ["Watcher"]
+
+
+class _Channel:
+    """What is known of one channel, by its identity while it is open."""
+
+    __slots__ = ("label", "listens", "closed", "closes", "raised")
+
+    def __init__(self) -> None:
+        self.label = "a channel"
+        self.listens = False
+        self.closed = False
+        self.closes = 0  # calls of handle_close
+        self.raised: BaseException | None = None
+
+
+class Watcher:
+    """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
+
+    __slots__ = ("_scheduler", "_channels", "_asyncore", "errors")
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._channels: dict[int, _Channel] = {}
+        self._asyncore: dict[str, Any] = {}
+        self.errors: list[HandlerError] = []
+
+    # --- being there -----------------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Listen to the loops that are loaded."""
+        loaded = sys.modules.get("dispatch.observers")
+        if loaded is not None and self not in loaded.observers:
+            loaded.observers.append(self)
+        asyncore = sys.modules.get("asyncore")
+        if asyncore is not None and not self._asyncore and asyncore.__name__ == "asyncore":
+            self._wrap(asyncore)
+
+    def detach(self) -> None:
+        loaded = sys.modules.get("dispatch.observers")
+        if loaded is not None and self in loaded.observers:
+            loaded.observers.remove(self)
+        if self._asyncore:
+            asyncore = self._asyncore.pop("module")
+            dispatcher = asyncore.dispatcher
+            for name, original in self._asyncore.items():
+                setattr(dispatcher if name in ("add_channel", "del_channel") else asyncore, name, original)
+            self._asyncore = {}
+
+    # --- what loops tell -------------------------------------------------------------------------------------------
+
+    def opened(self, channel: Any, /) -> None:
+        self._channels[id(channel)] = _Channel()
+
+    def event(self, channel: Any, name: str, /) -> None:
+        known = self._know(channel)
+        if known.closed:
+            self._verdict("silence-after-close", f"{name} was called on {known.label} after it was closed")
+        if name == "handle_close":
+            known.closes += 1
+            if known.closes > 1:
+                self._verdict("one-close", f"handle_close was called {known.closes} times on {known.label}")
+        self._note(known, name, None)
+
+    def handled(self, channel: Any, name: str, /) -> None:
+        known = self._channels.get(id(channel))
+        if known is not None:
+            known.raised = None
+
+    def raised(self, channel: Any, name: str, exception: BaseException, /) -> None:
+        if isinstance(exception, ProcessEnded):
+            return
+        known = self._know(channel)
+        known.raised = exception
+        process = self._scheduler.current
+        self.errors.append(HandlerError(process.host_name, process.target, known.label, name, exception))
+        self._note(known, name, type(exception).__name__)
+
+    def closed(self, channel: Any, reason: BaseException | None, /) -> None:
+        known = self._know(channel)
+        if known.closed:
+            self._verdict("one-close", f"{known.label} was closed a second time")
+        known.closed = True
+        process = self._scheduler.current
+        if known.listens and known.raised is not None and not process.ending:
+            now = self._scheduler.clock.now_ns / 1e9
+            self._verdict(
+                "listener-survives",
+                f"the listener {known.label} was closed at {now:.3f} s; later clients get ECONNREFUSED",
+                known.raised,
+            )
+
+    def turn(self, loop: Any, n_ready: int, /) -> None:
+        """Nothing to learn: the poll itself is in the trace."""
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def _know(self, channel: Any) -> _Channel:
+        known = self._channels.get(id(channel))
+        if known is None:
+            known = self._channels[id(channel)] = _Channel()
+        if not known.closed:
+            tag = self._tag(channel)
+            if tag is not None:
+                known.label = f"{tag.text} ({tag.end})" if tag.end else tag.text
+                known.listens = tag.place is not None and tag.place.form == "listener"
+        return known
+
+    def _tag(self, channel: Any) -> Any:
+        sock = getattr(channel, "socket", None)
+        try:
+            fd = sock.fileno() if sock is not None else -1
+            return None if fd == -1 else self._scheduler.current.descriptors.get(fd).tag
+        except (OSError, AttributeError):
+            return None
+
+    def _note(self, known: _Channel, name: str, text: str | None) -> None:
+        scheduler = self._scheduler
+        scheduler.trace.entries.append(
+            (scheduler.clock.now_ns, HANDLER, scheduler.current.host_name, known.label, "", name, 0, text)
+        )
+
+    def _verdict(self, name: str, message: str, error: BaseException | None = None) -> None:
+        if not self._scheduler.current.ending:
+            self._scheduler.record(Verdict(name, message, self._scheduler.current.host_name, error))
+
+    # --- the interpreter's own asyncore ----------------------------------------------------------------------------
+
+    def _wrap(self, asyncore: Any) -> None:
+        """Put tellers in the places where asyncore calls handlers. They do what the originals do, and tell."""
+        passing = asyncore._reraised_exceptions
+        dispatcher = asyncore.dispatcher
+        originals = self._asyncore
+        originals["module"] = asyncore
+
+        def teller(name: str, handlers: tuple[str, ...]) -> Any:
+            original = getattr(asyncore, name)
+            originals[name] = original
+
+            def told(channel: Any, *flags: int) -> None:
+                reach = channel.handle_error
+
+                def handle_error() -> None:
+                    self.raised(channel, handlers[0], sys.exc_info()[1])  # type: ignore[arg-type]
+                    reach()
+
+                self.event(channel, handlers[0])
+                channel.handle_error = handle_error
+                try:
+                    original(channel, *flags)
+                finally:
+                    if channel.__dict__.get("handle_error") is handle_error:
+                        del channel.handle_error
+
+            return told
+
+        for name, handlers in (
+            ("read", ("handle_read",)),
+            ("write", ("handle_write",)),
+            ("_exception", ("handle_expt",)),
+            ("readwrite", ("readwrite",)),
+        ):
+            setattr(asyncore, name, teller(name, handlers))
+        originals["add_channel"], originals["del_channel"] = dispatcher.add_channel, dispatcher.del_channel
+        assert passing  # asyncore's own way to let ExitNow and its like pass stays in force inside the originals
+
+        def add_channel(channel: Any, map: Any = None) -> None:
+            originals["add_channel"](channel, map)
+            self.opened(channel)
+
+        def del_channel(channel: Any, map: Any = None) -> None:
+            known = id(channel) in self._channels and channel._fileno is not None
+            if known:
+                self.closed(channel, None)
+            originals["del_channel"](channel, map)
+
+        dispatcher.add_channel = add_channel
+        dispatcher.del_channel = del_channel

@@ -1,0 +1,115 @@
+"""Where a fault could have acted: the injection points of a run, read from its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
+
+__all__ = ["CallPoint", "ConnectPoint", "Points", "PollPoint", "StreamPoint"]
+
+
+class CallPoint(NamedTuple):
+    """One call on one socket."""
+
+    place: str
+    end: str
+    op: str
+    n: int
+    host: str
+    target: bool
+    blocking: bool
+    size: int  # bytes returned or taken
+    result: str  # "ok", or the errno's name
+
+
+class StreamPoint(NamedTuple):
+    """The bytes of one direction of a connection."""
+
+    place: str
+    end: str  # towards whom they travel
+    length: int
+    edges: tuple[int, ...]  # offsets at which a write or a segment begins or ends
+    target: bool  # a target sends or receives them
+
+
+class ConnectPoint(NamedTuple):
+    """One attempt to connect."""
+
+    place: str
+    client: str
+    server: str
+    answered: bool
+
+
+class PollPoint(NamedTuple):
+    """One poll of a host that found something ready: its n-th such."""
+
+    place: str
+    n: int
+    ready: tuple[str, ...]
+    host: str
+    target: bool
+    kind: str  # "epoll", "poll", "select"
+
+
+class Points:
+    """All of a run, each list in the order in which the run came to them."""
+
+    __slots__ = ("calls", "connects", "polls", "streams")
+
+    def __init__(self) -> None:
+        self.calls: list[CallPoint] = []
+        self.streams: list[StreamPoint] = []
+        self.connects: list[ConnectPoint] = []
+        self.polls: list[PollPoint] = []
+
+    @classmethod
+    def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
+        """The points of the run that left *trace*."""
+        points = cls()
+        under_test = frozenset(targets)
+        streams: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
+        syns: dict[str, list[str]] = {}
+        answered: dict[str, bool] = {}
+        for event in trace:
+            if event.kind == CALL:
+                if event.op == "poll":
+                    if event.n:
+                        kind = event.place.rpartition(" ")[2].rstrip("0123456789")
+                        points.polls.append(
+                            PollPoint(event.host, event.n, event.result, event.host, event.host in under_test, kind)
+                        )
+                    continue
+                points.calls.append(_call_point(event, event.host in under_test))
+            elif event.kind == SEGMENT:
+                if event.op == "SYN":
+                    syns.setdefault(event.place, [event.host])
+                elif event.op == "SYN ACK":
+                    answered[event.place] = True
+                elif event.op.startswith("data"):
+                    edges, hosts = streams.setdefault((event.place, event.end), ([0], []))
+                    edges += [event.n, event.n + len(event.arguments)]
+                    if event.host not in hosts:
+                        hosts.append(event.host)
+        for place, hosts in syns.items():
+            server = place.partition("->")[2].rpartition(":")[0]
+            points.connects.append(ConnectPoint(place, hosts[0], server, answered.get(place, False)))
+        for (place, end), (edges, _) in streams.items():
+            client, _, rest = place.partition("->")
+            touches = client in under_test or rest.rpartition(":")[0] in under_test
+            points.streams.append(StreamPoint(place, end, max(edges), tuple(sorted(set(edges))), touches))
+        return points
+
+
+def _call_point(event: Event, target: bool) -> CallPoint:
+    place, end, op, n, host = event.place, event.end, event.op, event.n, event.host
+    arguments, result, blocking = event.detail
+    del arguments
+    if isinstance(result, Failed):
+        return CallPoint(place, end, op, n, host, target, blocking, 0, str(result))
+    if isinstance(result, tuple) and op == "recv":
+        result = result[0]
+    size = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
+    return CallPoint(place, end, op, n, host, target, blocking, size, "ok")

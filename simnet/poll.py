@@ -1,0 +1,333 @@
+"""The faces of ``select.poll``, ``select.epoll`` and ``select.select`` over the simulated kernel."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Callable
+from typing import Any
+
+from simnet.clock import deadline_after
+from simnet.faults.place import Place
+from simnet.kernel.errors import socket_error
+from simnet.trace import CALL
+from simnet.wait import current_scheduler
+
+__all__ = ["Epoll", "Poll", "select"]
+
+IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
+READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
+POLL_DEFAULT = IN | PRI | OUT
+EPOLLONESHOT_ET = 1 << 30 | 1 << 31
+FD_SETSIZE = 1024
+EPOLL_CLOEXEC = 0o2000000
+
+
+class _Poller:
+    """What the three have in common: whose it is, waiting, faults on the report, the line in the trace."""
+
+    __slots__ = ("_process", "_name")
+
+    def __init__(self, kind: str) -> None:
+        scheduler = current_scheduler()
+        if scheduler is None:
+            raise RuntimeError(f"a simulated {kind} can be made only in a process of a running network")
+        self._process = process = scheduler.current
+        process.pollers += 1
+        self._name = f"{process.name} {kind}{process.pollers}"
+
+    def _wait_for(
+        self, look: Callable[[], list[Any]], files: Callable[[], list[Any]], timeout_ns: int | None
+    ) -> list[Any]:
+        """What *look* finds, once it finds something or *timeout_ns* have passed (``None``: no limit, 0: at once)."""
+        scheduler = self._process.scheduler
+        found = look()
+        if found:
+            return found
+        if timeout_ns == 0:
+            scheduler.pause()
+            return look()
+        clock = scheduler.clock
+        deadline = None if timeout_ns is None else deadline_after(clock.now_ns, timeout_ns / 1e9)
+        me = scheduler.current
+        watched = files()
+        for file in watched:
+            file.watch(me)
+        try:
+            while scheduler.wait(("readiness of", watched), deadline):
+                found = look()
+                if found:
+                    return found
+            return look()
+        finally:
+            for file in watched:
+                file.unwatch(me)
+
+    def _report(self, found: list[Any], name: Callable[[Any], str], timeout: Any, ordered: bool) -> list[Any]:
+        """The report as the program gets it: counted, faulted, recorded."""
+        process = self._process
+        host = process.host
+        scheduler = process.scheduler
+        n = 0
+        if found:
+            host.polls += 1
+            n = host.polls
+            injector = host.fabric.injector
+            if process.target and injector.watches_polls:
+                found = self._subset(found, n, ordered)
+            scheduler.reported(lambda: ", ".join(map(name, found[:4])))
+        labels = tuple(map(name, found))
+        scheduler.trace.entries.append(
+            (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n, (timeout, labels, timeout != 0))
+        )  # fmt: skip
+        return found
+
+    def _subset(self, found: list[Any], n: int, ordered: bool) -> list[Any]:
+        host = self._process.host
+        place = Place.host(host.name)
+        injector = host.fabric.injector
+        fault = injector.for_poll(place, n, len(found))
+        if fault is None:
+            return found
+        first = fault.first % len(found)
+        picked = (found[first:] + found[:first])[: fault.keep]
+        injector.fire(fault, place, host.name, "", n)
+        return picked if ordered else [each for each in found if each in picked]
+
+
+def _mask_name(process: Any, pair: tuple[int, int]) -> str:
+    """A descriptor and what was reported of it, as in ``server:7 IN``."""
+    from simnet.kernel.readiness import describe
+
+    fd, events = pair
+    try:
+        tag = process.descriptors.get(fd).tag
+    except OSError:
+        tag = None
+    if tag is None:
+        return f"a closed descriptor {describe(events)}"
+    end = f" ({tag.end})" if tag.end else ""
+    return f"{tag.text}{end} {describe(events)}"
+
+
+def _fd(thing: Any) -> int:
+    """As PyObject_AsFileDescriptor: a number, or an object with ``fileno()``."""
+    if isinstance(thing, int):
+        fd = int(thing)
+    else:
+        method = getattr(thing, "fileno", None)
+        if method is None:
+            raise TypeError("argument must be an int, or have a fileno() method.")
+        fd = method()
+        if not isinstance(fd, int):
+            raise TypeError("fileno() returned a non-integer")
+    if fd < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
+    return fd
+
+
+def _milliseconds(timeout: Any) -> int | None:
+    """A time-out in ms as poll(2) takes it, in ns; ``None`` for no limit. Fractions round up, as in CPython."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)):
+        raise TypeError("timeout must be an integer or None")
+    return None if timeout < 0 else math.ceil(timeout) * 1_000_000
+
+
+class Poll(_Poller):
+    """``select.poll()``. Cost per call is O(registered), as on a kernel."""
+
+    __slots__ = ("_wanted",)
+
+    def __init__(self) -> None:
+        super().__init__("poll")
+        self._wanted: dict[int, int] = {}
+
+    def register(self, fd: Any, eventmask: int = POLL_DEFAULT, /) -> None:
+        self._wanted[_fd(fd)] = _event_bits(eventmask)
+
+    def modify(self, fd: Any, eventmask: int, /) -> None:
+        number = _fd(fd)
+        if number not in self._wanted:
+            raise socket_error(errno.ENOENT)
+        self._wanted[number] = _event_bits(eventmask)
+
+    def unregister(self, fd: Any, /) -> None:
+        number = _fd(fd)
+        if number not in self._wanted:
+            raise KeyError(number)
+        del self._wanted[number]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        limit = _milliseconds(timeout)
+        found = self._wait_for(self._look, self._files, limit)
+        return self._report(found, lambda pair: _mask_name(self._process, pair), timeout, ordered=False)
+
+    def _look(self) -> list[tuple[int, int]]:
+        descriptors = self._process.descriptors
+        found = []
+        for fd, wanted in self._wanted.items():
+            if fd not in descriptors:
+                found.append((fd, NVAL))
+                continue
+            events = descriptors.get(fd).mask() & (wanted | ERR | HUP)
+            if events:
+                found.append((fd, events))
+        return found
+
+    def _files(self) -> list[Any]:
+        descriptors = self._process.descriptors
+        return [descriptors.get(fd) for fd in self._wanted if fd in descriptors]
+
+
+def _event_bits(eventmask: Any) -> int:
+    if not isinstance(eventmask, int):
+        raise TypeError(f"{type(eventmask).__name__!r} object cannot be interpreted as an integer")
+    if not 0 <= eventmask <= 0xFFFF:
+        raise OverflowError("unsigned short is greater than maximum" if eventmask > 0 else "can't convert negative value")
+    return int(eventmask)
+
+
+class Epoll(_Poller):
+    """``select.epoll()``. Cost per call is O(ready)."""
+
+    __slots__ = ("_epoll", "_fd")
+    stands_in_for_epoll = True
+
+    def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
+        super().__init__("epoll")
+        if sizehint < -1 or sizehint == 0:
+            raise ValueError("negative sizehint" if sizehint < -1 else "sizehint must be greater than zero")
+        if flags & ~EPOLL_CLOEXEC:
+            raise socket_error(errno.EINVAL)
+        self._epoll = self._process.host.stack.epoll()
+        self._epoll.tag = self._name
+        self._fd = self._process.descriptors.add(self._epoll)
+
+    @classmethod
+    def fromfd(cls, fd: int, /) -> Epoll:
+        """A poller over an epoll descriptor that is open already."""
+        self = cls.__new__(cls)
+        _Poller.__init__(self, "epoll")
+        self._epoll = self._process.descriptors.get(fd)  # type: ignore[assignment]
+        self._fd = fd
+        return self
+
+    def __enter__(self) -> Epoll:
+        self._check()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) != -1 and not self._process.done:
+            self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._fd == -1
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd != -1 and fd in self._process.descriptors:
+            self._process.descriptors.close(fd)
+
+    def fileno(self) -> int:
+        self._check()
+        return self._fd
+
+    def _check(self) -> None:
+        if self._fd == -1:
+            raise ValueError("I/O operation on closed epoll object")
+
+    def register(self, fd: Any, eventmask: int = POLL_DEFAULT) -> None:
+        self._check()
+        number = _fd(fd)
+        self._epoll.register(number, self._process.descriptors.get(number), eventmask)
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        self._check()
+        number = _fd(fd)
+        self._epoll.modify(number, self._process.descriptors.get(number), eventmask)
+
+    def unregister(self, fd: Any) -> None:
+        self._check()
+        number = _fd(fd)
+        self._epoll.unregister(number, self._process.descriptors.get(number))
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        self._check()
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise TypeError("timeout must be an integer or None")
+        limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
+        if maxevents == -1:
+            maxevents = FD_SETSIZE - 1
+        elif maxevents < 1:
+            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
+        collect = self._epoll.collect
+        found = self._wait_for(lambda: collect(maxevents), lambda: [self._epoll], limit)
+        return self._report(found, lambda pair: _mask_name(self._process, pair), timeout, ordered=True)
+
+
+class _Select(_Poller):
+    """One call of ``select.select``."""
+
+    __slots__ = ("_sets",)
+
+    def __init__(self, sets: list[list[tuple[int, Any]]]) -> None:
+        super().__init__("select")
+        self._process.pollers -= 1
+        self._name = f"{self._process.name} select"
+        self._sets = sets
+
+    def look(self) -> list[tuple[int, int, Any]]:
+        descriptors = self._process.descriptors
+        found = []
+        for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self._sets, strict=True)):
+            found += [(which, fd, each) for fd, each in members if descriptors.get(fd).mask() & events]
+        return found
+
+    def files(self) -> list[Any]:
+        descriptors = self._process.descriptors
+        once = {fd: descriptors.get(fd) for members in self._sets for fd, _ in members}
+        return list(once.values())
+
+    def name(self, found: tuple[int, int, Any]) -> str:
+        which, fd, _ = found
+        return _mask_name(self._process, (fd, (IN, OUT, PRI)[which]))
+
+
+def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> tuple[list[Any], list[Any], list[Any]]:
+    """``select.select``: the arguments that are ready, in their order, duplicates included.
+
+    Raises:
+        ValueError: a descriptor of a closed object, or of an index that does not fit FD_SETSIZE.
+        OSError: EBADF, a number that is not open.
+    """
+    sets = []
+    for members in (rlist, wlist, xlist):
+        try:
+            sets.append([(_fd(each), each) for each in members])
+        except TypeError as error:
+            if "fileno" in str(error) or "non-integer" in str(error):
+                raise
+            raise TypeError("arguments 1-3 must be sequences") from None
+    if timeout is not None:
+        if not isinstance(timeout, (int, float)):
+            raise TypeError("timeout must be a float or None")
+        if timeout < 0:
+            raise ValueError("timeout must be non-negative")
+    call = _Select(sets)
+    process = call._process
+    for members in sets:
+        for fd, _ in members:
+            if fd - process.descriptors.base >= FD_SETSIZE:
+                raise ValueError("filedescriptor out of range in select()")
+    limit = None if timeout is None else math.ceil(timeout * 1e9)
+    found = call._report(call._wait_for(call.look, call.files, limit), call.name, timeout, ordered=False)
+    ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    for which, _, each in found:
+        ready[which].append(each)
+    return ready

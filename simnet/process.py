@@ -1,0 +1,236 @@
+"""A process: a function running on a host, with the descriptors and the state that belong to it alone."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from greenlet import greenlet
+
+from simnet.clock import deadline_after
+from simnet.kernel.descriptors import Descriptors
+from simnet.trace import PROCESS
+from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+
+if TYPE_CHECKING:
+    from simnet.wait import Scheduler
+
+__all__ = ["OPEN_FILES_MAX", "Process", "caller_outside", "refuse_coroutines"]
+
+OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; a test that wants EMFILE sets a lower one
+FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
+DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes never meet
+
+VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
+
+
+class Process:
+    """What :meth:`Host.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
+
+    __slots__ = (
+        "name",
+        "host_name",
+        "host",
+        "target",
+        "scheduler",
+        "greenlet",
+        "fn",
+        "args",
+        "kwargs",
+        "descriptors",
+        "result",
+        "error",
+        "done",
+        "ending",
+        "waits_when_ending",
+        "asleep",
+        "timed_out",
+        "has_deadline",
+        "pending",
+        "waiting",
+        "since_ns",
+        "fruitless",
+        "joiners",
+        "state",
+        "default_timeout",
+        "pollers",
+        "pairs",
+        "_random",
+    )
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        host: Any,
+        number: int,
+        name: str,
+        fn: Callable[..., Any] | None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        self.scheduler = scheduler
+        self.host = host
+        self.host_name: str = host.name
+        self.target = False
+        self.name = name
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.greenlet: greenlet | None = None
+        self.descriptors = Descriptors(FIRST_DESCRIPTOR + number * DESCRIPTORS_A_PROCESS, OPEN_FILES_MAX)
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+        self.ending = False
+        self.waits_when_ending = 0
+        self.asleep = False
+        self.timed_out = False
+        self.has_deadline = False
+        self.pending: BaseException | None = None
+        self.waiting: tuple[str, Any] | None = None
+        self.since_ns = 0
+        self.fruitless = 0
+        self.joiners: list[Process] = []
+        self.state: dict[Any, Any] = {}  # what life keeps per process and CPython per module; see `state.py`
+        self.default_timeout: float | None = None
+        self.pollers = 0
+        self.pairs = 0
+        self._random: random.Random | None = None
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else "waiting" if self.waiting else "running"
+        return f"Process({self.name}, {state})"
+
+    # --- for the kernel: a process is the watcher of whatever it waits for --------------------------------------
+
+    def wake(self, file: object = None, events: int = 0) -> None:
+        if self.asleep:
+            self.scheduler.wake(self)
+
+    # --- for users -------------------------------------------------------------------------------------------------
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; False if *timeout* seconds of virtual time passed first."""
+        scheduler = self.scheduler
+        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
+        while not self.done:
+            self.joiners.append(scheduler.current)
+            if not scheduler.wait(("the end of", self), deadline):
+                return self.done
+        return True
+
+    @property
+    def random(self) -> random.Random:
+        """The generator behind the ``random`` module's functions in this process, seeded by the network's seed."""
+        if self._random is None:
+            self._random = random.Random(f"{self.host.seed}/{self.name}")
+        return self._random
+
+    # --- for the scheduler -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Called on a worker greenlet: the whole life of the process."""
+        assert self.fn is not None
+        scheduler = self.scheduler
+        entries = scheduler.trace.entries
+        entries.append((scheduler.clock.now_ns, PROCESS, self.host_name, self.name, "", "spawn", 0, None))
+        text = None
+        try:
+            # As a thread of its own would, it begins with an empty context.
+            self.result = contextvars.Context().run(self.fn, *self.args, **self.kwargs)
+        except ProcessEnded:
+            pass
+        except KeyboardInterrupt as error:
+            scheduler.interrupted = error
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                self.error = error
+        except VERDICTS as error:
+            self.error = error  # recorded as a verdict when it arose
+        except BaseException as error:  # noqa: BLE001  # whatever ends a process is what the run wants to know
+            self.error = error
+        if self.error is not None:
+            text = type(self.error).__name__
+        self.close_descriptors()
+        self.done = True
+        entries.append((scheduler.clock.now_ns, PROCESS, self.host_name, self.name, "", "end", 0, text))
+        self.fn = None
+        self.args = ()
+        self.kwargs = {}
+
+    def close_descriptors(self) -> None:
+        """As a kernel does when a process ends: every descriptor, in order."""
+        if self.descriptors:
+            for fd in tuple(self.descriptors):
+                self.descriptors.close(fd)
+            self.host.flush()
+
+    def describe_wait(self) -> str:
+        """One line for people: who waits for what, where, since when, until when."""
+        what, thing = self.waiting or ("nothing", None)
+        text = f"{self.name} waits for {what}"
+        if thing is not None:
+            text += f" {describe(thing)}"
+        if self.greenlet is not None and self.greenlet.gr_frame is not None:
+            text += f" at {caller_outside(self.greenlet.gr_frame)}"
+        return f"{text}, since {self.since_ns / 1e9:.6f} s"
+
+    def where(self) -> str:
+        """Where it waits, in the user's own code: ``server.py:12 in serve``."""
+        frame = self.greenlet.gr_frame if self.greenlet is not None else None
+        return caller_outside(frame) if frame is not None else ""
+
+
+def describe(thing: Any) -> str:
+    """A thing somebody waits for, in a person's words."""
+    if isinstance(thing, Process):
+        return thing.name
+    if isinstance(thing, (list, tuple)):
+        return ", ".join(describe(each) for each in thing[:4]) + (", ..." if len(thing) > 4 else "")
+    tag = getattr(thing, "tag", None)
+    return str(tag if tag is not None else thing)
+
+
+OURS = ("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib")
+
+
+def caller_outside(frame: Any) -> str:
+    """The nearest frame that is the user's own code, as in ``file.py:12 in function``."""
+    fallback = frame
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")
+        if package[0] not in OURS or frame.f_globals.get("__name__", "").startswith("simnet.demo"):
+            break
+        frame = frame.f_back
+    frame = frame or fallback
+    name = frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def refuse_coroutines(fn: Any, where: str) -> None:
+    """A coroutine or generator function would return at once, having tested nothing."""
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError(
+            f"{where} got the coroutine function {fn.__name__!r}, which would return at once without running; "
+            f"hand over asyncio.run and the coroutine: spawn(asyncio.run, {fn.__name__}())"
+        )
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TypeError(f"{where} got the generator function {fn.__name__!r}, which would return at once without running")
+    if not callable(fn):
+        raise TypeError(f"{where} takes a function and its arguments, not {fn!r}")
+
+
+def traceback_place(error: BaseException) -> str:
+    """Where *error* arose, in the innermost frame of the user's own code (``file.py:12``); "" without a traceback."""
+    place = ""
+    step = error.__traceback__
+    while step is not None:
+        module = step.tb_frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in OURS or module.startswith("simnet.demo"):
+            place = f"{step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}"
+        step = step.tb_next
+    return place
+

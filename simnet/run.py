@@ -1,0 +1,147 @@
+"""One run: a test, a plan, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from simnet.faults.fault import Fault
+from simnet.faults.plan import FaultPlan
+from simnet.faults.rates import FaultRates
+from simnet.points import Points
+from simnet.process import refuse_coroutines
+from simnet.trace import Trace
+from simnet.verdicts import HandlerError, ProcessEnded, Verdict
+from simnet.world import TEST, Network
+
+__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play"]
+
+
+class Outcome(NamedTuple):
+    """What the application saw. Two outcomes are the same if they are equal."""
+
+    returned: Any
+    observed: tuple[tuple[str, Any], ...]
+    raised: str | None
+
+    def __str__(self) -> str:
+        parts = [f"raised {self.raised}" if self.raised is not None else f"returned {self.returned!r}"]
+        parts += [f"{name}={value!r}" for name, value in self.observed]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFailure:
+    """An exception ended a spawned process."""
+
+    process: str
+    host: str
+    target: bool
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A process that waits for ever, without a deadline, when nothing more will happen."""
+
+    process: str
+    host: str
+    target: bool
+    what: str
+    where: str
+    since_ns: int
+
+
+@dataclass(slots=True)
+class Run:
+    """All that is known of one run."""
+
+    plan: FaultPlan
+    happened: FaultPlan
+    unreached: tuple[Fault, ...]
+    outcome: Outcome
+    body_error: BaseException | None
+    failures: list[ProcessFailure]
+    handler_errors: list[HandlerError]
+    verdicts: list[Verdict]
+    waiting: list[Waiting]
+    trace: Trace
+    time_ns: int
+    targets: tuple[str, ...]
+    listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
+    alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
+    _digest: str = field(default="", repr=False)
+    _points: Points | None = field(default=None, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The trace's digest: two runs with the same one did the same."""
+        if not self._digest:
+            self._digest = self.trace.digest()
+        return self._digest
+
+    @property
+    def points(self) -> Points:
+        """Where a fault could have acted."""
+        if self._points is None:
+            self._points = Points.of(self.trace, self.targets)
+        return self._points
+
+
+def play(
+    test: Callable[[Network], object],
+    plan: FaultPlan | None = None,
+    *,
+    targets: str | Sequence[str] | None = None,
+    rates: FaultRates | None = None,
+    seed: int = 0,
+    invariants: Mapping[str, str] | None = None,
+    may_raise: tuple[type[BaseException], ...] = (),
+) -> Run:
+    """Run *test* once, on a fresh network, under *plan*. What the run did is in the answer, never raised.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        TypeError: *test* is no function of a network, or a coroutine function.
+    """
+    refuse_coroutines(test, "a test")
+    network = Network(plan, targets=targets, rates=rates, seed=seed, invariants=invariants, may_raise=may_raise)
+    returned: Any = None
+    error: BaseException | None = None
+    network.begin()
+    try:
+        returned = test(network)
+    except KeyboardInterrupt:
+        network.finish(settle=False)
+        raise
+    except BaseException as raised:  # noqa: BLE001  # whatever leaves the body is the run's result
+        error = raised
+    network.finish()
+    raised_text = None if error is None else f"{type(error).__name__}: {error}"
+    processes = network.processes
+    return Run(
+        plan=network.plan,
+        happened=network.happened,
+        unreached=network.unreached,
+        outcome=Outcome(returned, tuple(network.observations), raised_text),
+        body_error=error,
+        failures=[
+            ProcessFailure(process.name, process.host_name, process.target, process.error)
+            for process in processes
+            if process.error is not None and not isinstance(process.error, ProcessEnded)
+        ],
+        handler_errors=network.handler_errors,
+        verdicts=network.verdicts,
+        waiting=[
+            Waiting(process.name, process.host_name, process.target, what, where, process.since_ns)
+            for process, what, where in network.waiting
+        ],
+        trace=network.trace,
+        time_ns=network._clock.now_ns,
+        targets=tuple(name for name, host in network._hosts.items() if host.machine.target and name != TEST)
+        + ((TEST,) if network._hosts[TEST].machine.target else ()),
+        listening=network.listening,
+        alive=network.alive,
+    )
+

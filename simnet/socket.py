@@ -1,0 +1,614 @@
+"""The face of ``socket.socket``: blocking, with a time-out, or non-blocking, over the simulated kernel.
+
+The kernel's calls never wait; this face counts each call, asks the fault plan, tries the call, waits where a blocking
+socket would, sends what the stack has put out, and writes one line into the trace. ``makefile``, ``with`` and
+``sendfile``'s fall-back come from the standard library, since :class:`Socket` is a ``socket.socket``; everything that
+would reach C is overridden.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import socket as _stdlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from simnet.addresses import AF_UNIX, kernel_address
+from simnet.clock import deadline_after
+from simnet.faults.inject import Tag
+from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
+from simnet.kernel.errors import socket_error
+from simnet.trace import CALL, Failed
+from simnet.wait import current_scheduler
+
+__all__ = ["Socket", "socketpair"]
+
+IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
+READABLE = IN | ERR | HUP | RDHUP
+WRITABLE = OUT | ERR | HUP
+SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
+SOL_SOCKET, SO_ERROR = 1, 4
+MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
+TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
+_new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
+EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
+
+
+class Socket(_stdlib.socket):
+    """A ``socket.socket`` of a simulated process."""
+
+    __slots__ = ("_fd", "_kind", "_net_family", "_process", "_protocol", "_timeout")
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Socket:
+        return _new(cls)
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+        self._fd = -1
+        self._io_refs = 0
+        self._closed = False
+        scheduler = current_scheduler()
+        if scheduler is None:
+            raise RuntimeError("a simulated socket can be made only in a process of a running network")
+        self._process = process = scheduler.current
+        self._timeout = process.default_timeout
+        if fileno is None:
+            family = 2 if family == -1 else int(family)
+            kind = 1 if type == -1 else int(type)
+            if kind & SOCK_NONBLOCK:
+                self._timeout = 0.0
+            self._net_family = family
+            self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._protocol = 0 if proto == -1 else proto
+            process.descriptors.reserve()
+            file = process.host.stack.socket(family, kind, self._protocol)
+            file.tag = Tag(None, f"new socket of {process.host_name}", "", process.host_name)
+            self._fd = process.descriptors.add(file)
+        else:
+            if fileno < 0:
+                raise ValueError("negative file descriptor")
+            file = process.descriptors.get(fileno)
+            self._fd = fileno
+            self._net_family = file.family if family == -1 else int(family)
+            self._kind = file.type if type == -1 else int(type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._protocol = file.proto if proto == -1 else proto
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) != -1 and not self._process.done:
+            self._real_close()
+
+    # --- what the object knows without asking the kernel -----------------------------------------------------------
+
+    @property
+    def family(self) -> Any:
+        try:
+            return _stdlib.AddressFamily(self._net_family)
+        except ValueError:
+            return self._net_family
+
+    @property
+    def type(self) -> Any:
+        try:
+            return _stdlib.SocketKind(self._kind)
+        except ValueError:
+            return self._kind
+
+    @property
+    def proto(self) -> int:
+        return self._protocol
+
+    @property
+    def timeout(self) -> float | None:
+        return self._timeout
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
+    def getblocking(self) -> bool:
+        return self._timeout != 0.0
+
+    def settimeout(self, value: float | None) -> None:
+        if value is not None:
+            value = float(value) if not isinstance(value, str) else _no_number(value)
+            if value != value:
+                raise ValueError("Invalid value NaN (not a number)")
+            if value < 0:
+                raise ValueError("Timeout value out of range")
+            if value > TIMEOUT_MAX:
+                raise OverflowError("timestamp out of range for platform time_t")
+        self._file()
+        self._timeout = value
+
+    def setblocking(self, flag: bool) -> None:
+        self._file()
+        self._timeout = None if flag else 0.0
+
+    def get_inheritable(self) -> bool:
+        self._file()
+        return False
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        self._file()
+
+    # --- naming, options: never wait -------------------------------------------------------------------------------
+
+    def bind(self, address: Any, /) -> None:
+        resolved = kernel_address(self._process.host, self._net_family, address, "bind")
+        file = self._file()
+        self._quick("bind", (resolved,), file.bind, resolved)
+        if not file.tag.place and self._net_family != AF_UNIX:
+            file.tag.text = f"{self._process.host_name}:{file.getsockname()[1]}"
+
+    def listen(self, backlog: int = 128, /) -> None:
+        file = self._file()
+        self._quick("listen", (backlog,), file.listen, backlog)
+        host = self._process.host
+        tag = host.fabric.listener_tag(host, file)
+        tag.counts = file.tag.counts
+        file.tag = tag
+
+    def getsockname(self) -> Any:
+        return self._quick("getsockname", (), self._file().getsockname)
+
+    def getpeername(self) -> Any:
+        return self._quick("getpeername", (), self._file().getpeername)
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
+        file = self._file()
+        return self._quick("getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
+
+    def setsockopt(self, level: int, optname: int, value: Any = None, optlen: int | None = None, /) -> None:
+        file = self._file()
+        self._quick("setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
+
+    def shutdown(self, how: int, /) -> None:
+        how = how.__index__()
+        self._quick("shutdown", (how,), self._file().shutdown, how)
+
+    # --- connections -----------------------------------------------------------------------------------------------
+
+    def connect(self, address: Any, /) -> None:
+        self._connect(address, "connect")
+
+    def connect_ex(self, address: Any, /) -> int:
+        try:
+            self._connect(address, "connect_ex")
+        except TimeoutError as error:
+            return error.errno or errno.EAGAIN
+        except OSError as error:
+            if error.errno is None or isinstance(error, _stdlib.gaierror):
+                raise
+            return error.errno
+        return 0
+
+    def _connect(self, address: Any, call: str) -> None:
+        process = self._process
+        resolved = kernel_address(process.host, self._net_family, address, call)
+        file = self._file()
+        host = process.host
+        began = file.state in ("SYN_SENT", "SYN_RECV") if self._kind == 1 else True
+        try:
+            file.connect(resolved)
+        except BlockingIOError as error:
+            if error.errno != errno.EINPROGRESS or began:
+                self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
+                raise
+            host.fabric.connecting(host, file)
+            n = file.tag.count("connect")
+            host.flush()
+            if self._timeout == 0.0:
+                self._record(file.tag, "connect", n, (resolved,), error)
+                raise
+        except OSError as error:
+            host.flush()
+            self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
+            raise
+        else:
+            if self._kind == 2:
+                host.fabric.connecting(host, file)
+            self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), None)
+            host.flush()
+            return
+        self._wait_connected(file, resolved, n)
+
+    def _wait_connected(self, file: Any, resolved: Any, n: int) -> None:
+        deadline = self._deadline()
+        error: OSError | None = None
+        if not self._wait(file, WRITABLE, deadline, "to connect"):
+            error = TimeoutError("timed out")
+        elif self._timeout is None:
+            try:
+                file.connect(resolved)  # takes the error and leaves the socket fresh, as a blocking connect does
+            except OSError as refused:
+                error = refused
+        else:
+            code = file.getsockopt(SOL_SOCKET, SO_ERROR)
+            error = socket_error(code) if code else None
+        self._process.host.flush()
+        self._record(file.tag, "connect", n, (resolved,), error)
+        if error is not None:
+            raise error
+
+    def accept(self) -> tuple[Socket, Any]:
+        process = self._process
+        process.descriptors.reserve()
+        host = process.host
+        file, address, fault = self._call("accept", (), lambda listener: (*listener.accept(), None), IN, accept=True)
+        host.fabric.accepted(host, file, self._file().tag)
+        if isinstance(fault, ResetBeforeAccept):
+            file.sever()
+            host.flush()
+        accepted = Socket.__new__(type(self) if type(self).__init__ is Socket.__init__ else Socket)
+        accepted._fd = -1
+        accepted._io_refs = 0
+        accepted._closed = False
+        accepted._process = process
+        accepted._timeout = process.default_timeout
+        accepted._net_family, accepted._kind, accepted._protocol = self._net_family, self._kind, self._protocol
+        accepted._fd = process.descriptors.add(file)
+        return accepted, address
+
+    # --- bytes in --------------------------------------------------------------------------------------------------
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if bufsize <= 0:
+            if bufsize < 0:
+                raise ValueError("negative buffersize in recv")
+            return b""
+        if flags & MSG_WAITALL and self._timeout is None:
+            return self._recv_all(bufsize, flags)
+        return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
+        view = _writable(buffer, "recv_into")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recv_into")
+        if nbytes > len(view):
+            raise ValueError("buffer too small for requested bytes")
+        size = nbytes or len(view)
+        if size == 0:
+            return 0
+        data = self.recv(size, flags)
+        view[: len(data)] = data
+        return len(data)
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        return self._call("recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
+        view = _writable(buffer, "recvfrom_into")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recvfrom_into")
+        if nbytes > len(view):
+            raise ValueError("nbytes is greater than the length of the buffer")
+        data, address = self.recvfrom(nbytes or len(view), flags)
+        view[: len(data)] = data
+        return len(data), address
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
+        if bufsize < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        return self._call(  # type: ignore[no-any-return]
+            "recv", (bufsize,), lambda file, n: file.recvmsg(n, ancbufsize, flags), READABLE, bufsize, flags
+        )
+
+    def recvmsg_into(self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, list[Any], int, Any]:
+        views = [_writable(buffer, "recvmsg_into") for buffer in buffers]
+        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        at = 0
+        for view in views:
+            part = data[at : at + len(view)]
+            view[: len(part)] = part
+            at += len(part)
+        return len(data), ancillary, message_flags, address
+
+    def _recv_all(self, bufsize: int, flags: int) -> bytes:
+        parts: list[bytes] = []
+        while bufsize > 0:
+            asked = bufsize
+            part = self._call("recv", (asked,), lambda file, n: file.recv(n, flags), READABLE, asked, flags)
+            if not part:
+                break
+            parts.append(part)
+            bufsize -= len(part)
+            if flags & MSG_PEEK:
+                break
+        return b"".join(parts)
+
+    # --- bytes out -------------------------------------------------------------------------------------------------
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        payload = _bytes(data)
+        if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
+            self._send_all(payload, flags, None)  # a blocking send waits until all is taken
+            return len(payload)
+        return self._send_some(payload, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        payload = _bytes(data)
+        self._send_all(payload, flags, self._deadline())
+
+    def sendto(self, data: Any, *rest: Any) -> int:
+        if not 1 <= len(rest) <= 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
+        flags, address = (0, rest[0]) if len(rest) == 1 else rest
+        payload = _bytes(data)
+        resolved = kernel_address(self._process.host, self._net_family, address, "sendto")
+        return self._call(  # type: ignore[no-any-return]
+            "send", (payload, resolved), lambda file, n: file.sendto(payload, flags, resolved), WRITABLE, len(payload), flags
+        )
+
+    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /) -> int:
+        payload = b"".join(map(_bytes, buffers))
+        ancillary = list(ancdata)
+        if not ancillary and address is None and self._kind == 1:
+            return self.send(payload, flags)
+        resolved = None
+        if address is not None:
+            resolved = kernel_address(self._process.host, self._net_family, address, "sendmsg")
+        return self._call(  # type: ignore[no-any-return]
+            "send",
+            (payload,),
+            lambda file, n: file.sendmsg([payload], ancillary, flags, resolved),
+            WRITABLE,
+            len(payload),
+            flags,
+        )
+
+    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
+        """One send: what the kernel takes of *payload*, waiting for room if this socket waits."""
+        return self._call(  # type: ignore[no-any-return]
+            "send",
+            (payload,),
+            lambda file, n: file.send(payload if n == len(payload) else payload[:n], flags),
+            WRITABLE,
+            len(payload),
+            flags,
+            deadline,
+        )
+
+    def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+        sent = self._send_some(payload, flags, deadline)
+        while sent < len(payload):
+            sent += self._send_some(payload[sent:], flags, deadline)
+
+    # --- closing ---------------------------------------------------------------------------------------------------
+
+    def _real_close(self, _ss: Any = None) -> None:
+        fd, self._fd = self._fd, -1
+        if fd == -1:
+            return
+        process = self._process
+        file = process.descriptors.get(fd)
+        linger_ns = file.linger_ns() if file.refs == 1 and self._kind == 1 and self._net_family != AF_UNIX else 0
+        tag = file.tag
+        self._record(tag, "close", tag.count("close"), (), None)
+        process.descriptors.close(fd)
+        process.host.flush()
+        if linger_ns:
+            scheduler = process.scheduler
+            deadline = scheduler.clock.now_ns + linger_ns
+            file.watch(scheduler.current)
+            while file.closing and scheduler.wait(("to linger on", file), deadline):
+                pass
+            file.unwatch(scheduler.current)
+
+    def detach(self) -> int:
+        self._closed = True
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def dup(self) -> Socket:
+        fd = self._process.descriptors.dup(self._checked_fd())
+        twin = Socket(self._net_family, self._kind, self._protocol, fileno=fd)
+        twin._timeout = self._timeout
+        return twin
+
+    # --- one system call -------------------------------------------------------------------------------------------
+
+    def _checked_fd(self) -> int:
+        if self._fd == -1:
+            raise socket_error(errno.EBADF)
+        return self._fd
+
+    def _file(self) -> Any:
+        """The kernel's socket; EBADF once it is closed."""
+        return self._process.descriptors.get(self._fd)
+
+    def _deadline(self) -> int | None:
+        timeout = self._timeout
+        return None if timeout is None else deadline_after(self._process.scheduler.clock.now_ns, timeout)
+
+    def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
+        """Wait until one of *events* is there; False if *deadline* came first."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        if file.mask() & events:
+            return True
+        file.watch(me)
+        try:
+            while scheduler.wait((what, file), deadline):
+                if file.mask() & events:
+                    return True
+            return bool(file.mask() & events)
+        finally:
+            file.unwatch(me)
+
+    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
+        """A call that never waits."""
+        file = self._file()
+        tag = file.tag
+        n = tag.count(op)
+        fault = self._fault(tag, op, n, True, 0) if tag.faults is not None else None
+        if isinstance(fault, Reset) and fault.when == "before":
+            file.sever()
+        try:
+            result = call(*args)
+        except OSError as error:
+            self._process.host.flush()
+            self._record(tag, op, n, arguments, error)
+            raise
+        if isinstance(fault, Reset) and fault.when == "after":
+            file.sever()
+        self._process.host.flush()
+        self._record(tag, op, n, arguments, result)
+        return result
+
+    def _call(
+        self,
+        op: str,
+        arguments: tuple[Any, ...],
+        attempt: Callable[..., Any],
+        events: int,
+        size: int = 0,
+        flags: int = 0,
+        deadline: int | None = -1,
+        accept: bool = False,
+    ) -> Any:
+        """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
+        process = self._process
+        file = self._file()
+        host = process.host
+        tag = file.tag
+        counts = tag.counts
+        counts[op] = n = counts.get(op, 0) + 1
+        timeout = self._timeout
+        waits = timeout != 0.0 and not flags & MSG_DONTWAIT
+        fault = None
+        if tag.faults is not None or tag.dice is not None:
+            fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
+        elif op == "send" and host.fabric.injector.dice is not None:
+            host.fabric.injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
+        while True:
+            try:
+                result = attempt(file) if accept else attempt(file, size)
+                break
+            except BlockingIOError as error:
+                if not waits:
+                    host.flush()
+                    self._record(tag, op, n, arguments, error)
+                    raise
+            except OSError as error:
+                host.flush()
+                self._record(tag, op, n, arguments, error)
+                raise
+            if deadline == -1:
+                deadline = self._deadline()
+            if not self._wait(file, events, deadline, f"{op} on"):
+                late = TimeoutError("timed out")
+                self._record(tag, op, n, arguments, late)
+                raise late
+            file = self._file()  # closed meanwhile by another thread of control: EBADF
+        if fault is not None:
+            self._afterwards(file, fault, op)
+        if host.out:
+            host.fabric.route(host)
+        if accept:
+            self._record(tag, op, n, arguments, result[1])
+            return (result[0], result[1], fault)
+        self._record(tag, op, n, arguments, result)
+        return result
+
+    def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+        injector = self._process.host.fabric.injector
+        fault = injector.for_call(tag, op, n, blocking, size)
+        if fault is not None:
+            injector.fire(fault, tag.place, tag.text, tag.end, n)
+        return fault  # type: ignore[no-any-return]
+
+    def _apply(
+        self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
+    ) -> tuple[Fault | None, int]:
+        """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
+        injector = self._process.host.fabric.injector
+        if op == "send":
+            injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
+        # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
+        blocking = timeout is None if op == "send" else waits
+        fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
+        if isinstance(fault, WouldBlock):
+            file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
+            error: OSError = socket_error(errno.EAGAIN)
+            self._record(tag, op, n, arguments, error)
+            raise error
+        if isinstance(fault, Error):
+            if fault.code == errno.ETIMEDOUT:
+                file.time_out()
+            error = socket_error(fault.code)
+            self._process.host.flush()
+            self._record(tag, op, n, arguments, error)
+            raise error
+        if isinstance(fault, (ShortRecv, PartialSend)):
+            size = min(size, fault.bytes)
+        elif isinstance(fault, Reset) and fault.when == "before":
+            file.sever()
+        return fault, size
+
+    def _afterwards(self, file: Any, fault: Fault, op: str) -> None:
+        if isinstance(fault, Reset):
+            if fault.when == "after":
+                file.sever()
+        elif isinstance(fault, (ShortRecv, PartialSend)):
+            file.wake(file.mask())
+
+    def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
+        process = self._process
+        scheduler = process.scheduler
+        if isinstance(result, OSError):
+            if result.errno is None:
+                result = Failed("timed out")
+            else:
+                result = Failed(errno.errorcode.get(result.errno, str(result.errno)))
+        elif result or op in EFFECTIVE:
+            scheduler.effect()
+        scheduler.trace.entries.append(
+            (scheduler.clock.now_ns, CALL, process.host_name, tag.text, tag.end, op, n,
+             (arguments, result, self._timeout != 0.0))
+        )  # fmt: skip
+
+
+Socket.__module__ = "socket"  # so that its repr is the real one's
+Socket.__qualname__ = "socket"
+
+
+def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
+    """Two connected sockets of the current process, as ``socket.socketpair`` gives them."""
+    scheduler = current_scheduler()
+    assert scheduler is not None
+    process = scheduler.current
+    ends: list[Socket] = []
+    for number, file in enumerate(process.host.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1):
+        process.pairs += number & 1
+        file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
+        ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))
+    return ends[0], ends[1]
+
+
+def _bytes(data: Any) -> bytes:
+    if type(data) is bytes:
+        return data
+    if isinstance(data, str):
+        raise TypeError("a bytes-like object is required, not 'str'")
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+
+
+def _writable(buffer: Any, call: str) -> memoryview:
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        view = None
+    if view is None or view.readonly:
+        raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {type(buffer).__name__}")
+    return view.cast("B") if view.nbytes else view
+
+
+def _no_number(value: Any) -> float:
+    raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer")

@@ -1,0 +1,87 @@
+"""What life keeps per process and CPython per thread or module: exchanged whenever another process runs.
+
+A table of module attributes (``asyncore.socket_map`` and its relatives) and asyncio's running loop. Each process finds
+them fresh; after the run, the interpreter has its own back.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["ProcessState"]
+
+PER_PROCESS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
+    ("asyncore", "socket_map", dict),  # the interpreter's own, on 3.11
+    ("pyasyncore", "socket_map", dict),
+    ("dispatch.asyncore", "socket_map", dict),
+)
+
+
+class ProcessState:
+    """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
+
+    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_running_loop")
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        self._wanted = list(PER_PROCESS)
+        for name in extra:
+            module, colon, attribute = name.partition(":")
+            if not colon or not attribute:
+                raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
+            self._wanted.append((module, attribute, _fresh_like(module, attribute)))
+        self._slots: list[tuple[dict[str, Any], str, Callable[[], Any]]] = []
+        self._outside: list[Any] = []
+        self._modules = 0
+        self._running_loop = False
+        self.look()
+
+    def look(self) -> None:
+        """Take up the modules of the table that have been imported since the last look."""
+        modules = sys.modules
+        if len(modules) == self._modules:
+            return
+        self._modules = len(modules)
+        self._running_loop = "asyncio" in modules
+        for name, attribute, fresh in self._wanted:
+            module = modules.get(name)
+            if module is None:
+                continue
+            namespace = module.__dict__
+            if attribute in namespace and not any(ours is namespace and key == attribute for ours, key, _ in self._slots):
+                self._slots.append((namespace, attribute, fresh))
+                self._outside.append(namespace[attribute])
+                namespace[attribute] = fresh()
+
+    def swap(self, old: Process, new: Process) -> None:
+        """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""
+        for index, (namespace, attribute, fresh) in enumerate(self._slots):
+            old.state[index] = namespace[attribute]
+            kept = new.state
+            namespace[attribute] = kept[index] if index in kept else fresh()
+        if self._running_loop:
+            from asyncio import _get_running_loop, _set_running_loop
+
+            loop = _get_running_loop()
+            theirs = new.state.get("loop")
+            if loop is not None or theirs is not None:
+                old.state["loop"] = loop
+                _set_running_loop(theirs)
+
+    def restore(self) -> None:
+        """The interpreter has its own again."""
+        for (namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
+            namespace[attribute] = value
+
+
+def _fresh_like(module: str, attribute: str) -> Callable[[], Any]:
+    """An empty one of the same type as ``module.attribute`` has when the run begins."""
+
+    def fresh() -> Any:
+        return type(sys.modules[module].__dict__[attribute])()
+
+    return fresh

@@ -1,0 +1,116 @@
+"""What happened in a run: calls with results, segments, wake-ups, faults; and its digest.
+
+A trace is a list of plain tuples, since a tuple costs 30 ns and a run makes dozens of them. Each has the eight
+fields of :class:`Event`; nothing that differs between two processes (an address, a hash, the time of day) may
+enter one, so that the digest is a function of test, plan and seed alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+__all__ = ["Event", "Failed", "Trace"]
+
+CALL = "call"
+SEGMENT = "segment"
+WAKE = "wake"
+FAULT = "fault"
+PROCESS = "process"
+OBSERVE = "observe"
+HANDLER = "handler"
+
+
+class Failed(str):
+    """The result of a call that raised: the errno's name ("EAGAIN"), or the exception's text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"!{self}"
+
+
+class Event(NamedTuple):
+    """One line of a trace.
+
+    ==========  ========================  ============================  =================================
+    kind        place                     op                            n and detail
+    ==========  ========================  ============================  =================================
+    "call"      socket ("a->b:7#1"),      "recv", "accept", "poll" ...  nth attempt there; (arguments, result)
+                listener ("b:7") or
+                poller ("b/1 poll")
+    "segment"   connection                "SYN", "data", "FIN" ...      offset of the first byte in its
+                                                                        direction; (payload, arrival in ns)
+    "wake"      process                   what it waited for            0; True if ready, False if by time-out
+    "fault"     as the fault says         its kind                      its count or byte; its one-line form
+    "process"   process                   "spawn", "end", "raise"       0; the exception's text or None
+    "observe"   process                   name                          0; the value
+    "handler"   channel                   "handle_read" ...             0; None, or the exception's text
+    ==========  ========================  ============================  =================================
+    """
+
+    time_ns: int
+    kind: str
+    host: str  # whose call; of a segment, who sent it
+    place: str
+    end: str  # "client" (opener) or "server" (acceptor): whose call; of a segment, towards whom; else ""
+    op: str
+    n: int
+    detail: Any
+
+    @property
+    def result(self) -> Any:
+        """What a call gave: a value, or a :class:`Failed` with the errno's name."""
+        return self.detail[1]
+
+    @property
+    def arguments(self) -> Any:
+        return self.detail[0]
+
+
+class Trace:
+    """The record of one run, in the order in which things happened."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, str, str, str, str, str, int, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(Event._make, self.entries)
+
+    def __getitem__(self, index: int) -> Event:
+        return Event._make(self.entries[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trace) and self.digest() == other.digest()
+
+    __hash__ = None  # type: ignore[assignment]  # it grows while the run goes on
+
+    def __repr__(self) -> str:
+        return f"Trace({len(self.entries)} events, {self.digest()[:8]})"
+
+    def digest(self) -> str:
+        """32 hexadecimal digits that two runs share exactly if the same things happened at the same times.
+
+        Over ``repr``, which shows values alone; marshal and pickle would show object identity as well.
+        """
+        return hashlib.blake2b(repr(self.entries).encode(), digest_size=16).hexdigest()
+
+    def of(self, kind: str) -> Iterator[Event]:
+        """The events of one kind."""
+        return (Event._make(entry) for entry in self.entries if entry[1] == kind)
+
+    def first_difference(self, other: Trace) -> int | None:
+        """The index of the first event in which the two differ; ``None`` if neither goes another way.
+
+        When one trace is a beginning of the other, that is where it ends.
+        """
+        for index, (mine, theirs) in enumerate(zip(self.entries, other.entries, strict=False)):
+            if mine != theirs:
+                return index
+        return None if len(self) == len(other) else min(len(self), len(other))

@@ -1,0 +1,57 @@
+"""The simulator's own verdicts on a run. Few, recorded when they arise, each ending with a remedy.
+
+They are ``BaseException``s: a bare ``except:`` in asyncore or a task of asyncio may swallow one, the record stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simnet.kernel.errors import NotModelled
+
+__all__ = ["Deadlock", "Escape", "HandlerError", "Hang", "NotModelled", "ProcessEnded", "Spin", "Verdict"]
+
+
+class Deadlock(BaseException):
+    """The test waits without a deadline for what can no longer happen."""
+
+
+class Hang(BaseException):
+    """Code that computed, or a network that kept itself busy, beyond the bounds of a run."""
+
+
+class Escape(BaseException):
+    """A simulated process reached for the real world: a thread, a subprocess, a real socket."""
+
+
+class Spin(BaseException):
+    """A loop that is told again and again of readiness, and does nothing about it (busy loop)."""
+
+
+class ProcessEnded(BaseException):
+    """Raised in a process where it waits, when its network ends. Its descriptors are closed already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line of a run's record: which rule was broken, by whom, and how."""
+
+    name: str  # "no-spin", "listener-survives", "NotModelled", "Hang" ...
+    message: str
+    host: str = ""
+    error: BaseException | None = None
+    level: str = "failure"  # or "warning"
+
+    def __str__(self) -> str:
+        return f"[{self.name}] {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerError:
+    """An exception that a handler of an event loop let out: it reached ``handle_error``, or the loop."""
+
+    host: str
+    target: bool
+    channel: str
+    handler: str
+    error: BaseException

@@ -1,0 +1,75 @@
+"""Stops code that computes and never waits: a real thread that looks, now and then, whether a run still moves.
+
+It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import traceback
+
+from simnet import real
+from simnet.verdicts import Hang, Verdict
+from simnet.wait import Scheduler
+
+__all__ = ["HANG_SECONDS", "guard", "unguard"]
+
+HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
+LOOK_SECONDS = 0.5
+
+_guarded: dict[int, Scheduler] = {}  # by thread
+_lock = threading.Lock()
+_running = False
+
+
+def guard(scheduler: Scheduler) -> None:
+    """Look after *scheduler*'s run, in the current thread, until :func:`unguard`."""
+    global _running
+    _guarded[threading.get_ident()] = scheduler
+    if not _running:
+        with _lock:
+            if not _running:
+                _running = True
+                real.start_new_thread(_watch, ())
+
+
+def unguard() -> None:
+    _guarded.pop(threading.get_ident(), None)
+
+
+def _debugging() -> bool:
+    trace = sys.gettrace()
+    return "pydevd" in sys.modules or (trace is not None and "bdb" in getattr(trace, "__module__", ""))
+
+
+def _watch() -> None:
+    seen: dict[int, tuple[Scheduler, int, float]] = {}
+    while True:
+        real.sleep(LOOK_SECONDS)
+        now = real.monotonic()
+        for ident, scheduler in list(_guarded.items()):
+            last = seen.get(ident)
+            moves = len(scheduler.trace.entries)
+            if last is None or last[0] is not scheduler or last[1] != moves:
+                seen[ident] = (scheduler, moves, now)
+            elif now - last[2] > HANG_SECONDS and not _debugging():
+                _stop(ident, scheduler)
+                seen[ident] = (scheduler, moves, now)
+        for ident in [ident for ident in seen if ident not in _guarded]:
+            del seen[ident]
+
+
+def _stop(ident: int, scheduler: Scheduler) -> None:
+    frame = sys._current_frames().get(ident)
+    stack = "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
+    name = scheduler.current.name if scheduler.current is not None else "the run"
+    error = Hang(
+        f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{stack}"
+        "A loop of pure computation never lets virtual time pass: let it wait, or end it."
+    )
+    if scheduler.interrupted is None:
+        scheduler.record(Verdict("Hang", str(error), scheduler.current.host_name, error))
+        scheduler.interrupted = error  # the next wait raises it
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Hang))

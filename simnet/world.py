@@ -1,0 +1,412 @@
+"""``Network`` and ``Host``: the faces users hold."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from simnet import invariants as checks
+from simnet import modules, wait, watchdog
+from simnet.backend import SimulatedBackend, provider
+from simnet.clock import Clock, deadline_after
+from simnet.faults.inject import Injector
+from simnet.faults.place import HOST_NAME
+from simnet.faults.plan import FaultPlan
+from simnet.faults.rates import FaultRates
+from simnet.link import Link
+from simnet.netstat import Netstat, snapshot
+from simnet.network import Fabric, Machine
+from simnet.observe import Watcher
+from simnet.process import Process, refuse_coroutines
+from simnet.socket import Socket
+from simnet.state import ProcessState
+from simnet.trace import OBSERVE, Trace
+from simnet.verdicts import Verdict
+from simnet.wait import Scheduler
+
+__all__ = ["Host", "Network"]
+
+TEST = "test"  # the host on which a test's body runs
+
+
+class Network:
+    """A simulated network: hosts, links, one virtual clock.
+
+    ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
+    until the network is quiet, then raises what failed: the exception of a process, or a broken invariant.
+
+    *plan* and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
+    spawned process). *invariants* maps names to ``"warning"`` or ``"off"``; *may_raise* are exceptions a target may
+    end with.
+    """
+
+    def __init__(
+        self,
+        plan: FaultPlan | None = None,
+        *,
+        targets: str | Sequence[str] | None = None,
+        rates: FaultRates | None = None,
+        seed: int = 0,
+        invariants: Mapping[str, str] | None = None,
+        may_raise: tuple[type[BaseException], ...] = (),
+        per_process: Sequence[str] = (),
+    ) -> None:
+        self.plan = FaultPlan() if plan is None else plan
+        self.seed = seed
+        self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
+        self.invariants = checks.checked(invariants or {})
+        self.may_raise = may_raise
+        self.trace = Trace()
+        self.observations: list[tuple[str, Any]] = []
+        self._per_process = per_process
+        self._clock = clock = Clock()
+        self._injector = Injector(self.plan, rates, clock, self.trace)
+        self._fabric = Fabric(clock, self.trace, self._injector)
+        self._hosts: dict[str, Host] = {}
+        self._state: ProcessState | None = None
+        self._scheduler: Scheduler | None = None
+        self._watcher: Watcher | None = None
+        self._held: list[Callable[[], object]] = []
+        self._names: dict[str, int] = {}
+        self._collects = False
+        self._old_sigint: Any = None
+        self.verdicts: list[Verdict] = []
+        self.waiting: list[tuple[Process, str, str]] = []
+        self.listening: tuple[str, ...] = ()
+        self.alive: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Network({', '.join(self._hosts) or 'no hosts'}, at {self.time:.6f} s)"
+
+    # --- the world -------------------------------------------------------------------------------------------------
+
+    def host(self, name: str) -> Host:
+        """The host of this name, made when first named. Its name resolves everywhere in the network."""
+        host = self._hosts.get(name)
+        if host is None:
+            if not isinstance(name, str) or not HOST_NAME.fullmatch(name):
+                raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
+            host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self.seed)))
+            host.machine.target = self.targets is not None and name in self.targets
+        return host
+
+    def link(self, a: str, b: str) -> Link:
+        """The link between two hosts: ``net.link("test", "server").latency = 0.2`` (seconds, each way)."""
+        self.host(a)
+        self.host(b)
+        return self._fabric.link(a, b)
+
+    @property
+    def time(self) -> float:
+        """Virtual seconds since the run began."""
+        return self._clock.now_ns / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        """Let *seconds* of virtual time pass."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        self._running().backend.sleep(seconds)
+
+    def observe(self, name: str, value: Any) -> None:
+        """*value* is part of the outcome: under transparent faults it must be what it was without."""
+        self.observations.append((name, value))
+        self.trace.entries.append((self._clock.now_ns, OBSERVE, TEST, TEST, "", name, 0, repr(value)))
+
+    def always(self, check: Callable[[], object] | None = None) -> Any:
+        """``with net.always(): assert ...`` states what must hold under every fault; a failure there is the target's.
+
+        ``@net.always`` on a function has it called when the network has become quiet.
+        """
+        if check is None:
+            return self._always()
+        self._held.append(check)
+        return check
+
+    @contextmanager
+    def _always(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._record_always(error)
+            raise
+
+    def _record_always(self, error: BaseException) -> None:
+        message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
+        self._running().record(Verdict("always", message, TEST, error))
+
+    def netstat(self) -> Netstat:
+        """Every socket of every process, now."""
+        return snapshot(self._running().processes)
+
+    @property
+    def happened(self) -> FaultPlan:
+        """The faults that acted, exactly: replayed without rates they give the identical trace."""
+        return FaultPlan(tuple(self._injector.fired), schedule=self.plan.schedule, seed=self.plan.seed)
+
+    @property
+    def unreached(self) -> tuple[Any, ...]:
+        """The faults of the plan whose anchor was not reached (so far)."""
+        return self._injector.unreached
+
+    @property
+    def handler_errors(self) -> list[Any]:
+        return self._watcher.errors if self._watcher is not None else []
+
+    @property
+    def processes(self) -> list[Process]:
+        """Every process spawned so far, the body (on host ``test``) first."""
+        return self._running().processes
+
+    # --- a run -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Network:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
+        if error is not None and isinstance(error, Exception):
+            return  # the body's own exception says more than what came of it
+        if error is None:
+            self._raise_what_failed()
+
+    def begin(self) -> None:
+        """From here on, the calling code is the process ``test``."""
+        if self._scheduler is not None:
+            raise RuntimeError("this network has been entered before; make a new one for each run")
+        scheduler = Scheduler(self._clock, self.trace, self._fabric, self._swap)
+        wait.enter(scheduler)
+        self._scheduler = scheduler
+        scheduler.backend = SimulatedBackend(scheduler)
+        scheduler.verdicts = self.verdicts
+        self._state = ProcessState(self._per_process)
+        body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
+        body.greenlet = wait.getcurrent()
+        body.target = self._hosts[TEST].machine.target
+        scheduler.body = scheduler.current = body
+        scheduler.processes.append(body)
+        self._watcher = Watcher(scheduler)
+        self._watcher.attach()
+        self._collects = gc.isenabled()
+        gc.disable()
+        if threading.current_thread() is threading.main_thread():
+            old = signal.getsignal(signal.SIGINT)
+            if old is signal.default_int_handler:
+                self._old_sigint = old
+                signal.signal(signal.SIGINT, self._interrupt)
+        watchdog.guard(scheduler)
+        modules.install(provider)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt."""
+        self._running().interrupted = KeyboardInterrupt()
+        raise KeyboardInterrupt
+
+    def _swap(self, old: Process, new: Process) -> None:
+        assert self._state is not None
+        self._state.swap(old, new)
+
+    def finish(self, settle: bool = True) -> None:
+        """The body has ended: let the network become quiet, look at what is left, end everybody.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came during the run.
+        """
+        scheduler = self._running()
+        body = scheduler.body
+        try:
+            if settle and scheduler.interrupted is None:
+                body.close_descriptors()
+                scheduler.settle()
+                for check in self._held:
+                    try:
+                        check()
+                    except Exception as error:  # noqa: BLE001  # any exception says that it does not hold
+                        self._record_always(error)
+                self._look(scheduler)
+        except BaseException as error:  # noqa: BLE001  # Ctrl-C, a Hang: raised below, or in the record
+            if scheduler.interrupted is None or isinstance(error, KeyboardInterrupt):
+                scheduler.interrupted = error
+        finally:
+            self._end(scheduler)
+        if isinstance(scheduler.interrupted, KeyboardInterrupt):
+            raise KeyboardInterrupt
+
+    def _look(self, scheduler: Scheduler) -> None:
+        """The network is quiet: what is left?"""
+        gc.collect(0)  # all that this run made is in the youngest generation, since the collector was off
+        listening: list[str] = []
+        for process in scheduler.processes:
+            if process.done or process is scheduler.body:
+                continue
+            if process.target:
+                files = process.descriptors.files()
+                listening += [str(file.tag) for file in files if getattr(file, "state", None) == "LISTEN"]
+            if not process.has_deadline:
+                self.waiting.append((process, process.describe_wait(), process.where()))
+        self.listening = tuple(listening)
+        self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
+        self.verdicts.extend(checks.at_quiet(scheduler.processes))
+
+    def _end(self, scheduler: Scheduler) -> None:
+        try:
+            scheduler.interrupted, interrupted = None, scheduler.interrupted
+            for process in scheduler.processes:
+                if process is not scheduler.body and not process.done:
+                    scheduler.end(process)
+            scheduler.body.ending = True
+            scheduler.body.close_descriptors()
+            scheduler.body.done = True
+            scheduler.interrupted = interrupted if interrupted is not None else scheduler.interrupted
+        finally:
+            watchdog.unguard()
+            modules.remove(provider)
+            wait.leave()
+            if self._watcher is not None:
+                self._watcher.detach()
+            if self._state is not None:
+                self._state.restore()
+            if self._collects:
+                gc.enable()
+            if self._old_sigint is not None:
+                signal.signal(signal.SIGINT, self._old_sigint)
+            self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
+
+    def _raise_what_failed(self) -> None:
+        for verdict in self.verdicts:
+            if verdict.level == "failure" and verdict.error is not None:
+                raise verdict.error
+        for process in self._running().processes:
+            if process.error is not None and not isinstance(process.error, self.may_raise):
+                process.error.add_note(f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}")
+                raise process.error
+        for verdict in self.verdicts:
+            if verdict.level == "failure":
+                raise AssertionError(f"{verdict} (plan: {self.happened or 'no faults'})")
+
+    def _running(self) -> Scheduler:
+        if self._scheduler is None:
+            raise RuntimeError("enter the network first: with simnet.Network() as net:")
+        return self._scheduler
+
+    def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
+        """Used by :meth:`Host.spawn`."""
+        scheduler = self._running()
+        if wait.current_scheduler() is not scheduler:
+            raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
+        refuse_coroutines(fn, "spawn()")
+        name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
+        self._names[name] = count = self._names.get(name, 0) + 1
+        if count > 1:
+            name = f"{name}#{count}"
+        if self.targets is None and machine.name != TEST:
+            machine.target = True
+        assert self._state is not None
+        assert self._watcher is not None
+        self._state.look()
+        self._watcher.attach()
+        process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
+        process.target = machine.target
+        scheduler.start(process)
+        return process
+
+
+class Host:
+    """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
+
+    __slots__ = ("network", "machine", "_console")
+
+    def __init__(self, network: Network, machine: Machine) -> None:
+        self.network = network
+        self.machine = machine
+        self._console: Process | None = None
+
+    def __repr__(self) -> str:
+        return f"Host({self.name}, {self.address})"
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address."""
+        return self.machine.address
+
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process:
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
+        return self.network.spawn_on(self.machine, fn, args, kwargs)
+
+    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Spawn, wait for the end, and give what the function returned, or raise what it raised."""
+        process = self.spawn(fn, *args, **kwargs)
+        process.join()
+        if process.error is not None:
+            raise process.error
+        return process.result
+
+    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
+        """A socket of this host in the hands of the caller."""
+        scheduler = self.network._running()
+        if self._console is None:
+            number = len(scheduler.processes)
+            self._console = Process(scheduler, self.machine, number, f"{self.name}/console", None)
+            self._console.done = True  # it only holds descriptors: nobody runs it
+            scheduler.processes.append(self._console)
+        sock = Socket.__new__(Socket)
+        caller = scheduler.current
+        scheduler.current = self._console
+        try:
+            sock.__init__(family, type, proto)  # type: ignore[misc]
+        finally:
+            scheduler.current = caller
+        return sock
+
+    def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
+        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
+        sock = self.socket()
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, port: int, backlog: int = 128) -> Socket:
+        """A listening socket of this host on all its addresses."""
+        sock = self.socket()
+        try:
+            sock.bind(("", port))
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here.
+
+        Raises:
+            TimeoutError: nobody did within *timeout* seconds of virtual time.
+        """
+        scheduler = self.network._running()
+        deadline = deadline_after(scheduler.clock.now_ns, timeout)
+        while not any(
+            getattr(file, "state", None) == "LISTEN" and file.local[1] == port
+            for process in scheduler.processes
+            if process.host is self.machine
+            for file in process.descriptors.files()
+        ):
+            if scheduler.clock.now_ns >= deadline:
+                raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
+            scheduler.wait((f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000))
+
+

@@ -1,0 +1,268 @@
+"""Who runs, who waits, and how time moves."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import select
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+import simnet
+
+
+def echo_once(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(4096):
+                connection.sendall(data)
+
+
+def test_a_blocking_client_and_a_blocking_server_meet() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo_once, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello, network")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.makefile("rb").read() == b"hello, network"
+        # SYN, SYN ACK; data there, data back; FIN there, FIN back: three round trips of 2 ms at most.
+        assert 0.004 <= net.time <= 0.006
+
+
+def test_a_sleep_of_an_hour_costs_no_time_and_no_more_than_an_hour() -> None:
+    with simnet.Network() as net:
+        began = time.monotonic()
+        time.sleep(3600)
+        assert time.monotonic() - began == 3600
+        assert net.time == 3600
+
+
+def test_spawn_returns_when_the_process_first_waits() -> None:
+    seen = []
+
+    def worker() -> None:
+        seen.append("before")
+        time.sleep(1)
+        seen.append("after")
+
+    with simnet.Network() as net:
+        process = net.host("a").spawn(worker)
+        assert seen == ["before"]
+        assert process.join()
+        assert seen == ["before", "after"]
+        assert net.time == 1
+
+
+def test_processes_that_may_run_take_turns_in_the_order_in_which_they_were_woken() -> None:
+    order = []
+
+    def worker(name: str, pause: float) -> None:
+        time.sleep(pause)
+        order.append(name)
+
+    with simnet.Network() as net:
+        for name, pause in (("slow", 2), ("first", 1), ("second", 1)):
+            net.host(name).spawn(worker, name, pause)
+        time.sleep(3)
+    assert order == ["first", "second", "slow"]
+
+
+def test_a_test_that_waits_for_what_cannot_happen_is_a_deadlock_that_names_who_waits_for_what() -> None:
+    def silent(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            connection, _ = listener.accept()
+            connection.recv(1)
+
+    def test() -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(silent, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.recv(1)
+
+    with pytest.raises(simnet.Deadlock) as caught:
+        test()
+    text = str(caught.value)
+    assert "test waits for recv on test->server:7#1" in text
+    assert "server/silent waits for recv on test->server:7#1" in text
+    assert "test_waiting.py" in text
+
+
+def test_a_heartbeat_that_ticks_for_ever_does_not_hide_a_deadlock() -> None:
+    def heart() -> None:
+        while True:
+            time.sleep(30)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(heart)
+        with socket.create_server(("", 1)) as listener, pytest.raises(simnet.Deadlock):
+            listener.accept()
+
+
+def test_a_timeout_fires_at_its_virtual_time() -> None:
+    with simnet.Network() as net:
+        net.host("server").listen(7)
+        with socket.create_connection(("server", 7)) as sock:
+            began = net.time
+            sock.settimeout(2.5)
+            with pytest.raises(TimeoutError, match="timed out"):
+                sock.recv(1)
+            assert net.time == pytest.approx(began + 2.5)
+
+
+def test_an_exception_of_a_process_is_raised_when_the_network_is_left() -> None:
+    def broken() -> None:
+        raise LookupError("nothing here")
+
+    def test() -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(broken)
+
+    with pytest.raises(LookupError, match="nothing here") as caught:
+        test()
+    assert any("server/broken" in note for note in caught.value.__notes__)
+
+
+def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
+    def spinner(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                select.select([listener], [], [])
+
+    def test() -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(spinner, 7)
+            socket.create_connection(("server", 7)).close()
+
+    with pytest.raises(simnet.Spin, match="server:7 IN"):
+        test()
+
+
+def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
+    seen = []
+
+    def busy() -> None:
+        poller = select.poll()
+        while len(seen) < 3:
+            poller.poll(0)
+
+    def other() -> None:
+        for number in range(3):
+            time.sleep(0.001)
+            seen.append(number)
+
+    with simnet.Network() as net:
+        net.host("a").spawn(other)
+        net.host("b").spawn(busy).join()
+    assert seen == [0, 1, 2]
+
+
+def test_each_process_has_its_own_random_numbers_and_they_are_the_same_in_each_run() -> None:
+    def draws(into: list[float]) -> None:
+        into.append(random.random())
+
+    def run() -> list[float]:
+        found: list[float] = []
+        with simnet.Network(seed=3) as net:
+            net.host("a").spawn(draws, found)
+            net.host("b").spawn(draws, found)
+            draws(found)
+        return found
+
+    first = run()
+    assert first == run()
+    assert len(set(first)) == 3
+
+
+def test_threads_are_refused_with_the_line_that_tried() -> None:
+    def test() -> None:
+        with simnet.Network(), contextlib.suppress(BaseException):
+            threading.Thread(target=print).start()
+
+    with pytest.raises(simnet.Escape, match=r"test_waiting\.py"):
+        test()
+
+
+def test_a_process_is_ended_where_it_waits_and_its_finally_code_runs() -> None:
+    seen = []
+
+    def worker() -> None:
+        try:
+            time.sleep(1e6)
+        finally:
+            began = time.monotonic()
+            time.sleep(5)  # elapses at once
+            seen.append(time.monotonic() - began)
+
+    with simnet.Network() as net:
+        net.host("a").spawn(worker)
+    assert seen == [0]
+
+
+def test_a_process_that_will_not_end_is_abandoned_and_named() -> None:
+    def stubborn() -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(1)
+
+    with simnet.Network() as net:
+        net.host("a").spawn(stubborn)
+        time.sleep(0.5)
+    assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
+    assert "a/stubborn" in net.verdicts[0].message
+
+
+def test_a_coroutine_function_is_refused() -> None:
+    async def server() -> None: ...
+
+    with simnet.Network() as net, pytest.raises(TypeError, match=r"asyncio\.run"):
+        net.host("a").spawn(server)
+
+
+def test_a_second_network_in_one_thread_is_refused() -> None:
+    with simnet.Network(), pytest.raises(RuntimeError, match="already running"):
+        simnet.Network().begin()
+    with simnet.Network():
+        pass
+
+
+def test_a_trace_function_belongs_to_its_process() -> None:
+    """Coverage and debuggers: what traces one process is not lost, nor carried into another, by a switch."""
+    lines: list[str] = []
+
+    def tracer(frame, event, arg):  # type: ignore[no-untyped-def]
+        if event == "line" and frame.f_code.co_name == "traced":
+            lines.append(str(frame.f_lineno - frame.f_code.co_firstlineno))
+        return tracer
+
+    def traced() -> None:
+        time.sleep(1)
+        time.sleep(1)
+        seen.append(1)
+
+    seen: list[int] = []
+    old, old_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(tracer)
+    threading.settrace(tracer)
+    try:
+        with simnet.Network() as net:
+            net.host("a").spawn(traced)
+            traced()
+    finally:
+        sys.settrace(old)
+        threading.settrace(old_threads)
+    assert sorted(lines) == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_the_interpreter_has_its_own_again_afterwards() -> None:
+    before = time.monotonic
+    with simnet.Network():
+        time.sleep(10)
+    assert abs(time.time() - __import__("datetime").datetime.now().timestamp()) < 5
+    assert time.monotonic is before or callable(time.monotonic)
+    with socket.socket() as real:
+        assert real.fileno() < 1 << 20
