@@ -14,7 +14,7 @@ acknowledged. Numbers never wrap, and ISNs are 1; a real kernel draws them at ra
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import ECONNREFUSED, ECONNRESET, EPIPE
+from errno import ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.anchors import Tamperable, Tampering
@@ -242,10 +242,8 @@ class Connection(Tamperable):
                 else:
                     inbox.append(payload)
                 self.rcv_nxt += len(payload)
-                watchers = self.watchers
-                if watchers is not None and (self.low_water == 1 or self._enough_to_read()):
-                    for watcher in watchers:
-                        watcher.wake(self, DATA_NEWS)
+                if self.watchers is not None and (self.low_water == 1 or self._enough_to_read()):
+                    self.wake(DATA_NEWS)
             return
         self._process(segment)
 
@@ -561,6 +559,10 @@ class Connection(Tamperable):
         self.vanish()
         self.shut = SHUT_BOTH
         self.wake(ANY_NEWS)
+
+    def time_out(self) -> None:
+        """Retransmission gave up: ETIMEDOUT."""
+        self.die(ETIMEDOUT)
 
     def vanish(self) -> None:
         """Leave the tables: no segment comes here any more."""

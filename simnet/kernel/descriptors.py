@@ -14,7 +14,10 @@ class Watcher(Protocol):
     """Who wants to hear that a file's readiness may have changed."""
 
     def wake(self, file: File, events: int, /) -> object:
-        """Note that some of *events* may have become true. Must not call back into the kernel."""
+        """Note that some of *events* may have become true. Must not call back into the kernel.
+
+        Who returns something true has an attribute ``exclusive``, and if that is true too, nobody after it is told.
+        """
 
 
 class File:
@@ -40,6 +43,13 @@ class File:
         else:
             self.watchers.insert(0, watcher)
 
+    def watch_last(self, watcher: Watcher) -> None:
+        """As ``watch``, for one that is exclusive: behind the others, and told only if no other such one was."""
+        if self.watchers is None:
+            self.watchers = [watcher]
+        else:
+            self.watchers.append(watcher)
+
     def unwatch(self, watcher: Watcher) -> None:
         """Tell *watcher* no more. No error if it does not watch."""
         watchers = self.watchers
@@ -49,11 +59,12 @@ class File:
                 self.watchers = None
 
     def wake(self, events: int) -> None:
-        """Tell every watcher that *events* may have become true."""
+        """Tell every watcher that *events* may have become true; of the exclusive ones only the first that cares."""
         watchers = self.watchers
         if watchers is not None:
             for watcher in watchers:
-                watcher.wake(self, events)
+                if watcher.wake(self, events) and watcher.exclusive:  # type: ignore[attr-defined]
+                    break
 
     def hold(self) -> None:
         """One more reference: a dup, or a descriptor on its way through a Unix socket."""

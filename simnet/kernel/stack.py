@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from errno import EAFNOSUPPORT, EHOSTUNREACH, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from typing import Any, Final, Protocol
 
+from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
@@ -102,6 +103,10 @@ class Stack:
             if type == SOCK_STREAM and proto in (0, TCP):
                 return TcpSocket(self, family)
         raise socket_error(EINVAL)
+
+    def epoll(self) -> Epoll:
+        """A fresh epoll set."""
+        return Epoll()
 
     # Packets.
 

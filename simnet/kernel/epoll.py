@@ -1,0 +1,189 @@
+"""epoll: a set of files, and the list of those that became ready, in the order in which they did.
+
+As in Linux's ``fs/eventpoll.c`` a wake-up only puts an entry on the ready list; whether the file is ready still is asked
+when somebody collects. Level-triggered entries go to the tail after each report and leave when found not ready, so a
+small *maxevents* rotates through all (K-112). A collect costs as many steps as the list is long, not the set.
+"""
+
+from __future__ import annotations
+
+from errno import EEXIST, EINVAL, ELOOP, ENOENT
+from typing import Final
+
+from simnet.kernel.descriptors import File
+from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import ALWAYS, DATA_NEWS, IN, OUT, READABLE
+
+EPOLLEXCLUSIVE: Final = 1 << 28
+EPOLLWAKEUP: Final = 1 << 29
+EPOLLONESHOT: Final = 1 << 30
+EPOLLET: Final = 1 << 31
+
+_MODES: Final = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET
+_WITH_EXCLUSIVE: Final = IN | OUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
+_NESTS_MAX: Final = 4  # EP_MAX_NESTS
+
+
+class Entry:
+    """One registration: a descriptor and the file it named, for Linux keys a set by both (K-113)."""
+
+    __slots__ = ("epoll", "fd", "file", "events", "listed")
+
+    def __init__(self, epoll: Epoll, fd: int, file: File, events: int) -> None:
+        self.epoll = epoll
+        self.fd = fd
+        self.file = file
+        self.events = events
+        self.listed = False
+
+    @property
+    def exclusive(self) -> bool:
+        """Is it content that another one was woken instead?"""
+        return bool(self.events & EPOLLEXCLUSIVE)
+
+    def wake(self, file: File, events: int) -> bool:
+        """ep_poll_callback: onto the ready list, if the news may concern it; True if so."""
+        wanted = self.events & ~_MODES
+        if not wanted or not events & wanted:  # disarmed by ONESHOT, or about something else
+            return False
+        epoll = self.epoll
+        if not self.listed:
+            self.listed = True
+            epoll.ready[self] = None
+        if epoll.watchers is not None:
+            epoll.wake(DATA_NEWS)
+        return True
+
+    def file_closed(self, file: File) -> None:
+        """The last descriptor of *file* is closed: the registration goes with it."""
+        self.epoll.drop(self)
+
+
+class Epoll(File):
+    """One epoll instance."""
+
+    __slots__ = ("entries", "ready")
+
+    def __init__(self) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag = None
+        self.entries: dict[tuple[int, File], Entry] = {}
+        self.ready: dict[Entry, None] = {}  # a list that can also lose an entry from its middle
+
+    def __repr__(self) -> str:
+        return f"<Epoll of {len(self.entries)}, {len(self.ready)} perhaps ready>"
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def register(self, fd: int, file: File, events: int) -> None:
+        """EPOLL_CTL_ADD (K-110).
+
+        Raises:
+            OSError: EEXIST, there already; EINVAL, itself or modes that exclude each other; ELOOP, nested too deep.
+        """
+        if file is self:
+            raise socket_error(EINVAL)
+        if events & EPOLLEXCLUSIVE and (events & ~_WITH_EXCLUSIVE or isinstance(file, Epoll)):
+            raise socket_error(EINVAL)
+        if isinstance(file, Epoll) and (file.reaches(self) or file.depth() >= _NESTS_MAX):
+            raise socket_error(ELOOP)
+        key = (fd, file)
+        if key in self.entries:
+            raise socket_error(EEXIST)
+        entry = self.entries[key] = Entry(self, fd, file, events | ALWAYS)
+        if events & EPOLLEXCLUSIVE:
+            file.watch_last(entry)
+        else:
+            file.watch(entry)
+        self._list_if_ready(entry)
+
+    def modify(self, fd: int, file: File, events: int) -> None:
+        """EPOLL_CTL_MOD; also re-arms ONESHOT, and makes a new edge if ready."""
+        entry = self.entries.get((fd, file))
+        if entry is None:
+            raise socket_error(ENOENT)
+        if events & EPOLLEXCLUSIVE or entry.events & EPOLLEXCLUSIVE:
+            raise socket_error(EINVAL)
+        entry.events = events | ALWAYS
+        self._list_if_ready(entry)
+
+    def unregister(self, fd: int, file: File) -> None:
+        """EPOLL_CTL_DEL."""
+        entry = self.entries.get((fd, file))
+        if entry is None:
+            raise socket_error(ENOENT)
+        self.drop(entry)
+
+    def drop(self, entry: Entry) -> None:
+        """Forget *entry*."""
+        self.entries.pop((entry.fd, entry.file), None)
+        self.ready.pop(entry, None)
+        entry.listed = False
+        entry.file.unwatch(entry)
+
+    def _list_if_ready(self, entry: Entry) -> None:
+        if not entry.listed and entry.file.mask() & entry.events & ~_MODES:
+            entry.listed = True
+            self.ready[entry] = None
+            self.wake(DATA_NEWS)
+
+    def collect(self, maxevents: int) -> list[tuple[int, int]]:
+        """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""
+        ready = self.ready
+        if not ready:
+            return []
+        found: list[tuple[int, int]] = []
+        again: list[Entry] = []
+        taken = 0
+        for entry in tuple(ready):
+            if taken >= maxevents:
+                break
+            del ready[entry]
+            mask = entry.file.mask() & entry.events & ~_MODES
+            if not mask:
+                entry.listed = False
+                continue
+            taken += 1
+            found.append((entry.fd, mask))
+            events = entry.events
+            if events & EPOLLONESHOT:
+                entry.events = events & _MODES  # disarmed, ERR and HUP too, until MOD
+                entry.listed = False
+            elif events & EPOLLET:
+                entry.listed = False
+            else:
+                again.append(entry)
+        for entry in again:  # level: to the tail
+            ready[entry] = None
+        return found
+
+    def mask(self) -> int:
+        """Readable while something in the set is (K-114); entries found not ready leave the list."""
+        ready = self.ready
+        while ready:
+            entry = next(iter(ready))
+            if entry.file.mask() & entry.events & ~_MODES:
+                return READABLE
+            del ready[entry]
+            entry.listed = False
+        return 0
+
+    def reaches(self, other: Epoll) -> bool:
+        """Is *other* in this set, or in a set in it?"""
+        return any(
+            entry.file is other or (isinstance(entry.file, Epoll) and entry.file.reaches(other))
+            for entry in self.entries.values()
+        )
+
+    def depth(self) -> int:
+        """How many sets stand within each other, this one counted."""
+        inner = [entry.file.depth() for entry in self.entries.values() if isinstance(entry.file, Epoll)]
+        return 1 + max(inner, default=0)
+
+    def destroy(self) -> None:
+        """Forget everything."""
+        for entry in list(self.entries.values()):
+            self.drop(entry)
+
