@@ -108,6 +108,14 @@ class Channel:
         """Deal with *bits*, as the poller reported them. Lets no Exception out."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End this channel in an orderly way."""
+        self._finish(None)
+
+    def _progress(self) -> object:
+        """Something that differs when a turn has achieved anything; None: cannot be told. For debug mode."""
+        return None
+
     def _ask(self) -> None:
         """For channels that are asked each turn: find out what to poll for."""
 

@@ -44,6 +44,7 @@ class Poller(Protocol):
     """Four verbs over descriptors. Level-triggered: what is ready and was not dealt with is reported again."""
 
     name: str
+    wakes_on_watch: bool  # poll() notices what another thread watches while it sleeps
 
     def watch(self, fd: int, bits: int) -> None:
         """Report *bits* of *fd* from now on; ERR, HUP and NVAL come unasked."""

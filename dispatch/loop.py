@@ -2,22 +2,26 @@
 
 A turn is: sleep in the poller until something is ready or due; give each ready channel its turn; make the calls that are
 due; send what was written outside its writer's turn; tell the channels that ended. Two rules keep events with their owners:
-a descriptor that was opened during this turn gets nothing of what was polled before, and a channel masks what it no longer
+a channel that joined during this turn gets nothing of what was polled before, and a channel masks what it no longer
 asks for. The loop blocks in its poller's ``poll`` and nowhere else.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
+from weakref import WeakSet
 
 from dispatch.channel import ASLEEP, Channel
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.observers import Observer, observers
-from dispatch.timers import Timer, Timers
+from dispatch.timers import Repeat, Timer, Timers
+from dispatch.wakeup import SignalCall, Waker
+from dispatch.watchful import Watch, others_may_call
 
 __all__ = ["Loop", "Observer", "current_loop", "observers"]
 
@@ -37,12 +41,16 @@ def current_loop() -> Loop:
 
 
 class Loop:
-    """One poller and the channels it serves. Not to be shared between threads, but for ``call_soon_threadsafe``."""
+    """One poller and the channels it serves. For one thread, but for ``call_soon_threadsafe``."""
 
     __slots__ = (
         "__weakref__",
         "_asked",
+        "_background",
+        "_draining",
         "_ended",
+        "_poller_name",
+        "_signals",
         "_soon",
         "_stopping",
         "_timers",
@@ -50,6 +58,8 @@ class Loop:
         "_turn_number",
         "_turning",
         "_unsent",
+        "_waker",
+        "_watch",
         "channels",
         "closed",
         "network",
@@ -57,16 +67,29 @@ class Loop:
         "running",
     )
 
-    def __init__(self, network: Network | None = None, poller: str | Poller | None = None) -> None:
-        """*network* is what it runs on (None: the current one), *poller* a name or an object of that shape."""
+    def __init__(
+        self, network: Network | None = None, poller: str | Poller | None = None, *, debug: bool = False
+    ) -> None:
+        """*network* is what it runs on (None: the current one), *poller* a name or an object of that shape.
+
+        With *debug*, slow handlers and channels that spin are logged.
+        """
         self.network = current_network() if network is None else network
-        self.poller: Poller = self.network.poller(poller) if poller is None or isinstance(poller, str) else poller
+        self.poller: Poller
+        self._poller_name: str | None = None
+        if poller is None or isinstance(poller, str):
+            self.poller = self.network.poller(poller)
+            self._poller_name = self.poller.name
+        else:
+            self.poller = poller
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
         self.closed = False
         self.running = False
         self._stopping = False
+        self._draining = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
+        self._background = 0  # how many channels do not keep the loop running
         self._turn_number = 0
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
         self._unsent: list[Any] = []  # streams written to outside their own turn
@@ -74,6 +97,10 @@ class Loop:
         self._soon: deque[Timer] = deque()
         self._timers = Timers()
         self._tokens: list[Token[Loop]] = []
+        self._waker: Waker | None = None
+        self._signals: list[SignalCall] = []
+        self._watch = Watch() if debug else None
+        _loops.add(self)
 
     # ---- time and calls
 
@@ -97,6 +124,37 @@ class Loop:
         self._timers.add(timer)
         return timer
 
+    def call_every(self, interval: float, function: Callable[..., object], *args: Any) -> Timer:
+        """Call every *interval* seconds, the first time after one. Times that were missed are left out, not made up for.
+
+        Raises:
+            ValueError: *interval* is not above 0; the loop would do nothing else.
+        """
+        if not interval > 0:
+            raise ValueError(f"{interval=} is not above 0; call_soon repeats at once")
+        self._timer(0.0, function, args)
+        repeat = Repeat(self.time() + interval, function, args, interval)
+        self._timers.add(repeat)
+        return repeat
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: Any) -> Timer:
+        """Call in the next pass, and end the loop's sleep. The one method for other threads and signal handlers."""
+        timer = self._timer(0.0, function, args)
+        self._soon.append(timer)
+        self._the_waker().wake()
+        return timer
+
+    def call_on_signal(self, number: int, function: Callable[..., object], *args: Any) -> SignalCall:
+        """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed.
+
+        Raises:
+            ValueError: not in the main thread, or no signal that can be caught.
+        """
+        self._the_waker()
+        call = SignalCall(self, number, function, args)
+        self._signals.append(call)
+        return call
+
     def _timer(self, when: float, function: Callable[..., object], args: tuple[Any, ...]) -> Timer:
         if not callable(function):
             raise TypeError(f"{function!r} is not callable; pass the function itself and its arguments after it")
@@ -105,6 +163,11 @@ class Loop:
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; it calls nobody any more")
         return Timer(when, function, args)
+
+    def _the_waker(self) -> Waker:
+        if self._waker is None:
+            self._waker = Waker(self)
+        return self._waker
 
     # ---- running
 
@@ -119,6 +182,8 @@ class Loop:
         finally:
             self.running = self._stopping = False
             _current.reset(token)
+        if self._draining:
+            self._shut()
 
     def stop(self) -> None:
         """``run()`` returns when this turn is over; channels stay as they are."""
@@ -140,17 +205,23 @@ class Loop:
                 pause = due - self.network.monotonic()
                 if timeout is None or pause < timeout:
                     timeout = max(pause, 0)
+        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and others_may_call():
+            self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
         channels = self.channels
+        watch = self._watch
         for fd, bits in ready:
             served = channels.get(fd)
             # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
             if served is not None and served._born < turn:
-                served._turn(bits)
+                if watch is None:
+                    served._turn(bits)
+                else:
+                    watch.serve(self, served, bits)
         self._turning = None
         if timers:
             for timer in timers.due(self.network.monotonic()):
@@ -163,19 +234,25 @@ class Loop:
         return len(ready)
 
     def _alive(self) -> bool:
-        if self._soon or self._ended or self._unsent or self._timers.next_due() is not None:
+        if len(self.channels) > self._background:
             return True
-        return any(not channel.background for channel in self.channels.values())
+        if self._draining:
+            return False
+        return bool(self._soon or self._ended or self._unsent) or self._timers.next_due() is not None
 
     def _make(self, timer: Timer) -> None:
         """One call, whatever it does."""
         function, args = timer.function, timer.args
         if function is None:
             return
-        timer.function = None
+        if isinstance(timer, Repeat):
+            timer.advance(self.time())
+            self._timers.add(timer)
+        else:
+            timer.function = None
         try:
             function(*args)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+        except Exception as error:  # noqa: BLE001 - a call may raise anything, the loop goes on
             owner = getattr(function, "__self__", None)
             if isinstance(owner, Channel):
                 owner._failed(getattr(function, "__name__", "call"), error)
@@ -217,8 +294,10 @@ class Loop:
         self.poller.watch(fd, bits)
         channel._fileno = fd
         channel._bits = bits
-        self.channels[fd] = channel
         channel._born = self._turn_number
+        self.channels[fd] = channel
+        if channel.background:
+            self._background += 1
         if observers:
             for observer in observers:
                 observer.opened(channel)
@@ -244,6 +323,8 @@ class Loop:
         if self.channels.get(fd) is channel:
             del self.channels[fd]
             self._asked.pop(fd, None)
+            if channel.background:
+                self._background -= 1
             if not channel._bits & ASLEEP:
                 self.poller.forget(fd)
             for observer in observers:
@@ -254,14 +335,41 @@ class Loop:
 
     # ---- the end
 
-    def close(self) -> None:
-        """Give up all channels, tell each, and give the poller back."""
+    def close(self, deadline: float = 0.0) -> None:
+        """Stop accepting, let what was written go out for at most *deadline* seconds, give up the rest.
+
+        Every channel is told. In a handler this begins the end: ``run()`` returns when it is reached.
+        """
         if self.closed:
             return
+        if self.running or deadline > 0:
+            self._draining = True
+            for channel in list(self.channels.values()):
+                if not channel.background:
+                    channel.close()
+            self.call_later(deadline, self._give_up)
+        if not self.running:
+            if deadline > 0:
+                self.run()
+            self._shut()
+
+    def _give_up(self) -> None:
         for channel in list(self.channels.values()):
-            channel.abort(Aborted("its loop was closed"))
-        self._settle()
+            if not channel.background:
+                channel.abort(Aborted("its loop was closed"))
+
+    def _shut(self) -> None:
+        """The end of it: tell who is still to be told, and give everything back."""
+        if self.closed:
+            return
+        self._give_up()
+        while self._unsent or self._ended:
+            self._settle()
+        if self._waker is not None:
+            self._waker._finish(None)
         self.closed = True
+        for call in self._signals:
+            call.cancel()
         self._soon.clear()
         self._timers.clear()
         self.poller.close()
@@ -274,12 +382,38 @@ class Loop:
         _current.reset(self._tokens.pop())
         self.close()
 
+    def _renew_poller(self) -> None:
+        """After a fork: the child's poller must not be the parent's, registrations in it would be shared."""
+        if not self.closed and self._poller_name is not None:
+            self.poller = self.network.poller(self._poller_name)
+            for channel in self.channels.values():
+                if not channel._bits & ASLEEP:
+                    self.poller.watch(channel._fileno, channel._bits)
+
     def log_exception(self, message: str, error: BaseException) -> None:
         """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
         import logging  # here, since it is a third of what importing dispatch would cost
 
         logging.getLogger("dispatch").error(message, exc_info=error)
 
+    def log_warning(self, message: str) -> None:
+        """Where debug mode writes what it noticed: the logger ``dispatch``."""
+        import logging
+
+        logging.getLogger("dispatch").warning(message)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else "running" if self.running else "idle"
         return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"
+
+
+_loops: WeakSet[Loop] = WeakSet()
+
+
+def _after_fork() -> None:
+    for loop in list(_loops):
+        loop._renew_poller()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

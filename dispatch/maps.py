@@ -193,7 +193,7 @@ class MapLoop(Loop):
                 elif not guest.asked:
                     guest._ask()
 
-    def close(self) -> None:
+    def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""
         for key in list(self._guests):
             self.removed(key)

@@ -390,6 +390,9 @@ class Stream(Channel):
 
     # ---- state
 
+    def _progress(self) -> object:
+        return self.bytes_received, self.bytes_sent, self._queued, self._state, self._bits
+
     def _update(self) -> None:
         """Tell the loop what this stream waits for."""
         state = self._state

@@ -30,6 +30,22 @@ class Timer:
         return f"<Timer {'done' if self.function is None else name} at {self.when:.6f}>"
 
 
+class Repeat(Timer):
+    """A call that is made again and again; ``cancel()`` ends it."""
+
+    __slots__ = ("interval",)
+
+    def __init__(self, when: float, function: Callable[..., object], args: tuple[Any, ...], interval: float) -> None:
+        super().__init__(when, function, args)
+        self.interval = interval  # seconds
+
+    def advance(self, now: float) -> None:
+        """On to the next time that is not past: multiples of the interval, so that nothing drifts."""
+        self.when += self.interval
+        if self.when <= now:
+            self.when += (now - self.when) // self.interval * self.interval + self.interval
+
+
 class Timers:
     """Timers by the time they are due; those due at one moment come in the order they were made."""
 

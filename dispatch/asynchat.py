@@ -1,0 +1,309 @@
+"""The names and habits of asynchat, which Python 3.12 removed: chat by terminators, output by producers.
+
+Mended: ``push`` from inside a producer keeps its place, a pushed buffer may be used again, nothing is parsed after ``close()``,
+a long push is not copied for each piece of it. Kept: all else, see docs/migrating-from-asyncore.md.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+from weakref import ref
+
+from dispatch import asyncore, maps
+from dispatch.observers import observers as _observers
+
+
+class async_chat(asyncore.dispatcher):
+    """A channel that collects input up to a terminator. Subclasses define collect_incoming_data and found_terminator."""
+
+    ac_in_buffer_size = 65536
+    ac_out_buffer_size = 65536
+
+    use_encoding: Any = 0
+    encoding = "latin-1"
+
+    terminator: Any
+
+    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
+        self.ac_in_buffer: Any = b""
+        self.incoming: list[Any] = []
+        self._producing = False
+        self._fifo = _Fifo(self)
+        asyncore.dispatcher.__init__(self, sock, map)
+
+    @property
+    def producer_fifo(self) -> Any:
+        """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
+        return self._fifo
+
+    @producer_fifo.setter
+    def producer_fifo(self, items: Iterable[Any]) -> None:
+        self._fifo = _Fifo(self, items)
+        self._changed()
+
+    # ---- what a subclass says
+
+    def collect_incoming_data(self, data: Any) -> None:
+        """Keep *data*, which comes before a terminator; never empty."""
+        raise NotImplementedError("must be implemented in subclass")
+
+    def _collect_incoming_data(self, data: Any) -> None:
+        self.incoming.append(data)
+
+    def _get_data(self) -> Any:
+        data = b"".join(self.incoming)
+        del self.incoming[:]
+        return data
+
+    def found_terminator(self) -> None:
+        """The terminator has come; what was before it is collected."""
+        raise NotImplementedError("must be implemented in subclass")
+
+    # ---- input
+
+    def set_terminator(self, term: Any) -> None:
+        """Collect up to these bytes, or so many bytes, or (None, 0, empty) for ever."""
+        if isinstance(term, str) and self.use_encoding:
+            term = bytes(term, self.encoding)
+        elif isinstance(term, int) and term < 0:
+            raise ValueError("the number of received bytes must be positive")
+        self.terminator = term
+
+    def get_terminator(self) -> Any:
+        """What was set."""
+        return self.terminator
+
+    def handle_read(self) -> None:
+        """Read, and cut at the terminators."""
+        try:
+            data: Any = self.recv(self.ac_in_buffer_size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            for observer in _observers:
+                observer.raised(self, "handle_read", error)
+            self.handle_error()
+            return
+        if isinstance(data, str) and self.use_encoding:
+            data = bytes(data, self.encoding)
+        self.ac_in_buffer = self.ac_in_buffer + data if self.ac_in_buffer else data
+        was = asyncore._generation(self)
+        while self.ac_in_buffer:
+            if not self._cut():
+                return
+            if asyncore._generation(self) != was:
+                return  # closed by found_terminator: what else was in this read is not to be acted upon
+
+    def _cut(self) -> bool:
+        """Hand over the buffer up to the next terminator; False if more input is needed to see it."""
+        buffer = self.ac_in_buffer
+        terminator = self.get_terminator()
+        if not terminator:
+            self.ac_in_buffer = b""
+            self.collect_incoming_data(buffer)
+        elif isinstance(terminator, int):
+            if len(buffer) < terminator:
+                self.ac_in_buffer = b""
+                self.terminator = terminator - len(buffer)
+                self.collect_incoming_data(buffer)
+            else:
+                self.ac_in_buffer = buffer[terminator:]
+                self.terminator = 0
+                self.collect_incoming_data(buffer[:terminator])
+                self.found_terminator()
+        else:
+            index = buffer.find(terminator)
+            if index != -1:
+                self.ac_in_buffer = buffer[index + len(terminator) :]
+                if index > 0:
+                    self.collect_incoming_data(buffer[:index])
+                self.found_terminator()
+            else:
+                kept = find_prefix_at_end(buffer, terminator)
+                self.ac_in_buffer = buffer[len(buffer) - kept :] if kept else b""
+                if kept != len(buffer):
+                    self.collect_incoming_data(buffer[: len(buffer) - kept] if kept else buffer)
+                return not kept
+        return True
+
+    # ---- output
+
+    def handle_write(self) -> None:
+        self.initiate_send()
+
+    def handle_close(self) -> None:
+        self.close()
+
+    def push(self, data: Any) -> None:
+        """Send *data* after what waits already."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data argument must be byte-ish (%r)", type(data))
+        if not isinstance(data, bytes):
+            data = bytes(data)  # the caller may use its buffer again
+        size = self.ac_out_buffer_size
+        if len(data) > size:
+            view = memoryview(data)
+            self._fifo.extend(view[i : i + size] for i in range(0, len(data), size))
+        else:
+            self._fifo.append(data)
+        self.initiate_send()
+
+    def push_with_producer(self, producer: Any) -> None:
+        """Send what ``producer.more()`` gives until it gives nothing."""
+        self._fifo.append(producer)
+        self.initiate_send()
+
+    def readable(self) -> Any:
+        return 1
+
+    def writable(self) -> Any:
+        return self._fifo or (not self.connected)
+
+    def close_when_done(self) -> None:
+        """Close when all that waits now has been sent."""
+        self._fifo.append(None)
+
+    def initiate_send(self) -> None:
+        """One send of what waits, if the kernel takes it; asks producers for more."""
+        if self._producing:
+            return  # a producer pushes: its bytes have their place, and go out when it has given its own
+        fifo = self._fifo
+        while fifo and self.connected:
+            first = fifo[0]
+            if not first:
+                # b"", an empty producer, or the end.
+                fifo.popleft()
+                if first is None:
+                    self.handle_close()
+                    return
+                continue
+            try:
+                data = first[: self.ac_out_buffer_size]
+            except TypeError:
+                self._produce(first)
+                continue
+            if isinstance(data, str) and self.use_encoding:
+                data = bytes(data, self.encoding)
+            self._send_first(first, data)
+            return
+
+    def _produce(self, producer: Any) -> None:
+        """Put what the producer gives before the producer, or take it off if it gives nothing."""
+        fifo = self._fifo
+        self._producing = True
+        try:
+            data = producer.more()
+        finally:
+            self._producing = False
+        if self._fifo is not fifo or not fifo or fifo[0] is not producer:
+            return  # it has thrown the queue away meanwhile
+        if data:
+            fifo.appendleft(data)
+        else:
+            fifo.popleft()
+
+    def _send_first(self, first: Any, data: Any) -> None:
+        try:
+            num_sent = self.send(data)
+        except OSError as error:
+            for observer in _observers:
+                observer.raised(self, "initiate_send", error)
+            self.handle_error()
+            return
+        fifo = self._fifo
+        if num_sent and fifo and fifo[0] is first:
+            if num_sent < len(first):
+                # A view, so that a long queue entry is not copied for each piece of it.
+                fifo[0] = memoryview(first)[num_sent:] if isinstance(first, bytes) else first[num_sent:]
+            else:
+                fifo.popleft()
+
+    def discard_buffers(self) -> None:
+        """Throw everything away, in emergencies."""
+        self.ac_in_buffer = b""
+        del self.incoming[:]
+        self._fifo.clear()
+
+
+maps.known_predicates((async_chat.readable, async_chat.writable))
+
+
+class _Fifo(deque[Any]):
+    """A queue of output that tells its channel when somebody adds to it."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: async_chat, items: Iterable[Any] = ()) -> None:
+        super().__init__(items)
+        self._owner = ref(owner)  # weak: no cycle, a closed channel goes when its last user does
+
+    def _grown(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner._changed()
+
+    def append(self, item: Any, /) -> None:
+        super().append(item)
+        self._grown()
+
+    def appendleft(self, item: Any, /) -> None:
+        super().appendleft(item)
+        self._grown()
+
+    def extend(self, items: Iterable[Any], /) -> None:
+        super().extend(items)
+        self._grown()
+
+    def insert(self, index: int, item: Any, /) -> None:
+        super().insert(index, item)
+        self._grown()
+
+
+class simple_producer:
+    """Gives *data* in pieces."""
+
+    def __init__(self, data: Any, buffer_size: int = 512) -> None:
+        self.data = data
+        self.buffer_size = buffer_size
+
+    def more(self) -> Any:
+        """The next piece, empty at the end."""
+        result = self.data[: self.buffer_size]
+        self.data = self.data[self.buffer_size :]
+        return result
+
+
+class fifo:
+    """The queue asynchat had until Python 3.7, for programs that still use it."""
+
+    def __init__(self, list: Any = None) -> None:
+        self.list: deque[Any] = deque(list or ())
+
+    def __len__(self) -> int:
+        return len(self.list)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return not self.list
+
+    def first(self) -> Any:
+        """What is next, left where it is."""
+        return self.list[0]
+
+    def push(self, data: Any) -> None:
+        """Put *data* last."""
+        self.list.append(data)
+
+    def pop(self) -> tuple[int, Any]:
+        """(1, the next one), or (0, None)."""
+        return (1, self.list.popleft()) if self.list else (0, None)
+
+
+def find_prefix_at_end(haystack: Any, needle: Any) -> int:
+    """How many of the first bytes of *needle* end *haystack*; 0 if none. A whole needle must have been looked for before."""
+    size = len(needle) - 1
+    while size and not haystack.endswith(needle[:size]):
+        size -= 1
+    return size

@@ -1,0 +1,80 @@
+"""How another thread, or a signal, ends the sleep of a loop: a byte on a socket pair that the loop polls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import CONNECTED, Channel
+from dispatch.interfaces import IN
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+
+class Waker(Channel):
+    """Both ends of the pair. Made when first needed: a loop that nobody wakes has two descriptors less."""
+
+    __slots__ = ("_sender", "_told")
+
+    background = True
+
+    def __init__(self, loop: Loop) -> None:
+        self._attach(loop)
+        self._told = False
+        receiver, self._sender = loop.network.socketpair()
+        receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self.socket = receiver
+        self._state = CONNECTED
+        loop._join(self, IN)
+
+    def wake(self) -> None:
+        """End the sleep, now or before it begins. Any thread, any number of times."""
+        if not self._told:
+            self._told = True
+            try:
+                self._sender.send(b"\0")
+            except OSError:
+                pass  # the loop is closed, or the pair is full of bytes that will wake it
+
+    def _turn(self, bits: int) -> None:
+        self._told = False  # before reading: who comes in between sends a byte too many, not one too few
+        try:
+            self.socket.recv(4096)
+        except OSError:
+            pass
+
+    def _finish(self, reason: BaseException | None) -> None:
+        self._sender.close()
+        Channel._finish(self, reason)
+
+
+class SignalCall:
+    """A call that a signal makes; ``cancel()`` gives the signal back to who had it before."""
+
+    __slots__ = ("_before", "_loop", "number")
+
+    def __init__(self, loop: Loop, number: int, function: Any, args: tuple[Any, ...]) -> None:
+        import signal
+
+        self._loop = loop
+        self.number = number
+        loop._timer(0.0, function, args)  # refuses what cannot be called, here rather than in the handler
+
+        def arrived(*_signum_and_frame: Any) -> None:
+            # Python runs this in the main thread, also while that sleeps in a poller (PEP 475).
+            if not loop.closed:
+                loop.call_soon_threadsafe(function, *args)
+
+        try:
+            self._before: Any = signal.signal(number, arrived)
+        except ValueError as error:
+            raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
+
+    def cancel(self) -> None:
+        """Do not call any more."""
+        import signal
+
+        if self._before is not None:
+            signal.signal(self.number, self._before)
+            self._before = None

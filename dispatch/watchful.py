@@ -1,0 +1,49 @@
+"""What a loop looks for with ``debug=True``: handlers that take long, and channels that spin."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dispatch.channel import Channel
+    from dispatch.loop import Loop
+
+SLOW = 0.1  # seconds in one turn of one channel; asyncio's figure
+SPIN = 100  # turns in a row in which a channel was ready and nothing came of it
+
+
+class Watch:
+    """Serves ready channels as the loop does, with an eye on each."""
+
+    __slots__ = ("_idle_turns", "slow", "spin")
+
+    def __init__(self) -> None:
+        self.slow = SLOW
+        self.spin = SPIN
+        self._idle_turns: dict[int, int] = {}  # by descriptor
+
+    def serve(self, loop: Loop, channel: Channel, bits: int) -> None:
+        """One channel's turn."""
+        fd = channel._fileno
+        before = channel._progress()
+        began = loop.time()
+        channel._turn(bits)
+        took = loop.time() - began
+        if took > self.slow:
+            loop.log_warning(f"{channel!r} took {took:.3f} s for one turn; all other channels waited")
+        if channel._fileno != fd or before is None or channel._progress() != before:
+            self._idle_turns.pop(fd, None)
+            return
+        idle = self._idle_turns[fd] = self._idle_turns.get(fd, 0) + 1
+        if idle == self.spin:
+            loop.log_warning(
+                f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
+                "A handler takes what it is told of, or stops asking for it"
+            )
+
+
+def others_may_call() -> bool:
+    """Whether there is another thread that could want to wake this one."""
+    threading = sys.modules.get("threading")
+    return threading is not None and threading.active_count() > 1
