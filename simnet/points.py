@@ -82,7 +82,8 @@ class Points:
                             PollPoint(event.host, event.n, event.result, event.host, event.host in under_test, kind)
                         )
                     continue
-                points.calls.append(_call_point(event, event.host in under_test))
+                if " " not in event.place:  # else it has no name yet, and no plan could mean it
+                    points.calls.append(_call_point(event, event.host in under_test))
             elif event.kind == SEGMENT:
                 if event.op == "SYN":
                     syns.setdefault(event.place, [event.host])

@@ -538,7 +538,8 @@ class Socket(_stdlib.socket):
             raise error
         if isinstance(fault, Error):
             if fault.code == errno.ETIMEDOUT:
-                file.time_out()
+                file.die(fault.code)
+                file.error = 0  # this call reports it
             error = socket_error(fault.code)
             self._process.host.flush()
             self._record(tag, op, n, arguments, error)
