@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet import faults, strategies
-    from simnet.explore import NotRepeatable, check, sweep
+    from simnet.explore.check import check, sweep
+    from simnet.explore.sweep import NotRepeatable
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
     from simnet.link import Link
     from simnet.process import Process
@@ -33,7 +34,7 @@ _HOMES = {
     "Link": "simnet.link",
     "Network": "simnet.world",
     "NotModelled": "simnet.verdicts",
-    "NotRepeatable": "simnet.explore",
+    "NotRepeatable": "simnet.explore.sweep",
     "Process": "simnet.process",
     "RealNetwork": "simnet.realnet",
     "Run": "simnet.run",
@@ -42,11 +43,11 @@ _HOMES = {
     "Spin": "simnet.verdicts",
     "TRANSPARENT": "simnet.faults",
     "Trace": "simnet.trace",
-    "check": "simnet.explore",
+    "check": "simnet.explore.check",
     "faults": "",
     "play": "simnet.run",
     "strategies": "",
-    "sweep": "simnet.explore",
+    "sweep": "simnet.explore.check",
 }
 
 __all__ = [
