@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from greenlet import getcurrent
+
 from simnet import invariants as checks
 from simnet import modules, wait, watchdog
 from simnet.backend import SimulatedBackend, provider
@@ -89,7 +91,7 @@ class Network:
         """The host of this name, made when first named. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
-            if not isinstance(name, str) or not HOST_NAME.fullmatch(name):
+            if not HOST_NAME.fullmatch(str(name)):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
             host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self.seed)))
             host.machine.target = self.targets is not None and name in self.targets
@@ -188,7 +190,7 @@ class Network:
         scheduler.verdicts = self.verdicts
         self._state = ProcessState(self._per_process)
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
-        body.greenlet = wait.getcurrent()
+        body.greenlet = getcurrent()
         body.target = self._hosts[TEST].machine.target
         scheduler.body = scheduler.current = body
         scheduler.processes.append(body)
@@ -257,14 +259,15 @@ class Network:
 
     def _end(self, scheduler: Scheduler) -> None:
         try:
-            scheduler.interrupted, interrupted = None, scheduler.interrupted
+            interrupted = scheduler.interrupted
+            scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
                     scheduler.end(process)
             scheduler.body.ending = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
-            scheduler.interrupted = interrupted if interrupted is not None else scheduler.interrupted
+            scheduler.interrupted = interrupted
         finally:
             watchdog.unguard()
             modules.remove(provider)
@@ -400,10 +403,8 @@ class Host:
         scheduler = self.network._running()
         deadline = deadline_after(scheduler.clock.now_ns, timeout)
         while not any(
-            getattr(file, "state", None) == "LISTEN" and file.local[1] == port
-            for process in scheduler.processes
-            if process.host is self.machine
-            for file in process.descriptors.files()
+            row.host == self.name and row.state == "LISTEN" and row.local.endswith(f":{port}")
+            for row in snapshot(scheduler.processes)
         ):
             if scheduler.clock.now_ns >= deadline:
                 raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
