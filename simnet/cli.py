@@ -1,0 +1,130 @@
+"""The command ``simnet``: one face to a terminal, exit codes and JSON to a script.
+
+What a command does stands in ``simnet/faces/``, one room each, imported when it is asked for: ``simnet --help`` must not
+wait for a simulator. Here are its words, and what becomes of an error: place, reason and remedy on stderr, never a
+traceback for what a user got wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["main"]
+
+CLEAN, FAILURE_FOUND, USAGE, STOPPED = 0, 1, 2, 130  # 130: what shells say of a program that SIGINT ended, 128 + 2
+
+EXIT_CODES = "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C."
+
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for programs.")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="simnet-dispatch", prog_name="simnet")
+def simnet() -> None:
+    """Tests network code against what networks do to it: every single fault at every single point."""
+
+
+@simnet.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def demo(folder: Path | None) -> int:
+    """Break an echo server as tutorials write it, and show how.
+
+    The example's files go to FOLDER: if none is given, to the current folder if that is empty, else to simnet-demo/.
+    A file that is there already is left as it is and worked on, so change them and come again.
+    """
+    from simnet.faces.story import tell
+
+    return tell(folder)
+
+
+@simnet.command()
+@click.argument("test", metavar="PATH::TEST")
+@click.option("--kinds", help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class.")
+@click.option("--runs", type=int, help="At most so many simulations with a fault (default: what the test says, else 2000).")
+@click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
+@click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
+@click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
+@click.option("--seed", type=int, help="The network's seed.")
+@_json
+def sweep(test: str, as_json: bool, **options: Any) -> int:
+    """Run a test once for every single fault at every point where it could act.
+
+    PATH alone stands for all tests in that file that are decorated with @simnet.sweep.
+    """
+    from simnet.faces.sweeping import sweep_tests
+
+    return sweep_tests(test, as_json=as_json, **options)
+
+
+@simnet.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--real", is_flag=True, help="On this machine's own sockets, and say what the kernel confirmed.")
+@click.option("--trace", is_flag=True, help="Show all that happened, not only where it went another way.")
+@_json
+def replay(file: Path, real: bool, trace: bool, as_json: bool) -> int:
+    """Play a scenario file, and say if the failure it holds is still there.
+
+    The word is "exact" (the very same run), "same failure on another path", or "fixed". The exit code is 0 if it went as
+    the file expects.
+    """
+    from simnet.faces.replaying import replay_file
+
+    return replay_file(file, real=real, trace=trace, as_json=as_json)
+
+
+@simnet.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), help="Folder or file to keep it as (default: scenarios/<test>/<title>.toml).")
+@click.option("--title", help="What it shows, in one line; asked for on a terminal.")
+@click.option("--reason", help="Why it may go on failing for now, such as '#123': it is then known, and green until it is fixed.")
+def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> int:
+    """Move a found failure from .simnet/failures into scenarios/, where pytest plays it from now on."""
+    from simnet.faces.keeping import keep_file
+
+    return keep_file(file, to=to, title=title, reason=reason)
+
+
+@simnet.command()
+@click.argument("what", metavar="FILE|PATH::TEST")
+@_json
+def show(what: str, as_json: bool) -> int:
+    """Show a scenario in words, or a test's fault-free run and where faults could act in it."""
+    from simnet.faces.showing import show_file, show_test
+
+    if what.endswith(".toml"):
+        return show_file(Path(what), as_json=as_json)
+    return show_test(what, as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    try:
+        code = simnet.main(args=arguments, prog_name="simnet", standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("\nStopped.", err=True)
+        return STOPPED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except BrokenPipeError:  # whoever reads our output has seen enough, as `head` does
+        sys.stderr.close()
+        return STOPPED
+    except Exception as error:
+        from simnet.faces.refusals import refusal
+
+        text = refusal(error)
+        if text is None:
+            raise
+        command = " ".join(["simnet", *(arguments if arguments is not None else sys.argv[1:])][:2])
+        click.echo(f"{command}: {text}", err=True)
+        return USAGE
+    return code if isinstance(code, int) else CLEAN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""One plan, played again: on simnet or on real sockets, and whether the failure it was kept for is still there.
+
+The word for it is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
+the bug did not), or ``fixed``. Three more say what else can come of a file that people edit: ``another failure``,
+``a failure`` where none is on record, and ``not reached`` where the plan never acted, so that the run says nothing.
+
+On real sockets no trace can be the same, so there the question is whether it is the same failure; beside it stands what
+the kernel had to do with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simnet.explore.keep import failure_text
+from simnet.explore.nearest import unreached_texts
+from simnet.explore.options import SweepOptions
+from simnet.explore.raising import SweepFailure, as_exception
+from simnet.explore.report import FailureReport, report_run
+from simnet.explore.shrink import judged
+from simnet.explore.verdict import FAILURE, Finding, Judgement
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+from simnet.scenario import Expect, Found
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+
+__all__ = ["EXACT", "FIXED", "OTHER_PATH", "Replayed", "as_expected", "replay"]
+
+EXACT = "exact"
+OTHER_PATH = "same failure on another path"
+FIXED = "fixed"
+OTHER_FAILURE = "another failure"
+A_FAILURE = "a failure"  # nothing on record to compare with
+NO_FAILURE = "no failure"  # the same, the other way round
+NOT_REACHED = "not reached"
+
+WORDS = (EXACT, OTHER_PATH, FIXED, OTHER_FAILURE, A_FAILURE, NO_FAILURE, NOT_REACHED)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of playing one plan, beside the same test without faults."""
+
+    plan: FaultPlan
+    baseline: Run
+    run: Run
+    judgement: Judgement
+    word: str
+    expect: Expect
+    expected: bool  # it went as the scenario expects
+    why: str = ""  # not expected: what was, and the remedy
+    unreached: list[str] = field(default_factory=list)
+    report: FailureReport | None = None
+    kernel: str = ""  # on real sockets: what the kernel had to do with it
+
+    @property
+    def digest(self) -> str:
+        return self.run.digest
+
+    @property
+    def error(self) -> BaseException | None:
+        """The user's own exception, if one is the root of the failure."""
+        failure = self.judgement.failure
+        return failure.error if failure is not None else None
+
+    @property
+    def line(self) -> str:
+        """One line, as a list of tests shows it."""
+        parts = [f"replay: {self.word}"]
+        if self.kernel:
+            parts[0] = f"real sockets: {self.kernel}"
+        if self.judgement.failure is not None:
+            parts.append(failure_text(self.judgement.failure))
+        else:
+            parts.append(_STATUS[self.judgement.status])
+        if self.unreached:
+            parts.append(f"{len(self.unreached)} of {len(self.plan)} faults never reached")
+        return "; ".join(parts)
+
+    def raise_failure(self) -> None:
+        """Raise what a test runner is to show, if it did not go as expected.
+
+        Raises:
+            BaseException: the user's own, with the report as a note; SweepFailure where there is none.
+        """
+        __tracebackhide__ = True
+        if self.expected:
+            return
+        if self.judgement.failure is None or self.report is None:
+            raise SweepFailure(self.why)
+        raise as_exception(self.error, self.report, self.why)
+
+
+_STATUS = {
+    "equal": "equal to the run without faults",
+    "noted": "another outcome, as a disruptive fault may cause",
+    "interrupted": "interrupted by a disruptive fault",
+    "failure": "failed",
+}
+
+
+def replay(
+    test: Callable[[Any], object],
+    plan: FaultPlan | None,
+    *,
+    options: SweepOptions | None = None,
+    expect: Expect | None = None,
+    found: Found | None = None,
+    test_id: str = "",
+    file: Path | None = None,
+    baseline: Run | None = None,
+) -> Replayed:
+    """Play *plan* on simnet, beside a run without faults, and compare with what *expect* and *found* have on record."""
+    options = options or SweepOptions()
+    plan = plan or FaultPlan()
+    if baseline is None:
+        baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
+    run, judgement = judged(test, plan, baseline, options)
+    return weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, file=file)
+
+
+def weigh(
+    baseline: Run,
+    run: Run,
+    judgement: Judgement,
+    *,
+    expect: Expect | None = None,
+    found: Found | None = None,
+    test_id: str = "",
+    file: Path | None = None,
+    kernel: str = "",
+) -> Replayed:
+    """The answer to one replay."""
+    expect = expect or Expect()
+    unreached = unreached_texts(run.unreached, run.points, run.targets)
+    word = _word(run, judgement, expect, found)
+    expected, why = as_expected(expect, judgement)
+    if word == NOT_REACHED:
+        expected, why = False, _not_reached(unreached, file)
+    elif not expected and expect.known:
+        why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
+    shown = report_run(run, judgement, baseline, test_id=test_id, file=file, kernel=kernel) if judgement.findings else None
+    return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown, kernel)
+
+
+def _word(run: Run, judgement: Judgement, expect: Expect, found: Found | None) -> str:
+    recorded = found.failure if found is not None else None
+    failure = judgement.failure
+    if failure is None:
+        if run.unreached and judgement.status == "equal":
+            return NOT_REACHED
+        return FIXED if recorded or expect.known else NO_FAILURE
+    if found is not None and found.trace == run.digest:
+        return EXACT
+    if recorded:
+        return OTHER_PATH if any(_same(recorded, each) for each in _failed(judgement)) else OTHER_FAILURE
+    if expect.known:
+        return OTHER_PATH if as_expected(expect, judgement)[0] else OTHER_FAILURE
+    return A_FAILURE
+
+
+def _failed(judgement: Judgement) -> list[Finding]:
+    return [each for each in judgement.findings if each.level == FAILURE]
+
+
+def _same(recorded: str, finding: Finding) -> bool:
+    """Whether it is the failure on record. Lines move while a program is worked on; what and in which file counts."""
+    now = failure_text(finding)
+    return recorded == now or recorded.rpartition(":")[0] == now.rpartition(":")[0] != ""
+
+
+def as_expected(expect: Expect, judgement: Judgement) -> tuple[bool, str]:
+    """Whether *judgement* is what *expect* says; if not, in words what it is instead."""
+    failed = _failed(judgement)
+    if judgement.failure is not None:
+        is_now = failure_text(judgement.failure)
+    else:
+        is_now = _STATUS[judgement.status]
+    if expect.known:
+        if any(_matches(expect, each) for each in failed):
+            return True, ""
+        return False, f"expected was {expect}; the run is {is_now}." if not failed else f"expected was {expect}; it is {is_now}."
+    if judgement.failure is not None:
+        return False, is_now
+    if expect.interrupted or judgement.status == "equal":
+        return True, ""
+    return False, (
+        f"expected was the baseline's outcome; the run was {is_now}: {judgement.findings[0].message}. If that is right under a "
+        "disruptive fault, write expect = { interrupted = true }"
+    )
+
+
+def _matches(expect: Expect, finding: Finding) -> bool:
+    if expect.invariant is not None:
+        return finding.reason == expect.invariant
+    if finding.error is None or expect.error not in [each.__name__ for each in type(finding.error).__mro__]:
+        return False
+    from simnet.explore.blame import user_place
+
+    at = expect.at
+    return at is None or at in (finding.handler, finding.at, finding.at.partition(":")[0], user_place(finding.error).function)
+
+
+def _remedy(word: str, expect: Expect) -> str:
+    if word == FIXED:
+        return 'it is fixed, so write expect = { outcome = "baseline" }, and the bug stays away'
+    return "if this is the same bug, say so in expect" + (", where `at` is too narrow" if expect.at else "")
+
+
+def _not_reached(unreached: list[str], file: Path | None) -> str:
+    edit = f"Edit {file.name}" if file is not None else "Change the fault"
+    return (
+        "the plan never acted, so this run says nothing.\n"
+        + "\n".join(f"  {each}" for each in unreached)
+        + f"\n{edit} so that it acts again (`simnet show` lists where faults can), or drop it."
+    )

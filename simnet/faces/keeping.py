@@ -1,0 +1,135 @@
+"""``simnet keep``: a found failure becomes a file that is played for ever, on purpose and with a title."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simnet.faces.refusals import Refused
+from simnet.nodeid import project_root
+from simnet.scenario import Expect, Scenario
+
+__all__ = ["keep_file"]
+
+
+def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, reason: str | None = None) -> int:
+    """Move the scenario to where pytest plays it. What a person wrote into the file stays, comments too."""
+    scenario = Scenario.read(path)
+    root = project_root(path)
+    if title is None:
+        title = _ask_title(scenario.title)
+    expect = _known(scenario, path, reason) if reason is not None else None
+    target = _target(scenario, title, root, to)
+    text = _edited(path, title if title != scenario.title else None, expect)
+    Scenario.loads(text, path)  # what we are about to write can be read
+    if target.resolve() == path.resolve():
+        if expect is None and title == scenario.title:
+            raise Refused(f"{path} is kept already; to change its title or reason give --title or --reason")
+    elif target.exists():
+        raise Refused(f"{target} is there already; name another place with --to, or another --title")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8", newline="\n")
+    if target.resolve() != path.resolve():
+        path.unlink()
+        _remove_if_empty(path.parent)
+    shown = _from_here(target)
+    click.echo(f"Kept as {shown}.")
+    if expect is not None:
+        click.echo(f"Known: {expect}. It is green while that failure is there, and red once it is fixed.")
+    else:
+        click.echo(f"It is red until the bug is mended: pytest {shown}")
+    return 0
+
+
+def _ask_title(title: str) -> str:
+    if not sys.stdin.isatty():
+        return title
+    answer: str = click.prompt("What does it show, in one line?", default=title or None)
+    return answer.strip()
+
+
+def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
+    """What the scenario fails with now, as its expectation.
+
+    Raises:
+        Refused: it does not fail.
+    """
+    from simnet.explore.blame import user_place
+    from simnet.explore.replay import replay
+    from simnet.faces.naming import test_of
+    from simnet.faces.quiet import quiet
+
+    named = test_of(scenario, path)
+    with named.at_home(), quiet():
+        played = replay(named.test, scenario.plan, options=named.options)
+    failure = played.judgement.failure
+    if failure is None:
+        raise Refused(f"{path}: it does not fail now ({played.line}), so there is nothing to excuse with --reason {reason!r}")
+    if failure.error is None or failure.reason not in ("handler-raised", "target-raised", "body-raised", "support-raised"):
+        return Expect(invariant=failure.reason, reason=reason)
+    function = user_place(failure.error).function
+    return Expect(error=type(failure.error).__name__, at=function if function.isidentifier() else None, reason=reason)
+
+
+def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path:
+    kept = Scenario.of(scenario.test, scenario.plan, title=title, target=scenario.target).kept_path(root)
+    if to is None:
+        beside = root / scenario.node.file
+        story = beside.parent
+        # A test that lives in a story's folder has its scenarios beside it.
+        return story / kept.name if (root / "scenarios") in story.parents else kept
+    target = to if to.suffix == ".toml" else to / kept.name
+    try:
+        there = project_root(target)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    if there != root:
+        raise Refused(f"--to {to} lies in another project ({there}); its test is in {root}")
+    return target
+
+
+def _edited(path: Path, title: str | None, expect: Expect | None) -> str:
+    """The file's text with what changes, and all else as it stands."""
+    text = path.read_text(encoding="utf-8")
+    if title is None and expect is None:
+        return text
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    if title is not None:
+        _put(document, "title", title, "format")
+    if expect is not None:
+        table = tomlkit.inline_table()
+        table.update(expect.to_table())
+        _put(document, "expect", table, "test")
+    return tomlkit.dumps(document)
+
+
+def _put(document: Any, key: str, value: Any, after: str) -> None:
+    """Set *key*, which may be new: then it stands behind *after*, above the tables."""
+    if key in document:
+        document[key] = value
+        return
+    container = document
+    for name in list(container):
+        if name == after:
+            container._insert_after(name, key, value)
+            return
+    container.add(key, value)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # it holds other failures
+
+
+def _from_here(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

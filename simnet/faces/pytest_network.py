@@ -1,0 +1,100 @@
+"""The network behind the fixture ``simnet_network``: entered when the fixture is set up, left when the test has ended.
+
+It is left before the fixtures are torn down, so that what failed in it fails the test and not its clean-up; a fixture
+that closes a socket of it afterwards finds it closed already, which is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simnet.faces.pytest_options import Asked, network_options
+from simnet.faces.pytest_report import looks, told_of
+
+if TYPE_CHECKING:
+    from simnet.world import Network
+
+__all__ = ["Held", "ending"]
+
+_KEY = pytest.StashKey["Held"]()
+
+
+class Held:
+    """One network around one test."""
+
+    def __init__(self, item: pytest.Item, network: Network) -> None:
+        self.item = item
+        self.network = network
+        self.left = False
+
+    @classmethod
+    def enter(cls, item: pytest.Item) -> Held:
+        """Make the network that *item* wants, and enter it.
+
+        Raises:
+            RuntimeError: another network is running already, in a fixture for example.
+        """
+        asked = Asked.of(item.config)
+        network: Any
+        if asked.real:
+            from simnet.realnet import RealNetwork
+
+            network = RealNetwork(**network_options(item))
+        else:
+            from simnet.world import Network
+
+            network = Network(**network_options(item))
+        network.__enter__()
+        held = item.stash[_KEY] = cls(item, network)
+        return held
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """Let it become quiet, and raise what failed in it; nothing the second time."""
+        if self.left:
+            return
+        self.left = True
+        try:
+            if error is None:
+                self.network.__exit__(None, None, None)
+            else:
+                self.network.__exit__(type(error), error, error.__traceback__)
+        finally:
+            if Asked.of(self.item.config).trace:
+                self._show()
+
+    def _show(self) -> None:
+        from simnet.explore.ladder import ladder
+
+        there = looks(self.item.config)
+        text = ladder(self.network.trace, whole=True, width=there["width"], unicode=there["unicode"])
+        told_of(self.item).traces.append(("simnet: this run", text))
+
+
+@contextmanager
+def ending(item: pytest.Item) -> Iterator[None]:
+    """Around the call of a test that may hold a network: leave it when the test has ended."""
+    held = item.stash.get(_KEY, None)
+    if held is None:
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        held.leave(error)
+        raise
+    held.leave()
+    if held.network.unreached:
+        _tell_unreached(item, held.network)
+
+
+def _tell_unreached(item: pytest.Item, network: Any) -> None:
+    from simnet.explore.nearest import unreached_texts
+    from simnet.points import Points
+
+    targets = network.targets or ()
+    for text in unreached_texts(network.unreached, Points.of(network.trace, targets), targets):
+        item.user_properties.append(("simnet-warning", text))

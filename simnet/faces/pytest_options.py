@@ -1,0 +1,149 @@
+"""What pytest's command line and the marker ``simnet`` ask for, checked where it is asked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from simnet.expect import Found, ScenarioError
+from simnet.explore.options import SweepOptions
+from simnet.faults.fields import FaultError
+from simnet.faults.forms import parse_fault
+from simnet.faults.plan import FaultPlan
+from simnet.scenario import Scenario
+
+__all__ = ["Asked", "network_options", "refuse_what_cannot_be", "sweep_options"]
+
+_KEY = pytest.StashKey["Asked"]()
+
+# What the marker may say of a network that a test holds itself; the rest of SweepOptions is for sweeps alone.
+NETWORK_OPTIONS = ("plan", "target", "seed", "rates", "invariants", "may_raise")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The ``--simnet-...`` options of one pytest run."""
+
+    runs: int | None
+    kinds: tuple[str, ...] | None
+    plan: FaultPlan | None  # of --simnet-fault or --simnet-replay
+    file: Path | None  # of --simnet-replay
+    found: Found | None  # what that file has on record
+    real: bool
+    trace: bool
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Asked:
+        """Raises:
+        pytest.UsageError: an option that cannot be; place, reason, remedy.
+        """
+        if _KEY not in config.stash:
+            config.stash[_KEY] = cls._read(config)
+        return config.stash[_KEY]
+
+    @classmethod
+    def _read(cls, config: pytest.Config) -> Asked:
+        runs, kinds = config.getoption("simnet_runs"), config.getoption("simnet_kinds")
+        faults, file = config.getoption("simnet_fault"), config.getoption("simnet_replay")
+        if faults and file:
+            raise pytest.UsageError("--simnet-fault and --simnet-replay both give the plan of one run; take one of them")
+        if runs is not None and runs < 1:
+            raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
+        plan, path, found = None, None, None
+        if faults:
+            try:
+                plan = FaultPlan(tuple(parse_fault(text) for text in faults))
+                plan.check_playable()
+            except FaultError as error:
+                raise pytest.UsageError(f"--simnet-fault: {error}") from error
+        if file:
+            path = config.invocation_params.dir / file
+            try:
+                scenario = Scenario.read(path)
+                plan, found = scenario.plan, scenario.found
+            except (ScenarioError, OSError) as error:
+                raise pytest.UsageError(f"--simnet-replay: {error}") from error
+        real, trace = config.getoption("simnet_real"), config.getoption("simnet_trace")
+        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, real, trace)
+
+
+def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:
+    """The kinds in *text*, separated by commas; ``transparent`` and ``disruptive`` stand for all of theirs.
+
+    Raises:
+        pytest.UsageError: no such kind, or one that this version does not play.
+    """
+    from simnet.faces.naming import kinds_of
+
+    if text is None:
+        return None
+    try:
+        return kinds_of(text)
+    except (ValueError, TypeError) as error:
+        raise pytest.UsageError(f"{option} {text}: {error}") from error
+
+
+def _marked(item: pytest.Item) -> dict[str, Any]:
+    """The options of all ``simnet`` marks on *item*, the nearest winning."""
+    options: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("simnet"))):
+        if mark.args:
+            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}")
+        options.update(mark.kwargs)
+    known = {*NETWORK_OPTIONS, *(each.name for each in fields(SweepOptions))}
+    for name in options:
+        if name not in known:
+            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}")
+    return options
+
+
+def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
+    """*options* as marks and command line change them."""
+    sweeps = [each.name for each in fields(SweepOptions)]
+    asked = Asked.of(item.config)
+    marked = {name: value for name, value in _marked(item).items() if name in sweeps}
+    first = True if item.config.getoption("usepdb") else None  # there is one place to stop at
+    try:
+        return options.but(**marked).but(runs=asked.runs, kinds=asked.kinds, first=first)
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet: {error}") from error
+
+
+def network_options(item: pytest.Item) -> dict[str, Any]:
+    """The keywords with which ``simnet_network`` makes the network of *item*."""
+    asked = Asked.of(item.config)
+    marked = {name: value for name, value in _marked(item).items() if name in NETWORK_OPTIONS}
+    if "target" in marked:
+        marked["targets"] = marked.pop("target")
+    plan = marked.get("plan")
+    if isinstance(plan, str):
+        marked["plan"] = FaultPlan.parse(plan)
+    if asked.plan is not None:
+        marked["plan"] = asked.plan
+    return marked
+
+
+def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> None:
+    """Fail a test that would hold two networks, or whose body nobody would run, with the reason."""
+    swept = hasattr(test, "simnet_options")
+    holds = "simnet_network" in getattr(item, "fixturenames", ())
+    if swept and holds:
+        _refuse(
+            f"{item.name} is swept, and asks for the fixture simnet_network besides: one network would run inside the other. "
+            "@simnet.sweep gives the test's first parameter a fresh network for each run; use that one, and leave the fixture out."
+        )
+    if holds and inspect.iscoroutinefunction(test):
+        _refuse(
+            f"{item.name} is an `async def`: its loop would have to run outside of the network that simnet_network holds around "
+            "the test. Write a plain `def` and run the coroutine on a host: "
+            'simnet_network.host("client").run(asyncio.run, main()).'
+        )
+
+
+def _refuse(reason: str) -> NoReturn:
+    pytest.fail(reason, pytrace=False)

@@ -1,0 +1,153 @@
+"""How a simulated test's result looks under pytest: the user's own traceback, and the report under it.
+
+Of a traceback only the user's frames are shown: how a run is started, and what a loop does between its handlers, tells
+a reader nothing. Several distinct failures stand one after the other, each with its report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest._code.code import (
+    ExceptionChainRepr,
+    ReprEntryNative,
+    ReprFileLocation,
+    ReprTraceback,
+    Traceback,
+    TracebackStyle,
+)
+
+from simnet.explore.blame import users_own
+
+if TYPE_CHECKING:
+    from simnet.explore.report import FailureReport
+    from simnet.explore.result import SweepResult
+
+__all__ = ["Told", "add_to", "settle_for", "summarise", "told_of"]
+
+WIDTH_PLAIN = 110  # columns of a ladder where there is no terminal to ask
+_KEY = pytest.StashKey["Told"]()
+_RUNNERS = ("_pytest", "pluggy")  # packages whose frames lead to a test and tell nothing of it
+
+
+@dataclass
+class Told:
+    """What a simulated test has to tell beside passing or failing."""
+
+    failures: list[tuple[BaseException | None, FailureReport]] = field(default_factory=list)
+    headline: str = ""
+    traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
+
+
+def told_of(item: pytest.Item) -> Told:
+    if _KEY not in item.stash:
+        item.stash[_KEY] = Told()
+    return item.stash[_KEY]
+
+
+def settle_for(item: pytest.Item, result: SweepResult) -> None:
+    """Write the line of *result*, its numbers and its warnings where they also cross from one process to another."""
+    item.user_properties.append(("simnet", result.summary()))
+    item.user_properties.append(("simnet-simulations", str(result.simulations)))
+    item.user_properties.append(("simnet-seconds", f"{result.seconds:.3f}"))
+    for warning in result.warnings:
+        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
+        item.user_properties.append(("simnet-warning", f"[{warning.name}] {warning.text} ({runs}; first: {warning.plan})"))
+
+
+def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Show in *report* what *item* has told."""
+    told = item.stash.get(_KEY, None)
+    if told is None or call.when != "call":
+        return
+    for title, text in told.traces:
+        report.sections.append((title, text))
+    if not report.failed or not told.failures or call.excinfo is None:
+        return
+    style = item.config.getoption("tbstyle")
+    if style in ("native", "line", "no"):
+        return  # somebody wants it plain; the notes on the exception carry the report
+    chain = [_drawn(item, error, failure, style) for error, failure in told.failures]
+    longrepr = ExceptionChainRepr(chain)
+    crash = longrepr.reprcrash or ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, "")
+    crash.message = told.headline or told.failures[0][1].headline
+    longrepr.reprcrash = crash
+    report.longrepr = longrepr
+    path, line, name = report.location
+    report.location = (path, line, f"{name} [sweep]" if hasattr(getattr(item, "obj", None), "simnet_options") else name)
+
+
+def _drawn(
+    item: pytest.Item, error: BaseException | None, report: FailureReport, style: str
+) -> tuple[ReprTraceback, ReprFileLocation | None, str | None]:
+    text = report.below(**looks(item.config))
+    if error is None or error.__traceback__ is None:
+        entry = ReprEntryNative([f"{report.headline}\n"])
+        return ReprTraceback([entry], f"\n{text}\n", "native"), None, None
+    notes = getattr(error, "__notes__", None)
+    if notes is not None:
+        error.__notes__ = []  # the report stands below, not behind an "E" in front of each line
+    try:
+        excinfo = pytest.ExceptionInfo.from_exception(error)
+        drawn = excinfo.getrepr(
+            showlocals=item.config.getoption("showlocals"),
+            style=_style(style),
+            tbfilter=_users_frames,
+            chain=True,
+        )
+    finally:
+        if notes is not None:
+            error.__notes__ = notes
+    traceback, crash = drawn.reprtraceback, drawn.reprcrash
+    traceback.extraline = f"\n{text}\n"
+    return traceback, crash, None
+
+
+def _users_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+    frames = excinfo.traceback.filter(lambda entry: users_own(str(entry.path)) and entry.path.parent.name not in _RUNNERS)
+    return frames or excinfo.traceback
+
+
+def _style(asked: str) -> TracebackStyle:
+    return "long" if asked == "long" else "short"
+
+
+def looks(config: pytest.Config) -> dict[str, Any]:
+    """The keywords that make a report look right where *config* writes."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    writer = getattr(reporter, "_tw", None)
+    terminal = bool(getattr(reporter, "isatty", False))
+    encoding = (getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8").lower()
+    return {
+        "color": bool(getattr(writer, "hasmarkup", False)),
+        "width": max(60, min(int(getattr(writer, "fullwidth", WIDTH_PLAIN)), 120)) if terminal else WIDTH_PLAIN,
+        "unicode": encoding.replace("-", "").startswith("utf"),
+    }
+
+
+def summarise(reporter: Any) -> None:
+    """One line on all sweeps of the session, and what they warn of."""
+    sweeps, simulations, seconds = 0, 0, 0.0
+    warnings: list[tuple[str, str]] = []
+    for reports in reporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "call") != "call":
+                continue
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "simnet-simulations":
+                    sweeps += 1
+                    simulations += int(value)
+                elif name == "simnet-seconds":
+                    seconds += float(value)
+                elif name == "simnet-warning":
+                    warnings.append((report.nodeid, value))
+    if warnings:
+        reporter.section("simnet: to look at", sep="-", yellow=True)
+        for nodeid, text in warnings:
+            reporter.line(f"{nodeid}: {text}")
+    if sweeps:
+        rate = f" ({simulations / seconds:,.0f} a second)" if seconds > 0 else ""
+        reporter.line("")
+        reporter.line(f"simnet: {sweeps} sweep{'s' if sweeps > 1 else ''}, {simulations:,} simulations in {seconds:.1f} s{rate}")

@@ -1,0 +1,99 @@
+"""Scenario files as tests: each is played, and must go as it says.
+
+A file whose failure is expected is *known*: green as long as the failure is there, red when it is fixed, since the file
+then says something that is not so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code.code import TerminalRepr
+
+from simnet.explore.ladder import ladder
+from simnet.explore.replay import Replayed, replay
+from simnet.faces.naming import test_of
+from simnet.faces.pytest_options import Asked
+from simnet.faces.pytest_report import looks, told_of
+from simnet.faces.refusals import Refused
+from simnet.scenario import Scenario, ScenarioError
+
+__all__ = ["ScenarioFile", "ScenarioItem", "is_scenario"]
+
+_LOOKS_LIKE_ONE = re.compile(r"^\s*(?:test\s*=|\[\[\s*fault\s*\]\])", re.MULTILINE)
+
+
+def is_scenario(path: Path) -> bool:
+    """Whether a TOML file means to be a scenario, be it right or wrong."""
+    try:
+        return _LOOKS_LIKE_ONE.search(path.read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:
+        return False
+
+
+class ScenarioFile(pytest.File):
+    """One TOML file; it holds one test, called like its title."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        try:
+            scenario = Scenario.read(self.path)
+        except ScenarioError as error:
+            raise self.CollectError(str(error)) from error
+        yield ScenarioItem.from_parent(self, name=self.path.stem, scenario=scenario)
+
+
+class ScenarioItem(pytest.Item):
+    """Plays the scenario."""
+
+    def __init__(self, *, scenario: Scenario, **others: Any) -> None:
+        super().__init__(**others)
+        self.scenario = scenario
+        self.add_marker("simnet")
+
+    def runtest(self) -> None:
+        asked = Asked.of(self.config)
+        named = test_of(self.scenario, self.path)
+        words: dict[str, Any] = {
+            "options": named.options,
+            "expect": self.scenario.expect,
+            "found": self.scenario.found,
+            "test_id": named.id,
+            "file": self.path,
+        }
+        with named.at_home():
+            if asked.real:
+                from simnet.explore.replay_real import replay_real
+
+                played: Replayed = replay_real(named.test, self.scenario.plan, **words)
+            else:
+                played = replay(named.test, self.scenario.plan, **words)
+        self._tell(played, asked.trace)
+        played.raise_failure()
+
+    def _tell(self, played: Replayed, trace: bool) -> None:
+        known = played.expected and played.expect.known
+        self.user_properties.append(("simnet", f"known: {played.expect}" if known else played.line))
+        told = told_of(self)
+        if trace:
+            there = looks(self.config)
+            text = ladder(played.run.trace, whole=True, width=there["width"], unicode=there["unicode"])
+            told.traces.append(("simnet: this run", text))
+        if played.report is not None and played.judgement.failure is not None and not played.expected:
+            told.failures.append((played.error, played.report))
+            told.headline = f"{played.report.headline}; {played.why}" if played.expect.known else played.report.headline
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        if isinstance(excinfo.value, (Refused, ScenarioError)):
+            return f"{self.path}: {excinfo.value}"
+        from simnet.explore.raising import SweepFailure
+
+        if isinstance(excinfo.value, SweepFailure):
+            return f"{self.path}: {excinfo.value}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.scenario.title or self.name

@@ -1,0 +1,140 @@
+"""One swept test under pytest: its options, its progress, its failures saved and raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from simnet import real
+from simnet.expect import Expect
+from simnet.explore import check
+from simnet.explore.ladder import ladder
+from simnet.explore.replay import Replayed, replay
+from simnet.explore.report import FailureReport
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import NothingToTest, NotRepeatable
+from simnet.faces.pytest_options import Asked, sweep_options
+from simnet.faces.pytest_report import Told, looks, settle_for, told_of
+from simnet.faces.quiet import quiet
+from simnet.nodeid import project_root
+
+__all__ = ["sweeping"]
+
+
+@contextmanager
+def sweeping(item: pytest.Item) -> Iterator[None]:
+    """While *item* runs, a decorated test that is called is swept here."""
+
+    def run(wrapper: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        __tracebackhide__ = True
+        _sweep(item, wrapper, arguments, keywords)
+
+    before, check.taken_over = check.taken_over, run
+    try:
+        yield
+    finally:
+        check.taken_over = before
+
+
+def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    __tracebackhide__ = True
+    asked = Asked.of(item.config)
+    told = told_of(item)
+    test_id = check.test_id(wrapper) or item.nodeid
+    options = sweep_options(item, wrapper.simnet_options)
+    if asked.plan is not None or asked.real:
+        _play_one(item, told, wrapper.simnet_bind(*arguments, **keywords), options, asked, test_id)
+        return
+    progress = _Progress(item.config)
+    try:
+        with quiet():
+            result = wrapper.simnet_explore(*arguments, options=options, progress=progress, **keywords)
+    except (NotRepeatable, NothingToTest) as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+    finally:
+        progress.erase()
+    settle_for(item, result)
+    result.save(project_root(item.path), test_id)
+    reports = result.reports(test_id)
+    told.failures += [(failure.error, report) for failure, report in zip(result.failures, reports, strict=True)]
+    told.headline = _headline(reports)
+    if asked.trace:
+        told.traces.append(("simnet: the run without faults", _whole(item, result)))
+    result.raise_failures(test_id)
+
+
+def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Asked, test_id: str) -> None:
+    """One run instead of a sweep: the plan of the command line, on simnet or on real sockets."""
+    __tracebackhide__ = True
+    words: dict[str, Any] = {
+        "options": options,
+        "expect": Expect(interrupted=True),  # whoever replays wants to see the failure, known or not; and no more than that
+        "found": asked.found,
+        "test_id": test_id,
+        "file": asked.file,
+    }
+    played: Replayed
+    if asked.real:
+        from simnet.explore.replay_real import replay_real
+
+        played = replay_real(test, asked.plan, **words)
+    else:
+        played = replay(test, asked.plan, **words)
+    item.user_properties.append(("simnet", played.line))
+    if asked.trace:
+        told.traces.append(("simnet: this run", ladder(played.run.trace, whole=True, **_plain(item))))
+    if played.report is not None:
+        told.failures.append((played.error, played.report))
+        told.headline = played.report.headline
+    played.raise_failure()
+
+
+def _headline(reports: Sequence[FailureReport]) -> str:
+    if len(reports) < 2:
+        return reports[0].headline if reports else ""
+    return f"{len(reports)} distinct failures: {'; '.join(report.headline for report in reports)}"
+
+
+def _whole(item: pytest.Item, result: SweepResult) -> str:
+    return ladder(result.baseline.trace, whole=True, **_plain(item))
+
+
+def _plain(item: pytest.Item) -> dict[str, Any]:
+    there = looks(item.config)
+    return {"width": there["width"], "unicode": there["unicode"]}
+
+
+class _Progress:
+    """How far a long sweep is, on a terminal, behind the test's name; it wipes itself out."""
+
+    FIRST_AFTER, EVERY = 0.5, 0.1  # seconds: most sweeps are over before anybody wonders
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self.shown = 0
+        self.due = real.monotonic() + self.FIRST_AFTER
+        there = self.reporter is not None and getattr(self.reporter, "isatty", False) and not hasattr(config, "workerinput")
+        self.silent = not there
+
+    def __call__(self, done: int, total: int, failures: int, /) -> None:
+        if self.silent or (now := real.monotonic()) < self.due:
+            return
+        self.due = now + self.EVERY
+        found = f", {failures} failures" if failures else ""
+        self._write(f" {done:,}/{total:,} runs{found}")
+
+    def erase(self) -> None:
+        if self.shown:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        reporter: Any = self.reporter
+        writer = reporter._tw
+        text = text[: max(0, writer.fullwidth - writer.width_of_current_line + self.shown - 1)]
+        # Back over what stands there, blanks over it, back again: the writer's own count of columns stays right.
+        writer._file.write("\b" * self.shown + text + " " * (self.shown - len(text)) + "\b" * max(0, self.shown - len(text)))
+        writer._file.flush()
+        self.shown = len(text)

@@ -1,0 +1,33 @@
+"""While a test runs a thousand times, what its programs print and log goes nowhere; one run alone may be heard.
+
+Logging stays switched on, since a program may do more with it than print (a syslog handler is a socket): only what
+writes to the terminal, or keeps records for a report, is taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+__all__ = ["quiet"]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of what is printed or logged is heard or kept."""
+    root = logging.getLogger()
+    taken = [each for each in root.handlers if type(each).__module__.startswith("_pytest.") or type(each) is logging.StreamHandler]
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        before = list(root.handlers)
+        root.handlers[:] = [each for each in before if each not in taken]
+        try:
+            yield
+        finally:
+            added = [each for each in root.handlers if each not in before]
+            root.handlers[:] = before + added

@@ -1,0 +1,84 @@
+"""``simnet replay``: a scenario file, played on simnet or on real sockets, and the word for what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simnet.explore.ladder import ladder
+from simnet.explore.replay import Replayed, replay
+from simnet.faces.naming import test_of
+from simnet.faces.screen import Screen
+from simnet.scenario import Scenario
+
+__all__ = ["replay_file"]
+
+
+def replay_file(path: Path, *, real: bool = False, trace: bool = False, as_json: bool = False) -> int:
+    """Play the file; 0 if it went as it expects, else 1."""
+    scenario = Scenario.read(path)
+    named = test_of(scenario, path)
+    words: dict[str, Any] = {
+        "options": named.options,
+        "expect": scenario.expect,
+        "found": scenario.found,
+        "test_id": named.id,
+        "file": path,
+    }
+    with named.at_home():
+        if real:
+            from simnet.explore.replay_real import replay_real
+
+            played = replay_real(named.test, scenario.plan, **words)
+        else:
+            played = replay(named.test, scenario.plan, **words)
+    if as_json:
+        click.echo(json.dumps(as_object(scenario, path, played), indent=2))
+    else:
+        _tell(Screen(), scenario, played, trace)
+    return 0 if played.expected else 1
+
+
+def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool) -> None:
+    screen.title(scenario.title or scenario.test)
+    screen.say()
+    if trace:
+        screen.ready_made(ladder(played.run.trace, whole=True, width=screen.width, unicode=screen.unicode))
+        screen.say()
+    if played.report is not None:
+        screen.ready_made(played.report.text(color=screen.color, width=screen.width, unicode=screen.unicode))
+        screen.say()
+    for text in played.unreached:
+        screen.paragraph(text, "yellow")
+    style = "bold green" if played.expected else "bold red"
+    screen.paragraph(played.line, style)
+    if not played.kernel:
+        screen.say(f"digest {played.digest}", "dim")
+    if played.expected and played.expect.known:
+        screen.paragraph(f"It is known: {played.expect}.")
+    elif not played.expected and (played.judgement.failure is None or played.expect.known):
+        screen.paragraph(played.why)
+
+
+def as_object(scenario: Scenario, path: Path, played: Replayed) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    failure = played.judgement.failure
+    return {
+        "file": str(path),
+        "test": scenario.test,
+        "plan": str(played.plan),
+        "word": played.word,
+        "expected": played.expected,
+        "known": played.expect.known and played.expected,
+        "status": played.judgement.status,
+        "headline": played.report.headline if played.report is not None else None,
+        "type": type(failure.error).__name__ if failure is not None and failure.error is not None else None,
+        "at": failure.at if failure is not None else None,
+        "outcome": str(played.run.outcome),
+        "unreached": played.unreached,
+        "digest": None if played.kernel else played.digest,
+        "kernel": played.kernel or None,
+    }

@@ -1,0 +1,231 @@
+"""``simnet demo``: an echo server as tutorials write it, broken before your eyes, replayed on a real kernel, and mended.
+
+The example's files are put where the reader can play with them. One that is there already is worked on as it is, so
+that whoever changes the server sees what becomes of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simnet.explore.replay import Replayed, replay
+from simnet.explore.replay_real import replay_real
+from simnet.explore.result import CTRL_C, Failure, SweepResult
+from simnet.faces.naming import Named, named_test
+from simnet.faces.quiet import quiet
+from simnet.faces.refusals import Refused
+from simnet.faces.screen import Screen
+from simnet.faces.showing import show_baseline
+from simnet.faces.sweeping import kinds_table, print_failures, sweep_named
+from simnet.run import play
+
+__all__ = ["FILES", "tell"]
+
+SHIPPED = Path(__file__).resolve().parent.parent / "demo"
+FILES = ("tutorial_server.py", "test_tutorial_server.py", "corrected_server.py", "test_corrected_server.py")
+TEST = "test_every_line_comes_back"
+
+PROJECT = """\
+# Marks this folder as a project of its own: paths in scenario files are counted from here.
+[tool.pytest.ini_options]
+filterwarnings = ["default"]
+"""
+
+# What of the tutorial's server is shown: the methods in which a network can hurt it.
+SHOWN = (("EchoHandler", ("handle_read", "writable", "handle_write", "handle_close")), ("EchoServer", ("handle_accept",)))
+
+
+def tell(folder: Path | None = None) -> int:
+    """Tell the whole story; 0 if it ends well, which includes that the tutorial's server is broken."""
+    screen = Screen()
+    place = _lay_out(screen, folder)
+    tutorial = _named(place, "test_tutorial_server.py")
+    corrected = _named(place, "test_corrected_server.py")
+    _show_server(screen, place / "tutorial_server.py")
+    result = _sweep(screen, tutorial)
+    if result.stopped == CTRL_C:
+        return 130
+    _failures(screen, tutorial, result)
+    _replays(screen, tutorial, result)
+    mended = _corrected(screen, corrected)
+    _what_next(screen, place, result)
+    return 0 if mended.ok else 1
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def _lay_out(screen: Screen, folder: Path | None) -> Path:
+    """The example's files in *folder*, or where they fit; those that are there stay as they are."""
+    place = folder if folder is not None else _choose()
+    place.mkdir(parents=True, exist_ok=True)
+    new, old = [], []
+    for name in FILES:
+        target = place / name
+        if target.exists():
+            if target.read_bytes() != (SHIPPED / name).read_bytes():
+                old.append(name)
+        else:
+            shutil.copyfile(SHIPPED / name, target)
+            new.append(name)
+    project = place / "pyproject.toml"
+    if not project.exists():
+        project.write_text(PROJECT, encoding="utf-8")
+    screen.title("An echo server, as asyncore tutorials write it")
+    screen.say()
+    shown = _from_here(place)
+    if new:
+        screen.paragraph(f"Its files are in {shown}, to read and to change: {', '.join(new)}.")
+    if old:
+        screen.paragraph(f"Taken as they are in {shown}, changed by you: {', '.join(old)}.")
+    if not new and not old:
+        screen.paragraph(f"Its files are in {shown}.")
+    return place.resolve()
+
+
+def _choose() -> Path:
+    here = Path.cwd()
+    if not any(here.iterdir()) or all((here / name).exists() for name in FILES):
+        return Path()
+    if (here / "simnet" / "faces" / "story.py").is_file():
+        return Path(".simnet") / "demo"  # our own checkout stays clean
+    return Path("simnet-demo")
+
+
+def _named(place: Path, file: str) -> Named:
+    try:
+        return named_test(f"{place / file}::{TEST}")
+    except Refused as error:
+        raise Refused(f"{error}\nThe example's files are in {place}; delete one to have it written anew.") from error
+
+
+# --- the story -------------------------------------------------------------------------------------------------------
+
+
+def _show_server(screen: Screen, path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    try:
+        classes = {each.name: each for each in ast.parse(source).body if isinstance(each, ast.ClassDef)}
+    except SyntaxError as error:
+        raise Refused(f"{path}:{error.lineno} is no Python: {error.msg}") from error
+    screen.say()
+    for name, methods in SHOWN:
+        owner = classes.get(name)
+        if owner is None:
+            continue  # the reader has made another program of it
+        functions = [each for each in owner.body if isinstance(each, ast.FunctionDef) and each.name in methods]
+        screen.code(lines[owner.lineno - 1], first_line=owner.lineno)
+        for function in functions:
+            last = function.end_lineno or function.lineno
+            screen.code("\n".join(lines[function.lineno - 1 : last]), first_line=function.lineno)
+        screen.say()
+    screen.say(f"and {len(lines)} lines in all: {_from_here(path)}", "dim")
+
+
+def _sweep(screen: Screen, named: Named) -> SweepResult:
+    """The run without faults, then all those with one."""
+    screen.title("1. Without faults it works")
+    screen.say()
+    with named.at_home(), quiet():
+        baseline = play(named.test, **named.options.playing)
+    show_baseline(screen, baseline)
+    screen.title("2. The same once for every single fault at every point where it could act")
+    screen.say()
+    with screen.progress("every fault at every point") as progress:
+        result = sweep_named(named, named.options, progress)
+    kinds_table(screen, result)
+    screen.say()
+    screen.paragraph(f"{result.summary()}; {result.rate:,.0f} simulations a second")
+    return result
+
+
+def _failures(screen: Screen, named: Named, result: SweepResult) -> None:
+    number = len(result.failures)
+    screen.title(f"3. {number} distinct failure{'s' if number != 1 else ''}, each with the smallest plan that shows it")
+    print_failures(screen, named, result)
+
+
+@dataclass
+class _Again:
+    failure: Failure
+    first: Replayed
+    second: Replayed
+    real: Replayed
+
+
+def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
+    screen.title("4. Each again: twice on simnet, once on this machine's own sockets")
+    screen.say()
+    again = []
+    with screen.progress("replaying") as progress, named.at_home(), quiet():
+        for number, failure in enumerate(result.failures, 1):
+            words: dict[str, Any] = {"options": named.options, "test_id": named.id, "file": failure.file}
+            first = replay(named.test, failure.plan, **words)
+            second = replay(named.test, failure.plan, **words)
+            real = replay_real(named.test, failure.plan, **words)
+            again.append(_Again(failure, first, second, real))
+            failure.kernel = real.kernel
+            progress(number, len(result.failures), 0)
+    rows = []
+    for each in again:
+        same = each.first.digest == each.second.digest == each.failure.run.digest
+        digests = f"{each.first.digest[:8]}, the same" if same else f"{each.first.digest[:8]}, {each.second.digest[:8]}"
+        rows.append((result.failures.index(each.failure) + 1, digests, str(each.failure.plan), each.real.kernel))
+    screen.table(("failure", "digests", "plan", "on real sockets"), rows, left=4)
+    confirmed = sum(each.real.kernel.startswith("confirmed") for each in again)
+    screen.say()
+    screen.paragraph(
+        f"{confirmed} of {len(again)} confirmed on the kernel: there the kernel itself did what the plan says, and the server failed "
+        "in the same way. An injected result is real sockets with one answer replaced, since no kernel gives that one on demand."
+    )
+    result.save(named.root, named.id)
+
+
+def _corrected(screen: Screen, named: Named) -> SweepResult:
+    screen.title("5. The corrected server, swept the same way")
+    screen.say()
+    with screen.progress("every fault at every point") as progress:
+        result = sweep_named(named, named.options, progress)
+    kinds_table(screen, result)
+    print_failures(screen, named, result)
+    screen.say()
+    style = "bold green" if result.ok else "bold red"
+    screen.paragraph(f"{'No failure' if result.ok else 'Failures'} in {result.simulations:,} simulations, {result.rate:,.0f} a second.", style)
+    screen.paragraph(result.summary())
+    return result
+
+
+def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
+    files = [failure.file for failure in result.failures if failure.file is not None]
+    screen.title("What to try next")
+    screen.say()
+    where = "" if place == Path.cwd() else f"cd {_from_here(place)}\n"
+    for line in f"{where}pytest".splitlines():
+        screen.say(f"    {line}")
+    screen.paragraph("runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it).")
+    if files:
+        path = files[0].relative_to(place) if files[0].is_relative_to(place) else files[0]
+        for command, what in (
+            (f"pytest test_tutorial_server.py --simnet-replay {path} --pdb", "stops where the first failure arises"),
+            (f"simnet replay {path}", "plays it alone; edit the file (another call, another byte), and play it again"),
+            (f"simnet replay --real {path}", "asks your kernel"),
+            (f"simnet keep {path}", "keeps it in scenarios/, where pytest plays it from now on"),
+        ):
+            screen.say()
+            screen.say(f"    {command}")
+            screen.paragraph(f"{what}.")
+    screen.say()
+    screen.paragraph("Then mend tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them.")
+
+
+def _from_here(path: Path) -> str:
+    resolved = path.resolve()
+    here = Path.cwd()
+    if resolved == here:
+        return "this folder"
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)

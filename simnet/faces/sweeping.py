@@ -1,0 +1,161 @@
+"""``simnet sweep``: every single fault at every point of a test, told to a person or to a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.progress import Progress
+from simnet.explore.result import CTRL_C, SweepResult
+from simnet.explore.sweep import run_sweep
+from simnet.faces.naming import Named, kinds_of, named_tests
+from simnet.faces.quiet import quiet
+from simnet.faces.refusals import Refused
+from simnet.faces.screen import Screen
+
+__all__ = ["changed", "kinds_table", "print_failures", "sweep_named", "sweep_tests"]
+
+
+def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
+    """Sweep all that *test* names; the exit code."""
+    tests = named_tests(test)
+    screen = Screen()
+    results = []
+    for named in tests:
+        chosen = changed(named, **options)
+        if as_json:
+            result = sweep_named(named, chosen)
+        else:
+            with screen.progress(named.node.names[-1]) as progress:
+                result = sweep_named(named, chosen, progress)
+            _tell(screen, named, result)
+        results.append((named, result))
+        if result.stopped == CTRL_C:
+            break
+    if as_json:
+        click.echo(json.dumps([as_object(named, result) for named, result in results], indent=2))
+    if results[-1][1].stopped == CTRL_C:
+        return 130
+    return 1 if any(result.failures for _, result in results) else 0
+
+
+def changed(named: Named, *, kinds: str | None = None, target: Sequence[str] = (), **others: Any) -> SweepOptions:
+    """The options of *named* as the command line changes them.
+
+    Raises:
+        Refused: an option that cannot be; what can.
+    """
+    try:
+        wanted = None if kinds is None else kinds_of(kinds)
+    except ValueError as error:
+        raise Refused(f"--kinds {kinds}: {error}") from error
+    try:
+        return named.options.but(kinds=wanted, target=tuple(target) or None, **others)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"--{error}") from error
+
+
+def sweep_named(named: Named, options: SweepOptions, progress: Progress | None = None) -> SweepResult:
+    """Sweep it, and save what was found."""
+    with named.at_home(), quiet():
+        result = run_sweep(named.test, options, name=named.id, progress=progress)
+    result.save(named.root, named.id)
+    return result
+
+
+def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
+    screen.title(named.id)
+    if not result.fails_without_faults:
+        kinds_table(screen, result)
+    print_failures(screen, named, result)
+    for warning in result.warnings:
+        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
+        screen.paragraph(f"warning [{warning.name}] {warning.text} ({runs}; first: {warning.plan})", "yellow")
+    screen.say()
+    screen.paragraph(f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green")
+
+
+def kinds_table(screen: Screen, result: SweepResult) -> None:
+    """Kind by kind: at how many points, in how many variants, and how the runs went."""
+    rows = []
+    styles = []
+    for row in result.kinds:
+        if not row.points:
+            continue
+        told = "transparent" if row.transparent else "disruptive"
+        rows.append((row.kind, told, row.points, row.variants, row.runs, row.failed or "", row.interrupted or "", row.noted or ""))
+        styles.append("red" if row.failed else "")
+    screen.table(
+        ("kind", "class", "points", "variants", "runs", "failed", "interrupted", "noted"), rows, left=2, styles=styles or [""]
+    )
+
+
+def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:
+    """Each distinct failure with its report."""
+    reports = result.reports(named.id)
+    for number, report in enumerate(reports, 1):
+        screen.title(f"{number} of {len(reports)}: {report.headline}")
+        screen.say()
+        screen.ready_made(report.text(color=screen.color, width=screen.width, unicode=screen.unicode))
+
+
+def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
+    """What ``--json`` prints of one sweep."""
+    reports = result.reports(named.id)
+    return {
+        "test": named.id,
+        "ok": result.ok,
+        "stopped": result.stopped,
+        "summary": result.summary(),
+        "baseline": {
+            "outcome": str(result.baseline.outcome),
+            "digest": result.baseline.digest,
+            "virtual_seconds": result.baseline.time_ns / 1e9,
+        },
+        "planned": result.planned,
+        "runs": result.runs,
+        "equal": result.equal,
+        "noted": result.noted,
+        "interrupted": result.interrupted,
+        "failed": result.failed,
+        "unreached": result.unreached,
+        "budget": result.budget_line,
+        "seconds": round(result.seconds, 3),
+        "simulations_per_second": round(result.rate),
+        "kinds": [
+            {
+                "kind": row.kind,
+                "transparent": row.transparent,
+                "points": row.points,
+                "variants": row.variants,
+                "runs": row.runs,
+                "failed": row.failed,
+                "interrupted": row.interrupted,
+                "noted": row.noted,
+                "equal": row.equal,
+            }
+            for row in result.kinds
+        ],
+        "failures": [
+            {
+                "headline": report.headline,
+                "reason": failure.reason,
+                "type": failure.type_name,
+                "at": failure.at,
+                "host": failure.host,
+                "count": failure.count,
+                "kinds": failure.kinds,
+                "plan": str(failure.plan),
+                "digest": failure.run.digest,
+                "file": str(failure.file) if failure.file is not None else None,
+            }
+            for failure, report in zip(result.failures, reports, strict=True)
+        ],
+        "warnings": [
+            {"name": each.name, "text": each.text, "count": each.count, "plan": str(each.plan)} for each in result.warnings
+        ],
+    }

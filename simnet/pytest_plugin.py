@@ -1,0 +1,144 @@
+"""The pytest plugin: hooks only. What they do stands in ``simnet/faces``, and is imported when a test needs it.
+
+A suite that has nothing to do with networks pays for the import of this file and no more; coverage sees all of simnet
+that a test uses, since none of it is loaded before measuring begins.
+
+* ``@simnet.sweep`` functions are ordinary tests. While one runs, its decorator hands it to us, through whatever other
+  decorators, classes or ``unittest`` lie between, so that options, progress, reports and saved failures are pytest's.
+* ``simnet_network`` is a network entered around one test.
+* Scenario files (``*.toml`` in a folder named ``scenarios``, or named on the command line) are tests of their own.
+
+Fixtures of a swept test are set up once, around all of its runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from simnet.world import Network
+
+FIXTURE = "simnet_network"
+SCENARIOS = "scenarios"  # the folder whose TOML files are tests without being named
+OPTIONS = ("runs", "kinds", "fault", "replay", "real", "trace")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("simnet", "network code under every single fault (simnet)")
+    group.addoption("--simnet-runs", type=int, metavar="N", help="at most N simulations with a fault in each sweep")
+    group.addoption("--simnet-kinds", metavar="KINDS", help="sweep these kinds of fault only, with commas between")
+    group.addoption(
+        "--simnet-fault",
+        action="append",
+        metavar="FAULT",
+        help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1'; may be repeated",
+    )
+    group.addoption("--simnet-replay", metavar="FILE", help="instead of a sweep one run with exactly this file's plan")
+    group.addoption("--simnet-real", action="store_true", help="on this machine's own sockets, where a kernel can do it")
+    group.addoption("--simnet-trace", action="store_true", help="show all that happened in each simulated test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "simnet(**options): options of a simulated run, for a test, a class or a module")
+    if any(config.getoption(f"simnet_{name}") for name in OPTIONS):
+        from simnet.faces.pytest_options import Asked
+
+        Asked.of(config)  # a wrong option speaks up before anything runs
+
+
+def pytest_unconfigure() -> None:
+    modules = sys.modules.get("simnet.modules")
+    if modules is not None:
+        modules.restore()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix != ".toml":
+        return None
+    named = parent.session.isinitpath(file_path)
+    root = parent.config.rootpath
+    place = file_path.relative_to(root) if file_path.is_relative_to(root) else file_path
+    if not named and SCENARIOS not in place.parts[:-1]:
+        return None
+    from simnet.faces.pytest_scenario import ScenarioFile, is_scenario
+
+    if not named and not is_scenario(file_path):
+        return None
+    file: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
+    return file
+
+
+@pytest.fixture
+def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, None]:
+    """A simulated network. The test runs as a process on its host ``test``; when it ends, what is wrong is raised.
+
+    ``@pytest.mark.simnet(plan=..., seed=..., target=..., invariants=...)`` sets it up; ``--simnet-fault``,
+    ``--simnet-replay`` and ``--simnet-real`` change it for once.
+    """
+    from simnet.faces.pytest_network import Held
+
+    held = Held.enter(request.node)
+    yield held.network
+    held.leave()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    test = getattr(item, "obj", None)
+    if test is None or (FIXTURE not in getattr(item, "fixturenames", ()) and not hasattr(test, "simnet_options")):
+        return
+    from simnet.faces.pytest_options import refuse_what_cannot_be
+
+    refuse_what_cannot_be(item, test)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    with ExitStack() as around:
+        if "simnet.explore.check" in sys.modules:  # somebody has decorated a test
+            from simnet.faces.pytest_sweep import sweeping
+
+            around.enter_context(sweeping(item))
+        if "simnet.faces.pytest_network" in sys.modules:
+            from simnet.faces.pytest_network import ending
+
+            around.enter_context(ending(item))
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    told = sys.modules.get("simnet.faces.pytest_report")
+    if told is not None:
+        told.add_to(report, item, call)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    if report.when != "call" or not hasattr(report, "user_properties") or hasattr(report, "wasxfail"):
+        return None
+    for name, value in report.user_properties:
+        if name == "simnet" and report.outcome in ("passed", "failed"):
+            return report.outcome, "." if report.passed else "F", f"{report.outcome.upper()}   [{value}]"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if any(_properties(report) for reports in terminalreporter.stats.values() for report in reports):
+        from simnet.faces.pytest_report import summarise
+
+        summarise(terminalreporter)
+
+
+def _properties(report: object) -> bool:
+    return any(name.startswith("simnet") for name, _ in getattr(report, "user_properties", ()))
