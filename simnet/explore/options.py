@@ -117,7 +117,9 @@ def _survives(option: str, value: object) -> tuple[str, ...]:
     names = _kinds(option, value) if value != () else ()
     for name in names:
         if name in TRANSPARENT:
-            raise ValueError(f"{option}={name!r}: that kind is transparent, so the outcome must equal the baseline's anyway")
+            raise ValueError(
+                f"{option}={name!r}: that kind is transparent, so the outcome must equal the baseline's anyway"
+            )
     return names
 
 
@@ -164,6 +166,8 @@ def _levels(option: str, value: object) -> Mapping[str, str]:
             raise ValueError(f"{option}: there is no invariant {name!r}; there are {', '.join(known)}")
         word = level.partition(":")[0].strip() if isinstance(level, str) else level
         if word not in LEVELS:
-            raise ValueError(f"{option}: {name!r} is set to {level!r}; it can be {', '.join(LEVELS)}, and ': why' after it")
+            raise ValueError(
+                f"{option}: {name!r} is set to {level!r}; it can be {', '.join(LEVELS)}, and ': why' after it"
+            )
         levels[name] = word
     return levels

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from simnet.explore.verdict import short_repr
 from simnet.faults.place import Place
 from simnet.trace import Event, Failed
 
-__all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "ends_of", "segment_phrase"]
+__all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
 
 PAYLOAD_WIDTH = 24  # columns that a payload may take: enough for a greeting or the head of a request
+_CONNECTION = re.compile(r"(?P<source>\S+?)->(?P<target>\S+?):\d+#(?P<number>\d+)(?: \((?P<end>client|server)\))?")
 SHUTDOWN_HOW = {0: "SHUT_RD", 1: "SHUT_WR", 2: "SHUT_RDWR"}
 
 
@@ -25,15 +27,12 @@ def ends_of(label: str, towards: str) -> tuple[str, str]:
     return (place.target, place.source) if towards == "client" else (place.source, place.target)
 
 
-
-
 def call_phrase(event: Event) -> str:
     """``send b'hello'``, ``recv EAGAIN``, ``poll server:7 IN``."""
     op = "connect" if event.op == "connect_ex" else event.op
     spoken = answer(event)
     if op == "connect":
-        target = event.place.partition("->")[2].partition("#")[0] or event.place
-        return f"connect {target}{'' if spoken == 'connected' else f'  {spoken}'}"
+        return f"{connect_phrase(event.place)}{'' if spoken == 'connected' else f'  {spoken}'}"
     if op == "send" and not isinstance(event.result, Failed):
         return f"send {spoken}"
     if op == "close":
@@ -41,9 +40,16 @@ def call_phrase(event: Event) -> str:
     if op == "shutdown":
         how = SHUTDOWN_HOW.get(event.arguments[0] if event.arguments else -1, "")
         return f"shutdown {how}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
+    if op == "accept" and not isinstance(event.result, Failed):
+        return f"accept {_address(event.result)}"
     if op in ("listen", "bind"):
         return f"{op} {event.place}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     return f"{op} {spoken}" if spoken else op
+
+
+def connect_phrase(place: str) -> str:
+    """``connect server:7``: whereto, by the connection's name."""
+    return f"connect {place.partition('->')[2].partition('#')[0] or place}"
 
 
 def answer(event: Event) -> str:
@@ -52,7 +58,7 @@ def answer(event: Event) -> str:
     if isinstance(result, Failed):
         return str(result)
     if event.op == "poll":
-        return ", ".join(result) if result else "nothing"
+        return ", ".join(map(_reported, result)) if result else "nothing"
     if event.op == "recv":
         return _received(result)
     if event.op == "send":
@@ -69,12 +75,21 @@ def answer(event: Event) -> str:
 
 
 def segment_phrase(event: Event) -> str:
-    """``SYN``, ``b'hello'``, ``FIN``: what an arrow carries."""
+    """``SYN``, ``b'hello'``, ``FIN``: what an arrow carries; nothing for a bare acknowledgement."""
     payload = event.detail[0]
     if not payload:
-        return event.op
+        return "" if event.op == "ACK" else event.op
     flags = "" if event.op in ("data", "") else f"{event.op} "
     return f"{flags}{_payload(payload)}"
+
+
+def _reported(label: str) -> str:
+    """``server:7 IN`` as it is; of ``test->server:7#1 (server) IN OUT`` what tells it from others: ``test#1 IN OUT``."""
+    match = _CONNECTION.match(label)
+    if match is None:
+        return label
+    other = match["source"] if match["end"] != "client" else match["target"]
+    return f"{other}#{match['number']}{label[match.end() :]}"
 
 
 def _received(result: Any) -> str:

@@ -94,7 +94,9 @@ def select(found: Sequence[Family], budget: int) -> Selection:
         total, taken = sum(family.size for family in ranked), sum(shares)
         if total:
             name = RANK_NAMES[rank]
-            words.append(f"all {name}" if taken == total else f"{taken:,} of {total:,} {name}" if taken else f"no {name}")
+            words.append(
+                f"all {name}" if taken == total else f"{taken:,} of {total:,} {name}" if taken else f"no {name}"
+            )
     if len(faults) == planned:
         return Selection(faults, planned, f"{planned:,} points")
     return Selection(faults, planned, f"{len(faults):,} of {planned:,} points: {', '.join(words)}")
@@ -162,7 +164,7 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
                 yield k.Error(on=on, op=op, end=end, call=n, errno=name)
         for when in ("before", "after"):
             yield k.Reset(on=on, op=op, end=end, call=n, when=when)
-    elif op in _RESET_BEFORE_ONLY:
+    elif op in _RESET_BEFORE_ONLY and "->" in on:
         yield k.Reset(on=on, op=op, end=call.end, call=n)
 
 

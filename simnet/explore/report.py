@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.explore.blame import user_place
 from simnet.explore.ladder import WIDTH, ladder
 from simnet.explore.result import Failure, SweepResult
-from simnet.explore.verdict import Finding, Judgement
+from simnet.explore.verdict import TABLE, Finding, Judgement
 from simnet.faults.plan import FaultPlan
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class FailureReport:
         text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
         return _colored(text) if color else text
 
+    def below(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
+        """What stands below the exception, for those who show it with its traceback."""
+        text = "\n".join(self.parts(width, unicode))
+        return _colored(text) if color else text
+
     def notes(self, width: int = WIDTH, unicode: bool = True) -> list[str]:
         """What an exception carries as notes: all but the exception and its line, which its traceback shows."""
         return ["\n" + "\n".join(self.parts(width, unicode))]
@@ -101,7 +106,12 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in failure.kinds.items())
         seen = f"in {failure.count:,} of {result.runs:,} runs: {kinds}"
     found = report_run(
-        failure.run, failure.judgement, result.baseline, test_id=test_id, file=failure.file, kernel=kernel or failure.kernel
+        failure.run,
+        failure.judgement,
+        result.baseline,
+        test_id=test_id,
+        file=failure.file,
+        kernel=kernel or failure.kernel,
     )
     found.seen = seen
     runs = f"1 bug, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"
@@ -194,13 +204,17 @@ def _consequence(judgement: Judgement) -> str:
     if not findings:
         return ""
     first = findings[0]
-    if first.error is None:
-        rest = [each for each in findings[1:] if each.error is not None]
+    if first.error is None or first.reason not in TABLE:
+        rest = [each for each in findings[1:] if each.error is not None and each.error is not first.error]
         after = f"; {_told(rest[0])}" if rest else ""
         return f"{_told(first)}{after}  [{first.reason}]"
     for each in findings[1:]:
         return f"{_told(each)}  [{each.reason}]"
-    return f"{first.who} {first.process or first.host} failed  [{first.reason}]" if first.who in ("target", "support") else ""
+    return (
+        f"{first.who} {first.process or first.host} failed  [{first.reason}]"
+        if first.who in ("target", "support")
+        else ""
+    )
 
 
 def _told(finding: Finding) -> str:
@@ -263,7 +277,9 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "urgent": lambda fault: "an urgent byte arrives",
     "eof": lambda fault: f"the input ends before byte {fault.byte:,}",
     "reset": lambda fault: (
-        f"the connection is reset {fault.when} {fault.op}" if fault.op else f"the connection is reset before byte {fault.byte:,}"
+        f"the connection is reset {fault.when} {fault.op}"
+        if fault.op
+        else f"the connection is reset before byte {fault.byte:,}"
     ),
     "refuse": lambda fault: "the connection is refused",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",

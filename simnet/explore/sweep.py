@@ -100,7 +100,9 @@ def run_sweep(
 def _compare(first: Run, second: Run) -> None:
     if first.outcome != second.outcome:
         where = _where(first, second)
-        raise NotRepeatable(difference_of_outcomes(first.outcome, second.outcome).replace("without the fault", "the other time"), where)
+        raise NotRepeatable(
+            difference_of_outcomes(first.outcome, second.outcome).replace("without the fault", "the other time"), where
+        )
     if first.digest != second.digest:
         raise NotRepeatable("the outcome is the same, what happened on the way is not", _where(first, second))
 
@@ -117,7 +119,9 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     result.planned, result.budget_line = selection.planned, selection.line
     if not selection.faults:
         raise NothingToTest(_nothing(baseline, options))
-    rows = {name: KindRow(name) for name in KINDS if playable(name) and (options.kinds is None or name in options.kinds)}
+    rows = {
+        name: KindRow(name) for name in KINDS if playable(name) and (options.kinds is None or name in options.kinds)
+    }
     for family in found:
         row = rows[family.kind]
         row.points += family.points

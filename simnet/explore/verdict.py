@@ -50,7 +50,9 @@ TABLE: Mapping[str, tuple[str, str]] = {
 BOUNDS = ("NotModelled", "Escape", "Hang")
 
 # What a socket may say once its peer is gone (RFC 9293 3.10; `man 7 tcp`, `man 2 send`, `man 2 getpeername`), or silent.
-PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ETIMEDOUT})
+PEER_GONE = frozenset(
+    {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ETIMEDOUT}
+)
 NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED})
 
 MADE_BY: Mapping[str, frozenset[int]] = {  # errnos beyond PEER_GONE that a kind makes by itself
@@ -84,7 +86,7 @@ class Finding:
     @property
     def key(self) -> tuple[str, str, str]:
         """What tells one distinct failure from another: reason, exception, place in the user's code."""
-        return (self.reason, type(self.error).__name__ if self.error is not None else "", self.at)
+        return (self.reason, _family(self.error), self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,14 @@ class _Case:
         self.may_raise = may_raise
         self.invariants = invariants
         self.column = 1 if disruptive else 0
+        allowed = {each.process for each in run.failures if disruptive and isinstance(each.error, may_raise)}
+        self.ended_early = [
+            name
+            for name in _missing(baseline.alive, run.alive)
+            if name not in allowed and self.began(PROCESS, "spawn", name)
+        ]
+        if invariants.get("loop-survives") == "off":
+            self.ended_early = []
 
     def level(self, row: str) -> str:
         return TABLE[row][self.column]
@@ -193,39 +203,70 @@ class _Case:
             yield _finding(verdict.name, verdict.message, "run", verdict.host, level, verdict.error)
 
     def raised(self) -> Iterator[Finding]:
-        seen: list[BaseException] = [each.error for each in self.run.verdicts if each.name == "always" and each.error is not None]
+        seen: list[BaseException] = [
+            each.error for each in self.run.verdicts if each.name == "always" and each.error is not None
+        ]
         for handled in self.run.handler_errors:
             if not handled.target or isinstance(handled.error, _OURS) or any(handled.error is error for error in seen):
                 continue
             seen.append(handled.error)
             message = f"{_one_line(handled.error)} in {handled.handler} of {handled.channel} on {handled.host}"
             level = EXCUSED if self.excused(handled.error) else self.level("handler-raised")
-            yield _finding("handler-raised", message, "target", handled.host, level, handled.error, handled.channel, handled.handler)
+            yield _finding(
+                "handler-raised",
+                message,
+                "target",
+                handled.host,
+                level,
+                handled.error,
+                handled.channel,
+                handled.handler,
+            )
         for ended in self.run.failures:
             if any(ended.error is error for error in seen) or isinstance(ended.error, _OURS):
                 continue
             message = f"{_one_line(ended.error)} ended {ended.process} on {ended.host}"
             if not ended.target:
-                yield _finding("support-raised", message, "support", ended.host, self.level("support-raised"), ended.error, ended.process)
+                yield _finding(
+                    "support-raised",
+                    message,
+                    "support",
+                    ended.host,
+                    self.level("support-raised"),
+                    ended.error,
+                    ended.process,
+                )
+            elif self.excused(ended.error) and ended.process in self.ended_early:
+                continue  # the loop did not survive: a row of its own
             elif self.excused(ended.error):
                 yield _finding("target-raised", message, "target", ended.host, INTERRUPTED, ended.error, ended.process)
             else:
-                yield _finding("target-raised", message, "target", ended.host, self.level("target-raised"), ended.error, ended.process)
+                yield _finding(
+                    "target-raised",
+                    message,
+                    "target",
+                    ended.host,
+                    self.level("target-raised"),
+                    ended.error,
+                    ended.process,
+                )
 
     def gone(self) -> Iterator[Finding]:
         """Loops and listeners of targets that would still be there without the fault."""
         told = [each.message for each in self.run.verdicts if each.name == "listener-survives"]
         ended = {each.process: each.error for each in self.run.failures}
         dead_hosts = []
-        for name in _missing(self.baseline.alive, self.run.alive):
+        for name in self.ended_early:
             error = ended.get(name)
-            if not self.began(PROCESS, "spawn", name) or (self.disruptive and isinstance(error, self.may_raise)):
-                continue
             host = name.partition("/")[0]
             dead_hosts.append(host)
+            if error is not None and not self.excused(error):
+                continue  # told by its exception
             how = f"was ended by {_one_line(error)}" if error is not None else "ended"
             level = self.set_level("loop-survives", self.level("broken"))
-            yield _finding("loop-survives", f"{name} {how}; without the fault it goes on", "target", host, level, error, name)
+            yield _finding(
+                "loop-survives", f"{name} {how}; without the fault it goes on", "target", host, level, error, name
+            )
         for name in _missing(self.baseline.listening, self.run.listening):
             host = name.rpartition(":")[0]
             if host in dead_hosts or any(name in message for message in told) or not self.began(CALL, "listen", name):
@@ -262,12 +303,15 @@ class _Case:
         if verdict and not isinstance(error, Deadlock):
             return  # told already: net.always, NotModelled, Hang
         row = "body-waits" if isinstance(error, Deadlock) else "body-raised"
-        yield _finding(row, _one_line(error), "body", "test", self.level(row), error, "test")
+        message = f"the test raised {_one_line(error)}" if row == "body-raised" else f"the test waits for ever: {error}"
+        yield _finding(row, message, "body", "test", self.level(row), error, "test")
 
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
         error = self.run.body_error
-        return _finding("outcome", message, "body", "test", FAILURE if survived else self.level("outcome"), error, "test")
+        return _finding(
+            "outcome", message, "body", "test", FAILURE if survived else self.level("outcome"), error, "test"
+        )
 
     def excused(self, error: BaseException) -> bool:
         """Whether the faults that fired made this very error, or the test allows it."""
@@ -283,7 +327,10 @@ class _Case:
             return isinstance(error, (TimeoutError, ConnectionError))
         if error.errno in PEER_GONE:
             return True
-        return any(error.errno in MADE_BY.get(fault.kind, ()) or error.errno == getattr(fault, "code", None) for fault in self.disruptive)
+        return any(
+            error.errno in MADE_BY.get(fault.kind, ()) or error.errno == getattr(fault, "code", None)
+            for fault in self.disruptive
+        )
 
     def set_level(self, name: str, usual: str) -> str:
         """The level that the test sets for *name*; a failure stays one unless it says otherwise."""
@@ -330,6 +377,15 @@ def _deadlines(run: Run) -> Iterator[tuple[str, str]]:
             yield entry[3], entry[5]  # the process, what it waited for
 
 
+def _family(error: BaseException | None) -> str:
+    """The exception's name. A line that no error of the socket is caught at is one bug, whichever errno comes first."""
+    if error is None:
+        return ""
+    if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+        return "OSError"
+    return type(error).__name__
+
+
 def _missing(before: Iterable[str], after: Iterable[str]) -> list[str]:
     """What of *before* is not in *after*, each as often as it is missing."""
     left = Counter(after)
@@ -363,7 +419,9 @@ def difference_of_outcomes(before: Any, after: Any) -> str:
         return f"the test returned {short_repr(after.returned)}; without the fault {short_repr(before.returned)}"
     for index, (was, now) in enumerate(zip(before.observed, after.observed, strict=False), 1):
         if was != now:
-            return f"observation {index} is {now[0]}={short_repr(now[1])}; without the fault {was[0]}={short_repr(was[1])}"
+            return (
+                f"observation {index} is {now[0]}={short_repr(now[1])}; without the fault {was[0]}={short_repr(was[1])}"
+            )
     return f"the test observed {len(after.observed)} things; without the fault {len(before.observed)}"
 
 

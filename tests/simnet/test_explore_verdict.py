@@ -36,12 +36,24 @@ def os_error(code: int) -> OSError:
 ROWS = [
     pytest.param({}, "equal", "equal", None, id="nothing"),
     pytest.param({"failures": [target_ended(TypeError("x"))]}, "failure", "failure", "target-raised", id="target-ends"),
-    pytest.param({"handler_errors": [reached_handle_error(TypeError("x"))]}, "failure", "failure", "handler-raised", id="handler"),
-    pytest.param({"verdicts": [Verdict("one-close", "closed twice", "server")]}, "failure", "failure", "one-close", id="invariant"),
-    pytest.param({"verdicts": [Verdict("Hang", "computes", "server", Hang())]}, "failure", "failure", "Hang", id="hang"),
+    pytest.param(
+        {"handler_errors": [reached_handle_error(TypeError("x"))]}, "failure", "failure", "handler-raised", id="handler"
+    ),
+    pytest.param(
+        {"verdicts": [Verdict("one-close", "closed twice", "server")]},
+        "failure",
+        "failure",
+        "one-close",
+        id="invariant",
+    ),
+    pytest.param(
+        {"verdicts": [Verdict("Hang", "computes", "server", Hang())]}, "failure", "failure", "Hang", id="hang"
+    ),
     pytest.param({"error": raised(AssertionError("no"))}, "failure", "interrupted", "body-raised", id="body-raises"),
     pytest.param({"error": raised(Deadlock("waits"))}, "failure", "interrupted", "body-waits", id="body-waits"),
-    pytest.param({"failures": [support_ended(OSError("x"))]}, "failure", "interrupted", "support-raised", id="support-ends"),
+    pytest.param(
+        {"failures": [support_ended(OSError("x"))]}, "failure", "interrupted", "support-raised", id="support-ends"
+    ),
     pytest.param({"waiting": [waits(target=False)]}, "failure", "interrupted", "support-waits", id="support-waits"),
     pytest.param({"returned": "other"}, "failure", "noted", "outcome", id="outcome"),
     pytest.param({"waiting": [waits()]}, "failure", "equal", "target-waits", id="target-waits"),
@@ -65,7 +77,12 @@ def test_every_row_of_the_table_is_reached_by_a_case_here() -> None:
 
 
 def test_a_target_may_end_with_the_errno_that_the_fault_made() -> None:
-    for fault, code in ((RESET, errno.ECONNRESET), (RESET, errno.EPIPE), (EMFILE, errno.EMFILE), (EMFILE, errno.ECONNRESET)):
+    for fault, code in (
+        (RESET, errno.ECONNRESET),
+        (RESET, errno.EPIPE),
+        (EMFILE, errno.EMFILE),
+        (EMFILE, errno.ECONNRESET),
+    ):
         run = run_of(fault, failures=[target_ended(os_error(code))])
         assert judge(BASELINE, run).status == "interrupted", errno.errorcode[code]
         run = run_of(fault, handler_errors=[reached_handle_error(os_error(code))])
@@ -85,14 +102,22 @@ def test_no_errno_is_excused_while_only_transparent_faults_fired() -> None:
 
 def test_time_outs_and_lost_connections_without_errno_are_excused_with_the_rest() -> None:
     assert judge(BASELINE, run_of(RESET, failures=[target_ended(TimeoutError("timed out"))])).status == "interrupted"
-    assert judge(BASELINE, run_of(RESET, failures=[target_ended(ConnectionResetError("Connection lost"))])).status == "interrupted"
-    assert judge(BASELINE, run_of(RESET, failures=[target_ended(OSError("cannot read from timed out object"))])).status == "failure"
+    assert (
+        judge(BASELINE, run_of(RESET, failures=[target_ended(ConnectionResetError("Connection lost"))])).status
+        == "interrupted"
+    )
+    assert (
+        judge(BASELINE, run_of(RESET, failures=[target_ended(OSError("cannot read from timed out object"))])).status
+        == "failure"
+    )
 
 
 def test_a_group_is_excused_if_all_in_it_are() -> None:
     reset, wrong = os_error(errno.ECONNRESET), ValueError("x")
     assert judge(BASELINE, run_of(RESET, failures=[target_ended(ExceptionGroup("g", [reset]))])).status == "interrupted"
-    assert judge(BASELINE, run_of(RESET, failures=[target_ended(ExceptionGroup("g", [reset, wrong]))])).status == "failure"
+    assert (
+        judge(BASELINE, run_of(RESET, failures=[target_ended(ExceptionGroup("g", [reset, wrong]))])).status == "failure"
+    )
 
 
 def test_may_raise_adds_what_a_target_may_end_with_under_disruptive_faults_alone() -> None:
@@ -109,7 +134,11 @@ def test_survives_makes_another_outcome_a_failure_for_its_kinds() -> None:
     # A body that raised has not survived either: its own exception is the failure.
     error = raised(ConnectionResetError(errno.ECONNRESET, "x"))
     judgement = judge(BASELINE, run_of(RESET, error=error), survives=("reset",))
-    assert (judgement.status, judgement.findings[0].reason, judgement.findings[0].error) == ("failure", "outcome", error)
+    assert (judgement.status, judgement.findings[0].reason, judgement.findings[0].error) == (
+        "failure",
+        "outcome",
+        error,
+    )
 
 
 def test_strict_makes_a_failure_of_what_was_interrupted() -> None:
@@ -154,9 +183,19 @@ def test_a_loop_that_ends_where_it_went_on_without_the_fault_has_not_survived() 
     reset = target_ended(os_error(errno.ECONNRESET))
     # The errno is excused, the end of the loop is not: other clients had nothing to do with it.
     judgement = judge(baseline, run_of(RESET, failures=[reset], entries=[SPAWNED]))
-    assert (judgement.status, judgement.findings[0].reason, judgement.findings[0].error) == ("failure", "loop-survives", reset.error)
-    assert judge(baseline, run_of(RESET, failures=[reset], entries=[SPAWNED]), may_raise=(OSError,)).status == "interrupted"
-    assert judge(baseline, run_of(RESET, failures=[reset], entries=[SPAWNED]), invariants={"loop-survives": "off"}).status == "interrupted"
+    assert (judgement.status, judgement.findings[0].reason, judgement.findings[0].error) == (
+        "failure",
+        "loop-survives",
+        reset.error,
+    )
+    assert (
+        judge(baseline, run_of(RESET, failures=[reset], entries=[SPAWNED]), may_raise=(OSError,)).status
+        == "interrupted"
+    )
+    assert (
+        judge(baseline, run_of(RESET, failures=[reset], entries=[SPAWNED]), invariants={"loop-survives": "off"}).status
+        == "interrupted"
+    )
 
 
 def test_a_process_that_an_interrupted_body_never_started_has_not_ended() -> None:

@@ -1,0 +1,129 @@
+"""The decorator and ``check``: who gets the network, what pytest sees, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import unittest
+from typing import Any
+
+import pytest
+
+from simnet.explore.check import check, sweep, test_id
+from simnet.explore.options import SweepOptions
+
+
+def test_the_network_goes_to_the_first_parameter_and_the_rest_stay_fixtures() -> None:
+    @sweep(target="server")
+    def test_echo(world: Any, tmp_path: Any, *, payload: bytes = b"x") -> tuple[Any, ...]:
+        """Its own words."""
+        return (world, tmp_path, payload)
+
+    assert list(inspect.signature(test_echo).parameters) == ["tmp_path", "payload"]
+    assert (test_echo.__name__, test_echo.__doc__) == ("test_echo", "Its own words.")
+    assert test_echo.simnet_options == SweepOptions(target=("server",))  # type: ignore[attr-defined]
+    body = test_echo.simnet_bind("folder", payload=b"y")  # type: ignore[attr-defined]
+    assert body("network") == ("network", "folder", b"y")
+    assert list(inspect.signature(body).parameters) == ["network"]
+
+
+def test_a_bare_decorator_sweeps_with_the_defaults() -> None:
+    @sweep
+    def test_echo(net: Any) -> None: ...
+
+    assert test_echo.simnet_options == SweepOptions()  # type: ignore[attr-defined]
+
+
+class Methods:
+    @sweep(target="server")
+    def test_echo(self, net: Any, payload: bytes) -> tuple[Any, ...]:
+        return (self, net, payload)
+
+    @staticmethod
+    @sweep
+    def test_static(net: Any, payload: bytes) -> tuple[Any, ...]:
+        return (net, payload)
+
+
+def test_in_a_method_the_network_comes_after_self() -> None:
+    methods = Methods()
+    assert list(inspect.signature(methods.test_echo).parameters) == ["payload"]
+    assert Methods.test_echo.simnet_bind(methods, b"x")("network") == (methods, "network", b"x")  # type: ignore[attr-defined]
+    assert Methods.test_static.simnet_bind(b"x")("network") == ("network", b"x")  # type: ignore[attr-defined]
+
+
+def test_marks_below_the_decorator_are_kept() -> None:
+    @sweep
+    @pytest.mark.parametrize("size", [1, 2])
+    def test_echo(net: Any, size: int) -> None: ...
+
+    assert [mark.name for mark in test_echo.pytestmark] == ["parametrize"]  # type: ignore[attr-defined]
+
+
+async def coroutine(net: Any) -> None:
+    await asyncio.sleep(0)
+
+
+def generator(net: Any) -> Any:
+    yield net
+
+
+async def generator_of_both_kinds(net: Any) -> Any:
+    yield net
+
+
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        (coroutine, "`async def`: called, it returns at once and would pass without having run"),
+        (generator_of_both_kinds, "`async def`"),
+        (generator, "is a generator"),
+        (lambda: None, "takes no network"),
+        (lambda *nets: None, "takes no network"),
+        (lambda *, net: None, "takes no network"),
+    ],
+)
+def test_what_would_pass_without_having_run_is_refused_with_its_place(test: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says) as caught:
+        sweep(target="server")(test)
+    assert "test_explore_check.py:" in str(caught.value)
+    with pytest.raises(TypeError, match=says):
+        check(test)
+
+
+def test_decorating_twice_is_refused() -> None:
+    with pytest.raises(TypeError, match="twice"):
+
+        @sweep(strict=True)
+        @sweep(target="server")
+        def test_echo(net: Any) -> None: ...
+
+
+def test_options_are_given_by_name() -> None:
+    with pytest.raises(TypeError, match="by name"):
+        sweep("server")  # type: ignore[call-overload]
+
+
+def test_a_test_is_named_from_its_projects_root() -> None:
+    assert test_id(coroutine) == "tests/simnet/test_explore_check.py::coroutine"
+    assert test_id(Methods.test_echo) == "tests/simnet/test_explore_check.py::Methods::test_echo"
+    assert test_id(lambda net: None) == ""
+    namespace: dict[str, Any] = {}
+    exec(compile("def typed(net): ...", "<stdin>", "exec"), namespace)
+    assert test_id(namespace["typed"]) == ""
+
+
+class Case(unittest.TestCase):
+    """Not collected by its name; run below."""
+
+    ran: list[object] = []  # noqa: RUF012
+
+    @sweep(target="server")
+    def check_it(self, net: Any) -> None:
+        raise self.failureException("without any fault")
+
+
+def test_a_method_of_a_unittest_case_raises_its_failure() -> None:
+    with pytest.raises(AssertionError, match="without any fault") as caught:
+        Case("check_it").check_it()
+    assert "no fault at all" in "".join(caught.value.__notes__)

@@ -1,0 +1,62 @@
+"""A wrong option speaks up where it is given."""
+
+from __future__ import annotations
+
+import pytest
+
+from simnet import faults
+from simnet.explore.options import SweepOptions
+
+
+def test_one_name_or_several_may_stand() -> None:
+    assert SweepOptions.of(target="server").target == ("server",)
+    assert SweepOptions.of(target=["a", "b", "a"]).target == ("a", "b")
+    assert SweepOptions.of(kinds="reset").kinds == ("reset",)
+    assert SweepOptions.of(kinds=faults.Reset).kinds == ("reset",)
+    assert SweepOptions.of(kinds=["eof", faults.Split]).kinds == ("split", "eof")
+    assert SweepOptions.of(may_raise=OSError).may_raise == (OSError,)
+    assert SweepOptions.of(survives="reset").survives == ("reset",)
+
+
+def test_a_whole_class_of_kinds_means_those_that_can_be_played() -> None:
+    kinds = SweepOptions.of(kinds=faults.TRANSPARENT).kinds
+    assert kinds is not None
+    assert "split" in kinds
+    assert all(faults.playable(kind) for kind in kinds)
+
+
+def test_options_change_by_what_is_given_and_keep_the_rest() -> None:
+    options = SweepOptions.of(target="server", runs=50, strict=True)
+    changed = options.but(runs=7, kinds=None)
+    assert (changed.target, changed.runs, changed.strict, changed.kinds) == (("server",), 7, True, None)
+
+
+def test_an_invariant_takes_a_level_and_a_reason() -> None:
+    options = SweepOptions.of(invariants={"no-spin": "off: polls by design", "waits-for-ever": "failure"})
+    assert options.invariants == {"no-spin": "off", "waits-for-ever": "failure"}
+    assert options.playing["invariants"] == {"no-spin": "off"}  # of waiting for ever only a sweep knows
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"targets": "server"}, TypeError, "no option 'targets'; it has target,"),
+        ({"target": 7}, TypeError, "a host's name"),
+        ({"target": ""}, TypeError, "a host's name"),
+        ({"kinds": "short-read"}, ValueError, "did you mean 'short-recv'"),
+        ({"kinds": ()}, ValueError, "names no kind"),
+        ({"kinds": "blackhole"}, ValueError, "does not play"),
+        ({"survives": "split"}, ValueError, "transparent"),
+        ({"depth": 2}, ValueError, "depth=1"),
+        ({"runs": 0}, ValueError, "at least 1"),
+        ({"runs": "many"}, TypeError, "whole number"),
+        ({"strict": "yes"}, TypeError, "True or False"),
+        ({"may_raise": "OSError"}, TypeError, "exception classes"),
+        ({"invariants": {"spin": "off"}}, ValueError, "no invariant 'spin'"),
+        ({"invariants": {"no-spin": "quiet"}}, ValueError, "it can be failure, warning, off"),
+        ({"invariants": ["no-spin"]}, TypeError, "a mapping"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_remedy(options: dict[str, object], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        SweepOptions.of(**options)

@@ -1,0 +1,153 @@
+"""Which faults a sweep tries: all at calls, all bytes of short streams, and an honest word where a budget says stop."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from simnet import faults
+from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
+from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
+
+PLACE = "test->server:7#1"
+TARGETS = ("server",)
+
+
+def call(op: str, n: int = 1, *, size: int = 0, blocking: bool = False, result: str = "ok", target: bool = True) -> CallPoint:
+    listening = op == "accept"
+    place, end = ("server:7", "") if listening else (PLACE, "server" if target else "client")
+    return CallPoint(place, end, op, n, "server" if target else "test", target, blocking, size, result)
+
+
+def points_of(*calls: CallPoint, streams: list[StreamPoint] = [], polls: list[PollPoint] = [], connects: list[ConnectPoint] = []) -> Points:  # noqa: B006
+    points = Points()
+    points.calls += calls
+    points.streams += streams
+    points.polls += polls
+    points.connects += connects
+    return points
+
+
+def lines(points: Points, kind: str | None = None) -> list[str]:
+    chosen = select(families(points, TARGETS, None if kind is None else [kind]), 1_000_000)
+    assert len(chosen.faults) == chosen.planned
+    return [str(fault) for fault in chosen.faults]
+
+
+def test_a_recv_is_cut_to_the_first_byte_to_half_and_to_all_but_the_last() -> None:
+    assert lines(points_of(call("recv", 2, size=14)), "short-recv") == [
+        f"short-recv {PLACE} end=server call=2 bytes=1",
+        f"short-recv {PLACE} end=server call=2 bytes=7",
+        f"short-recv {PLACE} end=server call=2 bytes=13",
+    ]
+    assert lines(points_of(call("recv", size=2)), "short-recv") == [f"short-recv {PLACE} end=server call=1 bytes=1"]
+    assert lines(points_of(call("recv", size=1)), "short-recv") == []  # nothing less than a byte, and zero is the end
+
+
+def test_what_a_blocking_socket_cannot_do_is_not_tried_on_one() -> None:
+    calls = (call("send", size=9, blocking=True), call("recv", size=9, blocking=True), call("accept", blocking=True))
+    tried = {line.split()[0] for line in lines(points_of(*calls))}
+    assert tried == {"short-recv", "error", "reset", "reset-before-accept"}
+    tried = {line.split()[0] for line in lines(points_of(call("send", size=9), call("accept")))}
+    assert tried == {"would-block", "partial-send", "error", "reset", "reset-before-accept"}
+
+
+def test_calls_that_failed_have_nothing_to_lose_but_the_connection() -> None:
+    assert lines(points_of(call("recv", result="EAGAIN"))) == [
+        f"reset {PLACE} end=server recv call=1",
+        f"reset {PLACE} end=server recv call=1 when=after",
+    ]
+    assert lines(points_of(call("accept", result="EAGAIN"))) == []
+
+
+def test_calls_of_the_support_are_left_alone() -> None:
+    assert lines(points_of(call("recv", size=9, target=False), call("send", size=9, target=False))) == []
+
+
+def test_accept_can_say_all_that_the_kernel_says() -> None:
+    said = [line.rpartition("=")[2] for line in lines(points_of(call("accept")), "error")]
+    assert said == list(faults.ERRNOS["accept"])
+
+
+def test_a_poll_with_one_ready_has_no_order_and_one_with_three_has_several() -> None:
+    one = PollPoint("server", 1, ("server:7 IN",), "server", True, "epoll")
+    three = PollPoint("server", 2, ("a IN", "b IN", "c IN"), "server", True, "epoll")
+    found = lines(points_of(polls=[one, three]), "wake")
+    assert found == [
+        "wake server call=2 keep=1",
+        "wake server call=2 first=1 keep=1",
+        "wake server call=2 first=2 keep=1",
+        "wake server call=2 keep=2",
+        "wake server call=2 first=1",
+    ]
+    plain = lines(points_of(polls=[three._replace(kind="select")]), "wake")
+    assert plain == found[:-1]  # select and poll report in the order of descriptors, whatever became ready first
+
+
+def test_connects_that_touch_no_target_are_not_refused() -> None:
+    connects = [ConnectPoint(PLACE, "test", "server", True), ConnectPoint("test->db:5#1", "test", "db", True)]
+    assert lines(points_of(connects=connects), "refuse") == [f"refuse {PLACE}"]
+
+
+def test_every_byte_of_a_short_stream_is_a_point() -> None:
+    stream = StreamPoint(PLACE, "server", 14, (0, 14), True)
+    for kind in ("eof", "reset", "urgent"):
+        at = sorted(int(line.rpartition("byte=")[2].split()[0]) for line in lines(points_of(streams=[stream]), kind))
+        assert at == list(range(15)), kind  # before each byte, and after the last, before the end
+    at = sorted(int(line.rpartition("byte=")[2]) for line in lines(points_of(streams=[stream]), "split"))
+    assert at == list(range(1, 14))  # before the first and after the last, nothing is split
+
+
+def test_stalls_are_short_everywhere_and_long_as_well_at_edges() -> None:
+    stream = StreamPoint(PLACE, "server", 14, (0, 7, 14), True)
+    seconds = Counter(line.rpartition("seconds=")[2] for line in lines(points_of(streams=[stream]), "stall"))
+    assert seconds == {"0.05": 15, "61": 7}  # 0 1, 6 7 8, 13 14
+
+
+def test_streams_between_support_are_left_alone() -> None:
+    assert lines(points_of(streams=[StreamPoint(PLACE, "server", 14, (0, 14), False)])) == []
+
+
+def test_a_small_test_is_swept_whole_and_says_so() -> None:
+    selection = select(families(points_of(call("recv", size=14)), TARGETS), 2_000)
+    assert (len(selection.faults), selection.line) == (9, "9 points")
+
+
+def test_a_budget_is_spent_on_calls_then_edges_then_bytes_evenly() -> None:
+    stream = StreamPoint(PLACE, "server", 300_000, tuple(range(0, 300_001, 100_000)), True)
+    selection = select(families(points_of(call("recv", size=14), streams=[stream]), TARGETS), 100)
+    assert len(selection.faults) == 100
+    kinds = Counter(fault.kind for fault in selection.faults)
+    # 9 at the call; 4 kinds act at 300,001 places, split at 299,999; 10 bytes are edges and get the long stall as well.
+    assert selection.planned == 9 + 4 * 300_001 + 299_999 + 10
+    assert selection.line == "100 of 1,500,022 points: all calls, all edges, 33 of 1,499,955 bytes between"
+    between = [fault.byte for fault in selection.faults if fault.kind == "eof"]
+    assert between[-6:] == sorted(between[-6:])
+    assert between[-1] - between[-6] > 250_000
+    assert kinds["short-recv"] == 3
+
+
+def test_a_long_stream_is_sampled_however_large_the_budget() -> None:
+    stream = StreamPoint(PLACE, "server", 1_000_000, (0, 1_000_000), True)
+    selection = select(families(points_of(streams=[stream]), TARGETS, ["eof"]), 1_000_000)
+    assert len(selection.faults) == BYTES_ALL_MAX + 4
+    assert selection.planned == 1_000_001
+    assert len(set(selection.faults)) == len(selection.faults)
+
+
+def test_no_byte_is_tried_twice_and_none_is_left_out() -> None:
+    stream = StreamPoint(PLACE, "client", 50, (0, 3, 20, 21, 50), True)
+    found = families(points_of(streams=[stream]), TARGETS, ["reset"])
+    bytes_of = [[family.make(index).byte for index in range(family.size)] for family in found]  # type: ignore[attr-defined]
+    assert found[0].rank == EDGES
+    assert sorted(bytes_of[0] + bytes_of[1]) == list(range(51))
+
+
+@pytest.mark.parametrize("budget", [1, 2, 7, 20])
+def test_a_budget_is_kept_and_the_same_faults_come_each_time(budget: int) -> None:
+    stream = StreamPoint(PLACE, "client", 50, (0, 50), True)
+    points = points_of(call("recv", size=14), call("send", size=14), streams=[stream])
+    first, second = (select(families(points, TARGETS), budget) for _ in range(2))
+    assert first.faults == second.faults
+    assert len(first.faults) == len(set(first.faults)) == budget
