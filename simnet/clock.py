@@ -109,6 +109,11 @@ class Clock:
             fn(arg)
         return True
 
+    def clear(self) -> None:
+        """Nothing is due any more."""
+        self._heap.clear()
+        self.busy = 0
+
     def due_now(self) -> bool:
         """Is something due at this very instant?"""
         due = self.next_due_ns()

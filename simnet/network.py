@@ -123,6 +123,22 @@ class Fabric:
             return self.owner_of(address[7:], asking)
         return self.by_address.get(address)
 
+    def flush(self) -> None:
+        """Send what any stack has put out."""
+        for machine in self.machines.values():
+            machine.flush()
+
+    def dissolve(self) -> None:
+        """The run is over: let go of everything that refers in a circle."""
+        for machine in self.machines.values():
+            machine.stack.connections.clear()
+            machine.stack.time_waits.clear()
+            machine.stack.listeners.clear()
+            machine.out.clear()
+            del machine.stack, machine.fabric
+        self.clock.clear()
+        self.directions.clear()
+
     # --- names of connections --------------------------------------------------------------------------------------
 
     def _key(self, machine: Machine, source: Any, target: Any) -> tuple[str, Any, Any]:

@@ -110,10 +110,18 @@ class Process:
         if self.asleep:
             self.scheduler.wake(self)
 
+    def take_pending(self) -> BaseException:
+        """What its wait is to raise. Returned, not bound to a name there: frame and exception would hold each other."""
+        error, self.pending = self.pending, None
+        assert error is not None
+        return error
+
     # --- for users -------------------------------------------------------------------------------------------------
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds of virtual time passed first."""
+        if self.done:
+            return True
         scheduler = self.scheduler
         deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
         while not self.done:
@@ -167,6 +175,14 @@ class Process:
             for fd in tuple(self.descriptors):
                 self.descriptors.close(fd)
             self.host.flush()
+
+    def forget(self) -> None:
+        """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""
+        for kept in self.state.values():
+            if isinstance(kept, dict):
+                kept.clear()
+        self.state.clear()
+        del self.scheduler, self.host
 
     def describe_wait(self) -> str:
         """One line for people: who waits for what, where, since when, until when."""

@@ -30,6 +30,8 @@ WRITABLE = OUT | ERR | HUP
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
 MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
+FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
+KINDS = {int(each): each for each in _stdlib.SocketKind}
 TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
@@ -81,17 +83,11 @@ class Socket(_stdlib.socket):
 
     @property
     def family(self) -> Any:
-        try:
-            return _stdlib.AddressFamily(self._net_family)
-        except ValueError:
-            return self._net_family
+        return FAMILIES.get(self._net_family, self._net_family)
 
     @property
     def type(self) -> Any:
-        try:
-            return _stdlib.SocketKind(self._kind)
-        except ValueError:
-            return self._kind
+        return KINDS.get(self._kind, self._kind)
 
     @property
     def proto(self) -> int:
@@ -230,7 +226,10 @@ class Socket(_stdlib.socket):
         self._process.host.flush()
         self._record(file.tag, "connect", n, (resolved,), error)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None  # else frame and exception would hold each other
 
     def accept(self) -> tuple[Socket, Any]:
         process = self._process
@@ -500,9 +499,7 @@ class Socket(_stdlib.socket):
             if deadline == -1:
                 deadline = self._deadline()
             if not self._wait(file, events, deadline, f"{op} on"):
-                late = TimeoutError("timed out")
-                self._record(tag, op, n, arguments, late)
-                raise late
+                raise self._failed(tag, op, n, arguments, TimeoutError("timed out"))
             file = self._file()  # closed meanwhile by another thread of control: EBADF
         if fault is not None:
             self._afterwards(file, fault, op)
@@ -533,17 +530,13 @@ class Socket(_stdlib.socket):
         fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
         if isinstance(fault, WouldBlock):
             file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
-            error: OSError = socket_error(errno.EAGAIN)
-            self._record(tag, op, n, arguments, error)
-            raise error
+            raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
         if isinstance(fault, Error):
             if fault.code == errno.ETIMEDOUT:
                 file.die(fault.code)
                 file.error = 0  # this call reports it
-            error = socket_error(fault.code)
             self._process.host.flush()
-            self._record(tag, op, n, arguments, error)
-            raise error
+            raise self._failed(tag, op, n, arguments, socket_error(fault.code))
         if isinstance(fault, (ShortRecv, PartialSend)):
             size = min(size, fault.bytes)
         elif isinstance(fault, Reset) and fault.when == "before":
@@ -556,6 +549,11 @@ class Socket(_stdlib.socket):
                 file.sever()
         elif isinstance(fault, (ShortRecv, PartialSend)):
             file.wake(file.mask())
+
+    def _failed(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> OSError:
+        """*error*, recorded. Returned, not bound to a name by its raiser: frame and exception would hold each other."""
+        self._record(tag, op, n, arguments, error)
+        return error
 
     def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
         process = self._process

@@ -31,7 +31,6 @@ from simnet.trace import WAKE, Trace
 from simnet.verdicts import Deadlock, Hang, ProcessEnded, Spin, Verdict
 
 if TYPE_CHECKING:
-    from simnet.network import Fabric
     from simnet.process import Process
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
@@ -69,7 +68,6 @@ class Scheduler:
         "clock",
         "trace",
         "current",
-        "network",
         "backend",
         "body",
         "processes",
@@ -86,8 +84,7 @@ class Scheduler:
         "_swap",
     )
 
-    def __init__(self, clock: Clock, trace: Trace, network: Fabric, swap: Callable[[Process, Process], None]) -> None:
-        self.network = network
+    def __init__(self, clock: Clock, trace: Trace, swap: Callable[[Process, Process], None]) -> None:
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.clock = clock
         self.trace = trace
@@ -132,8 +129,7 @@ class Scheduler:
             self._sleepers -= 1
             timer.cancel()
         if me.pending is not None:
-            error, me.pending = me.pending, None
-            raise error
+            raise me.take_pending()
         if self.interrupted is not None:
             raise self.interrupted
         self.trace.entries.append(
@@ -160,8 +156,7 @@ class Scheduler:
             self._switch(self._runnable.popleft())
             me.waiting = None
         if me.pending is not None:
-            error, me.pending = me.pending, None
-            raise error
+            raise me.take_pending()
         if self.interrupted is not None:
             raise self.interrupted
 

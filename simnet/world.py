@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -183,12 +184,12 @@ class Network:
         """From here on, the calling code is the process ``test``."""
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
-        scheduler = Scheduler(self._clock, self.trace, self._fabric, self._swap)
+        self._state = ProcessState(self._per_process)
+        scheduler = Scheduler(self._clock, self.trace, self._state.swap)
         wait.enter(scheduler)
         self._scheduler = scheduler
         scheduler.backend = SimulatedBackend(scheduler)
         scheduler.verdicts = self.verdicts
-        self._state = ProcessState(self._per_process)
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
         body.greenlet = getcurrent()
         body.target = self._hosts[TEST].machine.target
@@ -210,10 +211,6 @@ class Network:
         """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt."""
         self._running().interrupted = KeyboardInterrupt()
         raise KeyboardInterrupt
-
-    def _swap(self, old: Process, new: Process) -> None:
-        assert self._state is not None
-        self._state.swap(old, new)
 
     def finish(self, settle: bool = True) -> None:
         """The body has ended: let the network become quiet, look at what is left, end everybody.
@@ -243,7 +240,6 @@ class Network:
 
     def _look(self, scheduler: Scheduler) -> None:
         """The network is quiet: what is left?"""
-        gc.collect(0)  # all that this run made is in the youngest generation, since the collector was off
         listening: list[str] = []
         for process in scheduler.processes:
             if process.done or process is scheduler.body:
@@ -255,7 +251,12 @@ class Network:
                 self.waiting.append((process, process.describe_wait(), process.where()))
         self.listening = tuple(listening)
         self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
-        self.verdicts.extend(checks.at_quiet(scheduler.processes))
+        left = checks.at_quiet(scheduler.processes)
+        if left:  # held, or waiting for the collector? All that this run made is in the youngest generation
+            gc.collect(0)
+            self._fabric.flush()
+            left = checks.at_quiet(scheduler.processes)
+        self.verdicts.extend(left)
 
     def _end(self, scheduler: Scheduler) -> None:
         try:
@@ -281,6 +282,14 @@ class Network:
             if self._old_sigint is not None:
                 signal.signal(signal.SIGINT, self._old_sigint)
             self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
+            self._dissolve(scheduler)
+
+    def _dissolve(self, scheduler: Scheduler) -> None:
+        """Undo what refers in circles, so that a run's memory goes with the last reference, not with the collector."""
+        self._fabric.dissolve()
+        scheduler.backend = None
+        for process in scheduler.processes:
+            process.forget()
 
     def _raise_what_failed(self) -> None:
         for verdict in self.verdicts:
@@ -324,15 +333,23 @@ class Network:
 class Host:
     """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
 
-    __slots__ = ("network", "machine", "_console")
+    __slots__ = ("machine", "_console", "_network")
 
     def __init__(self, network: Network, machine: Machine) -> None:
-        self.network = network
+        self._network = weakref.ref(network)
         self.machine = machine
         self._console: Process | None = None
 
     def __repr__(self) -> str:
         return f"Host({self.name}, {self.address})"
+
+    @property
+    def network(self) -> Network:
+        """The network it belongs to."""
+        network = self._network()
+        if network is None:
+            raise RuntimeError(f"the network of {self!r} is gone: keep a reference to it")
+        return network
 
     @property
     def name(self) -> str:
