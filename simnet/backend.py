@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from simnet import names
 from simnet.clock import EPOCH_NS, deadline_after
+from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.process import caller_outside
@@ -53,6 +54,9 @@ class SimulatedBackend:
         process = self._scheduler.current
         process.descriptors.close(fd)
         process.host.flush()
+
+    def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
+        return ioctl(self._scheduler.current, fd, request, argument, mutate)
 
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
         return select(rlist, wlist, xlist, timeout)

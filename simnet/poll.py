@@ -10,17 +10,18 @@ from typing import Any
 from simnet.clock import deadline_after
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import describe
 from simnet.trace import CALL
 from simnet.wait import current_scheduler
 
-__all__ = ["Epoll", "Poll", "select"]
+__all__ = ["Epoll", "Poll", "descriptor_of", "select"]
 
 IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
-EPOLLONESHOT_ET = 1 << 30 | 1 << 31
 FD_SETSIZE = 1024
 EPOLL_CLOEXEC = 0o2000000
+_WORDS: dict[int, str] = {}  # masks in words, as they come up
 
 
 class _Poller:
@@ -76,7 +77,7 @@ class _Poller:
             if process.target and injector.watches_polls:
                 found = self._subset(found, n, ordered)
             scheduler.reported(lambda: ", ".join(map(name, found[:4])))
-        labels = tuple(map(name, found))
+        labels = tuple(map(name, found)) if found else ()
         scheduler.trace.entries.append(
             (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n, (timeout, labels, timeout != 0))
         )  # fmt: skip
@@ -97,20 +98,17 @@ class _Poller:
 
 def _mask_name(process: Any, pair: tuple[int, int]) -> str:
     """A descriptor and what was reported of it, as in ``server:7 IN``."""
-    from simnet.kernel.readiness import describe
-
     fd, events = pair
-    try:
-        tag = process.descriptors.get(fd).tag
-    except OSError:
-        tag = None
-    if tag is None:
-        return f"a closed descriptor {describe(events)}"
-    end = f" ({tag.end})" if tag.end else ""
-    return f"{tag.text}{end} {describe(events)}"
+    words = _WORDS.get(events)
+    if words is None:
+        words = _WORDS[events] = describe(events)
+    if fd not in process.descriptors:
+        return f"a closed descriptor {words}"
+    tag = process.descriptors.get(fd).tag
+    return f"{getattr(tag, 'name', tag)} {words}"
 
 
-def _fd(thing: Any) -> int:
+def descriptor_of(thing: Any) -> int:
     """As PyObject_AsFileDescriptor: a number, or an object with ``fileno()``."""
     if isinstance(thing, int):
         fd = int(thing)
@@ -145,16 +143,16 @@ class Poll(_Poller):
         self._wanted: dict[int, int] = {}
 
     def register(self, fd: Any, eventmask: int = POLL_DEFAULT, /) -> None:
-        self._wanted[_fd(fd)] = _event_bits(eventmask)
+        self._wanted[descriptor_of(fd)] = _event_bits(eventmask)
 
     def modify(self, fd: Any, eventmask: int, /) -> None:
-        number = _fd(fd)
+        number = descriptor_of(fd)
         if number not in self._wanted:
             raise socket_error(errno.ENOENT)
         self._wanted[number] = _event_bits(eventmask)
 
     def unregister(self, fd: Any, /) -> None:
-        number = _fd(fd)
+        number = descriptor_of(fd)
         if number not in self._wanted:
             raise KeyError(number)
         del self._wanted[number]
@@ -244,17 +242,17 @@ class Epoll(_Poller):
 
     def register(self, fd: Any, eventmask: int = POLL_DEFAULT) -> None:
         self._check()
-        number = _fd(fd)
+        number = descriptor_of(fd)
         self._epoll.register(number, self._process.descriptors.get(number), eventmask)
 
     def modify(self, fd: Any, eventmask: int) -> None:
         self._check()
-        number = _fd(fd)
+        number = descriptor_of(fd)
         self._epoll.modify(number, self._process.descriptors.get(number), eventmask)
 
     def unregister(self, fd: Any) -> None:
         self._check()
-        number = _fd(fd)
+        number = descriptor_of(fd)
         self._epoll.unregister(number, self._process.descriptors.get(number))
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
@@ -266,8 +264,10 @@ class Epoll(_Poller):
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        collect = self._epoll.collect
-        found = self._wait_for(lambda: collect(maxevents), lambda: [self._epoll], limit)
+        epoll = self._epoll
+        found = epoll.collect(maxevents)
+        if not found:
+            found = self._wait_for(lambda: epoll.collect(maxevents), lambda: [epoll], limit)
         return self._report(found, lambda pair: _mask_name(self._process, pair), timeout, ordered=True)
 
 
@@ -309,7 +309,7 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
     sets = []
     for members in (rlist, wlist, xlist):
         try:
-            sets.append([(_fd(each), each) for each in members])
+            sets.append([(descriptor_of(each), each) for each in members])
         except TypeError as error:
             if "fileno" in str(error) or "non-integer" in str(error):
                 raise

@@ -30,12 +30,12 @@ STEPS = {
         ["simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state"],
-        ["simnet.socket", "simnet.poll", "simnet.selector"],
+        ["simnet.socket", "simnet.poll", "simnet.selector", "simnet.ioctl"],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe"],
         ["simnet.world"],
         ["simnet.run"],
-        ["simnet.realnet"],
+        ["simnet.realnet", "simnet.conform"],
         ["simnet.nodeid", "simnet.expect"],
         ["simnet.nodeid", "simnet.expect"],
         ["simnet.scenario"],
@@ -92,6 +92,7 @@ AT_HOME_IN_THE_REAL_WORLD = {
     "simnet.standins": "it names what it stands in for",
     "simnet.modules": "it finds the originals in other modules",
     "simnet.realnet": "its processes are threads on real sockets",
+    "simnet.conform": "it runs the same calls on the kernel, to compare",
     "simnet.cli": "commands take time and tell it",
 }
 # Single uses elsewhere: (room, module) -> why.

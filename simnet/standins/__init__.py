@@ -6,7 +6,7 @@ arguments. Two worlds use them: the simulated network and `RealNetwork`. Where t
 taken away again, is the business of `simnet.modules`.
 """
 
-from simnet.standins import chance, clocks, pollers, sockets, ways_out
+from simnet.standins import chance, clocks, descriptors, pollers, sockets, ways_out
 from simnet.standins.pairs import Pair
 from simnet.standins.whose import Backend, Provider, active, answer_from
 
@@ -16,6 +16,7 @@ PAIRS: tuple[Pair, ...] = (
     *clocks.PAIRS,
     *pollers.PAIRS,
     *sockets.PAIRS,
+    *descriptors.PAIRS,
     *chance.PAIRS,
     *ways_out.PAIRS,
 )
