@@ -53,7 +53,7 @@ class SimulatedBackend:
     def close(self, fd: int) -> None:
         process = self._scheduler.current
         process.descriptors.close(fd)
-        process.host.flush()
+        process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return ioctl(self._scheduler.current, fd, request, argument, mutate)
@@ -87,19 +87,19 @@ class SimulatedBackend:
     # --- names -----------------------------------------------------------------------------------------------------
 
     def getaddrinfo(self, host: Any, port: Any, family: int, type: int, proto: int, flags: int) -> list[Any]:
-        return names.getaddrinfo(self._scheduler.current.host, host, port, family, type, proto, flags)
+        return names.getaddrinfo(self._scheduler.current.machine, host, port, family, type, proto, flags)
 
     def gethostbyname(self, name: str) -> str:
-        return names.resolve(self._scheduler.current.host, name, names.AF_INET)
+        return names.resolve(self._scheduler.current.machine, name, names.AF_INET)
 
     def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]:
-        return names.gethostbyname_ex(self._scheduler.current.host, name)
+        return names.gethostbyname_ex(self._scheduler.current.machine, name)
 
     def gethostbyaddr(self, address: str) -> tuple[str, list[str], list[str]]:
-        return names.gethostbyaddr(self._scheduler.current.host, address)
+        return names.gethostbyaddr(self._scheduler.current.machine, address)
 
     def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
-        return names.getnameinfo(self._scheduler.current.host, sockaddr, flags)
+        return names.getnameinfo(self._scheduler.current.machine, sockaddr, flags)
 
     def gethostname(self) -> str:
         return self._scheduler.current.host_name

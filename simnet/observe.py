@@ -119,7 +119,7 @@ class Watcher:
         if not known.closed:
             tag = self._tag(channel)
             if tag is not None:
-                known.label = f"{tag.text} ({tag.end})" if tag.end else tag.text
+                known.label = tag.name
                 known.listens = tag.place is not None and tag.place.form == "listener"
         return known
 

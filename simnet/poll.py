@@ -67,7 +67,7 @@ class _Poller:
     def _report(self, found: list[Any], name: Callable[[Any], str], timeout: Any, ordered: bool) -> list[Any]:
         """The report as the program gets it: counted, faulted, recorded."""
         process = self._process
-        host = process.host
+        host = process.machine
         scheduler = process.scheduler
         n = 0
         if found:
@@ -84,7 +84,7 @@ class _Poller:
         return found
 
     def _subset(self, found: list[Any], n: int, ordered: bool) -> list[Any]:
-        host = self._process.host
+        host = self._process.machine
         place = Place.host(host.name)
         injector = host.fabric.injector
         fault = injector.for_poll(place, n, len(found))
@@ -199,7 +199,7 @@ class Epoll(_Poller):
             raise ValueError("negative sizehint" if sizehint < -1 else "sizehint must be greater than zero")
         if flags & ~EPOLL_CLOEXEC:
             raise socket_error(errno.EINVAL)
-        self._epoll = self._process.host.stack.epoll()
+        self._epoll = self._process.machine.stack.epoll()
         self._epoll.tag = self._name
         self._fd = self._process.descriptors.add(self._epoll)
 

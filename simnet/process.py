@@ -33,7 +33,7 @@ class Process:
     __slots__ = (
         "name",
         "host_name",
-        "host",
+        "machine",
         "target",
         "scheduler",
         "greenlet",
@@ -64,7 +64,7 @@ class Process:
     def __init__(
         self,
         scheduler: Scheduler,
-        host: Any,
+        machine: Any,
         number: int,
         name: str,
         fn: Callable[..., Any] | None,
@@ -72,8 +72,8 @@ class Process:
         kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.scheduler = scheduler
-        self.host = host
-        self.host_name: str = host.name
+        self.machine = machine
+        self.host_name: str = machine.name
         self.target = False
         self.name = name
         self.fn = fn
@@ -134,7 +134,7 @@ class Process:
     def random(self) -> random.Random:
         """The generator behind the ``random`` module's functions in this process, seeded by the network's seed."""
         if self._random is None:
-            self._random = random.Random(f"{self.host.seed}/{self.name}")
+            self._random = random.Random(f"{self.machine.seed}/{self.name}")
         return self._random
 
     # --- for the scheduler -----------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Process:
         if self.descriptors:
             for fd in tuple(self.descriptors):
                 self.descriptors.close(fd)
-            self.host.flush()
+            self.machine.fabric.flush()
 
     def forget(self) -> None:
         """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""
@@ -182,7 +182,7 @@ class Process:
             if isinstance(kept, dict):
                 kept.clear()
         self.state.clear()
-        del self.scheduler, self.host
+        del self.scheduler, self.machine
 
     def describe_wait(self) -> str:
         """One line for people: who waits for what, where, since when, until when."""

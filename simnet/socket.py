@@ -12,7 +12,7 @@ import _socket
 import errno
 import socket as _stdlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
 from simnet.clock import deadline_after
@@ -21,6 +21,9 @@ from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAcc
 from simnet.kernel.errors import socket_error
 from simnet.trace import CALL, Failed
 from simnet.wait import current_scheduler
+
+if TYPE_CHECKING:
+    from simnet.network import Machine
 
 __all__ = ["Socket", "socketpair"]
 
@@ -40,12 +43,14 @@ EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsoc
 class Socket(_stdlib.socket):
     """A ``socket.socket`` of a simulated process."""
 
-    __slots__ = ("_fd", "_kind", "_net_family", "_process", "_protocol", "_timeout")
+    __slots__ = ("_fd", "_kind", "_machine", "_net_family", "_process", "_protocol", "_timeout")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:
         return _new(cls)
 
-    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+    def __init__(
+        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, *, machine: Machine | None = None
+    ) -> None:
         self._fd = -1
         self._io_refs = 0
         self._closed = False
@@ -53,6 +58,7 @@ class Socket(_stdlib.socket):
         if scheduler is None:
             raise RuntimeError("a simulated socket can be made only in a process of a running network")
         self._process = process = scheduler.current
+        self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
             family = 2 if family == -1 else int(family)
@@ -63,8 +69,8 @@ class Socket(_stdlib.socket):
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
             self._protocol = 0 if proto == -1 else proto
             process.descriptors.reserve()
-            file = process.host.stack.socket(family, kind, self._protocol)
-            file.tag = Tag(None, f"new socket of {process.host_name}", "", process.host_name)
+            file = machine.stack.socket(family, kind, self._protocol)
+            file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             self._fd = process.descriptors.add(file)
         else:
             if fileno < 0:
@@ -132,16 +138,19 @@ class Socket(_stdlib.socket):
     # --- naming, options: never wait -------------------------------------------------------------------------------
 
     def bind(self, address: Any, /) -> None:
-        resolved = kernel_address(self._process.host, self._net_family, address, "bind")
+        resolved = kernel_address(self._machine, self._net_family, address, "bind")
         file = self._file()
         self._quick("bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
-            file.tag.text = f"{self._process.host_name}:{file.getsockname()[1]}"
+            name = f"{self._machine.name}:{file.getsockname()[1]}"
+            counts = file.tag.counts
+            file.tag = tag = Tag(None, name, "", self._machine.name)
+            tag.counts = counts
 
     def listen(self, backlog: int = 128, /) -> None:
         file = self._file()
         self._quick("listen", (backlog,), file.listen, backlog)
-        host = self._process.host
+        host = self._machine
         tag = host.fabric.listener_tag(host, file)
         tag.counts = file.tag.counts
         file.tag = tag
@@ -182,9 +191,9 @@ class Socket(_stdlib.socket):
 
     def _connect(self, address: Any, call: str) -> None:
         process = self._process
-        resolved = kernel_address(process.host, self._net_family, address, call)
+        resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
-        host = process.host
+        host = self._machine
         began = file.state in ("SYN_SENT", "SYN_RECV") if self._kind == 1 else True
         try:
             file.connect(resolved)
@@ -223,7 +232,7 @@ class Socket(_stdlib.socket):
         else:
             code = file.getsockopt(SOL_SOCKET, SO_ERROR)
             error = socket_error(code) if code else None
-        self._process.host.flush()
+        self._machine.flush()
         self._record(file.tag, "connect", n, (resolved,), error)
         if error is not None:
             try:
@@ -234,7 +243,7 @@ class Socket(_stdlib.socket):
     def accept(self) -> tuple[Socket, Any]:
         process = self._process
         process.descriptors.reserve()
-        host = process.host
+        host = self._machine
         file, address, fault = self._call("accept", (), lambda listener: (*listener.accept(), None), IN, accept=True)
         host.fabric.accepted(host, file, self._file().tag)
         if isinstance(fault, ResetBeforeAccept):
@@ -245,6 +254,7 @@ class Socket(_stdlib.socket):
         accepted._io_refs = 0
         accepted._closed = False
         accepted._process = process
+        accepted._machine = host
         accepted._timeout = process.default_timeout
         accepted._net_family, accepted._kind, accepted._protocol = self._net_family, self._kind, self._protocol
         accepted._fd = process.descriptors.add(file)
@@ -337,7 +347,7 @@ class Socket(_stdlib.socket):
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
         payload = _bytes(data)
-        resolved = kernel_address(self._process.host, self._net_family, address, "sendto")
+        resolved = kernel_address(self._machine, self._net_family, address, "sendto")
         return self._call(  # type: ignore[no-any-return]
             "send", (payload, resolved), lambda file, n: file.sendto(payload, flags, resolved), WRITABLE, len(payload), flags
         )
@@ -349,7 +359,7 @@ class Socket(_stdlib.socket):
             return self.send(payload, flags)
         resolved = None
         if address is not None:
-            resolved = kernel_address(self._process.host, self._net_family, address, "sendmsg")
+            resolved = kernel_address(self._machine, self._net_family, address, "sendmsg")
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload,),
@@ -388,7 +398,7 @@ class Socket(_stdlib.socket):
         tag = file.tag
         self._record(tag, "close", tag.count("close"), (), None)
         process.descriptors.close(fd)
-        process.host.flush()
+        self._machine.flush()
         if linger_ns:
             scheduler = process.scheduler
             deadline = scheduler.clock.now_ns + linger_ns
@@ -449,12 +459,12 @@ class Socket(_stdlib.socket):
         try:
             result = call(*args)
         except OSError as error:
-            self._process.host.flush()
+            self._machine.flush()
             self._record(tag, op, n, arguments, error)
             raise
         if isinstance(fault, Reset) and fault.when == "after":
             file.sever()
-        self._process.host.flush()
+        self._machine.flush()
         self._record(tag, op, n, arguments, result)
         return result
 
@@ -472,7 +482,7 @@ class Socket(_stdlib.socket):
         """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
         process = self._process
         file = self._file()
-        host = process.host
+        host = self._machine
         tag = file.tag
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
@@ -512,7 +522,7 @@ class Socket(_stdlib.socket):
         return result
 
     def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
-        injector = self._process.host.fabric.injector
+        injector = self._machine.fabric.injector
         fault = injector.for_call(tag, op, n, blocking, size)
         if fault is not None:
             injector.fire(fault, tag.place, tag.text, tag.end, n)
@@ -522,7 +532,7 @@ class Socket(_stdlib.socket):
         self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
     ) -> tuple[Fault | None, int]:
         """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
-        injector = self._process.host.fabric.injector
+        injector = self._machine.fabric.injector
         if op == "send":
             injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
         # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
@@ -535,7 +545,7 @@ class Socket(_stdlib.socket):
             if fault.code == errno.ETIMEDOUT:
                 file.die(fault.code)
                 file.error = 0  # this call reports it
-            self._process.host.flush()
+            self._machine.flush()
             raise self._failed(tag, op, n, arguments, socket_error(fault.code))
         if isinstance(fault, (ShortRecv, PartialSend)):
             size = min(size, fault.bytes)
@@ -566,7 +576,7 @@ class Socket(_stdlib.socket):
         elif result or op in EFFECTIVE:
             scheduler.effect()
         scheduler.trace.entries.append(
-            (scheduler.clock.now_ns, CALL, process.host_name, tag.text, tag.end, op, n,
+            (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))
         )  # fmt: skip
 
@@ -581,7 +591,7 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     assert scheduler is not None
     process = scheduler.current
     ends: list[Socket] = []
-    for number, file in enumerate(process.host.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1):
+    for number, file in enumerate(process.machine.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1):
         process.pairs += number & 1
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
         ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))

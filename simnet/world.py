@@ -333,12 +333,11 @@ class Network:
 class Host:
     """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
 
-    __slots__ = ("machine", "_console", "_network")
+    __slots__ = ("machine", "_network")
 
     def __init__(self, network: Network, machine: Machine) -> None:
         self._network = weakref.ref(network)
         self.machine = machine
-        self._console: Process | None = None
 
     def __repr__(self) -> str:
         return f"Host({self.name}, {self.address})"
@@ -373,21 +372,9 @@ class Host:
         return process.result
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
-        """A socket of this host in the hands of the caller."""
-        scheduler = self.network._running()
-        if self._console is None:
-            number = len(scheduler.processes)
-            self._console = Process(scheduler, self.machine, number, f"{self.name}/console", None)
-            self._console.done = True  # it only holds descriptors: nobody runs it
-            scheduler.processes.append(self._console)
-        sock = Socket.__new__(Socket)
-        caller = scheduler.current
-        scheduler.current = self._console
-        try:
-            sock.__init__(family, type, proto)  # type: ignore[misc]
-        finally:
-            scheduler.current = caller
-        return sock
+        """A socket of this host's kernel, among the caller's descriptors."""
+        self.network._running()
+        return Socket(family, type, proto, machine=self.machine)
 
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
         """A connection from here to *address*, as ``socket.create_connection`` makes one."""

@@ -38,12 +38,13 @@ SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready rea
 class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
-    __slots__ = ("place", "text", "end", "host_name", "counts", "faults", "dice", "asked_bytes")
+    __slots__ = ("place", "text", "end", "name", "host_name", "counts", "faults", "dice", "asked_bytes")
 
     def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
         self.place = place
         self.text = text
         self.end = end
+        self.name = f"{text} ({end})" if end else text  # which of the two ends it is
         self.host_name = host_name
         self.counts: dict[str, int] = {}
         self.faults: dict[tuple[str, int], list[Fault]] | None = None

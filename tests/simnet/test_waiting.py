@@ -105,8 +105,7 @@ def test_a_heartbeat_that_ticks_for_ever_does_not_hide_a_deadlock() -> None:
 
 def test_a_timeout_fires_at_its_virtual_time() -> None:
     with simnet.Network() as net:
-        net.host("server").listen(7)
-        with socket.create_connection(("server", 7)) as sock:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)) as sock:
             began = net.time
             sock.settimeout(2.5)
             with pytest.raises(TimeoutError, match="timed out"):

@@ -1,0 +1,270 @@
+"""What a program sees of each fault, and what the record says of it."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import FaultPlan, faults
+
+CONNECTION = "test->server:7#1"
+
+
+@contextmanager
+def pair(*kinds: Any, targets: str = "server") -> Iterator[tuple[simnet.Network, socket.socket, socket.socket]]:
+    """A network under a plan, the client's end and the server's, both non-blocking."""
+    with simnet.Network(FaultPlan(kinds), targets=targets) as net:
+        listener = net.host("server").listen(7)
+        client = socket.create_connection(("server", 7))
+        server, _ = listener.accept()
+        client.setblocking(False)
+        server.setblocking(False)
+        yield net, client, server
+        assert net.unreached == ()
+        server.close()
+        client.close()
+        listener.close()
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call gave, or the name of its error."""
+    try:
+        return call()
+    except OSError as error:
+        return type(error).__name__
+
+
+def test_a_short_recv_gives_less_and_leaves_the_rest() -> None:
+    with pair(faults.ShortRecv(on=CONNECTION, end="server", call=1, bytes=2)) as (_, client, server):
+        client.send(b"hello")
+        time.sleep(0.01)
+        assert server.recv(100) == b"he"
+        assert server.recv(100) == b"llo"
+
+
+def test_a_partial_send_takes_less() -> None:
+    with pair(faults.PartialSend(on=CONNECTION, end="server", call=2, bytes=3)) as (_, client, server):
+        assert server.send(b"one") == 3
+        assert server.send(b"hello") == 3
+        time.sleep(0.01)
+        assert client.recv(100) == b"onehel"
+
+
+def test_would_block_after_readiness_loses_nothing_and_an_edge_is_told_again() -> None:
+    with pair(faults.WouldBlock(on=CONNECTION, end="server", op="recv", call=1)) as (_, client, server):
+        poller = select.epoll()
+        poller.register(server, select.EPOLLIN | select.EPOLLET)
+        client.send(b"x")
+        assert poller.poll() == [(server.fileno(), select.EPOLLIN)]
+        assert outcome(lambda: server.recv(1)) == "BlockingIOError"
+        assert poller.poll() == [(server.fileno(), select.EPOLLIN)]
+        assert server.recv(1) == b"x"
+        assert poller.poll(0) == []
+
+
+def test_would_block_on_accept_leaves_the_connection_in_the_queue() -> None:
+    with simnet.Network(FaultPlan([faults.WouldBlock(on="server:7", op="accept", call=1)]), targets="server") as net:
+        listener = net.host("server").listen(7)
+        listener.setblocking(False)
+        client = socket.create_connection(("server", 7))
+        time.sleep(0.01)
+        assert outcome(listener.accept) == "BlockingIOError"
+        accepted, _ = listener.accept()
+        for sock in (accepted, client, listener):
+            sock.close()
+
+
+def test_blocking_sockets_are_spared_what_a_kernel_would_not_do_to_them() -> None:
+    plan = FaultPlan(
+        [
+            faults.WouldBlock(on=CONNECTION, end="server", op="recv", call=1),
+            faults.PartialSend(on=CONNECTION, end="server", call=1, bytes=1),
+        ]
+    )
+    with simnet.Network(plan, targets="server") as net:
+        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
+            server, _ = listener.accept()
+            client.sendall(b"question")
+            assert server.recv(100) == b"question"
+            assert server.send(b"answer") == 6
+            server.close()
+    assert len(net.unreached) == 2
+
+
+def test_calls_of_support_are_left_alone() -> None:
+    plan = FaultPlan([faults.ShortRecv(on="*->*:*#1", end="client", call=1, bytes=1)])
+    with simnet.Network(plan, targets="server") as net:
+        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
+            server, _ = listener.accept()
+            server.sendall(b"hello")
+            assert client.recv(100) == b"hello"
+            server.close()
+
+
+def test_a_split_lets_the_reader_run_between_two_parts() -> None:
+    with pair(faults.Split(on=CONNECTION, end="server", byte=3)) as (_, client, server):
+        client.send(b"hello")
+        select.select([server], [], [])
+        assert server.recv(100) == b"hel"
+        select.select([server], [], [])
+        assert server.recv(100) == b"lo"
+
+
+def test_a_stall_delays_what_follows_and_nothing_before() -> None:
+    with pair(faults.Stall(on=CONNECTION, end="server", byte=3, seconds=5)) as (net, client, server):
+        client.send(b"hello")
+        began = net.time
+        select.select([server], [], [])
+        assert server.recv(100) == b"hel"
+        select.select([server], [], [])
+        assert server.recv(100) == b"lo"
+        assert 5 <= net.time - began < 5.01
+
+
+def test_an_urgent_byte_stands_out_of_the_stream() -> None:
+    with pair(faults.Urgent(on=CONNECTION, end="server", byte=3, data=b"!")) as (_, client, server):
+        client.send(b"hello")
+        _, _, urgent = select.select([], [], [server])
+        assert urgent == [server]
+        assert server.recv(1, socket.MSG_OOB) == b"!"
+        assert server.recv(100) == b"hel"
+        assert server.recv(100) == b"lo"
+
+
+def test_an_early_end_loses_the_rest_and_the_sender_is_not_told() -> None:
+    with pair(faults.Eof(on=CONNECTION, end="server", byte=3)) as (_, client, server):
+        assert client.send(b"hello") == 5
+        assert client.send(b"more") == 4
+        time.sleep(0.01)
+        assert server.recv(100) == b"hel"
+        assert server.recv(100) == b""
+        server.send(b"still there")
+        time.sleep(0.01)
+        assert client.recv(100) == b"still there"
+
+
+def test_a_reset_at_a_byte_delivers_what_came_before_and_then_the_error() -> None:
+    with pair(faults.Reset(on=CONNECTION, end="server", byte=3)) as (_, client, server):
+        client.send(b"hello")
+        time.sleep(0.01)
+        assert [outcome(lambda: server.recv(100)) for _ in range(3)] == [b"hel", "ConnectionResetError", b""]
+        assert outcome(lambda: client.send(b"x")) == "ConnectionResetError"
+        assert outcome(lambda: client.send(b"x")) == "BrokenPipeError"
+
+
+@pytest.mark.parametrize(("when", "seen"), [("before", "ConnectionResetError"), ("after", 2)])
+def test_a_reset_at_a_call_comes_before_or_after_it(when: str, seen: object) -> None:
+    with pair(faults.Reset(on=CONNECTION, end="server", op="send", call=1, when=when)) as (_, client, server):
+        assert outcome(lambda: server.send(b"hi")) == seen
+        assert outcome(lambda: server.send(b"hi")) in ("ConnectionResetError", "BrokenPipeError")
+        time.sleep(0.01)
+        assert outcome(lambda: client.recv(100)) in (b"hi", "ConnectionResetError")
+
+
+def test_a_refused_connection_is_refused_and_the_next_one_is_not() -> None:
+    with simnet.Network(FaultPlan([faults.Refuse(on=CONNECTION)])) as net:
+        with net.host("server").listen(7):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("server", 7))
+            socket.create_connection(("server", 7)).close()
+    assert net.unreached == ()
+
+
+def test_a_reset_in_the_backlog_is_accepted_and_dead() -> None:
+    with simnet.Network(FaultPlan([faults.ResetBeforeAccept(on="server:7", call=1)]), targets="server") as net:
+        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
+            accepted, address = listener.accept()
+            assert address[0] == net.host("test").address
+            assert outcome(accepted.getpeername) == "OSError"
+            assert outcome(lambda: accepted.recv(1)) == "ConnectionResetError"
+            time.sleep(0.01)
+            assert outcome(lambda: client.recv(1)) == "ConnectionResetError"
+            accepted.close()
+
+
+@pytest.mark.parametrize(
+    ("op", "name", "then"),
+    [
+        pytest.param("send", "ENOBUFS", 2, id="the-socket-goes-on"),
+        pytest.param("send", "ETIMEDOUT", "BrokenPipeError", id="the-connection-is-dead"),
+    ],
+)
+def test_an_error_leaves_the_socket_as_the_kernel_would(op: str, name: str, then: object) -> None:
+    fault = faults.Error(on=CONNECTION, end="server", op=op, call=1, errno=name)
+    with pair(fault) as (_, _client, server):
+        with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is compared below
+            server.send(b"hi")
+        assert caught.value.errno == fault.code
+        assert outcome(lambda: server.send(b"hi")) == then
+
+
+def test_a_poller_reports_a_part_of_what_is_ready_and_the_rest_next_time() -> None:
+    plan = FaultPlan([faults.Wake(on="server", call=1, first=1, keep=1)])
+    told: list[list[int]] = []
+
+    def watch() -> None:
+        pairs = [socket.socketpair() for _ in range(3)]
+        poller = select.epoll()
+        for mine, theirs in pairs:
+            poller.register(mine, select.EPOLLIN)
+            theirs.send(b"x")
+        order = [mine.fileno() for mine, _ in pairs]
+        told.extend([order.index(fd) for fd, _ in poller.poll()] for _ in range(2))
+
+    with simnet.Network(plan) as net:
+        net.host("server").spawn(watch)
+    assert told[0] == [1]
+    assert sorted(told[1]) == [0, 1, 2]
+
+
+def test_the_plan_that_happened_under_rates_gives_the_identical_trace_without_them() -> None:
+    def test(net: simnet.Network) -> bytes:
+        def echo() -> None:
+            listener = socket.create_server(("", 7))
+            listener.setblocking(False)
+            poller = select.poll()
+            poller.register(listener, select.POLLIN)
+            poller.poll()
+            connection = None
+            while connection is None:
+                poller.poll()
+                try:
+                    connection, _ = listener.accept()
+                except BlockingIOError:
+                    continue
+            connection.setblocking(False)
+            poller.register(connection, select.POLLIN)
+            while True:
+                poller.poll()
+                try:
+                    data = connection.recv(10)
+                except BlockingIOError:
+                    continue
+                if not data:
+                    break
+                connection.setblocking(True)
+                connection.sendall(data)
+                connection.setblocking(False)
+            connection.close()
+            listener.close()
+
+        net.host("server").spawn(echo)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"x" * 100)
+            client.shutdown(socket.SHUT_WR)
+            return client.makefile("rb").read()
+
+    rates = simnet.FaultRates.even(0.3, kinds=simnet.TRANSPARENT, seed=5)
+    first = simnet.play(test, rates=rates)
+    assert first.outcome.returned == b"x" * 100
+    assert len(first.happened) > 3
+    again = simnet.play(test, first.happened)
+    assert again.outcome == first.outcome
+    assert again.trace.entries == first.trace.entries
