@@ -173,7 +173,9 @@ def main() -> None:
         reference.append(pure_python() * 1e3)
         for name in chosen:
             figures[name].append(BENCHMARKS[name]())
-    print(f"Python {sys.version.split()[0]}, {_time.strftime('%Y-%m-%d')}; reference {statistics.median(reference):.1f} ms")
+    print(
+        f"Python {sys.version.split()[0]}, {_time.strftime('%Y-%m-%d')}; reference {statistics.median(reference):.1f} ms"
+    )
     for name, values in figures.items():
         middle = statistics.median(values)
         print(f"{name:<38} {middle:10.1f} us {1e6 / middle:12,.0f} /s   [{min(values):.1f} .. {max(values):.1f}]")

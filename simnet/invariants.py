@@ -28,7 +28,9 @@ NAMES = (
     "always",
 )
 LEVELS = ("failure", "warning", "off")
-OVER = frozenset({"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"})  # the peer is gone for good, or never was
+OVER = frozenset(
+    {"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"}
+)  # the peer is gone for good, or never was
 
 
 def checked(levels: Mapping[str, str]) -> dict[str, str]:

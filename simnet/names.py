@@ -127,7 +127,9 @@ def getaddrinfo(
             if not found:
                 raise _error(NO_NAME)
     canonical = host if host is not None and flags & constants.AI_CANONNAME else ""
-    kinds = [kind for kind in KINDS if (type in (0, kind[0]) and proto in (0, kind[1])) or (type == kind[0] == SOCK_RAW)]
+    kinds = [
+        kind for kind in KINDS if (type in (0, kind[0]) and proto in (0, kind[1])) or (type == kind[0] == SOCK_RAW)
+    ]
     answers: list[tuple[int, int, int, str, tuple[Any, ...]]] = []
     for each, address in found:
         if family not in (AF_UNSPEC, each):

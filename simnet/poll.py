@@ -183,7 +183,9 @@ def _event_bits(eventmask: Any) -> int:
     if not isinstance(eventmask, int):
         raise TypeError(f"{type(eventmask).__name__!r} object cannot be interpreted as an integer")
     if not 0 <= eventmask <= 0xFFFF:
-        raise OverflowError("unsigned short is greater than maximum" if eventmask > 0 else "can't convert negative value")
+        raise OverflowError(
+            "unsigned short is greater than maximum" if eventmask > 0 else "can't convert negative value"
+        )
     return int(eventmask)
 
 

@@ -234,7 +234,9 @@ def refuse_coroutines(fn: Any, where: str) -> None:
             f"hand over asyncio.run and the coroutine: spawn(asyncio.run, {fn.__name__}())"
         )
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError(f"{where} got the generator function {fn.__name__!r}, which would return at once without running")
+        raise TypeError(
+            f"{where} got the generator function {fn.__name__!r}, which would return at once without running"
+        )
     if not callable(fn):
         raise TypeError(f"{where} takes a function and its arguments, not {fn!r}")
 
@@ -249,4 +251,3 @@ def traceback_place(error: BaseException) -> str:
             place = f"{step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}"
         step = step.tb_next
     return place
-

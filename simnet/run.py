@@ -144,4 +144,3 @@ def play(
         listening=network.listening,
         alive=network.alive,
     )
-

@@ -45,11 +45,17 @@ class Socket(_stdlib.socket):
 
     __slots__ = ("_fd", "_kind", "_machine", "_net_family", "_process", "_protocol", "_timeout")
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Socket:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
         return _new(cls)
 
     def __init__(
-        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, *, machine: Machine | None = None
+        self,
+        family: int = -1,
+        type: int = -1,
+        proto: int = -1,
+        fileno: int | None = None,
+        *,
+        machine: Machine | None = None,
     ) -> None:
         self._fd = -1
         self._io_refs = 0
@@ -190,7 +196,6 @@ class Socket(_stdlib.socket):
         return 0
 
     def _connect(self, address: Any, call: str) -> None:
-        process = self._process
         resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
         host = self._machine
@@ -306,7 +311,9 @@ class Socket(_stdlib.socket):
             "recv", (bufsize,), lambda file, n: file.recvmsg(n, ancbufsize, flags), READABLE, bufsize, flags
         )
 
-    def recvmsg_into(self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, list[Any], int, Any]:
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[Any], int, Any]:
         views = [_writable(buffer, "recvmsg_into") for buffer in buffers]
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         at = 0
@@ -349,10 +356,17 @@ class Socket(_stdlib.socket):
         payload = _bytes(data)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
         return self._call(  # type: ignore[no-any-return]
-            "send", (payload, resolved), lambda file, n: file.sendto(payload, flags, resolved), WRITABLE, len(payload), flags
+            "send",
+            (payload, resolved),
+            lambda file, n: file.sendto(payload, flags, resolved),
+            WRITABLE,
+            len(payload),
+            flags,
         )
 
-    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /) -> int:
+    def sendmsg(
+        self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
+    ) -> int:
         payload = b"".join(map(_bytes, buffers))
         ancillary = list(ancdata)
         if not ancillary and address is None and self._kind == 1:
@@ -480,7 +494,6 @@ class Socket(_stdlib.socket):
         accept: bool = False,
     ) -> Any:
         """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
-        process = self._process
         file = self._file()
         host = self._machine
         tag = file.tag
@@ -492,7 +505,9 @@ class Socket(_stdlib.socket):
         if tag.faults is not None or tag.dice is not None:
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
         elif op == "send" and host.fabric.injector.dice is not None:
-            host.fabric.injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
+            host.fabric.injector.throw_for_bytes(
+                file, tag, "client" if tag.end == "server" else "server", file.sent, size
+            )
         while True:
             try:
                 result = attempt(file) if accept else attempt(file, size)
@@ -591,7 +606,9 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     assert scheduler is not None
     process = scheduler.current
     ends: list[Socket] = []
-    for number, file in enumerate(process.machine.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1):
+    for number, file in enumerate(
+        process.machine.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1
+    ):
         process.pairs += number & 1
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
         ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))

@@ -52,7 +52,9 @@ class ProcessState:
             if module is None:
                 continue
             namespace = module.__dict__
-            if attribute in namespace and not any(ours is namespace and key == attribute for ours, key, _ in self._slots):
+            if attribute in namespace and not any(
+                ours is namespace and key == attribute for ours, key, _ in self._slots
+            ):
                 self._slots.append((namespace, attribute, fresh))
                 self._outside.append(namespace[attribute])
                 namespace[attribute] = fresh()

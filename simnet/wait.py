@@ -132,9 +132,7 @@ class Scheduler:
             raise me.take_pending()
         if self.interrupted is not None:
             raise self.interrupted
-        self.trace.entries.append(
-            (self.clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out)
-        )
+        self.trace.entries.append((self.clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out))
         return not me.timed_out
 
     def pause(self) -> None:

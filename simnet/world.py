@@ -297,7 +297,9 @@ class Network:
                 raise verdict.error
         for process in self._running().processes:
             if process.error is not None and not isinstance(process.error, self.may_raise):
-                process.error.add_note(f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}")
+                process.error.add_note(
+                    f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}"
+                )
                 raise process.error
         for verdict in self.verdicts:
             if verdict.level == "failure":
@@ -412,6 +414,6 @@ class Host:
         ):
             if scheduler.clock.now_ns >= deadline:
                 raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
-            scheduler.wait((f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000))
-
-
+            scheduler.wait(
+                (f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000)
+            )

@@ -88,24 +88,26 @@ def test_blocking_sockets_are_spared_what_a_kernel_would_not_do_to_them() -> Non
             faults.PartialSend(on=CONNECTION, end="server", call=1, bytes=1),
         ]
     )
-    with simnet.Network(plan, targets="server") as net:
-        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
-            server, _ = listener.accept()
-            client.sendall(b"question")
-            assert server.recv(100) == b"question"
-            assert server.send(b"answer") == 6
-            server.close()
+    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+        client = socket.create_connection(("server", 7))
+        server, _ = listener.accept()
+        client.sendall(b"question")
+        assert server.recv(100) == b"question"
+        assert server.send(b"answer") == 6
+        server.close()
+        client.close()
     assert len(net.unreached) == 2
 
 
 def test_calls_of_support_are_left_alone() -> None:
     plan = FaultPlan([faults.ShortRecv(on="*->*:*#1", end="client", call=1, bytes=1)])
-    with simnet.Network(plan, targets="server") as net:
-        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
-            server, _ = listener.accept()
-            server.sendall(b"hello")
-            assert client.recv(100) == b"hello"
-            server.close()
+    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+        client = socket.create_connection(("server", 7))
+        server, _ = listener.accept()
+        server.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        server.close()
+        client.close()
 
 
 def test_a_split_lets_the_reader_run_between_two_parts() -> None:
@@ -169,24 +171,25 @@ def test_a_reset_at_a_call_comes_before_or_after_it(when: str, seen: object) -> 
 
 
 def test_a_refused_connection_is_refused_and_the_next_one_is_not() -> None:
-    with simnet.Network(FaultPlan([faults.Refuse(on=CONNECTION)])) as net:
-        with net.host("server").listen(7):
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("server", 7))
-            socket.create_connection(("server", 7)).close()
+    with simnet.Network(FaultPlan([faults.Refuse(on=CONNECTION)])) as net, net.host("server").listen(7):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("server", 7))
+        socket.create_connection(("server", 7)).close()
     assert net.unreached == ()
 
 
 def test_a_reset_in_the_backlog_is_accepted_and_dead() -> None:
-    with simnet.Network(FaultPlan([faults.ResetBeforeAccept(on="server:7", call=1)]), targets="server") as net:
-        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
-            accepted, address = listener.accept()
-            assert address[0] == net.host("test").address
-            assert outcome(accepted.getpeername) == "OSError"
-            assert outcome(lambda: accepted.recv(1)) == "ConnectionResetError"
-            time.sleep(0.01)
-            assert outcome(lambda: client.recv(1)) == "ConnectionResetError"
-            accepted.close()
+    plan = FaultPlan([faults.ResetBeforeAccept(on="server:7", call=1)])
+    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+        client = socket.create_connection(("server", 7))
+        accepted, address = listener.accept()
+        assert address[0] == net.host("test").address
+        assert outcome(accepted.getpeername) == "OSError"
+        assert outcome(lambda: accepted.recv(1)) == "ConnectionResetError"
+        time.sleep(0.01)
+        assert outcome(lambda: client.recv(1)) == "ConnectionResetError"
+        accepted.close()
+        client.close()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +202,7 @@ def test_a_reset_in_the_backlog_is_accepted_and_dead() -> None:
 def test_an_error_leaves_the_socket_as_the_kernel_would(op: str, name: str, then: object) -> None:
     fault = faults.Error(on=CONNECTION, end="server", op=op, call=1, errno=name)
     with pair(fault) as (_, _client, server):
-        with pytest.raises(OSError) as caught:  # noqa: PT011  # the errno is compared below
+        with pytest.raises(OSError) as caught:  # the errno is compared below
             server.send(b"hi")
         assert caught.value.errno == fault.code
         assert outcome(lambda: server.send(b"hi")) == then

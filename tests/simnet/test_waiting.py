@@ -104,13 +104,12 @@ def test_a_heartbeat_that_ticks_for_ever_does_not_hide_a_deadlock() -> None:
 
 
 def test_a_timeout_fires_at_its_virtual_time() -> None:
-    with simnet.Network() as net:
-        with net.host("server").listen(7), socket.create_connection(("server", 7)) as sock:
-            began = net.time
-            sock.settimeout(2.5)
-            with pytest.raises(TimeoutError, match="timed out"):
-                sock.recv(1)
-            assert net.time == pytest.approx(began + 2.5)
+    with simnet.Network() as net, net.host("server").listen(7), socket.create_connection(("server", 7)) as sock:
+        began = net.time
+        sock.settimeout(2.5)
+        with pytest.raises(TimeoutError, match="timed out"):
+            sock.recv(1)
+        assert net.time == pytest.approx(began + 2.5)
 
 
 def test_an_exception_of_a_process_is_raised_when_the_network_is_left() -> None:
