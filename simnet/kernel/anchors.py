@@ -12,12 +12,10 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from simnet.kernel.descriptors import File
-from simnet.kernel.segment import ACK, FIN, URG, Notice, Packet, Segment
 from simnet.kernel.states import CLOSED
 
 if TYPE_CHECKING:
-    from simnet.kernel.connection import Connection
+    from simnet.kernel.sending import Sender
     from simnet.kernel.tcp import TcpSocket
 
 Anchor = tuple[int, "Callable[[TcpSocket], None]"]
@@ -45,7 +43,7 @@ class Tampering:
         """Anchor *callback*; those at one offset run in order of arrival."""
         insort(self.anchors, (offset, callback), key=_offset)
 
-    def allow(self, connection: Connection) -> int:
+    def allow(self, connection: Sender) -> int:
         """Run the callbacks that are due; then how many bytes may go out, or -1 for nothing, not even the FIN."""
         while True:
             if self.cut:
@@ -68,73 +66,3 @@ class Tampering:
             self.held.cancel()
             self.held = None
         self.anchors.clear()
-
-
-def _go_on(connection: Connection) -> None:
-    tampering = connection.tampering
-    if tampering is not None:
-        tampering.held = None
-        connection.transmit()
-
-
-def _swallow(packet: Packet) -> None:
-    """Where a muted connection's packets go."""
-
-
-class Tamperable(File):
-    """The verbs of faults, for use inside an anchor's callback or between calls."""
-
-    __slots__ = ()
-
-    def hold_until(self: Connection, deadline_ns: int) -> None:  # type: ignore[misc]  # a mixin of Connection
-        """Let no data and no FIN out before *deadline_ns*."""
-        tampering = self.tamper()
-        if tampering.held is not None:
-            tampering.held.cancel()
-        tampering.held = self.stack.clock.at(deadline_ns, _go_on, self)
-
-    def inject_urgent(self: Connection, byte: bytes) -> None:  # type: ignore[misc]
-        """Put one urgent byte into the stream here, whatever the window says."""
-        assert len(byte) == 1 and self.local is not None and self.peer is not None
-        self.tamper().injected += 1
-        seq = self.snd_nxt
-        segment = Segment(
-            self.local, self.peer, URG | ACK, seq, self.rcv_nxt, self.rcv_edge, byte, self.stack, seq
-        )
-        self.snd_nxt = seq + 1
-        if self.urg_out:
-            self.urg_out += 1  # the program's own urgent byte moves with the rest
-        if self.guard is not None:
-            self.guard.keep(self, segment)
-        self.emit(segment)
-
-    def cut_off(self: Connection) -> None:  # type: ignore[misc]
-        """End this direction here by a FIN the program knows nothing of: what it sends from now on is lost."""
-        assert self.local is not None and self.peer is not None
-        if self.fin == 2:  # FIN_SENT
-            return
-        tampering = self.tamper()
-        tampering.cut = True
-        segment = Segment(
-            self.local, self.peer, FIN | ACK, self.snd_nxt, self.rcv_nxt, self.rcv_edge, b"", self.stack
-        )
-        self.snd_nxt += 1
-        tampering.injected += 1  # the FIN's place in the sequence is no byte of the program's
-        self.outbox = None
-        self.urg_out = 0
-        if self.guard is not None:
-            self.guard.keep(self, segment)
-        self.emit(segment)
-
-    def sever(self: Connection) -> None:  # type: ignore[misc]
-        """RST to the peer, and this end dies as if one had arrived."""
-        self.send_reset()
-        self._reset()
-
-    def blackhole(self: Connection) -> None:  # type: ignore[misc]
-        """Nothing of this end arrives any more, acknowledgements included. Both ends notice by their timers only."""
-        assert self.local is not None and self.peer is not None
-        self.emit(Notice(self.local, self.peer, None, self.stack))
-        self.emit = _swallow
-        self.watch_losses()
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 
 class Buffer:
@@ -86,3 +87,12 @@ class Buffer:
             n -= len(part)
             start = 0
         return b"".join(parts)
+
+
+def scatter(views: Iterable[memoryview], data: bytes) -> None:
+    """Fill *views* in order with *data*."""
+    start = 0
+    for view in views:
+        part = data[start : start + len(view)]
+        view[: len(part)] = part
+        start += len(part)

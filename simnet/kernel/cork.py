@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from simnet.kernel.connection import Connection
+    from simnet.kernel.sending import Sender
 
 HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
 LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
@@ -22,7 +22,7 @@ class Cork:
         self.more = False  # the last send had MSG_MORE
         self.timer: Any = None
 
-    def holds(self, connection: Connection, n: int) -> bool:
+    def holds(self, connection: Sender, n: int) -> bool:
         """Is the last *n* bytes' segment to wait? Starts the timer if so."""
         if not (self.corked or self.more) or n >= mss_of(connection):
             return False
@@ -31,7 +31,7 @@ class Cork:
             self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
         return True
 
-    def push(self, connection: Connection) -> None:
+    def push(self, connection: Sender) -> None:
         """Let go what is held now; a cork that is set stays set."""
         corked = self.corked
         self.corked = self.more = False
@@ -44,7 +44,7 @@ class Cork:
         self.corked = self.more = False
         self.stop()
 
-    def heard(self, connection: Connection) -> None:
+    def heard(self, connection: Sender) -> None:
         """A segment of the peer arrived: that makes the kernel push what only MSG_MORE held back."""
         if self.more and not self.corked and connection.unsent:
             self.more = False
@@ -58,14 +58,14 @@ class Cork:
             self.timer = None
 
 
-def mss_of(connection: Connection) -> int:
+def mss_of(connection: Sender) -> int:
     """How large a segment is full: what TCP_MAXSEG says of a connection."""
     peer = connection.peer
     loopback = peer is not None and (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1")
     return min(connection.mss, LOOPBACK_MSS if loopback else ETHERNET_MSS)
 
 
-def _timed_out(connection: Connection) -> None:
+def _timed_out(connection: Sender) -> None:
     cork = connection.cork
     if cork is not None:
         cork.timer = None

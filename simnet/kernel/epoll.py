@@ -186,4 +186,3 @@ class Epoll(File):
         """Forget everything."""
         for entry in list(self.entries.values()):
             self.drop(entry)
-

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT
 from simnet.kernel.ports import V6_ONLY
-from simnet.kernel.segment import ACK, SYN, Notice, Segment
+from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
 
-SOMAXCONN = 4096  # net.core.somaxconn, Linux 5.4 and later
+SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
+
+SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
+SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 
 
 class Listener:
@@ -24,7 +27,7 @@ class Listener:
     def __init__(self, backlog: int) -> None:
         self.backlog = backlog
         self.queue: deque[TcpSocket] = deque()
-        self.half_open: dict[TcpSocket, Any] | None = None  # those whose third segment came to a full queue
+        self.half_open: dict[TcpSocket, Waiting] | None = None  # those whose third segment came to a full queue
 
     @property
     def full(self) -> bool:
@@ -55,7 +58,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
         child.prepare()
-    child._send_syn(SYN | ACK)
+    child.send_syn(SYN | ACK)
 
 
 def inherit(socket: TcpSocket, child: TcpSocket) -> None:
@@ -93,12 +96,62 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
     return True
 
 
+class Waiting:
+    """A handshake whose last segment found the queue full: what came since, and the timer of its SYN-ACK."""
+
+    __slots__ = ("segments", "tries", "timer")
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.tries = 0
+        self.timer: Any = None
+
+
 def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> None:
-    raise NotImplementedError
+    """tcp_v4_syn_recv_sock without room: the kernel drops the segment, and repeats its SYN-ACK by timer.
+
+    Each repetition makes the client acknowledge again, and so does each repetition of its data; kept segments stand
+    for both.
+    """
+    if listener.half_open is None:
+        listener.half_open = {}
+    waiting = listener.half_open.get(child)
+    if waiting is None:
+        waiting = listener.half_open[child] = Waiting()
+        clock = child.stack.clock
+        waiting.timer = clock.at(clock.now_ns + SYNACK_FIRST_NS, _try_again, child)
+    if segment.payload or segment.flags & FIN or not waiting.segments:
+        waiting.segments.append(segment)
+
+
+def _try_again(child: TcpSocket) -> None:
+    parent = child.parent
+    listener = None if parent is None else parent.listener
+    if listener is None or listener.half_open is None or child.state != SYN_RECV:
+        return
+    waiting = listener.half_open[child]
+    if not listener.full:
+        del listener.half_open[child]
+        for segment in waiting.segments:
+            child.arrive(segment)
+        return
+    waiting.tries += 1
+    clock = child.stack.clock
+    if waiting.tries > SYNACK_RETRIES:
+        del listener.half_open[child]
+        child.vanish()
+        if any(segment.payload for segment in waiting.segments):
+            child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
+        return
+    waiting.timer = clock.at(clock.now_ns + (SYNACK_FIRST_NS << waiting.tries), _try_again, child)
 
 
 def abandon(listener: Listener) -> None:
     """The listener closed: whoever waited in its queue is reset (K-045)."""
+    for child, waiting in (listener.half_open or {}).items():
+        waiting.timer.cancel()
+        child.vanish()
+        child.stack.refuse(waiting.segments[-1])
     while listener.queue:
         child = listener.queue.popleft()
         child.parent = None

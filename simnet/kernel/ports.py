@@ -32,7 +32,8 @@ class PortUser(Protocol):
 
 def addresses_clash(mine: PortUser, other: PortUser) -> bool:
     """Would the two get each other's packets on one port: the same address, or a wildcard over it (K-027, K-034)?"""
-    assert mine.local is not None and other.local is not None
+    assert mine.local is not None
+    assert other.local is not None
     x, y = mine.local[0], other.local[0]
     if x == y:
         return True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from errno import EAFNOSUPPORT, EHOSTUNREACH, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from errno import EAFNOSUPPORT, ENETUNREACH, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from typing import Any, Final, Protocol
 
+from simnet.kernel.control import ControlBlock
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.guard import send_again_for_nobody
 from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
     AF_INET,
@@ -41,7 +43,9 @@ class Clock(Protocol):
 
     now_ns: int
 
-    def at(self, deadline_ns: int, function: Callable[[Any], None], argument: Any, /) -> Timer: ...
+    def at(
+        self, deadline_ns: int, function: Callable[[Any], None], argument: Any, background: bool = ..., /
+    ) -> Timer: ...
 
 
 class Stack:
@@ -50,12 +54,10 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "name",
         "connections", "listeners", "tcp_ports", "time_waits",
-        "_mss", "_lossy", "demanding", "on_established",
+        "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
 
-    def __init__(
-        self, addresses: Sequence[str], *, clock: Clock, out: deque[Packet], name: str = ""
-    ) -> None:
+    def __init__(self, addresses: Sequence[str], *, clock: Clock, out: deque[Packet], name: str = "") -> None:
         self.addresses = tuple(addresses)
         self.clock = clock
         self.out = out
@@ -64,10 +66,11 @@ class Stack:
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
         self.time_waits: deque[TimeWait] = deque()
+        self.last_words: dict[tuple[Endpoint, Endpoint, int], int] = {}  # repetitions of what orphans sent last
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
-        self.on_established: Callable[[TcpSocket], None] | None = None
+        self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
 
     def __repr__(self) -> str:
         return f"<Stack {self.name or ','.join(self.addresses)}>"
@@ -152,8 +155,12 @@ class Stack:
         self.out.append(answer)
 
     def lost(self, segment: Segment) -> None:
-        """*segment*, which came from here, was dropped on a loss-free path."""
-        raise NotImplementedError
+        """*segment*, which came from here, was dropped on a loss-free path: its sender is to send it again in time."""
+        connection = self.connections.get((segment.source, segment.target))
+        if isinstance(connection, TcpSocket):
+            connection.lost(segment)
+        else:
+            send_again_for_nobody(self, segment)
 
     # Listeners.
 
@@ -164,7 +171,8 @@ class Stack:
 
     def stop_listening(self, socket: TcpSocket) -> None:
         """*socket* listens no more: those in its queue are reset."""
-        assert socket.local is not None and socket.listener is not None
+        assert socket.local is not None
+        assert socket.listener is not None
         group = self.listeners[socket.local]
         group.remove(socket)
         if not group:
@@ -234,12 +242,12 @@ class Stack:
         for own in addresses:
             if (":" in own) is six:
                 return own
-        raise socket_error(EHOSTUNREACH if not six else EHOSTUNREACH)
+        raise socket_error(ENETUNREACH)
 
     # TIME_WAIT.
 
     def leave_behind(
-        self, socket: TcpSocket, local: Endpoint, peer: Endpoint, phase: str, snd_nxt: int, rcv_nxt: int
+        self, socket: ControlBlock, local: Endpoint, peer: Endpoint, phase: str, snd_nxt: int, rcv_nxt: int
     ) -> None:
         """*socket* is done; a TimeWait keeps its addresses and port for a minute."""
         waits = self.time_waits
@@ -266,4 +274,18 @@ class Stack:
         return False
 
 
-_ = (CLOSED, LISTEN, SYN_RECV, SYN_SENT, UDP, Icmp, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, EAFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT, not_modelled)
+_ = (
+    CLOSED,
+    LISTEN,
+    SYN_RECV,
+    SYN_SENT,
+    UDP,
+    Icmp,
+    AF_UNIX,
+    SOCK_DGRAM,
+    SOCK_SEQPACKET,
+    EAFNOSUPPORT,
+    EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
+    not_modelled,
+)

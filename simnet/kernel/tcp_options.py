@@ -216,10 +216,13 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         return socket.low_water
     if name == o.SO_PASSCRED:
         raise socket_error(EOPNOTSUPP)
-    if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and socket.state not in (CLOSED, LISTEN, SYN_SENT):
+    if (
+        name == o.SO_SNDBUF
+        and socket.option(o.SOL_SOCKET, name) is None
+        and socket.state not in (CLOSED, LISTEN, SYN_SENT)
+    ):
         return _AUTOTUNED_SNDBUF
     return None
 
 
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
-

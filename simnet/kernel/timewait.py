@@ -75,6 +75,4 @@ class TimeWait:
             self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
             stack.time_waits.append(self)
         if flags & WANT_ACK and self.local is not None:
-            stack.out.append(
-                Segment(self.local, self.peer, ACK, self.snd_nxt, self.rcv_nxt, self.rcv_nxt, b"", stack)
-            )
+            stack.out.append(Segment(self.local, self.peer, ACK, self.snd_nxt, self.rcv_nxt, self.rcv_nxt, b"", stack))

@@ -1,0 +1,208 @@
+"""The control block of one TCP connection: its fields, and what can be asked of them.
+
+The names of fields are those of RFC 9293 and Linux: ``snd_nxt`` is the next sequence number to send, ``snd_edge`` the
+first one the peer does not allow; ``rcv_nxt`` is the next one expected, ``rcv_edge`` the first one we do not allow. Numbers
+never wrap, and initial ones are 1; a real kernel draws them at random. What goes out is in ``sending.py``, what comes in in
+``connection.py``, what a program does with it in ``tcp_stream.py`` and ``tcp.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.buffer import Buffer
+from simnet.kernel.descriptors import File
+from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_NOTSENT_LOWAT
+from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP, READABLE, WRITABLE
+from simnet.kernel.segment import Endpoint, Packet, Segment
+from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV, SYN_SENT
+
+if TYPE_CHECKING:
+    from simnet.kernel.anchors import Tampering
+    from simnet.kernel.cork import Cork
+    from simnet.kernel.guard import Guard
+    from simnet.kernel.listener import Listener
+    from simnet.kernel.stack import Stack
+    from simnet.kernel.tcp import TcpSocket
+
+ISN: Final = 1
+
+# The two shutdown flags of K-002.
+SHUT_RECEIVE: Final = 1
+SHUT_SEND: Final = 2
+SHUT_BOTH: Final = 3
+
+# More bits of ``sharing``, beside those of ports.py.
+OOB_INLINE: Final = 8
+
+# ``sock->state`` of Linux: what connect() thinks of the socket, apart from what TCP thinks (K-010 to K-012).
+UNCONNECTED: Final = 0
+CONNECTING: Final = 1
+CONNECTED: Final = 2
+DISCONNECTING: Final = 3
+
+# What became of our FIN.
+FIN_NONE: Final = 0
+FIN_DUE: Final = 1
+FIN_SENT: Final = 2
+
+# The urgent byte, as in tcp_sock.urg_data: announced, here, or read out of band. The byte itself is in the low 8 bits.
+URGENT_ANNOUNCED: Final = 0x200
+URGENT_HERE: Final = 0x100
+URGENT_READ: Final = 0x400
+
+# How much fits until EAGAIN, unless SO_SNDBUF and SO_RCVBUF say otherwise: an autotuned loopback connection took
+# 3,919,467 bytes, 127,973 of them in the peer (measured on Linux 6.18; K-064).
+AUTOTUNED_SEND_ROOM: Final = 3_788_800
+AUTOTUNED_RECEIVE_ROOM: Final = 131_072
+
+WHOLE: Final = 1 << 62  # an MSS that cuts nothing: a segment is as large as a write
+
+
+class ControlBlock(File):
+    """What one end knows. ``refs == 0`` marks an orphan: closed by its program, still delivering."""
+
+    __slots__ = (
+        "stack", "emit", "family", "state", "stage", "error", "shut", "done", "origin",
+        "local", "peer", "port", "locks", "autobound", "sharing", "since_ns",
+        "listener", "parent", "options",
+        "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space",
+        "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
+        "slow", "tampering", "cork", "guard",
+    )  # fmt: skip
+
+    def __init__(self, stack: Stack, family: int) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag: object = None
+        self.stack = stack
+        self.emit: Callable[[Packet], None] = stack.out.append
+        self.family = family
+        self.state: str = CLOSED
+        self.stage = UNCONNECTED
+        self.error = 0
+        self.shut = 0
+        self.done = False  # the peer's FIN arrived (SOCK_DONE)
+        self.origin: str | None = None
+        self.local: Endpoint | None = None
+        self.peer: Endpoint | None = None
+        self.port = 0  # the port this socket holds in the table
+        self.locks = 0
+        self.autobound = False
+        self.sharing = 0
+        self.since_ns = 0
+        self.listener: Listener | None = None
+        self.parent: TcpSocket | None = None
+        self.options: dict[tuple[int, int], Any] | None = None
+        self.snd_nxt = ISN
+        self.snd_edge = 0
+        self.snd_room = AUTOTUNED_SEND_ROOM
+        self.outbox: Buffer | None = None
+        self.fin = FIN_NONE
+        self.mss = WHOLE
+        self.urg_out = 0  # sequence number of an urgent byte that waits to be sent
+        self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)
+        self.rcv_nxt = 0
+        self.rcv_edge = self.rcv_told = ISN + 1 + AUTOTUNED_RECEIVE_ROOM
+        self.rcv_room = AUTOTUNED_RECEIVE_ROOM
+        self.inbox: Buffer | None = None
+        self.low_water = 1
+        self.urg_data = 0
+        self.urg_seq = 0
+        self.later: dict[int, Segment] | None = None  # what arrived before what it follows
+        self.slow = False  # one of the three below: sending needs more than a look at the window
+        self.tampering: Tampering | None = None
+        self.cork: Cork | None = None
+        self.guard: Guard | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state} {self.local} -> {self.peer}>"
+
+    def mask(self) -> int:
+        """The poll mask now, by K-002."""
+        state = self.state
+        if state == LISTEN:
+            listener = self.listener
+            return READABLE if listener is not None and listener.queue else 0
+        shut = self.shut
+        mask = READABLE | RDHUP if shut & SHUT_RECEIVE else 0
+        if shut == SHUT_BOTH or state == CLOSED:
+            mask |= HUP
+        if state != SYN_SENT and state != SYN_RECV:
+            inbox = self.inbox
+            if (
+                inbox is not None
+                and inbox.size
+                and ((self.low_water == 1 and not self.urg_data) or self.enough_to_read())
+            ):
+                mask |= READABLE
+            outbox = self.outbox
+            if shut & SHUT_SEND or outbox is None or not outbox.size or self.writable():
+                mask |= WRITABLE
+            else:
+                self.no_space = True
+            if self.urg_data & URGENT_HERE:
+                mask |= PRI
+        if self.error:
+            mask |= ERR
+        return mask
+
+    def enough_to_read(self) -> bool:
+        """Do the unread bytes reach SO_RCVLOWAT? An urgent byte that is next and not inline does not count."""
+        inbox = self.inbox
+        assert inbox is not None
+        size = inbox.size
+        if self.urg_data and self.urg_seq == self.copied_seq and not self.sharing & OOB_INLINE:
+            size -= 1
+        # A full window is enough, whatever the mark: nothing more can come.
+        return size >= self.low_water or (size > 0 and self.rcv_nxt >= self.rcv_told)
+
+    def writable(self) -> bool:
+        """Is as much of the send buffer free as Linux wants before it says OUT: a third (K-066)?"""
+        outbox = self.outbox
+        unsent = 0 if outbox is None else outbox.size
+        if self.guard is not None:
+            return (unsent + self.guard.unacknowledged) * 3 <= self.snd_room * 2
+        if self.options is not None:
+            lowest = self.options.get((IPPROTO_TCP, TCP_NOTSENT_LOWAT))
+            if lowest and unsent * 2 >= lowest:
+                return False
+        return unsent * 3 <= self.snd_room * 2
+
+    @property
+    def copied_seq(self) -> int:
+        """The sequence number of the first unread byte."""
+        inbox = self.inbox
+        return self.rcv_nxt - self.done - (inbox.size if inbox is not None else 0)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that arrived and were not read."""
+        return self.inbox.size if self.inbox is not None else 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were accepted and did not go out."""
+        return self.outbox.size if self.outbox is not None else 0
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the program's that went out, injected ones not counted."""
+        extra = self.tampering.injected if self.tampering is not None else 0
+        return max(0, self.snd_nxt - ISN - 1 - extra - (self.fin == FIN_SENT))
+
+    @property
+    def received(self) -> int:
+        """Bytes of the peer's that arrived in order, read or not."""
+        return max(0, self.rcv_nxt - ISN - 1 - self.done)
+
+    @property
+    def lingers(self) -> bool:
+        """Is SO_LINGER on, whatever its time?"""
+        linger = self.option(SOL_SOCKET, SO_LINGER)
+        return linger is not None and bool(linger[0])
+
+    def option(self, level: int, name: int) -> Any:
+        """What setsockopt left here, or None."""
+        return None if self.options is None else self.options.get((level, name))

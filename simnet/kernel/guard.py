@@ -1,0 +1,292 @@
+"""Retransmission, probes and keepalive: what a connection does where segments may get lost.
+
+A guard keeps each segment until it is acknowledged, asks for the acknowledgement, and sends the first unacknowledged
+one again when its timer runs out, with back-off, or when three duplicate acknowledgements say that there is a hole.
+The receiver keeps what came behind a hole, so that one segment a round trip mends it. There is no SACK, no congestion
+window and no RACK: a program cannot see the difference but in time. Loss-free connections have no guard and no timers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.options import (
+    IPPROTO_TCP,
+    SO_KEEPALIVE,
+    SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+    TCP_SYNCNT,
+    TCP_USER_TIMEOUT,
+)  # fmt: skip
+from simnet.kernel.segment import FIN, SYN, WANT_ACK, Segment
+from simnet.kernel.states import CLOSED, SYN_RECV, SYN_SENT
+
+if TYPE_CHECKING:
+    from simnet.kernel.sending import Sender
+    from simnet.kernel.stack import Stack
+
+SECOND: Final = 1_000_000_000
+RTO_FIRST_NS: Final = SECOND  # TCP_TIMEOUT_INIT: before the first round trip is measured
+RTO_MIN_NS: Final = SECOND // 5  # TCP_RTO_MIN
+RTO_MAX_NS: Final = 120 * SECOND  # TCP_RTO_MAX
+SYN_LINEAR_TIMEOUTS: Final = 4  # net.ipv4.tcp_syn_linear_timeouts, Linux 6.5 and later
+SYN_RETRIES: Final = 6  # net.ipv4.tcp_syn_retries; with the linear ones 67 s to the last SYN, 131 s to ETIMEDOUT
+SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
+GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to (ip-sysctl)
+ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
+DUPLICATES: Final = 3  # duplicate acknowledgements that mean a hole (RFC 5681)
+
+
+class Guard:
+    """What one end keeps for the case of loss."""
+
+    __slots__ = (
+        "kept", "unacknowledged", "timer", "rto_ns", "smoothed_ns", "variance_ns", "retries", "stamp_ns", "times",
+        "duplicates", "recovered", "keepalive", "probes", "heard_ns",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.kept: deque[Segment] = deque()
+        self.unacknowledged = 0  # bytes in ``kept``
+        self.timer: Any = None
+        self.rto_ns = RTO_FIRST_NS
+        self.smoothed_ns = 0
+        self.variance_ns = 0
+        self.retries = 0
+        self.stamp_ns = 0  # when the first retransmission of the present trouble was
+        self.times: dict[int, int] = {}  # when segments went out that were sent once: samples of the round trip
+        self.duplicates = 0
+        self.recovered = 0  # up to which number a loss is being mended
+        self.keepalive: Any = None
+        self.probes = 0  # keepalive or window probes without an answer
+        self.heard_ns = 0
+
+    # Outgoing.
+
+    def keep(self, connection: Sender, segment: Segment) -> None:
+        """*segment* goes out now."""
+        self.kept.append(segment)
+        self.unacknowledged += len(segment.payload)
+        self.times[segment.seq] = connection.stack.clock.now_ns
+        if self.timer is None:
+            self._start(connection)
+
+    def keep_lost(self, connection: Sender, segment: Segment) -> None:
+        """*segment* went out before there was a guard, and was dropped."""
+        if any(kept.seq == segment.seq for kept in self.kept):
+            return
+        self.kept = deque(sorted((*self.kept, segment), key=lambda kept: kept.seq))
+        self.unacknowledged += len(segment.payload)
+        if self.timer is None:
+            self._start(connection, since_ns=connection.since_ns if segment.flags & SYN else None)
+
+    def _start(self, connection: Sender, since_ns: int | None = None) -> None:
+        clock = connection.stack.clock
+        start = clock.now_ns if since_ns is None else since_ns
+        wait = self.rto_ns
+        limit = connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT)
+        if limit and self.retries:
+            # tcp_clamp_rto_to_user_timeout: the timer does not oversleep the program's own limit.
+            wait = min(wait, max(1, self.stamp_ns + limit * 1_000_000 - start))
+        self.timer = clock.at(max(clock.now_ns, start + wait), _ran_out, connection)
+
+    def probe_later(self, connection: Sender) -> None:
+        """The window is shut and nothing is in flight: ask for it until it opens (RFC 9293, 3.8.6.1)."""
+        if self.timer is None and not self.kept:
+            self._start(connection)
+
+    # Incoming.
+
+    def acknowledged(self, connection: Sender, ack: int, pure: bool = False) -> None:
+        """*ack* arrived; *pure* if the segment carried nothing else."""
+        now_ns = connection.stack.clock.now_ns
+        self.heard_ns = now_ns
+        self.probes = 0
+        kept = self.kept
+        moved = False
+        while kept and _end(kept[0]) <= ack:
+            segment = kept.popleft()
+            self.unacknowledged -= len(segment.payload)
+            sent_ns = self.times.pop(segment.seq, None)
+            if sent_ns is not None:
+                self._measured(now_ns - sent_ns)
+            moved = True
+        if moved:
+            self.duplicates = 0
+            self.retries = 0
+            self.rto_ns = self._rto()
+            self._stop_timer()
+            if kept:
+                if ack < self.recovered:
+                    self.again(connection, kept[0])  # the next hole
+                self._start(connection)
+            if connection.no_space:
+                connection.space_came()
+        elif pure and kept and ack == kept[0].seq:
+            self.duplicates += 1
+            if self.duplicates == DUPLICATES:
+                self.recovered = connection.snd_nxt
+                self.again(connection, kept[0])
+        elif not kept and self.timer is not None:
+            self.retries = 0  # a window probe was answered
+            if connection.snd_edge > connection.snd_nxt:
+                self._stop_timer()
+                self.rto_ns = self._rto()
+
+    def _measured(self, trip_ns: int) -> None:
+        """A sample of the round trip (RFC 6298)."""
+        if not self.smoothed_ns:
+            self.smoothed_ns = max(1, trip_ns)
+            self.variance_ns = trip_ns // 2
+        else:
+            self.variance_ns = (3 * self.variance_ns + abs(self.smoothed_ns - trip_ns)) // 4
+            self.smoothed_ns = max(1, (7 * self.smoothed_ns + trip_ns) // 8)
+
+    def _rto(self) -> int:
+        """tcp_set_rto: the variance part is never below 200 ms."""
+        if not self.smoothed_ns:
+            return RTO_FIRST_NS
+        return min(self.smoothed_ns + max(RTO_MIN_NS, 4 * self.variance_ns), RTO_MAX_NS)
+
+    # Timers.
+
+    def ran_out(self, connection: Sender) -> None:
+        """tcp_retransmit_timer, and the probe timer where nothing is in flight."""
+        self.timer = None
+        if connection.state == CLOSED:
+            return
+        kept = self.kept
+        if not kept and (not connection.unsent or connection.snd_edge > connection.snd_nxt):
+            return
+        now_ns = connection.stack.clock.now_ns
+        if self._hopeless(connection, now_ns):
+            if connection.state == SYN_RECV and connection.parent is not None:
+                connection.vanish()  # nobody was told of it
+            else:
+                connection.time_out()
+            return
+        if not self.retries:
+            self.stamp_ns = now_ns
+        self.retries += 1
+        self.duplicates = 0
+        if kept:
+            self.recovered = connection.snd_nxt
+            self.again(connection, kept[0])
+        else:
+            connection.probe()
+        if connection.state != SYN_SENT or self.retries > SYN_LINEAR_TIMEOUTS:
+            self.rto_ns = min(self.rto_ns * 2, RTO_MAX_NS)
+        self._start(connection)
+
+    def _hopeless(self, connection: Sender, now_ns: int) -> bool:
+        """tcp_write_timeout: was it tried often enough?"""
+        if connection.state == SYN_SENT:
+            tries = (connection.option(IPPROTO_TCP, TCP_SYNCNT) or SYN_RETRIES) + SYN_LINEAR_TIMEOUTS
+            if self.retries >= tries:
+                return True
+        elif connection.state == SYN_RECV:
+            return self.retries >= SYNACK_RETRIES
+        if not self.retries:
+            return False
+        limit_ns = GIVE_UP_NS if connection.refs else ORPHAN_GIVE_UP_NS
+        limit = connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT)
+        if limit:
+            limit_ns = limit * 1_000_000
+        return now_ns - self.stamp_ns >= limit_ns
+
+    def again(self, connection: Sender, segment: Segment) -> None:
+        """Send *segment* again, with today's acknowledgement and window."""
+        self.times.pop(segment.seq, None)  # Karn: its answer is no sample
+        flags = segment.flags if segment.flags & SYN else segment.flags | WANT_ACK
+        connection.emit(
+            Segment(
+                segment.source, segment.target, flags, segment.seq, connection.rcv_nxt, connection.rcv_edge,
+                segment.payload, connection.stack, segment.urgent,
+            )
+        )  # fmt: skip
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def stop(self) -> None:
+        """The connection is over."""
+        self._stop_timer()
+        if self.keepalive is not None:
+            self.keepalive.cancel()
+            self.keepalive = None
+        self.kept.clear()
+        self.times.clear()
+        self.unacknowledged = 0
+
+    # Keepalive.
+
+    def keep_alive(self, connection: Sender, on: bool) -> None:
+        """SO_KEEPALIVE was set, or the connection that has it came to be."""
+        if self.keepalive is not None:
+            self.keepalive.cancel()
+            self.keepalive = None
+        if on and connection.state not in (CLOSED, SYN_SENT, SYN_RECV):
+            idle = connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200
+            self._look_later(connection, idle * SECOND)
+
+    def _look_later(self, connection: Sender, wait_ns: int) -> None:
+        clock = connection.stack.clock
+        self.keepalive = clock.at(clock.now_ns + wait_ns, _looked, connection, True)
+
+    def looked(self, connection: Sender) -> None:
+        """tcp_keepalive_timer."""
+        self.keepalive = None
+        if connection.state == CLOSED:
+            return
+        idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND
+        silent_ns = connection.stack.clock.now_ns - self.heard_ns
+        if self.kept or connection.unsent or silent_ns < idle_ns:
+            self._look_later(connection, idle_ns if self.kept or connection.unsent else idle_ns - silent_ns)
+            return
+        limit = connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT)
+        count = connection.option(IPPROTO_TCP, TCP_KEEPCNT) or 9
+        if (silent_ns >= limit * 1_000_000 and self.probes) if limit else self.probes >= count:
+            connection.send_reset()
+            connection.time_out()
+            return
+        self.probes += 1
+        connection.probe()
+        self._look_later(connection, (connection.option(IPPROTO_TCP, TCP_KEEPINTVL) or 75) * SECOND)
+
+
+def _end(segment: Segment) -> int:
+    return segment.seq + len(segment.payload) + bool(segment.flags & (SYN | FIN))
+
+
+def _ran_out(connection: Sender) -> None:
+    if connection.guard is not None:
+        connection.guard.ran_out(connection)
+
+
+def _looked(connection: Sender) -> None:
+    if connection.guard is not None:
+        connection.guard.looked(connection)
+
+
+def wants_keepalive(connection: Sender) -> bool:
+    """Is SO_KEEPALIVE on?"""
+    return bool(connection.option(SOL_SOCKET, SO_KEEPALIVE))
+
+
+def send_again_for_nobody(stack: Stack, segment: Segment) -> None:
+    """*segment* was dropped after its socket had gone: an orphan's last words, said again until they arrive."""
+    if not segment.flags & FIN and not segment.payload:
+        return
+    key = (segment.source, segment.target, segment.seq)
+    tries = stack.last_words.get(key, 0)
+    wait = RTO_MIN_NS << tries
+    if (wait << 1) - RTO_MIN_NS > ORPHAN_GIVE_UP_NS:
+        stack.last_words.pop(key, None)
+        return
+    stack.last_words[key] = tries + 1
+    stack.clock.at(stack.clock.now_ns + wait, stack.out.append, segment)

@@ -1,0 +1,299 @@
+"""The sending side of a TCP connection: data, FIN and RST out, and how a connection ends.
+
+Flow control without acknowledgements: between loss-free ends an ACK tells the sender nothing but that the receiver
+reads, so none is sent. Bytes that went out stand in the peer's window, and only a window that moved by half its size is
+told, by the next segment or by one of its own. A sender that is out of window is always told: it filled all of it, so
+reading all of it moves the edge by the whole. Where a path may lose, ``guard`` keeps what was sent until it is acknowledged.
+"""
+
+from __future__ import annotations
+
+from errno import ECONNRESET, EPIPE, ETIMEDOUT
+from typing import Final
+
+from simnet.kernel.control import (
+    FIN_DUE,
+    FIN_NONE,
+    FIN_SENT,
+    ISN,
+    SHUT_BOTH,
+    WHOLE,
+    ControlBlock,
+)  # fmt: skip
+from simnet.kernel.guard import Guard, wants_keepalive
+from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
+from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
+from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Segment
+from simnet.kernel.states import (
+    AFTER_FIN_ACKNOWLEDGED,
+    AFTER_OUR_FIN,
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    FIN_WAIT2,
+    LAST_ACK,
+    LISTEN,
+    OWES_RESET,
+    RECEIVING,
+    SYN_RECV,
+    SYN_SENT,
+    TIME_WAIT,
+)  # fmt: skip
+
+URGENT_REACH: Final = 0x10000  # how far ahead the 16 bits of an urgent pointer can point
+
+
+class Sender(ControlBlock):
+    """The half of the machine that speaks."""
+
+    __slots__ = ()
+
+    def transmit(self) -> None:
+        """Send what window, anchors and corks allow, then the FIN if it is due."""
+        outbox = self.outbox
+        tampering = self.tampering
+        while True:
+            allowed = self.snd_edge - self.snd_nxt
+            if tampering is not None:
+                allowed = tampering.allow(self)
+                outbox = self.outbox
+                if allowed < 0:
+                    break
+            size = outbox.size if outbox is not None else 0
+            n = min(size, allowed, self.mss)
+            if n <= 0 or (self.cork is not None and n == size and self.cork.holds(self, n)):
+                break
+            assert outbox is not None
+            self.send_data(outbox.take(n))
+        if self.guard is not None and self.unsent:
+            self.guard.probe_later(self)
+        if self.no_space:
+            self.space_came()
+        if self.fin == FIN_DUE and not self.unsent and (tampering is None or not tampering.stops):
+            self._send_fin()
+
+    def space_came(self) -> None:
+        """Tell those who found no room, if there is enough again."""
+        if self.no_space and self.writable():
+            self.no_space = False
+            self.wake(SPACE_NEWS)
+
+    def put(self, flags: int, payload: bytes = b"", length: int = 0, urgent: int = 0) -> None:
+        """One segment onto the wire, which takes *length* sequence numbers."""
+        guard = self.guard
+        if guard is not None and length:
+            flags |= WANT_ACK
+        seq = self.snd_nxt
+        self.snd_nxt = seq + length
+        edge = self.rcv_told = self.rcv_edge
+        segment = Segment(
+            self.local,  # type: ignore[arg-type]  # who sends has both addresses
+            self.peer,  # type: ignore[arg-type]
+            flags,
+            seq,
+            self.rcv_nxt,
+            edge,
+            payload,
+            self.stack,
+            urgent,
+        )
+        if guard is not None and length:
+            guard.keep(self, segment)
+        self.emit(segment)
+
+    def send_data(self, payload: bytes) -> None:
+        """Put *payload* on the wire now, with the urgent pointer if a byte in sight is urgent."""
+        length = len(payload)
+        urgent = self.urg_out
+        if urgent and urgent - self.snd_nxt < URGENT_REACH:
+            if urgent < self.snd_nxt + length:
+                self.urg_out = 0
+            self.put(ACK | URG, payload, length, urgent)
+        else:
+            self.put(ACK, payload, length)
+
+    def send_syn(self, flags: int) -> None:
+        """Our SYN, for the first time or because the peer's came again."""
+        if self.guard is not None and self.guard.kept:
+            self.guard.again(self, self.guard.kept[0])
+        else:
+            self.snd_nxt = ISN
+            self.put(flags, length=1)
+
+    def acknowledge(self) -> None:
+        """An ACK of its own; it tells the window too."""
+        self.put(ACK)
+
+    def probe(self) -> None:
+        """An empty segment that asks for an answer: is the window open, is the peer there?"""
+        self.emit(
+            Segment(
+                self.local,  # type: ignore[arg-type]
+                self.peer,  # type: ignore[arg-type]
+                ACK | WANT_ACK,
+                self.snd_nxt - 1,
+                self.rcv_nxt,
+                self.rcv_edge,
+                b"",
+                self.stack,
+            )
+        )
+
+    def _send_fin(self) -> None:
+        """Our FIN. Its acknowledgement is asked for where somebody may notice when it comes."""
+        wanted = self.refs > 0 or self.guard is not None or self.lingers
+        self.fin = FIN_SENT
+        self.put(FIN | ACK | WANT_ACK if wanted else FIN | ACK, length=1)
+        if not wanted:
+            self.fin_acknowledged()
+
+    def fin_acknowledged(self) -> None:
+        state = AFTER_FIN_ACKNOWLEDGED.get(self.state)
+        if state is None:
+            return
+        if state == CLOSED:
+            self.die(0)
+        elif state == TIME_WAIT:
+            self.linger_on(TIME_WAIT)
+        else:
+            self.state = state
+            if self.refs == 0:
+                self.linger_on(FIN_WAIT2)
+            else:
+                self.wake(ANY_NEWS)
+
+    def send_reset(self) -> None:
+        """An RST of our own making, as on close with unread data."""
+        if self.local is not None and self.peer is not None:
+            self.put(RST | ACK)
+
+    def freed(self, n: int) -> None:
+        """The program read *n* bytes: move the window, and say so if the sender may need to know."""
+        self.rcv_edge += n
+        if self.rcv_edge - self.rcv_told >= self.rcv_room >> 1 and self.state in RECEIVING:
+            self.acknowledge()
+
+    # Ends.
+
+    def finish_sending(self) -> None:
+        """SHUT_WR, or close: FIN after what is queued."""
+        state = AFTER_OUR_FIN.get(self.state)
+        if state is None:
+            return
+        self.state = state
+        if self.cork is not None:
+            self.cork.open()
+        tampering = self.tampering
+        if tampering is not None and tampering.cut:
+            self.fin_acknowledged()  # it went out long ago
+            return
+        self.fin = FIN_DUE
+        self.transmit()
+
+    def die(self, error: int) -> None:
+        """tcp_done: the connection is over, *error* is pending; what was received stays readable."""
+        self.error = error
+        self.vanish()
+        self.shut = SHUT_BOTH
+        self.wake(ANY_NEWS)
+
+    def time_out(self) -> None:
+        """Retransmission gave up: ETIMEDOUT."""
+        self.die(ETIMEDOUT)
+
+    def vanish(self) -> None:
+        """Leave the tables: no segment comes here any more."""
+        self.state = CLOSED
+        self.outbox = None
+        self.urg_out = 0
+        self.later = None
+        self.fin = FIN_NONE
+        stack = self.stack
+        if self.listener is not None:
+            stack.stop_listening(self)  # type: ignore[arg-type]  # every Sender is a TcpSocket
+        key = (self.local, self.peer)
+        if stack.connections.get(key) is self:
+            del stack.connections[key]
+        if self.port and not self.locks & 2:
+            stack.tcp_ports.free(self.port, self)
+            self.port = 0
+        if self.slow:
+            self._drop_timers()
+
+    def _drop_timers(self) -> None:
+        if self.guard is not None:
+            self.guard.stop()
+        if self.cork is not None:
+            self.cork.stop()
+        if self.tampering is not None:
+            self.tampering.stop()
+
+    def prepare(self) -> None:
+        """Before the first segment: what the path asks of this connection."""
+        stack = self.stack
+        assert self.local is not None
+        assert self.peer is not None
+        if stack.mss is not None:
+            self.mss = stack.mss(self.local[0], self.peer[0]) or WHOLE
+        if stack.lossy is not None and self.peer[0] in stack.lossy:
+            self.watch_losses()
+
+    def watch_losses(self) -> None:
+        """From here on segments may get lost: keep them until they are acknowledged."""
+        if self.guard is not None or self.state == LISTEN:
+            return
+        guard = self.guard = Guard()
+        self.slow = True
+        guard.heard_ns = self.stack.clock.now_ns
+        if wants_keepalive(self):
+            guard.keep_alive(self, on=True)
+        if self.unsent:
+            guard.probe_later(self)
+
+    def lost(self, segment: Segment) -> None:
+        """*segment*, sent by this end, was dropped: what a timer would find out later."""
+        self.watch_losses()
+        if self.guard is not None:
+            self.guard.keep_lost(self, segment)
+
+    def reset(self) -> None:
+        """An RST arrived."""
+        if self.state == SYN_RECV and self.parent is not None:
+            self.vanish()  # a request nobody was told of; the listener never shows it
+        else:
+            self.die(EPIPE if self.state == CLOSE_WAIT else ECONNRESET)
+
+    def linger_on(self, state: str) -> None:
+        """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed."""
+        seconds = self.option(IPPROTO_TCP, TCP_LINGER2) if state == FIN_WAIT2 else None
+        local, peer = self.local, self.peer
+        assert local is not None
+        assert peer is not None
+        rcv_nxt, snd_nxt = self.rcv_nxt, self.snd_nxt
+        self.vanish()
+        self.shut = SHUT_BOTH
+        if seconds is None or seconds >= 0:
+            self.stack.leave_behind(self, local, peer, state, snd_nxt, rcv_nxt)
+        self.wake(ANY_NEWS)
+
+    def disconnect(self) -> None:
+        """tcp_disconnect: as fresh, but that the port shown and a pending error stay."""
+        old = self.state
+        if old in OWES_RESET or (old in (LAST_ACK, CLOSING) and self.unsent):
+            self.send_reset()
+            self.error = ECONNRESET
+        elif old == SYN_SENT:
+            self.error = ECONNRESET
+        self.vanish()
+        self.inbox = None
+        self.urg_data = 0
+        self.done = False
+        self.shut = 0
+        self.peer = None
+        self.forget_address()
+        self.wake(ANY_NEWS)
+
+    def forget_address(self) -> None:
+        """An address that connect() chose goes; the port shown stays (K-013)."""
+        if self.local is not None and not self.locks & 1:
+            self.local = (self.stack.wildcard(self.family), self.local[1])

@@ -1,0 +1,269 @@
+"""Reading and writing a TCP connection, as tcp_recvmsg and tcp_sendmsg of Linux do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from errno import EAGAIN, EINVAL, ENOTCONN, EPIPE
+from typing import Any, Final
+
+from simnet.kernel.buffer import Buffer, scatter
+from simnet.kernel.connection import Connection
+from simnet.kernel.control import OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_HERE, URGENT_READ
+from simnet.kernel.cork import Cork
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.messages import (
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    RECEIVE_FLAGS,
+    SEND_FLAGS,
+    SIOCATMARK,
+    SIOCINQ,
+    SIOCOUTQ,
+    SIOCOUTQNSD,
+)  # fmt: skip
+from simnet.kernel.options import IPPROTO_TCP, TCP_NOTSENT_LOWAT
+from simnet.kernel.segment import ACK, Segment
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
+
+_SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
+
+
+class Stream(Connection):
+    """The byte stream of a connection, as a program sees it."""
+
+    __slots__ = ()
+
+    def recv(self, n: int, flags: int = 0) -> bytes:
+        """At most *n* bytes; ``b""`` at the end, and for ``recv(0)`` in every state (K-008)."""
+        if flags == 0 and not self.urg_data:
+            inbox = self.inbox
+            if inbox is not None and inbox.size and n > 0:
+                data = inbox.take(n)
+                self.rcv_edge += len(data)
+                if self.rcv_edge - self.rcv_told >= self.rcv_room >> 1:
+                    self.freed(0)
+                return data
+        if n == 0:
+            return b""
+        return self._read(n, flags)
+
+    def _read(self, n: int, flags: int) -> bytes:
+        """tcp_recvmsg."""
+        if flags & ~RECEIVE_FLAGS:
+            not_modelled(f"recv(flags={flags:#x})")
+        if flags & MSG_ERRQUEUE:
+            raise socket_error(EAGAIN)
+        if self.state == LISTEN:
+            raise socket_error(ENOTCONN)
+        if flags & MSG_OOB:
+            return self._read_urgent(n, flags)
+        inbox = self.inbox
+        if inbox is not None and inbox.size:
+            if self.urg_data:
+                data = self._read_to_mark(inbox, n, flags & MSG_PEEK)
+            elif flags & MSG_PEEK:
+                data = inbox.peek(n)
+            else:
+                data = inbox.take(n)
+                self.freed(len(data))
+            if data or (inbox.size and not n):
+                return bytes(len(data)) if flags & MSG_TRUNC else data
+        if self.done:
+            return b""
+        if self.error:
+            error, self.error = self.error, 0
+            raise socket_error(error)
+        if self.shut & SHUT_RECEIVE:
+            return b""
+        raise socket_error(ENOTCONN if self.state == CLOSED else EAGAIN)
+
+    def _read_to_mark(self, inbox: Buffer, n: int, peek: int) -> bytes:
+        """Read while an urgent mark is about: up to it, or from it on, over the byte itself (K-092)."""
+        ahead = self.urg_seq - self.copied_seq
+        skip = 0
+        if ahead > 0:
+            n = min(n, ahead)
+        elif ahead == 0 and not self.sharing & OOB_INLINE:
+            skip = 1
+        if peek:
+            return inbox.peek(n, skip)
+        if skip:
+            inbox.take(1)
+        data = inbox.take(n) if inbox.size else b""
+        self.freed(len(data) + skip)
+        if len(data) + skip > ahead:
+            self.urg_data = 0
+        return data
+
+    def _read_urgent(self, n: int, flags: int) -> bytes:
+        """tcp_recv_urg: the byte out of band (K-091)."""
+        urgent = self.urg_data
+        if self.sharing & OOB_INLINE or not urgent or urgent == URGENT_READ:
+            raise socket_error(EINVAL)
+        if self.state == CLOSED and not self.done:
+            raise socket_error(ENOTCONN)
+        if urgent & URGENT_HERE:
+            if not flags & MSG_PEEK:
+                self.urg_data = URGENT_READ
+            return bytes((urgent & 0xFF,))[:n]
+        if self.state == CLOSED or self.shut & SHUT_RECEIVE:
+            return b""
+        raise socket_error(EAGAIN)
+
+    def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
+        """Recv into *buffer*; an empty one gives 0 and asks nothing."""
+        view = memoryview(buffer).cast("B")
+        n = n or len(view)
+        if not n:
+            return 0
+        data = self.recv(n, flags)
+        if not flags & MSG_TRUNC:
+            view[: len(data)] = data
+        return len(data)
+
+    def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, None]:
+        """recv, and no address, as on a real stream socket (K-058)."""
+        return self.recvmsg(n, 0, flags)[0], None
+
+    def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, None]:
+        """Recv in full: data, no ancillary data, message flags, no address."""
+        data = self._read(n, flags)
+        out_of_band = flags & MSG_OOB and not (self.done and not data)
+        message_flags = MSG_OOB if out_of_band else 0
+        if out_of_band and not n:
+            message_flags |= MSG_TRUNC
+        return data, [], message_flags, None
+
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
+    ) -> tuple[int, list[Any], int, None]:
+        """recvmsg, scattered over *buffers* in order."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data, ancillary, message_flags, _ = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        if not flags & MSG_TRUNC:
+            scatter(views, data)
+        return len(data), ancillary, message_flags, None
+
+    # Writing.
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Take what there is room for, and say how much (K-063).
+
+        Raises:
+            OSError: EAGAIN, no room; EPIPE, or the pending error, if nothing can be sent any more.
+        """
+        if self.state not in _SENDABLE or self.error or self.shut & SHUT_SEND:
+            raise self._not_sendable()
+        if flags == 0 and not self.slow:
+            outbox = self.outbox
+            seq = self.snd_nxt
+            if outbox is None or not outbox.size:
+                if type(data) is not bytes:
+                    data = memoryview(data).tobytes()
+                size = len(data)
+                end = seq + size
+                if end <= self.snd_edge and size:
+                    # Nearly every send: all of it fits in the peer's window.
+                    self.snd_nxt = end
+                    edge = self.rcv_told = self.rcv_edge
+                    self.emit(
+                        Segment(self.local, self.peer, ACK, seq, self.rcv_nxt, edge, data, self.stack)  # type: ignore[arg-type]
+                    )
+                    return size
+        return self._write(data, flags)
+
+    def _not_sendable(self) -> OSError:
+        """Why nothing can be sent: sk_stream_wait_connect, then sk_stream_error."""
+        error = self.error
+        if error:
+            self.error = 0
+            return socket_error(error)
+        if self.state == SYN_SENT or self.state == SYN_RECV:
+            return socket_error(EAGAIN)
+        return socket_error(EPIPE)
+
+    def _write(self, data: bytes | bytearray | memoryview, flags: int) -> int:
+        """tcp_sendmsg, with every rare case in it."""
+        if flags & ~SEND_FLAGS:
+            not_modelled(f"send(flags={flags:#x})")
+        if type(data) is not bytes:
+            data = memoryview(data).tobytes()
+        size = len(data)
+        if not size:
+            return 0
+        tampering = self.tampering
+        if tampering is not None and tampering.cut:
+            return size  # lost, as everything after the cut
+        outbox = self.outbox
+        if outbox is None:
+            outbox = self.outbox = Buffer()
+        room = self._room(outbox.size, size)
+        if room < size:
+            self.no_space = True
+            if room <= 0:
+                raise socket_error(EAGAIN)
+            data = data[:room]
+            size = room
+        outbox.append(data)
+        if flags & MSG_OOB:
+            self.urg_out = self.snd_nxt + outbox.size - 1
+        cork = self.cork
+        if flags & MSG_MORE:
+            if cork is None:
+                cork = self.cork = Cork()
+                self.slow = True
+            cork.more = True
+        elif cork is not None:
+            cork.more = False
+            if not cork.corked:
+                cork.stop()
+        self.transmit()
+        return size
+
+    def _room(self, queued: int, size: int) -> int:
+        """How many bytes may be taken now: what can go out at once and what the send buffer has room for."""
+        free = self.snd_room - queued
+        if self.guard is not None:
+            free -= self.guard.unacknowledged
+        lowest = self.option(IPPROTO_TCP, TCP_NOTSENT_LOWAT)
+        if lowest:
+            free = min(free, lowest - 1 - queued)
+        if not queued:
+            window = max(0, self.snd_edge - self.snd_nxt)
+            free += window if self.guard is None else 0
+            if lowest and free <= 0:
+                free = 1  # an empty queue takes something, or OUT would lie
+        return free
+
+    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:
+        """send; a connected stream ignores the address (K-058)."""
+        return self.send(data, flags)
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
+    ) -> int:
+        """Send what *buffers* hold together."""
+        if tuple(ancillary):
+            not_modelled("sendmsg with ancillary data on TCP")
+        return self.send(b"".join(bytes(memoryview(part)) for part in buffers), flags)
+
+    def ioctl(self, request: int) -> int:
+        """FIONREAD, SIOCOUTQ, SIOCOUTQNSD and SIOCATMARK (K-062, K-093)."""
+        if request == SIOCATMARK:
+            return int(bool(self.urg_data) and self.urg_seq == self.copied_seq)
+        if request not in (SIOCINQ, SIOCOUTQ, SIOCOUTQNSD):
+            not_modelled(f"ioctl(request {request:#x})")
+        if self.state == LISTEN:
+            raise socket_error(EINVAL)
+        if request == SIOCINQ:
+            copied = self.copied_seq
+            if self.urg_data and not self.sharing & OOB_INLINE and copied <= self.urg_seq < self.rcv_nxt:
+                return self.urg_seq - copied
+            return self.unread
+        unsent = self.unsent
+        if request == SIOCOUTQ and self.guard is not None:
+            return unsent + self.guard.unacknowledged
+        return unsent
