@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket as _stdlib
 from random import Random
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from simnet import names
 from simnet.clock import EPOCH_NS, deadline_after
@@ -42,7 +42,7 @@ class SimulatedBackend:
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)
-        return both.__new__(both)
+        return cast(Any, both).__new__(both)
 
     def socketpair(self, family: int | None, type: int, proto: int) -> Any:
         return socketpair(int(_stdlib.AF_UNIX) if family is None else int(family), int(type), proto)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from errno import EHOSTUNREACH
-from typing import Any
+from typing import Any, cast
 
 from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
@@ -40,7 +40,9 @@ class Machine:
         self.polls = 0  # polls of this host's processes that found something ready
         self.address = f"10.0.{number >> 8}.{number & 255}"
         self.out: deque[Any] = deque()
-        self.stack = Stack((self.address, f"fd00::{number:x}"), clock=_StackClock(self), out=self.out, name=name)
+        self.stack = Stack(
+            (self.address, f"fd00::{number:x}"), clock=cast(Any, _StackClock(self)), out=self.out, name=name
+        )
 
     @property
     def now_ns(self) -> int:

@@ -210,7 +210,7 @@ class Epoll(_Poller):
         """A poller over an epoll descriptor that is open already."""
         self = cls.__new__(cls)
         _Poller.__init__(self, "epoll")
-        self._epoll = self._process.descriptors.get(fd)  # type: ignore[assignment]
+        self._epoll = self._process.descriptors.get(fd)
         self._fd = fd
         return self
 

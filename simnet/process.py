@@ -124,11 +124,12 @@ class Process:
             return True
         scheduler = self.scheduler
         deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
-        while not self.done:
+        while True:
+            if self.done:
+                return True
             self.joiners.append(scheduler.current)
             if not scheduler.wait(("the end of", self), deadline):
                 return self.done
-        return True
 
     @property
     def random(self) -> random.Random:

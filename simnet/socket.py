@@ -46,7 +46,8 @@ class Socket(_stdlib.socket):
     __slots__ = ("_fd", "_kind", "_machine", "_net_family", "_process", "_protocol", "_timeout")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
-        return _new(cls)
+        made: Socket = _new(cls)
+        return made
 
     def __init__(
         self,
@@ -81,11 +82,11 @@ class Socket(_stdlib.socket):
         else:
             if fileno < 0:
                 raise ValueError("negative file descriptor")
-            file = process.descriptors.get(fileno)
+            known: Any = process.descriptors.get(fileno)
             self._fd = fileno
-            self._net_family = file.family if family == -1 else int(family)
-            self._kind = file.type if type == -1 else int(type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-            self._protocol = file.proto if proto == -1 else proto
+            self._net_family = known.family if family == -1 else int(family)
+            self._kind = known.type if type == -1 else int(type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._protocol = known.proto if proto == -1 else proto
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not self._process.done:
@@ -118,9 +119,11 @@ class Socket(_stdlib.socket):
     def getblocking(self) -> bool:
         return self._timeout != 0.0
 
-    def settimeout(self, value: float | None) -> None:
+    def settimeout(self, value: Any) -> None:
         if value is not None:
-            value = float(value) if not isinstance(value, str) else _no_number(value)
+            if isinstance(value, str):
+                raise TypeError("'str' object cannot be interpreted as an integer")
+            value = float(value)
             if value != value:
                 raise ValueError("Invalid value NaN (not a number)")
             if value < 0:
@@ -407,7 +410,7 @@ class Socket(_stdlib.socket):
         if fd == -1:
             return
         process = self._process
-        file = process.descriptors.get(fd)
+        file: Any = process.descriptors.get(fd)
         linger_ns = file.linger_ns() if file.refs == 1 and self._kind == 1 and self._net_family != AF_UNIX else 0
         tag = file.tag
         self._record(tag, "close", tag.count("close"), (), None)
@@ -501,7 +504,8 @@ class Socket(_stdlib.socket):
         counts[op] = n = counts.get(op, 0) + 1
         timeout = self._timeout
         waits = timeout != 0.0 and not flags & MSG_DONTWAIT
-        fault = None
+        fault: Fault | None = None
+        result: Any = None
         if tag.faults is not None or tag.dice is not None:
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
         elif op == "send" and host.fabric.injector.dice is not None:
@@ -541,7 +545,7 @@ class Socket(_stdlib.socket):
         fault = injector.for_call(tag, op, n, blocking, size)
         if fault is not None:
             injector.fire(fault, tag.place, tag.text, tag.end, n)
-        return fault  # type: ignore[no-any-return]
+        return fault
 
     def _apply(
         self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
@@ -634,7 +638,3 @@ def _writable(buffer: Any, call: str) -> memoryview:
     if view is None or view.readonly:
         raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {type(buffer).__name__}")
     return view.cast("B") if view.nbytes else view
-
-
-def _no_number(value: Any) -> float:
-    raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer")

@@ -319,7 +319,8 @@ def _pool() -> list[greenlet]:
     try:
         return _local.pool  # type: ignore[no-any-return]
     except AttributeError:
-        _local.pool = pool = []
+        pool: list[greenlet] = []
+        _local.pool = pool
         return pool
 
 

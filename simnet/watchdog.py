@@ -64,7 +64,7 @@ def _watch() -> None:
 def _stop(ident: int, scheduler: Scheduler) -> None:
     frame = sys._current_frames().get(ident)
     stack = "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
-    name = scheduler.current.name if scheduler.current is not None else "the run"
+    name = scheduler.current.name
     error = Hang(
         f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{stack}"
         "A loop of pure computation never lets virtual time pass: let it wait, or end it."

@@ -7,7 +7,7 @@ faults answers after one ``is None``. Bytes are watched by the sending connectio
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from simnet.clock import Clock
 from simnet.faults.kinds import (
@@ -128,18 +128,18 @@ class Injector:
         """Is this connection refused?"""
         for fault in self._connect:
             if fault.place.matches(place):
-                return fault  # type: ignore[return-value]  # the one playable kind of this form
+                return cast(Refuse, fault)  # the one playable kind of this form
         if self.dice is not None and self.dice.active("connect"):
-            return self.dice.for_connect(place)  # type: ignore[return-value]
+            return self.dice.for_connect(place)
         return None
 
     def for_poll(self, host: Place, n: int, ready: int) -> Wake | None:
         """How the *n*-th poll of a host that finds something ready is to be reported."""
         for fault in self._poll:
             if fault.anchor.number == n and fault.place.matches(host):
-                return fault  # type: ignore[return-value]
+                return cast(Wake, fault)
         if self.dice is not None and self.dice.active("poll"):
-            return self.dice.for_poll(host, n, ready)  # type: ignore[return-value]
+            return self.dice.for_poll(host, n, ready)
         return None
 
     @property
