@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket as constants  # numbers and exception classes only; nothing here touches a real socket
 from typing import TYPE_CHECKING, Any
@@ -31,19 +32,44 @@ def _error(pair: tuple[int, str]) -> constants.gaierror:
     return constants.gaierror(*pair)
 
 
+@functools.lru_cache(maxsize=1024)  # a program connects to the same few
 def numeric_address(host: str) -> tuple[int, str] | None:
     """(family, address in its usual form) of a numeric host; ``None`` for a name."""
-    try:
-        return AF_INET, str(ipaddress.IPv4Address(host))
-    except ValueError:
-        pass
-    try:
-        return AF_INET6, str(ipaddress.IPv6Address(host.partition("%")[0]))
-    except ValueError:
-        pass
-    if host.isdigit() and int(host) < 1 << 32:  # inet_aton: "127" is 0.0.0.127
-        return AF_INET, str(ipaddress.IPv4Address(int(host)))
-    return None
+    if ":" in host:
+        try:
+            return AF_INET6, _usual_form(ipaddress.IPv6Address(host.partition("%")[0]))
+        except ValueError:
+            return None
+    number = _inet_aton(host)
+    return None if number is None else (AF_INET, str(ipaddress.IPv4Address(number)))
+
+
+def _usual_form(address: ipaddress.IPv6Address) -> str:
+    """As inet_ntop() writes it: an IPv4 address inside keeps its dots, ``::ffff:127.0.0.1``."""
+    number = int(address)
+    if number >> 32 == 0xFFFF or (number >> 32 == 0 and number > 0xFFFF):
+        return f"::{'ffff:' if number >> 32 else ''}{ipaddress.IPv4Address(number & 0xFFFFFFFF)}"
+    return str(address)
+
+
+def _inet_aton(host: str) -> int | None:
+    """The number of an IPv4 address in any of inet_aton()'s forms: ``10.1`` is 10.0.0.1, ``0x7f000001`` 127.0.0.1."""
+    parts = host.split(".")
+    if len(parts) > 4:
+        return None
+    number = 0
+    for place, part in enumerate(parts):
+        lowered = part.lower()
+        base = 16 if lowered.startswith("0x") else 8 if lowered.startswith("0") else 10
+        digits = lowered[2:] if base == 16 else lowered
+        if not digits or not set(digits) <= set("0123456789abcdef"[:base]):
+            return None
+        value = int(digits, base)
+        last = place == len(parts) - 1
+        if value >= 1 << (8 * (5 - len(parts)) if last else 8):
+            return None
+        number |= value if last else value << (24 - 8 * place)
+    return number
 
 
 def _addresses(machine: Machine, name: str) -> list[tuple[int, str]]:
