@@ -120,8 +120,9 @@ class Process:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds of virtual time passed first."""
-        if self.done:
-            return True
+        return self.done or self._join(timeout)
+
+    def _join(self, timeout: float | None) -> bool:
         scheduler = self.scheduler
         deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
         while True:
@@ -160,7 +161,8 @@ class Process:
         except VERDICTS as error:
             self.error = error  # recorded as a verdict when it arose
         except BaseException as error:  # noqa: BLE001  # whatever ends a process is what the run wants to know
-            self.error = error
+            if not self.ending:  # once its network is gone, what `finally` code runs into is no news
+                self.error = error
         if self.error is not None:
             text = type(self.error).__name__
         self.close_descriptors()
