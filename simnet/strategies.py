@@ -13,9 +13,8 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from simnet.faults.disruptive import ERRNOS
 from simnet.faults.fault import Fault
-from simnet.faults.kinds import TRANSPARENT, make, played_kinds
+from simnet.faults.kinds import ERRNOS, TRANSPARENT, Error, Reset, Stall, Urgent, Wake, make, played_kinds
 from simnet.faults.place import Anchor, Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
@@ -23,6 +22,14 @@ from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
 __all__ = ["fault_plans", "fault_rates", "faults", "payloads"]
 
 ANYWHERE: Final = ("*->*:*#1", "*->*:*#*", "*->*:*#2", "*:*", "*")
+
+WAKES: Final[tuple[dict[str, object], ...]] = (
+    {"keep": 1},
+    {"first": 1},
+    {"first": 1, "keep": 1},
+    {"keep": 2},
+    {"first": 2},
+)
 
 UNPLAYED_OPS: Final = ("socket",)  # `error` on it is a known word, not yet played
 
@@ -64,39 +71,46 @@ def faults(
             f"{ends=} are not ends of a connection; they are 'client' (the opener) and 'server' (the acceptor)"
         )
     wanted = played_kinds(kinds)
-    points = {kind: found for kind in wanted if (found := list(_points(kind, by_form)))}
+    points = [found for kind in wanted if (found := _points(kind, by_form, ends))]
     if not points:
         forms = ", ".join(by_form) or "nothing"
         raise InvalidArgument(
             f"none of the kinds {', '.join(kind.kind for kind in wanted)} acts on {forms}, which is what {places=} name"
         )
+    which = st.sampled_from(range(len(points)))  # not integers(), which prefer the least and the greatest
+    most = max(map(len, points))
+    where = st.sampled_from(range(most))
+    calls, offsets, sizes = (
+        _small_first(1, 4, max_call),
+        _small_first(0, 32, max_byte),
+        _small_first(1, 8, max(1, max_byte)),
+    )
 
-    calls = _small_first(1, 4, max_call)
-    offsets = _small_first(0, 32, max_byte)
-
+    # Four choices for a fault of any kind, needed or not. With the one that asks for a fault that makes five, and hypothesis's
+    # shrinker deletes at most five in a row: a longer element of a list stays in the falsifying plan for good. And where all kinds
+    # take the same choices, one can become another.
     @st.composite
     def fault(draw: st.DrawFn) -> Fault:
-        kind = draw(st.sampled_from(list(points)))
-        form, op, at = draw(st.sampled_from(points[kind]))
-        place = draw(st.sampled_from(at))
-        end = draw(st.sampled_from(ends)) if place.form == "connection" and form in ("call", "byte") else None
-        number = draw(offsets if form == "byte" else calls) if form != "connect" else 1
+        at = points[draw(which)]
+        kind, anchor = at[draw(where) * len(at) // most]
+        number = draw(offsets if anchor.form == "byte" else calls)
+        size = draw(sizes)
+        if anchor.form != "connect":
+            anchor = anchor._replace(number=number)
         parameters: dict[str, object] = {}
-        if kind.kind == "wake":
-            parameters = draw(
-                st.sampled_from([{"keep": 1}, {"first": 1}, {"first": 1, "keep": 1}, {"keep": 2}, {"first": 2}])
-            )
-        elif kind.kind == "reset" and form == "call":
-            parameters["when"] = draw(st.sampled_from(("before", "after")))
-        elif op is not None and kind.kind == "error":
-            parameters["errno"] = draw(st.sampled_from(ERRNOS[op]))
-        elif "bytes" in kind.parameters:
-            parameters["bytes"] = draw(_small_first(1, 8, max(1, max_byte)))
-        elif "seconds" in kind.parameters:
-            parameters["seconds"] = draw(st.sampled_from(seconds))
-        elif "data" in kind.parameters:
-            parameters["data"] = draw(st.sampled_from(URGENT_BYTES))
-        return make(kind, Anchor(form, place, end, op, number), **parameters)
+        if "bytes" in kind.parameters:
+            parameters["bytes"] = size
+        elif kind is Wake:
+            parameters = WAKES[size % len(WAKES) - 1]
+        elif kind is Stall:
+            parameters["seconds"] = seconds[size % len(seconds) - 1]
+        elif kind is Urgent:
+            parameters["data"] = URGENT_BYTES[size % len(URGENT_BYTES) - 1]
+        elif kind is Error:
+            parameters["errno"] = ERRNOS[anchor.op or ""][size % len(ERRNOS[anchor.op or ""]) - 1]
+        elif kind is Reset and anchor.form == "call":
+            parameters["when"] = ("before", "after")[size % 2 - 1]
+        return make(kind, anchor, **parameters)
 
     return fault()
 
@@ -176,21 +190,38 @@ def _by_form(places: Iterable[str | Place]) -> dict[str, list[Place]]:
     return by_form
 
 
-def _points(kind: type[Fault], by_form: dict[str, list[Place]]) -> Iterable[tuple[str, str | None, list[Place]]]:
-    """How *kind* can be anchored at those places: the anchor's form, the op, the places."""
+def _points(
+    kind: type[Fault], by_form: dict[str, list[Place]], ends: Sequence[str]
+) -> list[tuple[type[Fault], Anchor]]:
+    """Every place, end and call at which *kind* can be anchored, each call as often as any other; the number is drawn later."""
+    calls: list[list[Anchor]] = []
     for form in kind.anchors:
-        if form in ("byte", "connect"):
-            if kind.form in by_form:
-                yield form, None, by_form[kind.form]
-            continue
-        for op, place_form in kind.ops.items():
-            own = "accept" if op == "accept" else "poll" if op == "poll" else "call"
-            if own == form and place_form in by_form and op not in UNPLAYED_OPS:
-                yield form, op, by_form[place_form]
+        ops = [(None, kind.form)] if form in ("byte", "connect") else list(kind.ops.items())
+        for op, place_form in ops:
+            if op in UNPLAYED_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
+                continue
+            sides = ends if place_form == "connection" and form != "connect" else (None,)
+            found = [Anchor(form, place, end, op, 1) for place in by_form.get(place_form, ()) for end in sides]
+            if found:
+                calls.append(found)
+    most = max(map(len, calls), default=0)
+    return [(kind, found[i * len(found) // most]) for found in calls for i in range(most)]
 
 
 def _small_first(least: int, small: int, most: int) -> st.SearchStrategy[int]:
-    """From *least* to *most*, half of the time at most *small*: that is where short programs have their calls and bytes."""
+    """From *least* to *most*, half of the time at most *small*: that is where short programs have their calls and bytes.
+
+    One choice, in which a smaller one never gives more, so that it shrinks as plain integers do.
+    """
     if most <= small:
         return st.integers(least, most)
-    return st.integers(least, small) | st.integers(least, most)
+    few = small - least + 1
+    weight = max(1, (most - small) // few)  # of each small one, so that all of them weigh as much as all of the others
+
+    @st.composite
+    def skewed(draw: st.DrawFn) -> int:
+        ticket = draw(tickets)
+        return least + ticket // weight if ticket < few * weight else small + 1 + ticket - few * weight
+
+    tickets = st.integers(0, few * weight + most - small - 1)
+    return skewed()
