@@ -1,0 +1,248 @@
+"""A test, named as pytest names it: ``tests/test_echo.py::test_echo``, and how to get from the name to the function.
+
+The file's path is relative to the project's root, the nearest folder above with a ``pyproject.toml``. A name that leads nowhere is
+found without importing anything; what a test imports from beside it is found as under pytest.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from simnet.faults.fields import meant
+
+__all__ = ["NodeId", "beside", "project_root"]
+
+_FORM: Final = (
+    "written 'tests/test_echo.py::test_echo', the file's path from the project's root and the function's name"
+)
+
+
+class NodeId(NamedTuple):
+    """A file, the names that lead to a function in it, and the parameters pytest shows in brackets."""
+
+    file: str
+    names: tuple[str, ...]
+    parameters: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> NodeId:
+        """The test that *text* names.
+
+        Raises:
+            ValueError: malformed, or outside the project; with the remedy.
+        """
+        if not isinstance(text, str):
+            raise ValueError(
+                f"{text!r} is {type(text).__name__}; a test is a text, {_FORM}"
+            )  # readers of files catch one error
+        file, *names = text.split("[", 1)[0].split("::")
+        bracket = re.search(r"\[(.*)\]$", text, re.DOTALL)
+        if "[" in text and bracket is None:
+            raise ValueError(f"{text!r}: the bracket of its parameters is not closed at the end")
+        if not names:
+            raise ValueError(f"{text!r} names no function; a test is {_FORM}")
+        path = PurePosixPath(file)
+        if "\\" in file:
+            raise ValueError(f"{text!r} has backslashes; paths are written with '/' on every machine")
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{text!r} leads outside the project; a test is {_FORM}")
+        if path.suffix != ".py":
+            raise ValueError(f"{text!r}: {file!r} is no Python file; a test is {_FORM}")
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(f"{text!r}: {name!r} is no name of a function or class; a test is {_FORM}")
+        return cls(str(path), tuple(names), bracket[1] if bracket else "")
+
+    @property
+    def folder(self) -> str:
+        """What its folder is called where files about it are kept."""
+        name = ".".join(self.names)
+        return f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.parameters)}" if self.parameters else name
+
+    def path(self, root: Path) -> Path:
+        """The file.
+
+        Raises:
+            ValueError: it is not there, or a link leads outside the project.
+        """
+        path = root / self.file
+        if not path.is_file():
+            there = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
+            hint = meant(path.name, there) if there else f"; there is no folder {path.parent}"
+            raise ValueError(f"{str(self)!r}: there is no file {path}{hint}")
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"{str(self)!r}: {path} is a link to {path.resolve()}, outside the project {root}")
+        return path
+
+    def check(self, root: Path) -> None:
+        """Whether it can be there, without importing anything.
+
+        Raises:
+            ValueError: no such file, no such function; with what is there instead.
+        """
+        path = self.path(root)
+        try:
+            body = ast.parse(path.read_bytes(), str(path)).body
+        except SyntaxError as error:
+            raise ValueError(f"{str(self)!r}: {path}:{error.lineno} is no Python: {error.msg}") from error
+        for depth, name in enumerate(self.names):
+            names = _defined(body)
+            if "*" in names:
+                return  # what a star brings is known when it is imported
+            if name not in names:
+                where = f"class {self.names[depth - 1]} of {path}" if depth else str(path)
+                functions = [each for each in names if names[each] is not None] or list(names)
+                raise ValueError(f"{str(self)!r}: there is no {name!r} in {where}{meant(name, functions)}")
+            inner = names[name]
+            if not isinstance(inner, ast.ClassDef):
+                return
+            if inner.bases:
+                return  # it may be inherited
+            body = inner.body
+
+    def load(self, root: Path) -> Callable[..., Any]:
+        """The function, its file imported as pytest would import it.
+
+        Raises:
+            ValueError: it cannot be imported (the cause is kept), or there is no such function.
+        """
+        path = self.path(root)
+        with beside(root, self):
+            try:
+                found: Any = _module(path)
+            except (Exception, SystemExit) as error:
+                raise ValueError(
+                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}"
+                ) from error
+            for depth, name in enumerate(self.names):
+                if not hasattr(found, name):
+                    raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found))}")
+                found = _instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
+        if not callable(found) or isinstance(found, type):
+            raise ValueError(f"{str(self)!r} is {type(found).__name__}, no function")
+        assert callable(found)
+        return found  # type: ignore[no-any-return]  # callable is all there is to know
+
+    def __str__(self) -> str:
+        text = "::".join((self.file, *self.names))
+        return f"{text}[{self.parameters}]" if self.parameters else text
+
+
+def project_root(path: Path) -> Path:
+    """The project that a file belongs to: the nearest folder above it with a ``pyproject.toml``.
+
+    Where there is none, the nearest that holds a ``.simnet``, where failures have been written; for a Python file else
+    the folder from which it is imported, so that a test in an empty folder can be swept.
+
+    Raises:
+        ValueError: there is none of these.
+    """
+    above = path.resolve().parents
+    for mark in ("pyproject.toml", ".simnet"):
+        for folder in above:
+            if (folder / mark).exists():
+                return folder
+    if path.suffix == ".py":
+        return _import_root(path)
+    raise ValueError(
+        f"{path}: there is no pyproject.toml above it, which marks the project's root; an empty one will do"
+    )
+
+
+@contextmanager
+def beside(root: Path, node: NodeId) -> Iterator[None]:
+    """For as long as it lasts, what stands beside the test's file can be imported, as under pytest.
+
+    Play the test inside it too: tests import when they run.
+    """
+    folder = str(_import_root(root / node.file))
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)  # the first of them, which is ours
+
+
+def _import_root(path: Path) -> Path:
+    """The folder from which the file's module is imported: the first above it that is no package (pytest's *prepend*)."""
+    folder = path.resolve().parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _module(path: Path) -> ModuleType:
+    """The module of a file, by its own name if that leads there, else by one of its own."""
+    path = path.resolve()
+    name = ".".join(path.relative_to(_import_root(path)).with_suffix("").parts)
+    importlib.invalidate_caches()
+    loaded = sys.modules.get(name)
+    if loaded is not None and _file(loaded) == path:
+        return loaded
+    if loaded is None:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
+            return importlib.import_module(name)
+    # Another module has the name: two projects in one process, or a test called like an installed package.
+    alias = f"{name}@{path}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    spec = importlib.util.spec_from_file_location(alias, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
+
+
+def _file(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _instance(cls: type, name: str) -> Any:
+    """A method as a test runner gets it, from an instance made for it alone."""
+    import unittest
+
+    instance = cls(name) if issubclass(cls, unittest.TestCase) else cls()
+    return getattr(instance, name)
+
+
+def _callables(owner: object) -> list[str]:
+    return [name for name, value in vars(owner).items() if callable(value) and not name.startswith("__")]
+
+
+def _defined(body: list[ast.stmt]) -> dict[str, ast.stmt | None]:
+    """The names that statements bind at their level, with the definition of functions and classes; ``*`` if a star may bind more."""
+    names: dict[str, ast.stmt | None] = {}
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names[statement.name] = statement
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in statement.names:
+                names[alias.asname or alias.name.partition(".")[0]] = None
+        else:
+            for node in ast.walk(statement):  # if, try, with, for: whatever they bind may be bound
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    names[node.name] = node
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names[node.id] = None
+                elif isinstance(node, ast.Import | ast.ImportFrom):
+                    for alias in node.names:
+                        names[alias.asname or alias.name.partition(".")[0]] = None
+    return names
