@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -41,6 +41,8 @@ from simnet.faults.kinds import (
 from simnet.faults.place import Place
 
 __all__ = ["Dice", "FaultRates"]
+
+_T = TypeVar("_T")
 
 # From one turn of a loop over a round trip to the time-outs people set.
 STALL_SECONDS: Final = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
@@ -107,9 +109,9 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
         """
         random = Random(f"{seed}/swarm")
         classes = played_kinds(kinds)
-        drawn = [kind for kind in classes if random.random() < 0.5] or [random.choice(classes)]
+        drawn = [kind for kind in classes if random.random() < 0.5] or [_one_of(random, classes)]
         low, high = (math.log(rate) for rate in SWARM_RATES)
-        rates = {_field(kind): float(f"{math.exp(random.uniform(low, high)):.2g}") for kind in drawn}
+        rates = {_field(kind): float(f"{math.exp(low + (high - low) * random.random()):.2g}") for kind in drawn}
         return cls(**rates, seed=seed)
 
     def rate(self, kind: str | type[Fault]) -> float:
@@ -211,9 +213,9 @@ class Dice:
         if kind is WouldBlock:
             return WouldBlock(on=on, end=end, op=op, call=call) if not blocking else None
         if kind is Reset:
-            return Reset(on=on, end=end, op=op, call=call, when=random.choice(("before", "after")))
+            return Reset(on=on, end=end, op=op, call=call, when=_one_of(random, ("before", "after")))
         if kind is Error:
-            return Error(on=on, end=end, op=op, call=call, errno=random.choice(ERRNOS[op]))
+            return Error(on=on, end=end, op=op, call=call, errno=_one_of(random, ERRNOS[op]))
         return None
 
     def for_accept(self, place: Place | str, call: int, *, blocking: bool) -> Fault | None:
@@ -226,7 +228,7 @@ class Dice:
         if kind is ResetBeforeAccept:
             return ResetBeforeAccept(on=on, call=call)
         if kind is Error:
-            return Error(on=on, op="accept", call=call, errno=random.choice(ERRNOS["accept"]))
+            return Error(on=on, op="accept", call=call, errno=_one_of(random, ERRNOS["accept"]))
         return None
 
     def for_connect(self, place: Place | str) -> Refuse | None:
@@ -240,10 +242,10 @@ class Dice:
         random = self._random(on)
         if self._throws["poll"].kind(random) is None or ready < 2:
             return None
-        first = random.randrange(ready)
+        first = _below(random, ready)
         if first and random.random() < 0.5:
             return Wake(on=on, call=call, first=first)
-        return Wake(on=on, call=call, first=first, keep=random.randrange(1, ready))
+        return Wake(on=on, call=call, first=first, keep=1 + _below(random, ready - 1))
 
     def for_bytes(self, place: Place | str, end: str, offset: int, n: int) -> list[Fault]:
         """What acts on the *n* bytes from *offset* on, which one write adds to the stream towards *end*; sorted by byte."""
@@ -255,13 +257,13 @@ class Dice:
         for kind, rate in self._at_byte:
             if random.random() >= rate:
                 continue
-            byte = offset + random.choice(
-                (0, n - 1, random.randrange(n), random.randrange(n))
+            byte = offset + _one_of(
+                random, (0, n - 1, _below(random, n), _below(random, n))
             )  # edges break more than middles
             if kind is Stall:
-                found.append((byte, Stall(on=on, end=end, byte=byte, seconds=random.choice(STALL_SECONDS))))
+                found.append((byte, Stall(on=on, end=end, byte=byte, seconds=_one_of(random, STALL_SECONDS))))
             elif kind is Urgent:
-                found.append((byte, Urgent(on=on, end=end, byte=byte, data=random.choice(URGENT_BYTES))))
+                found.append((byte, Urgent(on=on, end=end, byte=byte, data=_one_of(random, URGENT_BYTES))))
             elif kind is Reset:
                 found.append((byte, Reset(on=on, end=end, byte=byte)))
             else:
@@ -281,4 +283,15 @@ class Dice:
 
 def _some(random: Random, size: int) -> int:
     """A part of *size* bytes, at least 1 and fewer than all: often one, often all but one."""
-    return random.choice((1, size - 1, random.randrange(1, size)))
+    return _one_of(random, (1, size - 1, 1 + _below(random, size - 1)))
+
+
+# Of all that a Random can do, Python promises only random() to be the same in every version (library reference, "Reproducibility").
+
+
+def _below(random: Random, n: int) -> int:
+    return min(int(random.random() * n), n - 1)  # the product may round up to n
+
+
+def _one_of(random: Random, several: Sequence[_T]) -> _T:
+    return several[_below(random, len(several))]
