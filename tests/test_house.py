@@ -37,7 +37,6 @@ STEPS = {
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],
         ["simnet.nodeid", "simnet.expect"],
-        ["simnet.nodeid", "simnet.expect"],
         ["simnet.scenario"],
         ["simnet.explore"],
         ["simnet.strategies", "simnet.stateful"],
