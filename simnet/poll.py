@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from simnet.clock import deadline_after
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import describe
@@ -49,7 +48,7 @@ class _Poller:
             scheduler.pause()
             return look()
         clock = scheduler.clock
-        deadline = None if timeout_ns is None else deadline_after(clock.now_ns, timeout_ns / 1e9)
+        deadline = None if timeout_ns is None else clock.now_ns + timeout_ns
         me = scheduler.current
         watched = files()
         for file in watched:
@@ -64,36 +63,43 @@ class _Poller:
             for file in watched:
                 file.unwatch(me)
 
-    def _report(self, found: list[Any], name: Callable[[Any], str], timeout: Any, ordered: bool) -> list[Any]:
-        """The report as the program gets it: counted, faulted, recorded."""
+    def _report(self, found: list[Any], labels: tuple[str, ...], timeout: Any) -> None:
+        """One line in the trace for what the program is told; and if it is told for ever, somebody should say so."""
         process = self._process
-        host = process.machine
         scheduler = process.scheduler
         n = 0
         if found:
-            host.polls += 1
-            n = host.polls
-            injector = host.fabric.injector
-            if process.target and injector.watches_polls:
-                found = self._subset(found, n, ordered)
-            scheduler.reported(lambda: ", ".join(map(name, found[:4])))
-        labels = tuple(map(name, found)) if found else ()
+            process.machine.polls = n = process.machine.polls + 1
+            scheduler.reported(labels)
         scheduler.trace.entries.append(
             (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n, (timeout, labels, timeout != 0))
         )  # fmt: skip
-        return found
 
-    def _subset(self, found: list[Any], n: int, ordered: bool) -> list[Any]:
-        host = self._process.machine
-        place = Place.host(host.name)
-        injector = host.fabric.injector
-        fault = injector.for_poll(place, n, len(found))
+    @property
+    def _faulty(self) -> bool:
+        """May a fault choose what this poller reports?"""
+        process = self._process
+        return process.target and process.machine.fabric.injector.watches_polls
+
+    def _choice(self, ready: int) -> tuple[int, int] | None:
+        """The fault that acts on this report: how far the ready ones are turned round, and how many are kept."""
+        machine = self._process.machine
+        injector = machine.fabric.injector
+        place = Place.host(machine.name)
+        fault = injector.for_poll(place, machine.polls + 1, ready)
         if fault is None:
+            return None
+        injector.fire(fault, place, machine.name, "", machine.polls + 1)
+        return fault.first % ready, ready if fault.keep is None else fault.keep
+
+    def _subset(self, found: list[Any]) -> list[Any]:
+        """What is left of *found* when a fault chooses. These pollers report in their own order, whoever is left."""
+        choice = self._choice(len(found)) if found and self._faulty else None
+        if choice is None:
             return found
-        first = fault.first % len(found)
-        picked = (found[first:] + found[:first])[: fault.keep]
-        injector.fire(fault, place, host.name, "", n)
-        return picked if ordered else [each for each in found if each in picked]
+        first, keep = choice
+        picked = (found[first:] + found[:first])[:keep]
+        return [each for each in found if each in picked]
 
 
 def _mask_name(process: Any, pair: tuple[int, int]) -> str:
@@ -159,8 +165,9 @@ class Poll(_Poller):
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         limit = _milliseconds(timeout)
-        found = self._wait_for(self._look, self._files, limit)
-        return self._report(found, lambda pair: _mask_name(self._process, pair), timeout, ordered=False)
+        found = self._subset(self._wait_for(self._look, self._files, limit))
+        self._report(found, tuple([_mask_name(self._process, pair) for pair in found]), timeout)
+        return found
 
     def _look(self) -> list[tuple[int, int]]:
         descriptors = self._process.descriptors
@@ -267,10 +274,24 @@ class Epoll(_Poller):
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         epoll = self._epoll
-        found = epoll.collect(maxevents)
-        if not found:
-            found = self._wait_for(lambda: epoll.collect(maxevents), lambda: [epoll], limit)
-        return self._report(found, lambda pair: _mask_name(self._process, pair), timeout, ordered=True)
+        if self._faulty:
+            found = self._wait_for(lambda: self._chosen(maxevents), lambda: [epoll], limit)
+        else:
+            found = epoll.collect(maxevents)
+            if not found:
+                found = self._wait_for(lambda: epoll.collect(maxevents), lambda: [epoll], limit)
+        self._report(found, tuple([_mask_name(self._process, pair) for pair in found]), timeout)
+        return found
+
+    def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
+        """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""
+        epoll = self._epoll
+        ready = epoll.rotate(0)
+        choice = self._choice(ready) if ready else None
+        if choice is not None:
+            epoll.rotate(choice[0])
+            maxevents = min(maxevents, choice[1])
+        return epoll.collect(maxevents)
 
 
 class _Select(_Poller):
@@ -328,7 +349,8 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
             if fd - process.descriptors.base >= FD_SETSIZE:
                 raise ValueError("filedescriptor out of range in select()")
     limit = None if timeout is None else math.ceil(timeout * 1e9)
-    found = call._report(call._wait_for(call.look, call.files, limit), call.name, timeout, ordered=False)
+    found = call._subset(call._wait_for(call.look, call.files, limit))
+    call._report(found, tuple(map(call.name, found)), timeout)
     ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for which, _, each in found:
         ready[which].append(each)

@@ -24,6 +24,7 @@ OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; a test t
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
 DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes never meet
 
+NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
 
 
@@ -231,6 +232,9 @@ def caller_outside(frame: Any) -> str:
 
 def refuse_coroutines(fn: Any, where: str) -> None:
     """A coroutine or generator function would return at once, having tested nothing."""
+    code = getattr(fn, "__code__", None)
+    if code is not None and not code.co_flags & NO_PLAIN_FUNCTION:
+        return
     if inspect.iscoroutinefunction(fn):
         raise TypeError(
             f"{where} got the coroutine function {fn.__name__!r}, which would return at once without running; "

@@ -163,14 +163,14 @@ class Scheduler:
         self.ticks = 0
         self.current.fruitless = 0
 
-    def reported(self, what: Callable[[], str]) -> None:
-        """A poll of the current process reported readiness; *what* names it, should this be a busy loop."""
+    def reported(self, what: tuple[str, ...]) -> None:
+        """A poll of the current process reported readiness; *what* names whose, should this be a busy loop."""
         me = self.current
         me.fruitless += 1
         if me.fruitless > FRUITLESS_MAX:
             me.fruitless = 0
             error = Spin(
-                f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of {what()} "
+                f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of {', '.join(what[:4])} "
                 "and no call it made had any effect: on a kernel this loop takes a whole processor. "
                 "Read it, close it, or stop asking for it."
             )

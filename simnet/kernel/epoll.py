@@ -159,6 +159,17 @@ class Epoll(File):
             ready[entry] = None
         return found
 
+    def rotate(self, count: int) -> int:
+        """Put the first *count* (modulo how many) of those ready at the tail; how many are ready.
+
+        Which of several comes first is nobody's promise, and a fault may choose.
+        """
+        ready = [entry for entry in self.ready if entry.file.mask() & entry.events & ~_MODES]
+        for entry in ready[: count % len(ready)] if ready else ():
+            del self.ready[entry]
+            self.ready[entry] = None
+        return len(ready)
+
     def mask(self) -> int:
         """Readable while something in the set is (K-114); entries found not ready leave the list."""
         ready = self.ready
