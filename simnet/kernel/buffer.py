@@ -39,7 +39,7 @@ class Buffer:
         """Remove and return the first *n* bytes, or all if there are fewer."""
         size = self.size
         head = self.head
-        if n >= size == len(head):  # one whole chunk: handed over as it came
+        if n >= size == len(head) and not self.offset:  # one whole chunk: handed over as it came
             self.head = b""
             self.size = 0
             return head
