@@ -16,7 +16,7 @@ import msgspec
 from simnet.faults.fields import END, FIELDS, NS, FaultError, check, meant
 from simnet.faults.place import Anchor, Place
 
-__all__ = ["Fault"]
+__all__ = ["Fault", "defaults_of"]
 
 
 def _kind_name(class_name: str) -> str:
@@ -50,7 +50,7 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
             raise TypeError(
                 "Fault is the base of the kinds; make one of them, as in faults.Split(on='client->server:7#1', end='server', byte=5)"
             )
-        for name, default in _defaults(type(self)).items():
+        for name, default in defaults_of(type(self)).items():
             value = getattr(self, name)
             if value is None and default is None:
                 continue
@@ -102,7 +102,7 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
 
     def items(self) -> Iterable[tuple[str, object]]:
         """The fields that are not at their default, in the order in which they print."""
-        defaults = _defaults(type(self))
+        defaults = defaults_of(type(self))
         for name in FIELDS:
             if name in defaults:
                 value = getattr(self, name)
@@ -164,7 +164,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _defaults(kind: type[Fault]) -> dict[str, object]:
+def defaults_of(kind: type[Fault]) -> dict[str, object]:
     """The fields of *kind* with their defaults; a field that must be given has one that equals nothing."""
     found = _DEFAULTS.get(kind)
     if found is None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from simnet.faults.fault import Fault
+from simnet.faults.fault import Fault, defaults_of
 from simnet.faults.fields import FIELDS, FaultError, FaultTypeError, meant
 from simnet.faults.kinds import KINDS, kind_class
 
@@ -90,9 +90,9 @@ def _made(kind: type[Fault], fields: dict[str, object]) -> Fault:
     for name, value in fields.items():
         if name not in kind.__struct_fields__:
             raise FaultError(f"{kind.kind}: {name}={value!r} is none of its fields{meant(name, _names(kind))}", name)
-    for field in msgspec.structs.fields(kind):
-        if field.required and field.name not in fields:
-            raise FaultError(f"{kind.kind}: {field.name} is missing{_its_fields(kind)}", field.name)
+    for name, default in defaults_of(kind).items():
+        if default is msgspec.NODEFAULT and name not in fields:
+            raise FaultError(f"{kind.kind}: {name} is missing{_its_fields(kind)}", name)
     return kind(**fields)  # type: ignore[arg-type]  # the fault checks what it is given
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Final, TypeVar
 
@@ -172,6 +173,19 @@ class _Throw:
         return self.kinds[-1]  # the sum of floats fell short of the total by a last bit
 
 
+@lru_cache(maxsize=64)  # a fuzz run throws dice of the same rates thousands of times
+def _tables(rates: FaultRates) -> tuple[dict[str, _Throw], tuple[tuple[type[Fault], float], ...]]:
+    """What can be thrown at each sort of point."""
+    throws = {
+        "recv": _Throw(rates, (ShortRecv, WouldBlock, Reset, Error)),
+        "send": _Throw(rates, (PartialSend, WouldBlock, Reset, Error)),
+        "accept": _Throw(rates, (WouldBlock, ResetBeforeAccept, Error)),
+        "connect": _Throw(rates, (Refuse,)),
+        "poll": _Throw(rates, (Wake,)),
+    }
+    return throws, tuple((kind, rates.rate(kind)) for kind in _AT_BYTES if rates.rate(kind))
+
+
 class Dice:
     """Asked at each point of a run whether a fault acts there. Places are concrete ones, or their texts."""
 
@@ -180,14 +194,7 @@ class Dice:
     def __init__(self, rates: FaultRates) -> None:
         self.rates = rates
         self._streams: dict[str, Random] = {}
-        self._throws = {
-            "recv": _Throw(rates, (ShortRecv, WouldBlock, Reset, Error)),
-            "send": _Throw(rates, (PartialSend, WouldBlock, Reset, Error)),
-            "accept": _Throw(rates, (WouldBlock, ResetBeforeAccept, Error)),
-            "connect": _Throw(rates, (Refuse,)),
-            "poll": _Throw(rates, (Wake,)),
-        }
-        self._at_byte = [(kind, rates.rate(kind)) for kind in _AT_BYTES if rates.rate(kind)]
+        self._throws, self._at_byte = _tables(rates)
 
     def active(self, what: str) -> bool:
         """Whether it is worth asking at all about ``recv``, ``send``, ``accept``, ``connect``, ``poll`` or ``byte``."""
