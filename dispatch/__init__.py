@@ -1,8 +1,65 @@
-"""An event loop in the line of asyncore and asynchat, on an abstract socket interface."""
+"""An event loop in the line of asyncore and asynchat, on an abstract socket interface.
 
+One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each connection, a :class:`Listener` where they come in,
+:class:`Datagram` and :class:`Pipe` for the rest, :class:`Dispatcher` for those who want to read and write themselves.
+``dispatch.asyncore`` and ``dispatch.asynchat`` are the modules that Python 3.12 removed, on the same core.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import Channel
 from dispatch.dispatcher import Dispatcher
+from dispatch.errors import Aborted, Timeout
 from dispatch.listener import Listener
 from dispatch.loop import Loop, current_loop
 from dispatch.stream import Stream
 
-__all__ = ["Dispatcher", "Listener", "Loop", "Stream", "current_loop"]
+if TYPE_CHECKING:
+    from dispatch import asynchat, asyncore
+    from dispatch.chat import Chat, MessageTooLong
+    from dispatch.datagram import Datagram
+    from dispatch.files import Pipe
+    from dispatch.installing import install
+
+__all__ = [
+    "Aborted",
+    "Channel",
+    "Chat",
+    "Datagram",
+    "Dispatcher",
+    "Listener",
+    "Loop",
+    "MessageTooLong",
+    "Pipe",
+    "Stream",
+    "Timeout",
+    "asynchat",
+    "asyncore",
+    "current_loop",
+    "install",
+]
+
+#: Loaded when first used: a small server should not pay for what it does not use.
+_LATER = {
+    "Chat": "dispatch.chat",
+    "MessageTooLong": "dispatch.chat",
+    "Datagram": "dispatch.datagram",
+    "Pipe": "dispatch.files",
+    "install": "dispatch.installing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _LATER:
+        found = getattr(import_module(_LATER[name]), name)
+        globals()[name] = found
+        return found
+    if name in ("asyncore", "asynchat"):
+        return import_module(f"dispatch.{name}")
+    raise AttributeError(f"module 'dispatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,59 +1,95 @@
 """Where connections come in. Whatever accept() says, the listener listens on.
 
-It takes a batch of connections each turn. One that died in the queue is skipped; when the machine has no descriptor left
-the listener rests for a moment, longer each time, and goes on.
+It takes a batch of connections each turn. One that died in the queue is skipped. When the machine has no descriptor left it rests
+for a moment, longer each time; if there is still none then, it spends the descriptor it kept in reserve to hang up on those who
+wait, so that they know, and do not wait for ever.
 """
 
 from __future__ import annotations
 
 import os
 import socket as _socket
+import stat
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dispatch.channel import ACCEPTING, Channel
+from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.observers import observers
-from dispatch.stream import guess_family
+from dispatch.stream import Stream, guess_family
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
 
 BATCH = 64  # connections in one turn; the others have waited, and so have the channels behind them
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
+SPARE_FROM = 64  # channels of a loop from which on a descriptor is kept in reserve: small loops do not run out
+
+
+class ListenerStatistics(NamedTuple):
+    """A listener at one moment."""
+
+    accepted: int
+    open: int  # of those, known only with a limit; else -1
+    shed: int  # hung up on, for want of a descriptor
+    rests: int  # how often resources were short
 
 
 class Listener(Channel):
     """Accepts connections and makes a channel of each: ``handler(sock, addr=addr, loop=loop)``."""
 
-    __slots__ = ("_rest", "addr", "handler")
+    __slots__ = ("_open", "_path", "_pause", "_spare", "accepted", "addr", "handler", "limit", "rests", "shed", "tls")
 
     def __init__(
         self,
-        address: Address,
-        handler: Callable[..., Any],
+        address: Address = None,
+        handler: Callable[..., Any] | None = None,
         *,
-        loop: Any = None,
+        loop: Loop | None = None,
+        sock: Any = None,
         family: int | None = None,
         backlog: int = 1024,
+        limit: int | None = None,
+        reuse_port: bool = False,
+        tls: Any = None,
     ) -> None:
-        """Listen on *address*; ``("", port)`` is every address of the machine, port 0 any free port (see ``addr``).
+        """Listen on *address*.
+
+        Args:
+            address: ``("", port)`` is every IPv4 address of the machine, ``("::", port)`` every one of both families, port 0
+                any free port (see ``addr``), a path a Unix socket. A socket file that nobody listens on is replaced.
+            handler: a Stream class, or any function that makes a channel of a socket.
+            loop: where the listener and its connections live; None: the current loop.
+            sock: a socket that is bound already, instead of *address*.
+            family: guessed from *address* if None.
+            backlog: how many connections may wait in the kernel.
+            limit: how many streams may be open at once; others wait in the kernel until one closes.
+            reuse_port: several processes may listen on this port, and share its connections.
+            tls: an ``ssl.SSLContext``: each stream begins with a handshake.
 
         Raises:
-            OSError: the address cannot be bound: EADDRINUSE, EACCES, EADDRNOTAVAIL.
+            OSError: the address cannot be had: EADDRINUSE, EACCES, EADDRNOTAVAIL.
         """
-        if not callable(handler):
+        if handler is None or not callable(handler):
             raise TypeError(f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel")
+        if limit is not None and limit < 1:
+            raise ValueError(f"{limit=} would accept nobody; None means no limit")
+        if (address is None) == (sock is None):
+            raise ValueError("a Listener needs an address or a socket, and not both")
         self._attach(loop)
         self.handler = handler
-        self._rest = 0.0
-        if family is None:
-            family = guess_family(address)
-        sock = self.loop.network.socket(family, _socket.SOCK_STREAM)
+        self.limit = limit
+        self.tls = tls
+        self.accepted = self.shed = self.rests = 0
+        self._open = 0
+        self._pause = 0.0
+        self._path: Any = None
+        self._spare: Any = None
+        if sock is None:
+            sock = self._bound_socket(address, guess_family(address) if family is None else family, reuse_port)
         try:
             sock.setblocking(False)
-            if os.name == "posix" and family in (_socket.AF_INET, _socket.AF_INET6):
-                # So that a restart need not wait for TIME_WAIT; on Windows it would let two programs share the port.
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-            sock.bind(address)
             sock.listen(backlog)
             self.addr = sock.getsockname()
             self.socket = sock
@@ -63,9 +99,66 @@ class Listener(Channel):
             sock.close()
             raise
 
+    def _bound_socket(self, address: Address, family: int, reuse_port: bool) -> Any:
+        sock = self.loop.network.socket(family, _socket.SOCK_STREAM)
+        try:
+            if family in (_socket.AF_INET, _socket.AF_INET6):
+                if os.name == "posix":
+                    # So that a restart need not wait for TIME_WAIT; on Windows it would let two programs share the port.
+                    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+                if reuse_port:
+                    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+                if family == _socket.AF_INET6:
+                    # The wildcard takes IPv4 too, a single address does not; the kernel's default is a sysctl.
+                    both = address[0] in ("", "::")
+                    sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0 if both else 1)
+            else:
+                self._path = self._free_path(os.fspath(address))
+                address = os.fspath(address)
+            sock.bind(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _free_path(self, path: Any) -> Any:
+        """Remove the socket file of a listener that is gone; the path, if it is one that we have to remove at the end."""
+        if path[:1] in ("\0", b"\0", "", b""):
+            return None  # Linux's abstract names are no files
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                probe = self.loop.network.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+                try:
+                    probe.setblocking(False)
+                    if probe.connect_ex(path) == _socket.errno.ECONNREFUSED:  # type: ignore[attr-defined]
+                        os.unlink(path)
+                finally:
+                    probe.close()
+        except FileNotFoundError:
+            pass
+        return path
+
+    # ---- what a program does
+
     def close(self) -> None:
         """Accept no more. Connections that were accepted live on."""
         self._finish(None)
+
+    def pause(self) -> None:
+        """Leave those who connect in the kernel's queue until :meth:`resume`."""
+        self._state |= PAUSED
+        self._update()
+
+    def resume(self) -> None:
+        """Accept again."""
+        self._state &= ~PAUSED
+        self._update()
+
+    def statistics(self) -> ListenerStatistics:
+        """Counters, as they are now."""
+        return ListenerStatistics(self.accepted, -1 if self.limit is None else self._open, self.shed, self.rests)
+
+    # ---- a turn
 
     def _turn(self, bits: int) -> None:
         for _ in range(BATCH):
@@ -78,37 +171,107 @@ class Listener(Channel):
                     continue
                 self._accept_failed(error)
                 return
-            self._rest = 0.0
+            self._pause = 0.0
+            self.accepted += 1
             self._welcome(sock, addr)
-            if not self._state & ACCEPTING:
-                return
+            if not self._state & ACCEPTING or self._state & PAUSED or self._is_full():
+                break
+        self._update()
+        if self._spare is None and len(self.loop.channels) >= SPARE_FROM:
+            self._keep_spare()
 
     def _welcome(self, sock: Any, addr: Address) -> None:
         """Make a channel; if its class fails, that connection is closed and no other."""
+        if not addr:
+            addr = None  # an unnamed Unix peer
         try:
-            self.handler(sock, addr=addr, loop=self.loop)
+            channel = self.handler(sock, addr=addr, loop=self.loop)
+            if isinstance(channel, Stream) and not channel._state & CLOSED:
+                if self.limit is not None:
+                    self._open += 1
+                    channel._extras().listener = self
+                if self.tls is not None:
+                    channel.start_tls(self.tls, server_side=True)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             for observer in observers:
                 observer.raised(self, "handler", error)
             self.loop.log_exception(f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error)
-            channel = self.loop.channels.get(sock.fileno())
-            if channel is not None and channel.socket is sock:
-                channel.abort(error)
+            joined = self.loop.channels.get(sock.fileno())
+            if joined is not None and joined.socket is sock:
+                joined.abort(error)
             else:
                 sock.close()
+
+    def _is_full(self) -> bool:
+        return self.limit is not None and self._open >= self.limit
+
+    def _departed(self, channel: Channel) -> None:
+        """One of ours has closed."""
+        self._open -= 1
+        self._update()
+
+    # ---- out of descriptors
 
     def _accept_failed(self, error: OSError) -> None:
         if error.errno not in OUT_OF_RESOURCES:
             # EBADF, EINVAL, ENOTSOCK: this socket will never accept again, whoever did that to it.
             self._finish(error)
             return
-        self._rest = min(2 * self._rest, REST_MAX) if self._rest else REST_MIN
-        self.loop._sleep(self)
-        self.loop.call_later(self._rest, self._wake)
+        self.rests += 1
+        if self._pause and self._spare is not None:
+            self._hang_up()
+        self._pause = min(2 * self._pause, REST_MAX) if self._pause else REST_MIN
+        self._state |= RESTING
+        self._update()
+        self.loop.call_later(self._pause, self._rested)
 
-    def _wake(self) -> None:
+    def _hang_up(self) -> None:
+        """Spend the spare descriptor: accept those who wait, and close them, one after the other."""
+        self._spare.close()
+        self._spare = None
+        for _ in range(BATCH):
+            try:
+                sock, _ = self.socket.accept()
+            except OSError:
+                break
+            sock.close()
+            self.shed += 1
+        self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        try:
+            self._spare = self.loop.network.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+        except OSError:
+            self._spare = None
+
+    def _rested(self) -> None:
+        self._state &= ~RESTING
+        self._update()
+
+    # ---- state
+
+    def _update(self) -> None:
         if self._state & ACCEPTING:
-            self.loop._want(self, IN)
+            if self._state & (PAUSED | RESTING) or self._is_full():
+                self.loop._sleep(self)
+            elif self._bits != IN:
+                self.loop._want(self, IN)
+
+    def _progress(self) -> object:
+        return self.accepted, self._state
+
+    def _finish(self, reason: BaseException | None) -> None:
+        if self._state & CLOSED:
+            return
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+        if self._path is not None:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
+        Channel._finish(self, reason)
 
     def __repr__(self) -> str:
         return f"<dispatch.Listener {self._describe()} {self.addr} fd={self._fileno}>"

@@ -9,6 +9,7 @@ asks for. The loop blocks in its poller's ``poll`` and nowhere else.
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
@@ -49,6 +50,7 @@ class Loop:
         "_background",
         "_draining",
         "_ended",
+        "_now",
         "_poller_name",
         "_signals",
         "_soon",
@@ -91,6 +93,7 @@ class Loop:
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
         self._background = 0  # how many channels do not keep the loop running
         self._turn_number = 0
+        self._now = 0.0  # when the last poll returned, on the network's clock; kept while there are timers
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
         self._unsent: list[Any] = []  # streams written to outside their own turn
         self._ended: deque[tuple[Channel, BaseException | None]] = deque()
@@ -166,7 +169,9 @@ class Loop:
 
     def _the_waker(self) -> Waker:
         if self._waker is None:
-            self._waker = Waker(self)
+            with _making_waker:  # two threads may need the first one
+                if self._waker is None:
+                    self._waker = Waker(self)
         return self._waker
 
     # ---- running
@@ -209,6 +214,8 @@ class Loop:
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
+        if timers:
+            self._now = self.network.monotonic()
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
@@ -218,13 +225,14 @@ class Loop:
             served = channels.get(fd)
             # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
             if served is not None and served._born < turn:
+                self._turning = served
                 if watch is None:
                     served._turn(bits)
                 else:
                     watch.serve(self, served, bits)
         self._turning = None
         if timers:
-            for timer in timers.due(self.network.monotonic()):
+            for timer in timers.due(self._now):
                 self._make(timer)
         if self._soon:
             for _ in range(len(self._soon)):  # what these ask for comes in the next pass
@@ -407,6 +415,7 @@ class Loop:
         return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"
 
 
+_making_waker = allocate_lock()
 _loops: WeakSet[Loop] = WeakSet()
 
 

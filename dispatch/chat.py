@@ -1,0 +1,192 @@
+"""A stream cut into messages: up to a terminator, or of a length. The cuts do not depend on how the bytes arrived."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import CLOSED, CLOSING, FULL, PAUSED
+from dispatch.interfaces import Address
+from dispatch.observers import observers
+from dispatch.stream import Stream
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+STOP = PAUSED | FULL | CLOSING | CLOSED  # in these states no message is handed over
+
+
+class MessageTooLong(ValueError):
+    """A peer sent more than ``max_message`` bytes without a terminator."""
+
+
+class Chat(Stream):
+    """Calls :meth:`handle_message` for each message. ``terminator`` may change at any time, for the bytes that follow."""
+
+    __slots__ = ("__dict__", "_cutting", "_input", "_scanned", "_start", "_terminator")
+
+    #: What ends a message: bytes, a number of bytes, or None: whatever arrives is handed over as it comes.
+    terminator: bytes | int | None = b"\r\n"
+    #: The longest message, in bytes; a peer that sends a longer one is given up (:meth:`handle_too_long`).
+    max_message = 1 << 20
+
+    def __init__(self, sock: Any = None, *, addr: Address = None, loop: Loop | None = None) -> None:
+        self._input: bytes | bytearray = b""
+        self._start = 0  # where the next message begins in it
+        self._scanned = 0  # up to where there is no terminator
+        self._cutting = False
+        self._terminator = self.terminator
+        super().__init__(sock, addr=addr, loop=loop)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_terminator(cls.terminator)
+
+    # ---- what a subclass says
+
+    def handle_message(self, data: bytes) -> None:
+        """A message, without its terminator; it may be empty."""
+
+    def handle_too_long(self, error: MessageTooLong) -> None:
+        """The peer sends a message without end. As it stands: give it up."""
+        self.abort(error)
+
+    # ---- what a program does
+
+    def set_terminator(self, terminator: bytes | int | None) -> None:
+        """Cut by this from here on, also in what has arrived already. In ``handle_message`` an assignment does the same."""
+        self.terminator = check_terminator(terminator)
+        self._cut_later()
+
+    def get_terminator(self) -> bytes | int | None:
+        """What messages are cut by now."""
+        return self.terminator
+
+    def push(self, data: bytes | bytearray | memoryview) -> bool:
+        """:meth:`write`, by asynchat's name."""
+        return self.write(data)
+
+    def push_with_producer(self, producer: Any) -> bool:
+        """:meth:`write_from`, by asynchat's name."""
+        return self.write_from(producer)
+
+    def close_when_done(self) -> None:
+        """:meth:`close`, by asynchat's name."""
+        self.close()
+
+    def resume(self) -> None:
+        """Go on, with the messages that have arrived already first."""
+        super().resume()
+        self._cut_later()
+
+    def start_tls(self, context: Any, **options: Any) -> None:
+        """As for a stream. Input that came in clear behind the request is thrown away: somebody may have put it there."""
+        self._input, self._start, self._scanned = b"", 0, 0
+        super().start_tls(context, **options)
+
+    @property
+    def pending_input(self) -> bytes:
+        """What has arrived and is not handed over yet."""
+        return bytes(self._input[self._start :])
+
+    # ---- cutting
+
+    def handle_data(self, data: bytes) -> None:
+        """Cuts; override :meth:`handle_message` instead."""
+        if self._start == len(self._input):
+            self._input, self._start, self._scanned = data, 0, 0
+        else:
+            rest = self._input
+            if type(rest) is not bytearray:
+                rest = self._input = bytearray(memoryview(rest)[self._start :])
+                self._scanned -= self._start
+                self._start = 0
+            rest += data
+        if not self._cutting:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Hand over all messages that are complete. One loop, however handlers come back into it."""
+        self._cutting = True
+        try:
+            while not self._state & STOP and self._start < len(self._input):
+                try:
+                    message = self._next_message()
+                    if message is None:
+                        break
+                    if observers:
+                        self._call_raising("handle_message", message)
+                    else:
+                        self.handle_message(message)
+                except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+                    self._failed("handle_message", error)
+        finally:
+            self._cutting = False
+        if self._start == len(self._input):
+            self._input, self._start, self._scanned = b"", 0, 0
+        elif type(self._input) is bytearray and self._start > len(self._input) >> 1:
+            del self._input[: self._start]  # amortised: never more bytes moved than were handed over
+            self._scanned -= self._start
+            self._start = 0
+
+    def _next_message(self) -> bytes | None:
+        buffer, start, terminator = self._input, self._start, self.terminator
+        if terminator is not self._terminator:
+            terminator = self._terminator = check_terminator(terminator)
+            self._scanned = start
+        if isinstance(terminator, int):
+            end = after = start + terminator
+            if end > len(buffer):
+                return None
+        elif terminator is None:
+            end = after = len(buffer)
+        else:
+            end = buffer.find(terminator, self._scanned)
+            if end < 0 or end - start > self.max_message:
+                # Look again from where the terminator may have begun already.
+                self._scanned = max(start, len(buffer) - len(terminator) + 1)
+                if (end if end >= 0 else len(buffer)) - start > self.max_message:
+                    self._too_long(len(buffer) - start)
+                return None
+            after = end + len(terminator)
+        self._start = self._scanned = after
+        return buffer[start:end] if type(buffer) is bytes else bytes(memoryview(buffer)[start:end])
+
+    def _too_long(self, size: int) -> None:
+        error = MessageTooLong(f"{size} bytes without {self._terminator!r}; max_message is {self.max_message}")
+        self._input, self._start, self._scanned = b"", 0, 0
+        self._call("handle_too_long", error)
+
+    def _cut_later(self) -> None:
+        """Bytes that are here already may be a message now."""
+        if self._start < len(self._input) and not self._cutting:
+            self.loop.call_soon(self._cut_again)
+
+    def _cut_again(self) -> None:
+        if not self._cutting:
+            self._cut()
+
+    def _peer_finished(self) -> None:
+        """The end comes after the last message; if a handler pauses before it, the socket will say it again."""
+        if not self._state & STOP:
+            self._cut()
+        if not self._state & STOP:
+            super()._peer_finished()
+
+    def _below_low_water(self) -> None:
+        super()._below_low_water()
+        self._cut_later()
+
+
+def check_terminator(terminator: Any) -> bytes | int | None:
+    """*terminator*, if messages can be cut by it."""
+    if terminator is None:
+        return None
+    if isinstance(terminator, (bytes, bytearray)):
+        if terminator:
+            return bytes(terminator)
+        raise ValueError("an empty terminator ends no message; use None to get what arrives as it comes")
+    if isinstance(terminator, int) and not isinstance(terminator, bool):
+        if terminator > 0:
+            return terminator
+        raise ValueError(f"{terminator=} is no length of a message; it must be 1 or more")
+    raise TypeError(f"{terminator!r} cannot end a message: bytes, a number of bytes, or None can")

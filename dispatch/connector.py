@@ -1,0 +1,222 @@
+"""How a stream gets connected: the addresses of a name, tried as RFC 8305 (happy eyeballs) says.
+
+Addresses of both families take turns, in the order the resolver gave. Each gets 250 ms before the next is tried beside it, a
+refusal at once brings the next, and the first connection wins. Names are looked up by the network's ``getaddrinfo``, which
+blocks: give an address, or look up beforehand, where that matters.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as _socket
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
+from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
+from dispatch.interfaces import OUT, Address
+
+if TYPE_CHECKING:
+    from dispatch.stream import Stream
+    from dispatch.timers import Timer
+
+ATTEMPT_DELAY = 0.25  # seconds; "Connection Attempt Delay", RFC 8305 section 5
+QUEUE_FULL_DELAY = (
+    0.05  # seconds until a full Unix listener is asked again: the kernel has no waiting state there (K-100)
+)
+
+
+class Connector:
+    """The attempts of one stream."""
+
+    __slots__ = ("_address", "_errors", "_family", "_next", "_open", "_source", "_stream", "_timer")
+
+    def __init__(self, stream: Stream, address: Address, family: int | None, source: Address) -> None:
+        self._stream = stream
+        self._address = address
+        self._family = family
+        self._source = source
+        self._next: list[tuple[int, Address]] = []  # those still to be tried
+        self._open: list[Attempt] = []
+        self._errors: list[tuple[Address, OSError]] = []
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Look the name up, and begin."""
+        stream = self._stream
+        if stream.connect_timeout is not None:
+            more = stream._extras()
+            more.limit = stream.loop.call_later(stream.connect_timeout, self._too_late, stream.connect_timeout)
+        try:
+            self._next = self._resolve()
+        except OSError as error:
+            self._give_up(error)
+            return
+        self._try_next()
+
+    def _resolve(self) -> list[tuple[int, Address]]:
+        address, family = self._address, self._family
+        if isinstance(address, os.PathLike):
+            address = os.fspath(address)
+        if isinstance(address, (str, bytes)):
+            return [(int(_socket.AF_UNIX), address)]
+        host, port = address[0], address[1]
+        literal = _literal_family(host)
+        if literal is not None and family in (None, literal) and isinstance(port, int):
+            return [(literal, address)]
+        found = self._stream.loop.network.getaddrinfo(host, port, family or 0, _socket.SOCK_STREAM)
+        return _interleave([(int(entry[0]), entry[4]) for entry in found])
+
+    def _try_next(self) -> None:
+        """Start the next attempt, and the clock for the one after it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._next:
+            family, address = self._next.pop(0)
+            try:
+                attempt = Attempt(self, family, address)
+            except OSError as error:
+                self._errors.append((address, error))
+                continue
+            self._open.append(attempt)
+            if self._next:
+                self._timer = self._stream.loop.call_later(ATTEMPT_DELAY, self._try_next)
+            return
+        if not self._open:
+            self._give_up(self._errors[-1][1])
+
+    def source(self) -> Address:
+        """The local address to connect from, if one was asked for."""
+        return self._source
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def won(self, attempt: Attempt) -> None:
+        """This attempt is connected: the others are not needed."""
+        sock = attempt.let_go()
+        self._open.remove(attempt)
+        self.cancel()
+        if self._stream._state & CLOSED:
+            sock.close()
+        else:
+            self._stream._adopt(sock)
+
+    def lost(self, attempt: Attempt, error: OSError) -> None:
+        """This attempt failed: on with the next, at once."""
+        self._open.remove(attempt)
+        self._errors.append((attempt.address, error))
+        self._try_next()
+
+    def cancel(self) -> None:
+        """Nobody wants a connection any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._next.clear()
+        while self._open:
+            self._open.pop()._finish(None)
+
+    def _too_late(self, seconds: float) -> None:
+        self._give_up(Timeout("connect", seconds, f"{self._address} did not answer"))
+
+    def _give_up(self, error: OSError) -> None:
+        for attempt in self._open:
+            self._errors.append((attempt.address, socket_error(_socket.errno.ETIMEDOUT)))  # type: ignore[attr-defined]
+        self._stream._finish(_with_attempts(error, self._errors))
+
+
+class Attempt(Channel):
+    """One socket that is being connected."""
+
+    __slots__ = ("_connector", "address")
+
+    def __init__(self, connector: Connector, family: int, address: Address) -> None:
+        self._attach(connector.stream.loop)
+        self._connector = connector
+        self.address = address
+        self._state = CONNECTING
+        self.socket = self.loop.network.socket(family, _socket.SOCK_STREAM)
+        try:
+            self.socket.setblocking(False)
+            if connector.source() is not None:
+                self.socket.bind(connector.source())
+            self._connect()
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _connect(self) -> None:
+        code = self.socket.connect_ex(self.address)
+        if code in TRY_AGAIN and isinstance(self.address, (str, bytes)):
+            self.loop.call_later(QUEUE_FULL_DELAY, self._again)
+        elif code and code not in UNDER_WAY:
+            raise socket_error(code)
+        else:
+            self.loop._join(self, OUT)
+
+    def _again(self) -> None:
+        if not self._state & CLOSED:
+            try:
+                self._connect()
+            except OSError as error:
+                self._fail(error)
+
+    def _turn(self, bits: int) -> None:
+        try:
+            code = self.socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        except OSError as error:
+            self._fail(error)
+            return
+        if code:
+            self._fail(socket_error(code))
+        else:
+            self._connector.won(self)
+
+    def _fail(self, error: OSError) -> None:
+        self._finish(error)
+        self._connector.lost(self, error)
+
+    def let_go(self) -> Any:
+        """The socket, which is not this channel's any more."""
+        sock, self.socket = self.socket, None
+        if not self._bits & ASLEEP:
+            self.loop.poller.forget(self._fileno)
+            self._bits = ASLEEP
+        self._finish(None)
+        return sock
+
+
+def _literal_family(host: Any) -> int | None:
+    """The family of a numeric host; None for a name."""
+    if isinstance(host, str):
+        for family in (_socket.AF_INET, _socket.AF_INET6):
+            try:
+                _socket.inet_pton(family, host.partition("%")[0])
+            except OSError:
+                continue
+            return int(family)
+    return None
+
+
+def _interleave(found: list[tuple[int, Address]]) -> list[tuple[int, Address]]:
+    """Alternate the families, beginning with the resolver's first; otherwise in its order (RFC 8305 section 4)."""
+    found = list(dict.fromkeys(found))
+    first = [entry for entry in found if entry[0] == found[0][0]]
+    others = [entry for entry in found if entry[0] != found[0][0]]
+    mixed: list[tuple[int, Address]] = []
+    while first or others:
+        if first:
+            mixed.append(first.pop(0))
+        if others:
+            mixed.append(others.pop(0))
+    return mixed
+
+
+def _with_attempts(error: OSError, attempts: list[tuple[Address, OSError]]) -> OSError:
+    """*error* with what each address answered, in ``attempts`` and in its notes."""
+    error.attempts = list(attempts)  # type: ignore[attr-defined]
+    for address, reason in attempts:
+        error.add_note(f"{address}: {reason}")
+    return error

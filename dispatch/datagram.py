@@ -1,0 +1,175 @@
+"""Datagrams: one in, one call; one written, one out. An empty one is a datagram, no end."""
+
+from __future__ import annotations
+
+import socket as _socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
+from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
+from dispatch.stream import guess_family
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+TROUBLE = ERR | HUP | NVAL
+BATCH = 32  # datagrams in one turn; the other channels wait meanwhile
+BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
+
+
+class Datagram(Channel):
+    """A datagram socket: bound to *local*, or talking to *peer* only, or both."""
+
+    __slots__ = ("_queue", "_resting", "addr", "dropped")
+
+    #: The largest datagram that is read whole, in bytes; UDP has none above.
+    max_size = 65535
+    #: Datagrams that may wait to be sent; what comes on top is dropped, as a network would.
+    queue_limit = 1000
+
+    def __init__(
+        self,
+        local: Address = None,
+        peer: Address = None,
+        *,
+        sock: Any = None,
+        family: int | None = None,
+        loop: Loop | None = None,
+    ) -> None:
+        """Raises OSError if the address cannot be had. *sock* is a datagram socket that exists already."""
+        self._attach(loop)
+        self._queue: deque[tuple[bytes, Address]] = deque()
+        self._resting = False
+        self.dropped = 0  # datagrams that the queue had no room for
+        if sock is None:
+            if local is None and peer is None:
+                raise ValueError("a Datagram needs an address of its own (local), the address of a peer, or a socket")
+            if family is None:
+                family = guess_family(peer if local is None else local)
+            sock = self.loop.network.socket(family, _socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            if local is not None:
+                sock.bind(local)
+            if peer is not None:
+                code = sock.connect_ex(peer)
+                if code:
+                    raise OSError(code, f"cannot talk to {peer}")
+            self.socket = sock
+            self.addr = sock.getsockname()
+            self._state = CONNECTED
+            self.loop._join(self, IN)
+        except BaseException:
+            sock.close()
+            raise
+
+    # ---- what a subclass says
+
+    def handle_datagram(self, data: bytes, addr: Address) -> None:
+        """*data*, maybe empty, from *addr*."""
+
+    def handle_failure(self, error: OSError) -> None:
+        """The network says that one sent earlier did not arrive (ECONNREFUSED from a *peer*), or cannot be sent."""
+
+    # ---- what a program does
+
+    def send(self, data: bytes | bytearray | memoryview, addr: Address = None) -> bool:
+        """Send one datagram to *addr*, or to the peer. False if it had to be dropped."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"send() takes bytes, not {type(data).__name__}; encode text first")
+        if self._state & (CLOSING | CLOSED):
+            return False
+        if self._queue:
+            if len(self._queue) >= self.queue_limit:
+                self.dropped += 1
+                return False
+            self._queue.append((bytes(data), addr))
+            return True
+        try:
+            self._send(data, addr)
+        except OSError as error:
+            if error.errno not in TRY_AGAIN and error.errno not in OUT_OF_RESOURCES:
+                self.loop.call_soon(self._tell_failure, error)
+                return False
+            self._queue.append((bytes(data), addr))
+            if error.errno in OUT_OF_RESOURCES:
+                self._rest()
+            else:
+                self._update()
+        return True
+
+    def close(self) -> None:
+        """Send what waits if the kernel takes it now, and close."""
+        self._flush()
+        self._finish(None)
+
+    # ---- a turn
+
+    def _turn(self, bits: int) -> None:
+        if bits & (IN | TROUBLE):
+            for _ in range(BATCH):
+                if self._state & CLOSED or not self._receive():
+                    break
+        if bits & OUT and self._queue and not self._state & CLOSED:
+            self._flush()
+
+    def _receive(self) -> bool:
+        """One datagram; False if there is none."""
+        try:
+            data, addr = self.socket.recvfrom(self.max_size)
+        except OSError as error:
+            if error.errno in STALE:
+                self._finish(error)
+            elif error.errno in OUT_OF_RESOURCES:
+                self._rest()
+            elif error.errno not in TRY_AGAIN:
+                # Of a datagram sent before; the socket is as good as ever, and may have more to say.
+                self._call("handle_failure", error)
+                return True
+            return False
+        self._call("handle_datagram", data, addr)
+        return True
+
+    def _flush(self) -> None:
+        while self._queue:
+            data, addr = self._queue[0]
+            try:
+                self._send(data, addr)
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    self._rest()
+                    return
+                if error.errno in TRY_AGAIN:
+                    break
+                self.loop.call_soon(self._tell_failure, error)
+            self._queue.popleft()
+        self._update()
+
+    def _send(self, data: Any, addr: Address) -> None:
+        if addr is None:
+            self.socket.send(data)
+        else:
+            self.socket.sendto(data, addr)
+
+    def _tell_failure(self, error: OSError) -> None:
+        if not self._state & CLOSED:
+            self._call("handle_failure", error)
+
+    def _update(self) -> None:
+        if not self._state & CLOSED and not self._resting:
+            self.loop._want(self, IN | OUT if self._queue else IN)
+
+    def _rest(self) -> None:
+        if not self._resting and not self._state & CLOSED:
+            self._resting = True
+            self.loop._sleep(self)
+            self.loop.call_later(BREATH, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._update()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} {self._describe()} {self.addr} fd={self._fileno}>"

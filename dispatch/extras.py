@@ -1,0 +1,91 @@
+"""What few channels need: deadlines, a TLS layer, output that has to be made first. Others hold None instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dispatch.errors import Timeout
+from dispatch.timers import Timer
+
+if TYPE_CHECKING:
+    from dispatch.output import Sender
+
+
+class Extras:
+    """Made when the first of these is needed."""
+
+    __slots__ = (
+        "connector",
+        "idle",
+        "layer",
+        "limit",
+        "listener",
+        "lost",
+        "staged",
+        "touched",
+        "write_mark",
+        "write_timer",
+    )
+
+    def __init__(self) -> None:
+        self.touched = 0.0  # when something was last read or sent, on the loop's clock
+        self.idle: Timer | None = None
+        self.write_timer: Timer | None = None
+        self.write_mark = 0  # bytes_sent when the write timer was set
+        self.limit: Timer | None = None  # of connect, handshake or close: only one of them is under way
+        self.staged: Any = b""  # output that is next: bytes, a view of them, a file
+        self.layer: Any = None
+        self.connector: Any = None
+        self.listener: Any = None
+        self.lost = 0  # bytes written that were never sent
+
+    def arm_idle(self, channel: Any) -> None:
+        """Look at the channel again when it will have been idle for its idle_timeout, if nothing happens till then."""
+        if self.idle is not None:
+            self.idle.cancel()
+        seconds = channel.idle_timeout
+        self.idle = None
+        if seconds is not None:
+            self.idle = channel.loop.call_at(self.touched + seconds, self._idle_since, channel, seconds)
+
+    def _idle_since(self, channel: Any, seconds: float) -> None:
+        if self.touched + seconds <= channel.loop.time():
+            channel._timed_out(Timeout("idle", seconds, "nothing was read or sent"))
+        else:
+            self.arm_idle(channel)
+
+    def arm_write(self, channel: Sender) -> None:
+        """Look again when the peer should have taken something."""
+        if self.write_timer is None and channel.write_timeout is not None:
+            self.write_mark = channel.bytes_sent
+            self.write_timer = channel.loop.call_later(channel.write_timeout, self._write_stuck, channel)
+
+    def _write_stuck(self, channel: Sender) -> None:
+        self.write_timer = None
+        seconds = channel.write_timeout
+        if seconds is None:
+            return
+        if channel.bytes_sent == self.write_mark:
+            channel.abort(Timeout("write", seconds, f"the peer took nothing of {channel._queued} bytes"))
+        else:
+            self.arm_write(channel)
+
+    def disarm_write(self) -> None:
+        """Nothing waits any more."""
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
+
+    def disarm_limit(self) -> None:
+        """Connected, or at the end."""
+        if self.limit is not None:
+            self.limit.cancel()
+            self.limit = None
+
+    def disarm(self) -> None:
+        """The channel is over."""
+        self.disarm_write()
+        self.disarm_limit()
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None

@@ -1,0 +1,134 @@
+"""Files and pipes on a loop: a piece of a file as output, a pipe as a stream."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as _socket
+from typing import Any
+
+from dispatch.channel import CONNECTED, EOF, SHUT
+from dispatch.errors import TRY_AGAIN
+from dispatch.interfaces import READ
+from dispatch.stream import Stream
+
+PIECE = 65536  # bytes read at once where sendfile cannot be had
+AT_ONCE = 1 << 20  # bytes offered to sendfile in one call
+
+
+class FilePiece:
+    """Part of a file, to be sent; true while something is left. The file is read as it is when its turn comes."""
+
+    __slots__ = ("_fd", "_file", "_left", "_offset", "_rest")
+
+    def __init__(self, file: Any, offset: int, count: int | None) -> None:
+        self._file = file  # keeps it alive
+        self._fd = file.fileno()
+        self._offset = offset
+        size = os.fstat(self._fd).st_size
+        self._left = max(size - offset, 0) if count is None else count
+        self._rest = b""  # read, but not taken by the socket
+
+    def __bool__(self) -> bool:
+        return self._left > 0 or bool(self._rest)
+
+    def more(self) -> bytes:
+        """The next piece, for those who cannot use sendfile."""
+        data = os.pread(self._fd, min(PIECE, self._left), self._offset)
+        self._moved(len(data))
+        return data
+
+    def send_to(self, sock: Any) -> tuple[int, bool]:
+        """Send the next piece: (bytes that went out, whether the socket is full)."""
+        if not self._rest and type(sock) is _socket.socket and hasattr(os, "sendfile"):
+            try:
+                sent = os.sendfile(sock.fileno(), self._fd, self._offset, min(AT_ONCE, self._left))
+            except OSError as error:
+                if error.errno in TRY_AGAIN:
+                    return 0, True
+                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP):
+                    raise
+                # No such file for sendfile: read it.
+            else:
+                self._moved(sent)
+                return sent, False
+        data = self._rest or self.more()
+        sent = sock.send(data) if data else 0
+        self._rest = data[sent:]
+        return sent, sent < len(data)
+
+    def _moved(self, count: int) -> None:
+        self._offset += count
+        self._left = self._left - count if count else 0  # the file was shorter than it said
+
+
+class FileSocket:
+    """A descriptor with as much of a socket's face as a Stream uses."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def setblocking(self, flag: bool) -> None:
+        os.set_blocking(self._fd, flag)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return os.read(self._fd, size)
+
+    def send(self, data: Any) -> int:
+        return os.write(self._fd, data)
+
+    def sendmsg(self, pieces: list[Any]) -> int:
+        return os.writev(self._fd, pieces)
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return 0
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        pass
+
+    def shutdown(self, how: int) -> None:
+        pass
+
+    def detach(self) -> int:
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self.detach())
+
+
+class Pipe(Stream):
+    """A pipe, FIFO or terminal as a stream: what can be read is read, what can be written may be written. POSIX.
+
+    It works on a duplicate of the descriptor, which becomes non-blocking, and so does the caller's: they share that flag.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, file: Any, *, loop: Any = None) -> None:
+        """*file* is a descriptor, or has a ``fileno()``."""
+        import fcntl
+
+        fd = file if isinstance(file, int) else file.fileno()
+        super().__init__(loop=loop)
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        self.socket = FileSocket(os.dup(fd))
+        self.socket.setblocking(False)
+        self._state = CONNECTED
+        if mode == os.O_RDONLY:
+            self._state |= SHUT
+        elif mode == os.O_WRONLY:
+            self._state |= EOF
+        try:
+            self.loop._join(self, 0 if mode == os.O_WRONLY else READ)
+        except BaseException:
+            self.socket.close()
+            raise

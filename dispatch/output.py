@@ -1,0 +1,391 @@
+"""What was written goes out once, in order, and as little of it as possible waits here.
+
+A handler's writes are collected and go out when its turn ends: one call to the kernel for many small pieces, no copy for
+large ones. Only what the kernel does not take waits for the poller. Waiting output is a queue of pieces, so that neither
+adding to it nor taking from it costs more than the bytes that are moved.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dispatch.channel import (
+    BLOCKED,
+    BROKEN,
+    CLOSED,
+    CLOSING,
+    CONNECTING,
+    FULL,
+    LAYERED,
+    PRODUCING,
+    SHUT,
+    Channel,
+)
+from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
+from dispatch.extras import Extras
+
+JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
+VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
+TURN_BYTES = 1 << 20  # what one channel may send in one turn
+BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and drops what waits in the kernel
+
+DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
+
+
+class Sender(Channel):
+    """A channel with output. The kernel is asked once per turn, at its end, and again when the poller says so."""
+
+    __slots__ = ("_more", "_out", "_queued", "bytes_sent")
+
+    #: Bytes of waiting output: above high_water the channel stops reading, at low_water it goes on.
+    high_water = 65536
+    low_water = 16384
+
+    #: Seconds that output may wait while the peer takes nothing of it; None: as long as the peer likes.
+    write_timeout: float | None = None
+    #: Seconds that output may still take after close().
+    close_timeout: float | None = 30.0
+
+    _out: Any  # None; a list while a handler writes; a deque once the kernel was full
+    _queued: int  # bytes in it
+    _more: Extras | None
+    bytes_sent: int
+
+    def handle_full(self) -> None:
+        """More than ``high_water`` bytes wait; nothing is read until :meth:`handle_drained`."""
+
+    def handle_drained(self) -> None:
+        """After :meth:`handle_full`: ``low_water`` or less waits, reading goes on."""
+
+    # ---- what a program does
+
+    def write(self, data: bytes | bytearray | memoryview) -> bool:
+        """Send *data*, after all that was written before. False if the reader is slow: more than ``high_water`` waits.
+
+        After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
+        need not ask before each write.
+        """
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
+            data = bytes(data)  # the caller may use its buffer again while this waits
+        if self._state & DONE:
+            return False
+        out = self._out
+        if out is not None:
+            out.append(data)
+        elif data:
+            self._out = [data]
+            if self.loop._turning is not self:
+                self.loop._unsent.append(self)
+        self._queued = queued = self._queued + len(data)
+        return queued <= self.high_water
+
+    def write_from(self, producer: Any) -> bool:
+        """Send what *producer* gives: its ``more()`` until that is empty, or the items of an iterable.
+
+        It is asked when its turn to be sent has come, so a long reply needs no memory. What is written meanwhile, by the
+        producer too, comes after all of it.
+        """
+        if not hasattr(producer, "more"):
+            if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
+                raise TypeError(f"{producer!r} is no producer: it has neither more() nor items; write() takes bytes")
+            producer = _Items(producer)
+        if self._state & DONE:
+            return False
+        self._state |= PRODUCING
+        if self._out is None:
+            self._out = [producer]
+            if self.loop._turning is not self:
+                self.loop._unsent.append(self)
+        else:
+            self._out.append(producer)
+        return self._queued <= self.high_water
+
+    def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
+        """Send *count* bytes (None: to its end) of an open binary file from *offset*, by ``sendfile`` if that can be had.
+
+        The file must stay open until it is sent; its own position is neither used nor changed.
+        """
+        if offset < 0 or (count is not None and count < 0):
+            raise ValueError(f"{offset=} and {count=} must not be negative")
+        from dispatch.files import FilePiece
+
+        return self.write_from(FilePiece(file, offset, count))
+
+    @property
+    def queued(self) -> int:
+        """Bytes written that the kernel has not taken yet, without those that producers hold."""
+        return self._queued
+
+    # ---- sending
+
+    def _flush_later(self) -> None:
+        """The loop's call, for what was written outside this channel's turn."""
+        if self._out is not None and not self._state & (CONNECTING | CLOSED | BLOCKED):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Give the kernel what waits, as much as it takes."""
+        if self._state & (LAYERED | PRODUCING):
+            self._flush_staged()
+            return
+        out = self._out
+        budget = TURN_BYTES
+        try:
+            while True:
+                if len(out) == 1:
+                    data = out[0]
+                    size = len(data)
+                    sent = self.socket.send(data)
+                elif self._queued <= JOIN_BELOW:
+                    data = b"".join(out)
+                    out.clear()
+                    out.append(data)
+                    size = len(data)
+                    sent = self.socket.send(data)
+                else:
+                    if type(out) is list:
+                        out = self._out = deque(out)
+                    size, sent = self._send_vector(out)
+                self.bytes_sent += sent
+                self._queued -= sent
+                if self._more is not None:
+                    self._more.touched = self.loop._now
+                if not self._queued:
+                    self._out = None
+                    if self._state & (BLOCKED | FULL | DONE):
+                        self._all_sent()
+                    return
+                self._advance(sent)
+                out = self._out
+                budget -= sent
+                if sent < size or budget <= 0:
+                    break
+        except OSError as error:
+            self._send_failed(error)
+            return
+        self._left_over()
+
+    def _send_vector(self, out: Any) -> tuple[int, int]:
+        """Many pieces, more than is cheap to copy: (bytes offered, bytes taken)."""
+        pieces: list[Any] = []
+        size = 0
+        for piece in out:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= TURN_BYTES or (len(pieces) >= VECTOR and size >= JOIN_BELOW):
+                break
+        if len(pieces) <= VECTOR and hasattr(self.socket, "sendmsg"):
+            return size, self.socket.sendmsg(pieces)
+        data = b"".join(pieces)  # many small pieces, or a socket without sendmsg
+        return len(data), self.socket.send(data)
+
+    def _advance(self, sent: int) -> None:
+        """Take *sent* bytes off the queue, which stays non-empty."""
+        out = self._out
+        if type(out) is list:
+            out = self._out = deque(out)
+        while sent:
+            first = out[0]
+            if len(first) <= sent:
+                sent -= len(first)
+                out.popleft()
+            else:
+                out[0] = memoryview(first)[sent:]
+                return
+
+    def _send_failed(self, error: OSError) -> None:
+        if error.errno in TRY_AGAIN:
+            self._left_over()
+        elif error.errno in OUT_OF_RESOURCES:
+            # No memory for us now: ask again in a moment, not in a circle.
+            self._state |= BLOCKED
+            self._rest(BREATH)
+        else:
+            self._out_broken(error)
+
+    # ---- sending what has to be made first: producers, files, TLS records
+
+    def _flush_staged(self) -> None:
+        """As :meth:`_flush`, where the next bytes come from a producer or go through a layer."""
+        more = self._extras()
+        budget = TURN_BYTES
+        try:
+            while budget > 0:
+                staged = more.staged
+                if not staged and not self._stage(more):
+                    if self._out is None and not self._state & CLOSED:
+                        self._all_sent()
+                    elif self._state & BLOCKED:
+                        self._state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
+                        self._update()
+                    return
+                staged = more.staged
+                if type(staged) is bytes or type(staged) is memoryview:
+                    sent = self.socket.send(staged)
+                    self._queued -= sent
+                    short = sent < len(staged)
+                    more.staged = memoryview(staged)[sent:] if short else b""
+                else:
+                    sent, short = staged.send_to(self.socket)
+                    if not staged:
+                        more.staged = b""
+                self.bytes_sent += sent
+                more.touched = self.loop._now
+                budget -= sent
+                if short:
+                    break
+        except OSError as error:
+            self._send_failed(error)
+            return
+        self._left_over()
+
+    def _stage(self, more: Extras) -> bool:
+        """Put the next bytes, or the next file, into ``staged``; False if there are none now."""
+        layer = more.layer
+        while layer is None or not layer.take_output(more):
+            if layer is not None and not layer.open:
+                return bool(more.staged)
+            data = self._next_bytes(more)
+            if data is None or self._state & CLOSED:
+                return False
+            if layer is None or type(data) is not bytes:
+                more.staged = data
+                return True
+            self._queued -= len(data)
+            layer.encrypt(data)
+        self._queued += len(more.staged)
+        return True
+
+    def _next_bytes(self, more: Extras) -> Any:
+        """The next bytes of the queue, at most about JOIN_BELOW of small ones; a file; None at its end."""
+        while self._out:
+            out = self._out
+            if type(out) is list:
+                out = self._out = deque(out)
+            first = out[0]
+            if not hasattr(first, "more"):
+                if len(out) == 1 or len(first) >= JOIN_BELOW:
+                    out.popleft()
+                    return bytes(first)
+                pieces, size = [], 0
+                while out and size < JOIN_BELOW and not hasattr(out[0], "more"):
+                    pieces.append(out.popleft())
+                    size += len(pieces[-1])
+                return b"".join(pieces)
+            if hasattr(first, "send_to") and more.layer is None:
+                out.popleft()
+                return first
+            data = self._ask_producer(first)
+            if self._state & CLOSED:
+                return None
+            if data:
+                self._queued += len(data)
+                return bytes(data)
+            if self._out is out and out and out[0] is first:
+                out.popleft()
+        self._out = None
+        self._state &= ~PRODUCING
+        return None
+
+    def _ask_producer(self, producer: Any) -> Any:
+        try:
+            data = producer.more()
+            if data and not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"{producer!r} gave {type(data).__name__}, not bytes")
+        except Exception as error:  # noqa: BLE001 - a program's producer may raise anything, the loop goes on
+            self._failed("more", error)
+            return None
+        return data
+
+    # ---- what follows
+
+    def _left_over(self) -> None:
+        """The kernel is full: wait for room, and read no more while too much waits."""
+        state = self._state = self._state | BLOCKED
+        if state & CLOSING:
+            self._arm_close()
+        elif self.write_timeout is not None:
+            self._extras().arm_write(self)
+        if self._queued > self.high_water:
+            if not state & (FULL | CLOSING):
+                self._state |= FULL
+                self._update()
+                self._call("handle_full")
+                return
+        elif state & FULL and self._queued <= self.low_water:
+            self._below_low_water()
+            return
+        self._update()
+
+    def _all_sent(self) -> None:
+        """Nothing waits any more."""
+        self._state &= ~BLOCKED
+        if self._more is not None:
+            self._more.disarm_write()
+        if self._state & (CLOSING | SHUT):
+            self._output_over()
+        elif self._state & FULL:
+            self._below_low_water()
+        else:
+            self._update()
+
+    def _below_low_water(self) -> None:
+        self._state &= ~FULL
+        self._update()
+        self._call("handle_drained")
+        if self._out is not None:
+            self.loop._unsent.append(self)  # written there, after this turn's sending
+
+    def _arm_close(self) -> None:
+        if self.close_timeout is not None:
+            more = self._extras()
+            if more.limit is None:
+                what = f"the peer took no more, {self._queued} bytes wait"
+                error = Timeout("close", self.close_timeout, what)
+                more.limit = self.loop.call_later(self.close_timeout, self.abort, error)
+
+    def _extras(self) -> Extras:
+        more = self._more
+        if more is None:
+            more = self._more = Extras()
+        return more
+
+    # ---- what the subclass knows
+
+    def _update(self) -> None:
+        """Tell the loop what this channel waits for."""
+        raise NotImplementedError
+
+    def _rest(self, seconds: float) -> None:
+        """Ask the kernel for nothing, for a moment."""
+        raise NotImplementedError
+
+    def _output_over(self) -> None:
+        """All is sent after close() or write_eof()."""
+        raise NotImplementedError
+
+    def _out_broken(self, error: OSError) -> None:
+        """Nothing goes out any more."""
+        raise NotImplementedError
+
+
+class _Items:
+    """An iterable of bytes as a producer."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[bytes]) -> None:
+        self._items: Iterator[bytes] = iter(items)
+
+    def more(self) -> bytes:
+        """The next item that is not empty; empty at the end."""
+        for item in self._items:
+            if item:
+                return item
+        return b""

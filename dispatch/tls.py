@@ -1,0 +1,179 @@
+"""TLS over a stream, by memory: records in, records out, and no socket in between. So it runs on any network.
+
+The rules: data of one record that was read is handed over although the socket has nothing more; a connection that ends without
+close_notify was cut off, and ``handle_close`` gets an SSLEOFError rather than ``handle_eof`` a call; our own close sends
+close_notify, and does not wait for the peer's, which may never come.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, FULL, LAYERED, PAUSED, PRODUCING
+from dispatch.errors import Timeout
+from dispatch.observers import observers
+
+if TYPE_CHECKING:
+    from dispatch.extras import Extras
+    from dispatch.stream import Stream
+
+STOP = PAUSED | FULL | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
+
+
+def start(
+    stream: Stream, context: ssl.SSLContext, server_side: bool, server_hostname: str | None, seconds: float | None
+) -> None:
+    """Put a layer between *stream* and its socket."""
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"start_tls() takes an ssl.SSLContext, not {context!r}")
+    if stream._state & LAYERED:
+        raise RuntimeError(f"{stream!r} speaks TLS already")
+    if stream._state & PRODUCING:
+        raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
+    if stream._state & (CLOSING | CLOSED):
+        return
+    layer = Layer(context, server_side, server_hostname)
+    more = stream._extras()
+    if stream._out is not None:
+        more.staged = b"".join(stream._out)  # written before: goes out in clear
+        stream._out = None
+    more.layer = layer
+    stream._state |= LAYERED
+    if seconds is not None:
+        more.disarm_limit() if not stream._state & CONNECTING else None
+        layer.deadline = stream.loop.call_later(
+            seconds, stream.abort, Timeout("handshake", seconds, "the TLS handshake was not finished")
+        )
+    if not stream._state & CONNECTING:
+        stream.loop.call_soon(layer.begin, stream)
+
+
+class Layer:
+    """The TLS state of one stream."""
+
+    __slots__ = ("_goodbye", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "tls")
+
+    def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
+        self.open = False  # the handshake is done
+        self.deadline: Any = None
+        self._goodbye = False  # our close_notify is out
+        self._unread = False  # records have been read that were not handed over
+        self._pumping = False
+
+    # ---- input
+
+    def readable(self, stream: Stream) -> None:
+        """The socket has records for us."""
+        try:
+            data = stream.socket.recv(stream._read_size)
+        except OSError as error:
+            stream._read_failed(error)
+            return
+        if data:
+            stream.bytes_received += len(data)
+            stream._adapt(len(data))
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        self._unread = True
+        self.pump(stream)
+
+    def begin(self, stream: Stream) -> None:
+        """The first step of the handshake: a client speaks first."""
+        if not stream._state & CLOSED:
+            self.pump(stream)
+            if not stream._state & (CLOSED | BLOCKED):
+                stream._flush_staged()
+
+    def resumed(self, stream: Stream) -> None:
+        """Reading goes on: hand over what was read already, in a moment of its own."""
+        if self._unread and not self._pumping:
+            self._pumping = True
+            stream.loop.call_soon(self._pump_later, stream)
+
+    def _pump_later(self, stream: Stream) -> None:
+        self._pumping = False
+        if not stream._state & STOP:
+            self.pump(stream)
+            if not stream._state & (CLOSED | BLOCKED):
+                stream._flush_staged()
+
+    def pump(self, stream: Stream) -> None:
+        """Hand over what can be decrypted."""
+        try:
+            if not self.open:
+                self.tls.do_handshake()
+                self.open = True
+                if self.deadline is not None:
+                    self.deadline.cancel()
+                stream._call("handle_secure")
+            while not stream._state & STOP:
+                data = self.tls.read(262144)
+                if not data:
+                    self._peer_finished(stream)
+                    return
+                self._hand_over(stream, data)
+        except ssl.SSLWantReadError:
+            self._unread = False
+        except ssl.SSLZeroReturnError:
+            self._peer_finished(stream)
+        except ssl.SSLError as error:
+            self._broken(stream, error)
+
+    def _hand_over(self, stream: Stream, data: bytes) -> None:
+        try:
+            if observers:
+                stream._call_raising("handle_data", data)
+            else:
+                stream.handle_data(data)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+            stream._failed("handle_data", error)
+
+    def _peer_finished(self, stream: Stream) -> None:
+        self._unread = False
+        if not stream._state & (EOF | CLOSED):
+            stream._peer_finished()
+
+    def _broken(self, stream: Stream, error: ssl.SSLError) -> None:
+        """Cut off, or no TLS, or not to be trusted: send the alert if there is one, and give up."""
+        if stream._state & CLOSED:
+            return
+        alert = self._outgoing.read()
+        if alert and not stream._state & BLOCKED:
+            try:
+                stream.socket.send(alert)
+            except OSError:
+                pass
+        stream._lose_output()
+        stream._finish(error)
+
+    # ---- output
+
+    def encrypt(self, data: bytes) -> None:
+        """Turn *data* into records."""
+        view = memoryview(data)
+        while view:
+            view = view[self.tls.write(view) :]
+
+    def take_output(self, more: Extras) -> bool:
+        """Move records, handshake and alerts included, to where they are sent from."""
+        more.staged = self._outgoing.read()
+        return bool(more.staged)
+
+    def say_goodbye(self, stream: Stream) -> bool:
+        """Send close_notify; True when it is out and the connection may be closed."""
+        if self._goodbye or not self.open:
+            return True
+        self._goodbye = True
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass  # the peer's answer is not waited for
+        if not self._outgoing.pending:
+            return True
+        stream._flush_staged()
+        return False

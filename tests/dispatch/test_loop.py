@@ -1,0 +1,381 @@
+"""Calls, timers, signals, other threads, and the end of a loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Recorder
+
+
+def test_calls_come_in_the_order_asked(world):
+    loop, seen = world.loop(), []
+    for n in range(3):
+        loop.call_soon(seen.append, n)
+    loop.run()
+
+    assert seen == [0, 1, 2]
+
+
+def test_what_a_call_asks_for_comes_in_the_next_pass(world):
+    loop, seen = world.loop(), []
+    loop.call_soon(lambda: (seen.append("a"), loop.call_soon(seen.append, "c")))
+    loop.call_soon(seen.append, "b")
+
+    loop.run_once(0)
+    assert seen == ["a", "b"]
+    loop.run_once(0)
+    assert seen == ["a", "b", "c"]
+
+
+def test_timers_come_when_they_are_due_and_not_before(world):
+    loop, seen = world.loop(), []
+    began = loop.time()
+    loop.call_later(0.02, lambda: seen.append(("later", loop.time() - began)))
+    loop.call_later(0.01, lambda: seen.append(("sooner", loop.time() - began)))
+    loop.run()
+
+    assert [name for name, _ in seen] == ["sooner", "later"]
+    assert seen[0][1] >= 0.01 and seen[1][1] >= 0.02
+
+
+def test_timers_of_one_moment_come_in_the_order_made(world):
+    loop, seen = world.loop(), []
+    when = loop.time() - 1
+    for n in range(5):
+        loop.call_at(when, seen.append, n)
+    loop.run_once(0)
+
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_cancelled_call_is_not_made(world):
+    loop, seen = world.loop(), []
+    for timer in (
+        loop.call_soon(seen.append, 1),
+        loop.call_later(0, seen.append, 2),
+        loop.call_every(1, seen.append, 3),
+    ):
+        assert timer
+        timer.cancel()
+        assert not timer
+    loop.run()
+
+    assert seen == []
+
+
+def test_a_repeated_call_comes_until_it_is_cancelled(world):
+    loop, seen = world.loop(), []
+
+    def tick():
+        seen.append(loop.time())
+        if len(seen) == 3:
+            timer.cancel()
+
+    began = loop.time()
+    timer = loop.call_every(0.005, tick)
+    loop.run()
+
+    assert len(seen) == 3
+    assert seen[2] - began >= 0.015
+
+
+def test_missed_times_of_a_repeated_call_are_left_out(world):
+    loop = world.loop()
+    timer = loop.call_every(0.5, lambda: None)
+    due = timer.when
+    timer.advance(due + 1.7)
+
+    assert timer.when == pytest.approx(due + 2.0)
+    timer.cancel()
+
+
+def test_a_call_that_fails_does_not_stop_the_others(world, caplog):
+    loop, seen = world.loop(), []
+    loop.call_soon(lambda: 1 / 0)
+    loop.call_soon(seen.append, "next")
+    loop.run()
+
+    assert seen == ["next"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_failing_call_of_a_channel_is_its_own_error(world):
+    loop = world.loop()
+
+    class Failing(Recorder):
+        def later(self):
+            raise LookupError("later")
+
+        def handle_error(self, error):
+            self.events.append(("error", type(error)))
+
+    channel, _ = world.connected(loop, Failing)
+    loop.call_soon(channel.later)
+    world.turn(loop)
+
+    assert channel.events == [("error", LookupError)]
+    assert not channel.closed
+
+
+def test_an_exception_that_is_no_exception_leaves_the_loop(world):
+    loop = world.loop()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    loop.call_soon(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+
+    assert not loop.running
+
+
+def test_run_ends_when_nothing_is_left(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    loop.call_later(0.001, listener.close)
+    loop.run()
+
+    assert loop.channels == {}
+
+
+def test_stop_ends_run_and_leaves_the_channels(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    loop.call_soon(loop.stop)
+    loop.run()
+
+    assert not listener.closed
+    loop.call_soon(loop.stop)
+    loop.run()
+
+
+def test_another_thread_wakes_a_sleeping_loop(world, in_thread):
+    loop, seen = world.loop(), []
+    world.listen(loop, Recorder)
+    asleep = threading.Event()
+
+    def call():
+        asleep.wait()
+        loop.call_soon_threadsafe(lambda: (seen.append(threading.current_thread()), loop.stop()))
+
+    in_thread(call)
+    loop.call_later(0, asleep.set)
+    loop.run()
+
+    assert seen == [threading.current_thread()]
+
+
+def test_the_waker_does_not_keep_a_loop_running(world):
+    loop, seen = world.loop(), []
+    loop.call_soon_threadsafe(seen.append, 1)
+    loop.run()
+
+    assert seen == [1]
+
+
+def test_several_loops_run_in_several_threads(world, in_thread):
+    done = []
+
+    def serve():
+        with dispatch.Loop(poller=world.poller) as loop:
+            assert dispatch.current_loop() is loop
+            listener = dispatch.Listener(("127.0.0.1", 0), Recorder)
+            client = Recorder()
+            client.connect(listener.addr)
+            loop.call_later(0.01, loop.stop)
+            loop.run()
+            done.append(client.events[0])
+
+    for thread in [in_thread(serve) for _ in range(4)]:
+        thread.join()
+
+    assert done == ["connect"] * 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+def test_a_signal_ends_the_sleep_and_makes_its_call(world):
+    loop, seen = world.loop(), []
+    world.listen(loop, Recorder)
+    before = signal.getsignal(signal.SIGUSR1)
+    loop.call_on_signal(signal.SIGUSR1, lambda: (seen.append("usr1"), loop.stop()))
+    loop.call_later(0, os.kill, os.getpid(), signal.SIGUSR1)
+    loop.run()
+    loop.close()
+
+    assert seen == ["usr1"]
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_signal_that_cannot_be_caught_is_refused(world):
+    with pytest.raises((ValueError, OSError)):
+        world.loop().call_on_signal(signal.SIGKILL, print)
+
+
+def test_closing_a_loop_tells_every_channel_once(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    loop.close()
+    loop.close()
+
+    assert channel.events == [("close", dispatch.Aborted)]
+    assert loop.closed
+
+
+def test_a_graceful_close_sends_what_waits_and_accepts_no_more(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    listener = world.listen(loop, Recorder)
+    data = b"x" * 3_000_000
+    channel.write(data)
+    loop.call_later(0.001, loop.close, 5)
+    got = bytearray()
+
+    def read():
+        while piece := client.recv(1 << 20):
+            got.extend(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    loop.run()
+    reader.join()
+
+    assert bytes(got) == data
+    assert listener.closed and loop.closed
+    assert channel.events[-1] == ("close", None)
+
+
+def test_a_graceful_close_gives_up_at_its_deadline(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write(b"x" * 20_000_000)  # more than the kernel takes, and nobody reads
+    loop.run_once(0)
+    loop.close(0.02)
+
+    assert loop.closed
+    assert channel.events[-1] == ("close", dispatch.Aborted)
+    with pytest.raises(ConnectionResetError):
+        while client.recv(1 << 20):
+            pass
+
+
+def test_a_closed_loop_refuses_work(world):
+    loop = world.loop()
+    loop.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.run()
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.call_soon(print)
+    with pytest.raises(RuntimeError, match="closed"):
+        Recorder(loop=loop)
+
+
+def test_wrong_use_is_refused_at_the_call(world):
+    loop = world.loop()
+
+    with pytest.raises(TypeError, match="not callable"):
+        loop.call_soon(None)
+    with pytest.raises(TypeError, match="not callable"):
+        loop.call_every(1, "print")
+    with pytest.raises(ValueError, match="interval=0"):
+        loop.call_every(0, print)
+    with pytest.raises(ValueError, match="nan"):
+        loop.call_at(float("nan"), print)
+
+
+def test_run_inside_run_is_refused(world):
+    loop, seen = world.loop(), []
+
+    def again():
+        try:
+            loop.run()
+        except RuntimeError as error:
+            seen.append(str(error))
+
+    loop.call_soon(again)
+    loop.run()
+
+    assert "runs already" in seen[0]
+
+
+def test_without_a_loop_a_channel_says_what_to_do():
+    with pytest.raises(RuntimeError, match="with dispatch.Loop"):
+        Recorder()
+
+
+def test_one_socket_has_one_channel(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+
+    with pytest.raises(RuntimeError, match="already"):
+        Recorder(channel.socket, loop=loop)
+    assert not channel.closed
+
+
+def test_a_slow_handler_is_named_in_debug_mode(world, caplog):
+    loop = world.loop(debug=True)
+    loop._watch.slow = 0.001
+
+    class Slow(Recorder):
+        def handle_data(self, data):
+            threading.Event().wait(0.003)
+
+    channel, client = world.connected(loop, Slow)
+    client.send(b"x")
+    with caplog.at_level(logging.WARNING):
+        world.run(loop, lambda: caplog.text)
+
+    assert "Slow" in caplog.text and "all other channels waited" in caplog.text
+
+
+def test_a_channel_that_spins_is_named_in_debug_mode(world, caplog):
+    loop = world.loop(debug=True)
+
+    class Spinning(dispatch.Dispatcher):
+        def handle_read(self):
+            pass  # ready, and nothing read
+
+        def _progress(self):
+            return 0
+
+    channel, client = world.connected(loop, Spinning)
+    client.send(b"x")
+    with caplog.at_level(logging.WARNING):
+        world.run(loop, lambda: caplog.text)
+
+    assert "Spinning" in caplog.text and "spins" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_polls_for_itself(world):
+    """An epoll shared over a fork would give each process the other's events."""
+    loop = world.loop()
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    seen = []
+
+    class Answering(Recorder):
+        def handle_data(self, data):
+            seen.append(data)
+            self.write(b"%d" % os.getpid())
+
+    channel = Answering(ours, loop=loop)
+    child = os.fork()
+    if child == 0:
+        channel.abort()  # the parent's registration must survive this
+        loop.run_once(0)
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs.send(b"x")
+    world.run(loop, lambda: seen)
+
+    assert theirs.recv(100) == b"%d" % os.getpid()
+    theirs.close()

@@ -1,0 +1,201 @@
+"""Four verbs, the same over every backend."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, Poller
+from dispatch.kernel import KERNEL
+
+
+@pytest.fixture
+def poller(world):
+    poller = KERNEL.poller(world.poller)
+    yield poller
+    poller.close()
+
+
+def bits_of(poller: Poller, fd: int) -> int:
+    return dict(poller.poll(0)).get(fd, 0)
+
+
+def test_an_idle_connection_is_writable_and_not_readable(poller, loopback_pair):
+    _, acceptor = loopback_pair
+    poller.watch(acceptor.fileno(), IN | OUT | PRI)
+
+    assert bits_of(poller, acceptor.fileno()) == OUT
+
+
+def test_only_what_is_asked_for_is_reported(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    opener.send(b"x")
+    poller.watch(acceptor.fileno(), IN)
+    assert bits_of(poller, acceptor.fileno()) == IN
+
+    poller.change(acceptor.fileno(), OUT)
+    assert bits_of(poller, acceptor.fileno()) == OUT
+
+    poller.change(acceptor.fileno(), 0)
+    assert bits_of(poller, acceptor.fileno()) == 0
+
+
+def test_what_is_not_dealt_with_is_reported_again(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    opener.send(b"x")
+    poller.watch(acceptor.fileno(), IN)
+
+    assert [bits_of(poller, acceptor.fileno()) for _ in range(3)] == [IN, IN, IN]
+
+
+def test_a_forgotten_descriptor_is_not_reported(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    opener.send(b"x")
+    poller.watch(acceptor.fileno(), IN)
+    poller.forget(acceptor.fileno())
+
+    assert poller.poll(0) == []
+
+
+def test_a_closed_descriptor_may_be_forgotten(poller):
+    a, b = socket.socketpair()
+    fd = a.fileno()
+    poller.watch(fd, IN)
+    a.close()
+    b.close()
+
+    poller.forget(fd)
+    poller.forget(fd)
+    assert poller.poll(0) == []
+
+
+def test_the_end_is_readable(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    poller.watch(acceptor.fileno(), IN)
+    opener.shutdown(socket.SHUT_WR)
+
+    assert dict(poller.poll(1))[acceptor.fileno()] & IN
+
+
+def test_a_reset_is_reported_though_nothing_but_reading_was_asked_for(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    acceptor.send(b"never read, so closing resets")
+    poller.watch(acceptor.fileno(), IN)
+    opener.recv(1)
+    opener.close()
+
+    assert dict(poller.poll(1))[acceptor.fileno()] & (IN | ERR | HUP)
+
+
+def test_urgent_data_is_told_apart(poller, loopback_pair):
+    if poller.name == "kqueue":
+        pytest.skip("kqueue announces urgent data on macOS only")
+    opener, acceptor = loopback_pair
+    poller.watch(acceptor.fileno(), IN | PRI)
+    opener.send(b"!", socket.MSG_OOB)
+
+    assert dict(poller.poll(1))[acceptor.fileno()] == PRI
+
+
+def test_a_time_out_is_no_event(poller, loopback_pair):
+    _, acceptor = loopback_pair
+    poller.watch(acceptor.fileno(), IN)
+
+    assert poller.poll(0.001) == []
+
+
+def test_a_closed_descriptor_does_not_stop_the_others(poller, loopback_pair):
+    opener, acceptor = loopback_pair
+    opener.send(b"x")
+    stale, other = socket.socketpair()
+    fd = stale.fileno()
+    poller.watch(fd, IN)
+    poller.watch(acceptor.fileno(), IN)
+    stale.close()
+    other.close()
+
+    ready = dict(poller.poll(1))
+    if fd in ready:  # epoll and kqueue have forgotten it, the others say so
+        assert ready[fd] == NVAL
+        poller.forget(fd)
+        ready = dict(poller.poll(1))
+    assert ready == {acceptor.fileno(): IN}
+
+
+def test_a_negative_descriptor_is_refused(poller):
+    with pytest.raises((OSError, ValueError)):
+        poller.watch(-1, IN)
+
+
+def test_a_closed_poller_says_so(poller):
+    poller.close()
+
+    with pytest.raises(ValueError):
+        poller.poll(0)
+
+
+def test_a_regular_file_is_always_ready(poller, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    with path.open("rb") as file:
+        poller.watch(file.fileno(), IN)
+        assert bits_of(poller, file.fileno()) & IN
+        poller.change(file.fileno(), 0)
+        assert bits_of(poller, file.fileno()) & IN == 0
+        poller.forget(file.fileno())
+
+
+def test_select_refuses_a_descriptor_it_cannot_watch():
+    poller = KERNEL.poller("select")
+    try:
+        with pytest.raises(OSError, match="1024"):
+            poller.watch(1024, IN)
+    finally:
+        poller.close()
+
+
+def test_an_unknown_poller_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'devpoll'.*select"):
+        KERNEL.poller("devpoll")
+
+
+@pytest.mark.parametrize("name", ["epoll", "kqueue"])
+def test_a_poller_of_another_platform_is_refused(name, monkeypatch):
+    monkeypatch.delattr(f"select.{name}", raising=False)
+
+    with pytest.raises(ValueError, match=name):
+        KERNEL.poller(name)
+
+
+def test_the_pollers_are_looked_up_when_they_are_made(monkeypatch):
+    """Whoever stands in for the select module is obeyed, also after dispatch was imported."""
+    calls = []
+
+    class StandIn:
+        def poll(self, timeout=None):
+            calls.append(timeout)
+            return []
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("select.epoll", StandIn, raising=False)
+    poller = KERNEL.poller("epoll")
+    poller.poll(1)
+
+    assert calls == [1]
+
+
+def test_pipes_can_be_watched(poller):
+    reader, writer = os.pipe()
+    try:
+        poller.watch(reader, IN)
+        assert poller.poll(0) == []
+        os.write(writer, b"x")
+        assert dict(poller.poll(1))[reader] & IN
+    finally:
+        poller.forget(reader)
+        os.close(reader)
+        os.close(writer)
