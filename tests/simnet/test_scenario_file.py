@@ -471,13 +471,17 @@ def test_the_root_is_the_nearest_folder_with_a_pyproject(make: Make, project: Pa
     assert project_root(project / "other" / "b.toml") == project.resolve()
 
 
-def test_without_a_pyproject_the_root_is_where_the_failures_are(tmp_path: Path) -> None:
-    if any((folder / "pyproject.toml").exists() for folder in tmp_path.parents):
+def test_without_a_pyproject_the_root_is_where_failures_are_kept_or_tests_are_imported_from(tmp_path: Path) -> None:
+    if any((folder / mark).exists() for folder in tmp_path.parents for mark in ("pyproject.toml", ".simnet")):
         pytest.skip("temporary folders stand inside a project here")
+    bare = tmp_path / "bare"
+    failures = tmp_path / "swept" / ".simnet" / "failures" / "t"
+    failures.mkdir(parents=True)
 
-    assert project_root(tmp_path / ".simnet" / "failures" / "t" / "x.toml") == tmp_path.resolve()
+    assert project_root(failures / "x.toml") == failures.parents[2].resolve()
+    assert project_root(bare / "test_it.py") == bare.resolve()
     with pytest.raises(ValueError, match=r"no pyproject\.toml above it, .*; an empty one will do"):
-        project_root(tmp_path / "x.toml")
+        project_root(bare / "x.toml")
 
 
 @pytest.mark.parametrize("text", ["t.py::t", "a/t.py::C::t", "t.py::t[1-a::b]", "t.py::t[x[0]]"])
