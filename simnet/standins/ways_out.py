@@ -58,6 +58,9 @@ def _start(self: threading.Thread) -> None:
     backend = whose.world()
     if backend is not None:
         backend.escape(f"the thread {self.name!r}")
+        adopt = getattr(backend, "adopt", None)  # a world that has threads wants to know its own
+        if adopt is not None:
+            adopt(self)
     _true_start(self)
 
 

@@ -1,0 +1,143 @@
+"""A real network's answers to the stand-ins: the machine's own, but for names, sockets, and the right to be stopped."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import socket as _stdlib
+import threading
+from random import Random
+from typing import Any
+
+from simnet import names, real
+from simnet.kernel.errors import socket_error
+from simnet.realnet.pollers import RealEpoll, RealPoll, select
+from simnet.realnet.process import RealProcess, current_process
+from simnet.realnet.socket import RealSocket, forget, socketpair
+
+__all__ = ["RealBackend", "provider"]
+
+_classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over RealSocket
+
+
+class RealBackend:
+    """One for all: the process that asks is the calling thread's."""
+
+    __slots__ = ()
+
+    @property
+    def _process(self) -> RealProcess:
+        process = current_process()
+        assert process is not None
+        return process
+
+    # --- sockets ---------------------------------------------------------------------------------------------------
+
+    def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:
+        if issubclass(cls, RealSocket):
+            return None
+        if cls is _stdlib.socket:
+            return _socket.socket.__new__(RealSocket)
+        both = _classes.get(cls)
+        if both is None:
+            both = _classes[cls] = _build(cls)
+        return _socket.socket.__new__(both)
+
+    def socketpair(self, family: int | None, type: int, proto: int) -> Any:
+        return socketpair(int(_stdlib.AF_UNIX) if family is None else int(family), int(type), proto)
+
+    def dup(self, fd: int) -> int:
+        stage = self._process.stage
+        twin = os.dup(fd)
+        file = stage.files.get(fd)
+        if file is not None:
+            file.fds.append(twin)
+            stage.files[twin] = file
+        return twin
+
+    def close(self, fd: int) -> None:
+        forget(self._process.stage, fd)
+        os.close(fd)
+
+    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
+        return select(self._process, rlist, wlist, xlist, timeout)
+
+    def poll(self) -> RealPoll:
+        return RealPoll(self._process)
+
+    def epoll(self, sizehint: int, flags: int) -> RealEpoll:
+        return RealEpoll(self._process, sizehint, flags)
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def sleep(self, seconds: float) -> None:
+        process = self._process
+        process.wait("time to pass", (), process.stage.clock.now_ns + round(seconds * 1e9))
+
+    def time_ns(self) -> int:
+        return real.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return real.monotonic_ns()
+
+    # --- names -----------------------------------------------------------------------------------------------------
+
+    def getaddrinfo(self, host: Any, port: Any, family: int, type: int, proto: int, flags: int) -> list[Any]:
+        return names.getaddrinfo(self._names, host, port, family, type, proto, flags)
+
+    def gethostbyname(self, name: str) -> str:
+        return names.resolve(self._names, name, names.AF_INET)
+
+    def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]:
+        return names.gethostbyname_ex(self._names, name)
+
+    def gethostbyaddr(self, address: str) -> tuple[str, list[str], list[str]]:
+        return names.gethostbyaddr(self._names, address)
+
+    def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        return names.getnameinfo(self._names, sockaddr, flags)
+
+    def gethostname(self) -> str:
+        return self._process.host_name
+
+    def sethostname(self, name: str) -> None:
+        raise socket_error(errno.EPERM)  # as an unprivileged process is answered
+
+    @property
+    def _names(self) -> Any:
+        """The host that asks, of the shape that `simnet.names` knows."""
+        return self._process.machine
+
+    def getdefaulttimeout(self) -> float | None:
+        return self._process.default_timeout
+
+    def setdefaulttimeout(self, timeout: float | None) -> None:
+        self._process.default_timeout = timeout
+
+    # --- chance, and ways out --------------------------------------------------------------------------------------
+
+    def urandom(self, n: int) -> bytes:
+        return self._process.random.randbytes(n)
+
+    def random(self) -> Random:
+        return self._process.random
+
+    def escape(self, what: str) -> None:
+        """Real threads and subprocesses may be had on a real network."""
+
+    def adopt(self, thread: threading.Thread) -> None:
+        self._process.adopt(thread)
+
+
+def _build(cls: type) -> type:
+    """*cls*, a subclass of ``socket.socket``, over :class:`RealSocket`: in its MRO ours stands before the library's."""
+    return type(cls.__name__, (cls, RealSocket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
+
+
+_backend = RealBackend()
+
+
+def provider() -> RealBackend | None:
+    """The stand-ins ask at each call: is the calling thread a process's?"""
+    return None if current_process() is None else _backend

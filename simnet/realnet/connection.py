@@ -1,0 +1,132 @@
+"""A connection of real sockets as plans name it: two ends, two streams of bytes, and what a plan wants of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from simnet.faults.fault import Fault
+from simnet.faults.inject import Tag
+from simnet.faults.place import Place
+from simnet.realnet.machine import Machine
+
+__all__ = ["Connection", "RealFile", "Stream", "opposite"]
+
+
+def opposite(end: str) -> str:
+    """The other end of a connection."""
+    return "client" if end == "server" else "server"
+
+
+class RealFile:
+    """An open socket of the kernel, whatever descriptors it has, and all that is known of it beside."""
+
+    __slots__ = (
+        "accepted",
+        "connection",
+        "family",
+        "fds",
+        "into",
+        "kept",
+        "kind",
+        "listening",
+        "machine",
+        "out",
+        "sent",
+        "severed",
+        "shown_host",
+        "tag",
+    )
+
+    def __init__(self, machine: Machine, family: int, kind: int) -> None:
+        self.machine = machine
+        self.family = family
+        self.kind = kind
+        self.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
+        self.fds: list[int] = []
+        self.kept = -1  # a descriptor of ours: the program has closed its own, and what it sent is still held back
+        self.shown_host: str | None = None  # what getsockname() says instead of the host's own address
+        self.listening = False
+        self.connection: Connection | None = None
+        self.out: Stream | None = None  # None: no fault acts on what it sends
+        self.into: Stream | None = None  # None: none acts on what it receives
+        self.sent = 0  # bytes, of which the trace speaks
+        self.severed = False  # reset by a fault of ours
+        self.accepted: list[Connection] = []  # of a listener: those that have connected and not been accepted yet
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of it, -1 once all are closed."""
+        return self.fds[0] if self.fds else self.kept
+
+    def let_go(self) -> None:
+        """Nothing is held back any more."""
+        kept, self.kept = self.kept, -1
+        if kept != -1:
+            os.close(kept)
+
+    @property
+    def stream(self) -> bool:
+        return self.kind == socket.SOCK_STREAM
+
+    def peer(self) -> RealFile | None:
+        """The other end, if it exists (yet, and still)."""
+        if self.connection is None:
+            return None
+        other = self.connection.ends[opposite(self.tag.end)]
+        return other if other is not None and other.fd != -1 else None
+
+
+class Connection:
+    """One attempt to connect, and what came of it."""
+
+    __slots__ = ("ends", "place", "streams", "text")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.text = str(place)
+        self.ends: dict[str, RealFile | None] = {"client": None, "server": None}
+        self.streams: dict[str, Stream] = {}  # by the end towards which the bytes travel; only those with faults
+
+
+class Stream:
+    """The bytes of one direction on which the plan acts.
+
+    Whoever is not under test does it. If that is the *sender*, it sends up to the byte, acts, and sends on. If it is the
+    receiver, it acts once the byte has been sent, and is shown nothing beyond it before: its kernel has it already.
+    """
+
+    __slots__ = ("by_sender", "cut", "faults", "gates", "held", "queue", "read", "sent", "towards")
+
+    def __init__(self, towards: str, faults: list[Fault], by_sender: bool) -> None:
+        self.towards = towards
+        self.by_sender = by_sender
+        self.faults = faults  # those that have not acted, by byte
+        self.sent = 0  # the program's own bytes, urgent ones of ours not counted
+        self.read = 0
+        # The sender's part.
+        self.held = False  # what follows waits in the queue
+        self.cut = False  # the end has been announced; what follows is lost
+        self.queue: list[Any] = []  # bytes, None for the end of the stream
+        # The receiver's part: [byte, kind, instant at which a stall is over or None before it has begun]
+        self.gates: list[list[Any]] = []
+        if not by_sender:
+            self.gates = [[fault.anchor.number, fault.kind, None] for fault in faults if fault.kind != "urgent"]
+
+    def distance(self) -> int | None:
+        """How many bytes may be sent before the next fault acts; None: all."""
+        return max(0, self.faults[0].anchor.number - self.sent) if self.faults else None
+
+    def allowed(self, now_ns: int) -> int | None:
+        """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream."""
+        while self.gates:
+            byte, kind, until_ns = self.gates[0]
+            if byte > self.read:
+                return int(byte - self.read)
+            if kind == "eof":
+                return -1
+            if kind == "reset" or (kind == "stall" and (until_ns is None or now_ns < until_ns)):
+                return 0
+            self.gates.pop(0)  # a split that has been seen, a stall that is over
+        return None

@@ -1,0 +1,48 @@
+"""What a target still holds when nothing moves any more: sockets whose peer is gone, by the kernel's own word."""
+
+from __future__ import annotations
+
+import fcntl
+import _socket
+import socket
+import struct
+
+from simnet.realnet.process import RealProcess
+from simnet.verdicts import Verdict
+
+__all__ = ["nothing_left"]
+
+TCP_STATES = {6: "TIME_WAIT", 7: "CLOSED", 8: "CLOSE_WAIT", 9: "LAST_ACK", 11: "CLOSING"}  # net/tcp_states.h: over
+SIOCOUTQ = 0x5411
+
+
+def nothing_left(process: RealProcess) -> list[Verdict]:
+    """A verdict for each connection that is over and still open here."""
+    verdicts = []
+    for sock in list(process.sockets):
+        file = sock._file
+        if sock.fileno() == -1 or file.connection is None or not file.stream:
+            continue
+        state = TCP_STATES.get(_state(file.fd))
+        if state is not None and not _unsent(file.fd):
+            verdicts.append(
+                Verdict(
+                    "nothing-left",
+                    f"{process.name} still holds {file.tag} ({state}), whose peer is gone: "
+                    "nothing will ever come of it but a lost descriptor. Close it when it has ended.",
+                    process.host_name,
+                )
+            )
+    return verdicts
+
+
+def _state(fd: int) -> int:
+    twin = _socket.socket(fileno=fd)
+    try:
+        return twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    finally:
+        twin.detach()
+
+
+def _unsent(fd: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(fd, SIOCOUTQ, bytes(4)))[0])

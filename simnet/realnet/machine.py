@@ -1,0 +1,23 @@
+"""A host of a real network: a name, an address on loopback, and what faults count there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simnet.realnet.ground import Ground
+
+__all__ = ["Machine"]
+
+
+class Machine:
+    """Answers what `simnet.names` asks of a host."""
+
+    __slots__ = ("address", "fabric", "name", "polls", "target")
+
+    def __init__(self, name: str, address: str, ground: Ground) -> None:
+        self.name = name
+        self.address = address
+        self.fabric = ground
+        self.target = False
+        self.polls = 0  # that found something ready

@@ -1,0 +1,82 @@
+"""What a life keeps per process and CPython per module, for processes that are threads: ``asyncore.socket_map``.
+
+The simulator exchanges the attribute itself whenever another process runs. Threads run side by side, so here the module
+holds an object that is, for each process, a map of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from simnet.realnet.process import current_process
+from simnet.state import PER_PROCESS
+
+__all__ = ["Maps"]
+
+KEPT = frozenset(
+    {"__class__", "__new__", "__init__", "__getattribute__", "__setattr__", "__delattr__"}
+    | {"__init_subclass__", "__subclasshook__", "__class_getitem__"}
+)
+
+
+class Maps:
+    """The module attributes of one run that are each process's own."""
+
+    def __init__(self) -> None:
+        self._replaced: list[tuple[dict[str, Any], str, Any, Any]] = []
+
+    def look(self) -> None:
+        """Take up what has been imported since the last look."""
+        for name, attribute, _ in PER_PROCESS:
+            module = sys.modules.get(name)
+            namespace = getattr(module, "__dict__", {})
+            if attribute not in namespace or any(ours is namespace for ours, *_ in self._replaced):
+                continue
+            original = namespace[attribute]
+            namespace[attribute] = divided = _divided(original)
+            self._replaced.append((namespace, attribute, original, divided))
+
+    def restore(self) -> None:
+        """The modules have their own again."""
+        for namespace, attribute, original, divided in self._replaced:
+            if namespace.get(attribute) is divided:
+                namespace[attribute] = original
+        self._replaced.clear()
+
+
+def _divided(original: Any) -> Any:
+    """An object of the type of *original* that is another one in each process, and *original* outside."""
+    base = type(original)
+    number = id(original)
+
+    def mine() -> Any:
+        process = current_process()
+        if process is None:
+            return original
+        own = process.state.get(number)
+        if own is None:
+            own = process.state[number] = base()
+        return own
+
+    namespace: dict[str, Any] = {"__slots__": ()}
+    for name in dir(base):
+        attribute = getattr(base, name)
+        if name in KEPT or (name.startswith("__") and not callable(attribute)):
+            continue
+        namespace[name] = _delegate(mine, name) if callable(attribute) else _view(mine, name)
+    divided = type(base.__name__, (base,), namespace)
+    return base.__new__(divided)
+
+
+def _delegate(mine: Any, name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(mine(), name)(*args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _view(mine: Any, name: str) -> Any:
+    """A slot of the type, such as the engine of dispatch's maps."""
+    return property(lambda self: getattr(mine(), name), lambda self, value: setattr(mine(), name, value))

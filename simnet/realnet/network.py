@@ -1,0 +1,432 @@
+"""``RealNetwork`` and its hosts: the faces of `simnet.world`, over loopback sockets and threads.
+
+Leaving a network ends every thread and closes every socket of it, within a bound; what does not end is a verdict.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import socket as _stdlib
+import threading
+import traceback
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace, TracebackType
+from typing import Any
+
+from simnet import invariants as checks
+from simnet import modules, real
+from simnet.faults.place import HOST_NAME
+from simnet.faults.plan import FaultPlan
+from simnet.observe import Watcher
+from simnet.process import refuse_coroutines
+from simnet.realnet import classes
+from simnet.realnet.backend import provider
+from simnet.realnet.left import nothing_left
+from simnet.realnet.machine import Machine
+from simnet.realnet.maps import Maps
+from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
+from simnet.realnet.socket import RealSocket
+from simnet.realnet.stage import Stage
+from simnet.trace import OBSERVE, Trace
+from simnet.verdicts import Hang, Verdict
+
+__all__ = ["RealHost", "RealNetwork"]
+
+TEST = "test"  # the host on which a test's body runs
+QUIET_NS = 40_000_000  # nothing has moved for so long, and nobody is about to act
+SETTLE_NS = 1_000_000_000  # how long a network may go on after its body has ended
+END_NS = 1_500_000_000  # how long processes may take to end; then they are interrupted, and get as long again
+TICK = 0.002  # seconds between two looks
+
+
+class RealNetwork:
+    """The same face as `simnet.Network`, over this machine's loopback sockets.
+
+    Processes are threads, time is real, and the kernel answers. Faults on bytes, connections and calls are played as far as
+    a kernel can be made to show them (`verdict_class` says what it did itself). A run takes at most *seconds*.
+    """
+
+    def __init__(
+        self,
+        plan: FaultPlan | None = None,
+        *,
+        targets: str | Sequence[str] | None = None,
+        rates: object = None,
+        seed: int = 0,
+        invariants: Mapping[str, str] | None = None,
+        may_raise: tuple[type[BaseException], ...] = (),
+        seconds: float = 20.0,
+    ) -> None:
+        self.plan = FaultPlan() if plan is None else plan
+        if rates is not None:
+            raise ValueError("rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)")
+        if not seconds > 0:
+            raise ValueError(f"{seconds=} is no time for a run")
+        classes.refuse_what_no_kernel_shows(self.plan)
+        self.seed = seed
+        self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
+        self.invariants = checks.checked(invariants or {})
+        self.may_raise = may_raise
+        self.seconds = seconds
+        self.observations: list[tuple[str, Any]] = []
+        self.waiting: list[tuple[RealProcess, str, str]] = []
+        self.listening: tuple[str, ...] = ()
+        self.alive: tuple[str, ...] = ()
+        self.notes: list[str] = []  # what of the test real sockets cannot follow
+        self._hosts: dict[str, RealHost] = {}
+        self._names: dict[str, int] = {}
+        self._held: list[Callable[[], object]] = []
+        self._links: dict[tuple[str, ...], SimpleNamespace] = {}
+        self._stage = Stage(self.plan, seed, seconds)
+        self._maps = Maps()
+        self._watcher: Watcher | None = None
+        self._consoles: list[RealProcess] = []
+        self._guard: threading.Timer | None = None
+
+    def __repr__(self) -> str:
+        return f"RealNetwork({', '.join(self._hosts) or 'no hosts'}, at {self.time:.6f} s)"
+
+    # --- the world -------------------------------------------------------------------------------------------------
+
+    def host(self, name: str) -> RealHost:
+        """The host of this name, made when first named. Its name resolves everywhere in the network."""
+        host = self._hosts.get(name)
+        if host is None:
+            if not isinstance(name, str) or not HOST_NAME.fullmatch(name):
+                raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
+            host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name))
+            host.machine.target = self.targets is not None and name in self.targets
+        return host
+
+    def link(self, a: str, b: str) -> Any:
+        """Takes what a test sets on a link, and does nothing with it: loopback has the latency it has."""
+        self.host(a)
+        self.host(b)
+        note = f"the link between {a} and {b} is loopback: what is set on it has no effect"
+        if note not in self.notes:
+            self.notes.append(note)
+        return self._links.setdefault(tuple(sorted((a, b))), SimpleNamespace())
+
+    @property
+    def time(self) -> float:
+        """Real seconds since the run began."""
+        return float(self._stage.clock.now_ns / 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        """Let *seconds* of real time pass."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        self._running().wait("time to pass", (), self._stage.clock.now_ns + round(seconds * 1e9))
+
+    def observe(self, name: str, value: Any) -> None:
+        """*value* is part of the outcome: under transparent faults it must be what it was without."""
+        self.observations.append((name, value))
+        self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, TEST, TEST, "", name, 0, repr(value)))
+
+    def always(self, check: Callable[[], object] | None = None) -> Any:
+        """As `Network.always`: what must hold under every fault."""
+        if check is None:
+            return self._always()
+        self._held.append(check)
+        return check
+
+    @contextmanager
+    def _always(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._record_always(error)
+            raise
+
+    def _record_always(self, error: BaseException) -> None:
+        message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
+        self._stage.record(Verdict("always", message, TEST, error))
+
+    # --- what came of it -------------------------------------------------------------------------------------------
+
+    @property
+    def verdict_class(self) -> str:
+        """How much of the run the kernel did itself: see `simnet.realnet.classes`."""
+        return classes.verdict_class(self.plan)
+
+    @property
+    def trace(self) -> Trace:
+        return self._stage.trace
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return self._stage.verdicts
+
+    @property
+    def happened(self) -> FaultPlan:
+        """The faults that acted."""
+        return FaultPlan(tuple(self._stage.injector.fired), schedule=self.plan.schedule, seed=self.plan.seed)
+
+    @property
+    def unreached(self) -> tuple[Any, ...]:
+        """The faults of the plan whose anchor was not reached (so far)."""
+        return self._stage.injector.unreached
+
+    @property
+    def handler_errors(self) -> list[Any]:
+        return self._watcher.errors if self._watcher is not None else []
+
+    @property
+    def processes(self) -> list[RealProcess]:
+        """Every process spawned so far, the body (on host ``test``) first."""
+        return self._stage.processes
+
+    @property
+    def process_failures(self) -> list[tuple[str, BaseException]]:
+        """(process, exception) of each process that an exception ended."""
+        return [(process.name, process.error) for process in self.processes if process.error is not None]
+
+    # --- a run -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> RealNetwork:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
+        if error is None:
+            self._raise_what_failed()
+
+    def begin(self) -> None:
+        """From here on, the calling thread is the process ``test``."""
+        stage = self._stage
+        if stage.body is not None:
+            raise RuntimeError("this network has been entered before; make a new one for each run")
+        if modules.active() is not None:
+            raise RuntimeError("another network is running in this thread; leave it before entering this one")
+        stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
+        stage.processes.append(stage.body)
+        self._watcher = Watcher(stage)  # type: ignore[arg-type]  # of the shape in which it knows a run
+        self._watcher.attach()
+        self._maps.look()
+        modules.install(provider)
+        enter(stage.body)
+        self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())
+
+    def _stop_the_body(self, ident: int) -> None:
+        """It neither waited nor ended in time: it computes."""
+        frame = sys._current_frames().get(ident)
+        stack = "".join(traceback.format_stack(frame)[-6:]) if frame is not None else ""
+        self._stage.record(Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", TEST))
+        throw(ident, Hang)
+
+    def finish(self, settle: bool = True) -> None:
+        """The body has ended: let the others go on until nothing moves, look at what is left, end everybody."""
+        body = self._running()
+        assert self._guard is not None
+        self._guard.cancel()
+        try:
+            if settle:
+                body.close_descriptors()
+                self._settle()
+                for check in self._held:
+                    try:
+                        check()
+                    except Exception as error:  # noqa: BLE001 - any exception says that it does not hold
+                        self._record_always(error)
+                self._look()
+        finally:
+            self._end()
+
+    def _settle(self) -> None:
+        stage = self._stage
+        limit = stage.clock.now_ns + SETTLE_NS
+        assert stage.body is not None
+        while (now := stage.clock.now_ns) < limit:
+            if stage.still_for_ns() > QUIET_NS and stage.nobody_will_act(but=stage.body, before_ns=limit):
+                return
+            real.sleep(TICK)
+        busy = [process for process in self.processes[1:] if not process.done and not process.idle]
+        del now
+        for process in busy:
+            self._stage.record(
+                Verdict("Hang", f"{process.name} neither waits nor ends: {process.describe_wait()}", process.host_name)
+            )
+
+    def _look(self) -> None:
+        """Nothing moves: what is left?"""
+        listening = []
+        alive = [process for process in self.processes[1:] if not process.done]
+        for process in alive:
+            if process.target:
+                listening += [str(sock._file.tag) for sock in list(process.sockets) if sock._file.listening and sock.fileno() != -1]
+                self.verdicts.extend(nothing_left(process))
+            if not any(wait.deadline_ns is not None for wait in list(process.waits.values())):
+                self.waiting.append((process, process.describe_wait(), process.where()))
+        self.listening = tuple(listening)
+        self.alive = tuple(process.name for process in alive if process.target)
+
+    def _end(self) -> None:
+        stage = self._stage
+        others = [process for process in (*self.processes[1:], *self._consoles)]
+        try:
+            for process in others:
+                process.tell_to_end()
+            running = {process: process.join_threads(real.monotonic_ns() + END_NS) for process in others}
+            for process, threads in running.items():
+                if threads:
+                    process.interrupt()
+            for process, threads in running.items():
+                if threads and process.join_threads(real.monotonic_ns() + END_NS):
+                    text = f"{process.name} did not end when its network did: {process.describe_wait()}"
+                    stage.record(Verdict("Hang", text, process.host_name))
+        finally:
+            leave()
+            modules.remove(provider)
+            if self._watcher is not None:
+                self._watcher.detach()
+            self._maps.restore()
+            stage.courier.close()
+            assert stage.body is not None
+            for process in (stage.body, *others):
+                process.close_descriptors()
+                process.close()
+            for connection in stage.connections.values():
+                for file in connection.ends.values():
+                    if file is not None:
+                        file.let_go()
+            stage.ground.close()
+            stage.verdicts[:] = checks.with_levels(stage.verdicts, self.invariants)
+
+    def _raise_what_failed(self) -> None:
+        for verdict in self.verdicts:
+            if verdict.level == "failure" and verdict.error is not None:
+                raise verdict.error
+        for process in self.processes:
+            if process.error is not None and not isinstance(process.error, self.may_raise):
+                process.error.add_note(f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}")
+                raise process.error
+        for verdict in self.verdicts:
+            if verdict.level == "failure":
+                raise AssertionError(f"{verdict} (plan: {self.happened or 'no faults'})")
+
+    def _running(self) -> RealProcess:
+        process = current_process()
+        if process is None or process.stage is not self._stage:
+            raise RuntimeError("enter the network first, in this thread: with simnet.RealNetwork() as net:")
+        return process
+
+    def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> RealProcess:
+        """Used by :meth:`RealHost.spawn`."""
+        self._running()
+        refuse_coroutines(fn, "spawn()")
+        name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
+        with self._stage.lock:
+            self._names[name] = count = self._names.get(name, 0) + 1
+        if count > 1:
+            name = f"{name}#{count}"
+        if self.targets is None and machine.name != TEST:
+            machine.target = True
+        self._maps.look()
+        assert self._watcher is not None
+        self._watcher.attach()
+        process = RealProcess(self._stage, machine, name, functools.partial(fn, *args, **kwargs))
+        self._stage.processes.append(process)
+        process.start()
+        return process
+
+
+class RealHost:
+    """A machine of the network. Its functions run as processes, which are threads."""
+
+    __slots__ = ("_console", "machine", "network")
+
+    def __init__(self, network: RealNetwork, machine: Machine) -> None:
+        self.network = network
+        self.machine = machine
+        self._console: RealProcess | None = None
+
+    def __repr__(self) -> str:
+        return f"RealHost({self.name}, {self.address})"
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address, on loopback."""
+        return self.machine.address
+
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RealProcess:
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
+        return self.network.spawn_on(self.machine, fn, args, kwargs)
+
+    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Spawn, wait for the end, and give what the function returned, or raise what it raised."""
+        process = self.spawn(fn, *args, **kwargs)
+        process.join()
+        if process.error is not None:
+            raise process.error
+        return process.result
+
+    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
+        """A socket of this host in the hands of the caller."""
+        network = self.network
+        caller = network._running()
+        if self._console is None:
+            self._console = RealProcess(network._stage, self.machine, f"{self.name}/console")
+            network._consoles.append(self._console)
+        enter(self._console)
+        try:
+            return RealSocket(family, type, proto)
+        finally:
+            enter(caller)
+
+    def connect(self, address: tuple[str, int], timeout: float | None = None) -> _stdlib.socket:
+        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
+        sock = self.socket()
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, port: int, backlog: int = 128) -> _stdlib.socket:
+        """A listening socket of this host on all its addresses."""
+        sock = self.socket()
+        try:
+            sock.bind(("", port))
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here.
+
+        Raises:
+            TimeoutError: nobody did within *timeout* seconds.
+        """
+        process, stage = self.network._running(), self.network._stage
+
+        def listens() -> bool:
+            return any(
+                file.listening and file.machine is self.machine and file.tag.place is not None and file.tag.place.port == port
+                for file in list(stage.files.values())
+            )
+
+        deadline = stage.clock.now_ns + round(timeout * 1e9)
+        if not listens() and not process.wait(f"a listener on {self.name}:{port}", (), deadline, listens):
+            raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
+
+
+def _timer(seconds: float, fn: Callable[..., object], *args: Any) -> threading.Timer:
+    timer = threading.Timer(seconds, fn, args)
+    timer.daemon = True
+    timer.simnets_own = True  # type: ignore[attr-defined]
+    timer.start()
+    return timer

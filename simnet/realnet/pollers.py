@@ -1,0 +1,260 @@
+"""``select.select``, ``select.poll`` and ``select.epoll`` on a real kernel: its own, waited for where we have a say.
+
+The answer is the kernel's, but for two things: an end that is not under test may be shown less than its kernel has (see
+`Stream.allowed`), and a target's poll may be told of a part of what is ready (`wake`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from simnet import real
+from simnet.faults.place import Place
+from simnet.realnet import tamper
+from simnet.realnet.process import RealProcess
+from simnet.trace import CALL
+
+__all__ = ["RealEpoll", "RealPoll", "select"]
+
+IN, PRI, OUT, ERR, HUP, NVAL, RDNORM = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
+BITS = {IN: "IN", PRI: "PRI", OUT: "OUT", ERR: "ERR", HUP: "HUP", NVAL: "NVAL"}
+EDGE = 1 << 31
+LOOK = 0.001  # seconds between two looks while an end is shown less than its kernel has
+
+T = TypeVar("T")
+
+
+class _Poller:
+    """What the three have in common."""
+
+    def __init__(self, process: RealProcess, kind: str) -> None:
+        self.process = process
+        process.pollers += 1
+        self.name = f"{process.name} {kind}{process.pollers}"
+
+    def waited(self, look: Callable[[], list[T]], wait: Callable[[int | None], object], timeout: float | None) -> list[T]:
+        """What *look* finds, once it finds something or *timeout* seconds have passed."""
+        process = self.process
+        process.look_up()
+        clock = process.stage.clock
+        found = look()
+        if found or timeout == 0:
+            return found
+        deadline = None if timeout is None or timeout < 0 else clock.now_ns + max(1, round(timeout * 1e9))
+        while True:
+            wait(deadline)
+            found = look()
+            if found or (deadline is not None and clock.now_ns >= deadline):
+                return found
+
+    def wait_for(self, fd: int, look: Callable[[], list[T]], timeout: float | None) -> list[T]:
+        """The same for one descriptor that says whether *look* would find something."""
+        process = self.process
+
+        def wait(deadline: int | None) -> None:
+            if process.stage.tampered:
+                self._doze(deadline)
+            else:
+                process.wait(f"readiness of {self.name}", [(fd, IN)], deadline)
+
+        return self.waited(look, wait, timeout)
+
+    def _doze(self, deadline: int | None) -> None:
+        """The kernel's word is not enough now: wait a moment, and look again."""
+        process = self.process
+        with process.waiting(f"readiness of {self.name}", deadline):
+            process.look_up()
+            real.sleep(LOOK)
+
+    def shown(self, fd: int, bits: int, asked: int) -> int:
+        """What a program is told of *fd*, of which the kernel says *bits*."""
+        stage = self.process.stage
+        if not stage.tampered:
+            return bits
+        file = stage.files.get(fd)
+        if file is None or file.into is None or not file.into.gates or bits & NVAL:
+            return bits
+        allowed = tamper.read(file, 1)
+        if allowed == -1:
+            return bits | (asked & (IN | RDNORM))
+        return bits & ~(IN | RDNORM) if allowed == 0 and not bits & (ERR | HUP) else bits
+
+    def report(self, found: list[T], label: Callable[[T], str], timeout: Any, ordered: bool) -> list[T]:
+        """The report as the program gets it: faulted, counted, recorded."""
+        process, stage = self.process, self.process.stage
+        n = 0
+        if found:
+            process.machine.polls += 1
+            n = process.machine.polls
+            if process.target and stage.injector.watches_polls:
+                found = self._subset(found, n, ordered)
+            process.reported(lambda: ", ".join(map(label, found[:4])))
+        labels = tuple(map(label, found))
+        stage.trace.entries.append(
+            (stage.clock.now_ns, CALL, process.host_name, self.name, "", "poll", n, (timeout, labels, timeout != 0))
+        )
+        return found
+
+    def _subset(self, found: list[T], n: int, ordered: bool) -> list[T]:
+        place = Place.host(self.process.host_name)
+        fault = self.process.stage.injector.for_poll(place, n, len(found))
+        if fault is None:
+            return found
+        first = fault.first % len(found)
+        picked = (found[first:] + found[:first])[: fault.keep]
+        self.process.stage.fire(fault, place, self.process.host_name, "", n)
+        return picked if ordered else [each for each in found if each in picked]
+
+    def label(self, fd: int, bits: int) -> str:
+        """One descriptor and its readiness, as in ``server:7 IN``."""
+        file = self.process.stage.files.get(fd)
+        words = "|".join(word for bit, word in BITS.items() if bits & bit)
+        return f"{file.tag.name if file is not None else f'descriptor {fd}'} {words}"
+
+
+class RealPoll(_Poller):
+    """``select.poll()`` of a process."""
+
+    def __init__(self, process: RealProcess) -> None:
+        super().__init__(process, "poll")
+        self._poll = real.poll()
+        self._asked: dict[int, int] = {}
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT, /) -> None:
+        self._poll.register(fd, eventmask)
+        self._asked[_number(fd)] = eventmask
+
+    def modify(self, fd: Any, eventmask: int, /) -> None:
+        self._poll.modify(fd, eventmask)
+        self._asked[_number(fd)] = eventmask
+
+    def unregister(self, fd: Any, /) -> None:
+        self._poll.unregister(fd)
+        self._asked.pop(_number(fd), None)
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        def look() -> list[tuple[int, int]]:
+            answers = dict(self._poll.poll(0))
+            if self.process.stage.tampered:
+                answers = {fd: self.shown(fd, answers.get(fd, 0), asked) for fd, asked in self._asked.items()}
+            return [(fd, bits) for fd, bits in answers.items() if bits]
+
+        def wait(deadline: int | None) -> None:
+            if self.process.stage.tampered:
+                self._doze(deadline)
+            else:
+                self.process.wait(f"readiness of {self.name}", list(self._asked.items()), deadline)
+
+        seconds = None if timeout is None or timeout < 0 else timeout / 1000
+        return self.report(self.waited(look, wait, seconds), lambda pair: self.label(*pair), timeout, False)
+
+
+class RealEpoll(_Poller):
+    """``select.epoll()`` of a process."""
+
+    stands_in_for_epoll = True
+
+    def __init__(self, process: RealProcess, sizehint: int = -1, flags: int = 0) -> None:
+        super().__init__(process, "epoll")
+        self._epoll = real.epoll(sizehint, flags)
+        self._asked: dict[int, int] = {}
+        process.epolls.add(self)
+
+    def __enter__(self) -> RealEpoll:
+        self._epoll.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._epoll.closed
+
+    def close(self) -> None:
+        self._epoll.close()
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
+        self._epoll.register(fd, eventmask)
+        self._asked[_number(fd)] = eventmask
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        self._epoll.modify(fd, eventmask)
+        self._asked[_number(fd)] = eventmask
+
+    def unregister(self, fd: Any) -> None:
+        self._epoll.unregister(fd)
+        self._asked.pop(_number(fd), None)
+
+    def rearm(self, fd: int) -> None:
+        """Let an edge-triggered registration of *fd* be reported once more."""
+        asked = self._asked.get(fd, 0)
+        if asked & EDGE and not self.closed:
+            try:
+                self._epoll.modify(fd, asked)
+            except OSError:
+                pass  # closed and forgotten by the kernel
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        def look() -> list[tuple[int, int]]:
+            answers = self._epoll.poll(0, maxevents)
+            if not self.process.stage.tampered:
+                return answers
+            told = {fd: self.shown(fd, bits, self._asked.get(fd, 0)) for fd, bits in answers}
+            for fd, asked in self._asked.items():
+                if fd not in told:
+                    told[fd] = self.shown(fd, 0, asked)
+            return [(fd, bits) for fd, bits in told.items() if bits]
+
+        self._epoll.fileno()  # ValueError if it is closed
+        found = self.wait_for(self._epoll.fileno(), look, timeout)
+        return self.report(found, lambda pair: self.label(*pair), timeout, True)
+
+
+def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
+    """``select.select`` of a process."""
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout must be non-negative")
+    lists = [list(each) for each in (rlist, wlist, xlist)]
+    numbers = [[_number(thing) for thing in each] for each in lists]
+    poller = _Poller(process, "select")
+
+    def look() -> list[tuple[int, int, int]]:
+        """(which list, index in it, descriptor) of what is ready, by the kernel's own select."""
+        ready = [set(each) for each in real.select(*numbers, 0)]
+        found = []
+        for which, fds in enumerate(numbers):
+            for index, fd in enumerate(fds):
+                there = fd in ready[which]
+                if which == 0:
+                    there = bool(poller.shown(fd, IN if there else 0, IN))
+                if there:
+                    found.append((which, index, fd))
+        return found
+
+    def wait(deadline: int | None) -> None:
+        if process.stage.tampered:
+            poller._doze(deadline)
+            return
+        bits: dict[int, int] = {}
+        for fds, bit in zip(numbers, (IN, OUT, PRI), strict=True):
+            for fd in fds:
+                bits[fd] = bits.get(fd, 0) | bit
+        process.wait(f"readiness of {poller.name}", list(bits.items()), deadline)
+
+    found = poller.waited(look, wait, timeout)
+    found = poller.report(found, lambda each: poller.label(each[2], (IN, OUT, PRI)[each[0]]), timeout, False)
+    answer: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    for which, index, _ in found:
+        answer[which].append(lists[which][index])
+    return answer
+
+
+def _number(thing: Any) -> int:
+    return thing if isinstance(thing, int) else int(thing.fileno())
+
+

@@ -1,0 +1,328 @@
+"""A process of a real network: a thread, and others it starts, that can be told to end wherever they wait.
+
+Nothing here blocks for good. Every wait polls a descriptor by which the process is told to end, beside what it waits
+for; what is no wait of ours (a lock, a long computation) gets an asynchronous exception, and a thread that survives even
+that is reported by its stack.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simnet import real
+from simnet.process import caller_outside
+from simnet.realnet.machine import Machine
+from simnet.trace import PROCESS, WAKE
+from simnet.verdicts import ProcessEnded, Spin, Verdict
+
+if TYPE_CHECKING:
+    from simnet.realnet.stage import Stage
+
+__all__ = ["RealProcess", "Wait", "current_process", "enter", "leave"]
+
+IN = 0x1
+SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
+FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about (as in `simnet.wait`)
+WAITS_WHEN_ENDED_MAX = 100  # waits in `finally` code (as there)
+
+_current: dict[int, RealProcess] = {}  # by thread
+
+
+def current_process() -> RealProcess | None:
+    """The process that the calling thread belongs to."""
+    return _current.get(threading.get_ident())
+
+
+def enter(process: RealProcess) -> None:
+    """From now on the calling thread belongs to *process*."""
+    _current[threading.get_ident()] = process
+
+
+def leave() -> None:
+    _current.pop(threading.get_ident(), None)
+
+
+class Wait(NamedTuple):
+    """One thread of a process, waiting."""
+
+    what: str
+    since_ns: int
+    deadline_ns: int | None
+
+
+class RealProcess:
+    """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
+
+    def __init__(self, stage: Stage, machine: Machine, name: str, fn: Callable[[], Any] | None = None) -> None:
+        self.stage = stage
+        self.machine = machine
+        self.host_name = machine.name
+        self.name = name
+        self.target = machine.target
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.ending = False
+        self.waits: dict[int, Wait] = {}  # by thread
+        self.ticks = 0  # waits that ended by time alone since anybody last did something
+        self.fruitless = 0
+        self.pollers = 0
+        self.default_timeout: float | None = None
+        self.random = random.Random(f"{stage.seed}/{name}")
+        self.state: dict[int, Any] = {}  # module attributes of its own, see `maps.py`
+        self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.epolls: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.descriptors = stage.files  # where the observers of loops look up a channel's name
+        self._fn = fn
+        self._ended = threading.Event()
+        self._settled = threading.Event()  # it has waited once, or ended
+        self._stop_r, self._stop_w = os.pipe()
+        self._waits_when_ending = 0
+        self._threads: list[threading.Thread] = []
+
+    def __repr__(self) -> str:
+        return f"RealProcess({self.name}, {'done' if self.done else 'waiting' if self.waits else 'running'})"
+
+    @property
+    def done(self) -> bool:
+        return self._ended.is_set()
+
+    # --- its life --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, and return when it first waits or has ended."""
+        thread = _Own(target=self._run, name=self.name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        me = current_process()
+        while not self._settled.wait(SLICE_NS / 1e9):
+            if me is not None:
+                me.look_up()
+
+    def _run(self) -> None:
+        enter(self)
+        entries, clock = self.stage.trace.entries, self.stage.clock
+        entries.append((clock.now_ns, PROCESS, self.host_name, self.name, "", "spawn", 0, None))
+        try:
+            assert self._fn is not None
+            self.result = self._fn()
+        except ProcessEnded:
+            pass
+        except SystemExit as error:
+            self.error = error if error.code not in (None, 0) else None
+        except BaseException as error:  # noqa: BLE001 - whatever ends a process is what the run wants to know
+            self.error = error
+        finally:
+            self._fn = None
+            text = None if self.error is None else type(self.error).__name__
+            self.close_descriptors()
+            entries.append((clock.now_ns, PROCESS, self.host_name, self.name, "", "end", 0, text))
+            self.stage.moved()
+            self._ended.set()
+            self._settled.set()
+            leave()
+
+    def adopt(self, thread: threading.Thread) -> None:
+        """*thread*, which a program is about to start, belongs to this process."""
+        if getattr(thread, "simnets_own", False):
+            return
+        run = thread.run
+
+        def adopted() -> None:
+            enter(self)
+            try:
+                run()
+            except ProcessEnded:
+                pass
+            finally:
+                leave()
+
+        thread.run = adopted  # type: ignore[method-assign]
+        thread.daemon = True  # should it never end, the interpreter still can
+        self._threads.append(thread)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; False if *timeout* seconds passed first."""
+        me = current_process()
+        if me is None:
+            return self._ended.wait(timeout)
+        deadline = None if timeout is None else self.stage.clock.now_ns + round(timeout * 1e9)
+        with me.waiting(f"the end of {self.name}", deadline):
+            while not self._ended.wait(SLICE_NS / 1e9):
+                me.look_up()
+                if deadline is not None and self.stage.clock.now_ns >= deadline:
+                    return self.done
+        return True
+
+    def close_descriptors(self) -> None:
+        """As a kernel does when a process ends."""
+        for sock in list(self.sockets):
+            sock._real_close()
+        for epoll in list(self.epolls):
+            epoll.close()
+
+    # --- waiting ---------------------------------------------------------------------------------------------------
+
+    def wait(
+        self,
+        what: str,
+        descriptors: Iterable[tuple[int, int]] = (),
+        deadline_ns: int | None = None,
+        until: Callable[[], Any] | None = None,
+    ) -> Any:
+        """Wait until one of *descriptors* (number, poll bits) is ready: the true pairs, or [] when the time is up.
+
+        With *until*, what it returns decides, asked after each slice as well.
+        """
+        if self.ending:
+            return self._wait_when_ending(deadline_ns)
+        poller = real.poll()
+        for fd, bits in descriptors:
+            poller.register(fd, bits)
+        poller.register(self._stop_r, IN)
+        clock = self.stage.clock
+        with self.waiting(what, deadline_ns):
+            while True:
+                now = clock.now_ns
+                left = SLICE_NS if deadline_ns is None else min(SLICE_NS, deadline_ns - now)
+                ready = poller.poll(max(0, -(-left // 1_000_000)))
+                self.look_up()
+                found = until() if until is not None else [pair for pair in ready if pair[0] != self._stop_r]
+                if found:
+                    self._woke(what, True)
+                    return found
+                if deadline_ns is not None and clock.now_ns >= deadline_ns:
+                    self.ticks += 1
+                    self._woke(what, False)
+                    return found
+
+    def _wait_when_ending(self, deadline_ns: int | None) -> list[Any]:
+        """In `finally` code: a time-out elapses at once, and a wait without one ends it again."""
+        self._waits_when_ending += 1
+        if deadline_ns is None or self._waits_when_ending > WAITS_WHEN_ENDED_MAX:
+            raise ProcessEnded(f"the network of {self.name} has ended")
+        return []
+
+    def waiting(self, what: str, deadline_ns: int | None) -> _Waiting:
+        """``with process.waiting("its turn", None):`` the thread counts as one that waits."""
+        return _Waiting(self, Wait(what, self.stage.clock.now_ns, deadline_ns))
+
+    def _woke(self, what: str, ready: bool) -> None:
+        self.stage.trace.entries.append(
+            (self.stage.clock.now_ns, WAKE, self.host_name, self.name, "", what.partition(" ")[0], 0, ready)
+        )
+
+    def look_up(self) -> None:
+        """Called at least once a slice by whoever waits, and by each call that does not wait.
+
+        Raises:
+            ProcessEnded: the network has ended.
+            Deadlock, Hang: the body waits for what will not come.
+        """
+        if self.ending:
+            raise ProcessEnded(f"the network of {self.name} has ended")
+        self.stage.judge_wait(self)
+
+    def effect(self) -> None:
+        """A call did something."""
+        self.fruitless = 0
+        self.stage.moved()
+
+    def reported(self, what: Callable[[], str]) -> None:
+        """A poll reported readiness; *what* names it, should this be a busy loop."""
+        self.fruitless += 1
+        if self.fruitless > FRUITLESS_MAX:
+            self.fruitless = 0
+            error = Spin(
+                f"{self.name} was told {FRUITLESS_MAX} times in a row, at {self.stage.clock.now_ns / 1e9:.6f} s, of {what()} "
+                "and no call it made had any effect: this loop takes a whole processor. "
+                "Read it, close it, or stop asking for it."
+            )
+            self.stage.record(Verdict("no-spin", str(error), self.host_name, error))
+            raise error
+
+    # --- its end ---------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Every thread of it waits."""
+        alive = [thread for thread in self._threads if thread.is_alive()]
+        return self.done or len(self.waits) >= max(1, len(alive))
+
+    def tell_to_end(self) -> None:
+        """Its waits raise from now on."""
+        self.ending = True
+        os.write(self._stop_w, b"x")
+
+    def interrupt(self) -> None:
+        """For a thread that computes, or waits where we have no say."""
+        for thread in self._threads:
+            if thread.is_alive() and thread.ident is not None:
+                throw(thread.ident, ProcessEnded)
+
+    def join_threads(self, until_ns: int) -> list[threading.Thread]:
+        """Those that still run at *until_ns*."""
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, (until_ns - real.monotonic_ns()) / 1e9))
+        return [thread for thread in self._threads if thread.is_alive()]
+
+    def close(self) -> None:
+        """Give the kernel back what it was told to end by."""
+        os.close(self._stop_r)
+        os.close(self._stop_w)
+
+    def describe_wait(self) -> str:
+        """One line for people: who waits for what, where, since when."""
+        waits = list(self.waits.values())
+        if not waits:
+            return f"{self.name} computes at {self.where()}"
+        return f"{self.name} waits for {waits[0].what} at {self.where()}, since {waits[0].since_ns / 1e9:.6f} s"
+
+    def where(self) -> str:
+        """The nearest line of the user's own code, as in ``server.py:12 in serve``."""
+        frames = sys._current_frames()
+        idents = [*self.waits, *(thread.ident for thread in self._threads)]
+        frame = next((frames[ident] for ident in idents if ident in frames), None)
+        return caller_outside(frame) if frame is not None else ""
+
+
+class _Own(threading.Thread):
+    """A thread that is a process, not one that a process starts."""
+
+    simnets_own = True
+
+
+class _Waiting:
+    """What ``with process.waiting(...)`` enters."""
+
+    __slots__ = ("_before", "_ident", "_process", "_wait")
+
+    def __init__(self, process: RealProcess, wait: Wait) -> None:
+        self._process = process
+        self._wait = wait
+
+    def __enter__(self) -> None:
+        process = self._process
+        self._ident = threading.get_ident()
+        self._before = process.waits.get(self._ident)
+        process.waits[self._ident] = self._wait
+        process._settled.set()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is None:
+            self._process.waits.pop(self._ident, None)
+        else:
+            self._process.waits[self._ident] = self._before
+
+
+def throw(ident: int, error: type[BaseException]) -> None:
+    """Raise *error* in another thread, as soon as it runs Python code."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(error))

@@ -1,0 +1,88 @@
+"""One run on real sockets: the same questions as `simnet.run.play`, answered by a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simnet.faults.plan import FaultPlan
+from simnet.process import refuse_coroutines
+from simnet.realnet.network import TEST, RealNetwork
+from simnet.run import Outcome, ProcessFailure, Run, Waiting
+
+__all__ = ["RealRun", "play_real"]
+
+
+@dataclass(slots=True)
+class RealRun(Run):
+    """All that is known of one run, and how much of it the kernel did itself. Its times and its digest are its own."""
+
+    kernel: str = ""
+
+
+def play_real(
+    test: Callable[[Any], object],
+    plan: FaultPlan | None = None,
+    *,
+    targets: str | Sequence[str] | None = None,
+    rates: object = None,
+    seed: int = 0,
+    invariants: Mapping[str, str] | None = None,
+    may_raise: tuple[type[BaseException], ...] = (),
+    seconds: float = 20.0,
+) -> RealRun:
+    """Run *test* once on real sockets under *plan*. What the run did is in the answer, never raised.
+
+    To be judged beside a run without faults made the same way: a simulated one has other times and addresses.
+
+    Raises:
+        ValueError: real sockets cannot show a fault of the plan.
+        KeyboardInterrupt: Ctrl-C.
+        TypeError: *test* is no function of a network, or a coroutine function.
+    """
+    refuse_coroutines(test, "a test")
+    network = RealNetwork(
+        plan, targets=targets, rates=rates, seed=seed, invariants=invariants, may_raise=may_raise, seconds=seconds
+    )
+    returned: Any = None
+    error: BaseException | None = None
+    network.begin()
+    try:
+        returned = test(network)
+    except KeyboardInterrupt:
+        network.finish(settle=False)
+        raise
+    except BaseException as raised:  # noqa: BLE001 - whatever leaves the body is the run's result
+        error = raised
+    network.finish()
+    processes = network.processes
+    return RealRun(
+        plan=network.plan,
+        happened=network.happened,
+        unreached=network.unreached,
+        outcome=Outcome(returned, tuple(network.observations), None if error is None else f"{type(error).__name__}: {error}"),
+        body_error=error,
+        failures=[
+            ProcessFailure(process.name, process.host_name, process.target, process.error)
+            for process in processes
+            if process.error is not None
+        ],
+        handler_errors=network.handler_errors,
+        verdicts=network.verdicts,
+        waiting=[
+            Waiting(process.name, process.host_name, process.target, what, where, _since(process))
+            for process, what, where in network.waiting
+        ],
+        trace=network.trace,
+        time_ns=network._stage.clock.now_ns,
+        targets=tuple(name for name, host in network._hosts.items() if host.machine.target and name != TEST)
+        + ((TEST,) if network._hosts[TEST].machine.target else ()),
+        listening=network.listening,
+        alive=network.alive,
+        kernel=network.verdict_class,
+    )
+
+
+def _since(process: Any) -> int:
+    return min((wait.since_ns for wait in process.waits.values()), default=0)

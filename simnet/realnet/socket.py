@@ -1,0 +1,636 @@
+"""The face of ``socket.socket`` on a real kernel: named, mapped, counted, and never waiting where we have no say.
+
+The kernel's socket is always non-blocking; blocking and time-outs are ours, over :meth:`RealProcess.wait`. What a plan
+wants of single calls is put in here, what it wants of bytes is done in `tamper.py`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import socket as _stdlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from simnet.addresses import AF_UNIX, kernel_address
+from simnet.faults.inject import Tag
+from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
+from simnet.faults.place import Place
+from simnet.kernel.errors import socket_error
+from simnet.realnet import tamper
+from simnet.realnet.connection import Connection, RealFile, opposite
+from simnet.realnet.process import RealProcess, current_process
+from simnet.trace import CALL, SEGMENT, Failed
+
+if TYPE_CHECKING:
+    from simnet.realnet.stage import Stage
+
+__all__ = ["RealSocket", "remember", "socketpair"]
+
+IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
+READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
+AF_INET, AF_INET6 = int(_stdlib.AF_INET), int(_stdlib.AF_INET6)
+MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
+SOCK_NONBLOCK = 0o4000
+TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
+EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
+WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
+
+_C = _socket.socket  # its methods are the system calls
+
+
+class RealSocket(_stdlib.socket):
+    """A ``socket.socket`` of a process of a `RealNetwork`."""
+
+    __slots__ = ("_file", "_process", "_timeout")
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+        process = current_process()
+        if process is None:
+            raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
+        super().__init__(family, type, proto, fileno)
+        _C.settimeout(self, 0.0)
+        self._process = process
+        self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout
+        known = process.stage.files.get(_C.fileno(self)) if fileno is not None else None
+        self._file = known or remember(process, _C.fileno(self), self.family, self.type)
+        process.sockets.add(self)
+
+    def __del__(self) -> None:
+        if _C.fileno(self) != -1:
+            self._real_close()
+
+    @property
+    def _stage(self) -> Stage:
+        return self._process.stage
+
+    # --- what the kernel is not asked ------------------------------------------------------------------------------
+
+    @property
+    def timeout(self) -> float | None:
+        return self._timeout
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
+    def getblocking(self) -> bool:
+        return self._timeout != 0.0
+
+    def settimeout(self, value: float | None) -> None:
+        if value is not None:
+            if isinstance(value, str):
+                raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer")
+            value = float(value)
+            if value != value:
+                raise ValueError("Invalid value NaN (not a number)")
+            if value < 0:
+                raise ValueError("Timeout value out of range")
+            if value > TIMEOUT_MAX:
+                raise OverflowError("timestamp out of range for platform time_t")
+        _C.settimeout(self, 0.0)  # EBADF if it is closed
+        self._timeout = value
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(None if flag else 0.0)
+
+    # --- naming, options: never wait -------------------------------------------------------------------------------
+
+    def bind(self, address: Any, /) -> None:
+        file = self._file
+        if file.family not in (AF_INET, AF_INET6):
+            self._quick("bind", (address,), _C.bind, self, address)
+            return
+        host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
+        where = self._own_address(host)
+        ground, v6 = self._stage.ground, where == "::1"
+        kernel_port = (ground.port_of(file.machine, v6, file.kind, port) if port else None) or 0
+        self._quick("bind", (address,), _C.bind, self, (where, kernel_port, *rest))
+        ground.assign(file.machine, v6, file.kind, port or self._local()[1], where, self._local()[1])
+        file.shown_host = host if host != file.machine.address else None
+        file.tag.text = file.tag.name = f"{file.machine.name}:{self._shown(self._local())[1]}"
+
+    def listen(self, backlog: int = 128, /) -> None:
+        file = self._file
+        self._quick("listen", (backlog,), _C.listen, self, backlog)
+        file.listening = True
+        if file.family not in (AF_INET, AF_INET6):
+            return
+        local = self._local()
+        self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
+        port = self._shown(local)[1]
+        tag = Tag(Place.listener(file.machine.name, port), f"{file.machine.name}:{port}", "", file.machine.name)
+        tag.counts = file.tag.counts
+        self._stage.injector.arm(tag, file.machine.target)
+        file.tag = tag
+
+    def getsockname(self) -> Any:
+        name = self._quick("getsockname", (), _C.getsockname, self)
+        file = self._file
+        if file.family not in (AF_INET, AF_INET6):
+            return name
+        host = file.shown_host if file.shown_host is not None and file.connection is None else name[0]
+        return (host, self._stage.ground.shown(name[0], file.kind, name[1]), *name[2:])
+
+    def getpeername(self) -> Any:
+        return self._shown(self._quick("getpeername", (), _C.getpeername, self))
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
+        more = (buflen,) if buflen else ()
+        return self._quick("getsockopt", (level, optname), _C.getsockopt, self, level, optname, *more)
+
+    def setsockopt(self, level: int, optname: int, value: Any = None, optlen: int | None = None, /) -> None:
+        more = (value,) if optlen is None else (value, optlen)
+        self._quick("setsockopt", (level, optname, value), _C.setsockopt, self, level, optname, *more)
+
+    def shutdown(self, how: int, /) -> None:
+        if how != _stdlib.SHUT_RD and not tamper.before_end(self._stage, self, self._file):
+            self._record("shutdown", self._file.tag.count("shutdown"), (how,), None)
+            return  # its end is announced already, or will be after what is held back
+        self._quick("shutdown", (int(how),), _C.shutdown, self, how)
+
+    def _local(self) -> Any:
+        return _C.getsockname(self)
+
+    def _own_address(self, host: str) -> str:
+        """The kernel's address that stands for *host*, which a program binds."""
+        file = self._file
+        own = file.machine.address
+        if host in ("0.0.0.0", "127.0.0.1", own):  # noqa: S104 - what a program asked for
+            return own
+        if host == "::" and not _C.getsockopt(self, _stdlib.IPPROTO_IPV6, _stdlib.IPV6_V6ONLY):
+            return f"::ffff:{own}"  # one socket for both families
+        if host in ("::", "::1"):
+            return "::1"
+        if host == f"::ffff:{own}":
+            return host
+        raise socket_error(errno.EADDRNOTAVAIL)
+
+    def _route(self, host: str, port: int) -> tuple[str, Any, int | None]:
+        """Where *host* and *port* are for the kernel: address, host, port (None: nobody has bound it).
+
+        Raises:
+            OSError: ENETUNREACH, no host of this network has that address; the world outside is out of reach.
+        """
+        file, ground = self._file, self._stage.ground
+        owner = ground.owner_of(host, file.machine)
+        if owner is None:
+            raise socket_error(errno.ENETUNREACH)
+        v6 = host in ("::", "::1")
+        where = "::1" if v6 else owner.address if file.family == AF_INET else f"::ffff:{owner.address}"
+        return where, owner, ground.port_of(owner, v6, file.kind, port)
+
+    def _shown(self, address: Any) -> Any:
+        """An address from the kernel as the program sees it."""
+        if self._file.family not in (AF_INET, AF_INET6) or not isinstance(address, tuple):
+            return address
+        return (address[0], self._stage.ground.shown(address[0], self._file.kind, address[1]), *address[2:])
+
+    # --- connections -----------------------------------------------------------------------------------------------
+
+    def connect(self, address: Any, /) -> None:
+        self._connect(address, "connect")
+
+    def connect_ex(self, address: Any, /) -> int:
+        try:
+            self._connect(address, "connect_ex")
+        except TimeoutError as error:
+            return error.errno or errno.EAGAIN
+        except OSError as error:
+            if error.errno is None or isinstance(error, _stdlib.gaierror):
+                raise
+            return error.errno
+        return 0
+
+    def _connect(self, address: Any, call: str) -> None:
+        self._process.look_up()
+        file, target = self._file, address
+        if file.family in (AF_INET, AF_INET6):
+            host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
+            where, owner, kernel_port = self._route(host, port)
+            target = (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
+            if file.stream and (file.connection is None or file.severed):
+                target = self._opens(owner, port, target)
+        n = file.tag.count("connect")
+        try:
+            _C.connect(self, target)
+        except BlockingIOError as error:
+            if error.errno != errno.EINPROGRESS or self._timeout == 0.0:
+                self._record("connect", n, (address,), error)
+                raise
+        except OSError as error:
+            self._record("connect", n, (address,), error)
+            raise
+        else:
+            self._record("connect", n, (address,), None)
+            return
+        failure: OSError | None = None
+        if not self._wait("connect", WRITABLE, self._deadline()):
+            failure = TimeoutError("timed out")
+        elif code := _C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR):
+            failure = socket_error(code)
+        self._record("connect", n, (address,), failure)
+        if failure is not None:
+            file.connection = None  # the next attempt is another connection
+            raise failure
+        tamper.established(self._stage, self, file)
+
+    def _opens(self, owner: Any, port: int, target: Any) -> Any:
+        """A new connection: named, known by its address before its SYN leaves, refused if the plan says so."""
+        file, stage = self._file, self._stage
+        if self._local()[1] == 0:
+            _C.bind(self, ("::1" if target[0] == "::1" else self._own_address(_mapped(file)), 0))
+        with stage.lock:
+            attempt = (file.machine.name, owner.name, port)
+            stage.attempts[attempt] = number = stage.attempts.get(attempt, 0) + 1
+            connection = Connection(Place.connection(*attempt, number))
+            stage.connections[_key(self._local())] = connection
+            tag = Tag(connection.place, connection.text, "client", file.machine.name)
+            tag.counts = file.tag.counts
+            stage.injector.arm(tag, file.machine.target)
+            file.tag = tag
+            tamper.arm_streams(stage, connection, file, owner.target)
+            tamper.join(stage, file, connection, "client")
+        stage.trace.entries.append(
+            (stage.clock.now_ns, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", stage.clock.now_ns))
+        )
+        refusal = stage.injector.for_connect(connection.place)
+        if refusal is None:
+            return target
+        stage.fire(refusal, connection.place, connection.text, "", 1)
+        return (target[0], stage.ground.closed_port(target[0], file.family), *target[2:])
+
+    def accept(self) -> tuple[_stdlib.socket, Any]:
+        process, listener = self._process, self._file
+
+        def attempt(_: int) -> tuple[int, Any]:
+            return _C._accept(self)  # type: ignore[attr-defined, no-any-return]
+
+        fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._shown(result[1]))
+        with process.stage.lock:
+            file = remember(process, fd, listener.family, listener.kind)
+            connection = process.stage.connections.get(_key(address)) if isinstance(address, tuple) else None
+            if connection is not None:
+                tag = Tag(connection.place, connection.text, "server", listener.machine.name)
+                process.stage.injector.arm(tag, listener.machine.target)
+                file.tag = tag
+                tamper.join(process.stage, file, connection, "server")
+        accepted = _stdlib.socket(self.family, self.type, self.proto, fileno=fd)
+        return accepted, self._shown(address)
+
+    # --- bytes in --------------------------------------------------------------------------------------------------
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if bufsize <= 0:
+            if bufsize < 0:
+                raise ValueError("negative buffersize in recv")
+            return b""
+        if flags & MSG_WAITALL and self._timeout is None:
+            return self._recv_all(bufsize, flags)
+        return self._call("recv", (bufsize,), lambda n: _C.recv(self, n, flags), bufsize, flags)  # type: ignore[no-any-return]
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
+        view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recv_into")
+        if nbytes > len(view):
+            raise ValueError("buffer too small for requested bytes")
+        data = self.recv(nbytes or len(view), flags)
+        view[: len(data)] = data
+        return len(data)
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        data, address = self._call("recv", (bufsize,), lambda n: _C.recvfrom(self, n, flags), bufsize, flags)
+        return data, self._shown(address)
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
+        view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recvfrom_into")
+        if nbytes > len(view):
+            raise ValueError("nbytes is greater than the length of the buffer")
+        data, address = self.recvfrom(nbytes or len(view), flags)
+        view[: len(data)] = data
+        return len(data), address
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
+        if bufsize < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        answer = self._call("recv", (bufsize,), lambda n: _C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
+        return (*answer[:3], self._shown(answer[3]))
+
+    def recvmsg_into(self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, list[Any], int, Any]:
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        at = 0
+        for view in views:
+            part = data[at : at + len(view)]
+            view[: len(part)] = part
+            at += len(part)
+        return len(data), ancillary, message_flags, address
+
+    def _recv_all(self, bufsize: int, flags: int) -> bytes:
+        parts: list[bytes] = []
+        while bufsize > 0:
+            part = self._call("recv", (bufsize,), lambda n: _C.recv(self, n, flags & ~MSG_WAITALL), bufsize, flags)
+            if not part:
+                break
+            parts.append(part)
+            bufsize -= len(part)
+        return b"".join(parts)
+
+    # --- bytes out -------------------------------------------------------------------------------------------------
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        payload = _bytes(data)
+        if self._timeout is None and not flags & (MSG_DONTWAIT | MSG_OOB) and self._file.stream:
+            self._send_all(payload, flags, None)  # a blocking send waits until all is taken
+            return len(payload)
+        return self._send_some(payload, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        self._send_all(_bytes(data), flags, self._deadline())
+
+    def sendto(self, data: Any, *rest: Any) -> int:
+        if not 1 <= len(rest) <= 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
+        flags, address = (0, rest[0]) if len(rest) == 1 else rest
+        target = self._datagram_target(address, "sendto")
+        payload = _bytes(data)
+        return self._call("send", (payload, address), lambda n: _C.sendto(self, payload, flags, target), len(payload), flags)  # type: ignore[no-any-return]
+
+    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /) -> int:
+        payload = b"".join(map(_bytes, buffers))
+        ancillary = list(ancdata)
+        if not ancillary and address is None and self._file.stream:
+            return self.send(payload, flags)
+        rest = () if address is None else (self._datagram_target(address, "sendmsg"),)
+        return self._call(  # type: ignore[no-any-return]
+            "send", (payload,), lambda n: _C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
+        )
+
+    def _datagram_target(self, address: Any, call: str) -> Any:
+        file = self._file
+        if file.family not in (AF_INET, AF_INET6):
+            return address
+        if self._local()[1] == 0:
+            self.bind(("", 0))
+        host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
+        where, _, kernel_port = self._route(host, port)
+        return (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
+
+    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
+        """One send: what the kernel takes of *payload*, waiting for room if this socket waits."""
+
+        def attempt(n: int) -> int:
+            part = payload if n == len(payload) else payload[:n]
+            file = self._file
+            if file.out is not None and not flags & MSG_OOB:
+                return tamper.send(self._stage, self, file, part, flags)
+            return _C.send(self, part, flags)
+
+        return self._call("send", (payload,), attempt, len(payload), flags, None, deadline)  # type: ignore[no-any-return]
+
+    def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+        sent = self._send_some(payload, flags, deadline)
+        while sent < len(payload):
+            sent += self._send_some(payload[sent:], flags, deadline)
+
+    def kernel_send(self, data: bytes, flags: int) -> int:
+        """The system call itself, for `tamper`."""
+        return _C.send(self, data, flags)
+
+    def _sendfile_use_sendfile(self, *_: Any) -> int:
+        raise _stdlib._GiveupOnSendfile("no bytes go past the plan")  # type: ignore[attr-defined]
+
+    # --- closing ---------------------------------------------------------------------------------------------------
+
+    def _real_close(self, _ss: Any = None) -> None:
+        fd, file = _C.fileno(self), self._file
+        if fd == -1:
+            return
+        with self._stage.lock:
+            last = file.fds == [fd]
+            if last and file.stream and not tamper.before_end(self._stage, self, file) and file.out is not None and file.out.held:
+                file.kept = os.dup(fd)
+            if last and file.into is not None:
+                tamper.read_away(file)
+            self._record("close", file.tag.count("close"), (), None)
+            forget(self._stage, fd)
+            _C.close(self)
+
+    def detach(self) -> int:
+        self._closed = True
+        return _C.detach(self)
+
+    # --- one system call -------------------------------------------------------------------------------------------
+
+    def _deadline(self) -> int | None:
+        timeout = self._timeout
+        return None if timeout is None else self._stage.clock.now_ns + max(1, round(timeout * 1e9))
+
+    def _wait(self, op: str, events: int, deadline: int | None) -> Any:
+        """Wait until one of *events* is there; falsy if *deadline* came first."""
+        process = current_process() or self._process
+        file = self._file
+        what = f"{op} on {file.tag.name}"
+        if op == "recv" and file.into is not None and file.into.gates:
+            return process.wait(what, (), deadline, lambda: tamper.readable(file))
+        return process.wait(what, [(_C.fileno(self), events)], deadline)
+
+    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
+        """A call that never waits."""
+        tag = self._file.tag
+        n = tag.count(op)
+        fault = self._fault(op, n, True, 0) if tag.faults is not None else None
+        if fault is not None and fault.when == "before":  # type: ignore[attr-defined]  # only a reset acts on these
+            self._sever()
+        try:
+            result = call(*args)
+        except OSError as error:
+            self._record(op, n, arguments, error)
+            raise
+        if fault is not None and fault.when == "after":  # type: ignore[attr-defined]
+            self._sever()
+        self._record(op, n, arguments, result)
+        return result
+
+    def _call(
+        self,
+        op: str,
+        arguments: tuple[Any, ...],
+        attempt: Callable[[int], Any],
+        size: int,
+        flags: int = 0,
+        told: Callable[[Any], Any] | None = None,
+        deadline: int | None = -1,
+    ) -> Any:
+        """A call that may wait: counted, faulted, tried until it need not wait, recorded."""
+        self._process.look_up()
+        file = self._file
+        n = file.tag.count(op)
+        waits = self._timeout != 0.0 and not flags & MSG_DONTWAIT
+        fault = None
+        if file.tag.faults is not None:
+            # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
+            fault = self._fault(op, n, self._timeout is None if op == "send" else waits, size)
+            size = self._before(op, n, arguments, fault, size)
+        while True:
+            try:
+                if isinstance(fault, ResetBeforeAccept):
+                    self._reset_next(fault, waits)
+                result = tamper.receive(file, attempt, size, flags) if op == "recv" and file.into is not None else attempt(size)
+                break
+            except BlockingIOError as error:
+                if not waits:
+                    self._record(op, n, arguments, error)
+                    raise
+            except OSError as error:
+                if file.severed and op == "recv" and error.errno == errno.ENOTCONN:
+                    result = b""  # dissolved by us where a reset would have come from outside: then the end is read
+                    break
+                self._record(op, n, arguments, error)
+                raise
+            if deadline == -1:
+                deadline = self._deadline()
+            if not self._wait(op, WAITED_FOR[op], deadline):
+                late = TimeoutError("timed out")
+                self._record(op, n, arguments, late)
+                raise late
+        if isinstance(fault, Reset) and fault.when == "after":
+            self._sever()
+        elif isinstance(fault, (ShortRecv, PartialSend)):
+            self._rearm()
+        self._record(op, n, arguments, result if told is None else told(result))
+        return result
+
+    # --- faults on single calls --------------------------------------------------------------------------------------
+
+    def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+        tag = self._file.tag
+        fault = self._stage.injector.for_call(tag, op, n, blocking, size)
+        if fault is not None and not isinstance(fault, ResetBeforeAccept):
+            self._stage.fire(fault, tag.place, tag.text, tag.end, n)
+        return fault
+
+    def _before(self, op: str, n: int, arguments: Any, fault: Fault | None, size: int) -> int:
+        """Let the plan act before the call; how many bytes it may move."""
+        if isinstance(fault, (WouldBlock, Error)):
+            code = errno.EAGAIN if isinstance(fault, WouldBlock) else fault.code
+            if code == errno.ETIMEDOUT:
+                tamper.sever(self._stage, self._file)  # given up: the connection is gone
+                _C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR)
+            self._rearm()
+            error = socket_error(code)
+            self._record(op, n, arguments, error)
+            raise error
+        if isinstance(fault, (ShortRecv, PartialSend)):
+            return min(size, fault.bytes)
+        if isinstance(fault, Reset) and fault.when == "before":
+            self._sever()
+        return size
+
+    def _sever(self) -> None:
+        """RST from the other end, now; heard of here before the next call is made."""
+        peer = self._file.peer()
+        tamper.sever(self._stage, peer if peer is not None else self._file)
+        tamper.await_death(self._file)
+
+    def _reset_next(self, fault: ResetBeforeAccept, waits: bool) -> None:
+        """Who is next in the accept queue has gone by RST before accept looks."""
+        if not _ready(_C.fileno(self), IN):
+            return  # nobody is there: EAGAIN, or a wait after which we come here again
+        stage, tag = self._stage, self._file.tag
+        waiting = [
+            each
+            for each in stage.connections.values()
+            if each.ends["server"] is None and (client := each.ends["client"]) is not None
+            and client.fd != -1 and client.connection is each and not client.severed and tag.place is not None
+            and (each.place.target, each.place.port) == (tag.place.target, tag.place.port)
+        ]  # fmt: skip
+        if waiting:
+            tamper.sever(stage, waiting[0].ends["client"])  # type: ignore[arg-type]  # asked for just now
+            stage.fire(fault, tag.place, tag.text, tag.end, fault.anchor.number)
+
+    def _rearm(self) -> None:
+        """No wake-up is lost: edge-triggered pollers are told again."""
+        for epoll in list(self._process.epolls):
+            epoll.rearm(_C.fileno(self))
+
+    # --- the record --------------------------------------------------------------------------------------------------
+
+    def _record(self, op: str, n: int, arguments: Any, result: Any) -> None:
+        process, file = self._process, self._file
+        if isinstance(result, OSError):
+            code = result.errno
+            result = Failed("timed out") if code is None else Failed(errno.errorcode.get(code, str(code)))
+        elif result or op in EFFECTIVE:
+            process.effect()
+        now, entries, tag = process.stage.clock.now_ns, process.stage.trace.entries, file.tag
+        entries.append((now, CALL, file.machine.name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0)))
+        if op == "send" and tag.end and isinstance(result, int) and result:
+            part = arguments[0][:result]
+            entries.append((now, SEGMENT, file.machine.name, tag.text, opposite(tag.end), "data", file.sent, (part, now)))
+            file.sent += result
+        elif op == "connect" and result is None and tag.end:
+            entries.append((now, SEGMENT, tag.host_name, tag.text, "client", "SYN ACK", 0, (b"", now)))
+
+
+RealSocket.__module__ = "socket"  # so that its repr is the usual one
+RealSocket.__qualname__ = "socket"
+
+
+def remember(process: RealProcess, fd: int, family: int, kind: int) -> RealFile:
+    """A new socket of the kernel, in the hands of *process*."""
+    file = RealFile(process.machine, int(family), int(kind))
+    file.fds.append(fd)
+    process.stage.files[fd] = file
+    return file
+
+
+def forget(stage: Stage, fd: int) -> None:
+    """*fd* is about to be closed."""
+    with stage.lock:
+        file = stage.files.pop(fd, None)
+        if file is not None and fd in file.fds:
+            file.fds.remove(fd)
+            if not file.fds and file in stage.tampered:
+                stage.tampered.remove(file)
+
+
+def socketpair(process: RealProcess, family: int, type: int, proto: int) -> tuple[_stdlib.socket, _stdlib.socket]:
+    """Two connected sockets of *process*."""
+    ends = []
+    for raw in _socket.socketpair(family, type, proto):
+        ends.append(_stdlib.socket(family, type, proto, fileno=raw.detach()))
+    return ends[0], ends[1]
+
+
+def _ready(fd: int, events: int) -> bool:
+    from simnet import real
+
+    poller = real.poll()
+    poller.register(fd, events)
+    return bool(poller.poll(0))
+
+
+def _mapped(file: RealFile) -> str:
+    """The wildcard of the family that an IPv4 connection goes through."""
+    return file.machine.address if file.family == AF_INET else f"::ffff:{file.machine.address}"
+
+
+def _key(address: Any) -> tuple[str, int]:
+    return (str(address[0]).removeprefix("::ffff:"), address[1])
+
+
+def _bytes(data: Any) -> bytes:
+    if type(data) is bytes:
+        return data
+    if isinstance(data, str):
+        raise TypeError("a bytes-like object is required, not 'str'")
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None

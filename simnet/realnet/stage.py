@@ -1,0 +1,143 @@
+"""What all processes of one real run share: the clock, the record, the plan, and whether anything still moves.
+
+It also has the shape in which `simnet.observe` and `simnet.faults.inject` know a run, so that both serve real sockets too.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from simnet import real
+from simnet.faults.fault import Fault
+from simnet.faults.inject import Injector
+from simnet.faults.plan import FaultPlan
+from simnet.realnet.connection import Connection, RealFile
+from simnet.realnet.courier import Courier
+from simnet.realnet.ground import Ground
+from simnet.realnet.process import RealProcess, current_process
+from simnet.trace import Trace
+from simnet.verdicts import Deadlock, Hang, Verdict
+
+__all__ = ["Stage"]
+
+PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kernel, scheduler and threads need milliseconds
+TICKS_MAX = 2  # wake-ups in a row by time alone after which a process only keeps time (64 in virtual time, which is free)
+
+
+class RealClock:
+    """Nanoseconds since the run began, as the machine counts them."""
+
+    __slots__ = ("_start_ns",)
+
+    def __init__(self) -> None:
+        self._start_ns = real.monotonic_ns()
+
+    @property
+    def now_ns(self) -> int:
+        return real.monotonic_ns() - self._start_ns
+
+
+class Stage:
+    """One run on real sockets, from inside."""
+
+    def __init__(self, plan: FaultPlan, seed: int, seconds: float) -> None:
+        self.plan = plan
+        self.seed = seed
+        self.clock: Any = RealClock()  # of the shape of `simnet.clock.Clock` where a run asks it
+        self.expires_ns = round(seconds * 1e9)
+        self.trace = Trace()
+        self.injector = Injector(plan, None, self.clock, self.trace)
+        self.ground = Ground()
+        self.courier = Courier()
+        self.lock = threading.RLock()
+        self.processes: list[RealProcess] = []
+        self.body: RealProcess | None = None
+        self.verdicts: list[Verdict] = []
+        self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket
+        self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
+        self.attempts: dict[tuple[str, str, int], int] = {}
+        self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
+        self._moved_ns = 0
+
+    # --- as the observers of loops know a run ------------------------------------------------------------------------
+
+    @property
+    def current(self) -> RealProcess:
+        """The process of the calling thread; code of nobody's counts as the body's."""
+        process = current_process()
+        if process is not None and process.stage is self:
+            return process
+        assert self.body is not None
+        return self.body
+
+    def record(self, verdict: Verdict) -> None:
+        """Keep a verdict, whatever becomes of the exception that carries it."""
+        self.verdicts.append(verdict)
+
+    def fire(self, fault: Fault, place: Any, text: str, end: str, n: int) -> None:
+        """*fault* acts, now and here."""
+        with self.lock:
+            self.injector.fire(fault, place, text, end, n)
+        self.moved()
+
+    # --- does anything move? -----------------------------------------------------------------------------------------
+
+    def moved(self) -> None:
+        """Somebody did something that others may feel."""
+        self._moved_ns = self.clock.now_ns
+        for process in self.processes:
+            process.ticks = 0
+
+    def still_for_ns(self) -> int:
+        """How long nothing has moved."""
+        return int(self.clock.now_ns - self._moved_ns)
+
+    def nobody_will_act(self, *, but: RealProcess, before_ns: int) -> bool:
+        """Every process other than *but* waits for others, or for a time after *before_ns*, or only keeps time."""
+        if not self.courier.idle:
+            return False
+        for process in list(self.processes):
+            if process is but or process.done:
+                continue
+            if not process.idle:
+                return False
+            for wait in list(process.waits.values()):
+                if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < TICKS_MAX:
+                    return False
+        return True
+
+    def judge_wait(self, process: RealProcess) -> None:
+        """Has the body waited long enough?
+
+        Raises:
+            Deadlock: it waits without a deadline, and nobody who could act will.
+            Hang: the run has taken longer than it may.
+        """
+        if process is not self.body:
+            return
+        if self.clock.now_ns > self.expires_ns:
+            error: BaseException = Hang(self._hang_text())
+            self.record(Verdict("Hang", str(error), process.host_name, error))
+            self.expires_ns = 1 << 62  # said once
+            raise error
+        wait = process.waits.get(threading.get_ident())
+        if wait is None or wait.deadline_ns is not None or self.still_for_ns() < PATIENCE_NS:
+            return
+        if self.nobody_will_act(but=process, before_ns=self.expires_ns):
+            raise Deadlock(self._deadlock_text())
+
+    def _deadlock_text(self) -> str:
+        lines = [f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {PATIENCE_NS / 1e9:g} s, and nobody who could act will:"]
+        lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
+        ended = [process.name for process in self.processes if process.done]
+        if ended:
+            lines.append(f"  ended: {', '.join(ended)}")
+        lines.append("Give the test's socket a time-out to go on, or look at whom it waits for.")
+        return "\n".join(lines)
+
+    def _hang_text(self) -> str:
+        lines = [f"the run took longer than {self.expires_ns / 1e9:g} s of real time:"]
+        lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
+        lines.append("On real sockets every wait takes its time. Play it on simnet.Network, or allow it more `seconds`.")
+        return "\n".join(lines)

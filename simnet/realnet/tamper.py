@@ -1,0 +1,339 @@
+"""Faults on the bytes of a real connection, done with what the socket API offers.
+
+================  ==============================================================================================
+reset             ``connect(AF_UNSPEC)`` at the end not under test: the kernel sends RST and gives that end ECONNRESET
+eof               ``shutdown(SHUT_WR)`` there; or that end is shown the end of the stream, and reads the rest away
+stall             what follows waits with the courier; or that end is not shown it before
+split             a pause until the first part has been read; or that end is shown the two parts one by one
+urgent            ``send(..., MSG_OOB)`` by the sender's socket
+================  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from simnet import real
+from simnet.faults.fault import Fault
+from simnet.kernel.errors import socket_error
+from simnet.realnet.connection import Connection, RealFile, Stream, opposite
+
+if TYPE_CHECKING:
+    from simnet.realnet.stage import Stage
+
+__all__ = ["arm_streams", "await_death", "before_end", "established", "join", "read_away", "readable", "receive", "send", "sever"]
+
+SIOCOUTQNSD, FIONREAD = 0x894B, 0x541B  # linux/sockios.h, asm-generic/ioctls.h
+FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
+PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs well under a millisecond
+DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
+STEP = 0.0002  # seconds between two looks
+IN, ERR, HUP = 0x1, 0x8, 0x10
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def arm_streams(stage: Stage, connection: Connection, client: RealFile, server_under_test: bool) -> None:
+    """Give a new connection the plan's faults on its bytes."""
+    under_test = {"client": client.machine.target, "server": server_under_test}
+    for towards in ("client", "server"):
+        faults = [
+            fault
+            for fault in stage.plan
+            if fault.anchor.form == "byte" and fault.anchor.end == towards and fault.place.matches(connection.place)
+        ]
+        if faults:
+            faults.sort(key=lambda fault: fault.anchor.number)
+            by_sender = not under_test[opposite(towards)] or under_test[towards]
+            connection.streams[towards] = Stream(towards, faults, by_sender)
+
+
+def join(stage: Stage, file: RealFile, connection: Connection, end: str) -> None:
+    """*file* is that end of *connection*."""
+    file.connection = connection
+    connection.ends[end] = file
+    file.into = connection.streams.get(end)
+    file.out = connection.streams.get(opposite(end))
+    if file.into is not None and file.into.gates:
+        stage.tampered.append(file)
+
+
+# --- the sender's side -------------------------------------------------------------------------------------------------
+
+
+def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> int:
+    """Send into a stream on which the plan acts; what the program is told of it.
+
+    Raises:
+        OSError: the kernel's.
+    """
+    stream = file.out
+    assert stream is not None
+    total = 0
+    while True:
+        if stream.by_sender and stream.sent == 0:
+            _act(stage, sock, file, stream)  # before the very first byte
+        if stream.held:
+            stream.queue.append(data[total:])
+            return len(data)
+        if stream.cut or (file.severed and total):
+            return len(data)
+        distance = stream.distance() if stream.by_sender or _urgent_next(stream) else None
+        part = data[total:] if distance is None else data[total : total + distance]
+        if part or not data:
+            try:
+                n = sock.kernel_send(part, flags)
+            except BlockingIOError:
+                if total:
+                    return total
+                raise
+            stream.sent += n
+            total += n
+            if n < len(part):
+                return total
+        _act(stage, sock, file, stream)
+        if total == len(data):
+            return total
+
+
+def _urgent_next(stream: Stream) -> bool:
+    return bool(stream.faults) and stream.faults[0].kind == "urgent"
+
+
+def _act(stage: Stage, sock: Any, file: RealFile, stream: Stream) -> None:
+    """Let every fault act whose byte has come."""
+    while stream.faults and stream.faults[0].anchor.number <= stream.sent and not stream.held and not stream.cut:
+        fault = stream.faults.pop(0)
+        assert file.connection is not None
+        stage.fire(fault, file.connection.place, file.connection.text, stream.towards, fault.anchor.number)
+        if fault.kind == "urgent":
+            sock.kernel_send(fault.data, socket.MSG_OOB)  # type: ignore[attr-defined]
+        elif stream.by_sender:
+            _by_sender(stage, file, stream, fault)
+        else:
+            _by_receiver(stage, file, stream, fault)
+
+
+def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
+    if fault.kind == "reset":
+        _flush(file)
+        sever(stage, file)
+    elif fault.kind == "eof":
+        stream.cut = True
+        _shut(file)
+    elif fault.kind == "split":
+        _flush(file)
+        _let_read(file)
+    else:
+        stream.held = True
+        stage.courier.at(real.monotonic_ns() + round(fault.seconds * 1e9), lambda: _release(stage, file, stream))  # type: ignore[attr-defined]
+
+
+def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
+    peer = file.peer()
+    if fault.kind == "reset":
+        sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
+        await_death(file)
+        stream.gates.clear()
+    elif fault.kind == "stall":
+        for gate in stream.gates:
+            if gate[0] == fault.anchor.number and gate[1] == "stall" and gate[2] is None:
+                gate[2] = real.monotonic_ns() + round(fault.seconds * 1e9)  # type: ignore[attr-defined]
+                break
+
+
+def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
+    """The program ends what it sends (shutdown, close): let act what is due. False if the end has to wait or is lost."""
+    stream = file.out
+    if stream is None:
+        return True
+    _act(stage, sock, file, stream)
+    if stream.held:
+        stream.queue.append(None)
+        return False
+    return not stream.cut
+
+
+def established(stage: Stage, sock: Any, file: RealFile) -> None:
+    """The connection stands: faults before its first byte act."""
+    if file.out is not None and file.out.by_sender:
+        _act(stage, sock, file, file.out)
+
+
+def _release(stage: Stage, file: RealFile, stream: Stream) -> None:
+    """A stall is over: send what came meanwhile, in order, and up to the next fault."""
+    stream.held = False
+    queue, stream.queue = stream.queue, []
+    hand = _Hand(file)
+    for index, piece in enumerate(queue):
+        if stream.held:  # the next stall has begun
+            stream.queue += queue[index:]
+            break
+        try:
+            if piece is None:
+                _shut(file)
+            else:
+                _send_all(stage, hand, file, piece)
+        except OSError:
+            break  # the connection is gone, and its program will hear of it
+    if not stream.held:
+        file.let_go()
+    stage.moved()
+
+
+def _send_all(stage: Stage, hand: Any, file: RealFile, data: bytes) -> None:
+    end_ns = real.monotonic_ns() + 10 * FLUSH_NS
+    while data and real.monotonic_ns() < end_ns:
+        try:
+            data = data[send(stage, hand, file, data, 0) :]
+        except BlockingIOError:
+            real.sleep(STEP)
+
+
+class _Hand:
+    """Sends on a socket in place of the program, whose object may be gone."""
+
+    def __init__(self, file: RealFile) -> None:
+        self._file = file
+
+    def kernel_send(self, data: bytes, flags: int) -> int:
+        twin = _twin(self._file)
+        try:
+            return twin.send(data, flags)
+        finally:
+            twin.close()
+
+
+# --- what both sides do ------------------------------------------------------------------------------------------------
+
+
+def sever(stage: Stage, file: RealFile) -> None:
+    """RST to the peer; this end gets ECONNRESET, as if one had arrived. All of it is the kernel's doing."""
+    with stage.lock:
+        if file.fd == -1 or file.severed:
+            return
+        file.severed = True
+        # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
+        _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
+    stage.moved()
+
+
+def await_death(file: RealFile) -> None:
+    """Wait, bounded, until the kernel of *file* has heard that its peer is gone."""
+    if file.fd == -1:
+        return
+    poller = real.poll()
+    poller.register(file.fd, 0)
+    end_ns = real.monotonic_ns() + DEATH_NS
+    while real.monotonic_ns() < end_ns and not any(bits & (ERR | HUP) for _, bits in poller.poll(1)):
+        pass
+
+
+def _shut(file: RealFile) -> None:
+    try:
+        twin = _twin(file)
+    except OSError:
+        return  # closed
+    try:
+        twin.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # it is over already
+    finally:
+        twin.close()
+
+
+def _twin(file: RealFile) -> _socket.socket:
+    """The same socket in an object of our own: C's, which no stand-in touches."""
+    return _socket.socket(fileno=os.dup(file.fd))
+
+
+def _flush(file: RealFile) -> None:
+    """Wait, bounded, until all that was sent has left for the peer."""
+    _look_until(lambda: _count(file, SIOCOUTQNSD) == 0, FLUSH_NS)
+
+
+def _let_read(file: RealFile) -> None:
+    """Wait, bounded, until the peer has read what it has."""
+    peer = file.peer()
+    if peer is None:
+        real.sleep(STEP)  # in the accept queue still: the reader sees both parts at once, as it would anywhere
+        return
+    _look_until(lambda: _count(peer, FIONREAD) == 0, PAUSE_NS)
+
+
+def _look_until(condition: Any, limit_ns: int) -> None:
+    end_ns = real.monotonic_ns() + limit_ns
+    while not condition() and real.monotonic_ns() < end_ns:
+        real.sleep(STEP)
+
+
+def _count(file: RealFile, request: int) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(file.fd, request, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
+# --- the receiver's side -----------------------------------------------------------------------------------------------
+
+
+def read(file: RealFile, size: int) -> int:
+    """How many bytes a receiver may be shown: 0 for none yet, -1 for the end of the stream."""
+    assert file.into is not None
+    allowed = file.into.allowed(real.monotonic_ns())
+    return size if allowed is None else min(size, allowed)
+
+
+def receive(file: RealFile, attempt: Any, size: int, flags: int) -> Any:
+    """One recv of a receiver that is shown less than its kernel has.
+
+    Raises:
+        BlockingIOError: EAGAIN, it is shown nothing yet.
+    """
+    stream = file.into
+    assert stream is not None
+    oob = flags & socket.MSG_OOB
+    if stream.gates and not oob:
+        size = read(file, size)
+        if size == -1:
+            read_away(file)
+            return b""
+        if size == 0:
+            raise socket_error(errno.EAGAIN)
+    result = attempt(size)
+    if not oob and not flags & socket.MSG_PEEK:
+        stream.read += len(result if isinstance(result, bytes) else result[0])
+    return result
+
+
+def readable(file: RealFile) -> bool:
+    """Whether a receiver behind a gate is to be told that it can read."""
+    allowed = read(file, 1)
+    return allowed == -1 or (allowed > 0 and _is_ready(file)) or _is_ready(file, 0)
+
+
+def read_away(file: RealFile) -> None:
+    """What is lost behind an early end must not turn close() into a reset."""
+    stream = file.into
+    if stream is not None and stream.gates and stream.allowed(real.monotonic_ns()) == -1:
+        twin = _twin(file)
+        try:
+            while twin.recv(1 << 16):
+                pass
+        except OSError:
+            pass  # nothing more, or gone
+        finally:
+            twin.close()
+
+
+def _is_ready(file: RealFile, events: int = IN) -> bool:
+    poller = real.poll()
+    poller.register(file.fd, events)
+    return bool(poller.poll(0))
