@@ -40,13 +40,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1'; may be repeated",
     )
     group.addoption("--simnet-replay", metavar="FILE", help="instead of a sweep one run with exactly this file's plan")
-    group.addoption("--simnet-real", action="store_true", help="on this machine's own sockets, where a kernel can do it")
-    group.addoption("--simnet-trace", action="store_true", help="show all that happened in each simulated test")
+    group.addoption(
+        "--simnet-real",
+        action="store_true",
+        default=None,
+        help="on this machine's own sockets, where a kernel can do it",
+    )
+    group.addoption(
+        "--simnet-trace", action="store_true", default=None, help="show all that happened in each simulated test"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simnet(**options): options of a simulated run, for a test, a class or a module")
-    if any(config.getoption(f"simnet_{name}") for name in OPTIONS):
+    if any(config.getoption(f"simnet_{name}") is not None for name in OPTIONS):
         from simnet.faces.pytest_options import Asked
 
         Asked.of(config)  # a wrong option speaks up before anything runs
@@ -128,8 +135,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     if report.when != "call" or not hasattr(report, "user_properties") or hasattr(report, "wasxfail"):
         return None
     for name, value in report.user_properties:
-        if name == "simnet" and report.outcome in ("passed", "failed"):
-            return report.outcome, "." if report.passed else "F", f"{report.outcome.upper()}   [{value}]"
+        if name == "simnet" and report.passed:
+            return "passed", ".", f"PASSED   [{value}]"
     return None
 
 

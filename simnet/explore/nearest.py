@@ -42,7 +42,9 @@ def _byte(anchor: Anchor, points: Points) -> str:
     same = [each for each in here if each.end == anchor.end]
     if same:
         longest = max(same, key=lambda each: each.length)
-        return f"towards the {longest.end} of {longest.place} {_bytes(longest.length)}, so byte is 0 to {longest.length}"
+        return (
+            f"towards the {longest.end} of {longest.place} {_bytes(longest.length)}, so byte is 0 to {longest.length}"
+        )
     if here:
         return f"nothing travelled towards the {anchor.end} of {here[0].place}; towards its {here[0].end} {_bytes(here[0].length)}"
     return _places("connection", [each.place for each in points.connects], "no connection was made")
@@ -56,7 +58,9 @@ def _poll(anchor: Anchor, points: Points) -> str:
     here = [each for each in points.polls if anchor.place.matches(Place.parse(each.host))]
     if here:
         return f"polls on {here[0].host} found something ready {_times(max(each.n for each in here))}"
-    return _places("host", [each.host for each in points.polls], "no poll found anything ready", "polls found something ready on")
+    return _places(
+        "host", [each.host for each in points.polls], "no poll found anything ready", "polls found something ready on"
+    )
 
 
 def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) -> str:
@@ -77,7 +81,9 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
         return f"there was no {op} on {side[0].place} by {side[0].host}; it called {', '.join(ops)}"
     if here:
         return f"only the {here[0].end} of {here[0].place} made calls there, not its {anchor.end}"
-    return _places("place", [each.place for each in calls if each.op == op], f"nobody called {op}", f"{op} was called on")
+    return _places(
+        "place", [each.place for each in calls if each.op == op], f"nobody called {op}", f"{op} was called on"
+    )
 
 
 def _times(number: int) -> str:

@@ -144,7 +144,9 @@ def weigh(
         expected, why = False, _not_reached(unreached, file)
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
-    shown = report_run(run, judgement, baseline, test_id=test_id, file=file, kernel=kernel) if judgement.findings else None
+    shown = (
+        report_run(run, judgement, baseline, test_id=test_id, file=file, kernel=kernel) if judgement.findings else None
+    )
     return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown, kernel)
 
 
@@ -184,7 +186,10 @@ def as_expected(expect: Expect, judgement: Judgement) -> tuple[bool, str]:
     if expect.known:
         if any(_matches(expect, each) for each in failed):
             return True, ""
-        return False, f"expected was {expect}; the run is {is_now}." if not failed else f"expected was {expect}; it is {is_now}."
+        return (
+            False,
+            f"expected was {expect}; the run is {is_now}." if not failed else f"expected was {expect}; it is {is_now}.",
+        )
     if judgement.failure is not None:
         return False, is_now
     if expect.interrupted or judgement.status == "equal":
@@ -203,7 +208,12 @@ def _matches(expect: Expect, finding: Finding) -> bool:
     from simnet.explore.blame import user_place
 
     at = expect.at
-    return at is None or at in (finding.handler, finding.at, finding.at.partition(":")[0], user_place(finding.error).function)
+    return at is None or at in (
+        finding.handler,
+        finding.at,
+        finding.at.partition(":")[0],
+        user_place(finding.error).function,
+    )
 
 
 def _remedy(word: str, expect: Expect) -> str:

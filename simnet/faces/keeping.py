@@ -67,8 +67,15 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
         played = replay(named.test, scenario.plan, options=named.options)
     failure = played.judgement.failure
     if failure is None:
-        raise Refused(f"{path}: it does not fail now ({played.line}), so there is nothing to excuse with --reason {reason!r}")
-    if failure.error is None or failure.reason not in ("handler-raised", "target-raised", "body-raised", "support-raised"):
+        raise Refused(
+            f"{path}: it does not fail now ({played.line}), so there is nothing to excuse with --reason {reason!r}"
+        )
+    if failure.error is None or failure.reason not in (
+        "handler-raised",
+        "target-raised",
+        "body-raised",
+        "support-raised",
+    ):
         return Expect(invariant=failure.reason, reason=reason)
     function = user_place(failure.error).function
     return Expect(error=type(failure.error).__name__, at=function if function.isidentifier() else None, reason=reason)

@@ -81,7 +81,9 @@ def named_tests(text: str) -> list[Named]:
     place = path.relative_to(root).as_posix()
     found = [_bound(Scenario(test=f"{place}::{name}"), root) for name in _swept(place, path, root)]
     if not found:
-        raise Refused(f"{text} holds no test decorated with @simnet.sweep; name a function of a network: {text}::test_name")
+        raise Refused(
+            f"{text} holds no test decorated with @simnet.sweep; name a function of a network: {text}::test_name"
+        )
     return found
 
 

@@ -51,7 +51,9 @@ class Asked:
         runs, kinds = config.getoption("simnet_runs"), config.getoption("simnet_kinds")
         faults, file = config.getoption("simnet_fault"), config.getoption("simnet_replay")
         if faults and file:
-            raise pytest.UsageError("--simnet-fault and --simnet-replay both give the plan of one run; take one of them")
+            raise pytest.UsageError(
+                "--simnet-fault and --simnet-replay both give the plan of one run; take one of them"
+            )
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
         plan, path, found = None, None, None
@@ -68,7 +70,7 @@ class Asked:
                 plan, found = scenario.plan, scenario.found
             except (ScenarioError, OSError) as error:
                 raise pytest.UsageError(f"--simnet-replay: {error}") from error
-        real, trace = config.getoption("simnet_real"), config.getoption("simnet_trace")
+        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
         return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, real, trace)
 
 
@@ -93,12 +95,16 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for mark in reversed(list(item.iter_markers("simnet"))):
         if mark.args:
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}")
+            raise pytest.UsageError(
+                f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}"
+            )
         options.update(mark.kwargs)
     known = {*NETWORK_OPTIONS, *(each.name for each in fields(SweepOptions))}
     for name in options:
         if name not in known:
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}")
+            raise pytest.UsageError(
+                f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}"
+            )
     return options
 
 

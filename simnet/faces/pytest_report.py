@@ -7,6 +7,7 @@ a reader nothing. Several distinct failures stand one after the other, each with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +39,7 @@ class Told:
 
     failures: list[tuple[BaseException | None, FailureReport]] = field(default_factory=list)
     headline: str = ""
+    summary: str = ""
     traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
 
 
@@ -49,12 +51,15 @@ def told_of(item: pytest.Item) -> Told:
 
 def settle_for(item: pytest.Item, result: SweepResult) -> None:
     """Write the line of *result*, its numbers and its warnings where they also cross from one process to another."""
+    told_of(item).summary = result.summary()
     item.user_properties.append(("simnet", result.summary()))
     item.user_properties.append(("simnet-simulations", str(result.simulations)))
     item.user_properties.append(("simnet-seconds", f"{result.seconds:.3f}"))
     for warning in result.warnings:
         runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
-        item.user_properties.append(("simnet-warning", f"[{warning.name}] {warning.text} ({runs}; first: {warning.plan})"))
+        item.user_properties.append(
+            ("simnet-warning", f"[{warning.name}] {warning.text} ({runs}; first: {warning.plan})")
+        )
 
 
 def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -69,7 +74,15 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     style = item.config.getoption("tbstyle")
     if style in ("native", "line", "no"):
         return  # somebody wants it plain; the notes on the exception carry the report
-    chain = [_drawn(item, error, failure, style) for error, failure in told.failures]
+    chain = []
+    for number, (error, failure) in enumerate(told.failures, 1):
+        drawn = _drawn(item, error, failure, style)
+        if len(told.failures) > 1:
+            heading = ReprEntryNative([f"--- {number} of {len(told.failures)}: {failure.headline} ---\n\n"])
+            drawn[0].reprentries = [heading, *drawn[0].reprentries]
+        chain.append(drawn)
+    if told.summary:
+        chain[-1][0].extraline = f"{chain[-1][0].extraline}{told.summary}\n"
     longrepr = ExceptionChainRepr(chain)
     crash = longrepr.reprcrash or ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, "")
     crash.message = told.headline or told.failures[0][1].headline
@@ -106,7 +119,9 @@ def _drawn(
 
 
 def _users_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
-    frames = excinfo.traceback.filter(lambda entry: users_own(str(entry.path)) and entry.path.parent.name not in _RUNNERS)
+    frames = excinfo.traceback.filter(
+        lambda entry: users_own(str(entry.path)) and Path(entry.path).parent.name not in _RUNNERS
+    )
     return frames or excinfo.traceback
 
 
@@ -148,6 +163,7 @@ def summarise(reporter: Any) -> None:
         for nodeid, text in warnings:
             reporter.line(f"{nodeid}: {text}")
     if sweeps:
-        rate = f" ({simulations / seconds:,.0f} a second)" if seconds > 0 else ""
         reporter.line("")
-        reporter.line(f"simnet: {sweeps} sweep{'s' if sweeps > 1 else ''}, {simulations:,} simulations in {seconds:.1f} s{rate}")
+        reporter.line(
+            f"simnet: {sweeps} sweep{'s' if sweeps > 1 else ''}, {simulations:,} simulations in {seconds:.1f} s"
+        )

@@ -20,6 +20,7 @@ from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of
 from simnet.faces.quiet import quiet
 from simnet.nodeid import project_root
+from simnet.wait import current_scheduler
 
 __all__ = ["sweeping"]
 
@@ -41,6 +42,14 @@ def sweeping(item: pytest.Item) -> Iterator[None]:
 
 def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
     __tracebackhide__ = True
+    if current_scheduler() is not None:
+        fixtures = ", ".join(each for each in getattr(item, "fixturenames", ()) if each != "request")
+        pytest.fail(
+            f"{item.name} is swept while a simulated network is already running: one of its fixtures holds a network of its own "
+            f"({fixtures or 'none is named'}). @simnet.sweep gives the test a fresh network for each run; set up there what the "
+            "fixture sets up.",
+            pytrace=False,
+        )
     asked = Asked.of(item.config)
     told = told_of(item)
     test_id = check.test_id(wrapper) or item.nodeid
@@ -71,7 +80,9 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
     __tracebackhide__ = True
     words: dict[str, Any] = {
         "options": options,
-        "expect": Expect(interrupted=True),  # whoever replays wants to see the failure, known or not; and no more than that
+        "expect": Expect(
+            interrupted=True
+        ),  # whoever replays wants to see the failure, known or not; and no more than that
         "found": asked.found,
         "test_id": test_id,
         "file": asked.file,
@@ -84,6 +95,7 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
     else:
         played = replay(test, asked.plan, **words)
     item.user_properties.append(("simnet", played.line))
+    told.summary = played.line
     if asked.trace:
         told.traces.append(("simnet: this run", ladder(played.run.trace, whole=True, **_plain(item))))
     if played.report is not None:
@@ -116,7 +128,9 @@ class _Progress:
         self.reporter = config.pluginmanager.get_plugin("terminalreporter")
         self.shown = 0
         self.due = real.monotonic() + self.FIRST_AFTER
-        there = self.reporter is not None and getattr(self.reporter, "isatty", False) and not hasattr(config, "workerinput")
+        there = (
+            self.reporter is not None and getattr(self.reporter, "isatty", False) and not hasattr(config, "workerinput")
+        )
         self.silent = not there
 
     def __call__(self, done: int, total: int, failures: int, /) -> None:
@@ -135,6 +149,8 @@ class _Progress:
         writer = reporter._tw
         text = text[: max(0, writer.fullwidth - writer.width_of_current_line + self.shown - 1)]
         # Back over what stands there, blanks over it, back again: the writer's own count of columns stays right.
-        writer._file.write("\b" * self.shown + text + " " * (self.shown - len(text)) + "\b" * max(0, self.shown - len(text)))
+        writer._file.write(
+            "\b" * self.shown + text + " " * (self.shown - len(text)) + "\b" * max(0, self.shown - len(text))
+        )
         writer._file.flush()
         self.shown = len(text)

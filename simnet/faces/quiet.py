@@ -18,7 +18,11 @@ __all__ = ["quiet"]
 def quiet() -> Iterator[None]:
     """Nothing of what is printed or logged is heard or kept."""
     root = logging.getLogger()
-    taken = [each for each in root.handlers if type(each).__module__.startswith("_pytest.") or type(each) is logging.StreamHandler]
+    taken = [
+        each
+        for each in root.handlers
+        if type(each).__module__.startswith("_pytest.") or type(each) is logging.StreamHandler
+    ]
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),

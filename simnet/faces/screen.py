@@ -32,7 +32,9 @@ class Screen:
         columns = shutil.get_terminal_size((WIDTH_PLAIN, 24)).columns if self.terminal else WIDTH_PLAIN
         self.width = min(columns, WIDTH_MAX)
         self.unicode = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
-        self.console = Console(file=stream, width=self.width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+        self.console = Console(
+            file=stream, width=self.width, highlight=False, emoji=False, markup=False, soft_wrap=False
+        )
         self.color = self.console.color_system is not None and self.terminal
 
     def title(self, text: str) -> None:
@@ -52,7 +54,9 @@ class Screen:
         """*text* that carries its own colours: a report, a ladder."""
         self.console.print(Text.from_ansi(text, no_wrap=True), soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1, styles: Sequence[str] = ()) -> None:
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1, styles: Sequence[str] = ()
+    ) -> None:
         """*rows* under *columns*; the first *left* columns hold words, the others numbers. *styles* are of the rows."""
         lines = box.SIMPLE_HEAD if self.unicode else box.ASCII2
         table = Table(box=lines, pad_edge=False, show_edge=False, header_style="", row_styles=list(styles))
@@ -68,7 +72,14 @@ class Screen:
             from rich.syntax import Syntax
 
             self.console.print(
-                Syntax(source, language, line_numbers=True, start_line=first_line, theme="ansi_dark", background_color="default")
+                Syntax(
+                    source,
+                    language,
+                    line_numbers=True,
+                    start_line=first_line,
+                    theme="ansi_dark",
+                    background_color="default",
+                )
             )
             return
         for number, line in enumerate(source.splitlines(), first_line):

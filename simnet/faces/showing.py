@@ -32,7 +32,10 @@ def show_file(path: Path, *, as_json: bool = False) -> int:
     rows = [("test", scenario.test)]
     if scenario.target:
         rows.append(("target", ", ".join(scenario.target)))
-    rows += [("network", f"{each.sentence()}  ({'transparent' if each.transparent else 'disruptive'})") for each in scenario.plan]
+    rows += [
+        ("network", f"{each.sentence()}  ({'transparent' if each.transparent else 'disruptive'})")
+        for each in scenario.plan
+    ]
     if not scenario.faults:
         rows.append(("network", "no fault at all"))
     if scenario.schedule != "fifo":
@@ -72,7 +75,8 @@ def _scenario_object(scenario: Scenario, path: Path) -> dict[str, Any]:
         "seed": scenario.seed,
         "plan": str(scenario.plan),
         "faults": [
-            {"fault": str(fault), "sentence": fault.sentence(), "transparent": fault.transparent} for fault in scenario.plan
+            {"fault": str(fault), "sentence": fault.sentence(), "transparent": fault.transparent}
+            for fault in scenario.plan
         ],
     }
 
@@ -130,6 +134,7 @@ def _baseline_object(test_id: str, baseline: Run) -> dict[str, Any]:
         "virtual_seconds": baseline.time_ns / 1e9,
         "events": len(baseline.trace),
         "points": [
-            {"kind": family.kind, "points": family.points, "variants": family.size} for family in families(baseline.points, baseline.targets)
+            {"kind": family.kind, "points": family.points, "variants": family.size}
+            for family in families(baseline.points, baseline.targets)
         ],
     }

@@ -36,7 +36,10 @@ filterwarnings = ["default"]
 """
 
 # What of the tutorial's server is shown: the methods in which a network can hurt it.
-SHOWN = (("EchoHandler", ("handle_read", "writable", "handle_write", "handle_close")), ("EchoServer", ("handle_accept",)))
+SHOWN = (
+    ("EchoHandler", ("handle_read", "writable", "handle_write", "handle_close")),
+    ("EchoServer", ("handle_accept",)),
+)
 
 
 def tell(folder: Path | None = None) -> int:
@@ -195,7 +198,10 @@ def _corrected(screen: Screen, named: Named) -> SweepResult:
     print_failures(screen, named, result)
     screen.say()
     style = "bold green" if result.ok else "bold red"
-    screen.paragraph(f"{'No failure' if result.ok else 'Failures'} in {result.simulations:,} simulations, {result.rate:,.0f} a second.", style)
+    screen.paragraph(
+        f"{'No failure' if result.ok else 'Failures'} in {result.simulations:,} simulations, {result.rate:,.0f} a second.",
+        style,
+    )
     screen.paragraph(result.summary())
     return result
 
@@ -207,7 +213,9 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
     where = "" if place == Path.cwd() else f"cd {_from_here(place)}\n"
     for line in f"{where}pytest".splitlines():
         screen.say(f"    {line}")
-    screen.paragraph("runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it).")
+    screen.paragraph(
+        "runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it)."
+    )
     if files:
         path = files[0].relative_to(place) if files[0].is_relative_to(place) else files[0]
         for command, what in (
@@ -220,7 +228,9 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
             screen.say(f"    {command}")
             screen.paragraph(f"{what}.")
     screen.say()
-    screen.paragraph("Then mend tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them.")
+    screen.paragraph(
+        "Then mend tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them."
+    )
 
 
 def _from_here(path: Path) -> str:

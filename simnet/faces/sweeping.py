@@ -76,7 +76,9 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
         runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
         screen.paragraph(f"warning [{warning.name}] {warning.text} ({runs}; first: {warning.plan})", "yellow")
     screen.say()
-    screen.paragraph(f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green")
+    screen.paragraph(
+        f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
+    )
 
 
 def kinds_table(screen: Screen, result: SweepResult) -> None:
@@ -87,10 +89,24 @@ def kinds_table(screen: Screen, result: SweepResult) -> None:
         if not row.points:
             continue
         told = "transparent" if row.transparent else "disruptive"
-        rows.append((row.kind, told, row.points, row.variants, row.runs, row.failed or "", row.interrupted or "", row.noted or ""))
+        rows.append(
+            (
+                row.kind,
+                told,
+                row.points,
+                row.variants,
+                row.runs,
+                row.failed or "",
+                row.interrupted or "",
+                row.noted or "",
+            )
+        )
         styles.append("red" if row.failed else "")
     screen.table(
-        ("kind", "class", "points", "variants", "runs", "failed", "interrupted", "noted"), rows, left=2, styles=styles or [""]
+        ("kind", "class", "points", "variants", "runs", "failed", "interrupted", "noted"),
+        rows,
+        left=2,
+        styles=styles or [""],
     )
 
 
@@ -156,6 +172,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
             for failure, report in zip(result.failures, reports, strict=True)
         ],
         "warnings": [
-            {"name": each.name, "text": each.text, "count": each.count, "plan": str(each.plan)} for each in result.warnings
+            {"name": each.name, "text": each.text, "count": each.count, "plan": str(each.plan)}
+            for each in result.warnings
         ],
     }

@@ -1,0 +1,77 @@
+"""One plan on this machine's own sockets, and what the kernel had to do with the result.
+
+The test is played there without faults first: what it does on real sockets, with real time, is what the plan's run is
+compared with. The verdict has two halves: who did it (``confirmed on the kernel``: the kernel itself; ``real sockets,
+injected result``: one answer was replaced; ``simulator only``: no kernel can be made to), and whether the failure is the
+one on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simnet.expect import Expect, Found
+from simnet.explore.keep import failure_text
+from simnet.explore.options import SweepOptions
+from simnet.explore.replay import OTHER_PATH, Replayed, weigh
+from simnet.explore.verdict import judge
+from simnet.faults.plan import FaultPlan
+
+if TYPE_CHECKING:
+    from simnet.explore.verdict import Judgement
+    from simnet.run import Run
+
+__all__ = ["replay_real"]
+
+
+def replay_real(
+    test: Callable[[Any], object],
+    plan: FaultPlan | None,
+    *,
+    options: SweepOptions | None = None,
+    expect: Expect | None = None,
+    found: Found | None = None,
+    test_id: str = "",
+    file: Path | None = None,
+    baseline: Run | None = None,
+) -> Replayed:
+    """Play *plan* on real sockets, beside a run without faults there.
+
+    Raises:
+        ValueError: a fault that no kernel can be made to show, by name and with the reason.
+    """
+    from simnet.realnet import play_real, verdict_class
+
+    options = options or SweepOptions()
+    plan = plan or FaultPlan()
+    if baseline is None:
+        baseline = play_real(test, FaultPlan(), **options.playing)
+    run = play_real(test, plan, **options.playing) if plan else baseline
+    judgement = judge(
+        baseline,
+        run,
+        strict=options.strict,
+        may_raise=options.may_raise,
+        survives=options.survives,
+        invariants=options.invariants,
+    )
+    played = weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, file=file, kernel=" ")
+    played.kernel = (
+        f"{verdict_class(plan)}: {_seen(played, judgement)}" if plan else f"real sockets: {_seen(played, judgement)}"
+    )
+    if played.report is not None:
+        played.report.kernel = played.kernel
+    return played
+
+
+def _seen(played: Replayed, judgement: Judgement) -> str:
+    """Whether it is the same failure there."""
+    if played.unreached and judgement.failure is None:
+        return "not reached there"
+    if judgement.failure is None:
+        return f"no failure there ({judgement.status})"
+    if played.word == OTHER_PATH:
+        return "the same failure"
+    return failure_text(judgement.failure)

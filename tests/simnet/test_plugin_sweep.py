@@ -1,0 +1,327 @@
+"""A swept test under pytest: one line when it passes, the user's own exception and a report when it does not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PATIENCE
+from tests.simnet.faces_samples import lay_out
+
+START = 30.0  # seconds until a pytest of its own has started; two on an idle machine
+FAILURES = Path(".simnet/failures/test_hasty")
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    lay_out(pytester.path)
+    return pytester
+
+
+def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+
+def failure_file(suite: pytest.Pytester) -> Path:
+    (file,) = (suite.path / FAILURES).glob("*.toml")
+    return file.relative_to(suite.path)
+
+
+def test_a_sweep_that_passes_takes_one_line(suite: pytest.Pytester) -> None:
+    result = run(suite, "-v", "test_servers.py::test_echo")
+    result.stdout.fnmatch_lines(["test_servers.py::test_echo PASSED   [[]sweep: server; * runs in * s; *equal*[]]*"])
+    result.stdout.fnmatch_lines(["simnet: 1 sweep, * simulations in * s*"])
+    result.assert_outcomes(passed=1)
+    assert not (suite.path / ".simnet").exists()
+
+
+def test_a_sweep_that_fails_shows_the_users_lines_and_what_the_network_did(suite: pytest.Pytester) -> None:
+    result = run(suite, "test_servers.py::test_hasty")
+    result.assert_outcomes(failed=1)
+    file = failure_file(suite)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_hasty [[]sweep[]]*",
+            "servers.py:25: in hasty",
+            "*conn.sendall(GREETINGS[[]word[]])",
+            "E   KeyError: *",
+            "network * the 1st recv by server * returned at most 1 byte, *",
+            f"run it    pytest test_servers.py::test_hasty --simnet-replay {file}*",
+            f"keep it   simnet keep {file}",
+            "FAILED test_servers.py::test_hasty - KeyError at servers.py:25 when recv*",
+        ]
+    )
+    assert "_pytest" not in result.stdout.str(), "frames of the runner are no help"
+    assert "simnet/explore" not in result.stdout.str()
+
+
+def test_a_saved_failure_replays_as_the_very_same_run(suite: pytest.Pytester) -> None:
+    run(suite, "test_servers.py::test_hasty")
+    result = run(suite, "test_servers.py::test_hasty", "--simnet-replay", str(failure_file(suite)))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E   KeyError: *", "*replay: exact; KeyError at servers.py:25*"])
+
+
+def test_a_fault_in_one_line_is_played_instead_of_a_sweep(suite: pytest.Pytester) -> None:
+    fault = "short-recv test->server:7#1 end=server call=1 bytes=2"
+    result = run(suite, "-v", "--simnet-fault", fault)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_echo PASSED   [[]replay: no failure; equal to the run without faults[]]*"])
+    result.stdout.fnmatch_lines(["E   KeyError: b'he'"])
+
+
+def test_a_plan_that_is_never_reached_fails_and_says_what_was(suite: pytest.Pytester) -> None:
+    result = run(
+        suite, "test_servers.py::test_echo", "--simnet-fault", "short-recv test->server:7#1 end=server call=9 bytes=2"
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*call=9*was never reached: server called recv on test->server:7#1 2 times"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        pytest.param(("--simnet-runs", "0"), "--simnet-runs 0: at least 1*", id="no-runs"),
+        pytest.param(
+            ("--simnet-kinds", "rest"), "*'rest' is no kind of fault; did you mean 'reset'?", id="unknown-kind"
+        ),
+        pytest.param(("--simnet-fault", "reset nowhere"), "--simnet-fault: *", id="malformed-fault"),
+        pytest.param(
+            ("--simnet-replay", "gone.toml"), "*gone.toml: cannot be read: No such file or directory", id="no-file"
+        ),
+        pytest.param(("--simnet-replay", "a", "--simnet-fault", "b"), "*take one of them", id="two-plans"),
+    ],
+)
+def test_a_wrong_option_speaks_up_before_anything_runs(
+    suite: pytest.Pytester, arguments: tuple[str, ...], remedy: str
+) -> None:
+    result = run(suite, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {remedy}"])
+
+
+def test_kinds_and_runs_of_the_command_line_narrow_the_sweep(suite: pytest.Pytester) -> None:
+    result = run(suite, "-v", "test_servers.py::test_echo", "--simnet-kinds", "reset", "--simnet-runs", "3")
+    result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 3 runs in *; 3 of * points: *"])
+
+
+def test_a_mark_changes_the_options_of_a_sweep(suite: pytest.Pytester) -> None:
+    text = (suite.path / "test_servers.py").read_text()
+    (suite.path / "test_servers.py").write_text(f"import pytest\npytestmark = pytest.mark.simnet(runs=2)\n{text}")
+    result = run(suite, "-v", "-k", "echo")
+    result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 2 runs in *"])
+
+
+def test_a_mark_with_an_unknown_option_is_refused(suite: pytest.Pytester) -> None:
+    text = (suite.path / "test_servers.py").read_text()
+    (suite.path / "test_servers.py").write_text(f"import pytest\npytestmark = pytest.mark.simnet(run=2)\n{text}")
+    run(suite, "-k", "echo").stdout.fnmatch_lines(["*has no option 'run'; it has *runs*"])
+
+
+def test_the_whole_ladder_is_shown_when_asked_for(suite: pytest.Pytester) -> None:
+    result = run(suite, "-rP", "test_servers.py::test_echo", "--simnet-trace")
+    result.stdout.fnmatch_lines(["*simnet: the run without faults*", "*connect server:7*SYN*"])
+
+
+def test_a_pass_through_other_decorators_classes_and_unittest(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    pytester.makepyfile(
+        test_shapes="""
+        import functools, unittest
+        import pytest, simnet
+        from test_servers import talk, KINDS
+        from servers import echo
+
+        def counted(test):
+            @functools.wraps(test)
+            def run(*args, **kwargs):
+                counted.calls += 1
+                return test(*args, **kwargs)
+            return run
+        counted.calls = 0
+
+        @counted
+        @simnet.sweep(target="server", kinds=KINDS)
+        def test_decorated(net):
+            net.host("server").spawn(echo, 7)
+            assert talk(b"hello") == b"hello"
+
+        def test_the_decorator_was_not_left_out():
+            assert counted.calls == 1
+
+        class TestGroup:
+            @pytest.mark.parametrize("word", [b"a", b"bc"])
+            @simnet.sweep(target="server", kinds=KINDS)
+            def test_method(self, net, word):
+                net.host("server").spawn(echo, 7)
+                assert talk(word) == word
+
+        class Old(unittest.TestCase):
+            @simnet.sweep(target="server", kinds=KINDS)
+            def test_case(self, net):
+                net.host("server").spawn(echo, 7)
+                self.assertEqual(talk(b"hello"), b"hello")
+        """
+    )
+    result = run(pytester, "-v", "test_shapes.py")
+    result.assert_outcomes(passed=5)
+    assert result.stdout.str().count("[sweep: server") == 4
+
+
+def test_fixtures_are_set_up_once_around_all_runs(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    pytester.makepyfile(
+        test_fixture="""
+        import pytest, simnet
+        from test_servers import talk, KINDS
+        from servers import echo
+        made = []
+
+        @pytest.fixture
+        def word():
+            made.append(1)
+            return b"hello"
+
+        @simnet.sweep(target="server", kinds=KINDS)
+        def test_with_fixture(net, word):
+            net.host("server").spawn(echo, 7)
+            assert talk(word) == word
+
+        def test_once():
+            assert made == [1]
+        """
+    )
+    run(pytester, "test_fixture.py").assert_outcomes(passed=2)
+
+
+def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    pytester.makepyfile(
+        test_two="""
+        import socket, simnet
+        def serve(port):
+            with socket.create_server(("", port)) as listener:
+                conn, _ = listener.accept()
+                with conn:
+                    data = conn.recv(100)
+                    if len(data) == 1:
+                        raise ValueError("one")
+                    if len(data) < 5:
+                        raise KeyError("few")
+                    conn.sendall(data)
+
+        @simnet.sweep(target="server", kinds="short-recv")
+        def test_two(net):
+            net.host("server").spawn(serve, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(b"hello")
+                assert sock.recv(100) == b"hello"
+        """
+    )
+    result = run(pytester, "test_two.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines_random(["E   ValueError: one", "E   KeyError: 'few'", "FAILED *2 distinct failures: *"])
+
+
+def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    pytester.makepyfile(
+        test_loud="""
+        import logging, simnet
+        from test_servers import talk, KINDS
+        from servers import hasty
+
+        def loud(port):
+            print("LOUD"), logging.getLogger("x").error("LOUD")
+            hasty(port)
+
+        @simnet.sweep(target="server", kinds=KINDS)
+        def test_loud(net):
+            net.host("server").spawn(loud, 7)
+            assert talk(b"hello") == b"good day"
+        """
+    )
+    result = run(pytester, "test_loud.py")
+    result.assert_outcomes(failed=1)
+    assert "LOUD" not in result.stdout.str()
+    alone = run(pytester, "test_loud.py", "--simnet-fault", "short-recv test->server:7#1 end=server call=1 bytes=2")
+    assert "LOUD" in alone.stdout.str(), "one run alone may be heard"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(
+            "@simnet.sweep\nasync def test_it(net): pass", "*async def*passed without having run*", id="async"
+        ),
+        pytest.param("@simnet.sweep\ndef test_it(net): yield", "*is a generator*", id="generator"),
+        pytest.param("@simnet.sweep\ndef test_it(): pass", "*takes no network*", id="no-parameter"),
+        pytest.param("@simnet.sweep\ndef test_it(net): pass", "NothingToTest: *", id="no-socket"),
+        pytest.param(
+            "@simnet.sweep\ndef test_it(net, simnet_network): pass",
+            "*one network would run inside the other*",
+            id="two-networks",
+        ),
+        pytest.param(
+            "async def test_it(simnet_network): pass",
+            "*`async def`: its loop would have to run outside*",
+            id="async-with-fixture",
+        ),
+        pytest.param(
+            "@pytest.fixture\ndef own():\n    with simnet.Network() as net: yield net\n\n"
+            "@simnet.sweep\ndef test_it(net, own): pass",
+            "*a simulated network is already running*own*",
+            id="fixture-with-a-network",
+        ),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_with_the_reason(pytester: pytest.Pytester, body: str, reason: str) -> None:
+    pytester.makepyfile(test_it=f"import pytest, simnet\n\n{body}\n")
+    result = run(pytester, "test_it.py")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([reason.replace("passed", "pass")])
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_at_once_and_keeps_what_was_found(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_long="""
+        import simnet
+        from test_servers import talk
+        from servers import echo
+
+        @simnet.sweep(target="server", runs=1_000_000)
+        def test_long(net):
+            with open("runs", "ab") as runs:
+                runs.write(b".")
+            net.host("server").spawn(echo, 7)
+            assert talk(b"hello" * 20_000) == b"hello" * 20_000
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "test_long.py"],
+        cwd=suite.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        runs, deadline = suite.path / "runs", time.monotonic() + START
+        while not runs.exists() or runs.stat().st_size < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        since = time.monotonic()
+        rest, _ = process.communicate(timeout=START)
+        assert time.monotonic() - since < PATIENCE
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
+    assert "KeyboardInterrupt" in rest
+    assert runs.stat().st_size < 5_000, "it was stopped, and had not ended"
