@@ -7,6 +7,7 @@ import simnet
 from tutorial_server import serve
 
 LINES = [b"hello\n", b"a line longer than what the server takes in one read\n", b"bye\n"]
+ALL = b"".join(LINES)
 
 
 @simnet.sweep(target="server")
@@ -15,6 +16,8 @@ def test_every_line_comes_back(net):
     with socket.create_connection(("server", 7)) as sock:
         for line in LINES:
             sock.sendall(line)
-        time.sleep(0.1)  # seconds: whoever types takes a moment before hanging up
+        time.sleep(0.03)  # seconds: whoever has the last word takes a moment before hanging up
         sock.shutdown(socket.SHUT_WR)
-        assert sock.makefile("rb").read() == b"".join(LINES)
+        reply = sock.makefile("rb").read()
+        assert len(reply) == len(ALL), "a part of it is missing"
+        assert reply == ALL, "all is there, but not as it was sent"
