@@ -410,7 +410,12 @@ class Socket(_stdlib.socket):
         if fd == -1:
             return
         process = self._process
-        file: Any = process.descriptors.get(fd)
+        try:
+            file: Any = process.descriptors.get(fd)
+        except OSError:
+            if process.ending:
+                return  # its network closed it before it ended the process; `with` statements close it once more
+            raise
         linger_ns = file.linger_ns() if file.refs == 1 and self._kind == 1 and self._net_family != AF_UNIX else 0
         tag = file.tag
         self._record(tag, "close", tag.count("close"), (), None)
@@ -594,6 +599,8 @@ class Socket(_stdlib.socket):
                 result = Failed(errno.errorcode.get(result.errno, str(result.errno)))
         elif result or op in EFFECTIVE:
             scheduler.effect()
+        if not result or isinstance(result, Failed):
+            scheduler.no_effect(f"{op} on {tag.text}")
         scheduler.trace.entries.append(
             (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))

@@ -32,7 +32,7 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
         title=headline(failure.finding, plan),
         target=result.options.target or (),
         expect=Expect(outcome="baseline") if plan.transparent else Expect(interrupted=True),
-        found=Found(by="sweep", runs=result.runs, failure=failure_text(failure.finding), trace=failure.run.digest),
+        found=Found(by="sweep", runs=result.runs, failure=failure_text(failure.finding), trace=failure.run.digest, kernel=failure.kernel or None),
     )
 
 

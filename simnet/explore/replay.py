@@ -73,7 +73,7 @@ class Replayed:
         """One line, as a list of tests shows it."""
         parts = [f"replay: {self.word}"]
         if self.kernel:
-            parts[0] = f"real sockets: {self.kernel}"
+            return self.kernel
         if self.judgement.failure is not None:
             parts.append(failure_text(self.judgement.failure))
         else:
@@ -133,7 +133,6 @@ def weigh(
     found: Found | None = None,
     test_id: str = "",
     file: Path | None = None,
-    kernel: str = "",
 ) -> Replayed:
     """The answer to one replay."""
     expect = expect or Expect()
@@ -144,10 +143,8 @@ def weigh(
         expected, why = False, _not_reached(unreached, file)
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
-    shown = (
-        report_run(run, judgement, baseline, test_id=test_id, file=file, kernel=kernel) if judgement.findings else None
-    )
-    return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown, kernel)
+    shown = report_run(run, judgement, baseline, test_id=test_id, file=file) if judgement.findings else None
+    return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown)
 
 
 def _word(run: Run, judgement: Judgement, expect: Expect, found: Found | None) -> str:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simnet.explore.blame import user_place
+from simnet.explore.blame import stopping_place, user_place
 from simnet.explore.ladder import WIDTH, ladder
 from simnet.explore.result import Failure, SweepResult
 from simnet.explore.verdict import TABLE, Finding, Judgement
 from simnet.faults.plan import FaultPlan
+from simnet.nodeid import project_root
 
 if TYPE_CHECKING:
     from simnet.run import Run
@@ -234,10 +235,14 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
 
 
 def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None) -> list[tuple[str, str]]:
-    stops = f"   (--pdb stops at {main.at})" if main is not None and main.at and main.error is not None else ""
+    place = stopping_place(main.error if main is not None else None).short
+    stops = f"   (--pdb stops at {place})" if place else ""
     if file is not None and test_id:
         path = _from_here(file)
-        return [("run it", f"pytest {test_id} --simnet-replay {path}{stops}"), ("keep it", f"simnet keep {path}")]
+        told = [("run it", f"pytest {_test_from_here(test_id, file)} --simnet-replay {path}{stops}")]
+        if ".simnet" in file.parts:  # it is not kept yet
+            told.append(("keep it", f"simnet keep {path}"))
+        return told
     if test_id and plan:
         return [("run it", f'pytest {test_id} --simnet-fault "{plan}"{stops}')]
     if test_id:
@@ -245,6 +250,14 @@ def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | 
     if plan:
         return [("run it", f'simnet.check(test, plan="{plan}")')]
     return []
+
+
+def _test_from_here(test_id: str, file: Path) -> str:
+    """The test's node id as one types it here, not at the root of the project that *file* lies in."""
+    try:
+        return _from_here(project_root(file) / test_id)
+    except ValueError:
+        return test_id
 
 
 def _from_here(path: Path) -> str:

@@ -15,8 +15,9 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import Replayed, replay
+from simnet.explore.replay import Replayed
 from simnet.faces.naming import test_of
+from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked
 from simnet.faces.pytest_report import looks, told_of
 from simnet.faces.refusals import Refused
@@ -36,14 +37,14 @@ def is_scenario(path: Path) -> bool:
 
 
 class ScenarioFile(pytest.File):
-    """One TOML file; it holds one test, called like its title."""
+    """One TOML file; it holds one test, called like the function that it plays."""
 
     def collect(self) -> Iterator[pytest.Item]:
         try:
             scenario = Scenario.read(self.path)
         except ScenarioError as error:
             raise self.CollectError(str(error)) from error
-        yield ScenarioItem.from_parent(self, name=self.path.stem, scenario=scenario)
+        yield ScenarioItem.from_parent(self, name=scenario.node.names[-1], scenario=scenario)
 
 
 class ScenarioItem(pytest.Item):
@@ -65,12 +66,7 @@ class ScenarioItem(pytest.Item):
             "file": self.path,
         }
         with named.at_home():
-            if asked.real:
-                from simnet.explore.replay_real import replay_real
-
-                played: Replayed = replay_real(named.test, self.scenario.plan, **words)
-            else:
-                played = replay(named.test, self.scenario.plan, **words)
+            played = play_again(named.test, self.scenario.plan, real=asked.real, **words)
         self._tell(played, asked.trace)
         played.raise_failure()
 

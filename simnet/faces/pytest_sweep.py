@@ -12,13 +12,14 @@ from simnet import real
 from simnet.expect import Expect
 from simnet.explore import check
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import Replayed, replay
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import NothingToTest, NotRepeatable
+from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of
 from simnet.faces.quiet import quiet
+from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 from simnet.wait import current_scheduler
 
@@ -87,13 +88,7 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
         "test_id": test_id,
         "file": asked.file,
     }
-    played: Replayed
-    if asked.real:
-        from simnet.explore.replay_real import replay_real
-
-        played = replay_real(test, asked.plan, **words)
-    else:
-        played = replay(test, asked.plan, **words)
+    played = play_again(test, asked.plan or FaultPlan(), real=asked.real, **words)
     item.user_properties.append(("simnet", played.line))
     told.summary = played.line
     if asked.trace:

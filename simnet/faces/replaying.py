@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import Replayed, replay
+from simnet.explore.replay import Replayed
 from simnet.faces.naming import test_of
+from simnet.faces.playing import play_again
 from simnet.faces.screen import Screen
 from simnet.scenario import Scenario
 
@@ -29,12 +30,7 @@ def replay_file(path: Path, *, real: bool = False, trace: bool = False, as_json:
         "file": path,
     }
     with named.at_home():
-        if real:
-            from simnet.explore.replay_real import replay_real
-
-            played = replay_real(named.test, scenario.plan, **words)
-        else:
-            played = replay(named.test, scenario.plan, **words)
+        played = play_again(named.test, scenario.plan, real=real, heard=not as_json, **words)
     if as_json:
         click.echo(json.dumps(as_object(scenario, path, played), indent=2))
     else:

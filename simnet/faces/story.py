@@ -7,11 +7,15 @@ that whoever changes the server sees what becomes of it.
 from __future__ import annotations
 
 import ast
-import shutil
+import contextlib
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simnet.expect import Found, ScenarioError
+from simnet.explore.keep import failure_text
 from simnet.explore.replay import Replayed, replay
 from simnet.explore.replay_real import replay_real
 from simnet.explore.result import CTRL_C, Failure, SweepResult
@@ -46,48 +50,50 @@ def tell(folder: Path | None = None) -> int:
     """Tell the whole story; 0 if it ends well, which includes that the tutorial's server is broken."""
     screen = Screen()
     place = _lay_out(screen, folder)
-    tutorial = _named(place, "test_tutorial_server.py")
-    corrected = _named(place, "test_corrected_server.py")
-    _show_server(screen, place / "tutorial_server.py")
-    result = _sweep(screen, tutorial)
-    if result.stopped == CTRL_C:
-        return 130
-    _failures(screen, tutorial, result)
-    _replays(screen, tutorial, result)
-    mended = _corrected(screen, corrected)
+    with contextlib.chdir(place):  # what the reports say to type is meant to be typed there
+        tutorial, corrected = _named("test_tutorial_server.py"), _named("test_corrected_server.py")
+        _show_server(screen, Path("tutorial_server.py"))
+        result = _sweep(screen, tutorial)
+        _failures(screen, tutorial, result)
+        if result.stopped == CTRL_C:
+            return 130
+        _replays(screen, tutorial, result)
+        mended = _corrected(screen, corrected)
     _what_next(screen, place, result)
-    return 0 if mended.ok else 1
+    return 130 if mended.stopped == CTRL_C else 0 if mended.ok else 1
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
 
 
 def _lay_out(screen: Screen, folder: Path | None) -> Path:
-    """The example's files in *folder*, or where they fit; those that are there stay as they are."""
+    """The example's files in *folder*, or where they fit. One that its reader has changed stays as it is."""
     place = folder if folder is not None else _choose()
     place.mkdir(parents=True, exist_ok=True)
-    new, old = [], []
+    stamp = place / ".simnet" / "demo.json"  # what was laid out, to tell an old copy from a changed one
+    laid_out: dict[str, str] = json.loads(stamp.read_text()) if stamp.exists() else {}
+    changed = []
     for name in FILES:
-        target = place / name
-        if target.exists():
-            if target.read_bytes() != (SHIPPED / name).read_bytes():
-                old.append(name)
-        else:
-            shutil.copyfile(SHIPPED / name, target)
-            new.append(name)
-    project = place / "pyproject.toml"
-    if not project.exists():
-        project.write_text(PROJECT, encoding="utf-8")
-    screen.title("An echo server, as asyncore tutorials write it")
+        target, shipped = place / name, (SHIPPED / name).read_bytes()
+        if not target.exists() or _digest(target.read_bytes()) == laid_out.get(name):
+            target.write_bytes(shipped)
+            laid_out[name] = _digest(shipped)
+        elif target.read_bytes() != shipped:
+            changed.append(name)
+    if not (place / "pyproject.toml").exists():
+        (place / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(json.dumps(laid_out, indent=1))
+    screen.title("1. An echo server, as asyncore tutorials write it")
     screen.say()
-    shown = _from_here(place)
-    if new:
-        screen.paragraph(f"Its files are in {shown}, to read and to change: {', '.join(new)}.")
-    if old:
-        screen.paragraph(f"Taken as they are in {shown}, changed by you: {', '.join(old)}.")
-    if not new and not old:
-        screen.paragraph(f"Its files are in {shown}.")
+    screen.paragraph(f"Its files are in {_from_here(place)}, to read and to change: {', '.join(FILES)}.")
+    if changed:
+        screen.paragraph(f"As you left {'it' if len(changed) == 1 else 'them'}: {', '.join(changed)}.", "bold")
     return place.resolve()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _choose() -> Path:
@@ -99,11 +105,13 @@ def _choose() -> Path:
     return Path("simnet-demo")
 
 
-def _named(place: Path, file: str) -> Named:
+def _named(file: str) -> Named:
     try:
-        return named_test(f"{place / file}::{TEST}")
-    except Refused as error:
-        raise Refused(f"{error}\nThe example's files are in {place}; delete one to have it written anew.") from error
+        return named_test(f"{file}::{TEST}")
+    except (Refused, ScenarioError) as error:
+        raise Refused(
+            f"{error}\nThe example's files are in {Path.cwd()}; delete one to have it written anew."
+        ) from error
 
 
 # --- the story -------------------------------------------------------------------------------------------------------
@@ -125,19 +133,20 @@ def _show_server(screen: Screen, path: Path) -> None:
         screen.code(lines[owner.lineno - 1], first_line=owner.lineno)
         for function in functions:
             last = function.end_lineno or function.lineno
+            screen.say("   ...", "dim")
             screen.code("\n".join(lines[function.lineno - 1 : last]), first_line=function.lineno)
         screen.say()
-    screen.say(f"and {len(lines)} lines in all: {_from_here(path)}", "dim")
+    screen.say(f"All {len(lines)} lines: {path}", "dim")
 
 
 def _sweep(screen: Screen, named: Named) -> SweepResult:
     """The run without faults, then all those with one."""
-    screen.title("1. Without faults it works")
+    screen.title("2. Without faults it works")
     screen.say()
     with named.at_home(), quiet():
         baseline = play(named.test, **named.options.playing)
     show_baseline(screen, baseline)
-    screen.title("2. The same once for every single fault at every point where it could act")
+    screen.title("3. The same once for every single fault at every point where it could act")
     screen.say()
     with screen.progress("every fault at every point") as progress:
         result = sweep_named(named, named.options, progress)
@@ -149,7 +158,10 @@ def _sweep(screen: Screen, named: Named) -> SweepResult:
 
 def _failures(screen: Screen, named: Named, result: SweepResult) -> None:
     number = len(result.failures)
-    screen.title(f"3. {number} distinct failure{'s' if number != 1 else ''}, each with the smallest plan that shows it")
+    if not number:
+        screen.title("4. No failure: whoever changed the tutorial's server has mended it")
+        return
+    screen.title(f"4. {number} distinct failure{'s' if number != 1 else ''}, each with the smallest plan that shows it")
     print_failures(screen, named, result)
 
 
@@ -162,24 +174,33 @@ class _Again:
 
 
 def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
-    screen.title("4. Each again: twice on simnet, once on this machine's own sockets")
+    if not result.failures:
+        return
+    screen.title("5. Each again: twice on simnet, once on this machine's own sockets")
     screen.say()
     again = []
     with screen.progress("replaying") as progress, named.at_home(), quiet():
         for number, failure in enumerate(result.failures, 1):
-            words: dict[str, Any] = {"options": named.options, "test_id": named.id, "file": failure.file}
+            words: dict[str, Any] = {
+                "options": named.options,
+                "found": Found(by="sweep", failure=failure_text(failure.finding), trace=failure.run.digest),
+                "test_id": named.id,
+                "file": failure.file,
+            }
             first = replay(named.test, failure.plan, **words)
             second = replay(named.test, failure.plan, **words)
             real = replay_real(named.test, failure.plan, **words)
             again.append(_Again(failure, first, second, real))
             failure.kernel = real.kernel
             progress(number, len(result.failures), 0)
-    rows = []
-    for each in again:
+    for number, each in enumerate(again, 1):
+        once, twice = each.first.digest[:8], each.second.digest[:8]
         same = each.first.digest == each.second.digest == each.failure.run.digest
-        digests = f"{each.first.digest[:8]}, the same" if same else f"{each.first.digest[:8]}, {each.second.digest[:8]}"
-        rows.append((result.failures.index(each.failure) + 1, digests, str(each.failure.plan), each.real.kernel))
-    screen.table(("failure", "digests", "plan", "on real sockets"), rows, left=4)
+        screen.say(f"{number}  {each.failure.plan}")
+        screen.say(
+            f"   on simnet        {once}, and again {twice}: {'the same run, event for event' if same else 'two runs that differ'}"
+        )
+        screen.say(f"   on real sockets  {each.real.kernel}")
     confirmed = sum(each.real.kernel.startswith("confirmed") for each in again)
     screen.say()
     screen.paragraph(
@@ -190,7 +211,7 @@ def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
 
 
 def _corrected(screen: Screen, named: Named) -> SweepResult:
-    screen.title("5. The corrected server, swept the same way")
+    screen.title("6. The corrected server, swept the same way")
     screen.say()
     with screen.progress("every fault at every point") as progress:
         result = sweep_named(named, named.options, progress)

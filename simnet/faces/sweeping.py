@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
-from simnet.explore.result import CTRL_C, SweepResult
+from simnet.explore.result import CTRL_C, KindRow, SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faces.naming import Named, kinds_of, named_tests
 from simnet.faces.quiet import quiet
@@ -83,31 +83,21 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
 
 def kinds_table(screen: Screen, result: SweepResult) -> None:
     """Kind by kind: at how many points, in how many variants, and how the runs went."""
-    rows = []
-    styles = []
-    for row in result.kinds:
-        if not row.points:
-            continue
-        told = "transparent" if row.transparent else "disruptive"
-        rows.append(
-            (
-                row.kind,
-                told,
-                row.points,
-                row.variants,
-                row.runs,
-                row.failed or "",
-                row.interrupted or "",
-                row.noted or "",
-            )
-        )
-        styles.append("red" if row.failed else "")
-    screen.table(
-        ("kind", "class", "points", "variants", "runs", "failed", "interrupted", "noted"),
-        rows,
-        left=2,
-        styles=styles or [""],
-    )
+    shown = [row for row in result.kinds if row.points]
+    columns: list[tuple[str, Callable[[KindRow], object]]] = [
+        ("kind", lambda row: row.kind),
+        ("class", lambda row: "transparent" if row.transparent else "disruptive"),
+        ("points", lambda row: row.points),
+        ("variants", lambda row: row.variants),
+    ]
+    if any(row.runs != row.variants for row in shown):  # the budget was too small, or somebody stopped it
+        columns.append(("runs", lambda row: row.runs))
+    columns += [("failed", lambda row: row.failed or ""), ("interrupted", lambda row: row.interrupted or "")]
+    if any(row.noted for row in shown):
+        columns.append(("another outcome", lambda row: row.noted or ""))
+    rows = [[cell(row) for _, cell in columns] for row in shown]
+    styles = ["red" if row.failed else "" for row in shown]
+    screen.table([name for name, _ in columns], rows, left=2, styles=styles or [""])
 
 
 def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:

@@ -1,0 +1,55 @@
+"""A plan played once more for a person: the run without faults unheard, the one that matters aloud if they want."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from simnet.expect import Expect, Found
+from simnet.explore.options import SweepOptions
+from simnet.explore.replay import Replayed, replay
+from simnet.faces.quiet import quiet
+from simnet.faces.refusals import Refused
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+
+__all__ = ["play_again"]
+
+
+def play_again(
+    test: Callable[[Any], object],
+    plan: FaultPlan,
+    options: SweepOptions,
+    *,
+    real: bool = False,
+    heard: bool = True,
+    expect: Expect | None = None,
+    found: Found | None = None,
+    test_id: str = "",
+    file: Path | None = None,
+) -> Replayed:
+    """Play *plan*, on simnet or on real sockets; what its programs print is *heard*, or not."""
+    aloud = contextlib.nullcontext() if heard else quiet()
+    if real:
+        from simnet.explore.replay_real import replay_real
+        from simnet.realnet import play_real
+        from simnet.realnet.classes import refuse_what_no_kernel_shows
+
+        with quiet():
+            without = play_real(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
+        try:
+            refuse_what_no_kernel_shows(plan)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        with aloud:
+            return replay_real(
+                test, plan, options=options, expect=expect, found=found, test_id=test_id, file=file, baseline=without
+            )
+    with quiet():
+        baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
+    with aloud:
+        return replay(
+            test, plan, options=options, expect=expect, found=found, test_id=test_id, file=file, baseline=baseline
+        )
