@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["NOWHERE", "UserPlace", "trimmed", "user_place", "users_own"]
+__all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "users_own"]
 
 _SIMNET = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _DEMO = os.path.join(_SIMNET, "demo")
@@ -62,11 +62,34 @@ def users_own(path: str) -> bool:
 
 
 def trimmed(traceback: TracebackType | None) -> TracebackType | None:
-    """*traceback* from the first frame that is not simnet's: how a run is started tells a reader nothing."""
+    """*traceback* without simnet's frames at both ends: how a run is started, and how a fake socket comes to its errno.
+
+    So a debugger that stops at the innermost frame stops in the user's code.
+    """
+    frames: list[TracebackType] = []
     step = traceback
-    while step is not None and _rank(step.tb_frame.f_code.co_filename) == 0:
+    while step is not None:
+        frames.append(step)
         step = step.tb_next
-    return step or traceback
+    ours = [_rank(each.tb_frame.f_code.co_filename) == 0 for each in frames]
+    if all(ours):
+        return traceback
+    first = ours.index(False)
+    last = len(ours) - ours[::-1].index(False)
+    kept: TracebackType | None = None
+    for each in reversed(frames[first:last]):
+        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return kept
+
+
+def stopping_place(error: BaseException | None) -> UserPlace:
+    """Where a debugger stops once the traceback of *error* is trimmed."""
+    kept = trimmed(error.__traceback__) if error is not None else None
+    place = NOWHERE
+    while kept is not None:
+        place = UserPlace(kept.tb_frame.f_code.co_filename, kept.tb_lineno, kept.tb_frame.f_code.co_name)
+        kept = kept.tb_next
+    return place
 
 
 @lru_cache(maxsize=1024)  # the same few files in every traceback of a sweep

@@ -12,6 +12,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
 
 __all__ = ["check", "sweep", "test_id"]
 
@@ -46,17 +47,20 @@ def sweep(test: _Function | None = None, /, **options: Any) -> Any:
     return _decorated(test, options=checked)
 
 
-def check(test: _Function, **options: Any) -> SweepResult:
+def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Any) -> SweepResult:
     """Sweep *test* here and now; raises its failures, else returns what was done.
 
-    A test that is decorated already brings its options; those given here change them.
+    A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,
+    only that one is played.
     """
+    if isinstance(plan, str):
+        plan = FaultPlan.parse(plan)
     known = getattr(test, "simnet_options", None)
     chosen = SweepOptions.of(**options) if known is None else known.but(**options)
     bare = getattr(test, "simnet_test", test)
     _network_parameter(bare)
     identity = test_id(bare)
-    result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"))
+    result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"), plan=plan)
     _save(result, bare, identity)
     result.raise_failures(identity)
     return result

@@ -34,7 +34,9 @@ class Shrunk:
     plays: int
 
 
-def judged(test: Callable[[Any], object], plan: FaultPlan, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:
+def judged(
+    test: Callable[[Any], object], plan: FaultPlan, baseline: Run, options: SweepOptions
+) -> tuple[Run, Judgement]:
     """One run of *test* under *plan*, and the verdict on it."""
     run = play(test, plan, **options.playing)
     judgement = judge(

@@ -19,7 +19,7 @@ from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement, difference_of_outcomes, judge
-from simnet.faults.kinds import KINDS, Fault, playable
+from simnet.faults.kinds import KINDS, playable
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 
@@ -56,8 +56,11 @@ def run_sweep(
     *,
     name: str = "",
     progress: Progress | None = None,
+    plan: FaultPlan | None = None,
 ) -> SweepResult:
     """Sweep *test*, a function of a network, and say what was found. Ctrl-C ends it with what was found so far.
+
+    With a *plan* that one is played, and nothing else.
 
     Raises:
         NotRepeatable: two runs without faults differ.
@@ -77,14 +80,14 @@ def run_sweep(
             result.simulations, result.seconds = 1, watch.seconds
             return result
         _compare(baseline, play(test, **options.playing))
-        faults = _choose(baseline, options, result)
+        plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
             try:
-                _run_all(test, faults, options, result, progress)
+                _run_all(test, plans, options, result, progress)
             finally:
                 result.simulations = result.runs + 2
                 result.seconds = watch.seconds
-            if options.shrink:
+            if options.shrink and plan is None:
                 for failure in result.failures:
                     _shrink(test, failure, baseline, options)
         except KeyboardInterrupt:
@@ -113,7 +116,14 @@ def _where(first: Run, second: Run) -> str:
     return ladder(second.trace, against=first.trace)
 
 
-def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[Fault]:
+def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:
+    result.planned = 1
+    result.budget_line = "one plan"
+    result.kinds = [KindRow(kind, 1, 1) for kind in dict.fromkeys(fault.kind for fault in plan)]
+    return [plan]
+
+
+def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[FaultPlan]:
     found = families(baseline.points, baseline.targets, options.kinds)
     selection = select(found, options.runs)
     result.planned, result.budget_line = selection.planned, selection.line
@@ -127,7 +137,7 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
         row.points += family.points
         row.variants += family.size
     result.kinds = list(rows.values())
-    return selection.faults
+    return [FaultPlan((fault,)) for fault in selection.faults]
 
 
 def _nothing(baseline: Run, options: SweepOptions) -> str:
@@ -151,19 +161,18 @@ def _nothing(baseline: Run, options: SweepOptions) -> str:
 
 def _run_all(
     test: Callable[[Any], object],
-    faults: list[Fault],
+    plans: list[FaultPlan],
     options: SweepOptions,
     result: SweepResult,
     progress: Progress | None,
 ) -> None:
     rows = {row.kind: row for row in result.kinds}
     groups: dict[tuple[str, str, str], Failure] = {}
-    total = len(faults)
-    for fault in faults:
-        plan = FaultPlan((fault,))
+    total = len(plans)
+    for plan in plans:
         run, judgement = judged(test, plan, result.baseline, options)
         result.runs += 1
-        row = rows[fault.kind]
+        row = rows[plan[0].kind] if plan else KindRow("")
         row.runs += 1
         _count(result, row, run, judgement)
         if judgement.warnings:
@@ -175,7 +184,7 @@ def _run_all(
                 failure = groups[key] = Failure(run, judgement, plan, plan)
                 result.failures.append(failure)
             failure.count += 1
-            failure.kinds[fault.kind] = failure.kinds.get(fault.kind, 0) + 1
+            failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
         if progress is not None:
             progress(result.runs, total, len(groups))
         if key is not None and options.first:

@@ -39,7 +39,9 @@ CONNECT = (
 )
 POLL = call(1, "server", "server poll", "poll", 1, (None,), ("server:7 IN",))
 ACCEPT = call(1, "server", "server:7", "accept", 1, (), ("10.0.0.1", 32768))
-BASELINE = trace_of(*CONNECT, WAKE, POLL, ACCEPT, call(2, "test", PLACE, "send", 1, (b"hello",), 5), sent(2, "test", "data", b"hello"))
+BASELINE = trace_of(
+    *CONNECT, WAKE, POLL, ACCEPT, call(2, "test", PLACE, "send", 1, (b"hello",), 5), sent(2, "test", "data", b"hello")
+)
 BLOCK = (1 * MS, "fault", "", "server:7", "", "would-block", 1, "would-block server:7 accept call=1")
 FAILS = trace_of(
     *CONNECT, WAKE, POLL, BLOCK,
@@ -59,11 +61,19 @@ def test_a_difference_is_shown_with_what_the_baseline_said_there() -> None:
 
 
 def test_segments_are_arrows_from_sender_to_receiver_in_the_row_of_their_call() -> None:
-    drawn = ladder(trace_of(sent(2, "test", "data", b"hello"), call(2, "test", PLACE, "send", 1, (b"hello",), 5)), whole=True, hosts=["test", "server"])
+    drawn = ladder(
+        trace_of(sent(2, "test", "data", b"hello"), call(2, "test", PLACE, "send", 1, (b"hello",), 5)),
+        whole=True,
+        hosts=["test", "server"],
+    )
     row = drawn.splitlines()[1]
     assert row.split()[:3] == ["0.002", "send", "b'hello'"]
     assert row.rstrip().endswith("▶")
-    back = ladder(trace_of(sent(3, "server", "FIN"), call(3, "server", PLACE, "close", 1, (), None)), whole=True, hosts=["test", "server"])
+    back = ladder(
+        trace_of(sent(3, "server", "FIN"), call(3, "server", PLACE, "close", 1, (), None)),
+        whole=True,
+        hosts=["test", "server"],
+    )
     row = back.splitlines()[1]
     assert row.split()[1].startswith("◀")
     assert row.rstrip().endswith("close")
@@ -125,7 +135,10 @@ def test_the_end_is_told_if_there_is_something_to_tell() -> None:
     ("event", "phrase"),
     [
         (call(0, "test", PLACE, "connect", 1, (("10.0.0.2", 7),), None), "connect server:7"),
-        (call(0, "test", PLACE, "connect", 1, (("10.0.0.2", 7),), Failed("ECONNREFUSED")), "connect server:7  ECONNREFUSED"),
+        (
+            call(0, "test", PLACE, "connect", 1, (("10.0.0.2", 7),), Failed("ECONNREFUSED")),
+            "connect server:7  ECONNREFUSED",
+        ),
         (call(0, "test", PLACE, "send", 1, (b"hello",), 5), "send b'hello'"),
         (call(0, "test", PLACE, "send", 1, (b"hello",), 3), "send 3 of 5 B  b'hello'"),
         (call(0, "test", PLACE, "send", 1, (b"hello",), Failed("EPIPE")), "send EPIPE"),

@@ -57,6 +57,8 @@ def test_an_invariant_takes_a_level_and_a_reason() -> None:
         ({"invariants": ["no-spin"]}, TypeError, "a mapping"),
     ],
 )
-def test_a_wrong_option_is_refused_with_the_remedy(options: dict[str, object], error: type[Exception], says: str) -> None:
+def test_a_wrong_option_is_refused_with_the_remedy(
+    options: dict[str, object], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         SweepOptions.of(**options)

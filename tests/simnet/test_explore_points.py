@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,13 +15,20 @@ PLACE = "test->server:7#1"
 TARGETS = ("server",)
 
 
-def call(op: str, n: int = 1, *, size: int = 0, blocking: bool = False, result: str = "ok", target: bool = True) -> CallPoint:
+def call(
+    op: str, n: int = 1, *, size: int = 0, blocking: bool = False, result: str = "ok", target: bool = True
+) -> CallPoint:
     listening = op == "accept"
     place, end = ("server:7", "") if listening else (PLACE, "server" if target else "client")
     return CallPoint(place, end, op, n, "server" if target else "test", target, blocking, size, result)
 
 
-def points_of(*calls: CallPoint, streams: list[StreamPoint] = [], polls: list[PollPoint] = [], connects: list[ConnectPoint] = []) -> Points:  # noqa: B006
+def points_of(
+    *calls: CallPoint,
+    streams: Sequence[StreamPoint] = (),
+    polls: Sequence[PollPoint] = (),
+    connects: Sequence[ConnectPoint] = (),
+) -> Points:
     points = Points()
     points.calls += calls
     points.streams += streams

@@ -1,0 +1,180 @@
+"""A report answers: whose bug, which line, what the network did, what followed, how to run it again."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from simnet import faults
+from simnet.explore.blame import stopping_place, trimmed, user_place
+from simnet.explore.options import SweepOptions
+from simnet.explore.raising import SweepFailure, as_exception, raise_failures
+from simnet.explore.report import report, report_run, when
+from simnet.explore.result import Failure, SweepResult
+from simnet.explore.verdict import judge
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+from simnet.verdicts import Hang, Verdict
+from tests.simnet.explore_runs import raised, reached_handle_error, run_of, waits
+from tests.simnet.test_explore_ladder import BASELINE as BASELINE_TRACE
+from tests.simnet.test_explore_ladder import FAILS
+
+BLOCK = faults.WouldBlock(on="server:7", op="accept", call=1)
+BASELINE = run_of(entries=BASELINE_TRACE.entries)
+ID = "test_echo.py::test_echo"
+
+
+def failure_of(**what: object) -> tuple[Failure, SweepResult]:
+    run = run_of(BLOCK, entries=FAILS.entries, **what)  # type: ignore[arg-type]
+    plan = FaultPlan((BLOCK,))
+    failure = Failure(run, judge(BASELINE, run), plan, plan, 3, {"would-block": 2, "stall": 1})
+    result = SweepResult(
+        "test", SweepOptions.of(target="server"), BASELINE, planned=214, runs=214, failed=3, failures=[failure]
+    )
+    return failure, result
+
+
+def accept_failure() -> tuple[Failure, SweepResult]:
+    error = reached_handle_error(TypeError("cannot unpack non-iterable NoneType object"))
+    closed = Verdict(
+        "listener-survives",
+        "the listener server:7 was closed at 0.001 s; later clients get ECONNREFUSED",
+        "server",
+        error.error,
+    )
+    return failure_of(handler_errors=[error], verdicts=[closed])
+
+
+def test_a_report_has_all_its_parts() -> None:
+    failure, result = accept_failure()
+    failure.file = Path.cwd() / ".simnet/failures/test_echo/3f9c01ab.toml"
+    told = report(failure, result, test_id=ID, kernel="real sockets, injected result: the same failure")
+    lines = told.text().splitlines()
+    assert lines[0] == f"{failure.at}: in raised"
+    assert lines[1] == ">     raise error"
+    assert lines[2] == "E     TypeError: cannot unpack non-iterable NoneType object"
+    (network,) = (line for line in lines if line.startswith("network"))
+    assert network.split(None, 1)[1].startswith(
+        "the 1st accept on server:7 said EAGAIN, though the listener was reported readable"
+    )
+    assert network.endswith("(transparent)")
+    (so,) = (line for line in lines if line.startswith("so "))
+    assert "the listener server:7 was closed at 0.001 s" in so
+    assert so.endswith("[listener-survives]")
+    assert "seen      in 3 of 214 runs: would-block 2, stall 1" in lines
+    assert any("⚡ baseline: accepted" in line for line in lines)
+    path = ".simnet/failures/test_echo/3f9c01ab.toml"
+    assert f"run it    pytest {ID} --simnet-replay {path}   (--pdb stops at {failure.at})" in lines
+    assert f"keep it   simnet keep {path}" in lines
+    assert lines[-1] == "kernel    real sockets, injected result: the same failure"
+    assert told.headline == f"TypeError at {failure.at} when accept says EAGAIN (1 bug, 3 of 214 runs)"
+
+
+def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
+    failure, result = accept_failure()
+    (command,) = report(failure, result, test_id=ID).commands
+    assert command[1].startswith(f'pytest {ID} --simnet-fault "would-block server:7 accept call=1"')
+
+
+def test_a_failure_without_exception_says_what_broke() -> None:
+    failure, result = failure_of(waiting=[waits()])
+    told = report(failure, result, test_id=ID)
+    assert told.title.startswith("server/serve waits for ever, for recv on test->server:7#1")
+    assert told.consequence.endswith("[target-waits]")
+    assert told.headline == "target-waits at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
+
+
+def test_text_fits_its_width_and_can_be_ascii_or_colored() -> None:
+    failure, result = accept_failure()
+    told = report(failure, result, test_id=ID)
+    commands = ("run it", "keep it")  # a command is copied whole, however long it is
+    for width in (80, 110):
+        assert all(len(line) <= width for line in told.text(width=width).splitlines() if not line.startswith(commands))
+    assert told.text(unicode=False).isascii()
+    assert "\033[" not in told.text()
+    assert "\033[31m" in told.text(color=True)
+
+
+def test_the_users_own_exception_is_raised_with_the_report_as_its_note() -> None:
+    failure, result = accept_failure()
+    with pytest.raises(TypeError, match="cannot unpack") as caught:
+        raise_failures(result, ID)
+    assert caught.value is failure.error
+    assert "the 1st accept on server:7 said EAGAIN" in caught.value.__notes__[0]
+    with pytest.raises(TypeError):
+        raise_failures(result, ID)
+    assert len(caught.value.__notes__) == 1  # however often it is raised
+
+
+def test_several_distinct_failures_are_raised_as_a_group() -> None:
+    first, result = accept_failure()
+    second, _ = failure_of(waiting=[waits()])
+    result.failures.append(second)
+    with pytest.raises(ExceptionGroup, match="2 distinct failures") as caught:
+        raise_failures(result, ID)
+    assert caught.value.exceptions[0] is first.error
+    assert isinstance(caught.value.exceptions[1], SweepFailure)
+
+
+def test_a_verdict_is_raised_as_something_that_every_test_runner_catches() -> None:
+    hang = raised(Hang("computes for ever"))
+    failure, result = failure_of(verdicts=[Verdict("Hang", "computes for ever", "server", hang)])
+    error = as_exception(failure.error, report(failure, result))
+    assert isinstance(error, SweepFailure)
+    assert isinstance(error, Exception)
+    assert str(error) == "Hang: computes for ever"
+    assert error.__traceback__ is not None  # of the line that hung
+
+
+def test_a_run_outside_a_sweep_is_told_the_same_way() -> None:
+    error = raised(ConnectionResetError(104, "Connection reset by peer"))
+    reset = faults.Reset(on="test->server:7#1", end="server", byte=3)
+    run = run_of(reset, error=error)
+    told = report_run(run, judge(BASELINE, run), BASELINE, test_id=ID)
+    assert told.network == ((reset.sentence(), "disruptive"),)
+    assert told.headline.startswith("ConnectionResetError at explore_runs.py:")
+
+
+def test_a_fault_that_was_never_reached_is_told_so() -> None:
+    run = run_of(BLOCK, returned="other", unreached=(BLOCK,))
+    assert report_run(run, judge(BASELINE, run), BASELINE).network[0][1] == "never reached"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in faults.ALL if faults.playable(kind)])
+def test_every_kind_that_is_played_has_a_few_words_for_a_headline(kind: type[faults.Fault]) -> None:
+    examples: dict[str, dict[str, object]] = {
+        "short-recv": {"end": "server", "call": 1, "bytes": 1},
+        "partial-send": {"end": "server", "call": 1, "bytes": 5},
+        "would-block": {"end": "server", "op": "recv", "call": 1},
+        "split": {"end": "server", "byte": 3},
+        "wake": {"on": "server", "call": 1, "keep": 1},
+        "stall": {"end": "server", "byte": 3, "seconds": 61},
+        "urgent": {"end": "server", "byte": 3},
+        "eof": {"end": "server", "byte": 3},
+        "reset": {"end": "server", "byte": 3},
+        "refuse": {},
+        "reset-before-accept": {"on": "server:7", "call": 1},
+        "error": {"end": "server", "op": "send", "call": 1, "errno": "ENOBUFS"},
+    }
+    fault = kind(**{"on": "test->server:7#1", **examples[kind.kind]})
+    words = when(FaultPlan((fault,)))
+    assert words.startswith("when ")
+    assert fault.sentence() not in words  # shorter than the sentence
+    assert len(words) < 50
+
+
+def test_a_debugger_stops_in_the_users_code() -> None:
+    def body(net: object) -> None:
+        import socket
+
+        socket.create_connection(("nobody", 7))
+
+    error = play(body).body_error
+    assert error is not None
+    shown = traceback.extract_tb(trimmed(error.__traceback__))
+    assert shown[0].name == "body"
+    assert not any("/simnet/" in frame.filename and "/tests/" not in frame.filename for frame in shown)
+    assert stopping_place(error).line == shown[-1].lineno
+    assert user_place(error).function == "body"

@@ -1,0 +1,221 @@
+"""The sweep itself: its baseline, its counts, its ends."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import socket
+from typing import Any
+
+import pytest
+
+from simnet.explore.check import check
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import NothingToTest, NotRepeatable, run_sweep
+from simnet.run import Run
+
+SERVER = SweepOptions.of(target="server")
+
+
+def serve_once(port: int) -> None:
+    """A blocking echo for one client."""
+    with socket.create_server(("", port)) as listener:
+        sock, _ = listener.accept()
+        with sock:
+            while data := sock.recv(100):
+                sock.sendall(data)
+
+
+def echo(net: Any) -> bytes:
+    net.host("server").spawn(serve_once, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(100), b""))
+
+
+def test_a_sweep_counts_every_run_once() -> None:
+    result = run_sweep(echo, SERVER)
+    assert result.runs == result.planned == sum(row.variants for row in result.kinds)
+    assert result.runs == result.equal + result.noted + result.interrupted + result.failed + result.unreached
+    assert result.simulations == result.runs + 2
+    assert result.seconds > 0
+    assert result.rate > 0
+    assert result.ok
+    assert result.summary().startswith(f"sweep: server; {result.runs} runs in 0.")
+    assert f"{result.equal} equal" in result.summary()
+    assert "interrupted by a disruptive fault" in result.summary()
+
+
+def test_progress_is_told_after_each_run() -> None:
+    told: list[tuple[int, int, int]] = []
+    result = run_sweep(echo, SERVER, progress=lambda *numbers: told.append(numbers))
+    assert [done for done, _, _ in told] == list(range(1, result.runs + 1))
+    assert {total for _, total, _ in told} == {result.runs}
+
+
+def test_a_budget_is_kept_and_the_summary_says_what_was_left_out() -> None:
+    result = run_sweep(echo, SERVER.but(runs=10))
+    assert result.runs == 10
+    assert result.budget_line.startswith(f"10 of {result.planned} points: ")
+    assert result.budget_line in result.summary()
+
+
+def test_kinds_choose_and_have_a_row_each() -> None:
+    result = run_sweep(echo, SERVER.but(kinds=["eof", "split"]))
+    assert [row.kind for row in result.kinds] == ["split", "eof"]
+    assert all(row.runs for row in result.kinds)
+
+
+def test_a_test_that_fails_without_faults_is_not_swept() -> None:
+    def wrong(net: Any) -> None:
+        echo(net)
+        raise ValueError("mine")
+
+    result = run_sweep(wrong, SERVER)
+    assert (result.runs, result.fails_without_faults) == (0, True)
+    assert isinstance(result.failures[0].error, ValueError)
+    assert "fails without any fault" in result.summary()
+    with pytest.raises(ValueError, match="mine") as caught:
+        result.raise_failures()
+    assert "no fault at all: the test fails like this by itself" in caught.value.__notes__[0]
+
+
+def test_two_outcomes_without_faults_are_not_repeatable() -> None:
+    count = itertools.count()
+
+    def counts(net: Any) -> int:
+        echo(net)
+        return next(count)
+
+    with pytest.raises(NotRepeatable, match=r"the test returned 1; the other time 0\.") as caught:
+        run_sweep(counts, SERVER)
+    assert "state that stays from run to run" in str(caught.value)
+
+
+def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_where_they_part() -> None:
+    count = itertools.count()
+
+    def greets(net: Any) -> None:
+        net.host("server").spawn(serve_once, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello %d" % next(count))
+            sock.recv(100)
+
+    with pytest.raises(NotRepeatable, match="what happened on the way is not") as caught:
+        run_sweep(greets, SERVER)
+    assert "equal to the baseline up to here" in str(caught.value)
+    assert "send b'hello 1'" in str(caught.value)
+
+
+def test_a_test_without_a_network_is_nothing_to_test() -> None:
+    with pytest.raises(NothingToTest, match="no fault can act"):
+        run_sweep(lambda net: None)
+
+
+def test_a_target_that_does_nothing_is_nothing_to_test_and_those_that_do_are_named() -> None:
+    with pytest.raises(NothingToTest, match=r"target=sever: .* Hosts whose processes did: server, test"):
+        run_sweep(echo, SweepOptions.of(target="sever"))
+
+
+def test_kinds_that_cannot_act_are_nothing_to_test_and_those_that_can_are_named() -> None:
+    with pytest.raises(NothingToTest, match=r"kinds=partial-send: .* these can: .*short-recv"):
+        run_sweep(echo, SERVER.but(kinds="partial-send"))  # the server's sockets block
+
+
+def test_ctrl_c_ends_a_sweep_with_what_was_found_so_far() -> None:
+    calls = itertools.count()
+
+    def interrupted(net: Any) -> bytes:
+        if next(calls) == 12:
+            raise KeyboardInterrupt
+        return echo(net)
+
+    result = run_sweep(interrupted, SERVER)
+    assert (result.stopped, result.runs, result.ok) == ("Ctrl-C", 10, False)
+    assert "stopped by Ctrl-C" in result.summary()
+    with pytest.raises(KeyboardInterrupt, match="10 runs"):
+        result.raise_failures()
+
+
+def test_first_stops_at_the_first_failure() -> None:
+    def fussy(net: Any) -> None:
+        assert echo(net) == b"hello", "some of it is missing"
+
+    result = run_sweep(fussy, SERVER.but(strict=True, first=True))
+    assert (result.stopped, result.failed, len(result.failures)) == ("first failure", 1, 1)
+    assert result.runs < result.planned
+
+
+def test_survives_holds_a_body_to_the_outcome() -> None:
+    def patient(net: Any) -> bytes:
+        """Tries again, as a client that wants its answer does."""
+        net.host("server").spawn(serve_for_ever, 7)
+        while True:
+            try:
+                with socket.create_connection(("server", 7)) as sock:
+                    sock.sendall(b"hello")
+                    sock.shutdown(socket.SHUT_WR)
+                    if (reply := b"".join(iter(lambda: sock.recv(100), b""))) == b"hello":
+                        return reply
+            except OSError:  # ENOTCONN too, which is no ConnectionError
+                continue
+
+    def serve_for_ever(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                sock, _ = listener.accept()
+                try:
+                    with sock:
+                        while data := sock.recv(100):
+                            sock.sendall(data)
+                except ConnectionError:
+                    continue
+
+    assert run_sweep(patient, SERVER.but(survives="reset", kinds="reset")).ok
+
+    def hasty(net: Any) -> bytes | None:
+        try:
+            return echo(net)
+        except OSError:
+            return None
+
+    assert run_sweep(hasty, SERVER.but(kinds="reset")).ok
+    (failure,) = run_sweep(hasty, SERVER.but(kinds="reset", survives="reset")).failures
+    assert failure.reason == "outcome"
+    assert "the test returned None; without the fault b'hello'" in failure.finding.message
+
+
+def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
+    seen: list[int] = []
+
+    def looks(net: Any) -> bytes:
+        seen.append(gc.get_freeze_count())
+        return echo(net)
+
+    before = gc.get_freeze_count()
+    run_sweep(looks, SERVER.but(runs=3))
+    assert all(count > before for count in seen)
+    assert gc.get_freeze_count() == before
+
+
+def test_only_the_runs_that_failed_are_kept() -> None:
+    def runs() -> int:
+        gc.collect()  # a run whose body raised is in a cycle with its traceback
+        return sum(isinstance(each, Run) for each in gc.get_objects())
+
+    before = runs()
+    result = run_sweep(echo, SERVER)
+    assert result.failures == []
+    assert runs() == before + 1  # the baseline
+
+
+def test_one_plan_alone_is_played_and_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simnet.explore.check._save", lambda *whatever: None)
+    with pytest.raises(BrokenPipeError) as caught:
+        check(echo, target="server", strict=True, plan="reset test->server:7#1 end=server recv call=1")
+    assert "the connection was reset just before the 1st recv by server" in caught.value.__notes__[0]
+    result = check(echo, target="server", plan="split test->server:7#1 end=server byte=2")
+    assert (result.runs, result.equal) == (1, 1)
+    with pytest.raises(NothingToTest, match="none of 1 faults was reached"):
+        check(echo, target="server", plan="split test->server:7#1 end=server byte=200")
