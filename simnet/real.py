@@ -9,8 +9,14 @@ from os import urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 
+try:
+    from fcntl import ioctl
+except ImportError:  # Windows has none
+    pass
+
 __all__ = [
     "epoll",
+    "ioctl",
     "monotonic",
     "monotonic_ns",
     "perf_counter",

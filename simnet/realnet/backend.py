@@ -60,6 +60,9 @@ class RealBackend:
         forget(self._process.stage, fd)
         os.close(fd)
 
+    def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
+        return real.ioctl(fd, request, argument, mutate)
+
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
         return select(self._process, rlist, wlist, xlist, timeout)
 

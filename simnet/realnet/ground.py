@@ -8,10 +8,13 @@ shown as 7 wherever the program looks; a port it leaves to the kernel is shown a
 from __future__ import annotations
 
 import _socket
+import errno
 import socket
 import threading
 
 from simnet import real
+from simnet.kernel.errors import socket_error
+from simnet.realnet.connection import RealFile
 from simnet.realnet.machine import Machine
 
 __all__ = ["Ground"]
@@ -47,9 +50,39 @@ class Ground:
     def owner_of(self, address: str, asking: Machine) -> Machine | None:
         """Whose address this is, seen from *asking*: localhost is everybody's own."""
         address = address.removeprefix("::ffff:")
-        if address in ("127.0.0.1", "::1", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        if address in ("127.0.0.1", "::1", "0.0.0.0", "::"):
             return asking
         return next((each for each in self.machines.values() if each.address == address), None)
+
+    def own_address(self, machine: Machine, host: str, v6only: bool) -> str:
+        """The kernel's address that stands for *host*, which a program of *machine* binds.
+
+        Raises:
+            OSError: EADDRNOTAVAIL, it is another host's.
+        """
+        own = machine.address
+        if host in ("0.0.0.0", "127.0.0.1", own):
+            return own
+        if host == "::" and not v6only:
+            return f"::ffff:{own}"  # one socket for both families
+        if host in ("::", "::1"):
+            return "::1"
+        if host == f"::ffff:{own}":
+            return host
+        raise socket_error(errno.EADDRNOTAVAIL)
+
+    def route(self, file: RealFile, host: str, port: int) -> tuple[str, Machine, int | None]:
+        """Where *host* and *port* are for the kernel: address, host, port (None: nobody has bound it).
+
+        Raises:
+            OSError: ENETUNREACH, no host of this network has that address; the world outside is out of reach.
+        """
+        owner = self.owner_of(host, file.machine)
+        if owner is None:
+            raise socket_error(errno.ENETUNREACH)
+        v6 = host in ("::", "::1")
+        where = "::1" if v6 else owner.address if file.family == socket.AF_INET else f"::ffff:{owner.address}"
+        return where, owner, self.port_of(owner, v6, file.kind, port)
 
     # --- ports -----------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import _socket
 import socket
 import struct
 
+from simnet import real
 from simnet.realnet.process import RealProcess
 from simnet.verdicts import Verdict
 
@@ -45,4 +45,4 @@ def _state(fd: int) -> int:
 
 
 def _unsent(fd: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(fd, SIOCOUTQ, bytes(4)))[0])
+    return int(struct.unpack("i", real.ioctl(fd, SIOCOUTQ, bytes(4)))[0])

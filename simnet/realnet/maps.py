@@ -66,11 +66,12 @@ def _divided(original: Any) -> Any:
             continue
         namespace[name] = _delegate(mine, name) if callable(attribute) else _view(mine, name)
     divided = type(base.__name__, (base,), namespace)
-    return base.__new__(divided)
+    allocate: Any = base.__new__  # without __init__, which would begin with what the original holds
+    return allocate(divided)
 
 
 def _delegate(mine: Any, name: str) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(_: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(mine(), name)(*args, **kwargs)
 
     method.__name__ = name
@@ -79,4 +80,4 @@ def _delegate(mine: Any, name: str) -> Any:
 
 def _view(mine: Any, name: str) -> Any:
     """A slot of the type, such as the engine of dispatch's maps."""
-    return property(lambda self: getattr(mine(), name), lambda self, value: setattr(mine(), name, value))
+    return property(lambda _: getattr(mine(), name), lambda _, value: setattr(mine(), name, value))

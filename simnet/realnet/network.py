@@ -6,11 +6,9 @@ Leaving a network ends every thread and closes every socket of it, within a boun
 from __future__ import annotations
 
 import functools
-import signal
-import socket as _stdlib
+import sys
 import threading
 import traceback
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
@@ -24,16 +22,16 @@ from simnet.observe import Watcher
 from simnet.process import refuse_coroutines
 from simnet.realnet import classes
 from simnet.realnet.backend import provider
+from simnet.realnet.host import RealHost
 from simnet.realnet.left import nothing_left
 from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
-from simnet.realnet.socket import RealSocket
 from simnet.realnet.stage import Stage
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
 
-__all__ = ["RealHost", "RealNetwork"]
+__all__ = ["RealNetwork"]
 
 TEST = "test"  # the host on which a test's body runs
 QUIET_NS = 40_000_000  # nothing has moved for so long, and nobody is about to act
@@ -62,7 +60,9 @@ class RealNetwork:
     ) -> None:
         self.plan = FaultPlan() if plan is None else plan
         if rates is not None:
-            raise ValueError("rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)")
+            raise ValueError(
+                "rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)"
+            )
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
         classes.refuse_what_no_kernel_shows(self.plan)
@@ -95,7 +95,7 @@ class RealNetwork:
         """The host of this name, made when first named. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
-            if not isinstance(name, str) or not HOST_NAME.fullmatch(name):
+            if not HOST_NAME.fullmatch(str(name)):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name))
             host.machine.target = self.targets is not None and name in self.targets
@@ -113,7 +113,7 @@ class RealNetwork:
     @property
     def time(self) -> float:
         """Real seconds since the run began."""
-        return float(self._stage.clock.now_ns / 1e9)
+        return self._stage.clock.now_ns / 1e9
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of real time pass."""
@@ -217,7 +217,9 @@ class RealNetwork:
         """It neither waited nor ended in time: it computes."""
         frame = sys._current_frames().get(ident)
         stack = "".join(traceback.format_stack(frame)[-6:]) if frame is not None else ""
-        self._stage.record(Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", TEST))
+        self._stage.record(
+            Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", TEST)
+        )
         throw(ident, Hang)
 
     def finish(self, settle: bool = True) -> None:
@@ -259,7 +261,11 @@ class RealNetwork:
         alive = [process for process in self.processes[1:] if not process.done]
         for process in alive:
             if process.target:
-                listening += [str(sock._file.tag) for sock in list(process.sockets) if sock._file.listening and sock.fileno() != -1]
+                listening += [
+                    str(sock._file.tag)
+                    for sock in list(process.sockets)
+                    if sock._file.listening and sock.fileno() != -1
+                ]
                 self.verdicts.extend(nothing_left(process))
             if not any(wait.deadline_ns is not None for wait in list(process.waits.values())):
                 self.waiting.append((process, process.describe_wait(), process.where()))
@@ -268,7 +274,7 @@ class RealNetwork:
 
     def _end(self) -> None:
         stage = self._stage
-        others = [process for process in (*self.processes[1:], *self._consoles)]
+        others = [*self.processes[1:], *self._consoles]
         try:
             for process in others:
                 process.tell_to_end()
@@ -304,7 +310,9 @@ class RealNetwork:
                 raise verdict.error
         for process in self.processes:
             if process.error is not None and not isinstance(process.error, self.may_raise):
-                process.error.add_note(f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}")
+                process.error.add_note(
+                    f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}"
+                )
                 raise process.error
         for verdict in self.verdicts:
             if verdict.level == "failure":
@@ -334,94 +342,6 @@ class RealNetwork:
         self._stage.processes.append(process)
         process.start()
         return process
-
-
-class RealHost:
-    """A machine of the network. Its functions run as processes, which are threads."""
-
-    __slots__ = ("_console", "machine", "network")
-
-    def __init__(self, network: RealNetwork, machine: Machine) -> None:
-        self.network = network
-        self.machine = machine
-        self._console: RealProcess | None = None
-
-    def __repr__(self) -> str:
-        return f"RealHost({self.name}, {self.address})"
-
-    @property
-    def name(self) -> str:
-        return self.machine.name
-
-    @property
-    def address(self) -> str:
-        """Its IPv4 address, on loopback."""
-        return self.machine.address
-
-    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RealProcess:
-        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
-        return self.network.spawn_on(self.machine, fn, args, kwargs)
-
-    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Spawn, wait for the end, and give what the function returned, or raise what it raised."""
-        process = self.spawn(fn, *args, **kwargs)
-        process.join()
-        if process.error is not None:
-            raise process.error
-        return process.result
-
-    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
-        """A socket of this host in the hands of the caller."""
-        network = self.network
-        caller = network._running()
-        if self._console is None:
-            self._console = RealProcess(network._stage, self.machine, f"{self.name}/console")
-            network._consoles.append(self._console)
-        enter(self._console)
-        try:
-            return RealSocket(family, type, proto)
-        finally:
-            enter(caller)
-
-    def connect(self, address: tuple[str, int], timeout: float | None = None) -> _stdlib.socket:
-        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
-        sock = self.socket()
-        sock.settimeout(timeout)
-        try:
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def listen(self, port: int, backlog: int = 128) -> _stdlib.socket:
-        """A listening socket of this host on all its addresses."""
-        sock = self.socket()
-        try:
-            sock.bind(("", port))
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here.
-
-        Raises:
-            TimeoutError: nobody did within *timeout* seconds.
-        """
-        process, stage = self.network._running(), self.network._stage
-
-        def listens() -> bool:
-            return any(
-                file.listening and file.machine is self.machine and file.tag.place is not None and file.tag.place.port == port
-                for file in list(stage.files.values())
-            )
-
-        deadline = stage.clock.now_ns + round(timeout * 1e9)
-        if not listens() and not process.wait(f"a listener on {self.name}:{port}", (), deadline, listens):
-            raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
 
 
 def _timer(seconds: float, fn: Callable[..., object], *args: Any) -> threading.Timer:

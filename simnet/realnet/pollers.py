@@ -33,7 +33,9 @@ class _Poller:
         process.pollers += 1
         self.name = f"{process.name} {kind}{process.pollers}"
 
-    def waited(self, look: Callable[[], list[T]], wait: Callable[[int | None], object], timeout: float | None) -> list[T]:
+    def waited(
+        self, look: Callable[[], list[T]], wait: Callable[[int | None], object], timeout: float | None
+    ) -> list[T]:
         """What *look* finds, once it finds something or *timeout* seconds have passed."""
         process = self.process
         process.look_up()
@@ -225,7 +227,7 @@ def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: fl
 
     def look() -> list[tuple[int, int, int]]:
         """(which list, index in it, descriptor) of what is ready, by the kernel's own select."""
-        ready = [set(each) for each in real.select(*numbers, 0)]
+        ready = [set(each) for each in real.select(numbers[0], numbers[1], numbers[2], 0)]
         found = []
         for which, fds in enumerate(numbers):
             for index, fd in enumerate(fds):
@@ -256,5 +258,3 @@ def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: fl
 
 def _number(thing: Any) -> int:
     return thing if isinstance(thing, int) else int(thing.fileno())
-
-

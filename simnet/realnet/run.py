@@ -61,7 +61,9 @@ def play_real(
         plan=network.plan,
         happened=network.happened,
         unreached=network.unreached,
-        outcome=Outcome(returned, tuple(network.observations), None if error is None else f"{type(error).__name__}: {error}"),
+        outcome=Outcome(
+            returned, tuple(network.observations), None if error is None else f"{type(error).__name__}: {error}"
+        ),
         body_error=error,
         failures=[
             ProcessFailure(process.name, process.host_name, process.target, process.error)

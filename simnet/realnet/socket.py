@@ -1,8 +1,4 @@
-"""The face of ``socket.socket`` on a real kernel: named, mapped, counted, and never waiting where we have no say.
-
-The kernel's socket is always non-blocking; blocking and time-outs are ours, over :meth:`RealProcess.wait`. What a plan
-wants of single calls is put in here, what it wants of bytes is done in `tamper.py`.
-"""
+"""The face of ``socket.socket`` on a real kernel: its addresses mapped, its connections named, its bytes as plans want them."""
 
 from __future__ import annotations
 
@@ -10,60 +6,49 @@ import _socket
 import errno
 import os
 import socket as _stdlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simnet.addresses import AF_UNIX, kernel_address
+from simnet.addresses import kernel_address
 from simnet.faults.inject import Tag
-from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.realnet import tamper
-from simnet.realnet.connection import Connection, RealFile, opposite
+from simnet.realnet.calls import WRITABLE, C, Calls
+from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
-from simnet.trace import CALL, SEGMENT, Failed
+from simnet.trace import SEGMENT
 
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["RealSocket", "remember", "socketpair"]
+__all__ = ["RealSocket", "forget", "socketpair"]
 
-IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
-READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 AF_INET, AF_INET6 = int(_stdlib.AF_INET), int(_stdlib.AF_INET6)
 MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
 SOCK_NONBLOCK = 0o4000
-TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
-EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
-WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
-
-_C = _socket.socket  # its methods are the system calls
 
 
-class RealSocket(_stdlib.socket):
+class RealSocket(Calls):
     """A ``socket.socket`` of a process of a `RealNetwork`."""
 
-    __slots__ = ("_file", "_process", "_timeout")
+    __slots__ = ()
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
         process = current_process()
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
         super().__init__(family, type, proto, fileno)
-        _C.settimeout(self, 0.0)
+        C.settimeout(self, 0.0)
         self._process = process
         self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout
-        known = process.stage.files.get(_C.fileno(self)) if fileno is not None else None
-        self._file = known or remember(process, _C.fileno(self), self.family, self.type)
+        known = process.stage.files.get(C.fileno(self)) if fileno is not None else None
+        self._file = known or remember(process, C.fileno(self), self.family, self.type)
         process.sockets.add(self)
 
     def __del__(self) -> None:
-        if _C.fileno(self) != -1:
+        if C.fileno(self) != -1:
             self._real_close()
-
-    @property
-    def _stage(self) -> Stage:
-        return self._process.stage
 
     # --- what the kernel is not asked ------------------------------------------------------------------------------
 
@@ -78,18 +63,9 @@ class RealSocket(_stdlib.socket):
         return self._timeout != 0.0
 
     def settimeout(self, value: float | None) -> None:
-        if value is not None:
-            if isinstance(value, str):
-                raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer")
-            value = float(value)
-            if value != value:
-                raise ValueError("Invalid value NaN (not a number)")
-            if value < 0:
-                raise ValueError("Timeout value out of range")
-            if value > TIMEOUT_MAX:
-                raise OverflowError("timestamp out of range for platform time_t")
-        _C.settimeout(self, 0.0)  # EBADF if it is closed
-        self._timeout = value
+        C.settimeout(self, value)  # what is no time-out is said so by CPython itself
+        self._timeout = C.gettimeout(self)
+        C.settimeout(self, 0.0)
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0.0)
@@ -99,33 +75,33 @@ class RealSocket(_stdlib.socket):
     def bind(self, address: Any, /) -> None:
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
-            self._quick("bind", (address,), _C.bind, self, address)
+            self._quick("bind", (address,), C.bind, self, address)
             return
         host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
         where = self._own_address(host)
         ground, v6 = self._stage.ground, where == "::1"
         kernel_port = (ground.port_of(file.machine, v6, file.kind, port) if port else None) or 0
-        self._quick("bind", (address,), _C.bind, self, (where, kernel_port, *rest))
-        ground.assign(file.machine, v6, file.kind, port or self._local()[1], where, self._local()[1])
+        self._quick("bind", (address,), C.bind, self, (where, kernel_port, *rest))
+        ground.assign(file.machine, v6, file.kind, port or C.getsockname(self)[1], where, C.getsockname(self)[1])
         file.shown_host = host if host != file.machine.address else None
-        file.tag.text = file.tag.name = f"{file.machine.name}:{self._shown(self._local())[1]}"
+        file.tag.text = file.tag.name = f"{file.machine.name}:{self._seen(C.getsockname(self))[1]}"
 
     def listen(self, backlog: int = 128, /) -> None:
         file = self._file
-        self._quick("listen", (backlog,), _C.listen, self, backlog)
+        self._quick("listen", (backlog,), C.listen, self, backlog)
         file.listening = True
         if file.family not in (AF_INET, AF_INET6):
             return
-        local = self._local()
+        local = C.getsockname(self)
         self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
-        port = self._shown(local)[1]
+        port = self._seen(local)[1]
         tag = Tag(Place.listener(file.machine.name, port), f"{file.machine.name}:{port}", "", file.machine.name)
         tag.counts = file.tag.counts
         self._stage.injector.arm(tag, file.machine.target)
         file.tag = tag
 
     def getsockname(self) -> Any:
-        name = self._quick("getsockname", (), _C.getsockname, self)
+        name = self._quick("getsockname", (), C.getsockname, self)
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
             return name
@@ -133,54 +109,28 @@ class RealSocket(_stdlib.socket):
         return (host, self._stage.ground.shown(name[0], file.kind, name[1]), *name[2:])
 
     def getpeername(self) -> Any:
-        return self._shown(self._quick("getpeername", (), _C.getpeername, self))
+        return self._seen(self._quick("getpeername", (), C.getpeername, self))
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         more = (buflen,) if buflen else ()
-        return self._quick("getsockopt", (level, optname), _C.getsockopt, self, level, optname, *more)
+        return self._quick("getsockopt", (level, optname), C.getsockopt, self, level, optname, *more)
 
     def setsockopt(self, level: int, optname: int, value: Any = None, optlen: int | None = None, /) -> None:
         more = (value,) if optlen is None else (value, optlen)
-        self._quick("setsockopt", (level, optname, value), _C.setsockopt, self, level, optname, *more)
+        self._quick("setsockopt", (level, optname, value), C.setsockopt, self, level, optname, *more)
 
     def shutdown(self, how: int, /) -> None:
         if how != _stdlib.SHUT_RD and not tamper.before_end(self._stage, self, self._file):
             self._record("shutdown", self._file.tag.count("shutdown"), (how,), None)
             return  # its end is announced already, or will be after what is held back
-        self._quick("shutdown", (int(how),), _C.shutdown, self, how)
-
-    def _local(self) -> Any:
-        return _C.getsockname(self)
+        self._quick("shutdown", (int(how),), C.shutdown, self, how)
 
     def _own_address(self, host: str) -> str:
         """The kernel's address that stands for *host*, which a program binds."""
-        file = self._file
-        own = file.machine.address
-        if host in ("0.0.0.0", "127.0.0.1", own):  # noqa: S104 - what a program asked for
-            return own
-        if host == "::" and not _C.getsockopt(self, _stdlib.IPPROTO_IPV6, _stdlib.IPV6_V6ONLY):
-            return f"::ffff:{own}"  # one socket for both families
-        if host in ("::", "::1"):
-            return "::1"
-        if host == f"::ffff:{own}":
-            return host
-        raise socket_error(errno.EADDRNOTAVAIL)
+        v6only = self._file.family == AF_INET6 and C.getsockopt(self, _stdlib.IPPROTO_IPV6, _stdlib.IPV6_V6ONLY)
+        return self._stage.ground.own_address(self._file.machine, host, bool(v6only))
 
-    def _route(self, host: str, port: int) -> tuple[str, Any, int | None]:
-        """Where *host* and *port* are for the kernel: address, host, port (None: nobody has bound it).
-
-        Raises:
-            OSError: ENETUNREACH, no host of this network has that address; the world outside is out of reach.
-        """
-        file, ground = self._file, self._stage.ground
-        owner = ground.owner_of(host, file.machine)
-        if owner is None:
-            raise socket_error(errno.ENETUNREACH)
-        v6 = host in ("::", "::1")
-        where = "::1" if v6 else owner.address if file.family == AF_INET else f"::ffff:{owner.address}"
-        return where, owner, ground.port_of(owner, v6, file.kind, port)
-
-    def _shown(self, address: Any) -> Any:
+    def _seen(self, address: Any) -> Any:
         """An address from the kernel as the program sees it."""
         if self._file.family not in (AF_INET, AF_INET6) or not isinstance(address, tuple):
             return address
@@ -207,13 +157,13 @@ class RealSocket(_stdlib.socket):
         file, target = self._file, address
         if file.family in (AF_INET, AF_INET6):
             host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
-            where, owner, kernel_port = self._route(host, port)
+            where, owner, kernel_port = self._stage.ground.route(file, host, port)
             target = (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
             if file.stream and (file.connection is None or file.severed):
                 target = self._opens(owner, port, target)
         n = file.tag.count("connect")
         try:
-            _C.connect(self, target)
+            C.connect(self, target)
         except BlockingIOError as error:
             if error.errno != errno.EINPROGRESS or self._timeout == 0.0:
                 self._record("connect", n, (address,), error)
@@ -227,7 +177,7 @@ class RealSocket(_stdlib.socket):
         failure: OSError | None = None
         if not self._wait("connect", WRITABLE, self._deadline()):
             failure = TimeoutError("timed out")
-        elif code := _C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR):
+        elif code := C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR):
             failure = socket_error(code)
         self._record("connect", n, (address,), failure)
         if failure is not None:
@@ -238,13 +188,13 @@ class RealSocket(_stdlib.socket):
     def _opens(self, owner: Any, port: int, target: Any) -> Any:
         """A new connection: named, known by its address before its SYN leaves, refused if the plan says so."""
         file, stage = self._file, self._stage
-        if self._local()[1] == 0:
-            _C.bind(self, ("::1" if target[0] == "::1" else self._own_address(_mapped(file)), 0))
+        if C.getsockname(self)[1] == 0:
+            C.bind(self, (file.machine.address if file.family == AF_INET else _source6(file, target[0]), 0))
         with stage.lock:
             attempt = (file.machine.name, owner.name, port)
             stage.attempts[attempt] = number = stage.attempts.get(attempt, 0) + 1
             connection = Connection(Place.connection(*attempt, number))
-            stage.connections[_key(self._local())] = connection
+            stage.connections[_key(C.getsockname(self))] = connection
             tag = Tag(connection.place, connection.text, "client", file.machine.name)
             tag.counts = file.tag.counts
             stage.injector.arm(tag, file.machine.target)
@@ -252,7 +202,16 @@ class RealSocket(_stdlib.socket):
             tamper.arm_streams(stage, connection, file, owner.target)
             tamper.join(stage, file, connection, "client")
         stage.trace.entries.append(
-            (stage.clock.now_ns, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", stage.clock.now_ns))
+            (
+                stage.clock.now_ns,
+                SEGMENT,
+                file.machine.name,
+                connection.text,
+                "server",
+                "SYN",
+                0,
+                (b"", stage.clock.now_ns),
+            )
         )
         refusal = stage.injector.for_connect(connection.place)
         if refusal is None:
@@ -264,9 +223,9 @@ class RealSocket(_stdlib.socket):
         process, listener = self._process, self._file
 
         def attempt(_: int) -> tuple[int, Any]:
-            return _C._accept(self)  # type: ignore[attr-defined, no-any-return]
+            return C._accept(self)  # type: ignore[attr-defined, no-any-return]
 
-        fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._shown(result[1]))
+        fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._seen(result[1]))
         with process.stage.lock:
             file = remember(process, fd, listener.family, listener.kind)
             connection = process.stage.connections.get(_key(address)) if isinstance(address, tuple) else None
@@ -276,7 +235,7 @@ class RealSocket(_stdlib.socket):
                 file.tag = tag
                 tamper.join(process.stage, file, connection, "server")
         accepted = _stdlib.socket(self.family, self.type, self.proto, fileno=fd)
-        return accepted, self._shown(address)
+        return accepted, self._seen(address)
 
     # --- bytes in --------------------------------------------------------------------------------------------------
 
@@ -287,7 +246,7 @@ class RealSocket(_stdlib.socket):
             return b""
         if flags & MSG_WAITALL and self._timeout is None:
             return self._recv_all(bufsize, flags)
-        return self._call("recv", (bufsize,), lambda n: _C.recv(self, n, flags), bufsize, flags)  # type: ignore[no-any-return]
+        return self._call("recv", (bufsize,), lambda n: C.recv(self, n, flags), bufsize, flags)  # type: ignore[no-any-return]
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
         view = memoryview(buffer).cast("B")
@@ -302,8 +261,8 @@ class RealSocket(_stdlib.socket):
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        data, address = self._call("recv", (bufsize,), lambda n: _C.recvfrom(self, n, flags), bufsize, flags)
-        return data, self._shown(address)
+        data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
+        return data, self._seen(address)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
         view = memoryview(buffer).cast("B")
@@ -318,10 +277,12 @@ class RealSocket(_stdlib.socket):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
-        answer = self._call("recv", (bufsize,), lambda n: _C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
-        return (*answer[:3], self._shown(answer[3]))
+        answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
+        return (*answer[:3], self._seen(answer[3]))
 
-    def recvmsg_into(self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, list[Any], int, Any]:
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[Any], int, Any]:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         at = 0
@@ -334,7 +295,7 @@ class RealSocket(_stdlib.socket):
     def _recv_all(self, bufsize: int, flags: int) -> bytes:
         parts: list[bytes] = []
         while bufsize > 0:
-            part = self._call("recv", (bufsize,), lambda n: _C.recv(self, n, flags & ~MSG_WAITALL), bufsize, flags)
+            part = self._call("recv", (bufsize,), lambda n: C.recv(self, n, flags & ~MSG_WAITALL), bufsize, flags)
             if not part:
                 break
             parts.append(part)
@@ -359,26 +320,31 @@ class RealSocket(_stdlib.socket):
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
         target = self._datagram_target(address, "sendto")
         payload = _bytes(data)
-        return self._call("send", (payload, address), lambda n: _C.sendto(self, payload, flags, target), len(payload), flags)  # type: ignore[no-any-return]
+        sent: int = self._call(
+            "send", (payload, address), lambda n: C.sendto(self, payload, flags, target), len(payload), flags
+        )
+        return sent
 
-    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /) -> int:
+    def sendmsg(
+        self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
+    ) -> int:
         payload = b"".join(map(_bytes, buffers))
         ancillary = list(ancdata)
         if not ancillary and address is None and self._file.stream:
             return self.send(payload, flags)
         rest = () if address is None else (self._datagram_target(address, "sendmsg"),)
         return self._call(  # type: ignore[no-any-return]
-            "send", (payload,), lambda n: _C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
+            "send", (payload,), lambda n: C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
         )
 
     def _datagram_target(self, address: Any, call: str) -> Any:
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
             return address
-        if self._local()[1] == 0:
+        if C.getsockname(self)[1] == 0:
             self.bind(("", 0))
         host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
-        where, _, kernel_port = self._route(host, port)
+        where, _, kernel_port = self._stage.ground.route(file, host, port)
         return (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
 
     def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
@@ -389,7 +355,7 @@ class RealSocket(_stdlib.socket):
             file = self._file
             if file.out is not None and not flags & MSG_OOB:
                 return tamper.send(self._stage, self, file, part, flags)
-            return _C.send(self, part, flags)
+            return C.send(self, part, flags)
 
         return self._call("send", (payload,), attempt, len(payload), flags, None, deadline)  # type: ignore[no-any-return]
 
@@ -400,7 +366,7 @@ class RealSocket(_stdlib.socket):
 
     def kernel_send(self, data: bytes, flags: int) -> int:
         """The system call itself, for `tamper`."""
-        return _C.send(self, data, flags)
+        return C.send(self, data, flags)
 
     def _sendfile_use_sendfile(self, *_: Any) -> int:
         raise _stdlib._GiveupOnSendfile("no bytes go past the plan")  # type: ignore[attr-defined]
@@ -408,174 +374,28 @@ class RealSocket(_stdlib.socket):
     # --- closing ---------------------------------------------------------------------------------------------------
 
     def _real_close(self, _ss: Any = None) -> None:
-        fd, file = _C.fileno(self), self._file
+        fd, file = C.fileno(self), self._file
         if fd == -1:
             return
         with self._stage.lock:
             last = file.fds == [fd]
-            if last and file.stream and not tamper.before_end(self._stage, self, file) and file.out is not None and file.out.held:
+            if (
+                last
+                and file.stream
+                and not tamper.before_end(self._stage, self, file)
+                and file.out is not None
+                and file.out.held
+            ):
                 file.kept = os.dup(fd)
             if last and file.into is not None:
                 tamper.read_away(file)
             self._record("close", file.tag.count("close"), (), None)
             forget(self._stage, fd)
-            _C.close(self)
+            C.close(self)
 
     def detach(self) -> int:
         self._closed = True
-        return _C.detach(self)
-
-    # --- one system call -------------------------------------------------------------------------------------------
-
-    def _deadline(self) -> int | None:
-        timeout = self._timeout
-        return None if timeout is None else self._stage.clock.now_ns + max(1, round(timeout * 1e9))
-
-    def _wait(self, op: str, events: int, deadline: int | None) -> Any:
-        """Wait until one of *events* is there; falsy if *deadline* came first."""
-        process = current_process() or self._process
-        file = self._file
-        what = f"{op} on {file.tag.name}"
-        if op == "recv" and file.into is not None and file.into.gates:
-            return process.wait(what, (), deadline, lambda: tamper.readable(file))
-        return process.wait(what, [(_C.fileno(self), events)], deadline)
-
-    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
-        """A call that never waits."""
-        tag = self._file.tag
-        n = tag.count(op)
-        fault = self._fault(op, n, True, 0) if tag.faults is not None else None
-        if fault is not None and fault.when == "before":  # type: ignore[attr-defined]  # only a reset acts on these
-            self._sever()
-        try:
-            result = call(*args)
-        except OSError as error:
-            self._record(op, n, arguments, error)
-            raise
-        if fault is not None and fault.when == "after":  # type: ignore[attr-defined]
-            self._sever()
-        self._record(op, n, arguments, result)
-        return result
-
-    def _call(
-        self,
-        op: str,
-        arguments: tuple[Any, ...],
-        attempt: Callable[[int], Any],
-        size: int,
-        flags: int = 0,
-        told: Callable[[Any], Any] | None = None,
-        deadline: int | None = -1,
-    ) -> Any:
-        """A call that may wait: counted, faulted, tried until it need not wait, recorded."""
-        self._process.look_up()
-        file = self._file
-        n = file.tag.count(op)
-        waits = self._timeout != 0.0 and not flags & MSG_DONTWAIT
-        fault = None
-        if file.tag.faults is not None:
-            # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
-            fault = self._fault(op, n, self._timeout is None if op == "send" else waits, size)
-            size = self._before(op, n, arguments, fault, size)
-        while True:
-            try:
-                if isinstance(fault, ResetBeforeAccept):
-                    self._reset_next(fault, waits)
-                result = tamper.receive(file, attempt, size, flags) if op == "recv" and file.into is not None else attempt(size)
-                break
-            except BlockingIOError as error:
-                if not waits:
-                    self._record(op, n, arguments, error)
-                    raise
-            except OSError as error:
-                if file.severed and op == "recv" and error.errno == errno.ENOTCONN:
-                    result = b""  # dissolved by us where a reset would have come from outside: then the end is read
-                    break
-                self._record(op, n, arguments, error)
-                raise
-            if deadline == -1:
-                deadline = self._deadline()
-            if not self._wait(op, WAITED_FOR[op], deadline):
-                late = TimeoutError("timed out")
-                self._record(op, n, arguments, late)
-                raise late
-        if isinstance(fault, Reset) and fault.when == "after":
-            self._sever()
-        elif isinstance(fault, (ShortRecv, PartialSend)):
-            self._rearm()
-        self._record(op, n, arguments, result if told is None else told(result))
-        return result
-
-    # --- faults on single calls --------------------------------------------------------------------------------------
-
-    def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
-        tag = self._file.tag
-        fault = self._stage.injector.for_call(tag, op, n, blocking, size)
-        if fault is not None and not isinstance(fault, ResetBeforeAccept):
-            self._stage.fire(fault, tag.place, tag.text, tag.end, n)
-        return fault
-
-    def _before(self, op: str, n: int, arguments: Any, fault: Fault | None, size: int) -> int:
-        """Let the plan act before the call; how many bytes it may move."""
-        if isinstance(fault, (WouldBlock, Error)):
-            code = errno.EAGAIN if isinstance(fault, WouldBlock) else fault.code
-            if code == errno.ETIMEDOUT:
-                tamper.sever(self._stage, self._file)  # given up: the connection is gone
-                _C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR)
-            self._rearm()
-            error = socket_error(code)
-            self._record(op, n, arguments, error)
-            raise error
-        if isinstance(fault, (ShortRecv, PartialSend)):
-            return min(size, fault.bytes)
-        if isinstance(fault, Reset) and fault.when == "before":
-            self._sever()
-        return size
-
-    def _sever(self) -> None:
-        """RST from the other end, now; heard of here before the next call is made."""
-        peer = self._file.peer()
-        tamper.sever(self._stage, peer if peer is not None else self._file)
-        tamper.await_death(self._file)
-
-    def _reset_next(self, fault: ResetBeforeAccept, waits: bool) -> None:
-        """Who is next in the accept queue has gone by RST before accept looks."""
-        if not _ready(_C.fileno(self), IN):
-            return  # nobody is there: EAGAIN, or a wait after which we come here again
-        stage, tag = self._stage, self._file.tag
-        waiting = [
-            each
-            for each in stage.connections.values()
-            if each.ends["server"] is None and (client := each.ends["client"]) is not None
-            and client.fd != -1 and client.connection is each and not client.severed and tag.place is not None
-            and (each.place.target, each.place.port) == (tag.place.target, tag.place.port)
-        ]  # fmt: skip
-        if waiting:
-            tamper.sever(stage, waiting[0].ends["client"])  # type: ignore[arg-type]  # asked for just now
-            stage.fire(fault, tag.place, tag.text, tag.end, fault.anchor.number)
-
-    def _rearm(self) -> None:
-        """No wake-up is lost: edge-triggered pollers are told again."""
-        for epoll in list(self._process.epolls):
-            epoll.rearm(_C.fileno(self))
-
-    # --- the record --------------------------------------------------------------------------------------------------
-
-    def _record(self, op: str, n: int, arguments: Any, result: Any) -> None:
-        process, file = self._process, self._file
-        if isinstance(result, OSError):
-            code = result.errno
-            result = Failed("timed out") if code is None else Failed(errno.errorcode.get(code, str(code)))
-        elif result or op in EFFECTIVE:
-            process.effect()
-        now, entries, tag = process.stage.clock.now_ns, process.stage.trace.entries, file.tag
-        entries.append((now, CALL, file.machine.name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0)))
-        if op == "send" and tag.end and isinstance(result, int) and result:
-            part = arguments[0][:result]
-            entries.append((now, SEGMENT, file.machine.name, tag.text, opposite(tag.end), "data", file.sent, (part, now)))
-            file.sent += result
-        elif op == "connect" and result is None and tag.end:
-            entries.append((now, SEGMENT, tag.host_name, tag.text, "client", "SYN ACK", 0, (b"", now)))
+        return C.detach(self)
 
 
 RealSocket.__module__ = "socket"  # so that its repr is the usual one
@@ -600,25 +420,15 @@ def forget(stage: Stage, fd: int) -> None:
                 stage.tampered.remove(file)
 
 
-def socketpair(process: RealProcess, family: int, type: int, proto: int) -> tuple[_stdlib.socket, _stdlib.socket]:
-    """Two connected sockets of *process*."""
-    ends = []
-    for raw in _socket.socketpair(family, type, proto):
-        ends.append(_stdlib.socket(family, type, proto, fileno=raw.detach()))
-    return ends[0], ends[1]
+def socketpair(family: int, type: int, proto: int) -> tuple[_stdlib.socket, _stdlib.socket]:
+    """Two connected sockets of the calling process."""
+    one, other = (_stdlib.socket(family, type, proto, raw.detach()) for raw in _socket.socketpair(family, type, proto))
+    return one, other
 
 
-def _ready(fd: int, events: int) -> bool:
-    from simnet import real
-
-    poller = real.poll()
-    poller.register(fd, events)
-    return bool(poller.poll(0))
-
-
-def _mapped(file: RealFile) -> str:
-    """The wildcard of the family that an IPv4 connection goes through."""
-    return file.machine.address if file.family == AF_INET else f"::ffff:{file.machine.address}"
+def _source6(file: RealFile, target: str) -> str:
+    """The address from which an IPv6 socket connects: to localhost itself, or to another host in IPv4's name."""
+    return "::1" if target == "::1" else f"::ffff:{file.machine.address}"
 
 
 def _key(address: Any) -> tuple[str, int]:

@@ -21,8 +21,12 @@ from simnet.verdicts import Deadlock, Hang, Verdict
 
 __all__ = ["Stage"]
 
-PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kernel, scheduler and threads need milliseconds
-TICKS_MAX = 2  # wake-ups in a row by time alone after which a process only keeps time (64 in virtual time, which is free)
+PATIENCE_NS = (
+    1_000_000_000  # nothing moves for so long: nothing will, as kernel, scheduler and threads need milliseconds
+)
+TICKS_MAX = (
+    2  # wake-ups in a row by time alone after which a process only keeps time (64 in virtual time, which is free)
+)
 
 
 class RealClock:
@@ -44,10 +48,11 @@ class Stage:
     def __init__(self, plan: FaultPlan, seed: int, seconds: float) -> None:
         self.plan = plan
         self.seed = seed
-        self.clock: Any = RealClock()  # of the shape of `simnet.clock.Clock` where a run asks it
+        self.clock = RealClock()
         self.expires_ns = round(seconds * 1e9)
         self.trace = Trace()
-        self.injector = Injector(plan, None, self.clock, self.trace)
+        clock: Any = self.clock  # it asks for the time alone
+        self.injector = Injector(plan, None, clock, self.trace)
         self.ground = Ground()
         self.courier = Courier()
         self.lock = threading.RLock()
@@ -91,7 +96,7 @@ class Stage:
 
     def still_for_ns(self) -> int:
         """How long nothing has moved."""
-        return int(self.clock.now_ns - self._moved_ns)
+        return self.clock.now_ns - self._moved_ns
 
     def nobody_will_act(self, *, but: RealProcess, before_ns: int) -> bool:
         """Every process other than *but* waits for others, or for a time after *before_ns*, or only keeps time."""
@@ -128,7 +133,9 @@ class Stage:
             raise Deadlock(self._deadlock_text())
 
     def _deadlock_text(self) -> str:
-        lines = [f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {PATIENCE_NS / 1e9:g} s, and nobody who could act will:"]
+        lines = [
+            f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {PATIENCE_NS / 1e9:g} s, and nobody who could act will:"
+        ]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
         ended = [process.name for process in self.processes if process.done]
         if ended:
@@ -139,5 +146,7 @@ class Stage:
     def _hang_text(self) -> str:
         lines = [f"the run took longer than {self.expires_ns / 1e9:g} s of real time:"]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
-        lines.append("On real sockets every wait takes its time. Play it on simnet.Network, or allow it more `seconds`.")
+        lines.append(
+            "On real sockets every wait takes its time. Play it on simnet.Network, or allow it more `seconds`."
+        )
         return "\n".join(lines)

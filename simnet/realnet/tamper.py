@@ -14,7 +14,6 @@ from __future__ import annotations
 import _socket
 import ctypes
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -28,7 +27,18 @@ from simnet.realnet.connection import Connection, RealFile, Stream, opposite
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["arm_streams", "await_death", "before_end", "established", "join", "read_away", "readable", "receive", "send", "sever"]
+__all__ = [
+    "arm_streams",
+    "await_death",
+    "before_end",
+    "established",
+    "join",
+    "read_away",
+    "readable",
+    "receive",
+    "send",
+    "sever",
+]
 
 SIOCOUTQNSD, FIONREAD = 0x894B, 0x541B  # linux/sockios.h, asm-generic/ioctls.h
 FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
@@ -89,7 +99,7 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
         part = data[total:] if distance is None else data[total : total + distance]
         if part or not data:
             try:
-                n = sock.kernel_send(part, flags)
+                n: int = sock.kernel_send(part, flags)
             except BlockingIOError:
                 if total:
                     return total
@@ -276,7 +286,7 @@ def _look_until(condition: Any, limit_ns: int) -> None:
 
 def _count(file: RealFile, request: int) -> int:
     try:
-        return int(struct.unpack("i", fcntl.ioctl(file.fd, request, bytes(4)))[0])
+        return int(struct.unpack("i", real.ioctl(file.fd, request, bytes(4)))[0])
     except OSError:
         return 0
 

@@ -1,0 +1,213 @@
+"""One system call on a real kernel: counted, faulted, tried until it need not wait, recorded.
+
+The kernel's socket is always non-blocking; blocking and time-outs are ours, over :meth:`RealProcess.wait`. What a plan
+wants of single calls is put in here, what it wants of bytes is done in `tamper.py`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import socket as _stdlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet import real
+from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
+from simnet.kernel.errors import socket_error
+from simnet.realnet import tamper
+from simnet.realnet.connection import RealFile, opposite
+from simnet.realnet.process import RealProcess, current_process
+from simnet.trace import CALL, SEGMENT, Failed
+
+if TYPE_CHECKING:
+    from simnet.realnet.stage import Stage
+
+__all__ = ["WRITABLE", "C", "Calls"]
+
+IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
+READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
+WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
+MSG_DONTWAIT = 0x40
+EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
+
+C = _socket.socket  # its methods are the system calls
+
+
+class Calls(_stdlib.socket):
+    """What every call of a `RealSocket` has in common."""
+
+    __slots__ = ("_file", "_process", "_timeout")
+
+    _file: RealFile
+    _process: RealProcess
+    _timeout: float | None
+
+    @property
+    def _stage(self) -> Stage:
+        return self._process.stage
+
+    def _deadline(self) -> int | None:
+        timeout = self._timeout
+        return None if timeout is None else self._stage.clock.now_ns + max(1, round(timeout * 1e9))
+
+    def _wait(self, op: str, events: int, deadline: int | None) -> Any:
+        """Wait until one of *events* is there; falsy if *deadline* came first."""
+        process = current_process() or self._process
+        file = self._file
+        what = f"{op} on {file.tag.name}"
+        if op == "recv" and file.into is not None and file.into.gates:
+            return process.wait(what, (), deadline, lambda: tamper.readable(file))
+        return process.wait(what, [(C.fileno(self), events)], deadline)
+
+    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
+        """A call that never waits."""
+        tag = self._file.tag
+        n = tag.count(op)
+        fault = self._fault(op, n, True, 0) if tag.faults is not None else None
+        if fault is not None and fault.when == "before":  # type: ignore[attr-defined]  # only a reset acts on these
+            self._sever()
+        try:
+            result = call(*args)
+        except OSError as error:
+            self._record(op, n, arguments, error)
+            raise
+        if fault is not None and fault.when == "after":  # type: ignore[attr-defined]
+            self._sever()
+        self._record(op, n, arguments, result)
+        return result
+
+    def _call(
+        self,
+        op: str,
+        arguments: tuple[Any, ...],
+        attempt: Callable[[int], Any],
+        size: int,
+        flags: int = 0,
+        told: Callable[[Any], Any] | None = None,
+        deadline: int | None = -1,
+    ) -> Any:
+        """A call that may wait: counted, faulted, tried until it need not wait, recorded."""
+        self._process.look_up()
+        file = self._file
+        n = file.tag.count(op)
+        waits = self._timeout != 0.0 and not flags & MSG_DONTWAIT
+        fault = None
+        result: Any = None
+        if file.tag.faults is not None:
+            # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
+            fault = self._fault(op, n, self._timeout is None if op == "send" else waits, size)
+            size = self._before(op, n, arguments, fault, size)
+        while True:
+            try:
+                if isinstance(fault, ResetBeforeAccept):
+                    self._reset_next(fault)
+                result = (
+                    tamper.receive(file, attempt, size, flags)
+                    if op == "recv" and file.into is not None
+                    else attempt(size)
+                )
+                break
+            except BlockingIOError as error:
+                if not waits:
+                    self._record(op, n, arguments, error)
+                    raise
+            except OSError as error:
+                if file.severed and op == "recv" and error.errno == errno.ENOTCONN:
+                    result = b""  # dissolved by us where a reset would have come from outside: then the end is read
+                    break
+                self._record(op, n, arguments, error)
+                raise
+            if deadline == -1:
+                deadline = self._deadline()
+            if not self._wait(op, WAITED_FOR[op], deadline):
+                late = TimeoutError("timed out")
+                self._record(op, n, arguments, late)
+                raise late
+        if isinstance(fault, Reset) and fault.when == "after":
+            self._sever()
+        elif isinstance(fault, (ShortRecv, PartialSend)):
+            self._rearm()
+        self._record(op, n, arguments, result if told is None else told(result))
+        return result
+
+    # --- faults on single calls --------------------------------------------------------------------------------------
+
+    def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+        tag = self._file.tag
+        fault = self._stage.injector.for_call(tag, op, n, blocking, size)
+        if fault is not None and not isinstance(fault, ResetBeforeAccept):
+            self._stage.fire(fault, tag.place, tag.text, tag.end, n)
+        return fault
+
+    def _before(self, op: str, n: int, arguments: Any, fault: Fault | None, size: int) -> int:
+        """Let the plan act before the call; how many bytes it may move."""
+        if isinstance(fault, (WouldBlock, Error)):
+            code = errno.EAGAIN if isinstance(fault, WouldBlock) else fault.code
+            if code == errno.ETIMEDOUT:
+                tamper.sever(self._stage, self._file)  # given up: the connection is gone
+                C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR)
+            self._rearm()
+            error = socket_error(code)
+            self._record(op, n, arguments, error)
+            raise error
+        if isinstance(fault, (ShortRecv, PartialSend)):
+            return min(size, fault.bytes)
+        if isinstance(fault, Reset) and fault.when == "before":
+            self._sever()
+        return size
+
+    def _sever(self) -> None:
+        """RST from the other end, now; heard of here before the next call is made."""
+        peer = self._file.peer()
+        tamper.sever(self._stage, peer if peer is not None else self._file)
+        tamper.await_death(self._file)
+
+    def _reset_next(self, fault: ResetBeforeAccept) -> None:
+        """Who is next in the accept queue has gone by RST before accept looks."""
+        if not _ready(C.fileno(self), IN):
+            return  # nobody is there: EAGAIN, or a wait after which we come here again
+        stage, tag = self._stage, self._file.tag
+        waiting = [
+            each
+            for each in stage.connections.values()
+            if each.ends["server"] is None and (client := each.ends["client"]) is not None
+            and client.fd != -1 and client.connection is each and not client.severed and tag.place is not None
+            and (each.place.target, each.place.port) == (tag.place.target, tag.place.port)
+        ]  # fmt: skip
+        if waiting:
+            tamper.sever(stage, waiting[0].ends["client"])  # type: ignore[arg-type]  # asked for just now
+            stage.fire(fault, tag.place, tag.text, tag.end, fault.anchor.number)
+
+    def _rearm(self) -> None:
+        """No wake-up is lost: edge-triggered pollers are told again."""
+        for epoll in list(self._process.epolls):
+            epoll.rearm(C.fileno(self))
+
+    # --- the record --------------------------------------------------------------------------------------------------
+
+    def _record(self, op: str, n: int, arguments: Any, result: Any) -> None:
+        process, file = self._process, self._file
+        if isinstance(result, OSError):
+            code = result.errno
+            result = Failed("timed out") if code is None else Failed(errno.errorcode.get(code, str(code)))
+        elif result or op in EFFECTIVE:
+            process.effect()
+        now, entries, tag = process.stage.clock.now_ns, process.stage.trace.entries, file.tag
+        entries.append(
+            (now, CALL, file.machine.name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0))
+        )
+        if op == "send" and tag.end and isinstance(result, int) and result:
+            part = arguments[0][:result]
+            entries.append(
+                (now, SEGMENT, file.machine.name, tag.text, opposite(tag.end), "data", file.sent, (part, now))
+            )
+            file.sent += result
+        elif op == "connect" and result is None and tag.end:
+            entries.append((now, SEGMENT, tag.host_name, tag.text, "client", "SYN ACK", 0, (b"", now)))
+
+
+def _ready(fd: int, events: int) -> bool:
+    poller = real.poll()
+    poller.register(fd, events)
+    return bool(poller.poll(0))

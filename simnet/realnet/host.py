@@ -1,0 +1,107 @@
+"""``RealHost``: the face of one machine of a real network."""
+
+from __future__ import annotations
+
+import socket as _stdlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.realnet.machine import Machine
+from simnet.realnet.process import RealProcess, enter
+from simnet.realnet.socket import RealSocket
+
+if TYPE_CHECKING:
+    from simnet.realnet.network import RealNetwork
+
+__all__ = ["RealHost"]
+
+
+class RealHost:
+    """A machine of the network. Its functions run as processes, which are threads."""
+
+    __slots__ = ("_console", "machine", "network")
+
+    def __init__(self, network: RealNetwork, machine: Machine) -> None:
+        self.network = network
+        self.machine = machine
+        self._console: RealProcess | None = None
+
+    def __repr__(self) -> str:
+        return f"RealHost({self.name}, {self.address})"
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address, on loopback."""
+        return self.machine.address
+
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RealProcess:
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
+        return self.network.spawn_on(self.machine, fn, args, kwargs)
+
+    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Spawn, wait for the end, and give what the function returned, or raise what it raised."""
+        process = self.spawn(fn, *args, **kwargs)
+        process.join()
+        if process.error is not None:
+            raise process.error
+        return process.result
+
+    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
+        """A socket of this host in the hands of the caller."""
+        network = self.network
+        caller = network._running()
+        if self._console is None:
+            self._console = RealProcess(network._stage, self.machine, f"{self.name}/console")
+            network._consoles.append(self._console)
+        enter(self._console)
+        try:
+            return RealSocket(family, type, proto)
+        finally:
+            enter(caller)
+
+    def connect(self, address: tuple[str, int], timeout: float | None = None) -> _stdlib.socket:
+        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
+        sock = self.socket()
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, port: int, backlog: int = 128) -> _stdlib.socket:
+        """A listening socket of this host on all its addresses."""
+        sock = self.socket()
+        try:
+            sock.bind(("", port))
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here.
+
+        Raises:
+            TimeoutError: nobody did within *timeout* seconds.
+        """
+        process, stage = self.network._running(), self.network._stage
+
+        def listens() -> bool:
+            return any(
+                file.listening
+                and file.machine is self.machine
+                and file.tag.place is not None
+                and file.tag.place.port == port
+                for file in list(stage.files.values())
+            )
+
+        deadline = stage.clock.now_ns + round(timeout * 1e9)
+        if not listens() and not process.wait(f"a listener on {self.name}:{port}", (), deadline, listens):
+            raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
