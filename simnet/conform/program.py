@@ -1,0 +1,114 @@
+"""A program of socket calls as a value: it can be drawn from a seed, cut shorter, run in two worlds and printed.
+
+A step calls one thing on one *name*: ``c1 = l1.accept()``. Names stand for sockets and pollers; a name that was never
+made, because its accept found nobody or a shorter program left its maker out, makes a step a step over nothing. So any
+part of a program is a program, and that is what lets a long one shrink.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any, NamedTuple
+
+__all__ = ["FAMILIES", "HOSTS", "OPTIONS", "PORTS", "Place", "Program", "Step", "flag_names", "mask_names"]
+
+# What a socket is made of, by the word a program uses.
+FAMILIES: dict[str, tuple[int, int]] = {
+    "tcp": (socket.AF_INET, socket.SOCK_STREAM),
+    "tight": (socket.AF_INET, socket.SOCK_STREAM),  # with buffers of 8 kB, that a few calls fill
+    "tcp6": (socket.AF_INET6, socket.SOCK_STREAM),
+    "udp": (socket.AF_INET, socket.SOCK_DGRAM),
+    "udp6": (socket.AF_INET6, socket.SOCK_DGRAM),
+    "unix": (socket.AF_UNIX, socket.SOCK_STREAM),
+}
+
+# Hosts by name; "here" and "there" are two addresses of 127/8 that no other program uses at the time.
+HOSTS: dict[str, str] = {
+    "lo": "127.0.0.1",
+    "any": "0.0.0.0",  # bound on loopback's own ports only, and for a millisecond
+    "": "",
+    "lo6": "::1",
+    "any6": "::",
+    "mapped": "::ffff:127.0.0.1",
+}
+PORTS = ("A", "B", "C")  # three ports nobody else uses
+
+_OPTION_NAMES = {
+    socket.SOL_SOCKET: "SO_ACCEPTCONN SO_BROADCAST SO_DOMAIN SO_ERROR SO_KEEPALIVE SO_OOBINLINE SO_PROTOCOL SO_RCVBUF "
+    "SO_RCVLOWAT SO_REUSEADDR SO_REUSEPORT SO_SNDBUF SO_TYPE",
+    socket.IPPROTO_TCP: "TCP_CORK TCP_DEFER_ACCEPT TCP_KEEPCNT TCP_KEEPIDLE TCP_KEEPINTVL TCP_LINGER2 TCP_NODELAY "
+    "TCP_SYNCNT TCP_USER_TIMEOUT",
+    socket.IPPROTO_IP: "IP_TOS IP_TTL",
+    socket.IPPROTO_IPV6: "IPV6_V6ONLY",
+}
+OPTIONS: dict[str, tuple[int, int]] = {
+    name: (level, getattr(socket, name)) for level, names in _OPTION_NAMES.items() for name in names.split()
+}
+
+_FLAGS = ("MSG_OOB", "MSG_PEEK", "MSG_DONTWAIT", "MSG_TRUNC", "MSG_WAITALL", "MSG_MORE", "MSG_NOSIGNAL", "MSG_ERRQUEUE")
+_EVENTS = (
+    "EPOLLIN",
+    "EPOLLPRI",
+    "EPOLLOUT",
+    "EPOLLERR",
+    "EPOLLHUP",
+    "EPOLLRDNORM",
+    "EPOLLRDBAND",
+    "EPOLLWRNORM",
+    "EPOLLWRBAND",
+    "EPOLLRDHUP",
+    "EPOLLEXCLUSIVE",
+    "EPOLLONESHOT",
+    "EPOLLET",
+)
+
+
+class Place(NamedTuple):
+    """An address in a program: a host of HOSTS, "here" or "there"; a port of PORTS, a number, or a name's own port."""
+
+    host: str
+    port: str | int
+
+    def __repr__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Step(NamedTuple):
+    """One call. *on* is the name it is made on ("" for a maker), *makes* are the names it gives to what it returns."""
+
+    call: str
+    on: str = ""
+    args: tuple[Any, ...] = ()
+    makes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.on}{'.' if self.on else ''}{self.call}({', '.join(map(_argument, self.args))})"
+        return f"{', '.join(self.makes)} = {text}" if self.makes else text
+
+
+class Program(tuple[Step, ...]):
+    """Steps in order."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def without(self, first: int, count: int) -> Program:
+        """The program that leaves out *count* steps from number *first* on."""
+        return Program(self[:first] + self[first + count :])
+
+
+def _argument(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def flag_names(flags: int) -> str:
+    """``MSG_OOB|MSG_PEEK`` for the flags of a call."""
+    return "|".join(name for name in _FLAGS if flags & getattr(socket, name)) or "0"
+
+
+def mask_names(mask: int) -> str:
+    """``IN|OUT|RDNORM`` for a poll mask or an epoll registration, every bit of it."""
+    return "|".join(name.removeprefix("EPOLL") for name in _EVENTS if mask & getattr(select, name)) or "0"
