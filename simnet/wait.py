@@ -38,6 +38,7 @@ __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
 PAUSES_MAX = 1_000  # polls without effect in one instant before the clock moves on
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
+CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
 WAITS_WHEN_ENDED_MAX = 100  # waits in `finally` code of a process that is being ended
@@ -73,6 +74,7 @@ class Scheduler:
         "processes",
         "verdicts",
         "ticks",
+        "calls",
         "interrupted",
         "switches",
         "_runnable",
@@ -93,6 +95,7 @@ class Scheduler:
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
+        self.calls = 0  # calls without effect since the last wait
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
         self._runnable: deque[Process] = deque()
@@ -113,6 +116,7 @@ class Scheduler:
         me = self.current
         if me.ending:
             return self._wait_when_ending(me, deadline_ns)
+        self.calls = 0
         me.waiting = what
         me.since_ns = self.clock.now_ns
         me.timed_out = False
@@ -161,7 +165,21 @@ class Scheduler:
     def effect(self) -> None:
         """A call did something: neither do only clocks tick, nor does the current process spin."""
         self.ticks = 0
+        self.calls = 0
         self.current.fruitless = 0
+
+    def no_effect(self, what: str) -> None:
+        """A call did nothing, and did not wait: *what*, should this go on for ever."""
+        self.calls += 1
+        if self.calls > CALLS_MAX:
+            self.calls = 0
+            me = self.current
+            error = Hang(
+                f"{me.name} made {CALLS_MAX:,} calls in a row, at {self.clock.now_ns / 1e9:.6f} s, that neither waited "
+                f"nor had any effect; the last: {what}. A read that gives b'' is the end of the input: stop there."
+            )
+            self.record(Verdict("Hang", str(error), me.host_name, error))
+            raise error
 
     def reported(self, what: tuple[str, ...]) -> None:
         """A poll of the current process reported readiness; *what* names whose, should this be a busy loop."""

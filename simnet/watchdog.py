@@ -45,13 +45,13 @@ def _debugging() -> bool:
 
 
 def _watch() -> None:
-    seen: dict[int, tuple[Scheduler, int, float]] = {}
+    seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}
     while True:
         real.sleep(LOOK_SECONDS)
         now = real.monotonic()
         for ident, scheduler in list(_guarded.items()):
             last = seen.get(ident)
-            moves = len(scheduler.trace.entries)
+            moves = (scheduler.switches, scheduler.clock.now_ns)
             if last is None or last[0] is not scheduler or last[1] != moves:
                 seen[ident] = (scheduler, moves, now)
             elif now - last[2] > HANG_SECONDS and not _debugging():

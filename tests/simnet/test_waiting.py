@@ -140,6 +140,18 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
+    def test() -> None:
+        with simnet.Network() as net, net.host("server").listen(7) as listener:
+            client = socket.create_connection(("server", 7))
+            listener.accept()[0].close()
+            while client.recv(10) != b"never":  # b"" for ever
+                pass
+
+    with pytest.raises(simnet.Hang, match="the last: recv on test->server:7#1"):
+        test()
+
+
 def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
     seen = []
 

@@ -1,0 +1,106 @@
+"""For all payloads and plans: nothing is lost under transparent faults, and a run is a function of what it is given."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dispatch
+import simnet
+from dispatch import asyncore
+
+
+class Echo(dispatch.Stream):
+    def handle_data(self, data: bytes) -> None:
+        self.write(data)
+
+    def handle_eof(self) -> None:
+        self.close()
+
+
+def serve_streams(port: int) -> None:
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", port), Echo, loop=loop)
+        loop.run()
+
+
+class OldEcho(asyncore.dispatcher_with_send):
+    """As old programs have it, with the end of the input kept apart from the end of the connection."""
+
+    def handle_read(self) -> None:
+        data = self.recv(8192)
+        if data:
+            self.send(data)
+
+    def handle_close(self) -> None:
+        if not self.out_buffer:
+            self.close()
+
+
+class OldListener(asyncore.dispatcher):
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.create_socket()
+        self.set_reuse_addr()
+        self.bind(("", port))
+        self.listen(5)
+
+    def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+        OldEcho(sock)
+
+
+def serve_dispatchers(port: int) -> None:
+    OldListener(port)
+    asyncore.loop()
+
+
+def talk(port: int, payload: bytes) -> bytes:
+    with socket.create_connection(("server", port)) as sock:
+        sock.sendall(payload)
+        answer = b""
+        while len(answer) < len(payload) and (data := sock.recv(65536)):
+            answer += data
+        sock.shutdown(socket.SHUT_WR)
+        return answer + sock.makefile("rb").read()
+
+
+@pytest.mark.parametrize("serve", [serve_streams, serve_dispatchers])
+@given(plan=simnet.strategies.fault_plans(simnet.TRANSPARENT), payload=st.binary(max_size=20_000))
+@settings(max_examples=60, deadline=None)
+def test_every_byte_comes_back(serve: Any, plan: simnet.FaultPlan, payload: bytes) -> None:
+    with simnet.Network(plan) as net:
+        net.host("server").spawn(serve, 7)
+        assert talk(7, payload) == payload
+
+
+@given(seed=st.integers(0, 2**32), payload=st.binary(max_size=5_000), rate=st.sampled_from([0.02, 0.2]))
+@settings(max_examples=40, deadline=None)
+def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(
+    seed: int, payload: bytes, rate: float
+) -> None:
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve_streams, 7)
+        return talk(7, payload)
+
+    kinds = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.playable(kind)]
+    rates = simnet.FaultRates.even(rate, kinds=kinds, seed=seed)
+    first = simnet.play(test, rates=rates)
+    assert simnet.play(test, rates=rates).digest == first.digest
+    replayed = simnet.play(test, first.happened)
+    assert replayed.trace.entries == first.trace.entries
+    assert replayed.unreached == ()
+
+
+@given(payload=st.binary(min_size=1, max_size=2_000), cuts=st.lists(st.integers(1, 1_999), max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_what_a_handler_reads_is_the_same_stream_however_it_is_cut(payload: bytes, cuts: list[int]) -> None:
+    plan = simnet.FaultPlan(
+        [simnet.faults.Split(on="test->server:7#1", end="server", byte=cut) for cut in sorted(set(cuts))]
+    )
+    with simnet.Network(plan) as net:
+        net.host("server").spawn(serve_streams, 7)
+        assert talk(7, payload) == payload
