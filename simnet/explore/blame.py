@@ -13,8 +13,8 @@ __all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "u
 _SIMNET = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _DEMO = os.path.join(_SIMNET, "demo")
 _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
-_STDLIB = tuple({os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
-_SITE = tuple({os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})  # below _STDLIB
+_STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_SITE = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # below _STDLIB
 
 
 class UserPlace(NamedTuple):
