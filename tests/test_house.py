@@ -49,13 +49,18 @@ STEPS = {
         ["dispatch.errors", "dispatch.interfaces", "dispatch.observers"],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
-        ["dispatch.channel"],
+        ["dispatch.channel", "dispatch.watchful"],
+        ["dispatch.wakeup"],
         ["dispatch.loop"],
-        ["dispatch.dispatcher"],
-        ["dispatch.stream", "dispatch.datagram", "dispatch.file"],
-        ["dispatch.chat", "dispatch.listener", "dispatch.tls", "dispatch.connect"],
+        ["dispatch.dispatcher", "dispatch.extras"],
+        ["dispatch.output"],
+        ["dispatch.connector", "dispatch.tls"],
+        ["dispatch.stream"],
+        ["dispatch.files", "dispatch.datagram"],
+        ["dispatch.chat", "dispatch.listener"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
+        ["dispatch.installing"],
         ["dispatch"],  # the face
     ],
 }
@@ -64,6 +69,7 @@ STEPS = {
 ARROWS_UP = {
     ("dispatch.interfaces", "dispatch.kernel"): "the kernel is the network of whoever names none, looked up when asked",
     ("dispatch.channel", "dispatch.loop"): "a channel made without a loop joins the current one",
+    ("dispatch.output", "dispatch.files"): "what sends a file is loaded by the first program that sends one",
 }
 
 # What is real, module by module: names that bring in the time of day, dice, other threads, or the machine's network.
@@ -97,6 +103,7 @@ AT_HOME_IN_THE_REAL_WORLD = {
 # Single uses elsewhere: (room, module) -> why.
 REAL_BUT_MEANT = {
     ("simnet.socket", "socket"): "the face of a socket is a subclass of socket.socket",
+    ("simnet.socket", "_socket"): "its instances are made past the stand-in that stands at socket.socket.__new__",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
     ("simnet.process", "random"): "each process has the module's state of its own, swapped at each switch",
 }
