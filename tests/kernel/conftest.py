@@ -83,9 +83,7 @@ class Fabric:
         self.seen.clear()
         return seen
 
-    def pair(
-        self, client: Stack | None = None, server: Stack | None = None
-    ) -> tuple[TcpSocket, TcpSocket, TcpSocket]:
+    def pair(self, client: Stack | None = None, server: Stack | None = None) -> tuple[TcpSocket, TcpSocket, TcpSocket]:
         """A listener, a client connected to it, and the accepted socket."""
         client = client or self.stack("10.0.0.1", name="client")
         server = server or self.stack("10.0.0.2", name="server")
