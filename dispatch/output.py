@@ -17,7 +17,6 @@ from dispatch.channel import (
     BROKEN,
     CLOSED,
     CLOSING,
-    CONNECTING,
     FULL,
     LAYERED,
     PRODUCING,
@@ -123,11 +122,6 @@ class Sender(Channel):
         return self._queued
 
     # ---- sending
-
-    def _flush_later(self) -> None:
-        """The loop's call, for what was written outside this channel's turn."""
-        if self._out is not None and not self._state & (CONNECTING | CLOSED | BLOCKED):
-            self._flush()
 
     def _flush(self) -> None:
         """Give the kernel what waits, as much as it takes."""
@@ -357,6 +351,10 @@ class Sender(Channel):
         return more
 
     # ---- what the subclass knows
+
+    def _flush_later(self) -> None:
+        """The loop's call, for what was written outside this channel's turn."""
+        raise NotImplementedError
 
     def _update(self) -> None:
         """Tell the loop what this channel waits for."""

@@ -231,8 +231,11 @@ class Stream(Sender):
         elif bits & TROUBLE and not self._state & BLOCKED:
             self._hung_up()
             return
-        if self._out is not None and (bits & (OUT | TROUBLE) or not self._state & BLOCKED):
-            self._flush()
+        if self._out is not None:
+            if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
+                self._flush()
+            elif self._queued > self.high_water:
+                self._left_over()
 
     def _turn_layered(self, bits: int) -> None:
         more = self._extras()
@@ -242,8 +245,11 @@ class Stream(Sender):
         elif bits & TROUBLE and not self._bits & OUT:
             self._hung_up()
             return
-        if not self._state & CLOSED and (bits & (OUT | TROUBLE) or not self._state & BLOCKED):
-            self._flush_staged()
+        if not self._state & CLOSED:
+            if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
+                self._flush_staged()
+            elif self._queued > self.high_water:
+                self._left_over()
 
     def _adapt(self, got: int) -> None:
         """Offer more to a peer that fills what is offered; less to one that does not (a large buffer costs its malloc)."""
@@ -342,9 +348,12 @@ class Stream(Sender):
 
     def _flush_later(self) -> None:
         state = self._state
-        if state & (CONNECTING | CLOSED | BLOCKED):
+        if state & (CONNECTING | CLOSED):
             return
-        if self._out is not None or state & LAYERED:
+        if state & BLOCKED:
+            if self._queued > self.high_water:
+                self._left_over()
+        elif self._out is not None or state & LAYERED:
             self._flush()
         elif state & (CLOSING | SHUT):
             self._output_over()

@@ -7,6 +7,7 @@ turns until the condition holds. So the same bodies can run in a simulated proce
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -16,12 +17,22 @@ from typing import Any
 import pytest
 
 import dispatch
-from dispatch.kernel import POLLERS
+from dispatch.kernel import POLLERS, KernelNetwork
 from dispatch.observers import observers
 
 PATIENCE = 5.0  # seconds until a wait gives up; all take milliseconds
 
 HERE = [name for name in POLLERS if hasattr(select, name)]
+
+
+class StoppedClock(KernelNetwork):
+    """The kernel's sockets, and a clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 class World:
@@ -198,3 +209,54 @@ class Recorder(dispatch.Stream):
     def handle_close(self, reason: BaseException | None) -> None:
         self.events.append(("close", type(reason) if reason is not None else None))
         self.reason = reason
+
+
+class Fickle:
+    """A socket whose calls fail as scripted before they work: ``Fickle(sock, recv=[EAGAIN], send=[3, EPIPE])``.
+
+    A number below 1,000 is an errno for every call but ``send``, where a negative one is; a positive one there is how many
+    bytes it takes.
+    """
+
+    def __init__(self, sock: Any, **script: list[int]) -> None:
+        self._sock = sock
+        self._script = script
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def __bool__(self) -> bool:
+        raise AssertionError("nobody asks a socket whether it is true")
+
+    def _next(self, name: str) -> int | None:
+        self.calls.append(name)
+        script = self._script.get(name)
+        return script.pop(0) if script else None
+
+    def _maybe(self, name: str) -> None:
+        code = self._next(name)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def accept(self) -> Any:
+        self._maybe("accept")
+        return self._sock.accept()
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self._maybe("recv")
+        return self._sock.recv(size, flags)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        return self._some("send", data)
+
+    def sendmsg(self, pieces: Any) -> int:
+        return self._some("send", b"".join(pieces))
+
+    def _some(self, name: str, data: Any) -> int:
+        limit = self._next(name)
+        if limit is None:
+            return self._sock.send(data)
+        if limit < 0:
+            raise OSError(-limit, os.strerror(-limit))
+        return self._sock.send(memoryview(data)[:limit])

@@ -1,0 +1,229 @@
+"""Messages are cut by terminators and lengths, however the bytes arrive, and whatever handlers do meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dispatch
+from dispatch.chat import Chat, MessageTooLong
+
+
+class Talk(Chat):
+    """Keeps its messages."""
+
+    def __init__(self, *args, **options):
+        self.events = []
+        super().__init__(*args, **options)
+
+    def handle_message(self, data):
+        self.events.append(data)
+
+    def handle_eof(self):
+        self.events.append("eof")
+        super().handle_eof()
+
+    def handle_close(self, reason):
+        self.events.append(("close", type(reason) if reason else None))
+
+
+def fed(kind=Talk, *pieces):
+    """A chat without a connection that was given *pieces*."""
+    with dispatch.Loop() as loop:
+        chat = kind(loop=loop)
+        for piece in pieces:
+            chat.handle_data(piece)
+        return chat
+
+
+def test_lines_come_without_their_terminator(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Talk)
+    client.send(b"one\r\ntwo\r\n\r\nthr")
+    client.send(b"ee\r\nrest")
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [b"one", b"two", b"", b"three", "eof", ("close", None)]
+    assert channel.pending_input == b"rest"
+
+
+@given(
+    st.lists(st.binary(max_size=8)),
+    st.lists(st.integers(0, 60)),
+    st.sampled_from([b"\n", b"\r\n", b"aba", b"\r\n.\r\n"]),
+)
+def test_the_cuts_do_not_depend_on_how_the_bytes_arrived(messages, marks, terminator):
+    class Cut(Talk):
+        pass
+
+    Cut.terminator = terminator
+    stream = b"".join(message + terminator for message in messages)
+    marks = sorted({0, len(stream), *(mark for mark in marks if mark < len(stream))})
+    pieces = [stream[a:b] for a, b in itertools.pairwise(marks) if a < b]
+    expected = stream.split(terminator)
+
+    chat = fed(Cut, *pieces)
+
+    assert chat.events == expected[:-1]
+    assert chat.pending_input == expected[-1]
+
+
+def test_a_length_cuts_as_well():
+    class Fixed(Talk):
+        terminator = 4
+
+    assert fed(Fixed, b"aaaabb", b"bbcc").events == [b"aaaa", b"bbbb"]
+
+
+def test_without_a_terminator_data_comes_as_it_arrives():
+    class Raw(Talk):
+        terminator = None
+
+    assert fed(Raw, b"ab", b"c").events == [b"ab", b"c"]
+
+
+def test_the_terminator_may_change_between_two_messages():
+    class Header(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.terminator = int(data) if self.terminator == b"\r\n" else b"\r\n"
+
+    assert fed(Header, b"5\r\nhel", b"lo3\r\nbye2\r\n").events == [b"5", b"hello", b"3", b"bye", b"2"]
+
+
+def test_a_terminator_set_from_outside_cuts_what_is_here(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Talk)
+    client.send(b"a,b,c")
+    world.run(loop, lambda: channel.pending_input)
+    channel.set_terminator(b",")
+    world.turn(loop)
+
+    assert channel.get_terminator() == b","
+    assert channel.events == [b"a", b"b"]
+
+
+def test_nothing_is_handed_over_after_close(world):
+    loop = world.loop()
+
+    class Quitting(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            if data == b"QUIT":
+                self.push(b"bye\r\n")
+                self.close_when_done()
+
+    channel, client = world.connected(loop, Quitting)
+    client.send(b"QUIT\r\nDELETE everything\r\n")
+
+    assert world.read(loop, client, 5) == b"bye\r\n"
+    world.turn(loop)
+    assert channel.events == [b"QUIT", ("close", None)]
+
+
+def test_a_pause_holds_back_messages_that_have_arrived_and_the_end(world):
+    loop = world.loop()
+
+    class Pausing(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.pause()
+
+    channel, client = world.connected(loop, Pausing)
+    client.send(b"1\r\n2\r\n3\r\n")
+    client.shutdown(socket.SHUT_WR)
+    world.turn(loop, 5)
+    assert channel.events == [b"1"]
+
+    channel.resume()
+    world.turn(loop, 5)
+    assert channel.events == [b"1", b"2"]
+    channel.resume()
+    world.turn(loop, 5)
+    assert channel.events == [b"1", b"2", b"3"]
+    channel.resume()
+    world.run(loop, lambda: channel.closed)
+    assert channel.events[3] == "eof"
+
+
+def test_a_message_without_end_is_given_up(world):
+    loop = world.loop()
+
+    class Short(Talk):
+        max_message = 1000
+
+    channel, client = world.connected(loop, Short)
+    client.send(b"x" * 900)
+    world.turn(loop)
+    assert not channel.closed
+    client.send(b"x" * 200)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", MessageTooLong)]
+    assert len(channel.pending_input) == 0
+
+
+def test_a_long_message_that_ends_is_too_long_as_well():
+    class Short(Talk):
+        max_message = 10
+
+    with dispatch.Loop() as loop:
+        chat = Short(loop=loop)
+        chat.handle_too_long = lambda error: chat.events.append(str(error))
+        chat.handle_data(b"x" * 11 + b"\r\n")
+
+    assert chat.events == ["13 bytes without b'\\r\\n'; max_message is 10"]
+
+
+def test_a_message_in_many_small_pieces_is_scanned_once():
+    """A quadratic parser would need minutes for this."""
+
+    class Long(Talk):
+        max_message = 1 << 24
+
+    pieces = [b"x" * 64] * 20_000
+
+    assert len(fed(Long, *pieces, b"\r\n").events[0]) == 64 * 20_000
+
+
+def test_a_failing_message_does_not_swallow_the_next():
+    class Failing(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            if data == b"bad":
+                raise ValueError(data)
+
+        def handle_error(self, error):
+            self.events.append("sorry")
+
+    assert fed(Failing, b"bad\r\ngood\r\n").events == [b"bad", "sorry", b"good"]
+
+
+@pytest.mark.parametrize(
+    ("terminator", "error"),
+    [("text", TypeError), (True, TypeError), (1.5, TypeError), (0, ValueError), (-1, ValueError), (b"", ValueError)],
+)
+def test_a_terminator_that_cannot_be_is_refused_at_once(terminator, error):
+    with pytest.raises(error, match=r"terminator|message"):
+        type("Bad", (Talk,), {"terminator": terminator})
+
+    chat = fed()
+    with pytest.raises(error):
+        chat.set_terminator(terminator)
+
+
+def test_asynchats_verbs_are_there(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Talk)
+    channel.push(b"a")
+    channel.push_with_producer(iter([b"b"]))
+    channel.close_when_done()
+
+    assert world.read_all(loop, client) == b"ab"

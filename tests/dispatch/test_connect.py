@@ -1,0 +1,219 @@
+"""Connected is told if and only if it is so; a failure says what each address answered."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+import dispatch
+from dispatch.connector import _interleave
+from dispatch.kernel import KernelNetwork
+from tests.dispatch.conftest import Recorder, StoppedClock
+
+
+def closed_port():
+    """A port that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+def test_a_connect_is_told_once_and_not_inside_the_call(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr)
+    assert client.events == []
+    assert client.connecting
+    world.run(loop, lambda: client.events)
+
+    assert client.events == ["connect"]
+    assert client.connected
+    assert not client.connecting
+
+
+def test_what_is_written_before_waits_for_the_connection(world):
+    loop = world.loop()
+    servers = []
+
+    class Server(Recorder):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            servers.append(self)
+
+    listener = world.listen(loop, Server)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr)
+    client.write(b"early")
+    client.close()
+    world.run(loop, lambda: servers and servers[0].closed)
+
+    assert servers[0].data == b"early"
+    assert client.events == [("close", None)]
+
+
+def test_a_refusal_is_the_reason_of_the_close_and_nothing_else_is_told(world):
+    loop = world.loop()
+    client = Recorder(loop=loop)
+    client.connect(("127.0.0.1", closed_port()))
+    world.run(loop, lambda: client.events)
+
+    assert client.events == [("close", ConnectionRefusedError)]
+    assert client.reason.errno == errno.ECONNREFUSED
+    assert [error.errno for _, error in client.reason.attempts] == [errno.ECONNREFUSED]
+    assert not client.connected
+
+
+class Names(KernelNetwork):
+    """A resolver with one name."""
+
+    def __init__(self, *addresses):
+        self.addresses = addresses
+
+    def getaddrinfo(self, host, port, family, type):
+        return [
+            (
+                socket.AF_INET6 if ":" in host else socket.AF_INET,
+                type,
+                6,
+                "",
+                (host, port) if ":" not in host else (host, port, 0, 0),
+            )
+            for host, port in self.addresses
+        ]
+
+
+def test_the_next_address_is_tried_when_one_refuses(world):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        loop = world.loop(network=Names(("127.0.0.1", closed_port()), server.getsockname()))
+        client = Recorder(loop=loop)
+        client.connect(("somewhere", 1))
+        world.run(loop, lambda: client.events)
+
+        assert client.events == ["connect"]
+        assert client.socket.getpeername() == server.getsockname()
+
+
+def test_an_address_that_is_silent_is_overtaken_by_the_next(world):
+    """The Unix of happy eyeballs: a full backlog leaves the first attempt waiting, and it loses."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, socket.create_server(("127.0.0.1", 0)) as server:
+        fill = [socket.create_connection(silent.getsockname(), timeout=5)]
+        clock = type("Clock", (Names, StoppedClock), {})(silent.getsockname(), server.getsockname())
+        clock.now = 1000.0
+        loop = world.loop(network=clock)
+        client = Recorder(loop=loop)
+        client.connect(("somewhere", 1))
+        world.turn(loop)
+        assert client.connecting
+        clock.now += 0.25
+        world.turn(loop, 5)
+
+        assert client.events == ["connect"]
+        assert client.socket.getpeername() == server.getsockname()
+        assert len(loop.channels) == 1  # the attempt that lost is gone
+        fill[0].close()
+
+
+def test_a_failure_has_the_error_of_each_address(world):
+    loop = world.loop(network=Names(("127.0.0.1", closed_port()), ("127.0.0.2", closed_port())))
+    client = Recorder(loop=loop)
+    client.connect(("somewhere", 1))
+    world.run(loop, lambda: client.events)
+
+    assert [address[0] for address, _ in client.reason.attempts] == ["127.0.0.1", "127.0.0.2"]
+    assert all("refused" in note for note in client.reason.__notes__)
+
+
+def test_a_connect_that_takes_too_long_is_given_up(world):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        with socket.create_connection(silent.getsockname(), timeout=5):
+            clock = StoppedClock()
+            loop = world.loop(network=clock)
+
+            class Hasty(Recorder):
+                connect_timeout = 10
+
+            client = Hasty(loop=loop)
+            client.connect(silent.getsockname())
+            clock.now += 9
+            world.turn(loop)
+            assert client.connecting
+            clock.now += 2
+            world.turn(loop)
+
+    assert client.events == [("close", dispatch.Timeout)]
+    assert client.reason.which == "connect"
+    assert loop.channels == {}
+
+
+def test_a_name_that_nobody_knows_is_the_reason_of_the_close(world):
+    class Unknown(KernelNetwork):
+        def getaddrinfo(self, host, port, family, type):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    loop = world.loop(network=Unknown())
+    client = Recorder(loop=loop)
+    client.connect(("nobody.invalid", 1))
+    world.turn(loop)
+
+    assert client.events == [("close", socket.gaierror)]
+
+
+def test_closing_gives_the_attempt_up(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr)
+    client.close()
+    world.turn(loop)
+
+    assert client.events == [("close", None)]
+    assert [c for c in loop.channels.values() if type(c).__name__ == "Attempt"] == []
+
+
+def test_the_local_address_may_be_chosen(world):
+    loop = world.loop()
+    listener = dispatch.Listener(("", 0), Recorder, loop=loop)
+    client = Recorder(loop=loop)
+    client.connect(("127.0.0.1", listener.addr[1]), source=("127.0.0.5", 0))
+    world.run(loop, lambda: client.connected)
+
+    assert client.socket.getsockname()[0] == "127.0.0.5"
+
+
+def test_a_stream_connects_once(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr)
+
+    with pytest.raises(RuntimeError, match="make a new one"):
+        client.connect(listener.addr)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_full_unix_listener_is_asked_again(world, tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(0)
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(path)
+            loop = world.loop()
+            client = Recorder(loop=loop)
+            client.connect(path)
+            world.turn(loop)
+            assert client.events == []
+            server.accept()[0].close()
+            world.run(loop, lambda: client.events)
+
+    assert client.events[0] == "connect"
+
+
+def test_families_take_turns():
+    v6 = [(10, f"six{n}") for n in range(3)]
+    v4 = [(2, f"four{n}") for n in range(2)]
+
+    assert _interleave(v6 + v4) == [v6[0], v4[0], v6[1], v4[1], v6[2]]
+    assert _interleave([]) == []

@@ -1,0 +1,156 @@
+"""One in, one call; one written, one out; an empty one is no end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+import dispatch
+
+
+class Keeper(dispatch.Datagram):
+    def __init__(self, *args, **options):
+        self.got = []
+        self.failures = []
+        super().__init__(*args, **options)
+
+    def handle_datagram(self, data, addr):
+        self.got.append((data, addr))
+
+    def handle_failure(self, error):
+        self.failures.append(error.errno)
+
+
+class FickleDatagrams:
+    """A datagram socket whose sends or receives fail as scripted."""
+
+    def __init__(self, sock, codes):
+        self._sock = sock
+        self._codes = codes
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def _maybe(self):
+        code = self._codes.pop(0) if self._codes else 0
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def sendto(self, data, addr):
+        self._maybe()
+        return self._sock.sendto(data, addr)
+
+    def recvfrom(self, size):
+        self._maybe()
+        return self._sock.recvfrom(size)
+
+
+def test_datagrams_come_one_by_one_and_empty_ones_too(world):
+    loop = world.loop()
+    server = Keeper(("127.0.0.1", 0), loop=loop)
+    client = Keeper(peer=server.addr, loop=loop)
+    for data in (b"one", b"", b"three"):
+        assert client.send(data)
+    world.run(loop, lambda: len(server.got) == 3)
+
+    assert server.got == [(b"one", client.addr), (b"", client.addr), (b"three", client.addr)]
+    server.send(b"back", client.addr)
+    world.run(loop, lambda: client.got)
+    assert client.got == [(b"back", server.addr)]
+    assert not server.closed
+
+
+def test_an_unreachable_peer_is_told_and_survived(world):
+    loop = world.loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        addr = gone.getsockname()
+    client = Keeper(peer=addr, loop=loop)
+    client.send(b"anybody?")
+    world.run(loop, lambda: client.failures)
+
+    assert client.failures == [errno.ECONNREFUSED]
+    assert not client.closed
+
+
+@pytest.mark.parametrize("codes", [[errno.EAGAIN], [errno.ENOBUFS], [errno.EAGAIN, errno.ENOBUFS]])
+def test_what_the_kernel_does_not_take_waits_in_order(world, codes):
+    loop = world.loop()
+    server = Keeper(("127.0.0.1", 0), loop=loop)
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.socket = FickleDatagrams(client.socket, codes)
+    for n in range(3):
+        assert client.send(b"%d" % n, server.addr)
+    world.run(loop, lambda: len(server.got) == 3)
+
+    assert [data for data, _ in server.got] == [b"0", b"1", b"2"]
+
+
+def test_the_queue_is_bounded(world):
+    loop = world.loop()
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.queue_limit = 2
+    client.socket = FickleDatagrams(client.socket, [errno.EAGAIN])
+
+    assert [client.send(b"x", client.addr) for _ in range(4)] == [True, True, False, False]
+    assert client.dropped == 2
+
+
+def test_a_datagram_that_cannot_be_sent_is_told(world):
+    loop = world.loop()
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+
+    assert not client.send(b"x" * 100_000, client.addr)
+    world.turn(loop)
+    assert client.failures == [errno.EMSGSIZE]
+
+
+def test_an_error_of_receiving_is_told_and_a_shortage_is_waited_out(world):
+    loop = world.loop()
+    server = Keeper(("127.0.0.1", 0), loop=loop)
+    server.socket = FickleDatagrams(server.socket, [errno.EHOSTUNREACH, errno.ENOMEM])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", server.addr)
+        world.run(loop, lambda: server.got)
+
+    assert server.failures == [errno.EHOSTUNREACH]
+
+
+def test_a_socket_closed_behind_its_back_closes_the_channel(world):
+    loop = world.loop()
+    server = Keeper(("127.0.0.1", 0), loop=loop)
+    server.socket = FickleDatagrams(server.socket, [errno.EBADF])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", server.addr)
+        world.run(loop, lambda: server.closed)
+
+
+def test_nothing_is_sent_after_close(world):
+    loop = world.loop()
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.close()
+
+    assert not client.send(b"x", client.addr)
+
+
+def test_wrong_use_is_refused_at_the_call(world):
+    loop = world.loop()
+    with pytest.raises(ValueError, match="address"):
+        Keeper(loop=loop)
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    with pytest.raises(TypeError, match="takes bytes, not str"):
+        client.send("text")
+    with pytest.raises(OSError, match="in use"):
+        Keeper(client.addr, loop=loop)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_unix_datagrams_and_a_given_socket(world):
+    loop = world.loop()
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one, other = Keeper(sock=a, loop=loop), Keeper(sock=b, loop=loop)
+    one.send(b"x")
+    world.run(loop, lambda: other.got)

@@ -1,0 +1,277 @@
+"""asyncore's verbs on the new loop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Fickle
+
+RESET = struct.pack("ii", 1, 0)
+
+
+class Recorder(dispatch.Dispatcher):
+    def __init__(self, *args, **options):
+        self.events = []
+        self.data = b""
+        super().__init__(*args, **options)
+
+    def handle_read(self):
+        data = self.recv(65536)
+        if data:
+            self.data += data
+            self.events.append("read")
+
+    def handle_write(self):
+        self.events.append("write")
+        self.writing = False
+
+    def handle_connect(self):
+        self.events.append("connect")
+
+    def handle_expt(self):
+        self.events.append("expt")
+
+    def handle_close(self, reason):
+        self.events.append(("close", type(reason) if reason is not None else None))
+
+
+class Server(dispatch.Dispatcher):
+    """A listening dispatcher."""
+
+    def __init__(self, handler, loop):
+        super().__init__(loop=loop)
+        self.handler = handler
+        self.made = []
+        self.create_socket()
+        self.set_reuse_addr()
+        self.bind(("127.0.0.1", 0))
+        self.listen()
+
+    def handle_accepted(self, sock, addr):
+        self.made.append(self.handler(sock, addr=addr, loop=self.loop))
+
+
+def served(world, handler=Recorder):
+    loop = world.loop()
+    server = Server(handler, loop)
+    client = world.connect(server.addr)
+    world.run(loop, lambda: server.made)
+    return loop, server, server.made[0], client
+
+
+def test_data_and_the_end_are_read(world):
+    loop, server, channel, client = served(world)
+    client.send(b"hello")
+    client.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.data == b"hello"
+    assert channel.events == ["read", ("close", None)]
+    assert not server.closed
+
+
+def test_interest_in_writing_is_state(world):
+    loop, _, channel, _ = served(world)
+    world.turn(loop)
+    assert channel.events == []
+
+    channel.writing = True
+    world.turn(loop)
+    assert channel.events == ["write"]
+    assert not channel.writing
+
+
+def test_who_does_not_read_is_not_told(world):
+    loop, _, channel, client = served(world)
+    channel.reading = False
+    client.send(b"x")
+    world.turn(loop)
+    assert channel.events == []
+
+    channel.reading = True
+    world.run(loop, lambda: channel.data)
+
+
+def test_a_class_that_overrides_writable_is_asked_each_turn(world):
+    class Asked(Recorder):
+        wants = False
+
+        def writable(self):
+            return self.wants
+
+        def handle_write(self):
+            self.events.append("write")
+            self.wants = False
+
+    loop, _, channel, _ = served(world, Asked)
+    world.turn(loop)
+    channel.wants = True
+    world.turn(loop)
+
+    assert channel.events == ["write"]
+
+
+def test_an_error_in_writable_is_the_channels_own(world, caplog):
+    class Failing(Recorder):
+        def writable(self):
+            raise ValueError("cannot say")
+
+    loop, server, channel, _ = served(world, Failing)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", ValueError)]
+    assert not server.closed
+
+
+def test_a_wake_up_without_data_ends_the_turn_and_nothing_else(world):
+    loop, _, channel, client = served(world)
+    channel.socket = Fickle(channel.socket, recv=[errno.EAGAIN])
+    client.send(b"x")
+    world.run(loop, lambda: channel.data == b"x")
+
+    assert channel.events == ["read"]
+
+
+def test_connect_is_told_iff_it_succeeded(world):
+    loop = world.loop()
+    server = Server(Recorder, loop)
+    client = Recorder(loop=loop)
+    client.create_socket()
+    client.connect(server.addr)
+    assert client.events == []
+    world.run(loop, lambda: client.events)
+    assert client.events == ["connect"]
+    server.close()
+
+    refused = Recorder(loop=loop)
+    refused.create_socket()
+    refused.connect(server.addr)
+    world.run(loop, lambda: refused.events)
+    assert refused.events == [("close", ConnectionRefusedError)]
+
+
+def test_send_says_how_much_was_taken(world):
+    loop, _, channel, client = served(world)
+
+    assert channel.send(b"hello") == 5
+    assert client.recv(10) == b"hello"
+    channel.socket = Fickle(channel.socket, send=[-errno.EAGAIN, -errno.EPIPE])
+    assert channel.send(b"x") == 0
+    assert channel.send(b"x") == 0
+    world.turn(loop, 1)
+    assert channel.events == [("close", BrokenPipeError)]
+    assert channel.send(b"x") == 0
+
+
+def test_a_reset_is_the_reason_of_the_close(world):
+    loop, _, channel, client = served(world)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", ConnectionResetError)]
+
+
+def test_an_urgent_byte_is_told_once_and_dropped_if_not_read(world, log):
+    loop, _, channel, client = served(world)
+    client.send(b"!", socket.MSG_OOB)
+    world.run(loop, lambda: channel.events)
+    log.lines.clear()
+    world.turn(loop, 10)
+
+    assert channel.events == ["expt"]
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+
+
+def test_an_urgent_byte_can_be_read(world):
+    class Reading(Recorder):
+        def handle_expt(self):
+            self.events.append(self.recv_urgent())
+
+    loop, _, channel, client = served(world, Reading)
+    client.send(b"!", socket.MSG_OOB)
+    world.run(loop, lambda: channel.events)
+
+    assert channel.events == [b"!"]
+    assert channel.recv_urgent() == b""
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO])
+def test_accept_may_find_nobody(world, code):
+    loop = world.loop()
+    server = Server(Recorder, loop)
+    server.socket = Fickle(server.socket, accept=[code])
+    world.connect(server.addr)
+    world.run(loop, lambda: server.made)
+
+
+def test_a_listener_out_of_descriptors_rests(world):
+    loop = world.loop()
+    server = Server(Recorder, loop)
+    server.socket = Fickle(server.socket, accept=[errno.EMFILE])
+    world.connect(server.addr)
+    world.turn(loop, 10)
+    assert server.socket.calls == ["accept"]
+    world.run(loop, lambda: server.made)
+
+
+def test_an_exception_closes_its_channel_and_no_other(world, caplog):
+    class Failing(Recorder):
+        def handle_read(self):
+            raise ValueError("cannot")
+
+    loop, server, channel, client = served(world, Failing)
+    client.send(b"x")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", ValueError)]
+    assert not server.closed
+
+
+def test_nobody_handles_anything_by_default(world):
+    loop, _, channel, client = served(world, dispatch.Dispatcher)
+    channel.writing = True
+    world.turn(loop, 1)
+    channel.writing = False
+    client.send(b"!", socket.MSG_OOB)
+    world.turn(loop)
+    channel.close()
+
+    plain = Server(dispatch.Dispatcher, loop)
+    plain.handle_accepted = dispatch.Dispatcher.handle_accepted.__get__(plain)
+    client = world.connect(plain.addr)
+    world.turn(loop)
+    assert client.recv(1) == b""
+
+
+def test_datagrams_and_empty_ones(world):
+    loop = world.loop()
+    channel = Recorder(loop=loop)
+    channel.create_socket(socket.AF_INET, socket.SOCK_DGRAM)
+    channel.bind(("127.0.0.1", 0))
+    got = []
+    channel.handle_read = lambda: got.append(channel.recv(100))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for data in (b"", b"x"):
+            client.sendto(data, channel.addr)
+    world.run(loop, lambda: got == [b"", b"x"])
+
+    assert not channel.closed
+
+
+def test_wrong_use_is_refused_at_the_call(world):
+    _loop, _, channel, _ = served(world)
+
+    with pytest.raises(RuntimeError, match="connected already"):
+        channel.connect(("127.0.0.1", 1))
+    with pytest.raises(RuntimeError, match="a channel has one"):
+        channel.create_socket()

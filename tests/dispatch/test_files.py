@@ -1,0 +1,101 @@
+"""Pipes as streams."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dispatch.files import FileSocket, Pipe
+from tests.dispatch.conftest import Recorder
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+
+
+class KeepingPipe(Recorder, Pipe):
+    """A pipe that keeps what happens to it."""
+
+    def __init__(self, file, *, loop):
+        self.events = []
+        self.data = bytearray()
+        Pipe.__init__(self, file, loop=loop)
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    ends = {"reader": reader, "writer": writer}
+    yield ends
+    for fd in ends.values():
+        os.close(fd)
+
+
+def test_a_pipe_is_read_to_its_end(world, pipe):
+    loop = world.loop()
+    channel = KeepingPipe(pipe["reader"], loop=loop)
+    os.write(pipe["writer"], b"x" * 30_000)
+    os.close(pipe.pop("writer"))
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert len(channel.data) == 30_000
+    assert channel.events == ["data", "eof", ("close", None)]
+
+
+def test_a_pipe_is_written_as_it_takes_it(world, pipe):
+    loop = world.loop()
+    channel = KeepingPipe(pipe["writer"], loop=loop)
+    os.close(pipe.pop("writer"))
+    channel.write(b"x" * 300_000)
+    channel.write(b"end")
+    channel.close()
+    got = b""
+    os.set_blocking(pipe["reader"], False)
+    while not channel.closed:
+        loop.run_once(0.001)
+        try:
+            got += os.read(pipe["reader"], 65536)
+        except BlockingIOError:
+            pass
+    while piece := os.read(pipe["reader"], 65536):
+        got += piece
+
+    assert got == b"x" * 300_000 + b"end"
+
+
+def test_a_pipe_nobody_reads_is_broken(world, pipe):
+    loop = world.loop()
+    channel = KeepingPipe(pipe["writer"], loop=loop)
+    os.close(pipe.pop("reader"))
+    channel.write(b"x")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", BrokenPipeError)]
+
+
+def test_the_end_of_a_pipes_reader_is_noticed(world, pipe):
+    if world.poller == "select":
+        pytest.skip("select shows it only to who writes")
+    loop = world.loop()
+    channel = KeepingPipe(pipe["writer"], loop=loop)
+    os.close(pipe.pop("reader"))
+    world.run(loop, lambda: channel.closed)
+
+
+def test_the_callers_descriptor_stays_open(world, pipe):
+    loop = world.loop()
+    channel = KeepingPipe(open(pipe["reader"], "rb", closefd=False), loop=loop)  # noqa: SIM115 - only its fileno counts
+    channel.abort()
+
+    os.fstat(pipe["reader"])
+
+
+def test_a_file_has_no_urgent_data_and_no_error_of_its_own(pipe):
+    sock = FileSocket(os.dup(pipe["reader"]))
+    with pytest.raises(OSError, match="not supported"):
+        sock.recv(1, 1)
+    assert sock.getsockopt(0, 0) == 0
+    sock.close()
+    sock.close()
+    assert sock.fileno() == -1

@@ -1,0 +1,261 @@
+"""Whatever accept() says, the listener listens on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_all_who_wait_are_accepted_in_one_turn(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    clients = [world.connect(listener.addr) for _ in range(10)]
+    loop.run_once(1)
+
+    assert listener.statistics().accepted == 10
+    assert sorted(c.addr for c in loop.channels.values() if c is not listener) == sorted(
+        c.getsockname() for c in clients
+    )
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.ENETDOWN, errno.ECONNRESET]
+)
+def test_an_accept_that_finds_nobody_is_no_error(world, code):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    listener.socket = Fickle(listener.socket, accept=[code])
+    world.connect(listener.addr)
+    world.run(loop, lambda: listener.accepted)
+
+    assert not listener.closed
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_out_of_resources_the_listener_rests_and_goes_on(world, log, code):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    listener = world.listen(loop, Recorder)
+    listener.socket = Fickle(listener.socket, accept=[code] * 2)
+    world.connect(listener.addr)
+    world.turn(loop, 10)
+    assert listener.socket.calls == ["accept"]  # it does not spin
+    clock.now += 0.05
+    world.turn(loop, 10)
+    assert listener.socket.calls == ["accept"] * 2
+    clock.now += 0.05
+    world.turn(loop, 10)
+    assert listener.socket.calls == ["accept"] * 2  # twice as long the second time
+    clock.now += 0.06
+    world.turn(loop, 10)
+
+    assert listener.statistics() == (1, -1, 0, 2)
+
+
+def test_who_waits_is_hung_up_on_when_resources_stay_short(world):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    listener = world.listen(loop, Recorder)
+    listener._keep_spare()
+    listener.socket = Fickle(listener.socket, accept=[errno.EMFILE, errno.EMFILE])
+    clients = [world.connect(listener.addr) for _ in range(3)]
+    world.turn(loop)
+    clock.now += 0.05
+    world.turn(loop)
+
+    assert listener.shed == 3
+    for client in clients:
+        assert client.recv(1) == b""
+    clock.now += 1
+    world.turn(loop)
+    world.connect(listener.addr)
+    world.run(loop, lambda: listener.accepted)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits descriptors with setrlimit")
+def test_a_full_descriptor_table_is_survived(world):
+    import resource
+
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    client = socket.socket()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+    try:
+        client.settimeout(5)
+        client.connect(listener.addr)
+        world.turn(loop)
+        assert listener.rests == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    world.run(loop, lambda: listener.accepted)
+    client.close()
+
+
+def test_a_connection_that_was_reset_in_the_queue_is_closed_and_nothing_else(world):
+    loop = world.loop()
+    made = []
+
+    class Kept(Recorder):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    listener = world.listen(loop, Kept)
+    client = world.connect(listener.addr)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    world.run(loop, lambda: made and made[0].closed)
+    world.turn(loop, 1)
+
+    assert made[0].events == [("close", ConnectionResetError)]
+    assert not listener.closed
+
+
+def test_a_handler_class_that_fails_costs_its_connection_only(world, caplog):
+    loop = world.loop()
+
+    class Moody(Recorder):
+        moods = [1, 2, 3]  # noqa: RUF012 - one list for all of them
+
+        def __init__(self, *args, **options):
+            mood = self.moods.pop()
+            if mood == 3:
+                raise ValueError("before the socket is taken")
+            super().__init__(*args, **options)
+            if mood == 2:
+                raise ValueError("after the socket is taken")
+
+    listener = world.listen(loop, Moody)
+    clients = [world.connect(listener.addr) for _ in range(3)]
+    world.run(loop, lambda: not Moody.moods)
+    world.turn(loop)
+
+    assert [client.recv(1) for client in clients[:2]] == [b"", b""]
+    assert len(loop.channels) == 2
+    assert "after the socket is taken" in caplog.text
+
+
+def test_a_limit_leaves_the_others_in_the_queue(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder, limit=2)
+    clients = [world.connect(listener.addr) for _ in range(4)]
+    world.turn(loop, 5)
+    assert listener.statistics()[:2] == (2, 2)
+
+    clients[0].close()
+    world.run(loop, lambda: listener.accepted == 3)
+    assert listener.statistics().open == 2
+    clients[1].close()
+    world.run(loop, lambda: listener.accepted == 4)
+
+
+def test_a_paused_listener_accepts_nobody(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    listener.pause()
+    world.connect(listener.addr)
+    world.turn(loop)
+    assert listener.accepted == 0
+
+    listener.resume()
+    world.run(loop, lambda: listener.accepted)
+
+
+def test_a_closed_listener_leaves_its_connections_alone(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)  # closes the listener
+    client.send(b"x")
+    world.run(loop, lambda: channel.data)
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", 1), timeout=5)
+
+
+def test_an_address_in_use_is_said_at_the_call(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+
+    with pytest.raises(OSError, match="in use"):
+        dispatch.Listener(listener.addr, Recorder, loop=loop)
+    assert len(loop.channels) == 1
+
+
+def test_every_address_of_the_machine(world):
+    loop = world.loop()
+    listener = dispatch.Listener(("", 0), Recorder, loop=loop)
+    world.connect(("127.0.0.1", listener.addr[1]))
+    world.run(loop, lambda: listener.accepted)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_one_listener_for_both_families(world):
+    loop = world.loop()
+    try:
+        listener = dispatch.Listener(("::", 0), Recorder, loop=loop)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    world.connect(("127.0.0.1", listener.addr[1]))
+    world.connect(("::1", listener.addr[1]))
+    world.run(loop, lambda: listener.accepted == 2)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_unix_socket_is_a_path(world, tmp_path):
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))  # the file stays when the listener is gone
+    loop = world.loop()
+    listener = dispatch.Listener(path, Recorder, loop=loop)
+    client = Recorder(loop=loop)
+    client.connect(str(path))
+    world.run(loop, lambda: listener.accepted and client.connected)
+    with pytest.raises(OSError, match="in use"):
+        dispatch.Listener(path, Recorder, loop=loop)
+    listener.close()
+
+    assert not path.exists()
+
+
+def test_a_socket_that_exists_may_be_used(world):
+    loop = world.loop()
+    listener = dispatch.Listener(handler=Recorder, sock=socket.create_server(("127.0.0.1", 0)), loop=loop)
+    world.connect(listener.addr)
+    world.run(loop, lambda: listener.accepted)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no SO_REUSEPORT here")
+def test_two_listeners_may_share_a_port(world):
+    loop = world.loop()
+    first = world.listen(loop, Recorder, reuse_port=True)
+    second = dispatch.Listener(first.addr, Recorder, loop=loop, reuse_port=True)
+
+    assert second.addr == first.addr
+
+
+def test_wrong_use_is_refused_at_the_call(world):
+    loop = world.loop()
+
+    with pytest.raises(TypeError, match="cannot handle connections"):
+        dispatch.Listener(("127.0.0.1", 0), None, loop=loop)
+    with pytest.raises(ValueError, match="limit=0"):
+        dispatch.Listener(("127.0.0.1", 0), Recorder, loop=loop, limit=0)
+    with pytest.raises(ValueError, match="an address or a socket"):
+        dispatch.Listener(handler=Recorder, loop=loop)
+
+
+def test_a_socket_that_stops_listening_closes_the_listener(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    listener.socket = Fickle(listener.socket, accept=[errno.EINVAL])
+    world.connect(listener.addr)
+    world.run(loop, lambda: listener.closed)

@@ -1,0 +1,860 @@
+"""What arrives comes once, what is written goes out once, the end is told once. In every order of events."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import time
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+
+
+class Echo(Recorder):
+    def handle_data(self, data):
+        super().handle_data(data)
+        self.write(data)
+
+
+def test_every_byte_comes_back(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Echo)
+    client.send(b"hello")
+    assert world.read(loop, client, 5) == b"hello"
+    client.shutdown(socket.SHUT_WR)
+
+    assert world.read_all(loop, client) == b""
+    assert channel.events == ["data", "eof", ("close", None)]
+    assert channel.statistics()[:4] == (5, 5, 0, 0)
+
+
+def test_the_reply_is_sent_though_the_end_came_with_the_request(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Echo)
+    client.send(b"x" * 10_000)
+    client.shutdown(socket.SHUT_WR)
+
+    assert world.read_all(loop, client) == b"x" * 10_000
+    assert channel.events == ["data", "eof", ("close", None)]
+
+
+def test_after_half_close_the_other_direction_goes_on(world):
+    loop = world.loop()
+
+    class Answering(Recorder):
+        def handle_eof(self):
+            self.events.append("eof")
+
+    channel, client = world.connected(loop, Answering)
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.events == ["eof"])
+    world.turn(loop, 5)
+    assert not channel.closed
+
+    channel.write(b"still here")
+    assert world.read(loop, client, 10) == b"still here"
+    channel.close()
+    assert world.read_all(loop, client) == b""
+
+
+def test_write_eof_ends_our_half_and_reading_goes_on(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write(b"request")
+    channel.write_eof()
+    assert world.read_all(loop, client) == b"request"
+
+    client.setblocking(True)
+    client.sendall(b"reply")
+    world.run(loop, lambda: channel.data == b"reply")
+    client.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+    assert channel.events == ["data", "eof", ("close", None)]
+
+
+def test_small_writes_of_one_handler_are_one_call(world):
+    loop = world.loop()
+
+    class Chatty(Recorder):
+        def handle_data(self, data):
+            for _ in range(16):
+                self.write(b"x" * 64)
+
+    channel, client = world.connected(loop, Chatty)
+    channel.socket = Fickle(channel.socket)
+    client.send(b"?")
+
+    assert world.read(loop, client, 1024) == b"x" * 1024
+    assert channel.socket.calls.count("send") == 1
+
+
+@pytest.mark.parametrize("sizes", [[1] * 300, [70_000] * 5, [10, 200_000, 10, 3], [2_000_000], [5000] * 1000])
+def test_bytes_go_out_once_and_in_order_in_whatever_pieces(world, sizes):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    data = [bytes([n % 251]) * size for n, size in enumerate(sizes)]
+    for piece in data:
+        channel.write(piece)
+    channel.close()
+
+    assert world.read_all(loop, client) == b"".join(data)
+    assert channel.events[-1] == ("close", None)
+
+
+@pytest.mark.parametrize("limits", [[1, 2, 3, 1, 1], [-errno.EAGAIN, 1, -errno.EAGAIN, 5], [0, 1], [-errno.ENOBUFS, 2]])
+def test_a_short_send_loses_nothing(world, limits):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, send=list(limits))
+    channel.write(b"hello, ")
+    channel.write(b"network")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"hello, network"
+
+
+def test_a_wake_up_without_data_is_no_end(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Echo)
+    channel.socket = Fickle(channel.socket, recv=[errno.EAGAIN, errno.EINTR, errno.ENOBUFS])
+    client.send(b"hello")
+
+    assert world.read(loop, client, 5) == b"hello"
+    assert not channel.closed
+
+
+def test_a_buffer_may_be_used_again_after_write(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    buffer = bytearray(b"first")
+    channel.write(buffer)
+    buffer[:] = b"other"
+    channel.write(memoryview(buffer))
+    buffer[:] = b"wrong"
+    channel.close()
+
+    assert world.read_all(loop, client) == b"firstother"
+
+
+def test_text_is_refused_at_the_call(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+
+    with pytest.raises(TypeError, match="takes bytes, not str"):
+        channel.write("text")
+    with pytest.raises(TypeError, match="no producer"):
+        channel.write_from(b"bytes")
+
+
+def test_a_slow_reader_is_not_read(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Echo)
+    client.setblocking(False)
+    sent = 0
+    for _ in range(500):
+        try:
+            sent += client.send(b"x" * 262_144)
+        except BlockingIOError:
+            pass
+        loop.run_once(0)
+    assert "full" in channel.events
+    assert channel.queued <= channel.high_water + channel.read_size_max
+
+    rest = sent - world_drain(client)
+    assert rest > 0
+    assert len(world.read(loop, client, rest)) == rest
+    world.run(loop, lambda: "drained" in channel.events)
+
+
+def world_drain(client):
+    got = 0
+    try:
+        while piece := client.recv(1 << 20):
+            got += len(piece)
+    except BlockingIOError:
+        return got
+    raise AssertionError("the end")
+
+
+def test_write_says_whether_the_reader_keeps_up(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+
+    assert channel.write(b"x")
+    assert not channel.write(b"x" * 100_000)
+
+
+def test_what_handle_drained_writes_is_sent(world):
+    loop = world.loop()
+
+    class Refilling(Recorder):
+        def handle_drained(self):
+            super().handle_drained()
+            self.write(b"END")
+
+    channel, client = world.connected(loop, Refilling)
+    channel.write(b"x" * 20_000_000)
+    world.run(loop, lambda: "full" in channel.events)
+
+    assert world.read(loop, client, 20_000_003)[-3:] == b"END"
+
+
+def test_no_data_while_paused(world):
+    loop = world.loop()
+
+    class Pausing(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.pause()
+
+    channel, client = world.connected(loop, Pausing)
+    client.send(b"a")
+    world.run(loop, lambda: channel.data)
+    client.send(b"b")
+    client.shutdown(socket.SHUT_WR)
+    world.turn(loop, 5)
+    assert channel.data == b"a"
+    assert channel.paused
+
+    channel.resume()
+    world.run(loop, lambda: channel.data == b"ab")
+    channel.resume()
+    world.run(loop, lambda: channel.closed)
+
+
+def test_a_channel_paused_by_another_in_the_same_turn_gets_nothing(world):
+    loop = world.loop()
+    pair = []
+
+    class Jealous(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            for other in pair:
+                if other is not self:
+                    other.pause()
+
+    for _ in range(2):
+        pair.append(world.connected(loop, Jealous))
+    clients = [client for _, client in pair]
+    pair[:] = [channel for channel, _ in pair]
+    for client in clients:
+        client.send(b"x")
+    time.sleep(0.001)
+    world.turn(loop, 5)
+
+    assert sorted(bytes(channel.data) for channel in pair) == [b"", b"x"]
+
+
+def test_a_reset_is_the_reason_of_the_close(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    world.run(loop, lambda: channel.events)
+
+    assert channel.events == [("close", ConnectionResetError)]
+    assert channel.reason.errno == errno.ECONNRESET
+
+
+def test_what_came_before_a_close_is_read_before_it_is_told(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write_eof()
+    world.read_all(loop, client)
+    client.setblocking(True)
+    client.sendall(b"x" * 200_000)
+    client.close()  # now both directions are shut: the poller says HUP
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert len(channel.data) == 200_000
+    assert channel.events == ["data", "eof", ("close", None)]
+
+
+def test_a_reply_is_read_though_sending_failed(world):
+    """A server that answers "too large" and closes in the middle of an upload."""
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    client.sendall(b"413 too large")
+    channel.socket = Fickle(channel.socket, send=[-errno.EPIPE])
+    channel.write(b"upload")
+    client.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.data == b"413 too large"
+    assert channel.events == ["data", ("close", BrokenPipeError)]
+    assert channel.statistics().lost == 6
+
+
+def test_nothing_is_written_after_close(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write(b"last")
+    channel.close()
+    assert not channel.write(b"too late")
+    assert not channel.write_from([b"too late"])
+
+    assert world.read_all(loop, client) == b"last"
+    assert not channel.write(b"much too late")
+    assert channel.queued == 0
+
+
+def test_nothing_is_read_after_close(world):
+    loop = world.loop()
+
+    class Closing(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.write(b"bye")
+            self.close()
+
+    channel, client = world.connected(loop, Closing)
+    client.send(b"quit")
+    assert world.read(loop, client, 3) == b"bye"
+    client.setblocking(True)
+    world.turn(loop, 3)
+
+    assert channel.events == ["data", ("close", None)]
+    assert channel.data == b"quit"
+
+
+def test_our_last_words_arrive_though_the_peer_sent_more(world):
+    """Closing with unread input makes the kernel send RST, which can overtake what we said."""
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.pause()
+    client.sendall(b"never read" * 1000)
+    channel.write(b"bye")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"bye"
+
+
+def test_abort_drops_what_waits_and_resets(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write(b"x" * 20_000_000)
+    loop.run_once(0)
+    channel.abort()
+    world.turn(loop)
+
+    assert channel.events == ["full", ("close", dispatch.Aborted)]
+    assert channel.statistics().lost > 0
+    client.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        read_to_the_end(client)
+
+
+def read_to_the_end(client):
+    while client.recv(1 << 20):
+        pass
+
+
+def test_an_abort_without_output_is_an_orderly_end_for_the_peer(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.abort()
+
+    assert world.read_all(loop, client) == b""
+
+
+def test_the_close_is_told_once_and_not_inside_another_turn(world):
+    loop = world.loop()
+    order = []
+
+    class Victim(Recorder):
+        def handle_close(self, reason):
+            order.append("closed")
+
+    victim, _ = world.connected(loop, Victim)
+
+    class Killer(Recorder):
+        def handle_data(self, data):
+            order.append("begin")
+            victim.abort()
+            victim.close()
+            victim.abort()
+            order.append("end")
+
+    _, client = world.connected(loop, Killer)
+    client.send(b"x")
+    world.run(loop, lambda: "closed" in order)
+    world.turn(loop)
+
+    assert order == ["begin", "end", "closed"]
+
+
+def test_an_event_never_reaches_who_got_the_descriptor_of_a_closed_channel(world):
+    """A closes B and opens C, which gets B's descriptor while B's event is still in the poller's answer."""
+    loop = world.loop()
+    another = world.pair()[0]
+    channels = {}
+    late = []
+
+    class Replacing(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if not late:  # the first of the two in the poller's order closes the other
+                (victim,) = set(channels) - {self}
+                number = victim.fileno()
+                victim.abort()
+                late.append(Recorder(another.dup(), loop=loop))
+                assert late[0].fileno() == number
+
+    for _ in range(2):
+        channel, client = world.connected(loop, Replacing)
+        channels[channel] = client
+    for client in channels.values():
+        client.send(b"x")
+    time.sleep(0.001)
+    assert loop.run_once(0.1) == 2
+    world.turn(loop)
+
+    assert late[0].events == []
+    assert not late[0].closed
+    assert sorted(len(channel.data) for channel in channels) == [0, 1]
+
+
+def test_an_exception_closes_its_channel_and_no_other(world, caplog):
+    loop = world.loop()
+
+    class Failing(Recorder):
+        def handle_data(self, data):
+            raise ValueError("cannot")
+
+    failing, failing_client = world.connected(loop, Failing)
+    echo, client = world.connected(loop, Echo)
+    failing_client.send(b"x")
+    client.send(b"y")
+
+    assert world.read(loop, client, 1) == b"y"
+    world.run(loop, lambda: failing.closed)
+    world.turn(loop, 1)
+    assert failing.events == [("close", ValueError)]
+    assert not echo.closed
+    assert "cannot" in caplog.text
+
+
+def test_if_handle_error_fails_too_the_channel_is_closed_and_the_loop_goes_on(world, caplog):
+    loop = world.loop()
+
+    class Hopeless(Recorder):
+        def handle_data(self, data):
+            raise ValueError("first")
+
+        def handle_error(self, error):
+            raise LookupError("second")
+
+    channel, client = world.connected(loop, Hopeless)
+    client.send(b"x")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", LookupError)]
+    assert "second" in caplog.text
+
+
+def test_a_handler_error_may_be_survived(world):
+    loop = world.loop()
+
+    class Patient(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            raise ValueError(data)
+
+        def handle_error(self, error):
+            self.write(b"sorry")
+
+    channel, client = world.connected(loop, Patient)
+    client.send(b"x")
+
+    assert world.read(loop, client, 5) == b"sorry"
+    assert not channel.closed
+
+
+def test_an_exception_in_handle_close_stops_nobody(world, caplog):
+    loop = world.loop()
+
+    class Failing(Recorder):
+        def handle_close(self, reason):
+            raise ValueError("in handle_close")
+
+    channel, _ = world.connected(loop, Failing)
+    other, _ = world.connected(loop, Recorder)
+    channel.abort()
+    other.abort()
+    world.turn(loop)
+
+    assert other.events == [("close", dispatch.Aborted)]
+    assert "in handle_close" in caplog.text
+
+
+def test_an_urgent_byte_is_handed_over_and_does_not_spin(world, log):
+    if world.poller == "kqueue":
+        pytest.skip("kqueue announces urgent data on macOS only")
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    client.send(b"!", socket.MSG_OOB)
+    world.run(loop, lambda: channel.events)
+    log.lines.clear()
+    world.turn(loop, 10)
+
+    assert channel.events == [("urgent", b"!")]
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+
+
+def test_urgent_bytes_leave_ordinary_data_alone(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    client.send(b"ab")
+    client.send(b"!", socket.MSG_OOB)
+    client.send(b"cd")
+    world.run(loop, lambda: channel.data == b"abcd")
+
+
+def test_a_dead_connection_that_nobody_reads_does_not_spin(world, log):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.pause()
+    client.send(b"x")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    world.turn(loop, 3)
+    log.lines.clear()
+    world.turn(loop, 10)
+
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+    channel.resume()
+    world.run(loop, lambda: channel.closed)
+
+
+def test_a_reset_after_the_end_is_noticed(world):
+    loop = world.loop()
+
+    class Waiting(Recorder):
+        def handle_eof(self):
+            self.events.append("eof")
+
+    channel, client = world.connected(loop, Waiting)
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.events == ["eof"])
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    if world.poller == "select":
+        channel.write(b"x")  # select shows a reset only to who reads or writes
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events[0] == "eof"
+    assert channel.events[-1][0] == "close"
+    assert isinstance(channel.reason, OSError)
+
+
+def test_reads_grow_while_they_come_back_full_and_fall_back(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    sizes = []
+    channel.handle_data = lambda data: sizes.append(len(data))
+    client.setblocking(False)
+    total = 0
+    for _ in range(200):
+        try:
+            total += client.send(b"x" * 1_000_000)
+        except BlockingIOError:
+            break
+    world.run(loop, lambda: sum(sizes) == total)
+    assert max(sizes) == channel.read_size_max
+
+    client.send(b"x")
+    world.run(loop, lambda: sizes[-1] == 1)
+    assert channel._read_size == channel.read_size
+
+
+def test_one_channel_does_not_take_a_whole_turn(world):
+    loop = world.loop()
+    greedy, greedy_client = world.connected(loop, Recorder)
+    greedy_client.setblocking(False)
+    for _ in range(50):
+        try:
+            greedy_client.send(b"x" * 1_000_000)
+        except BlockingIOError:
+            break
+    loop.run_once(0)
+
+    assert 0 < len(greedy.data) <= greedy.read_size_max
+
+
+# ---- deadlines
+
+
+def test_an_idle_connection_is_given_up(world):
+    loop = world.loop()
+
+    class Idle(Recorder):
+        idle_timeout = 0.02
+
+    channel, _ = world.connected(loop, Idle)
+    began = loop.time()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert loop.time() - began >= 0.015
+    assert channel.events == [("close", dispatch.Timeout)]
+    assert channel.reason.which == "idle"
+
+
+def test_activity_in_either_direction_is_not_idle(world):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+
+    class Idle(Recorder):
+        idle_timeout = 60
+
+    channel, client = world.connected(loop, Idle)
+    for n in range(6):
+        clock.now += 40
+        (client.send if n % 2 else channel.write)(b"x")
+        world.turn(loop)
+    clock.now += 59
+    world.turn(loop)
+    assert not channel.closed
+
+    clock.now += 1
+    world.turn(loop)
+    assert channel.closed
+
+
+def test_the_idle_time_may_change(world):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    channel, _ = world.connected(loop, Recorder)
+    channel.idle_timeout = 10
+    channel.touch()
+    clock.now += 9
+    channel.touch()
+    clock.now += 9
+    world.turn(loop)
+    assert not channel.closed
+
+    channel.idle_timeout = None
+    channel.touch()
+    clock.now += 1000
+    world.turn(loop)
+    assert not channel.closed
+
+
+def test_an_idle_connection_may_be_kept(world):
+    loop = world.loop()
+
+    class Patient(Recorder):
+        idle_timeout = 0.005
+
+        def handle_idle(self, error):
+            self.events.append(error.which)
+
+    channel, _ = world.connected(loop, Patient)
+    world.run(loop, lambda: channel.events == ["idle"] * 3)
+
+    assert not channel.closed
+
+
+def test_a_peer_that_takes_nothing_is_given_up(world):
+    loop = world.loop()
+
+    class Writing(Recorder):
+        write_timeout = 0.02
+
+    channel, _client = world.connected(loop, Writing)
+    channel.write(b"x" * 20_000_000)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.reason.which == "write"
+
+
+def test_a_close_that_takes_too_long_is_cut_short(world):
+    loop = world.loop()
+
+    class Closing(Recorder):
+        close_timeout = 0.02
+
+    channel, _client = world.connected(loop, Closing)
+    channel.write(b"x" * 20_000_000)
+    channel.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.reason.which == "close"
+    assert channel.events[-1] == ("close", dispatch.Timeout)
+
+
+def test_no_timer_is_left_for_a_closed_channel(world):
+    loop = world.loop()
+
+    class Timed(Recorder):
+        idle_timeout = 60
+        write_timeout = 60
+
+    channel, _ = world.connected(loop, Timed)
+    channel.write(b"x" * 20_000_000)
+    loop.run_once(0)
+    channel.abort()
+    world.turn(loop, 1)
+
+    assert len(loop._timers) == 0
+
+
+# ---- producers and files
+
+
+class Counting:
+    def __init__(self, pieces):
+        self.pieces = list(pieces)
+
+    def more(self):
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def test_producers_keep_their_place(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write(b"1")
+    channel.write_from(Counting([b"2", b"3"]))
+    channel.write(b"4")
+    channel.write_from(iter([b"5", b"", b"6"]))
+    channel.write(b"7")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"1234567"
+
+
+def test_what_a_producer_writes_comes_after_what_it_gives(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+
+    class Writing(Counting):
+        def more(self):
+            if len(self.pieces) == 2:
+                channel.write(b"PUSHED")
+            return super().more()
+
+    channel.write_from(Writing([b"p1 ", b"p2 ", b"p3 "]))
+    world.turn(loop)
+    channel.close()
+
+    assert world.read_all(loop, client) == b"p1 p2 p3 PUSHED"
+
+
+def test_a_producer_is_asked_only_when_there_is_room(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    given = []
+
+    def pieces():
+        for _ in range(1000):
+            given.append(1)
+            yield b"x" * 65_536
+
+    channel.write_from(pieces())
+    channel.close()
+    world.turn(loop, 5)
+    assert len(given) < 500
+    assert channel.queued <= 65_536
+
+    assert len(world.read_all(loop, client)) == 65_536_000
+
+
+def test_a_producer_that_fails_is_its_channels_error(world, caplog):
+    loop = world.loop()
+
+    def failing():
+        yield b"some"
+        raise ValueError("no more")
+
+    channel, _client = world.connected(loop, Recorder)
+    channel.write_from(failing())
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", ValueError)]
+
+
+@pytest.mark.parametrize(
+    ("offset", "count"), [(0, None), (100, None), (5, 10), (0, 0), (2_999_999, None), (9_999_999, None)]
+)
+def test_a_file_is_sent_between_what_is_written(world, tmp_path, offset, count):
+    data = bytes(range(251)) * 12_000
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    with path.open("rb") as file:
+        channel.write(b"[")
+        channel.write_file(file, offset, count)
+        channel.write(b"]")
+        channel.close()
+        got = world.read_all(loop, client)
+
+    assert got == b"[" + data[offset : None if count is None else offset + count] + b"]"
+
+
+def test_a_file_is_read_where_sendfile_cannot_be_had(world, tmp_path):
+    data = bytes(range(251)) * 4000
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, send=[3, -errno.EAGAIN, 7])
+    with path.open("rb") as file:
+        channel.write_file(file)
+        channel.close()
+        assert world.read_all(loop, client) == data
+
+
+def test_a_negative_part_of_a_file_is_refused(world, tmp_path):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    with pytest.raises(ValueError, match="offset=-1"):
+        channel.write_file(None, -1)
+
+
+# ---- from outside a handler
+
+
+def test_what_others_write_goes_out_in_the_same_turn(world):
+    loop = world.loop()
+    receiver, receivers_client = world.connected(loop, Recorder)
+
+    class Relay(Recorder):
+        def handle_data(self, data):
+            receiver.write(data)
+
+    _, client = world.connected(loop, Relay)
+    client.send(b"over")
+
+    assert world.read(loop, receivers_client, 4) == b"over"
+
+
+def test_a_stream_without_interest_in_details_needs_no_method(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, dispatch.Stream)
+    client.send(b"ignored")
+    client.send(b"!", socket.MSG_OOB)
+    client.close()
+    world.run(loop, lambda: channel.closed)
+
+
+def test_a_stream_prints_what_it_is(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+
+    assert f"connected {client.getsockname()}" in repr(channel)
+    channel.abort()
+    assert "closed" in repr(channel)
