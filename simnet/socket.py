@@ -1,9 +1,8 @@
 """The face of ``socket.socket``: blocking, with a time-out, or non-blocking, over the simulated kernel.
 
-The kernel's calls never wait; this face counts each call, asks the fault plan, tries the call, waits where a blocking
-socket would, sends what the stack has put out, and writes one line into the trace. ``makefile``, ``with`` and
-``sendfile``'s fall-back come from the standard library, since :class:`Socket` is a ``socket.socket``; everything that
-would reach C is overridden.
+What happens in a call is the room below (`systemcall`); here are the arguments, as CPython checks them, and the results.
+``makefile``, ``with`` and ``sendfile``'s fall-back come from the standard library, since :class:`Socket` is a
+``socket.socket``; everything that would reach C is overridden.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from __future__ import annotations
 import _socket
 import errno
 import socket as _stdlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
-from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
-from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
+from simnet.faults.kinds import ResetBeforeAccept
 from simnet.kernel.errors import socket_error
-from simnet.trace import CALL, Failed
+from simnet.kernel.readiness import IN
+from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE, SystemCalls
 from simnet.wait import current_scheduler
 
 if TYPE_CHECKING:
@@ -27,23 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket", "socketpair"]
 
-IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
-READABLE = IN | ERR | HUP | RDHUP
-WRITABLE = OUT | ERR | HUP
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
-MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
+MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x100, 0x2, 0x1
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
-EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 
 
-class Socket(_stdlib.socket):
+class Socket(SystemCalls):
     """A ``socket.socket`` of a simulated process."""
 
-    __slots__ = ("_fd", "_kind", "_machine", "_net_family", "_process", "_protocol", "_timeout")
+    __slots__ = ("_kind", "_net_family", "_protocol")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
         made: Socket = _new(cls)
@@ -439,172 +434,6 @@ class Socket(_stdlib.socket):
         twin = Socket(self._net_family, self._kind, self._protocol, fileno=fd)
         twin._timeout = self._timeout
         return twin
-
-    # --- one system call -------------------------------------------------------------------------------------------
-
-    def _checked_fd(self) -> int:
-        if self._fd == -1:
-            raise socket_error(errno.EBADF)
-        return self._fd
-
-    def _file(self) -> Any:
-        """The kernel's socket; EBADF once it is closed."""
-        return self._process.descriptors.get(self._fd)
-
-    def _deadline(self) -> int | None:
-        timeout = self._timeout
-        return None if timeout is None else deadline_after(self._process.scheduler.clock.now_ns, timeout)
-
-    def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
-        """Wait until one of *events* is there; False if *deadline* came first."""
-        scheduler = self._process.scheduler
-        me = scheduler.current
-        if file.mask() & events:
-            return True
-        file.watch(me)
-        try:
-            while scheduler.wait((what, file), deadline):
-                if file.mask() & events:
-                    return True
-            return bool(file.mask() & events)
-        finally:
-            file.unwatch(me)
-
-    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
-        """A call that never waits."""
-        file = self._file()
-        tag = file.tag
-        n = tag.count(op)
-        fault = self._fault(tag, op, n, True, 0) if tag.faults is not None else None
-        if isinstance(fault, Reset) and fault.when == "before":
-            file.sever()
-        try:
-            result = call(*args)
-        except OSError as error:
-            self._machine.flush()
-            self._record(tag, op, n, arguments, error)
-            raise
-        if isinstance(fault, Reset) and fault.when == "after":
-            file.sever()
-        self._machine.flush()
-        self._record(tag, op, n, arguments, result)
-        return result
-
-    def _call(
-        self,
-        op: str,
-        arguments: tuple[Any, ...],
-        attempt: Callable[..., Any],
-        events: int,
-        size: int = 0,
-        flags: int = 0,
-        deadline: int | None = -1,
-        accept: bool = False,
-    ) -> Any:
-        """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
-        file = self._file()
-        host = self._machine
-        tag = file.tag
-        counts = tag.counts
-        counts[op] = n = counts.get(op, 0) + 1
-        timeout = self._timeout
-        waits = timeout != 0.0 and not flags & MSG_DONTWAIT
-        fault: Fault | None = None
-        result: Any = None
-        if tag.faults is not None or tag.dice is not None:
-            fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
-        elif op == "send" and host.fabric.injector.dice is not None:
-            host.fabric.injector.throw_for_bytes(
-                file, tag, "client" if tag.end == "server" else "server", file.sent, size
-            )
-        while True:
-            try:
-                result = attempt(file) if accept else attempt(file, size)
-                break
-            except BlockingIOError as error:
-                if not waits:
-                    host.flush()
-                    self._record(tag, op, n, arguments, error)
-                    raise
-            except OSError as error:
-                host.flush()
-                self._record(tag, op, n, arguments, error)
-                raise
-            if deadline == -1:
-                deadline = self._deadline()
-            if not self._wait(file, events, deadline, f"{op} on"):
-                raise self._failed(tag, op, n, arguments, TimeoutError("timed out"))
-            file = self._file()  # closed meanwhile by another thread of control: EBADF
-        if fault is not None:
-            self._afterwards(file, fault, op)
-        if host.out:
-            host.fabric.route(host)
-        if accept:
-            self._record(tag, op, n, arguments, result[1])
-            return (result[0], result[1], fault)
-        self._record(tag, op, n, arguments, result)
-        return result
-
-    def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
-        injector = self._machine.fabric.injector
-        fault = injector.for_call(tag, op, n, blocking, size)
-        if fault is not None:
-            injector.fire(fault, tag.place, tag.text, tag.end, n)
-        return fault
-
-    def _apply(
-        self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
-    ) -> tuple[Fault | None, int]:
-        """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
-        injector = self._machine.fabric.injector
-        if op == "send":
-            injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
-        # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
-        blocking = timeout is None if op == "send" else waits
-        fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
-        if isinstance(fault, WouldBlock):
-            file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
-            raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
-        if isinstance(fault, Error):
-            if fault.code == errno.ETIMEDOUT:
-                file.die(fault.code)
-                file.error = 0  # this call reports it
-            self._machine.flush()
-            raise self._failed(tag, op, n, arguments, socket_error(fault.code))
-        if isinstance(fault, (ShortRecv, PartialSend)):
-            size = min(size, fault.bytes)
-        elif isinstance(fault, Reset) and fault.when == "before":
-            file.sever()
-        return fault, size
-
-    def _afterwards(self, file: Any, fault: Fault, op: str) -> None:
-        if isinstance(fault, Reset):
-            if fault.when == "after":
-                file.sever()
-        elif isinstance(fault, (ShortRecv, PartialSend)):
-            file.wake(file.mask())
-
-    def _failed(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> OSError:
-        """*error*, recorded. Returned, not bound to a name by its raiser: frame and exception would hold each other."""
-        self._record(tag, op, n, arguments, error)
-        return error
-
-    def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
-        process = self._process
-        scheduler = process.scheduler
-        if isinstance(result, OSError):
-            if result.errno is None:
-                result = Failed("timed out")
-            else:
-                result = Failed(errno.errorcode.get(result.errno, str(result.errno)))
-        elif result or op in EFFECTIVE:
-            scheduler.effect()
-        if not result or isinstance(result, Failed):
-            scheduler.no_effect(f"{op} on {tag.text}")
-        scheduler.trace.entries.append(
-            (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
-             (arguments, result, self._timeout != 0.0))
-        )  # fmt: skip
 
 
 Socket.__module__ = "socket"  # so that its repr is the real one's

@@ -168,15 +168,15 @@ class Scheduler:
         self.calls = 0
         self.current.fruitless = 0
 
-    def no_effect(self, what: str) -> None:
-        """A call did nothing, and did not wait: *what*, should this go on for ever."""
+    def no_effect(self, op: str, place: str) -> None:
+        """A call did nothing, and did not wait: which one, should this go on for ever."""
         self.calls += 1
         if self.calls > CALLS_MAX:
             self.calls = 0
             me = self.current
             error = Hang(
                 f"{me.name} made {CALLS_MAX:,} calls in a row, at {self.clock.now_ns / 1e9:.6f} s, that neither waited "
-                f"nor had any effect; the last: {what}. A read that gives b'' is the end of the input: stop there."
+                f"nor had any effect; the last: {op} on {place}. A read that gives b'' is the end of the input: stop there."
             )
             self.record(Verdict("Hang", str(error), me.host_name, error))
             raise error

@@ -30,7 +30,7 @@ STEPS = {
         ["simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state"],
-        ["simnet.socket", "simnet.poll", "simnet.selector", "simnet.ioctl"],
+        ["simnet.systemcall", "simnet.socket", "simnet.poll", "simnet.selector", "simnet.ioctl"],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe"],
         ["simnet.world"],
@@ -103,6 +103,7 @@ AT_HOME_IN_THE_REAL_WORLD = {
 # Single uses elsewhere: (room, module) -> why.
 REAL_BUT_MEANT = {
     ("simnet.socket", "socket"): "the face of a socket is a subclass of socket.socket",
+    ("simnet.systemcall", "socket"): "the face of a socket is a subclass of socket.socket",
     ("simnet.socket", "_socket"): "its instances are made past the stand-in that stands at socket.socket.__new__",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
     ("simnet.process", "random"): "each process has the module's state of its own, swapped at each switch",

@@ -1,0 +1,208 @@
+"""One system call of a simulated socket: counted, faulted, tried until it need not wait, sent, recorded.
+
+The kernel's calls never wait. Here each call is counted and shown to the fault plan, tried, waited for where a blocking
+socket would wait, and written into the trace; what the stack has put out is sent. A call that no fault touches and that
+need not wait is most of a run, so it goes straight down.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket as _stdlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.clock import deadline_after
+from simnet.faults.inject import Tag
+from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
+from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
+from simnet.trace import CALL, Failed
+
+if TYPE_CHECKING:
+    from simnet.network import Machine
+    from simnet.process import Process
+
+__all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
+
+READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
+WRITABLE = OUT | ERR | HUP
+MSG_DONTWAIT = 0x40
+EFFECTIVE = frozenset(
+    {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
+)  # though they give None
+
+
+class SystemCalls(_stdlib.socket):
+    """The part of a simulated socket below its face."""
+
+    __slots__ = ("_fd", "_machine", "_process", "_timeout")
+
+    _fd: int
+    _machine: Machine
+    _process: Process
+    _timeout: float | None
+
+    def _checked_fd(self) -> int:
+        if self._fd == -1:
+            raise socket_error(errno.EBADF)
+        return self._fd
+
+    def _file(self) -> Any:
+        """The kernel's socket; EBADF once it is closed."""
+        return self._process.descriptors.get(self._fd)
+
+    def _deadline(self) -> int | None:
+        timeout = self._timeout
+        return None if timeout is None else deadline_after(self._process.scheduler.clock.now_ns, timeout)
+
+    def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
+        """Wait until one of *events* is there; False if *deadline* came first."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        if file.mask() & events:
+            return True
+        file.watch(me)
+        try:
+            while scheduler.wait((what, file), deadline):
+                if file.mask() & events:
+                    return True
+            return bool(file.mask() & events)
+        finally:
+            file.unwatch(me)
+
+    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
+        """A call that never waits."""
+        file = self._file()
+        tag = file.tag
+        n = tag.count(op)
+        fault = self._fault(tag, op, n, True, 0) if tag.faults is not None else None
+        if isinstance(fault, Reset) and fault.when == "before":
+            file.sever()
+        try:
+            result = call(*args)
+        except OSError as error:
+            self._machine.flush()
+            self._record(tag, op, n, arguments, error)
+            raise
+        if isinstance(fault, Reset) and fault.when == "after":
+            file.sever()
+        self._machine.flush()
+        self._record(tag, op, n, arguments, result)
+        return result
+
+    def _call(
+        self,
+        op: str,
+        arguments: tuple[Any, ...],
+        attempt: Callable[..., Any],
+        events: int,
+        size: int = 0,
+        flags: int = 0,
+        deadline: int | None = -1,
+        accept: bool = False,
+    ) -> Any:
+        """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
+        file = self._file()
+        host = self._machine
+        tag = file.tag
+        counts = tag.counts
+        counts[op] = n = counts.get(op, 0) + 1
+        timeout = self._timeout
+        waits = timeout != 0.0 and not flags & MSG_DONTWAIT
+        fault: Fault | None = None
+        result: Any = None
+        if tag.faults is not None or tag.dice is not None:
+            fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
+        elif op == "send" and host.fabric.injector.dice is not None:
+            host.fabric.injector.throw_for_bytes(
+                file, tag, "client" if tag.end == "server" else "server", file.sent, size
+            )
+        while True:
+            try:
+                result = attempt(file) if accept else attempt(file, size)
+                break
+            except BlockingIOError as error:
+                if not waits:
+                    host.flush()
+                    self._record(tag, op, n, arguments, error)
+                    raise
+            except OSError as error:
+                host.flush()
+                self._record(tag, op, n, arguments, error)
+                raise
+            if deadline == -1:
+                deadline = self._deadline()
+            if not self._wait(file, events, deadline, f"{op} on"):
+                raise self._failed(tag, op, n, arguments, TimeoutError("timed out"))
+            file = self._file()  # closed meanwhile by another thread of control: EBADF
+        if fault is not None:
+            self._afterwards(file, fault, op)
+        if host.out:
+            host.fabric.route(host)
+        if accept:
+            self._record(tag, op, n, arguments, result[1])
+            return (result[0], result[1], fault)
+        self._record(tag, op, n, arguments, result)
+        return result
+
+    def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+        injector = self._machine.fabric.injector
+        fault = injector.for_call(tag, op, n, blocking, size)
+        if fault is not None:
+            injector.fire(fault, tag.place, tag.text, tag.end, n)
+        return fault
+
+    def _apply(
+        self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
+    ) -> tuple[Fault | None, int]:
+        """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
+        injector = self._machine.fabric.injector
+        if op == "send":
+            injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
+        # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
+        blocking = timeout is None if op == "send" else waits
+        fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
+        if isinstance(fault, WouldBlock):
+            file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
+            raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
+        if isinstance(fault, Error):
+            if fault.code == errno.ETIMEDOUT:
+                file.die(fault.code)
+                file.error = 0  # this call reports it
+            self._machine.flush()
+            raise self._failed(tag, op, n, arguments, socket_error(fault.code))
+        if isinstance(fault, (ShortRecv, PartialSend)):
+            size = min(size, fault.bytes)
+        elif isinstance(fault, Reset) and fault.when == "before":
+            file.sever()
+        return fault, size
+
+    def _afterwards(self, file: Any, fault: Fault, op: str) -> None:
+        if isinstance(fault, Reset):
+            if fault.when == "after":
+                file.sever()
+        elif isinstance(fault, (ShortRecv, PartialSend)):
+            file.wake(file.mask())
+
+    def _failed(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> OSError:
+        """*error*, recorded. Returned, not bound to a name by its raiser: frame and exception would hold each other."""
+        self._record(tag, op, n, arguments, error)
+        return error
+
+    def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
+        process = self._process
+        scheduler = process.scheduler
+        if isinstance(result, OSError):
+            if result.errno is None:
+                result = Failed("timed out")
+            else:
+                result = Failed(errno.errorcode.get(result.errno, str(result.errno)))
+        elif result or op in EFFECTIVE:
+            scheduler.effect()
+        if not result or isinstance(result, Failed):
+            scheduler.no_effect(op, tag.text)
+        scheduler.trace.entries.append(
+            (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
+             (arguments, result, self._timeout != 0.0))
+        )  # fmt: skip
