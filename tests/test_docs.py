@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import tomllib
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.example import SybilFailure
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+from simnet import Scenario
 from tests.house import ROOT
 
 PAGES = sorted(
@@ -61,7 +61,7 @@ class Files:
 def check_scenario(example: Example) -> None:
     """A scenario in a page is a scenario that loads."""
     if example.parsed.startswith("format ="):
-        assert tomllib.loads(example.parsed)["format"] == 1
+        Scenario.loads(example.parsed)
 
 
 def read(page: Path, files: Files) -> Document:
@@ -123,6 +123,15 @@ def test_a_page_becomes_files_on_the_lines_it_shows_them(tmp_path: Path) -> None
     assert lines[10:12] == ["# test_echo.py", "import echo"]
     assert lines[15] == "def test_it(): pass"
     assert "1 / 0" not in lines
+
+
+def test_a_scenario_with_a_mistake_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```toml\nformat = 1\ntitle = "t"\ntest = "a.py::b"\n[[fault]]\nkind = "no-such"\n```\n', encoding="utf-8"
+    )
+    with pytest.raises(Exception, match="no-such"):
+        run(read(page, Files(tmp_path)))
 
 
 def test_an_example_that_fails_is_seen(tmp_path: Path) -> None:
