@@ -1,0 +1,27 @@
+"""The fixture of the contracts: ``world`` is the kernel, then simnet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.worlds import World, open_world
+
+WORLDS = ("kernel", "simnet")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_on(world, reason): simnet differs here, or does not model it; says why")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only_on")
+        metafunc.parametrize("world", WORLDS if only is None else [only.args[0]], indirect=True)
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with open_world(request.param) as opened:
+        yield opened
