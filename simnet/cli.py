@@ -18,7 +18,9 @@ __all__ = ["main"]
 
 CLEAN, FAILURE_FOUND, USAGE, STOPPED = 0, 1, 2, 130  # 130: what shells say of a program that SIGINT ended, 128 + 2
 
-EXIT_CODES = "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C."
+EXIT_CODES = (
+    "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C."
+)
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for programs.")
 
@@ -44,8 +46,12 @@ def demo(folder: Path | None) -> int:
 
 @simnet.command()
 @click.argument("test", metavar="PATH::TEST")
-@click.option("--kinds", help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class.")
-@click.option("--runs", type=int, help="At most so many simulations with a fault (default: what the test says, else 2000).")
+@click.option(
+    "--kinds", help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class."
+)
+@click.option(
+    "--runs", type=int, help="At most so many simulations with a fault (default: what the test says, else 2000)."
+)
 @click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
 @click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
 @click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
@@ -79,9 +85,15 @@ def replay(file: Path, real: bool, trace: bool, as_json: bool) -> int:
 
 @simnet.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), help="Folder or file to keep it as (default: scenarios/<test>/<title>.toml).")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    help="Folder or file to keep it as (default: scenarios/<test>/<title>.toml).",
+)
 @click.option("--title", help="What it shows, in one line; asked for on a terminal.")
-@click.option("--reason", help="Why it may go on failing for now, such as '#123': it is then known, and green until it is fixed.")
+@click.option(
+    "--reason", help="Why it may go on failing for now, such as '#123': it is then known, and green until it is fixed."
+)
 def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> int:
     """Move a found failure from .simnet/failures into scenarios/, where pytest plays it from now on."""
     from simnet.faces.keeping import keep_file

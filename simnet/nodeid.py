@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -162,15 +162,38 @@ def project_root(path: Path) -> Path:
 def beside(root: Path, node: NodeId) -> Iterator[None]:
     """For as long as it lasts, what stands beside the test's file can be imported, as under pytest.
 
+    Modules of another folder that have the names of ours make room meanwhile: two stories may both have a ``server.py``.
     Play the test inside it too: tests import when they run.
     """
-    folder = str(_import_root(root / node.file))
-    sys.path.insert(0, folder)
+    folder = _import_root(root / node.file)
+    names = frozenset(path.stem if path.suffix == ".py" else path.name for path in folder.iterdir())
+    others = {name: module for name, module in sys.modules.items() if _stands_elsewhere(name, module, names, folder)}
+    for name in others:
+        del sys.modules[name]
+    ours = _set_aside.setdefault(folder, {})
+    sys.modules.update(ours)
+    sys.path.insert(0, str(folder))
     try:
         yield
     finally:
-        if folder in sys.path:
-            sys.path.remove(folder)  # the first of them, which is ours
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))  # the first of them, which is ours
+        for name, module in others.items():
+            mine = sys.modules.get(name)
+            if mine is not None and mine is not module:
+                ours[name] = mine
+            sys.modules[name] = module
+
+
+_set_aside: dict[Path, dict[str, ModuleType]] = {}  # by folder: its modules whose names another folder's have taken back
+
+
+def _stands_elsewhere(name: str, module: ModuleType | None, names: Collection[str], folder: Path) -> bool:
+    """Whether a loaded module has the name of one in *folder*, and is not that one."""
+    if module is None or name.partition(".")[0] not in names:
+        return False
+    file = _file(module)
+    return file is not None and not file.is_relative_to(folder)
 
 
 def _import_root(path: Path) -> Path:

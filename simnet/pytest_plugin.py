@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,16 +107,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    with ExitStack() as around:
-        if "simnet.explore.check" in sys.modules:  # somebody has decorated a test
-            from simnet.faces.pytest_sweep import sweeping
+    __tracebackhide__ = True
+    sweeping: AbstractContextManager[None] = nullcontext()
+    if "simnet.explore.check" in sys.modules:  # somebody has decorated a test
+        from simnet.faces.pytest_sweep import sweeping_for
 
-            around.enter_context(sweeping(item))
-        if "simnet.faces.pytest_network" in sys.modules:
-            from simnet.faces.pytest_network import ending
+        sweeping = sweeping_for(item)
+    with sweeping:
+        if FIXTURE not in getattr(item, "fixturenames", ()):
+            return (yield)
+        from simnet.faces.pytest_network import leave
 
-            around.enter_context(ending(item))
-        return (yield)
+        try:
+            result = yield
+        except BaseException as error:
+            leave(item, error)
+            raise
+        leave(item, None)
+        return result
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

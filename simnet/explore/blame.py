@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "users_own"]
+__all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "users_own", "without_simnet"]
 
 _SIMNET = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _DEMO = os.path.join(_SIMNET, "demo")
@@ -90,6 +90,20 @@ def stopping_place(error: BaseException | None) -> UserPlace:
         place = UserPlace(kept.tb_frame.f_code.co_filename, kept.tb_lineno, kept.tb_frame.f_code.co_name)
         kept = kept.tb_next
     return place
+
+
+def without_simnet(traceback: TracebackType | None) -> TracebackType | None:
+    """*traceback* less the frames of simnet, wherever they are; all of it if there are no others."""
+    frames = []
+    step = traceback
+    while step is not None:
+        if _rank(step.tb_frame.f_code.co_filename) > 0:
+            frames.append(step)
+        step = step.tb_next
+    kept: TracebackType | None = None
+    for each in reversed(frames):
+        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return kept or traceback
 
 
 @lru_cache(maxsize=1024)  # the same few files in every traceback of a sweep

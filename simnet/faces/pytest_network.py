@@ -6,19 +6,18 @@ that closes a socket of it afterwards finds it closed already, which is no error
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from simnet.explore.blame import without_simnet
 from simnet.faces.pytest_options import Asked, network_options
 from simnet.faces.pytest_report import looks, told_of
 
 if TYPE_CHECKING:
     from simnet.world import Network
 
-__all__ = ["Held", "ending"]
+__all__ = ["Held", "leave"]
 
 _KEY = pytest.StashKey["Held"]()
 
@@ -74,21 +73,24 @@ class Held:
         told_of(self.item).traces.append(("simnet: this run", text))
 
 
-@contextmanager
-def ending(item: pytest.Item) -> Iterator[None]:
-    """Around the call of a test that may hold a network: leave it when the test has ended."""
+def leave(item: pytest.Item, error: BaseException | None) -> None:
+    """The call of *item* is over, with *error* or without: its network ends, and what failed in it is raised.
+
+    Of tracebacks only the user's frames are left: pytest shows them all otherwise, ours as well.
+    """
+    __tracebackhide__ = True
     held = item.stash.get(_KEY, None)
     if held is None:
-        yield
-        return
+        return  # its set-up failed
+    if error is not None:
+        error.__traceback__ = without_simnet(error.__traceback__)
     try:
-        yield
-    except BaseException as error:
         held.leave(error)
-        raise
-    held.leave()
-    if held.network.unreached:
-        _tell_unreached(item, held.network)
+    except BaseException as failed:
+        raise failed.with_traceback(without_simnet(failed.__traceback__)) from None
+    finally:
+        if held.network.unreached:
+            _tell_unreached(item, held.network)
 
 
 def _tell_unreached(item: pytest.Item, network: Any) -> None:

@@ -80,7 +80,8 @@ class ScenarioItem(pytest.Item):
             told.traces.append(("simnet: this run", text))
         if played.report is not None and played.judgement.failure is not None and not played.expected:
             told.failures.append((played.error, played.report))
-            told.headline = f"{played.report.headline}; {played.why}" if played.expect.known else played.report.headline
+            told.headline = played.report.headline
+            told.summary = played.why if played.expect.known else played.line
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         if isinstance(excinfo.value, (Refused, ScenarioError)):

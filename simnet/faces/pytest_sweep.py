@@ -23,11 +23,11 @@ from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 from simnet.wait import current_scheduler
 
-__all__ = ["sweeping"]
+__all__ = ["sweeping_for"]
 
 
 @contextmanager
-def sweeping(item: pytest.Item) -> Iterator[None]:
+def sweeping_for(item: pytest.Item) -> Iterator[None]:
     """While *item* runs, a decorated test that is called is swept here."""
 
     def run(wrapper: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:

@@ -120,10 +120,11 @@ def points_table(screen: Screen, baseline: Run) -> None:
     if not rows:
         screen.say("nowhere: no socket call on a target, and no connection")
         return
+    screen.say(f"{'kind':<20}{'points':>8}{'variants':>10}   the first")
     for kind in KINDS:
         if kind in rows:
             points, variants, example = rows[kind]
-            screen.say(f"{kind:<20}{points:>6,} points {variants:>7,} variants   {example}")
+            screen.say(f"{kind:<20}{points:>8,}{variants:>10,}   {example}")
 
 
 def _baseline_object(test_id: str, baseline: Run) -> dict[str, Any]:

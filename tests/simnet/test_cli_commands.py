@@ -1,0 +1,313 @@
+"""The command from a terminal's and a script's side: sweep, replay, keep, show, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simnet.cli import main
+from tests.simnet.faces_samples import lay_out
+
+Run = Callable[..., "Ran"]
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``simnet("sweep", ...)`` in a folder with the sample project; modules of the project are forgotten after."""
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    for name in ("servers", "test_servers"):
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(each) for each in arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def failure(simnet: Run) -> Path:
+    """The scenario of the one failure that the sample project has."""
+    assert simnet("sweep", "test_servers.py::test_hasty").code == 1
+    (file,) = Path(".simnet/failures/test_hasty").glob("*.toml")
+    return file
+
+
+def edited(file: Path, old: str, new: str) -> Path:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    return file
+
+
+# --- sweep -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_sweep_ends_with_0_and_one_line_that_sums_it_up(simnet: Run) -> None:
+    ran = simnet("sweep", "test_servers.py::test_echo")
+    assert (ran.code, ran.err) == (0, "")
+    assert "sweep: server; " in ran.out
+    assert re.search(r"reset +disruptive +\d+ +\d+ +\d+", ran.out), "the table has a row for each kind"
+
+
+def test_a_failure_ends_with_1_and_says_what_to_type_next(simnet: Run, failure: Path) -> None:
+    ran = simnet("sweep", "test_servers.py::test_hasty")
+    assert ran.code == 1
+    assert "1 of 1: KeyError at servers.py:25 when recv returns 1 byte (1 bug, " in ran.out
+    assert f"simnet keep {failure}" in ran.out
+    assert "\x1b" not in ran.out, "no colours where there is no terminal"
+
+
+def test_a_file_stands_for_all_its_swept_tests(simnet: Run) -> None:
+    ran = simnet("sweep", "test_servers.py", "--json")
+    assert ran.code == 1
+    assert [each["test"] for each in ran.json] == ["test_servers.py::test_echo", "test_servers.py::test_hasty"]
+    assert [each["ok"] for each in ran.json] == [True, False]
+
+
+def test_json_holds_all_a_program_needs(simnet: Run) -> None:
+    (found,) = simnet("sweep", "test_servers.py::test_hasty", "--json").json
+    (failure,) = found["failures"]
+    assert failure["type"] == "KeyError"
+    assert failure["at"] == "servers.py:25"
+    assert failure["plan"] == "short-recv test->server:7#1 end=server call=1 bytes=1"
+    assert Path(failure["file"]).is_file()
+    assert found["runs"] == sum(row["runs"] for row in found["kinds"])
+
+
+def test_kinds_runs_and_first_narrow_a_sweep(simnet: Run) -> None:
+    (found,) = simnet("sweep", "test_servers.py::test_hasty", "--json", "--kinds", "reset,short-recv", "--runs", 4).json
+    assert {row["kind"] for row in found["kinds"]} == {"short-recv", "reset"}
+    assert found["runs"] == 4
+    (found,) = simnet("sweep", "test_servers.py::test_hasty", "--json", "--first").json
+    assert found["failed"] == 1
+    assert found["stopped"] == "first failure"
+
+
+def test_a_target_nobody_talks_to_is_nothing_to_test(simnet: Run) -> None:
+    ran = simnet("sweep", "test_servers.py::test_echo", "--target", "client")
+    assert ran.code == 2
+    assert "NothingToTest: target=client: no process on that host" in ran.err
+
+
+def test_an_undecorated_function_of_a_network_can_be_swept_by_name(simnet: Run) -> None:
+    Path("test_plain.py").write_text(
+        "from test_servers import talk\nfrom servers import echo\n\n"
+        "def test_plain(net):\n    net.host('server').spawn(echo, 7)\n    assert talk(b'a') == b'a'\n"
+    )
+    ran = simnet("sweep", "test_plain.py::test_plain", "--target", "server", "--kinds", "reset")
+    assert ran.code == 0, ran.err
+
+
+# --- replay ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_found_failure_replays_exactly(simnet: Run, failure: Path) -> None:
+    ran = simnet("replay", failure)
+    assert ran.code == 1
+    assert "replay: exact; KeyError at servers.py:25" in ran.out
+    assert simnet("replay", failure, "--json").json["word"] == "exact"
+
+
+def test_a_program_that_changed_elsewhere_fails_on_another_path(
+    simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited(Path("servers.py"), "word = conn.recv(100)", "conn.getsockname()\n                    word = conn.recv(100)")
+    for name in ("servers", "test_servers"):
+        monkeypatch.delitem(__import__("sys").modules, name)
+    replayed = simnet("replay", failure, "--json").json
+    assert replayed["word"] == "same failure on another path"
+    assert replayed["at"] == "servers.py:26"
+
+
+def test_a_mended_program_is_fixed(simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited(Path("servers.py"), "word = conn.recv(100)", 'word = conn.makefile("rb").read()')
+    for name in ("servers", "test_servers"):
+        monkeypatch.delitem(__import__("sys").modules, name)
+    ran = simnet("replay", failure)
+    assert ran.code == 0
+    assert "replay: fixed; equal to the run without faults" in ran.out
+
+
+def test_another_byte_or_call_in_the_file_does_what_one_would_expect(simnet: Run, failure: Path) -> None:
+    edited(failure, "bytes = 1", "bytes = 4")
+    ran = simnet("replay", failure)
+    assert ran.code == 1
+    assert "KeyError: b'hell'" in ran.out, "the program saw as many bytes as the file says"
+    assert "same failure on another path" in ran.out
+    edited(failure, "bytes = 4", "bytes = 5")
+    ran = simnet("replay", failure)
+    assert (ran.code, "replay: fixed" in ran.out) == (0, True), "five bytes are all there are"
+
+
+def test_a_plan_that_is_never_reached_says_so_and_what_was(simnet: Run, failure: Path) -> None:
+    edited(failure, "call = 1", "call = 7")
+    ran = simnet("replay", failure)
+    assert ran.code == 1
+    assert "was never reached: server called recv on test->server:7#1 once" in " ".join(ran.out.split())
+    assert simnet("replay", failure, "--json").json["word"] == "not reached"
+
+
+def test_what_its_programs_print_is_not_among_the_json(simnet: Run, failure: Path) -> None:
+    edited(Path("servers.py"), "word = conn.recv(100)", "print('LOUD'); word = conn.recv(100)")
+    assert simnet("replay", failure, "--json").json["type"] == "KeyError"
+
+
+def test_the_whole_run_is_shown_when_asked_for(simnet: Run, failure: Path) -> None:
+    ran = simnet("replay", failure, "--trace")
+    assert ran.out.count("connect server:7") == 2, "once in the whole run, once where it parts from the baseline"
+
+
+# --- keep ------------------------------------------------------------------------------------------------------------
+
+
+def test_keep_moves_a_failure_to_where_pytest_plays_it(simnet: Run, failure: Path) -> None:
+    ran = simnet("keep", failure, "--title", "a word that comes in pieces")
+    kept = Path("scenarios/test_hasty/a-word-that-comes-in-pieces.toml")
+    assert ran.code == 0
+    assert f"Kept as {kept}." in ran.out
+    assert not failure.exists()
+    assert 'title = "a word that comes in pieces"' in kept.read_text()
+    assert simnet("replay", kept, "--json").json["word"] == "exact", "where a file lies changes nothing"
+
+
+def test_keep_leaves_what_a_person_wrote_into_the_file(simnet: Run, failure: Path) -> None:
+    edited(failure, "format = 1", "# seen on a train\nformat = 1  # the first")
+    simnet("keep", failure, "--to", "scenarios/train.toml", "--title", "on a train", "--reason", "#7")
+    text = Path("scenarios/train.toml").read_text()
+    assert "# seen on a train\nformat = 1  # the first" in text
+    assert 'expect = {error = "KeyError", at = "hasty", reason = "#7"}' in text
+    ran = simnet("replay", "scenarios/train.toml")
+    assert (ran.code, "It is known: KeyError at hasty (#7)." in ran.out) == (0, True)
+
+
+def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
+    Path("scenarios").mkdir()
+    Path("scenarios/it.toml").write_text("mine")
+    ran = simnet("keep", failure, "--to", "scenarios/it.toml")
+    assert ran.code == 2
+    assert "scenarios/it.toml is there already; name another place" in ran.err
+    assert Path("scenarios/it.toml").read_text() == "mine"
+    assert failure.exists()
+
+
+def test_keep_excuses_nothing_that_does_not_fail(simnet: Run, failure: Path) -> None:
+    edited(failure, "bytes = 1", "bytes = 5")
+    ran = simnet("keep", failure, "--reason", "#7")
+    assert (ran.code, "it does not fail now" in ran.err) == (2, True)
+
+
+# --- show ------------------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_a_scenario_in_words_and_plays_nothing(simnet: Run, failure: Path) -> None:
+    Path("servers.py").unlink()
+    ran = simnet("show", failure)
+    assert ran.code == 0
+    assert "network   the 1st recv by server on test->server:7#1 returned at most 1 byte" in ran.out
+    assert simnet("show", failure, "--json").json["faults"][0]["transparent"] is True
+
+
+def test_show_draws_a_test_without_faults_and_counts_its_points(simnet: Run) -> None:
+    ran = simnet("show", "test_servers.py::test_echo")
+    assert ran.code == 0
+    assert "connect server:7" in ran.out
+    assert "outcome   returned None" in ran.out
+    assert re.search(r"short-recv +1 +\d   short-recv test->server:7#1 end=server call=1 bytes=1", ran.out)
+
+
+# --- what cannot be --------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    pytest.param(("sweep", "gone.py"), "simnet sweep: gone.py: there is no such file; there is test_servers.py", id="no-file"),
+    pytest.param(("sweep", "."), "simnet sweep: . is a folder; name a test file in it", id="a-folder"),
+    pytest.param(("sweep", "test_servers.py::test_ech"), "there is no 'test_ech' in *did you mean 'test_echo'?", id="no-test"),
+    pytest.param(("sweep", "servers.py"), "simnet sweep: servers.py holds no test decorated with @simnet.sweep", id="no-sweep"),
+    pytest.param(("sweep", "test_servers.py", "--kinds", "rest"), "--kinds rest: 'rest' is no kind of fault; did you mean 'reset'?", id="no-kind"),
+    pytest.param(("sweep", "test_servers.py", "--runs", "0"), "--runs=0: at least 1", id="no-runs"),
+    pytest.param(("show", "test_servers.py"), "names a file and no test; write test_servers.py::test_name", id="show-a-file"),
+    pytest.param(("replay", "gone.toml"), "simnet replay: gone.toml: cannot be read: No such file or directory", id="no-scenario"),
+    pytest.param(("keep", "gone.toml"), "simnet keep: gone.toml: cannot be read", id="keep-nothing"),
+    pytest.param(("sweeep", "x"), "No such command 'sweeep'", id="no-command"),
+    pytest.param(("sweep",), "Missing argument 'PATH::TEST'", id="no-argument"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "told"), REFUSED)
+def test_what_cannot_be_done_is_refused_with_2_and_a_remedy(simnet: Run, arguments: tuple[str, ...], told: str) -> None:
+    ran = simnet(*arguments)
+    assert ran.code == 2
+    assert re.search(".*".join(re.escape(part) for part in told.split("*")), ran.err), ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        pytest.param(
+            'kind = "short-recv"', 'kind = "short-rec"', r":12: .*did you mean 'short-recv'\?", id="unknown-kind"
+        ),
+        pytest.param('on = "test->server:7#1"', 'on = "server 7"', r":13: ", id="bad-anchor"),
+        pytest.param("::test_hasty", "::test_hast", r":4: .*did you mean 'test_hasty'\?", id="missing-test"),
+        pytest.param("format = 1", "format = 2", r":2: .*written by a later version", id="later-format"),
+        pytest.param("[[fault]]", "[fault]", r":10: ", id="no-list"),
+        pytest.param("format = 1", "format = 1,", r":2: is no TOML", id="no-toml"),
+    ],
+)
+@pytest.mark.parametrize("command", ["replay", "show", "keep"])
+def test_a_wrong_scenario_names_file_and_line(
+    simnet: Run, failure: Path, command: str, old: str, new: str, told: str
+) -> None:
+    edited(failure, old, new)
+    ran = simnet(command, failure)
+    assert ran.code == 2
+    assert re.search(re.escape(str(failure)) + told, ran.err), ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_test_file_that_cannot_be_imported_says_where(
+    simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("servers", "test_servers"):
+        monkeypatch.delitem(__import__("sys").modules, name)
+    Path("servers.py").write_text("import nothing_of_that_name\n")
+    ran = simnet("replay", failure)
+    assert ran.code == 2
+    assert "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'" in ran.err
+
+
+def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
+    text = Path("test_servers.py").read_text()
+    Path("test_servers.py").write_text(text.replace("def test_echo(net)", "def test_echo(net, tmp_path)"))
+    ran = simnet("sweep", "test_servers.py::test_echo")
+    assert ran.code == 2
+    assert "takes tmp_path, which pytest provides. Run it with pytest: pytest test_servers.py::test_echo" in ran.err
+
+
+def test_a_test_that_differs_from_run_to_run_is_not_swept(simnet: Run) -> None:
+    Path("test_dice.py").write_text(
+        "import simnet\nfrom test_servers import talk\nfrom servers import echo\nruns = []\n\n"
+        "@simnet.sweep\ndef test_dice(net):\n    runs.append(1)\n    net.host('server').spawn(echo, 7)\n"
+        "    talk(b'a' * len(runs))\n"
+    )
+    ran = simnet("sweep", "test_dice.py")
+    assert ran.code == 2
+    assert "NotRepeatable: two runs without faults differ" in ran.err

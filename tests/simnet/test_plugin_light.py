@@ -1,0 +1,130 @@
+"""What the plugin costs a project that has nothing to do with networks, and that coverage is right under it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow  # interpreters of their own
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_plugin_imports_no_simulator(tmp_path: Path) -> None:
+    code = (
+        "import simnet.pytest_plugin, sys\n"
+        "loaded = [name for name in sys.modules if name.startswith('simnet')]\n"
+        "assert loaded == ['simnet', 'simnet.pytest_plugin'], loaded\n"
+        "assert not {'greenlet', 'msgspec', 'click', 'rich', 'tomlkit'} & set(sys.modules)\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_suite_without_networks_loads_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import sys\n\ndef test_it():\n    assert [name for name in sys.modules if name.startswith('simnet.')] == ['simnet.pytest_plugin']\n"
+    )
+    (tmp_path / "settings.toml").write_text("a = 1\n")
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+SERVER = """\
+import select
+import socket
+
+
+def serve(port):
+    listener = socket.create_server(("", port))
+    listener.setblocking(False)
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    channels = {}
+    while True:
+        for fd, _ in poll.poll():
+            if fd == listener.fileno():
+                sock, _ = listener.accept()
+                sock.setblocking(False)
+                channels[sock.fileno()] = sock
+                poll.register(sock, select.POLLIN)
+            elif data := channels[fd].recv(100):
+                if data == b"no":
+                    data = refuse(data)
+                channels[fd].sendall(data)
+            else:
+                poll.unregister(fd)
+                channels.pop(fd).close()
+
+
+def refuse(data):
+    return b"no " + data
+
+
+def echo(word):
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(word)
+        answer = sock.recv(100)
+        if not answer:
+            raise EOFError
+        return answer
+"""
+
+TEST = """\
+import simnet
+from server import echo, serve
+
+
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(serve, 7)
+    assert echo(b"hello") == b"hello"
+
+
+@simnet.sweep(target="server", kinds="short-recv")
+def test_swept(net):
+    net.host("server").spawn(serve, 7)
+    assert echo(b"hi") in (b"h", b"hi")
+"""
+
+
+def lines(*matching: str) -> set[int]:
+    """The lines of SERVER that begin with one of these texts."""
+    found = {number for number, line in enumerate(SERVER.splitlines(), 1) if line.strip().startswith(matching)}
+    assert len(found) == len(matching)
+    return found
+
+
+def test_coverage_of_code_in_processes_is_right_with_branches(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(SERVER)
+    (tmp_path / "test_server.py").write_text(TEST)
+    done = python(
+        *(
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--cov=server",
+            "--cov-branch",
+            "--cov-report=json:found.json",
+        ),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout
+    found = json.loads((tmp_path / "found.json").read_text())["files"]["server.py"]
+    # Every line after a switch was seen to run, and those that did not run were not.
+    assert set(found["missing_lines"]) == lines("data = refuse", 'return b"no "', "raise EOFError")
+    (no,), (sends,), (refuses,) = lines('if data == b"no"'), lines("channels[fd].sendall"), lines("data = refuse")
+    (empty,), (raises,) = lines("if not answer"), lines("raise EOFError")
+    executed = {tuple(branch) for branch in found["executed_branches"]}
+    missing = {tuple(branch) for branch in found["missing_branches"]}
+    assert (no, sends) in executed
+    assert missing == {(no, refuses), (empty, raises)}

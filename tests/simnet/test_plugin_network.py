@@ -1,0 +1,176 @@
+"""The fixture ``simnet_network``: one network around one test, left when the test has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simnet.faces_samples import lay_out
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    lay_out(pytester.path)
+    return pytester
+
+
+def run(suite: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
+    head = (
+        "import socket, time\nimport pytest, simnet\nfrom servers import echo, hasty\nfrom test_servers import talk\n"
+    )
+    (suite.path / "test_it.py").write_text(head + body)
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", "test_it.py", *arguments)
+
+
+TALK = """
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+"""
+
+
+def test_the_test_runs_as_a_process_of_the_network(suite: pytest.Pytester) -> None:
+    body = """
+def test_it(simnet_network):
+    net = simnet_network
+    net.link("test", "server").latency = 0.2
+    net.host("server").spawn(echo, 7)
+    began = time.monotonic()
+    assert talk(b"hello") == b"hello"
+    assert time.monotonic() - began >= 0.8     # there and back for SYN, there and back for the bytes
+    assert socket.gethostname() == "test"
+"""
+    run(suite, body).assert_outcomes(passed=1)
+
+
+def test_what_fails_in_a_server_fails_the_test_and_not_its_clean_up(suite: pytest.Pytester) -> None:
+    body = """
+def broken(port):
+    with socket.create_server(("", port)) as listener:
+        listener.accept()
+        raise ZeroDivisionError("in the server")
+
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(broken, 7)
+    with socket.create_connection(("server", 7)):
+        pass
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1, errors=0)
+    result.stdout.fnmatch_lines(["E   *ZeroDivisionError: in the server"])
+
+
+def test_the_tests_own_exception_comes_first(suite: pytest.Pytester) -> None:
+    body = """
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(hasty, 7)
+    assert talk(b"hello") == b"good night"
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1, errors=0)
+    result.stdout.fnmatch_lines(["E * AssertionError: assert b'good day' == b'good night'"])
+
+
+def test_other_fixtures_build_on_it_and_may_close_what_they_opened(suite: pytest.Pytester) -> None:
+    body = """
+@pytest.fixture
+def client(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        yield sock
+
+def test_it(client):
+    client.sendall(b"hello")
+    assert client.recv(5) == b"hello"
+"""
+    run(suite, body).assert_outcomes(passed=1)
+
+
+def test_two_tests_have_two_networks_and_real_sockets_are_back_between_them(suite: pytest.Pytester) -> None:
+    body = """
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"a") == b"a"
+
+def test_real():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        assert type(listener) is socket.socket
+
+def test_again(simnet_network):
+    assert simnet_network.time == 0
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"b") == b"b"
+"""
+    run(suite, body).assert_outcomes(passed=3)
+
+
+def test_a_mark_sets_up_its_plan(suite: pytest.Pytester) -> None:
+    body = """
+@pytest.mark.simnet(plan="short-recv test->server:7#1 end=server call=1 bytes=2", target="server")
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(hasty, 7)
+    with pytest.raises(OSError):
+        talk(b"hello")
+    assert len(simnet_network.happened) == 1
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E * KeyError: b'he'", "servers.py:25: KeyError"])
+    assert "pytest_plugin" not in result.stdout.str()
+    assert "simnet/process.py" not in result.stdout.str()
+
+
+def test_a_fault_on_the_command_line_changes_it_for_once(suite: pytest.Pytester) -> None:
+    result = run(suite, TALK, "--simnet-fault", "reset test->server:7#1 end=server byte=2")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E * OSError: [[]Errno 107[]] Transport endpoint is not connected"])
+
+
+def test_a_fault_that_is_never_reached_is_told(suite: pytest.Pytester) -> None:
+    result = run(suite, TALK, "--simnet-fault", "eof test->server:7#1 end=server byte=2000")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*test_it.py::test_it: eof *was never reached: towards the server of * 5 bytes travelled*"]
+    )
+
+
+def test_the_run_is_drawn_when_asked_for(suite: pytest.Pytester) -> None:
+    result = run(suite, TALK, "-rP", "--simnet-trace")
+    result.stdout.fnmatch_lines(["*simnet: this run*", "*connect server:7*SYN*"])
+
+
+def test_the_same_test_runs_on_real_sockets(suite: pytest.Pytester) -> None:
+    body = """
+def test_it(simnet_network):
+    assert isinstance(simnet_network, simnet.RealNetwork)
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+"""
+    run(suite, body, "--simnet-real").assert_outcomes(passed=1)
+
+
+def test_a_network_of_its_own_inside_it_is_refused_with_the_reason(suite: pytest.Pytester) -> None:
+    body = """
+def test_it(simnet_network):
+    with simnet.Network():
+        pass
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E * RuntimeError: a simulated network is already running in this thread; leave it *"])
+
+
+def test_a_set_up_that_fails_leaves_no_network_behind(suite: pytest.Pytester) -> None:
+    body = """
+@pytest.fixture
+def broken(simnet_network):
+    raise ZeroDivisionError
+
+def test_it(broken):
+    pass
+
+def test_after(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"a") == b"a"
+"""
+    run(suite, body).assert_outcomes(errors=1, passed=1)

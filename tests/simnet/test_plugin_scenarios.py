@@ -1,0 +1,153 @@
+"""Scenario files as tests: each must go as it says, and one whose failure is known is green until it is fixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.simnet.faces_samples import lay_out
+
+SCENARIO = """\
+format = 1
+title = "a word that comes in pieces"
+test = "test_servers.py::test_hasty"
+expect = {expect}
+
+[[fault]]
+kind = "short-recv"
+on = "test->server:7#1"
+end = "server"
+call = 1
+bytes = 2
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    lay_out(pytester.path)
+    return pytester
+
+
+def keep(
+    suite: pytest.Pytester,
+    expect: str = '{ outcome = "baseline" }',
+    name: str = "pieces.toml",
+    folder: str = "scenarios",
+) -> Path:
+    path: Path = suite.path / folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(SCENARIO.replace("{expect}", expect))
+    return path
+
+
+def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+
+def test_a_scenario_is_red_until_the_bug_is_mended(suite: pytest.Pytester) -> None:
+    keep(suite)
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*a word that comes in pieces*",
+            "E   KeyError: b'he'",
+            "network *",
+            "FAILED scenarios/pieces.toml::test_hasty *",
+        ]
+    )
+    text = (suite.path / "servers.py").read_text()
+    (suite.path / "servers.py").write_text(text.replace("word = conn.recv(100)", 'word = conn.makefile("rb").read()'))
+    run(suite, "scenarios").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        '{ error = "KeyError" }',
+        '{ error = "LookupError", at = "hasty" }',
+        '{ error = "KeyError", at = "servers.py", reason = "#123" }',
+        '{ error = "KeyError", at = "servers.py:25" }',
+    ],
+)
+def test_a_known_failure_is_green_and_says_so(suite: pytest.Pytester, expect: str) -> None:
+    keep(suite, expect)
+    result = run(suite, "-v", "scenarios")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["scenarios/pieces.toml::test_hasty PASSED   [[]known: *Error*"])
+
+
+def test_a_known_failure_that_is_fixed_is_red_with_the_remedy(suite: pytest.Pytester) -> None:
+    keep(suite, '{ error = "KeyError", reason = "#123" }')
+    text = (suite.path / "servers.py").read_text()
+    (suite.path / "servers.py").write_text(text.replace("word = conn.recv(100)", 'word = conn.makefile("rb").read()'))
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ['*pieces.toml: expected was KeyError (#123); *it is fixed, so write expect = { outcome = "baseline" }*']
+    )
+
+
+def test_a_failure_other_than_the_known_one_is_red(suite: pytest.Pytester) -> None:
+    keep(suite, '{ error = "ZeroDivisionError" }')
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*expected was ZeroDivisionError; it is KeyError at servers.py:25*"])
+
+
+def test_a_plan_that_is_never_reached_is_red_and_says_what_was(suite: pytest.Pytester) -> None:
+    path = keep(suite)
+    path.write_text(path.read_text().replace("call = 1", "call = 5"))
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*the plan never acted*", "*call=5*was never reached: server called recv on test->server:7#1 once"]
+    )
+
+
+def test_a_broken_file_is_an_error_with_its_place(suite: pytest.Pytester) -> None:
+    path = keep(suite)
+    path.write_text(path.read_text().replace("short-recv", "short-rec"))
+    result = run(suite, "scenarios")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*pieces.toml:7: fault 1: 'short-rec' is no kind of fault; did you mean 'short-recv'?"]
+    )
+
+
+def test_only_scenarios_are_collected(suite: pytest.Pytester) -> None:
+    keep(suite)
+    keep(suite, folder="elsewhere")
+    (suite.path / "scenarios" / "settings.toml").write_text("[tool]\nname = 'not ours'\n")
+    result = run(suite, "--collect-only", "-q", "scenarios", "elsewhere")
+    assert [line for line in result.stdout.lines if ".toml" in line] == ["scenarios/pieces.toml::test_hasty"]
+    named = run(suite, "--collect-only", "-q", "elsewhere/pieces.toml")
+    assert "elsewhere/pieces.toml::test_hasty" in named.stdout.lines
+
+
+def test_a_scenario_plays_on_real_sockets_too(suite: pytest.Pytester) -> None:
+    keep(suite, '{ error = "KeyError" }')
+    run(suite, "scenarios", "--simnet-real").assert_outcomes(passed=1)
+
+
+def test_two_stories_may_call_their_files_alike(suite: pytest.Pytester) -> None:
+    for story, error in (("first", "ZeroDivisionError"), ("second", "OverflowError"), ("third", "KeyError")):
+        folder = suite.path / "scenarios" / story
+        folder.mkdir(parents=True)
+        server = (suite.path / "servers.py").read_text()
+        (folder / "servers.py").write_text(server.replace("GREETINGS[word]", f"fail({error}, word)") + FAIL)
+        (folder / "test_servers.py").write_text((suite.path / "test_servers.py").read_text())
+        scenario = SCENARIO.replace("{expect}", f'{{ error = "{error}" }}')
+        scenario = scenario.replace("test_servers.py", f"scenarios/{story}/test_servers.py")
+        (folder / "pieces.toml").write_text(scenario)
+    (suite.path / "scenarios" / "conftest.py").write_text('collect_ignore_glob = ["*/*.py"]\n')
+    run(suite, "scenarios").assert_outcomes(passed=3)
+
+
+FAIL = """
+def fail(error, word):
+    if word != b"hello":
+        raise error
+    return b"good day"
+"""

@@ -1,0 +1,90 @@
+"""A fault whose anchor is never reached: the report says what was, so that a person can mend the anchor."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from simnet.explore.nearest import unreached_texts
+from simnet.faults.plan import FaultPlan
+from simnet.run import Run, play
+
+
+def serve(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                conn.recv(10)
+                conn.recv(10)
+                conn.sendall(b"reply")
+
+
+def body(net: Any) -> None:
+    net.host("server").spawn(serve, 7)
+    for _ in range(2):
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"a" * 20)
+            try:
+                sock.recv(10)
+            except OSError:
+                pass
+
+
+@pytest.fixture(scope="module")
+def told() -> Any:
+    def tell(fault: str) -> str:
+        run: Run = play(body, FaultPlan.parse(fault), targets="server")
+        texts = unreached_texts(run.unreached, run.points, run.targets)
+        assert len(texts) <= 1
+        return texts[0] if texts else ""
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    ("fault", "nearest"),
+    [
+        pytest.param(
+            "short-recv test->server:7#1 end=server call=3 bytes=1",
+            "server called recv on test->server:7#1 2 times",
+            id="a-call-too-late",
+        ),
+        pytest.param(
+            "short-recv test->server:7#9 end=server call=1 bytes=1",
+            "recv was called on test->server:7#1, test->server:7#2",
+            id="a-connection-too-many",
+        ),
+        pytest.param(
+            "short-recv test->server:7#1 end=client call=1 bytes=1",
+            "test called recv on test->server:7#1 once, but test is no target, and faults act on the calls of targets (server)",
+            id="not-a-target",
+        ),
+        pytest.param(
+            "would-block test->server:7#1 end=server recv call=1",
+            "server called recv on test->server:7#1 2 times, on a blocking socket, where a kernel waits instead",
+            id="a-blocking-socket",
+        ),
+        pytest.param(
+            "split test->server:7#1 end=server byte=99",
+            "towards the server of test->server:7#1 20 bytes travelled, so byte is 0 to 20",
+            id="a-byte-too-far",
+        ),
+        pytest.param(
+            "split test->server:8#1 end=server byte=1",
+            "this run has the connections test->server:7#1, test->server:7#2",
+            id="another-port",
+        ),
+        pytest.param("refuse test->server:7#3", "this run has the connections test->server:7#1, test->server:7#2", id="no-connect"),
+        pytest.param("would-block server:9 accept call=1", "accept was called on server:7", id="another-listener"),
+        pytest.param("wake server call=1 first=1", "no poll found anything ready", id="no-poll"),
+    ],
+)  # fmt: skip
+def test_what_was_reached_is_told(told: Any, fault: str, nearest: str) -> None:
+    assert told(fault) == f"{FaultPlan.parse(fault)} was never reached: {nearest}"
+
+
+def test_a_fault_that_acted_is_not_among_them(told: Any) -> None:
+    assert told("short-recv test->server:7#2 end=server call=1 bytes=1") == ""
