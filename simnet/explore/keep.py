@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simnet.explore.report import headline
-from simnet.explore.result import Failure, SweepResult
 from simnet.explore.verdict import Finding
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Expect, Found, Scenario
+
+if TYPE_CHECKING:
+    from simnet.explore.result import Failure, SweepResult
 
 __all__ = ["failure_text", "save", "scenario_of"]
 
@@ -32,7 +35,13 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
         title=headline(failure.finding, plan),
         target=result.options.target or (),
         expect=Expect(outcome="baseline") if plan.transparent else Expect(interrupted=True),
-        found=Found(by="sweep", runs=result.runs, failure=failure_text(failure.finding), trace=failure.run.digest, kernel=failure.kernel or None),
+        found=Found(
+            by="sweep",
+            runs=result.runs,
+            failure=failure_text(failure.finding),
+            trace=failure.run.digest,
+            kernel=failure.kernel or None,
+        ),
     )
 
 

@@ -46,13 +46,7 @@ def ladder(
     parting = against.first_difference(trace) if against is not None else None
     rows = rows_of(trace, against)
     if last is not None:
-        end = trace[len(trace) - 1].time_ns if len(trace) else 0
-        name, _, place = last[1].partition("  ")
-        told = [row for row in rows if row.host == last[0] and row.loud and name in row.text.split()]
-        if told:
-            told[-1].text += f"  {place}".rstrip()  # the trace has the exception, not its line
-        else:
-            rows.append(Row(len(trace), end, last[0], last[1], loud=True))
+        _end_with(rows, *last)
     names = list(hosts) if hosts is not None else _hosts(trace)
     lines = _window(rows, parting, before, after, whole, len(trace))
     shown = [row for row in lines if isinstance(row, Row)]
@@ -65,6 +59,18 @@ def ladder(
         text.extend(canvas.row(line) if isinstance(line, Row) else [line])
     drawn = "\n".join(each.rstrip() for each in text)
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
+
+
+def _end_with(rows: list[Row], host: str, text: str) -> None:
+    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call."""
+    name, _, place = text.partition("  ")
+    for row in rows:
+        if row.host == host and row.loud and name in row.text.split():
+            row.text += f"  {place}".rstrip()  # the trace has the exception, not its line
+            return
+    after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), len(rows))
+    before = rows[after - 1] if after else Row(0, 0, host)
+    rows.insert(after, Row(before.index, before.time_ns, host, text, loud=True))
 
 
 def _hosts(trace: Trace) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simnet.explore.verdict import short_repr
+from simnet.explore.outcomes import short_repr
 from simnet.faults.place import Place
 from simnet.trace import Event, Failed
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from simnet.explore.blame import trimmed
 from simnet.explore.report import FailureReport, report
-from simnet.explore.result import CTRL_C, SweepResult
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+
+if TYPE_CHECKING:
+    from simnet.explore.result import SweepResult
 
 __all__ = ["SweepFailure", "as_exception", "raise_failures"]
 
@@ -22,7 +24,7 @@ class SweepFailure(AssertionError):
 def raise_failures(result: SweepResult, test_id: str = "") -> None:
     """Raise the failures of *result*; return if there are none."""
     __tracebackhide__ = True  # pytest shows the user's frames
-    if result.stopped == CTRL_C:
+    if result.stopped_by_hand:
         _stop(result, test_id)
     errors = [as_exception(failure.error, report(failure, result, test_id=test_id)) for failure in result.failures]
     if not errors:

@@ -6,26 +6,26 @@ A value with parts, so that an exception's notes, the command line and a test sh
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simnet.explore.blame import stopping_place, user_place
+from simnet.explore.findings import TEST, Finding
 from simnet.explore.ladder import WIDTH, ladder
-from simnet.explore.result import Failure, SweepResult
-from simnet.explore.verdict import TABLE, Finding, Judgement
+from simnet.explore.looks import colored, line_of
+from simnet.explore.table import TABLE
+from simnet.explore.verdict import Judgement
+from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 
 if TYPE_CHECKING:
+    from simnet.explore.result import Failure, SweepResult
     from simnet.run import Run
 
-__all__ = ["FailureReport", "report", "report_run", "when"]
-
-MARGIN = 10  # columns of the words at the left: network, so, run it ...
-
-RED, BOLD, DIM, YELLOW, CYAN, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[33m", "\033[36m", "\033[0m"
+__all__ = ["FailureReport", "report", "report_run"]
 
 
 @dataclass(slots=True)
@@ -70,12 +70,12 @@ class FailureReport:
         head = [f"{self.place}" if self.place else "", f">     {self.source}" if self.source else ""]
         head += [f"E     {line}" for line in self.title.splitlines()]
         text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
-        return _colored(text) if color else text
+        return colored(text) if color else text
 
     def below(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
         """What stands below the exception, for those who show it with its traceback."""
         text = "\n".join(self.parts(width, unicode))
-        return _colored(text) if color else text
+        return colored(text) if color else text
 
     def notes(self, width: int = WIDTH, unicode: bool = True) -> list[str]:
         """What an exception carries as notes: all but the exception and its line, which its traceback shows."""
@@ -85,16 +85,16 @@ class FailureReport:
         """The lines below the exception."""
         lines: list[str] = []
         for told, kind in self.network:
-            lines.append(_line("network", told, f"({kind})" if kind else "", width))
+            lines.append(line_of("network", told, f"({kind})" if kind else "", width))
         if self.consequence:
             told, _, rule = self.consequence.rpartition("  [")
-            lines.append(_line("so", told or self.consequence, f"[{rule}" if told else "", width))
+            lines.append(line_of("so", told or self.consequence, f"[{rule}" if told else "", width))
         if self.seen:
-            lines.append(_line("seen", self.seen, "", width))
+            lines.append(line_of("seen", self.seen, "", width))
         lines += ["", self.diagram(width, unicode), ""]
-        lines += [_line(name, command, "", width) for name, command in self.commands]
+        lines += [line_of(name, command, "", width) for name, command in self.commands]
         if self.kernel:
-            lines.append(_line("kernel", self.kernel, "", width))
+            lines.append(line_of("kernel", self.kernel, "", width))
         if not unicode:
             lines = [line.encode("ascii", "replace").decode() for line in lines]
         return lines
@@ -200,22 +200,17 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 
 
 def _consequence(judgement: Judgement) -> str:
-    """What followed from the root; where the root has no exception, the root itself."""
+    """What followed from the root; where the root is a broken rule, the root itself."""
     findings = judgement.findings
     if not findings:
         return ""
-    first = findings[0]
-    if first.error is None or first.reason not in TABLE:
-        rest = [each for each in findings[1:] if each.error is not None and each.error is not first.error]
-        after = f"; {_told(rest[0])}" if rest else ""
-        return f"{_told(first)}{after}  [{first.reason}]"
-    for each in findings[1:]:
-        return f"{_told(each)}  [{each.reason}]"
-    return (
-        f"{first.who} {first.process or first.host} failed  [{first.reason}]"
-        if first.who in ("target", "support")
-        else ""
-    )
+    first, rest = findings[0], findings[1:]
+    if first.error is not None and first.reason in TABLE:
+        if rest:
+            return f"{_told(rest[0])}  [{rest[0].reason}]"
+        return f"{_told(first)}  [{first.reason}]" if first.host != TEST else ""
+    after = "".join(f"; {_told(each)}" for each in rest[:1] if each.error is not first.error)
+    return f"{_told(first)}{after}  [{first.reason}]"
 
 
 def _told(finding: Finding) -> str:
@@ -266,71 +261,3 @@ def _from_here(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def when(plan: FaultPlan) -> str:
-    """``when accept says EAGAIN``: the plan in a few words; empty for none."""
-    if not plan:
-        return ""
-    words = [_WHEN[fault.kind](fault) if fault.kind in _WHEN else fault.sentence() for fault in plan]
-    return f"when {' and '.join(words)}"
-
-
-def _bytes(number: int) -> str:
-    return "1 byte" if number == 1 else f"{number:,} bytes"
-
-
-_WHEN: Mapping[str, Callable[[Any], str]] = {
-    "short-recv": lambda fault: f"recv returns {_bytes(fault.bytes)}",
-    "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
-    "would-block": lambda fault: f"{fault.op} says EAGAIN",
-    "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
-    "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",
-    "wake": lambda fault: "a poll reports only some of the ready" if fault.keep else "a poll reports another order",
-    "urgent": lambda fault: "an urgent byte arrives",
-    "eof": lambda fault: f"the input ends before byte {fault.byte:,}",
-    "reset": lambda fault: (
-        f"the connection is reset {fault.when} {fault.op}"
-        if fault.op
-        else f"the connection is reset before byte {fault.byte:,}"
-    ),
-    "refuse": lambda fault: "the connection is refused",
-    "reset-before-accept": lambda fault: "the peer resets before it is accepted",
-    "error": lambda fault: f"{fault.op} fails with {fault.errno}",
-}
-
-
-# --- looks -----------------------------------------------------------------------------------------------------------
-
-
-def _line(name: str, text: str, end: str, width: int) -> str:
-    """A name at the left, the text, and *end* at the right margin; folded where it is too long."""
-    room = max(width - MARGIN, 20)
-    if len(text) + len(end) + 3 <= room:
-        filled = text.ljust(room - len(end)) + end if end else text
-        return f"{name:<{MARGIN}}{filled}"
-    lines, rest = [], f"{text}   {end}".strip()
-    while len(rest) > room and " " in rest[:room].strip() and name not in ("run it", "keep it"):
-        cut = rest.rfind(" ", 0, room)
-        lines.append(rest[:cut])
-        rest = rest[cut + 1 :].strip()
-    lines.append(rest)
-    return "\n".join(f"{name if place == 0 else '':<{MARGIN}}{line}" for place, line in enumerate(lines))
-
-
-def _colored(text: str) -> str:
-    lines = []
-    for line in text.split("\n"):
-        name = line[:MARGIN].strip()
-        if line.startswith("E     "):
-            line = f"{RED}{BOLD}{line}{PLAIN}"
-        elif line.startswith(">     "):
-            line = f"{BOLD}{line}{PLAIN}"
-        elif "⚡" in line or " ! " in line:
-            line = f"{YELLOW}{line}{PLAIN}"
-        elif "equal to the baseline up to here" in line or "⋮" in line:
-            line = f"{DIM}{line}{PLAIN}"
-        elif name in ("network", "so", "seen", "run it", "keep it", "kernel"):
-            line = f"{CYAN}{line[:MARGIN]}{PLAIN}{line[MARGIN:]}"
-        lines.append(line)
-    return "\n".join(lines)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simnet.explore import keep, raising
 from simnet.explore.options import SweepOptions
+from simnet.explore.report import FailureReport, report
 from simnet.explore.verdict import Finding, Judgement
 from simnet.faults.kinds import KINDS
 from simnet.faults.plan import FaultPlan
 
 if TYPE_CHECKING:
-    from simnet.explore.report import FailureReport
     from simnet.run import Run
 
 __all__ = ["Failure", "KindRow", "SweepResult", "Warned"]
@@ -121,7 +122,11 @@ class SweepResult:
 
     @property
     def ok(self) -> bool:
-        return not self.failures and self.stopped != CTRL_C
+        return not self.failures and not self.stopped_by_hand
+
+    @property
+    def stopped_by_hand(self) -> bool:
+        return self.stopped == CTRL_C
 
     @property
     def rate(self) -> float:
@@ -150,7 +155,7 @@ class SweepResult:
         parts.append(", ".join(f"{number:,} {what}" for number, what in counts if number) or "nothing was run")
         if self.warnings:
             parts.append(_count(sum(each.count for each in self.warnings), "warning", "warnings"))
-        if self.stopped == CTRL_C:
+        if self.stopped_by_hand:
             parts.append("stopped by Ctrl-C")
         elif self.stopped:
             parts.append("stopped at the first failure")
@@ -170,19 +175,15 @@ class SweepResult:
             else:
                 self.warnings.append(Warned(name, finding.message, 1, plan, finding.at))
 
-    # --- in words; the rooms that know how come in when asked ------------------------------------------------------
+    # --- in words ------------------------------------------------------------------------------------------------
 
     def reports(self, test_id: str = "") -> list[FailureReport]:
         """A report of each distinct failure."""
-        from simnet.explore.report import report
-
         return [report(failure, self, test_id=test_id) for failure in self.failures]
 
     def save(self, root: Path, test_id: str) -> None:
         """Write each distinct failure under ``.simnet/failures`` of the project at *root*, to replay or keep it."""
-        from simnet.explore.keep import save
-
-        save(self, root, test_id)
+        keep.save(self, root, test_id)
 
     def raise_failures(self, test_id: str = "") -> None:
         """Raise what was found, as the user's own exceptions; return if nothing was.
@@ -191,9 +192,7 @@ class SweepResult:
             KeyboardInterrupt: the sweep was stopped by Ctrl-C.
             ExceptionGroup: there are several distinct failures.
         """
-        from simnet.explore.raising import raise_failures
-
-        raise_failures(self, test_id)
+        raising.raise_failures(self, test_id)
 
 
 def seconds_text(seconds: float) -> str:

@@ -67,7 +67,7 @@ def shrink(
     while smaller:
         smaller = False
         for plan in simpler_plans(best.plan):
-            if plan in tried:
+            if not plan or plan in tried:  # of no plan the baseline tells
                 continue
             if spent >= plays:
                 break

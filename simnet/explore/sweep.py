@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.explore.ladder import ladder
 from simnet.explore.options import SweepOptions
+from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
 from simnet.explore.shrink import Shrunk, judged, shrink
-from simnet.explore.verdict import Judgement, difference_of_outcomes, judge
+from simnet.explore.verdict import Judgement, judge
 from simnet.faults.kinds import KINDS, playable
 from simnet.faults.plan import FaultPlan
 from simnet.run import play

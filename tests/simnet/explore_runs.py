@@ -71,4 +71,5 @@ def reached_handle_error(error: BaseException) -> HandlerError:
 
 def waits(target: bool = True, where: str = "server.py:12 in serve") -> Waiting:
     host = "server" if target else "client"
-    return Waiting(f"{host}/serve", host, target, "recv on test->server:7#1", where, 5_000_000)
+    what = f"{host}/serve waits for recv on test->server:7#1 at {where}, since 0.005000 s"
+    return Waiting(f"{host}/serve", host, target, what, where, 5_000_000)

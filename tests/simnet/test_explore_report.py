@@ -11,9 +11,10 @@ from simnet import faults
 from simnet.explore.blame import stopping_place, trimmed, user_place
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
-from simnet.explore.report import report, report_run, when
+from simnet.explore.report import report, report_run
 from simnet.explore.result import Failure, SweepResult
 from simnet.explore.verdict import judge
+from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.verdicts import Hang, Verdict
@@ -81,7 +82,7 @@ def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
 def test_a_failure_without_exception_says_what_broke() -> None:
     failure, result = failure_of(waiting=[waits()])
     told = report(failure, result, test_id=ID)
-    assert told.title.startswith("server/serve waits for ever, for recv on test->server:7#1")
+    assert told.title.startswith("server/serve waits for recv on test->server:7#1 at server.py:12 in serve")
     assert told.consequence.endswith("[target-waits]")
     assert told.headline == "target-waits at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
 

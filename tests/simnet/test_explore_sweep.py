@@ -219,3 +219,50 @@ def test_one_plan_alone_is_played_and_judged(monkeypatch: pytest.MonkeyPatch) ->
     assert (result.runs, result.equal) == (1, 1)
     with pytest.raises(NothingToTest, match="none of 1 faults was reached"):
         check(echo, target="server", plan="split test->server:7#1 end=server byte=200")
+
+
+def test_what_must_always_hold_must_hold_under_disruptive_faults_too() -> None:
+    def promised(net: Any) -> bytes:
+        reply = b""
+        try:
+            reply = echo(net)
+        except OSError:
+            pass
+        with net.always():
+            assert reply == b"hello", "half of a promise"
+        return reply
+
+    result = run_sweep(promised, SERVER.but(kinds="reset"))
+    (failure,) = result.failures
+    assert (failure.reason, failure.type_name) == ("always", "AssertionError")
+    assert failure.at.startswith("test_explore_sweep.py:")
+    assert result.interrupted + result.noted + result.equal + result.failed == result.runs
+
+
+def test_what_a_test_observes_is_part_of_its_outcome() -> None:
+    def counts(net: Any) -> None:
+        net.host("server").spawn(serve_once, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            net.observe("pieces", len(list(iter(lambda: sock.recv(100), b""))))
+
+    result = run_sweep(counts, SERVER.but(kinds="split"))
+    (failure,) = result.failures
+    assert failure.reason == "outcome"
+    assert failure.finding.message == "observation 1 is pieces=2; without the fault pieces=1"
+    assert str(failure.plan).startswith("split test->server:7#1")
+
+
+def test_a_server_that_waits_for_ever_is_a_warning_with_its_line_or_by_choice_a_failure() -> None:
+    refused = SERVER.but(kinds="refuse")
+    result = run_sweep(echo, refused)
+    assert (result.ok, result.interrupted) == (True, 1)
+    (warning,) = result.warnings
+    assert (warning.name, warning.count) == ("waits-for-ever", 1)
+    assert "server/serve_once waits for accept" in warning.text
+    assert "at test_explore_sweep.py:" in warning.text
+    assert "1 warning" in result.summary()
+    (failure,) = run_sweep(echo, refused.but(invariants={"waits-for-ever": "failure"})).failures
+    assert (failure.reason, failure.at) == ("target-waits", warning.at)
+    assert run_sweep(echo, refused.but(invariants={"waits-for-ever": "off"})).warnings == []

@@ -1,0 +1,57 @@
+"""Which exceptions a target may end with, since the faults that fired made them.
+
+A disruptive fault makes an errno, and what it does to the support makes others: whoever talks to a peer that died may be
+told ECONNRESET, or nothing at all. A transparent fault excuses nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
+
+__all__ = ["MADE_BY", "PEER_GONE", "excused"]
+
+# What a socket may say once its peer is gone (RFC 9293 3.10; `man 7 tcp`, `man 2 send`, `man 2 getpeername`), or silent.
+PEER_GONE = frozenset(
+    {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ETIMEDOUT}
+)
+NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED})
+
+MADE_BY: Mapping[str, frozenset[int]] = {  # errnos beyond PEER_GONE that a kind makes by itself
+    "refuse": frozenset({errno.ECONNREFUSED}),
+    "unreachable": frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH}),
+    "blackhole": NO_WAY,
+    "partition": NO_WAY,
+    "crash": NO_WAY,
+    "restart": NO_WAY,
+    "pause": NO_WAY,
+}
+
+
+def excused(
+    error: BaseException, disruptive: Collection[Fault], may_raise: tuple[type[BaseException], ...] = ()
+) -> bool:
+    """Whether the *disruptive* faults that fired made this very error, or *may_raise* allows it.
+
+    A group is excused if all in it are.
+    """
+    if not disruptive:
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return all(excused(each, disruptive, may_raise) for each in error.exceptions)
+    if isinstance(error, may_raise):
+        return True
+    if not isinstance(error, OSError):
+        return False
+    if error.errno is None:  # a time-out of the socket object; asyncio's and http.client's "connection lost"
+        return isinstance(error, (TimeoutError, ConnectionError))
+    if error.errno in PEER_GONE:
+        return True
+    return any(
+        error.errno in MADE_BY.get(fault.kind, ()) or error.errno == getattr(fault, "code", None)
+        for fault in disruptive
+    )

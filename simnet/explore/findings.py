@@ -1,0 +1,234 @@
+"""What happened in a run that the verdict table knows: each row of it asks its question here, beside the baseline.
+
+Who *waits for ever* is judged by comparison: a server that waits for its next client does so in the baseline too. In the
+same way *the loop and the listener survive* is seen: what was still there without the fault, when the network had become
+quiet, must be there with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from simnet.explore.blame import user_place
+from simnet.explore.excuses import excused
+from simnet.explore.options import WAITS_FOR_EVER
+from simnet.explore.outcomes import difference_of_outcomes
+from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
+from simnet.trace import CALL, PROCESS
+from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+
+if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
+    from simnet.run import Run, Waiting
+
+__all__ = ["Case", "Finding", "waits"]
+
+TEST = "test"  # the host of the body
+
+_OURS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin)  # recorded as verdicts where they arise
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that happened in a run and that the table knows."""
+
+    reason: str  # a row of TABLE, or the name of the invariant that broke
+    message: str
+    host: str
+    level: str  # "failure", "interrupted", "noted", "warning" or "excused"
+    error: BaseException | None = None  # the user's own
+    at: str = ""  # "tutorial_server.py:71", in the user's code
+    process: str = ""
+    handler: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells one distinct failure from another: reason, exception, place in the user's code."""
+        return (self.reason, _family(self.error), self.at)
+
+
+class Case:
+    """One run beside its baseline; each method answers one row of the table, or two."""
+
+    def __init__(
+        self,
+        baseline: Run,
+        run: Run,
+        disruptive: tuple[Fault, ...],
+        may_raise: tuple[type[BaseException], ...],
+        invariants: Mapping[str, str],
+    ) -> None:
+        self.baseline = baseline
+        self.run = run
+        self.disruptive = disruptive
+        self.may_raise = may_raise
+        self.invariants = invariants
+        self.column = 1 if disruptive else 0
+        allowed = {each.process for each in run.failures if disruptive and isinstance(each.error, may_raise)}
+        self.ended_early = [
+            name
+            for name in _missing(baseline.alive, run.alive)
+            if name not in allowed and self.began(PROCESS, "spawn", name)
+        ]
+        if invariants.get("loop-survives") == OFF:
+            self.ended_early = []
+
+    def findings(self) -> Iterator[Finding]:
+        """In the order in which a person wants to read them: the cause before what follows from it."""
+        verdicts = list(self.verdicts())
+        raised = list(self.raised())
+        yield from (each for each in verdicts if each.reason in BOUNDS)
+        yield from raised
+        yield from (each for each in verdicts if each.reason not in BOUNDS)
+        yield from self.gone()
+        yield from self.waiting()
+        yield from self.body()
+
+    def verdicts(self) -> Iterator[Finding]:
+        before = Counter((each.name, each.host) for each in self.baseline.verdicts if each.level != FAILURE)
+        raised = [each.error for each in self.run.handler_errors] + [each.error for each in self.run.failures]
+        for verdict in self.run.verdicts:
+            if verdict.name == "Deadlock":
+                continue  # the body's wait, a row of its own
+            if verdict.name == "handler-raised" and any(verdict.error is error for error in raised):
+                continue  # the same exception, a row of its own
+            if verdict.level != FAILURE and before[verdict.name, verdict.host] > 0:
+                before[verdict.name, verdict.host] -= 1  # the baseline warns of it too
+                continue
+            level = FAILURE if verdict.level == FAILURE else WARNING
+            yield self.found(verdict.name, verdict.message, verdict.host, verdict.error, level)
+
+    def raised(self) -> Iterator[Finding]:
+        seen: list[BaseException] = [
+            each.error for each in self.run.verdicts if each.name == "always" and each.error is not None
+        ]
+        for handled in self.run.handler_errors:
+            error, host = handled.error, handled.host
+            if not handled.target or isinstance(error, _OURS) or any(error is each for each in seen):
+                continue
+            seen.append(error)
+            message = f"{_one_line(error)} in {handled.handler} of {handled.channel} on {host}"
+            level = EXCUSED if self.excused(error) else ""
+            yield self.found("handler-raised", message, host, error, level, handled.channel, handled.handler)
+        for ended in self.run.failures:
+            error, host = ended.error, ended.host
+            if isinstance(error, _OURS) or any(error is each for each in seen):
+                continue
+            message = f"{_one_line(error)} ended {ended.process} on {host}"
+            if not ended.target:
+                yield self.found("support-raised", message, host, error, process=ended.process)
+            elif not self.excused(error):
+                yield self.found("target-raised", message, host, error, process=ended.process)
+            elif ended.process not in self.ended_early:  # else the loop did not survive: a rule of its own
+                yield self.found("target-raised", message, host, error, INTERRUPTED, ended.process)
+
+    def gone(self) -> Iterator[Finding]:
+        """Loops and listeners of targets that would still be there without the fault."""
+        told = [each.message for each in self.run.verdicts if each.name == "listener-survives"]
+        ended = {each.process: each.error for each in self.run.failures}
+        dead_hosts = []
+        for name in self.ended_early:
+            error = ended.get(name)
+            host = name.partition("/")[0]
+            dead_hosts.append(host)
+            if error is not None and not self.excused(error):
+                continue  # told by its exception
+            how = f"was ended by {_one_line(error)}" if error is not None else "ended"
+            message = f"{name} {how}; without the fault it goes on"
+            yield self.found("loop-survives", message, host, error, process=name)
+        for name in _missing(self.baseline.listening, self.run.listening):
+            host = name.rpartition(":")[0]
+            if host in dead_hosts or any(name in message for message in told) or not self.began(CALL, "listen", name):
+                continue
+            message = f"nobody listens on {name} any more; later clients get ECONNREFUSED"
+            yield self.found("listener-survives", message, host)
+
+    def began(self, kind: str, op: str, place: str) -> bool:
+        """Whether the run came so far: a body that was interrupted may not have started what the baseline did."""
+        return any(entry[1] == kind and entry[5] == op and entry[3] == place for entry in self.run.trace.entries)
+
+    def waiting(self) -> Iterator[Finding]:
+        usual = Counter(waits(self.baseline))
+        for waiting in self.run.waiting:
+            wait = _wait(waiting)
+            if usual[wait] > 0:
+                usual[wait] -= 1
+                continue
+            row = "target-waits" if waiting.target else "support-waits"
+            level = self.invariants.get(WAITS_FOR_EVER, "") if waiting.target else ""
+            message = f"{waiting.what}, without a deadline, so for ever"
+            found = self.found(row, message, waiting.host, None, level, waiting.process)
+            yield replace(found, at=waiting.where.partition(" ")[0])
+
+    def body(self) -> Iterator[Finding]:
+        error = self.run.body_error
+        if error is None:
+            return
+        if isinstance(error, Deadlock):
+            yield self.found("body-waits", f"the test waits for ever: {error}", TEST, error)
+            return
+        # Told already: net.always, NotModelled, Hang; or a process's, whose end the body waited for.
+        told = [each.error for each in self.run.verdicts] + [each.error for each in self.run.failures]
+        if not any(error is each for each in told):
+            yield self.found("body-raised", f"the test raised {_one_line(error)}", TEST, error)
+
+    def outcome(self, survived: bool) -> Finding:
+        message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
+        return self.found("outcome", message, TEST, self.run.body_error, FAILURE if survived else "")
+
+    def found(
+        self,
+        reason: str,
+        message: str,
+        host: str,
+        error: BaseException | None = None,
+        level: str = "",
+        process: str = "",
+        handler: str = "",
+    ) -> Finding:
+        """A finding at *level*, or at that of the table, or, for the name of an invariant, as the test sets it."""
+        if not level:
+            row = reason if reason in TABLE else "broken"
+            level = self.invariants.get(reason, TABLE[row][self.column])
+        place = user_place(error)
+        return Finding(reason, message, host, level, error, place.short, process, handler)
+
+    def excused(self, error: BaseException) -> bool:
+        return excused(error, self.disruptive, self.may_raise)
+
+
+def _family(error: BaseException | None) -> str:
+    """The exception's name. A line that no error of the socket is caught at is one bug, whichever errno comes first."""
+    if error is None:
+        return ""
+    if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+        return "OSError"
+    return type(error).__name__
+
+
+def _missing(before: Iterable[str], after: Iterable[str]) -> list[str]:
+    """What of *before* is not in *after*, each as often as it is missing."""
+    left = Counter(after)
+    missing = []
+    for name in before:
+        if left[name] > 0:
+            left[name] -= 1
+        else:
+            missing.append(name)
+    return missing
+
+
+def _wait(waiting: Waiting) -> tuple[str, str, str]:
+    return (waiting.host, waiting.process, waiting.where)
+
+
+def waits(run: Run) -> list[tuple[str, str, str]]:
+    return [_wait(each) for each in run.waiting]
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,42 @@
+"""How a report's lines look: a word at the left, the text, its class at the right; colors where there is a terminal."""
+
+from __future__ import annotations
+
+__all__ = ["colored", "line_of"]
+
+MARGIN = 10  # columns of the words at the left: network, so, run it ...
+
+RED, BOLD, DIM, YELLOW, CYAN, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[33m", "\033[36m", "\033[0m"
+
+
+def line_of(name: str, text: str, end: str, width: int) -> str:
+    """A name at the left, the text, and *end* at the right margin; folded where it is too long."""
+    room = max(width - MARGIN, 20)
+    if len(text) + len(end) + 3 <= room:
+        filled = text.ljust(room - len(end)) + end if end else text
+        return f"{name:<{MARGIN}}{filled}"
+    lines, rest = [], f"{text}   {end}".strip()
+    while len(rest) > room and " " in rest[:room].strip() and name not in ("run it", "keep it"):
+        cut = rest.rfind(" ", 0, room)
+        lines.append(rest[:cut])
+        rest = rest[cut + 1 :].strip()
+    lines.append(rest)
+    return "\n".join(f"{name if place == 0 else '':<{MARGIN}}{line}" for place, line in enumerate(lines))
+
+
+def colored(text: str) -> str:
+    lines = []
+    for line in text.split("\n"):
+        name = line[:MARGIN].strip()
+        if line.startswith("E     "):
+            line = f"{RED}{BOLD}{line}{PLAIN}"
+        elif line.startswith(">     "):
+            line = f"{BOLD}{line}{PLAIN}"
+        elif "⚡" in line or " ! " in line:
+            line = f"{YELLOW}{line}{PLAIN}"
+        elif "equal to the baseline up to here" in line or "⋮" in line:
+            line = f"{DIM}{line}{PLAIN}"
+        elif name in ("network", "so", "seen", "run it", "keep it", "kernel"):
+            line = f"{CYAN}{line[:MARGIN]}{PLAIN}{line[MARGIN:]}"
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""A plan in a few words, for a headline: ``when accept says EAGAIN``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simnet.faults.plan import FaultPlan
+
+__all__ = ["when"]
+
+
+def when(plan: FaultPlan) -> str:
+    """``when accept says EAGAIN``: the plan in a few words; empty for none."""
+    if not plan:
+        return ""
+    words = [_WHEN[fault.kind](fault) if fault.kind in _WHEN else fault.sentence() for fault in plan]
+    return f"when {' and '.join(words)}"
+
+
+def _bytes(number: int) -> str:
+    return "1 byte" if number == 1 else f"{number:,} bytes"
+
+
+_WHEN: Mapping[str, Callable[[Any], str]] = {
+    "short-recv": lambda fault: f"recv returns {_bytes(fault.bytes)}",
+    "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
+    "would-block": lambda fault: f"{fault.op} says EAGAIN",
+    "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
+    "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",
+    "wake": lambda fault: "a poll reports only some of the ready" if fault.keep else "a poll reports another order",
+    "urgent": lambda fault: "an urgent byte arrives",
+    "eof": lambda fault: f"the input ends before byte {fault.byte:,}",
+    "reset": lambda fault: (
+        f"the connection is reset {fault.when} {fault.op}"
+        if fault.op
+        else f"the connection is reset before byte {fault.byte:,}"
+    ),
+    "refuse": lambda fault: "the connection is refused",
+    "reset-before-accept": lambda fault: "the peer resets before it is accepted",
+    "error": lambda fault: f"{fault.op} fails with {fault.errno}",
+}
