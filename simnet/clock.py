@@ -80,11 +80,7 @@ class Clock:
         """As :meth:`at`, for what is never called off: a segment on a link."""
         self.busy += 1
         self._serial = serial = self._serial + 1
-        heappush(self._heap, (deadline_ns, serial, self._posted, (fn, arg)))
-
-    def _posted(self, pair: tuple[Callable[[Any], object], Any]) -> None:
-        self.busy -= 1
-        pair[0](pair[1])
+        heappush(self._heap, (deadline_ns, serial, fn, arg))
 
     def next_due_ns(self) -> int | None:
         """When the next thing is due; ``None`` if nothing ever is."""
@@ -102,10 +98,15 @@ class Clock:
         due = self.next_due_ns()
         if due is None:
             return False
-        self.now_ns = now = max(due, self.now_ns)
+        if due > self.now_ns:
+            self.now_ns = due
+        now = self.now_ns
         heap = self._heap
+        fire = Timer._fire
         while heap and heap[0][0] <= now:
             _, _, fn, arg = heappop(heap)
+            if fn is not fire:
+                self.busy -= 1
             fn(arg)
         return True
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from simnet.clock import Clock
-
 __all__ = ["DEFAULT_LATENCY", "Link"]
 
 DEFAULT_LATENCY = 0.001  # seconds each way between two hosts: a switched LAN with a slow application on it
@@ -49,8 +45,10 @@ class Direction:
         self.link = link
         self._last_ns = 0
 
-    def arrival_ns(self, clock: Clock, segment: Any) -> int:
-        """When *segment*, sent now, arrives."""
-        arrival = max(clock.now_ns + self.link.latency_ns, self._last_ns)
+    def arrival_ns(self, now_ns: int) -> int:
+        """When a segment sent at *now_ns* arrives."""
+        arrival = now_ns + self.link.latency_ns
+        if arrival < self._last_ns:
+            return self._last_ns
         self._last_ns = arrival
         return arrival

@@ -21,6 +21,8 @@ LOOPBACK = ("127.", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
+HEADER_FLAGS, PAYLOAD = FIN | SYN | RST | ACK | URG, 0x40
+UNNAMED = ("?", "")
 ARP_FAILED_NS = (
     3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
 )
@@ -29,7 +31,7 @@ ARP_FAILED_NS = (
 class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
-    __slots__ = ("name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls")
+    __slots__ = ("name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways")
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
         self.name = name
@@ -40,6 +42,7 @@ class Machine:
         self.polls = 0  # polls of this host's processes that found something ready
         self.address = f"10.0.{number >> 8}.{number & 255}"
         self.out: deque[Any] = deque()
+        self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         self.stack = Stack(
             (self.address, f"fd00::{number:x}"), clock=cast(Any, _StackClock(self)), out=self.out, name=name
         )
@@ -121,11 +124,13 @@ class Fabric:
 
     def owner_of(self, address: str, asking: Machine) -> Machine | None:
         """Whose address this is, seen from *asking*: loopback addresses are everybody's own."""
-        if address.startswith(LOOPBACK) or address in WILDCARDS:
-            return asking
-        if address.startswith("::ffff:"):
-            return self.owner_of(address[7:], asking)
-        return self.by_address.get(address)
+        owner = self.by_address.get(address)
+        if owner is None:
+            if address.startswith(LOOPBACK) or address in WILDCARDS:
+                return asking
+            if address.startswith("::ffff:"):
+                return self.owner_of(address[7:], asking)
+        return owner
 
     def flush(self) -> None:
         """Send what any stack has put out."""
@@ -139,6 +144,7 @@ class Fabric:
             machine.stack.time_waits.clear()
             machine.stack.listeners.clear()
             machine.out.clear()
+            machine.ways.clear()
             del machine.stack, machine.fabric
         self.clock.clear()
         self.directions.clear()
@@ -201,39 +207,55 @@ class Fabric:
 
     def route(self, machine: Machine) -> None:
         """Take what *machine* has put out to where it goes: at once within a host, else along the link."""
-        out = machine.out
-        clock = self.clock
+        out, ways, clock, record = machine.out, machine.ways, self.clock, self.trace.entries.append
         while out:
             packet = out.popleft()
-            owner = self.owner_of(packet.target[0], machine)
-            if packet.proto == 0:  # a notice of the simulation to itself: no link carries it
+            source, target = packet.source, packet.target
+            owner, direction = ways.get(target[0]) or self._way(machine, target[0])
+            proto = packet.proto
+            if proto == 0:  # a notice of the simulation to itself: no link carries it
                 if owner is not None:
                     owner.stack.arrive(packet)
                     if owner is not machine and owner.out:
                         self.route(owner)
                 continue
-            local = owner is machine
-            if local:
-                arrival = clock.now_ns
+            now = clock.now_ns
+            if direction is None:
+                arrival = now
+                end = self._names.get((machine.name, source, target), UNNAMED)
             else:
-                key = (machine.name, owner.name if owner is not None else "")
-                direction = self.directions.get(key)
-                if direction is None:
-                    direction = self.directions[key] = Direction(self.link(*key))
-                arrival = direction.arrival_ns(clock, packet)
-            name = self._names.get((machine.name if local else "", packet.source, packet.target), ("?", ""))
-            self.trace.entries.append(
-                (clock.now_ns, SEGMENT, machine.name, name[0], name[1], *_describe(packet), (getattr(packet, "payload", b""), arrival))
-            )  # fmt: skip
-            if self._refused and self._refuse(machine, packet, local, arrival):
+                arrival = direction.arrival_ns(now)
+                end = self._names.get(("", source, target), UNNAMED)
+            if proto == TCP:
+                flags, payload = packet.flags, packet.payload
+                word = _WORDS[flags & HEADER_FLAGS | (PAYLOAD if payload else 0)]
+                offset = packet.seq - FIRST_BYTE_SEQ if not flags & SYN and packet.seq > FIRST_BYTE_SEQ else 0
+            else:
+                word, offset, payload = ("datagram" if proto == UDP else "ICMP"), 0, getattr(packet, "payload", b"")
+            record((now, SEGMENT, machine.name, end[0], end[1], word, offset, (payload, arrival)))
+            if self._refused and self._refuse(machine, packet, direction is None, arrival):
                 continue
-            if local:
+            if direction is None:
                 machine.stack.arrive(packet)
             elif owner is not None:
                 clock.post(arrival, self._arrive, (owner, packet))
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
-                clock.post(clock.now_ns + ARP_FAILED_NS, self._arrive, (machine, unreachable))
+                clock.post(now + ARP_FAILED_NS, self._arrive, (machine, unreachable))
+
+    def _way(self, machine: Machine, address: str) -> tuple[Machine | None, Direction | None]:
+        """Whose *address* is, seen from *machine*, and the direction of a link that leads there; none within a host."""
+        owner = self.owner_of(address, machine)
+        direction = None
+        if owner is not machine:
+            key = (machine.name, owner.name if owner is not None else "")
+            direction = self.directions.get(key)
+            if direction is None:
+                direction = self.directions[key] = Direction(self.link(*key))
+        way = (owner, direction)
+        if owner is not None:  # a host of that address may still be made
+            machine.ways[address] = way
+        return way
 
     def _arrive(self, pair: tuple[Machine, Any]) -> None:
         machine, packet = pair
@@ -258,15 +280,17 @@ class Fabric:
         return True
 
 
-def _describe(packet: Any) -> tuple[str, int]:
-    """What a packet is, in a word, and the offset of its first byte in its direction."""
-    if packet.proto != TCP:
-        return ("datagram" if packet.proto == UDP else "ICMP"), 0
-    flags = packet.flags
-    if flags & SYN:
-        return ("SYN ACK" if flags & ACK else "SYN"), 0
-    word = "data" if packet.payload else ""
-    for bit, name in ((URG, "URG"), (FIN, "FIN"), (RST, "RST")):
-        if flags & bit:
-            word = f"{word} {name}" if word else name
-    return word or "ACK", max(0, packet.seq - FIRST_BYTE_SEQ)
+def _words() -> dict[int, str]:
+    """What a segment is, in a word, by its flags and whether it has a payload."""
+    words = {}
+    for key in range(HEADER_FLAGS | PAYLOAD + 1):
+        if key & SYN:
+            words[key] = "SYN ACK" if key & ACK else "SYN"
+            continue
+        parts = ["data"] if key & PAYLOAD else []
+        parts += [name for bit, name in ((URG, "URG"), (FIN, "FIN"), (RST, "RST")) if key & bit]
+        words[key] = " ".join(parts) or "ACK"
+    return words
+
+
+_WORDS = _words()

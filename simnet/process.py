@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenlet import greenlet
 
 from simnet.clock import deadline_after
-from simnet.kernel.descriptors import Descriptors
+from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 
@@ -193,7 +193,7 @@ class Process:
         what, thing = self.waiting or ("nothing", None)
         text = f"{self.name} waits for {what}"
         if thing is not None:
-            text += f" {describe(thing)}"
+            text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
         if self.greenlet is not None and self.greenlet.gr_frame is not None:
             text += f" at {caller_outside(self.greenlet.gr_frame)}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"

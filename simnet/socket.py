@@ -225,7 +225,7 @@ class Socket(SystemCalls):
     def _wait_connected(self, file: Any, resolved: Any, n: int) -> None:
         deadline = self._deadline()
         error: OSError | None = None
-        if not self._wait(file, WRITABLE, deadline, "to connect"):
+        if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
             error = TimeoutError("timed out")
         elif self._timeout is None:
             try:
@@ -420,7 +420,7 @@ class Socket(SystemCalls):
             scheduler = process.scheduler
             deadline = scheduler.clock.now_ns + linger_ns
             file.watch(scheduler.current)
-            while file.closing and scheduler.wait(("to linger on", file), deadline):
+            while file.closing and scheduler.wait(("linger", file), deadline):
                 pass
             file.unwatch(scheduler.current)
 

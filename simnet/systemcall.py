@@ -57,11 +57,9 @@ class SystemCalls(_stdlib.socket):
         return None if timeout is None else deadline_after(self._process.scheduler.clock.now_ns, timeout)
 
     def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
-        """Wait until one of *events* is there; False if *deadline* came first."""
+        """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
         scheduler = self._process.scheduler
         me = scheduler.current
-        if file.mask() & events:
-            return True
         file.watch(me)
         try:
             while scheduler.wait((what, file), deadline):
@@ -119,21 +117,22 @@ class SystemCalls(_stdlib.socket):
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
         while True:
-            try:
-                result = attempt(file) if accept else attempt(file, size)
-                break
-            except BlockingIOError as error:
-                if not waits:
+            if not waits or file.mask() & events:  # a look is a tenth of an exception
+                try:
+                    result = attempt(file) if accept else attempt(file, size)
+                    break
+                except BlockingIOError as error:
+                    if not waits:
+                        host.flush()
+                        self._record(tag, op, n, arguments, error)
+                        raise
+                except OSError as error:
                     host.flush()
                     self._record(tag, op, n, arguments, error)
                     raise
-            except OSError as error:
-                host.flush()
-                self._record(tag, op, n, arguments, error)
-                raise
             if deadline == -1:
                 deadline = self._deadline()
-            if not self._wait(file, events, deadline, f"{op} on"):
+            if not self._wait(file, events, deadline, op):
                 raise self._failed(tag, op, n, arguments, TimeoutError("timed out"))
             file = self._file()  # closed meanwhile by another thread of control: EBADF
         if fault is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps in enums that cost more than a connection
 import gc
-import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +34,8 @@ from simnet.wait import Scheduler
 
 __all__ = ["Host", "Network"]
 
+NO_FAULTS = FaultPlan()
+SIGINT = 2
 TEST = "test"  # the host on which a test's body runs
 
 
@@ -59,7 +61,7 @@ class Network:
         may_raise: tuple[type[BaseException], ...] = (),
         per_process: Sequence[str] = (),
     ) -> None:
-        self.plan = FaultPlan() if plan is None else plan
+        self.plan = NO_FAULTS if plan is None else plan
         self.seed = seed
         self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
         self.invariants = checks.checked(invariants or {})
@@ -199,11 +201,9 @@ class Network:
         self._watcher.attach()
         self._collects = gc.isenabled()
         gc.disable()
-        if threading.current_thread() is threading.main_thread():
-            old = signal.getsignal(signal.SIGINT)
-            if old is signal.default_int_handler:
-                self._old_sigint = old
-                signal.signal(signal.SIGINT, self._interrupt)
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and _signal.getsignal(SIGINT) is _signal.default_int_handler:
+            self._old_sigint = _signal.signal(SIGINT, self._interrupt)
         watchdog.guard(scheduler)
         modules.install(provider)
 
@@ -280,7 +280,7 @@ class Network:
             if self._collects:
                 gc.enable()
             if self._old_sigint is not None:
-                signal.signal(signal.SIGINT, self._old_sigint)
+                _signal.signal(SIGINT, self._old_sigint)
             self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
             self._dissolve(scheduler)
 

@@ -67,15 +67,16 @@ class Injector:
     __slots__ = ("plan", "dice", "fired", "clock", "trace", "_call", "_byte", "_connect", "_poll", "_acted")
 
     def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
-        plan.check_playable()
         self.plan = plan
         self.dice: Dice | None = rates.dice() if rates is not None and rates.any else None
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
         by_form: dict[str, list[Fault]] = {"call": [], "accept": [], "byte": [], "connect": [], "poll": []}
-        for fault in plan.faults:
-            by_form[fault.anchor.form].append(fault)
+        if plan.faults:
+            plan.check_playable()
+            for fault in plan.faults:
+                by_form[fault.anchor.form].append(fault)
         self._call = by_form["call"] + by_form["accept"]
         self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
         self._connect = by_form["connect"]
