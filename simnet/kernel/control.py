@@ -64,7 +64,7 @@ class ControlBlock(File):
     """What one end knows. ``refs == 0`` marks an orphan: closed by its program, still delivering."""
 
     __slots__ = (
-        "stack", "emit", "family", "state", "stage", "error", "shut", "done", "origin",
+        "stack", "emit", "family", "state", "stage", "error", "soft_error", "shut", "done", "origin",
         "local", "peer", "port", "locks", "autobound", "sharing", "since_ns",
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space",
@@ -82,6 +82,7 @@ class ControlBlock(File):
         self.state: str = CLOSED
         self.stage = UNCONNECTED
         self.error = 0
+        self.soft_error = 0  # what ICMP said; told instead of ETIMEDOUT
         self.shut = 0
         self.done = False  # the peer's FIN arrived (SOCK_DONE)
         self.origin: str | None = None

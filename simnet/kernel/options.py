@@ -181,6 +181,16 @@ def answer(value: int, buflen: int) -> int | bytes:
     return struct.pack("=i", value)[:buflen]
 
 
+def packed_answer(packed: bytes, buflen: int) -> int | bytes:
+    """A structure as CPython's getsockopt gives it: cut to *buflen*, or its first four bytes as a number."""
+    if buflen == 0:
+        number: int = struct.unpack_from("=i", packed)[0]
+        return number
+    if not 0 < buflen <= 1024:
+        raise OSError("getsockopt buflen out of range")
+    return packed[:buflen]
+
+
 def sndbuf(value: int) -> int:
     """What SO_SNDBUF becomes: doubled, between the kernel's bounds; negative means the most (K-064)."""
     return max(min(value & 0xFFFFFFFF, BUFFER_MAX) * 2, SNDBUF_MIN)

@@ -117,6 +117,17 @@ class Ports:
                 port = following
         raise socket_error(EADDRINUSE)
 
+    def choose_for_datagrams(self) -> int:
+        """A port for a UDP socket that names none: both parities, rising by one."""
+        port = self._next_even
+        for _ in range(LAST_EPHEMERAL - FIRST_EPHEMERAL + 1):
+            following = port + 1 if port < LAST_EPHEMERAL else FIRST_EPHEMERAL
+            if port not in self.users:
+                self._next_even = following
+                return port
+            port = following
+        raise socket_error(EADDRINUSE)
+
     def choose_for_connect(self, connections: dict[Any, Any], ip: str, peer: Endpoint, now_ns: int) -> int:
         """A port for a connection from *ip* to *peer*: even ones first, rising by two.
 

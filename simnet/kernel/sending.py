@@ -11,6 +11,7 @@ from __future__ import annotations
 from errno import ECONNRESET, EPIPE, ETIMEDOUT
 from typing import Final
 
+from simnet.kernel import inet
 from simnet.kernel.control import (
     FIN_DUE,
     FIN_NONE,
@@ -199,7 +200,7 @@ class Sender(ControlBlock):
 
     def time_out(self) -> None:
         """Retransmission gave up: ETIMEDOUT."""
-        self.die(ETIMEDOUT)
+        self.die(self.soft_error or ETIMEDOUT)
 
     def vanish(self) -> None:
         """Leave the tables: no segment comes here any more."""
@@ -256,6 +257,14 @@ class Sender(ControlBlock):
         if self.guard is not None:
             self.guard.keep_lost(self, segment)
 
+    def unreachable(self, error: int) -> None:
+        """ICMP: an attempt to connect fails; a connection only remembers it as the reason if it times out."""
+        if self.state in (SYN_SENT, SYN_RECV):
+            if self.parent is None:
+                self.die(error)
+        else:
+            self.soft_error = error
+
     def reset(self) -> None:
         """An RST arrived."""
         if self.state == SYN_RECV and self.parent is not None:
@@ -296,4 +305,4 @@ class Sender(ControlBlock):
     def forget_address(self) -> None:
         """An address that connect() chose goes; the port shown stays (K-013)."""
         if self.local is not None and not self.locks & 1:
-            self.local = (self.stack.wildcard(self.family), self.local[1])
+            self.local = (inet.wildcard(self.family), self.local[1])

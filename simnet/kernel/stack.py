@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from errno import EAFNOSUPPORT, ENETUNREACH, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from errno import EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENETUNREACH, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from typing import Any, Final, Protocol
 
+from simnet.kernel import inet
 from simnet.kernel.control import ControlBlock
+from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.guard import send_again_for_nobody
@@ -23,7 +25,7 @@ from simnet.kernel.messages import (
     SOCK_STREAM,
 )  # fmt: skip
 from simnet.kernel.ports import V6_ONLY, Ports
-from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Endpoint, Icmp, Notice, Packet, Segment
+from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
 from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.timewait import TimeWait
@@ -53,7 +55,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "name",
-        "connections", "listeners", "tcp_ports", "time_waits",
+        "connections", "listeners", "tcp_ports", "udp_ports", "time_waits",
         "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
 
@@ -65,6 +67,7 @@ class Stack:
         self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
+        self.udp_ports = Ports()
         self.time_waits: deque[TimeWait] = deque()
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] = {}  # repetitions of what orphans sent last
         self._mss: Callable[[str, str], int | None] | None = None
@@ -99,12 +102,14 @@ class Stack:
 
     # Sockets.
 
-    def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket:
-        """A fresh socket with one reference, the caller's; the errors of socket(2) (K-130)."""
-        type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+    def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket | UdpSocket:
+        """A fresh file with one reference, the caller's; what Linux refuses is refused alike (K-130)."""
+        kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
         if family in (AF_INET, AF_INET6):
-            if type == SOCK_STREAM and proto in (0, TCP):
+            if kind == SOCK_STREAM and proto in (0, TCP):
                 return TcpSocket(self, family)
+            if kind == SOCK_DGRAM and proto in (0, UDP):
+                return UdpSocket(self, family)
         raise socket_error(EINVAL)
 
     def epoll(self) -> Epoll:
@@ -134,6 +139,12 @@ class Stack:
         self.refuse(segment)
 
     def _arrive_other(self, packet: Packet) -> None:
+        if isinstance(packet, Datagram):
+            self._arrive_datagram(packet)
+            return
+        if isinstance(packet, Icmp):
+            self._arrive_icmp(packet)
+            return
         if isinstance(packet, Notice):
             if packet.lost is not None:
                 self.lost(packet.lost)
@@ -141,6 +152,36 @@ class Stack:
                 connection = self.connections.get((packet.target, packet.source))
                 if isinstance(connection, TcpSocket):
                     connection.watch_losses()
+
+    def _arrive_datagram(self, datagram: Datagram) -> None:
+        """To the socket that fits best, the latest bound among equals; or back with port unreachable."""
+        target, source = datagram.target, datagram.source
+        if inet.is_many(target[0]):
+            for socket in self.udp_ports.of(target[1]):
+                if socket.score((socket.local[0], target[1]), source):
+                    socket.take_in(datagram)
+            return
+        best, best_score = None, 0
+        for socket in self.udp_ports.of(target[1]):
+            score = socket.score(target, source)
+            if score and score >= best_score:
+                best, best_score = socket, score
+        if best is not None:
+            best.take_in(datagram)
+        else:
+            self.out.append(Icmp(ECONNREFUSED, datagram, self))
+
+    def _arrive_icmp(self, icmp: Icmp) -> None:
+        """An error about something sent from here: to the connection or the UDP socket that sent it."""
+        about = icmp.about
+        if isinstance(about, Segment):
+            connection = self.connections.get((about.source, about.target))
+            if isinstance(connection, TcpSocket):
+                connection.unreachable(icmp.error)
+        else:
+            for socket in self.udp_ports.of(about.source[1]):
+                if socket.local is not None and socket.local[0] == about.source[0]:
+                    socket.refused(icmp)
 
     def refuse(self, segment: Segment) -> None:
         """RST for a segment that nobody wants; never for an RST (RFC 9293, 3.10.7.1)."""
@@ -204,30 +245,13 @@ class Stack:
 
     # Addresses.
 
-    def endpoint(self, family: int, address: Sequence[Any]) -> Endpoint:
-        """A program's address as the wire has it: IPv4-mapped ones are IPv4."""
-        ip, port = address[0], address[1]
-        if family == AF_INET6 and ip.startswith("::ffff:") and "." in ip:
-            ip = ip[7:]
-        return (ip, port)
-
-    def wildcard(self, family: int) -> str:
-        """The unspecified address of *family*."""
-        return "::" if family == AF_INET6 else "0.0.0.0"
-
     def is_local(self, ip: str) -> bool:
         """Is *ip* this host's? All of 127/8 is."""
-        return ip in self.addresses or ip.startswith("127.") or ip == "::1"
+        return ip in self.addresses or inet.is_loopback(ip)
 
     def is_bindable(self, ip: str) -> bool:
-        """May a socket bind *ip*: its own, a wildcard, or broadcast (K-025)?"""
-        return ip in ("0.0.0.0", "::", "255.255.255.255") or self.is_local(ip) or self.is_many(ip)
-
-    def is_many(self, ip: str) -> bool:
-        """Broadcast or multicast: no peer for a connection."""
-        if ":" in ip:
-            return ip.startswith("ff")
-        return ip == "255.255.255.255" or 224 <= int(ip.split(".", 1)[0]) < 240
+        """May a socket bind *ip*: its own, a wildcard, or one of several hosts (K-025)?"""
+        return ip in (inet.ANY4, inet.ANY6) or self.is_local(ip) or inet.is_many(ip)
 
     def source_for(self, ip: str) -> str:
         """The address that packets to *ip* come from, if the socket names none (K-018)."""

@@ -16,6 +16,7 @@ from errno import (
 )  # fmt: skip
 from typing import Any, Final
 
+from simnet.kernel import inet
 from simnet.kernel.control import (
     CONNECTED,
     CONNECTING,
@@ -28,7 +29,7 @@ from simnet.kernel.control import (
 )  # fmt: skip
 from simnet.kernel.errors import socket_error
 from simnet.kernel.listener import SOMAXCONN, Listener
-from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
+from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import SO_LINGER, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import ANY_NEWS
@@ -50,27 +51,15 @@ class TcpSocket(Stream):
 
     # Names.
 
-    def name(self, endpoint: tuple[str, int]) -> tuple[Any, ...]:
-        """*endpoint* as CPython shows it on a socket of this family."""
-        if self.family != AF_INET6:
-            return endpoint
-        ip, port = endpoint
-        return (ip if ":" in ip else f"::ffff:{ip}", port, 0, 0)
-
     def getsockname(self) -> tuple[Any, ...]:
         """The local name; the wildcard and port 0 while there is none (K-033)."""
-        local = self.local
-        if local is None:
-            return self.name(("::", 0)) if self.family == AF_INET6 else ("0.0.0.0", 0)
-        if self.family == AF_INET6 and local[0] == "0.0.0.0":
-            return ("::", local[1], 0, 0)
-        return self.name(local)
+        return inet.shown_local(self.family, self.local)
 
     def getpeername(self) -> tuple[Any, ...]:
         """The peer's name, or ENOTCONN, also when the connection is over."""
         if self.peer is None or self.state == CLOSED or self.state == SYN_SENT:
             raise socket_error(ENOTCONN)
-        return self.name(self.peer)
+        return inet.shown(self.family, self.peer)
 
     def bind(self, address: Sequence[Any]) -> None:
         """Take an address and a port (K-025 to K-031).
@@ -79,7 +68,7 @@ class TcpSocket(Stream):
             OSError: EADDRNOTAVAIL, not an address of this host; EINVAL, bound or connected; EADDRINUSE.
         """
         stack = self.stack
-        ip, port = stack.endpoint(self.family, address)
+        ip, port = inet.endpoint(self.family, address)
         if not stack.is_bindable(ip):
             raise socket_error(EADDRNOTAVAIL)
         if self.state != CLOSED or self.port:
@@ -99,7 +88,7 @@ class TcpSocket(Stream):
         except OSError:
             self.local = before
             raise
-        if ip != "0.0.0.0" and ip != "::":
+        if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
         self.autobound = False
         self.port = port
@@ -119,7 +108,7 @@ class TcpSocket(Stream):
             return
         stack = self.stack
         if not self.port:
-            self.bind((stack.wildcard(self.family), 0))
+            self.bind((inet.wildcard(self.family), 0))
         else:
             stack.tcp_ports.check(self.port, self, stack.clock.now_ns)
         self.state = LISTEN
@@ -154,12 +143,9 @@ class TcpSocket(Stream):
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""
         stack = self.stack
-        ip, port = stack.endpoint(self.family, address)
-        if ip == "0.0.0.0":
-            ip = "127.0.0.1"
-        elif ip == "::":
-            ip = "::1"
-        if (self.sharing & V6_ONLY and ":" not in ip) or stack.is_many(ip):
+        ip, port = inet.endpoint(self.family, address)
+        ip = inet.destination(ip)
+        if (self.sharing & V6_ONLY and ":" not in ip) or inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         peer = (ip, port)
         local = self.local
@@ -204,7 +190,7 @@ class TcpSocket(Stream):
         child.parent = None
         child.stage = CONNECTED
         assert child.peer is not None
-        return child, child.name(child.peer)
+        return child, inet.shown(child.family, child.peer)
 
     # Ending.
 

@@ -159,7 +159,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if level == o.SOL_SOCKET:
         packed = _get_packed(socket, name)
         if packed is not None:
-            return cut(packed, buflen)
+            return o.packed_answer(packed, buflen)
         value = _get_socket_level(socket, name)
         if value is not None:
             return o.answer(value, buflen)
@@ -174,16 +174,6 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if level == o.IPPROTO_TCP and name == o.TCP_MAXSEG and socket.state not in (CLOSED, LISTEN, SYN_SENT):
         kept = mss_of(socket)
     return o.answer(option.default if kept is None else kept, buflen)
-
-
-def cut(packed: bytes, buflen: int) -> int | bytes:
-    """A structure as CPython's getsockopt gives it: cut to *buflen*, or its first four bytes as a number."""
-    if buflen == 0:
-        number: int = struct.unpack_from("=i", packed)[0]
-        return number
-    if not 0 < buflen <= 1024:
-        raise OSError("getsockopt buflen out of range")
-    return packed[:buflen]
 
 
 def _get_packed(socket: TcpSocket, name: int) -> bytes | None:

@@ -6,38 +6,12 @@ from typing import Any
 
 import pytest
 
-from simnet.kernel.messages import AF_INET, MSG_OOB, SOCK_STREAM
-from tests.kernel.conftest import Fabric, mask
-from tests.kernel.matrix import LINGER_ZERO, SO_LINGER, SOL_SOCKET, Cell, World, cells, operations, outcome, play
+from simnet.kernel.messages import MSG_OOB
+from tests.kernel.matrix import LINGER_ZERO, SO_LINGER, SOL_SOCKET, Cell, cells, operations, outcome, play, said
+from tests.kernel.simulated import Simulated
 
 TABLE = cells("tcp")
 MASKS = {cell.state: cell.first for cell in TABLE if cell.operation == "readiness"}
-
-
-class Simulated(World):
-    def __init__(self) -> None:
-        self.fabric = Fabric()
-        self.stack = self.fabric.stack("10.0.0.1")
-        self.kept: list[Any] = []
-
-    def socket(self, family: int = AF_INET, type: int = SOCK_STREAM) -> Any:
-        return self.stack.socket(family, type)
-
-    def settle(self) -> None:
-        self.fabric.run()
-
-    def close(self, socket: Any) -> None:
-        socket.release()
-        self.settle()
-
-    def mask(self, socket: Any) -> str:
-        return mask(socket)
-
-    def ioctl(self, socket: Any, request: int) -> int:
-        return socket.ioctl(request)  # type: ignore[no-any-return]
-
-    def sendto(self, socket: Any, data: bytes, address: Any) -> int:
-        return socket.sendto(data, 0, address)  # type: ignore[no-any-return]
 
 
 def bring(world: Any, state: str) -> Any:
@@ -81,12 +55,6 @@ def fill(world: Any, a: Any, c: Any) -> None:
         world.settle()
 
 
-def said(world: Any, *calls: Any) -> None:
-    for call in calls:
-        outcome(call)
-        world.settle()
-
-
 def reset(c: Any) -> None:
     c.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_ZERO)
 
@@ -114,9 +82,7 @@ STEPS: dict[str, Any] = {
     "peer_rst_read": lambda w, a, c: said(w, lambda: reset(c), lambda: w.close(c), lambda: a.recv(1)),
     "peer_fin_then_rst": lambda w, a, c: said(w, lambda: c.shutdown(1), lambda: reset(c), lambda: w.close(c)),
     "oob": lambda w, a, c: said(w, lambda: c.send(b"!", MSG_OOB)),
-    "oob_mid": lambda w, a, c: said(
-        w, lambda: c.send(b"ab"), lambda: c.send(b"!", MSG_OOB), lambda: c.send(b"cd")
-    ),
+    "oob_mid": lambda w, a, c: said(w, lambda: c.send(b"ab"), lambda: c.send(b"!", MSG_OOB), lambda: c.send(b"cd")),
 }
 
 

@@ -1,0 +1,66 @@
+"""Internet addresses: as programs write them, as packets carry them, and what kinds there are.
+
+Packets carry ``(ip, port)`` pairs with IPv4 in plain form, whatever the family of the sockets: an AF_INET6 socket that
+talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from simnet.kernel.messages import AF_INET6
+from simnet.kernel.segment import Endpoint
+
+ANY4 = "0.0.0.0"
+ANY6 = "::"
+BROADCAST = "255.255.255.255"
+
+
+def endpoint(family: int, address: Sequence[Any]) -> Endpoint:
+    """A program's address as packets carry it."""
+    ip: str = address[0]
+    if family == AF_INET6 and ip.startswith("::ffff:") and "." in ip:
+        ip = ip[7:]
+    return (ip, address[1])
+
+
+def shown(family: int, pair: Endpoint) -> tuple[Any, ...]:
+    """*pair* as CPython shows it on a socket of *family*."""
+    if family != AF_INET6:
+        return pair
+    ip, port = pair
+    return (ip if ":" in ip else f"::ffff:{ip}", port, 0, 0)
+
+
+def shown_local(family: int, pair: Endpoint | None) -> tuple[Any, ...]:
+    """The same for a local name, which may be missing, or the wildcard (K-033)."""
+    if family != AF_INET6:
+        return (ANY4, 0) if pair is None else pair
+    if pair is None:
+        return (ANY6, 0, 0, 0)
+    return (ANY6, pair[1], 0, 0) if pair[0] == ANY4 else shown(family, pair)
+
+
+def wildcard(family: int) -> str:
+    """The unspecified address of *family*."""
+    return ANY6 if family == AF_INET6 else ANY4
+
+
+def destination(ip: str) -> str:
+    """Where a packet to *ip* goes: the wildcards mean this host (K-018)."""
+    if ip == ANY4:
+        return "127.0.0.1"
+    return "::1" if ip == ANY6 else ip
+
+
+def is_loopback(ip: str) -> bool:
+    """127/8 and ::1, which are every host's own."""
+    return ip.startswith("127.") or ip == "::1"
+
+
+def is_many(ip: str) -> bool:
+    """Broadcast or multicast: an address of several hosts."""
+    if ":" in ip:
+        return ip.startswith("ff")
+    return ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240

@@ -1,0 +1,124 @@
+"""What setsockopt and getsockopt do on UDP and Unix sockets, where hardly an option does anything at once."""
+
+from __future__ import annotations
+
+import struct
+from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
+from typing import Any, Final, Protocol
+
+from simnet.kernel import options as o
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.messages import AF_INET6, AF_UNIX
+from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+
+
+class PlainSocket(Protocol):
+    """What a socket must have for its options to be kept here."""
+
+    family: int
+    state: str
+    error: int
+    port: int
+    sharing: int
+    options: dict[o.Key, Any] | None
+
+    @property
+    def type(self) -> int: ...
+    @property
+    def proto(self) -> int: ...
+    @property
+    def credentials(self) -> tuple[int, int, int]: ...
+    def options_changed(self, level: int, name: int) -> None: ...
+
+
+_FLAGS: Final = {o.SO_REUSEADDR: REUSE_ADDRESS, o.SO_REUSEPORT: REUSE_PORT}
+_SOCKET_LEVEL: Final = frozenset({o.SOL_SOCKET})
+_UDP_LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_UDP})
+
+
+def _table(socket: PlainSocket) -> tuple[dict[o.Key, o.Option], frozenset[int]]:
+    if socket.family == AF_UNIX:
+        return o.UNIX_OPTIONS, _SOCKET_LEVEL
+    return o.UDP_OPTIONS, _UDP_LEVELS | {o.IPPROTO_IPV6} if socket.family == AF_INET6 else _UDP_LEVELS
+
+
+def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: int | None) -> None:
+    """Setsockopt."""
+    if value is None:
+        not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
+    table, levels = _table(socket)
+    if level not in levels:
+        # AF_UNIX has no protocol level at all.
+        raise socket_error(EOPNOTSUPP if socket.family == AF_UNIX else ENOPROTOOPT)
+    if o.read_only(level, name):
+        raise socket_error(ENOPROTOOPT)
+    kept: Any
+    if level == o.SOL_SOCKET and name == o.SO_LINGER:
+        kept = o.linger(value)
+    elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
+        kept = o.timeval(value)
+    elif level == o.SOL_SOCKET and name == o.SO_PASSCRED and socket.family != AF_UNIX:
+        raise socket_error(EOPNOTSUPP)
+    else:
+        option = table.get((level, name))
+        if option is None:
+            raise o.unknown(level, name, True, levels)
+        number = o.integer(value)
+        if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
+            number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
+        elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
+            number = (o.INT_MAX if number < 0 else number) or 1
+        elif number == -1 and name in (o.IP_TTL, o.IPV6_UNICAST_HOPS):
+            number = option.default
+        kept = o.stored(option, number)
+        if level == o.SOL_SOCKET and name in _FLAGS:
+            socket.sharing = socket.sharing | _FLAGS[name] if kept else socket.sharing & ~_FLAGS[name]
+        elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+            if socket.port:
+                raise socket_error(EINVAL)
+            socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
+    if socket.options is None:
+        socket.options = {}
+    socket.options[(level, name)] = kept
+    socket.options_changed(level, name)
+
+
+def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int | bytes:
+    """getsockopt, as CPython answers it."""
+    table, levels = _table(socket)
+    if level not in levels:
+        raise socket_error(EOPNOTSUPP)
+    kept = None if socket.options is None else socket.options.get((level, name))
+    if level == o.SOL_SOCKET:
+        if name == o.SO_LINGER:
+            return o.packed_answer(struct.pack("=ii", *(kept or (0, 0))), buflen)
+        if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
+            return o.packed_answer(o.pack_timeval(kept or 0), buflen)
+        if name == o.SO_PEERCRED:
+            return o.packed_answer(struct.pack("=iii", *socket.credentials), buflen)
+        value = _fixed(socket, name)
+        if value is not None:
+            return o.answer(value, buflen)
+    option = table.get((level, name))
+    if option is None:
+        raise o.unknown(level, name, False, levels)
+    return o.answer(option.default if kept is None else kept, buflen)
+
+
+def _fixed(socket: PlainSocket, name: int) -> int | None:
+    if name == o.SO_ERROR:
+        error, socket.error = socket.error, 0
+        return error
+    if name == o.SO_TYPE:
+        return socket.type
+    if name == o.SO_DOMAIN:
+        return socket.family
+    if name == o.SO_PROTOCOL:
+        return socket.proto
+    if name == o.SO_ACCEPTCONN:
+        return int(socket.state == "LISTEN")
+    if name == o.SO_SNDLOWAT:
+        return 1
+    if name == o.SO_PASSCRED and socket.family != AF_UNIX:
+        raise socket_error(EOPNOTSUPP)
+    return None
