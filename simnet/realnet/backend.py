@@ -7,13 +7,14 @@ import errno
 import os
 import socket as _stdlib
 import threading
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from simnet import names, real
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
-from simnet.realnet.process import RealProcess, current_process
+from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget, socketpair
 
 __all__ = ["RealBackend", "provider"]
@@ -128,6 +129,21 @@ class RealBackend:
 
     def escape(self, what: str) -> None:
         """Real threads and subprocesses may be had on a real network."""
+
+    def wait_on(self, condition: threading.Condition, timeout: float | None, wait: Callable[..., bool]) -> bool:
+        """``condition.wait(timeout)``, in slices, so that it ends with its process."""
+        process = self._process
+        deadline = None if timeout is None else process.stage.clock.now_ns + max(0, round(timeout * 1e9))
+        with process.blocked("a lock", deadline):
+            while True:
+                process.look_up()
+                left = SLICE_NS if deadline is None else min(SLICE_NS, deadline - process.stage.clock.now_ns)
+                if wait(condition, max(0, left) / 1e9):
+                    return True
+                if left == SLICE_NS:
+                    process.settled()
+                if deadline is not None and process.stage.clock.now_ns >= deadline:
+                    return False
 
     def adopt(self, thread: threading.Thread) -> None:
         self._process.adopt(thread)

@@ -41,8 +41,11 @@ class _Poller:
         process.look_up()
         clock = process.stage.clock
         found = look()
-        if found or timeout == 0:
+        if found:
             return found
+        if timeout == 0:
+            process.looked()
+            return look()
         deadline = None if timeout is None or timeout < 0 else clock.now_ns + max(1, round(timeout * 1e9))
         while True:
             wait(deadline)

@@ -13,10 +13,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
-from simnet.process import caller_outside
+from simnet.process import OURS, caller_outside
 from simnet.realnet.machine import Machine
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
@@ -24,10 +26,12 @@ from simnet.verdicts import ProcessEnded, Spin, Verdict
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["RealProcess", "Wait", "current_process", "enter", "leave"]
+__all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave"]
 
 IN = 0x1
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
+SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself
+LOOKS_MAX = 100  # polls without waiting after which it counts as one that waits
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about (as in `simnet.wait`)
 WAITS_WHEN_ENDED_MAX = 100  # waits in `finally` code (as there)
 
@@ -71,6 +75,7 @@ class RealProcess:
         self.waits: dict[int, Wait] = {}  # by thread
         self.ticks = 0  # waits that ended by time alone since anybody last did something
         self.fruitless = 0
+        self.looked_ns = -SLICE_NS  # when it last polled without waiting and found nothing
         self.pollers = 0
         self.default_timeout: float | None = None
         self.random = random.Random(f"{stage.seed}/{name}")
@@ -84,6 +89,9 @@ class RealProcess:
         self._stop_r, self._stop_w = os.pipe()
         self._waits_when_ending = 0
         self._threads: list[threading.Thread] = []
+        self._looks = 0
+        self._beginning: set[threading.Thread] = set()  # asked for emptiness only
+        self._used: dict[int | None, tuple[int, str | None]] = {}  # by thread: when it used processor time, how much
 
     def __repr__(self) -> str:
         return f"RealProcess({self.name}, {'done' if self.done else 'waiting' if self.waits else 'running'})"
@@ -103,6 +111,9 @@ class RealProcess:
         while not self._settled.wait(SLICE_NS / 1e9):
             if me is not None:
                 me.look_up()
+        limit = self.stage.clock.now_ns + SETTLE_NS
+        while len(self._threads) > 1 and not self.idle and self.stage.clock.now_ns < limit:
+            real.sleep(0.002)  # it may wait for a thread of its own: asyncio looks up names in one
 
     def _run(self) -> None:
         enter(self)
@@ -135,6 +146,7 @@ class RealProcess:
 
         def adopted() -> None:
             enter(self)
+            self._beginning.discard(thread)
             try:
                 run()
             except ProcessEnded:
@@ -145,6 +157,7 @@ class RealProcess:
         thread.run = adopted  # type: ignore[method-assign]
         thread.daemon = True  # should it never end, the interpreter still can
         self._threads.append(thread)
+        self._beginning.add(thread)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds passed first."""
@@ -210,6 +223,15 @@ class RealProcess:
 
     def waiting(self, what: str, deadline_ns: int | None) -> _Waiting:
         """``with process.waiting("its turn", None):`` the thread counts as one that waits."""
+        self._settled.set()
+        return self.blocked(what, deadline_ns)
+
+    def settled(self) -> None:
+        """It waits, or will not: whoever spawned it may go on."""
+        self._settled.set()
+
+    def blocked(self, what: str, deadline_ns: int | None) -> _Waiting:
+        """The same for a wait that a thread of the same process may end at once, as for a lock."""
         return _Waiting(self, Wait(what, self.stage.clock.now_ns, deadline_ns))
 
     def _woke(self, what: str, ready: bool) -> None:
@@ -248,11 +270,31 @@ class RealProcess:
 
     # --- its end ---------------------------------------------------------------------------------------------------
 
+    def looked(self) -> None:
+        """It polled without waiting and found nothing, or yielded: a moment in which others may run."""
+        self.looked_ns = self.stage.clock.now_ns
+        self._looks += 1
+        if self._looks > LOOKS_MAX:
+            self._settled.set()
+        real.sleep(0)
+
     @property
     def idle(self) -> bool:
-        """Every thread of it waits."""
-        alive = [thread for thread in self._threads if thread.is_alive()]
-        return self.done or len(self.waits) >= max(1, len(alive))
+        """Every thread of it waits: here, or in a lock, where it uses no processor time."""
+        if self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS:
+            return True
+        return not self._beginning and not any(
+            thread.is_alive() and thread.ident not in self.waits and self._computes(thread) for thread in self._threads
+        )
+
+    def _computes(self, thread: threading.Thread) -> bool:
+        """Whether it has used processor time since a moment ago; the kernel counts in ticks of some milliseconds."""
+        now, used = self.stage.clock.now_ns, _processor_time(thread)
+        before = self._used.get(thread.ident)
+        if before is None or before[1] != used:
+            self._used[thread.ident] = (now, used)
+            return used is not None
+        return now - before[0] < SLICE_NS
 
     def tell_to_end(self) -> None:
         """Its waits raise from now on."""
@@ -289,7 +331,26 @@ class RealProcess:
         frames = sys._current_frames()
         idents = [*self.waits, *(thread.ident for thread in self._threads)]
         frame = next((frames[ident] for ident in idents if ident in frames), None)
-        return caller_outside(frame) if frame is not None else ""
+        return _place(frame) if frame is not None else ""
+
+
+def _place(frame: FrameType) -> str:
+    """The nearest frame that is the user's own code; an event loop between two callbacks has none, then the innermost."""
+    step: FrameType | None = frame
+    while step is not None:
+        name = step.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in (*OURS, "threading") or name.startswith("simnet.demo"):
+            return f"{step.f_code.co_filename.rsplit('/', 1)[-1]}:{step.f_lineno} in {step.f_code.co_name}"
+        step = step.f_back
+    return caller_outside(frame)
+
+
+def _processor_time(thread: threading.Thread) -> str | None:
+    """What Linux says of the nanoseconds it has run; ``None`` where nobody says it."""
+    try:
+        return Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text("ascii").partition(" ")[0]
+    except OSError:
+        return None
 
 
 class _Own(threading.Thread):
@@ -312,7 +373,6 @@ class _Waiting:
         self._ident = threading.get_ident()
         self._before = process.waits.get(self._ident)
         process.waits[self._ident] = self._wait
-        process._settled.set()
 
     def __exit__(self, *exception: object) -> None:
         if self._before is None:

@@ -1,0 +1,569 @@
+"""Programs on a real network: each believes to be on a host of its own, and ends when its network does."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import queue
+import select
+import selectors
+import socket
+import socketserver
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet import Deadlock, modules
+from simnet.realnet import RealNetwork, play_real
+
+
+def echo(port: int, host: str = "") -> None:
+    with socket.create_server((host, port)) as listener:
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(100):
+                    connection.sendall(data)
+
+
+def ask(address: tuple[str, int], question: bytes) -> bytes:
+    with socket.create_connection(address) as sock:
+        sock.sendall(question)
+        sock.shutdown(socket.SHUT_WR)
+        return sock.makefile("rb").read()
+
+
+def test_ports_and_addresses_are_shown_as_the_program_named_them() -> None:
+    def serve() -> Any:
+        with socket.create_server(("", 7)) as listener:
+            bound = listener.getsockname()
+            connection, peer = listener.accept()
+            with connection:
+                return bound, connection.getsockname(), connection.getpeername(), peer
+
+    with RealNetwork() as net:
+        server, test = net.host("server"), net.host("test")
+        process = server.spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            mine = sock.getsockname()
+            assert sock.getpeername() == (server.address, 7)
+            assert mine[0] == test.address
+        assert process.join(5)
+        assert process.result == (("0.0.0.0", 7), (server.address, 7), mine, mine)
+        assert server.address != test.address
+        assert server.address.startswith("127.")
+
+
+def test_two_networks_have_the_same_port_at_the_same_time() -> None:
+    answers: list[bytes] = []
+    both = threading.Barrier(2)
+
+    def one_network(answer: bytes) -> None:
+        with RealNetwork() as net:
+            net.host("server").spawn(echo, 7)
+            both.wait(5)
+            answers.append(ask(("server", 7), answer))
+
+    thread = threading.Thread(target=one_network, args=(b"two",))
+    thread.start()
+    one_network(b"one")
+    thread.join(5)
+    assert sorted(answers) == [b"one", b"two"]
+
+
+def test_names_resolve_in_the_network_and_nowhere_else() -> None:
+    with RealNetwork() as net:
+        server = net.host("server")
+        assert socket.gethostbyname("server") == server.address
+        assert socket.gethostbyaddr(server.address)[0] == "server"
+        assert socket.gethostname() == socket.getfqdn() == "test"
+        assert server.run(socket.gethostname) == "server"
+        assert socket.getaddrinfo("server", 80, type=socket.SOCK_STREAM) == [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (server.address, 80))
+        ]
+        with pytest.raises(socket.gaierror):
+            socket.create_connection(("example.org", 80))
+        with pytest.raises(OSError, match="unreachable") as error, socket.socket() as sock:
+            sock.connect(("192.0.2.1", 80))  # TEST-NET-1, RFC 5737
+        assert error.value.errno == errno.ENETUNREACH
+
+
+def test_nobody_listening_is_refused_by_the_kernel() -> None:
+    with RealNetwork() as net:
+        net.host("server")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("server", 7))
+        net.host("server").spawn(echo, 7)
+        assert ask(("server", 7), b"now") == b"now"
+
+
+def test_a_port_in_use_is_in_use_on_its_host_only() -> None:
+    with RealNetwork() as net:
+        one = net.host("one").listen(7)
+        two = net.host("two").listen(7)
+        with one, two, pytest.raises(OSError, match="in use"):
+            net.host("one").listen(7)
+
+
+def test_localhost_is_the_own_host() -> None:
+    def talk_to_itself() -> bytes:
+        with socket.create_server(("127.0.0.1", 7)) as listener:
+            assert listener.getsockname() == ("127.0.0.1", 7)
+            with socket.create_connection(("localhost", 7)) as sock, listener.accept()[0] as other:
+                sock.sendall(b"me")
+                return other.recv(9)
+
+    with RealNetwork(may_raise=(ConnectionRefusedError,)) as net:
+        assert net.host("a").run(talk_to_itself) == b"me"
+        with pytest.raises(ConnectionRefusedError):
+            net.host("b").run(socket.create_connection, ("127.0.0.1", 7))
+
+
+def test_one_ipv6_socket_serves_both_families() -> None:
+    def serve() -> str:
+        with socket.create_server(("", 7), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+            connection, address = listener.accept()
+            connection.close()
+            return str(address[0])
+
+    with RealNetwork() as net:
+        process = net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+        assert process.join(5)
+        assert process.result == f"::ffff:{net.host('test').address}"
+
+
+def test_datagrams_go_by_the_same_names() -> None:
+    def serve() -> Any:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 53))
+            data, address = sock.recvfrom(100)
+            sock.sendto(data.upper(), address)
+            return address
+
+    with RealNetwork() as net:
+        process = net.host("server").spawn(serve)
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 1053))
+            sock.sendto(b"who?", ("server", 53))
+            assert sock.recvfrom(100) == (b"WHO?", (net.host("server").address, 53))
+        assert process.join(5)
+        assert process.result == (net.host("test").address, 1053)
+
+
+def test_each_process_has_its_own_socket_map() -> None:
+    from dispatch import asyncore
+
+    class Server(asyncore.dispatcher):
+        def __init__(self) -> None:
+            super().__init__()
+            self.create_socket()
+            self.bind(("", 7))
+            self.listen(5)
+
+        def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+            handler = asyncore.dispatcher_with_send(sock)
+            handler.handle_read = lambda: handler.send(handler.recv(100).upper())  # type: ignore[method-assign]
+
+    class Client(asyncore.dispatcher_with_send):
+        def __init__(self) -> None:
+            super().__init__()
+            self.answer = b""
+            self.create_socket()
+            self.connect(("server", 7))
+
+        def handle_connect(self) -> None:
+            self.send(b"hello")
+
+        def handle_read(self) -> None:
+            self.answer = self.recv(100)
+            self.close()
+
+    before = asyncore.socket_map
+
+    def serve() -> None:
+        Server()
+        asyncore.loop()
+
+    def call() -> bytes:
+        client = Client()
+        assert len(asyncore.socket_map) == 1
+        assert list(asyncore.socket_map.values()) == [client]
+        asyncore.loop()
+        return client.answer
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+        assert net.host("client").run(call) == b"HELLO"
+        assert not asyncore.socket_map
+    assert asyncore.socket_map is before
+
+
+def test_an_asyncio_server_serves_a_blocking_library_client() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    async def web() -> None:
+        server = await asyncio.start_server(handle, "", 80)
+        await server.serve_forever()
+
+    with RealNetwork() as net:
+        net.host("server").spawn(asyncio.run, web())
+        with urllib.request.urlopen("http://server/") as page:
+            assert page.read() == b"hello"
+
+
+def test_threads_that_a_program_starts_belong_to_its_process() -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            assert socket.gethostname() == "server"
+            self.request.sendall(self.request.recv(100).upper())
+
+    def serve() -> None:
+        with socketserver.ThreadingTCPServer(("", 7), Handler) as server:
+            server.serve_forever(poll_interval=0.01)
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+        assert ask(("server", 7), b"hello") == b"HELLO"
+        lingering = socket.create_connection(("server", 7))  # its thread waits in recv when the network ends
+        assert net.processes[1].name == "server/serve"
+        del lingering
+
+
+def test_spawn_returns_when_the_process_first_waits() -> None:
+    steps: list[str] = []
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            steps.append("listens")
+            listener.accept()
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+        assert steps == ["listens"]
+
+
+def waits_in_accept(ready: Callable[[], None]) -> None:
+    with socket.create_server(("", 7)) as listener:
+        ready()
+        listener.accept()
+
+
+def waits_in_recv(ready: Callable[[], None]) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        ready()
+        one.recv(1)
+
+
+def waits_in_send(ready: Callable[[], None]) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        ready()
+        one.sendall(bytes(10_000_000))
+
+
+def waits_in_sleep(ready: Callable[[], None]) -> None:
+    ready()
+    time.sleep(3600)
+
+
+def waits_in_select(ready: Callable[[], None]) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        ready()
+        select.select([one], [], [])
+
+
+def waits_in_poll(ready: Callable[[], None]) -> None:
+    ready()
+    select.poll().poll()
+
+
+def waits_in_epoll(ready: Callable[[], None]) -> None:
+    with select.epoll() as epoll:
+        ready()
+        epoll.poll()
+
+
+def waits_in_a_selector(ready: Callable[[], None]) -> None:
+    one, other = socket.socketpair()
+    with one, other, selectors.DefaultSelector() as selector:
+        selector.register(one, selectors.EVENT_READ)
+        ready()
+        selector.select()
+
+
+def waits_in_asyncio(ready: Callable[[], None]) -> None:
+    async def main() -> None:
+        ready()
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def polls_without_a_pause(ready: Callable[[], None]) -> None:
+    ready()
+    while True:
+        select.select([], [], [], 0)
+
+
+def waits_for_an_event(ready: Callable[[], None]) -> None:
+    ready()
+    threading.Event().wait()
+
+
+def waits_for_a_queue(ready: Callable[[], None]) -> None:
+    ready()
+    queue.Queue[int]().get()
+
+
+def waits_for_a_thread(ready: Callable[[], None]) -> None:
+    thread = threading.Thread(target=waits_in_recv, args=(ready,))
+    thread.start()
+    thread.join()
+
+
+def swallows_everything(ready: Callable[[], None]) -> None:
+    ready()
+    for _ in range(5):
+        try:
+            time.sleep(3600)
+        except:  # noqa: E722
+            pass
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        waits_in_accept,
+        waits_in_recv,
+        waits_in_send,
+        waits_in_sleep,
+        waits_in_select,
+        waits_in_poll,
+        waits_in_epoll,
+        waits_in_a_selector,
+        waits_in_asyncio,
+        polls_without_a_pause,
+        waits_for_an_event,
+        waits_for_a_queue,
+        waits_for_a_thread,
+        swallows_everything,
+    ],
+)
+def test_whatever_a_process_waits_in_it_ends_with_its_network(program: Callable[[Callable[[], None]], None]) -> None:
+    reached = threading.Event()
+    with RealNetwork() as net:
+        process = net.host("server").spawn(program, reached.set)
+        assert reached.wait(5)
+    assert process.done
+    assert process.error is None
+    assert net.verdicts == []
+
+
+def test_finally_code_runs_and_its_time_outs_elapse_at_once() -> None:
+    steps: list[str] = []
+
+    def serve() -> None:
+        try:
+            time.sleep(3600)
+        finally:
+            time.sleep(1800)
+            steps.append("cleaned up")
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+    assert steps == ["cleaned up"]
+
+
+@pytest.mark.slow
+def test_a_computation_is_interrupted() -> None:
+    def compute() -> None:
+        time.sleep(0)  # spawn() returns
+        while True:
+            pass
+
+    run = play_real(lambda net: net.host("server").spawn(compute) and None)
+    assert [(verdict.name, verdict.host) for verdict in run.verdicts] == [("Hang", "server")]
+    assert "neither waits nor ends: server/compute computes at test_realnet_life.py" in run.verdicts[0].message
+
+
+def test_an_exception_ends_the_process_and_is_raised_with_the_network() -> None:
+    def serve() -> None:
+        raise ValueError("no such thing")
+
+    with pytest.raises(ValueError, match="no such thing"), RealNetwork() as net:
+        net.host("server").spawn(serve)
+    assert [(name, type(error)) for name, error in net.process_failures] == [("server/serve", ValueError)]
+
+
+def test_run_gives_what_the_function_returned_or_raises_what_it_raised() -> None:
+    with RealNetwork(may_raise=(ZeroDivisionError,)) as net:
+        assert net.host("a").run(int, "7") == 7
+        with pytest.raises(ZeroDivisionError):
+            net.host("a").run(lambda: 1 / 0)
+
+
+def test_time_outs_are_kept() -> None:
+    with RealNetwork() as net:
+        listener = net.host("server").listen(7)
+        with listener, socket.create_connection(("server", 7), timeout=0.02) as sock:
+            before = net.time
+            with pytest.raises(TimeoutError, match="timed out"):
+                sock.recv(1)
+            assert 0.02 <= net.time - before < 1
+            assert sock.gettimeout() == 0.02
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+            with pytest.raises(ValueError, match="out of range"):
+                sock.settimeout(-1)
+
+
+def test_default_time_outs_are_each_processes_own() -> None:
+    def late() -> float | None:
+        socket.setdefaulttimeout(5)
+        with socket.socket() as sock:
+            return sock.gettimeout()
+
+    with RealNetwork() as net:
+        assert net.host("a").run(late) == 5
+        with socket.socket() as sock:
+            assert sock.gettimeout() is None
+    assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.slow
+def test_a_body_that_waits_for_nobody_is_a_deadlock() -> None:
+    def silent() -> None:
+        with socket.create_server(("", 7)) as listener:
+            listener.accept()[0].recv(1)
+
+    with (
+        pytest.raises(Deadlock, match=r"server/silent waits for recv on test->server:7#1") as error,
+        RealNetwork() as net,
+    ):
+        net.host("server").spawn(silent)
+        socket.create_connection(("server", 7)).recv(1)
+    assert "test_realnet_life.py" in str(error.value)
+
+
+def test_a_run_beyond_its_bound_is_a_verdict() -> None:
+    def test(net: RealNetwork) -> None:
+        net.sleep(60)
+
+    run = play_real(test, seconds=0.2)
+    assert [verdict.name for verdict in run.verdicts] == ["Hang"]
+    assert "longer than 0.2 s" in run.verdicts[0].message
+
+
+def test_wait_listening_waits_for_a_listener() -> None:
+    def late() -> None:
+        time.sleep(0.05)
+        echo(7)
+
+    with RealNetwork() as net:
+        net.host("server").spawn(late)
+        net.host("server").wait_listening(7)
+        assert ask(("server", 7), b"there") == b"there"
+        with pytest.raises(TimeoutError, match="server:8"):
+            net.host("server").wait_listening(8, timeout=0.01)
+
+
+def test_sockets_of_a_host_in_the_hands_of_the_test() -> None:
+    with RealNetwork() as net:
+        listener = net.host("server").listen(7)
+        client = net.host("client").connect(("server", 7))
+        with listener, client:
+            connection, address = listener.accept()
+            with connection:
+                assert address[0] == net.host("client").address
+                connection.sendall(b"x" * 10)
+                assert client.recv(100) == b"x" * 10
+                twin = client.dup()
+                with twin:
+                    twin.sendall(b"y")
+                    assert connection.recv(100) == b"y"
+
+
+def test_users_subclasses_of_socket_work() -> None:
+    class Greeter(socket.socket):
+        def __init__(self, port: int) -> None:
+            super().__init__()
+            self.connect(("server", port))
+
+    with RealNetwork() as net:
+        net.host("server").spawn(echo, 7)
+        with Greeter(7) as greeter:
+            greeter.sendall(b"hello")
+            assert greeter.recv(9) == b"hello"
+            assert isinstance(greeter, Greeter)
+
+
+def test_what_is_observed_and_what_must_always_hold_are_on_record() -> None:
+    def test(net: RealNetwork) -> str:
+        net.observe("answer", 42)
+
+        @net.always
+        def never() -> None:
+            assert not net.observations
+
+        with pytest.raises(AssertionError), net.always():
+            assert net.time < 0
+        return "done"
+
+    run = play_real(test)
+    assert run.outcome.returned == "done"
+    assert run.outcome.observed == (("answer", 42),)
+    assert [verdict.name for verdict in run.verdicts] == ["always", "always"]
+
+
+def test_what_is_left_when_nothing_moves_is_seen() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            listener.accept()
+            del connection
+
+    def test(net: RealNetwork) -> None:
+        net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+
+    run = play_real(test)
+    assert run.alive == ("server/serve",)
+    assert run.listening == ("server:7",)
+    assert [(each.process, each.what.split(" at ")[0]) for each in run.waiting] == [
+        ("server/serve", "server/serve waits for accept on server:7")
+    ]
+    assert [verdict.name for verdict in run.verdicts] == ["nothing-left"]
+    assert "CLOSE_WAIT" in run.verdicts[0].message
+
+
+def test_a_network_is_entered_once_by_one_thread() -> None:
+    net = RealNetwork()
+    with net:
+        with pytest.raises(RuntimeError, match="another network"):
+            RealNetwork().begin()
+    with pytest.raises(RuntimeError, match="entered before"):
+        net.begin()
+    with pytest.raises(RuntimeError, match="enter the network first"):
+        net.host("a").spawn(print)
+    assert modules.active() is None
+
+
+def test_links_may_be_named_and_have_no_effect() -> None:
+    with RealNetwork() as net:
+        net.link("test", "server").latency = 5.0
+        net.host("server").spawn(echo, 7)
+        assert ask(("server", 7), b"quick") == b"quick"
+        assert net.time < 4
+    assert net.notes == ["the link between test and server is loopback: what is set on it has no effect"]
