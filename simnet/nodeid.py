@@ -166,8 +166,8 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
     Play the test inside it too: tests import when they run.
     """
     folder = _import_root(root / node.file)
-    names = frozenset(path.stem if path.suffix == ".py" else path.name for path in folder.iterdir())
-    others = {name: module for name, module in sys.modules.items() if _stands_elsewhere(name, module, names, folder)}
+    there = dict.fromkeys(path.stem if path.suffix == ".py" else path.name for path in folder.iterdir())
+    others = {name: module for name, module in sys.modules.items() if _stands_elsewhere(name, module, there, folder)}
     for name in others:
         del sys.modules[name]
     ours = _set_aside.setdefault(folder, {})
@@ -188,9 +188,9 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
 _set_aside: dict[Path, dict[str, ModuleType]] = {}  # by folder: its modules whose names another folder's have taken back
 
 
-def _stands_elsewhere(name: str, module: ModuleType | None, names: Collection[str], folder: Path) -> bool:
-    """Whether a loaded module has the name of one in *folder*, and is not that one."""
-    if module is None or name.partition(".")[0] not in names:
+def _stands_elsewhere(name: str, module: ModuleType | None, there: Collection[str], folder: Path) -> bool:
+    """Whether a loaded module has the name of one in *folder*, where *there* is, and is not that one."""
+    if module is None or name.partition(".")[0] not in there:
         return False
     file = _file(module)
     return file is not None and not file.is_relative_to(folder)

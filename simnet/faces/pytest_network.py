@@ -87,7 +87,8 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     try:
         held.leave(error)
     except BaseException as failed:
-        raise failed.with_traceback(without_simnet(failed.__traceback__)) from None
+        failed.__traceback__ = without_simnet(failed.__traceback__)
+        raise
     finally:
         if held.network.unreached:
             _tell_unreached(item, held.network)
