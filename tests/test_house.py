@@ -1,7 +1,7 @@
 """The house holds: who may import whom, that nothing real leaks into a simulation, that faces are what they say.
 
-Every failure names the rule and its reason. A new room gets its place in STEPS; an exception gets a line, with why, in
-the table it is an exception to.
+Every failure names the places, the rule and its reason. A new room gets its place in STEPS; an exception gets a line, with
+why, in the table it is an exception to.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
+from collections.abc import Iterable, Iterator
 
 from tests.house import ROOT, Import, Room, rooms
 
@@ -106,7 +104,6 @@ REAL_BUT_MEANT = {
     ("simnet.systemcall", "socket"): "the face of a socket is a subclass of socket.socket",
     ("simnet.socket", "_socket"): "its instances are made past the stand-in that stands at socket.socket.__new__",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
-    ("simnet.process", "random"): "each process has the module's state of its own, swapped at each switch",
 }
 
 SIZE_MAX = 500  # lines; most rooms do with 80 to 250, a state machine may take 450
@@ -117,8 +114,10 @@ HOUSE = SIMNET + DISPATCH
 NAMES = {room.name for room in HOUSE}
 
 
-def each(of: list[Room]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("room", of, ids=repr)
+def holds(rule: str, broken: Iterable[str]) -> None:
+    """The rule holds, or the test fails with every place that breaks it, then the rule and its reason."""
+    places = list(broken)
+    assert not places, "\n".join([*places, f"Rule: {rule}"])
 
 
 def step_of(name: str) -> tuple[int, str] | None:
@@ -151,29 +150,31 @@ def loaded(room: Room) -> list[tuple[str, Import]]:
 # ---- stairs ---------------------------------------------------------------------------------------------------------
 
 
-@each(HOUSE)
-def test_every_room_stands_on_a_step(room: Room) -> None:
-    assert step_of(room.name) is not None, (
-        f"{room.place} has no place in STEPS of {Path(__file__).name}.\n"
-        "Rule: who may import whom is decided when a room is made, or it is decided by accident. Put it on the step "
-        "right after everything it needs."
+def test_every_room_stands_on_a_step() -> None:
+    holds(
+        "who may import whom is decided when a room is made, or it is decided by accident. Put it into STEPS, on the "
+        "step right after everything it needs.",
+        (f"{room.place} has no step" for room in HOUSE if step_of(room.name) is None),
     )
 
 
-@each(HOUSE)
-def test_imports_go_down_the_stairs(room: Room) -> None:
-    here = step_of(room.name)
-    for name, one in loaded(room):
-        there = step_of(name)
-        if here is None or there is None:
-            continue  # test_every_room_stands_on_a_step speaks of those
-        if there[1] == here[1] or (one.lazy and (room.name, name) in ARROWS_UP):
-            continue
-        assert room.name.partition(".")[0] != name.partition(".")[0] or there[0] <= here[0], (
-            f"{room.at(one.line)}\n"
-            f"Rule: imports go down the stairs; {there[1]} stands above {here[1]}. A lower room that knows an upper one "
-            "can neither be read, tested nor replaced alone. Let the upper hand in what the lower needs."
-        )
+def test_imports_go_down_the_stairs() -> None:
+    def broken() -> Iterator[str]:
+        for room in HOUSE:
+            for name, one in loaded(room):
+                here, there = step_of(room.name), step_of(name)
+                if here is None or there is None or there[1] == here[1]:
+                    continue  # test_every_room_stands_on_a_step speaks of those without
+                meant = one.lazy and (room.name, name) in ARROWS_UP
+                same_package = room.name.partition(".")[0] == name.partition(".")[0]
+                if same_package and there[0] > here[0] and not meant:
+                    yield f"{room.at(one.line)}   ({there[1]} stands above {here[1]})"
+
+    holds(
+        "imports go down the stairs. A lower room that knows an upper one can neither be read, tested nor replaced alone. "
+        "Let the upper hand in what the lower needs.",
+        broken(),
+    )
 
 
 def test_there_are_no_circles() -> None:
@@ -185,9 +186,8 @@ def test_there_are_no_circles() -> None:
         )
         for room in HOUSE
     }
-    assert (circle := find_circle(graph)) is None, (
-        f"{' -> '.join(circle or [])}\nRule: no circles. Rooms in a circle are one room with several doors."
-    )
+    circle = find_circle(graph)
+    holds("no circles. Rooms in a circle are one room with several doors.", [" -> ".join(circle)] if circle else [])
 
 
 def find_circle(graph: dict[str, list[str]]) -> list[str] | None:
@@ -212,106 +212,139 @@ def test_a_circle_is_found() -> None:
     assert find_circle({"a": ["b", "c"], "b": ["c"], "c": []}) is None
 
 
-@each(DISPATCH)
-def test_dispatch_knows_nothing_of_simnet(room: Room) -> None:
-    for one in room.imports:
-        assert one.target.partition(".")[0] != "simnet", (
-            f"{room.at(one.line)}\n"
-            "Rule: dispatch imports nothing of simnet, not even for its types. It runs in production, the harness does "
-            "not, and what it asks of a network is in dispatch/interfaces.py."
-        )
+def test_dispatch_knows_nothing_of_simnet() -> None:
+    holds(
+        "dispatch imports nothing of simnet, not even for its types. It runs in production, the harness does not, and what "
+        "it asks of a network is in dispatch/interfaces.py.",
+        (room.at(one.line) for room in DISPATCH for one in room.imports if one.target.partition(".")[0] == "simnet"),
+    )
 
 
-@each(SIMNET)
-def test_simnet_knows_nothing_of_dispatch(room: Room) -> None:
-    for one in room.imports:
-        allowed = room.name == "simnet.observe" and one.lazy
-        assert allowed or one.target.partition(".")[0] != "dispatch", (
-            f"{room.at(one.line)}\n"
-            "Rule: simnet satisfies dispatch by shape, so that it serves every other program as well. Only "
-            "simnet.observe may look at a loop, once it is loaded."
-        )
+def test_simnet_knows_nothing_of_dispatch() -> None:
+    holds(
+        "simnet satisfies dispatch by shape, so that it serves every other program as well. Only simnet.observe may look at "
+        "a loop, once it is loaded.",
+        (
+            room.at(one.line)
+            for room in SIMNET
+            for one in room.imports
+            if one.target.partition(".")[0] == "dispatch" and not (room.name == "simnet.observe" and one.lazy)
+        ),
+    )
 
 
-@each([room for room in SIMNET if room.name.startswith("simnet.kernel")])
-def test_the_kernel_knows_nothing_above_it(room: Room) -> None:
-    for one in room.imports:
-        ours = one.target.partition(".")[0] == "simnet"
-        assert not ours or one.target.startswith("simnet.kernel"), (
-            f"{room.at(one.line)}\n"
-            "Rule: simnet/kernel is one host's stack; it knows no clock, no loop, no other host, not even for their "
-            "types. Time and the way out are handed in."
-        )
+def test_the_kernel_knows_nothing_above_it() -> None:
+    holds(
+        "simnet/kernel is one host's stack; it knows no clock, no loop, no other host, not even for their types. Time and "
+        "the way out are handed in.",
+        (
+            room.at(one.line)
+            for room in SIMNET
+            for one in room.imports
+            if room.name.startswith("simnet.kernel")
+            and one.target.partition(".")[0] == "simnet"
+            and not one.target.startswith("simnet.kernel")
+        ),
+    )
 
 
 # ---- nothing real ---------------------------------------------------------------------------------------------------
 
 
-@each(SIMNET)
-def test_nothing_real_reaches_a_simulation(room: Room) -> None:
-    if any(room.name == home or room.name.startswith(f"{home}.") for home in AT_HOME_IN_THE_REAL_WORLD):
-        return
+def real_uses(room: Room) -> Iterator[tuple[str, str]]:
+    """What of the real world a room uses: the module, and the place."""
     for module, forbidden in REAL.items():
-        if (room.name, module) in REAL_BUT_MEANT:
-            continue
         for use in room.uses(module):
-            assert not forbidden.fullmatch(use.name), (
-                f"{room.at(use.line)}\n"
-                f"Rule: nothing in simnet/ takes time, chance, threads or sockets from the machine; {module}.{use.name} "
-                "would make two runs of one seed differ. Take it from the clock or the seed; what must be real goes "
-                "through simnet.real."
-            )
+            if forbidden.fullmatch(use.name):
+                yield module, f"{room.at(use.line)}   ({module}.{use.name})"
 
 
-@each(SIMNET)
-def test_no_set_is_walked_where_its_order_shows(room: Room) -> None:
-    for line in room.set_iterations():
-        assert "# any order" in room.lines[line - 1], (
-            f"{room.at(line)}\n"
-            "Rule: the order of a set depends on hashes, which differ from process to process. Walk a dict or a list, or "
-            "sorted(...); where the order truly cannot show, end the line with `# any order: why`."
-        )
+def at_home(room: Room) -> bool:
+    return any(room.name == home or room.name.startswith(f"{home}.") for home in AT_HOME_IN_THE_REAL_WORLD)
 
 
-@each(
-    [room for room in SIMNET if room.name.startswith(("simnet.kernel", "simnet.clock", "simnet.link", "simnet.trace"))]
-)
-def test_no_address_or_hash_decides_or_is_traced(room: Room) -> None:
-    for number, line in enumerate(room.lines, 1):
-        code = line.partition("#")[0]
-        assert not re.search(r"(?<![\w.])(?:id|hash)\(", code), (
-            f"{room.at(number)}\n"
-            "Rule: id() and hash() differ from run to run; ties break by sequence number, and none of them enters a trace."
-        )
+def test_nothing_real_reaches_a_simulation() -> None:
+    holds(
+        "nothing in simnet/ takes time, chance, threads or sockets from the machine; two runs of one seed would differ. Take "
+        "it from the clock or the seed; what must be real goes through simnet.real.",
+        (
+            place
+            for room in SIMNET
+            if not at_home(room)
+            for module, place in real_uses(room)
+            if (room.name, module) not in REAL_BUT_MEANT
+        ),
+    )
 
 
-@each(DISPATCH)
-def test_dispatch_asks_socket_select_and_time_when_it_runs(room: Room) -> None:
-    for module in ("socket", "select", "time"):
-        for use in room.uses(module):
-            assert not use.at_import or CONSTANTS_AND_ERRORS.fullmatch(use.name), (
-                f"{room.at(use.line)}\n"
-                f"Rule: dispatch looks {module}.{use.name} up when it needs it, never at import, neither as a default nor "
-                "as a base class. Under simulation another stands in its place."
-            )
+def test_no_set_is_walked_where_its_order_shows() -> None:
+    holds(
+        "the order of a set depends on hashes, which differ from process to process. Walk a dict or a list, or sorted(...); "
+        "where the order truly cannot show, end the line with `# any order: why`.",
+        (
+            room.at(line)
+            for room in SIMNET
+            for line in room.set_iterations()
+            if "# any order" not in room.lines[line - 1]
+        ),
+    )
+
+
+def test_no_address_or_hash_decides_or_is_traced() -> None:
+    traced = ("simnet.kernel", "simnet.clock", "simnet.link", "simnet.trace", "simnet.network", "simnet.wait")
+    holds(
+        "id() and hash() differ from run to run; ties break by sequence number, and none of them enters a trace.",
+        (
+            room.at(number)
+            for room in SIMNET
+            if room.name.startswith(traced)
+            for number, line in enumerate(room.lines, 1)
+            if re.search(r"(?<![\w.])(?:id|hash)\(", line.partition("#")[0])
+        ),
+    )
+
+
+def test_dispatch_asks_socket_select_and_time_when_it_runs() -> None:
+    holds(
+        "dispatch looks a function of socket, select or time up when it needs it, never at import, neither as a default nor "
+        "as a base class. Under simulation another stands in its place.",
+        (
+            f"{room.at(use.line)}   ({module}.{use.name})"
+            for room in DISPATCH
+            for module in ("socket", "select", "time")
+            for use in room.uses(module)
+            if use.at_import and not CONSTANTS_AND_ERRORS.fullmatch(use.name)
+        ),
+    )
+
+
+def test_no_exception_outlives_its_reason() -> None:
+    arrows = {(room.name, name) for room in HOUSE for name, one in loaded(room) if one.lazy}
+    real = {(room.name, module) for room in SIMNET for module, _ in real_uses(room)}
+    holds(
+        "an exception that nothing needs any more invites the next one. Take its line out of the table.",
+        (str(pair) for pair in (ARROWS_UP.keys() - arrows) | (REAL_BUT_MEANT.keys() - real)),
+    )
 
 
 # ---- faces, doors and sizes -----------------------------------------------------------------------------------------
 
 
-@each(HOUSE)
-def test_every_room_opens_and_its_face_is_there(room: Room) -> None:
-    if room.name.endswith("__main__"):
-        return  # to open it is to run it
-    module = importlib.import_module(room.name)
-    names = getattr(module, "__all__", None)
-    if names is None:
-        return
-    missing = [name for name in names if not hasattr(module, name)]
-    assert not missing, f"{room.place}: __all__ promises {missing}, which are not there"
-    assert list(names) == sorted(set(names), key=face_order), (
-        f"{room.place}\nRule: __all__ is sorted, constants, then classes, then functions, so that a reader finds a name "
-        f"and a change is one line:\n{sorted(set(names), key=face_order)}"
+def test_every_room_opens_and_its_face_is_there() -> None:
+    def broken() -> Iterator[str]:
+        for room in HOUSE:
+            if room.name.endswith("__main__"):
+                continue  # to open it is to run it
+            module = importlib.import_module(room.name)
+            names = list(getattr(module, "__all__", []))
+            yield from (f"{room.place}: __all__ promises {name}" for name in names if not hasattr(module, name))
+            if names != (expected := sorted(set(names), key=face_order)):
+                yield f"{room.place}: __all__ should be {expected}"
+
+    holds(
+        "a face keeps what it promises, and is sorted: constants, then classes, then functions, so that a reader finds a "
+        "name and a change is one line.",
+        broken(),
     )
 
 
@@ -321,30 +354,33 @@ def face_order(name: str) -> tuple[int, list[str | int]]:
     return kind, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-@each([*HOUSE, *rooms("tests"), *rooms("benchmarks")])
-def test_the_first_line_says_the_idea(room: Room) -> None:
-    if not room.text.strip():
-        return  # an empty __init__.py has none
-    first, _, _ = (ast.get_docstring(room.tree) or "").partition("\n\n")
-    assert first.rstrip().endswith((".", "?", "!", ":")), (
-        f"{room.place} opens with {first!r}\nRule: the first lines of a file say its one idea, in a sentence."
-    )
+def test_the_first_line_of_a_file_says_its_idea() -> None:
+    def broken() -> Iterator[str]:
+        for room in [*HOUSE, *rooms("tests"), *rooms("benchmarks")]:
+            first, _, _ = (ast.get_docstring(room.tree) or "").partition("\n\n")
+            if room.text.strip() and not first.rstrip().endswith((".", "?", "!", ":")):
+                yield f"{room.place} opens with {first!r}"
+
+    holds("the first lines of a file say its one idea, in a sentence.", broken())
 
 
-@each(HOUSE)
-def test_no_room_is_a_hall(room: Room) -> None:
-    assert len(room.lines) <= SIZE_MAX, (
-        f"{room.place} has {len(room.lines)} lines, the limit is {SIZE_MAX}.\n"
-        "Rule: one idea per file. When a second noun appears in its first line, that noun wants a file of its own."
+def test_no_room_is_a_hall() -> None:
+    holds(
+        "one idea per file. When a second noun appears in its first line, that noun wants a file of its own.",
+        (
+            f"{room.place} has {len(room.lines)} lines, the limit is {SIZE_MAX}"
+            for room in HOUSE
+            if len(room.lines) > SIZE_MAX
+        ),
     )
 
 
 def test_every_folder_of_tests_is_a_package() -> None:
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
-    bare = [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()]
-    assert not bare, (
-        f"{bare} lack an __init__.py\nRule: with it, two files of one name in two folders are two modules, and "
-        "tests/simnet does not hide the package simnet."
+    holds(
+        "with an __init__.py two files of one name in two folders are two modules, and tests/simnet does not hide the "
+        "package simnet.",
+        (f"{folder} has none" for folder in sorted(folders) if not (folder / "__init__.py").exists()),
     )
 
 
