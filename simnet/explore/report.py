@@ -6,6 +6,7 @@ A value with parts, so that an exception's notes, the command line and a test sh
 from __future__ import annotations
 
 import linecache
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,17 +234,17 @@ def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | 
     place = stopping_place(main.error if main is not None else None).short
     stops = f"   (--pdb stops at {place})" if place else ""
     if file is not None and test_id:
-        path = _from_here(file)
-        told = [("run it", f"pytest {_test_from_here(test_id, file)} --simnet-replay {path}{stops}")]
+        path = shlex.quote(_from_here(file))
+        told = [("run it", f"pytest {shlex.quote(_test_from_here(test_id, file))} --simnet-replay {path}{stops}")]
         if ".simnet" in file.parts:  # it is not kept yet
             told.append(("keep it", f"simnet keep {path}"))
         return told
     if test_id and plan:
-        return [("run it", f'pytest {test_id} --simnet-fault "{plan}"{stops}')]
+        return [("run it", f'pytest {shlex.quote(test_id)} --simnet-fault "{plan}"{stops}')]
     if test_id:
-        return [("run it", f"pytest {test_id}{stops}")]
+        return [("run it", f"pytest {shlex.quote(test_id)}{stops}")]
     if plan:
-        return [("run it", f'simnet.check(test, plan="{plan}")')]
+        return [("run it", f'simnet.play(test, simnet.FaultPlan.parse("{plan}"))')]
     return []
 
 

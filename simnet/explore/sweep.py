@@ -218,11 +218,13 @@ def _shrink(test: Callable[[Any], object], failure: Failure, baseline: Run, opti
 
 @contextmanager
 def _frozen_heap() -> Iterator[None]:
-    """What is loaded already is left out of each collection: a run ends with one (32 ms otherwise, 0.2 us so)."""
+    """What is loaded already is left out of each collection: a run ends with one (32 ms otherwise, 0.2 us so).
+
+    Garbage of before is frozen with it, and found once the sweep is over: a collection here would cost more than it frees.
+    """
     if gc.get_freeze_count():  # somebody else froze it, and will unfreeze it
         yield
         return
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -122,3 +122,15 @@ def test_what_was_found_is_found_again_and_its_plan_plays_alone(server: type[ser
         again = play(test, failure.plan, targets="server")
         assert again.digest == failure.run.digest
         assert not again.unreached
+
+
+def test_reports_of_real_failures_fit_a_page_with_and_without_unicode() -> None:
+    result = sweep(echo(servers.TrustsReadiness))
+    for told in result.reports("tests/test_echo.py::test_echo"):
+        for width in (80, 110):
+            for unicode in (True, False):
+                text = told.text(width=width, unicode=unicode)
+                shown = [line for line in text.splitlines() if not line.startswith(("run it", "keep it", ">", "E"))]
+                assert max(map(len, shown)) <= width
+                assert unicode or text.isascii()
+                assert "equal to the baseline up to here" in text

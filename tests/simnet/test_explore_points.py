@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simnet import faults
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
@@ -159,3 +161,24 @@ def test_a_budget_is_kept_and_the_same_faults_come_each_time(budget: int) -> Non
     first, second = (select(families(points, TARGETS), budget) for _ in range(2))
     assert first.faults == second.faults
     assert len(first.faults) == len(set(first.faults)) == budget
+
+
+streams_of_any_shape = st.builds(
+    lambda length, cuts: StreamPoint(
+        PLACE, "server", length, tuple(sorted({0, length, *(cut % (length + 1) for cut in cuts)})), True
+    ),
+    st.integers(0, 6_000),
+    st.lists(st.integers(0, 6_000), max_size=5),
+)
+
+
+@given(stream=streams_of_any_shape, budget=st.integers(1, 400), size=st.integers(0, 5))
+def test_whatever_there_is_the_budget_is_used_up_and_nothing_is_run_twice(
+    stream: StreamPoint, budget: int, size: int
+) -> None:
+    found = families(points_of(call("recv", size=size), streams=[stream]), TARGETS)
+    selection = select(found, budget)
+    assert len(selection.faults) == len(set(selection.faults)) == min(budget, selection.planned)
+    assert selection.line.startswith(f"{len(selection.faults):,} ")
+    bytes_tried = [fault.byte for fault in selection.faults if isinstance(fault, faults.Split)]
+    assert all(0 < byte < stream.length for byte in bytes_tried)

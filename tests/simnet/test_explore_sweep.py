@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 import socket
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from simnet.explore.check import check
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import NothingToTest, NotRepeatable, run_sweep
+from simnet.faults.plan import FaultPlan
 from simnet.run import Run
 
 SERVER = SweepOptions.of(target="server")
@@ -136,6 +138,47 @@ def test_ctrl_c_ends_a_sweep_with_what_was_found_so_far() -> None:
     assert "stopped by Ctrl-C" in result.summary()
     with pytest.raises(KeyboardInterrupt, match="10 runs"):
         result.raise_failures()
+
+
+def test_ctrl_c_gets_through_a_program_that_swallows_it() -> None:
+    runs = itertools.count()
+
+    def stubborn(port: int) -> None:
+        listener = socket.create_server(("", port))
+        while True:
+            try:
+                sock, _ = listener.accept()
+                if next(runs) == 7:
+                    signal.raise_signal(signal.SIGINT)
+                sock.close()
+            except KeyboardInterrupt:  # as programs do that want to end in their own way
+                pass
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(stubborn, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
+
+    result = run_sweep(test, SERVER)
+    assert result.stopped == "Ctrl-C"
+    assert result.runs == 0
+
+
+def test_a_client_that_gives_up_after_a_long_stall_is_interrupted_not_wrong() -> None:
+    def impatient(net: Any) -> bytes:
+        net.host("server").spawn(serve_once, 7)
+        with socket.create_connection(("server", 7), timeout=30) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: sock.recv(100), b""))
+
+    result = run_sweep(impatient, SERVER.but(kinds="stall"))
+    assert result.ok
+    long = "stall test->server:7#1 end=server byte=0 seconds=61"
+    assert run_sweep(impatient, SERVER, plan=FaultPlan.parse(long)).interrupted == 1
+    assert run_sweep(impatient, SERVER, plan=FaultPlan.parse(long.replace("61", "0.05"))).equal == 1
+    # The same wait without a time-out of its own ends well, however late.
+    assert run_sweep(echo, SERVER, plan=FaultPlan.parse(long)).equal == 1
 
 
 def test_first_stops_at_the_first_failure() -> None:
