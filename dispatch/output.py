@@ -243,8 +243,8 @@ class Sender(Channel):
         """Put the next bytes, or the next file, into ``staged``; False if there are none now."""
         layer = more.layer
         while layer is None or not layer.take_output(more):
-            if layer is not None and not layer.open:
-                return bool(more.staged)
+            if layer is not None and not layer.accepts:
+                return False
             data = self._next_bytes(more)
             if data is None or self._state & CLOSED:
                 return False

@@ -188,6 +188,11 @@ class Stream(Sender):
 
         start(self, context, server_side, server_hostname, handshake_timeout)
 
+    @property
+    def tls(self) -> Any:
+        """The ``ssl.SSLObject`` after :meth:`start_tls`: peer's certificate, version, cipher; None without TLS."""
+        return None if self._more is None or self._more.layer is None else self._more.layer.tls
+
     def statistics(self) -> StreamStatistics:
         """Counters, as they are now."""
         lost = 0 if self._more is None else self._more.lost
@@ -343,7 +348,9 @@ class Stream(Sender):
             self.touch()
         if not self._state & CLOSING:
             self._call("handle_connect")
-        if self._out is not None or self._state & (LAYERED | SHUT | CLOSING):
+        if self._state & LAYERED:
+            self.loop.call_soon(self._extras().layer.begin, self)
+        elif self._out is not None or self._state & (SHUT | CLOSING):
             self.loop._unsent.append(self)
 
     def _flush_later(self) -> None:

@@ -27,12 +27,12 @@ def start(
     """Put a layer between *stream* and its socket."""
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"start_tls() takes an ssl.SSLContext, not {context!r}")
+    if stream._state & (CLOSING | CLOSED):
+        return  # the peer may go at any time, and its program need not ask before
     if stream._state & LAYERED:
         raise RuntimeError(f"{stream!r} speaks TLS already")
     if stream._state & PRODUCING:
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
-    if stream._state & (CLOSING | CLOSED):
-        return
     layer = Layer(context, server_side, server_hostname)
     more = stream._extras()
     if stream._out is not None:
@@ -41,7 +41,6 @@ def start(
     more.layer = layer
     stream._state |= LAYERED
     if seconds is not None:
-        more.disarm_limit() if not stream._state & CONNECTING else None
         layer.deadline = stream.loop.call_later(
             seconds, stream.abort, Timeout("handshake", seconds, "the TLS handshake was not finished")
         )
@@ -52,7 +51,7 @@ def start(
 class Layer:
     """The TLS state of one stream."""
 
-    __slots__ = ("_goodbye", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "tls")
+    __slots__ = ("_goodbye", "_held", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "tls")
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -60,6 +59,7 @@ class Layer:
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self.open = False  # the handshake is done
         self.deadline: Any = None
+        self._held = b""  # written, but not encrypted yet
         self._goodbye = False  # our close_notify is out
         self._unread = False  # records have been read that were not handed over
         self._pumping = False
@@ -156,11 +156,22 @@ class Layer:
     def encrypt(self, data: bytes) -> None:
         """Turn *data* into records."""
         view = memoryview(data)
-        while view:
-            view = view[self.tls.write(view) :]
+        try:
+            while view:
+                view = view[self.tls.write(view) :]
+        except ssl.SSLWantReadError:
+            self._held = bytes(view)  # a renegotiation: the peer's records are needed first
+
+    @property
+    def accepts(self) -> bool:
+        """Whether there is somewhere to put what the program writes."""
+        return self.open and not self._held
 
     def take_output(self, more: Extras) -> bool:
         """Move records, handshake and alerts included, to where they are sent from."""
+        if self._held:
+            data, self._held = self._held, b""
+            self.encrypt(data)
         more.staged = self._outgoing.read()
         return bool(more.staged)
 

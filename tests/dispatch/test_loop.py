@@ -309,7 +309,7 @@ def test_run_inside_run_is_refused(world):
 
 
 def test_without_a_loop_a_channel_says_what_to_do():
-    with pytest.raises(RuntimeError, match="with dispatch.Loop"):
+    with pytest.raises(RuntimeError, match="with dispatch"):
         Recorder()
 
 

@@ -239,10 +239,9 @@ def test_a_channel_paused_by_another_in_the_same_turn_gets_nothing(world):
                 if other is not self:
                     other.pause()
 
-    for _ in range(2):
-        pair.append(world.connected(loop, Jealous))
-    clients = [client for _, client in pair]
-    pair[:] = [channel for channel, _ in pair]
+    made = [world.connected(loop, Jealous) for _ in range(2)]
+    pair.extend(channel for channel, _ in made)
+    clients = [client for _, client in made]
     for client in clients:
         client.send(b"x")
     time.sleep(0.001)

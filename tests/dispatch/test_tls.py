@@ -1,0 +1,317 @@
+"""TLS by memory: what it carries is what was written, and how it ends is told truly."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+
+import pytest
+import trustme
+
+import dispatch
+from dispatch.chat import Chat
+from tests.dispatch.conftest import PATIENCE, Recorder, StoppedClock
+
+
+@pytest.fixture(scope="session")
+def authority():
+    return trustme.CA(key_type=trustme.KeyType.RSA)
+
+
+@pytest.fixture(scope="session")
+def server_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_context(authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+class Secure(Recorder):
+    def handle_secure(self):
+        self.events.append("secure")
+
+
+class Echo(Secure):
+    def handle_data(self, data):
+        super().handle_data(data)
+        self.write(data)
+
+
+def secured(world, loop, server_context, client_context, server=Echo, client=Secure):
+    """Both ends are ours: (server, client), after the handshake."""
+    made = []
+
+    def make(sock, **options):
+        made.append(server(sock, **options))
+        return made[-1]
+
+    listener = world.listen(loop, make, tls=server_context)
+    near = client(loop=loop)
+    near.connect(listener.addr)
+    near.start_tls(client_context, server_hostname="localhost")
+    world.run(loop, lambda: made and "secure" in made[0].events and "secure" in near.events)
+    listener.close()
+    return made[0], near
+
+
+def test_what_was_written_arrives_and_both_ends_close(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    client.write(b"hello")
+    world.run(loop, lambda: client.data == b"hello")
+    assert server.events == ["secure", "data"]
+    assert client.events == ["connect", "secure", "data"]
+
+    client.close()
+    world.run(loop, lambda: client.closed and server.closed)
+    world.turn(loop, 1)
+    assert server.events[-2:] == ["eof", ("close", None)]
+    assert client.events[-1] == ("close", None)
+
+
+def test_a_long_stream_arrives_through_full_buffers(world, server_context, client_context):
+    loop = world.loop()
+    _, client = secured(world, loop, server_context, client_context)
+    data = bytes(range(251)) * 20_000
+    client.write(data)
+    world.run(loop, lambda: len(client.data) == len(data))
+
+    assert client.data == data
+
+
+def test_a_blocking_client_of_the_standard_library_understands_us(world, server_context, client_context, in_thread):
+    loop = world.loop()
+    listener = world.listen(loop, Echo, tls=server_context)
+    got = []
+
+    def talk():
+        with socket.create_connection(listener.addr, timeout=PATIENCE) as sock:
+            with client_context.wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"hello")
+                got.append(tls.recv(100))
+                tls.sendall(b"x" * 500_000)
+                left = 500_000
+                while left:
+                    left -= len(tls.recv(65536))
+                tls.unwrap()
+                got.append("unwrapped")
+
+    thread = in_thread(talk)
+    world.run(loop, lambda: not thread.is_alive())
+
+    assert got == [b"hello", "unwrapped"]
+
+
+def test_starttls_in_the_middle(world, server_context, client_context):
+    """What comes in clear behind the request is thrown away: a man in the middle may have put it there."""
+    loop = world.loop()
+
+    class Server(Chat):
+        lines = []  # noqa: RUF012 - kept for the test
+
+        def handle_message(self, line):
+            self.lines.append(line)
+            if line == b"STARTTLS":
+                self.write(b"go ahead\r\n")
+                self.start_tls(server_context, server_side=True)
+            else:
+                self.write(b"heard " + line + b"\r\n")
+
+    class Client(Chat):
+        lines = []  # noqa: RUF012 - kept for the test
+
+        def handle_message(self, line):
+            self.lines.append(line)
+            if line == b"go ahead":
+                self.start_tls(client_context, server_hostname="localhost")
+                self.write(b"secret\r\n")
+
+    Server.lines, Client.lines = [], []
+    listener = world.listen(loop, Server)
+    client = Client(loop=loop)
+    client.connect(listener.addr)
+    client.write(b"STARTTLS\r\nINJECTED\r\n")
+    world.run(loop, lambda: len(Client.lines) == 2)
+
+    assert Server.lines == [b"STARTTLS", b"secret"]
+    assert Client.lines == [b"go ahead", b"heard secret"]
+
+
+def test_a_connection_that_is_cut_off_is_no_end(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    client.socket.shutdown(socket.SHUT_WR)  # FIN without close_notify
+    world.run(loop, lambda: server.closed)
+    world.turn(loop, 1)
+
+    assert "eof" not in server.events
+    assert isinstance(server.reason, ssl.SSLEOFError)
+
+
+def test_a_reset_is_a_reset(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client._finish(None)
+    world.run(loop, lambda: server.closed)
+    world.turn(loop, 1)
+
+    assert server.events[-1] == ("close", ConnectionResetError)
+
+
+def test_a_close_does_not_wait_for_the_peers_goodbye(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    client.pause()  # so it never answers
+    server.write(b"last words")
+    server.close()
+    world.turn(loop, 3)
+
+    assert server.closed
+    client.resume()
+    world.run(loop, lambda: client.closed)
+    assert client.data == b"last words"
+
+
+def test_pending_records_are_handed_over_after_a_pause(world, server_context, client_context):
+    """They are in memory: the socket has nothing more to say about them."""
+    loop = world.loop()
+
+    class Pausing(Secure):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.events.append(len(data))
+            self.pause()
+
+    _, client = secured(world, loop, server_context, client_context, client=Pausing)
+    client.write(b"x" * 50_000)  # four records, which come back together
+    got = 0
+    while got < 50_000:
+        world.run(loop, lambda: client.paused)
+        got = len(client.data)
+        loop.call_soon(client.resume)
+        world.turn(loop, 1)
+    assert len(client.data) == 50_000
+
+
+def test_a_peer_that_speaks_no_tls_is_given_up(world, server_context):
+    loop = world.loop()
+    channel, client = world.connected(loop, Secure)
+    channel.start_tls(server_context, server_side=True)
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert isinstance(channel.reason, ssl.SSLError)
+    assert "secure" not in channel.events
+
+
+def test_a_certificate_that_is_not_trusted_is_the_reason(world, server_context):
+    loop = world.loop()
+    listener = world.listen(loop, Echo, tls=server_context)
+    client = Secure(loop=loop)
+    client.connect(listener.addr)
+    client.start_tls(ssl.create_default_context(), server_hostname="localhost")
+    world.run(loop, lambda: client.closed)
+    world.turn(loop, 1)
+
+    assert isinstance(client.reason, ssl.SSLCertVerificationError)
+
+
+def test_a_handshake_that_does_not_come_is_given_up_and_does_not_spin(world, server_context, log):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    channel, _client = world.connected(loop, Secure)
+    channel.start_tls(server_context, server_side=True, handshake_timeout=10)
+    channel.write(b"220 waits for the handshake")
+    world.turn(loop, 3)
+    log.lines.clear()
+    world.turn(loop, 10)
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+
+    clock.now += 11
+    world.turn(loop)
+    assert channel.reason.which == "handshake"
+
+
+def test_the_session_can_be_asked(world, server_context, client_context):
+    loop = world.loop()
+    _, client = secured(world, loop, server_context, client_context)
+
+    assert client.tls.version().startswith("TLS")
+    assert client.tls.getpeercert()
+    assert Recorder(loop=loop).tls is None
+
+
+def test_producers_and_files_go_through_it(world, server_context, client_context, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"f" * 200_000)
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context, server=Secure)
+    with path.open("rb") as file:
+        client.write(b"[")
+        client.write_file(file)
+        client.write_from(iter([b"p" * 10, b"q"]))
+        client.write(b"]")
+        client.close()
+        world.run(loop, lambda: server.closed)
+
+    assert server.data == b"[" + b"f" * 200_000 + b"p" * 10 + b"q]"
+
+
+def test_a_slow_reader_is_not_read_over_tls(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    client.pause()
+    for _ in range(300):
+        client.write(b"x" * 100_000)
+        loop.run_once(0)
+        if client.queued > 1_000_000:
+            break
+    world.turn(loop, 50)
+    assert server.queued < 2_000_000
+
+    sent = client.queued
+    assert sent
+    client.resume()
+    world.run(loop, lambda: not client.queued and not server.queued)
+
+
+def test_wrong_use_is_refused_at_the_call(world, server_context, client_context):
+    loop = world.loop()
+    _server, client = secured(world, loop, server_context, client_context)
+
+    with pytest.raises(RuntimeError, match="already"):
+        client.start_tls(client_context, server_hostname="localhost")
+    with pytest.raises(RuntimeError, match="half-close"):
+        client.write_eof()
+    channel, _ = world.connected(loop, Secure)
+    with pytest.raises(TypeError, match="SSLContext"):
+        channel.start_tls("yes")
+    channel.write_from(iter([b"x"]))
+    with pytest.raises(RuntimeError, match="producer"):
+        channel.start_tls(server_context, server_side=True)
+    channel.abort()
+    channel.start_tls(server_context, server_side=True)
+
+
+def test_importing_dispatch_loads_neither_ssl_nor_asyncio():
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, dispatch; print(sorted({'ssl', 'asyncio', 'logging', 'threading', 'asyncore'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+
+    assert result.stdout.strip() == "[]"
+    assert threading
+    assert dispatch
