@@ -1,4 +1,4 @@
-"""The same checks in environments of their own: `nox` runs tests on each Python it finds, types, docs.
+"""The same checks in environments of their own: `nox` runs tests on each Python it finds, types, and docs.
 
 `make` is the quick way on one Python; this is the thorough one. `nox -s tests-3.12` runs one session.
 """
@@ -8,7 +8,7 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False  # whoever has one Python tests on one; CI has all
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["tests", "typing", "docs"]
+nox.options.sessions = ["tests", "alone", "typing", "docs"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
