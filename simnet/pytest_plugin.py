@@ -13,6 +13,7 @@ Fixtures of a swept test are set up once, around all of its runs.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1'; may be repeated",
     )
     group.addoption("--simnet-replay", metavar="FILE", help="instead of a sweep one run with exactly this file's plan")
+    group.addoption("--simnet-as-expected", action="store_true", help=argparse.SUPPRESS)  # used by scenario files
     group.addoption(
         "--simnet-real",
         action="store_true",

@@ -15,9 +15,13 @@ from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, kind_classes, playable
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 
-__all__ = ["Named", "kinds_of", "named_test", "named_tests", "test_of"]
+__all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
 
 _CLASSES = {"transparent": TRANSPARENT, "disruptive": DISRUPTIVE}
+
+
+class NeedsPytest(Refused):
+    """The test has fixtures or parameters, which nobody else provides."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _bound(scenario: Scenario, root: Path) -> Named:
         swept = options is not None
         wanted = _needed(function, 0 if swept else 1, scenario)
         if wanted:
-            raise Refused(
+            raise NeedsPytest(
                 f"{scenario.test} takes {', '.join(wanted)}, which pytest provides. Run it with pytest: "
                 f"pytest {scenario.test}, with --simnet-runs, --simnet-kinds and --simnet-replay FILE."
             )

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from simnet.expect import Found, ScenarioError
+from simnet.expect import Expect, Found, ScenarioError
 from simnet.explore.options import SweepOptions
 from simnet.faults.fields import FaultError
 from simnet.faults.forms import parse_fault
@@ -34,6 +34,7 @@ class Asked:
     plan: FaultPlan | None  # of --simnet-fault or --simnet-replay
     file: Path | None  # of --simnet-replay
     found: Found | None  # what that file has on record
+    expect: Expect | None  # what it expects, if the run is to be judged by that
     real: bool
     trace: bool
 
@@ -56,7 +57,7 @@ class Asked:
             )
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
-        plan, path, found = None, None, None
+        plan, path, found, expect = None, None, None, None
         if faults:
             try:
                 plan = FaultPlan(tuple(parse_fault(text) for text in faults))
@@ -68,10 +69,11 @@ class Asked:
             try:
                 scenario = Scenario.read(path)
                 plan, found = scenario.plan, scenario.found
+                expect = scenario.expect if config.getoption("simnet_as_expected") else None
             except (ScenarioError, OSError) as error:
                 raise pytest.UsageError(f"--simnet-replay: {error}") from error
         real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
-        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, real, trace)
+        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, trace)
 
 
 def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:

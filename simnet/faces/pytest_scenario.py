@@ -7,6 +7,8 @@ then says something that is not so.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from _pytest._code.code import TerminalRepr
 
 from simnet.explore.ladder import ladder
 from simnet.explore.replay import Replayed
-from simnet.faces.naming import test_of
+from simnet.faces.naming import NeedsPytest, test_of
 from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked
 from simnet.faces.pytest_report import looks, told_of
 from simnet.faces.refusals import Refused
+from simnet.nodeid import project_root
 from simnet.scenario import Scenario, ScenarioError
 
 __all__ = ["ScenarioFile", "ScenarioItem", "is_scenario"]
@@ -57,7 +60,11 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         asked = Asked.of(self.config)
-        named = test_of(self.scenario, self.path)
+        try:
+            named = test_of(self.scenario, self.path)
+        except NeedsPytest:
+            self._run_by_pytest(asked)
+            return
         words: dict[str, Any] = {
             "options": named.options,
             "expect": self.scenario.expect,
@@ -69,6 +76,23 @@ class ScenarioItem(pytest.Item):
             played = play_again(named.test, self.scenario.plan, real=asked.real, **words)
         self._tell(played, asked.trace)
         played.raise_failure()
+
+    def _run_by_pytest(self, asked: Asked) -> None:
+        """The test has fixtures or parameters: a pytest of its own provides them, and judges as the file expects."""
+        root = project_root(self.path)
+        options = ["--simnet-replay", str(self.path), "--simnet-as-expected", "-q", "-p", "no:cacheprovider"]
+        options += ["--simnet-real"] if asked.real else []
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", self.scenario.test, *options],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Refused(f"played by pytest, for its fixtures:\n{done.stdout}{done.stderr}")
+        known = f"known: {self.scenario.expect}" if self.scenario.expect.known else "replay: as expected"
+        self.user_properties.append(("simnet", known))
 
     def _tell(self, played: Replayed, trace: bool) -> None:
         known = played.expected and played.expect.known

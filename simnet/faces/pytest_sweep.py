@@ -53,7 +53,7 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         )
     asked = Asked.of(item.config)
     told = told_of(item)
-    test_id = check.test_id(wrapper) or item.nodeid
+    test_id = _identity(item, wrapper)
     options = sweep_options(item, wrapper.simnet_options)
     if asked.plan is not None or asked.real:
         _play_one(item, told, wrapper.simnet_bind(*arguments, **keywords), options, asked, test_id)
@@ -76,14 +76,19 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     result.raise_failures(test_id)
 
 
+def _identity(item: pytest.Item, wrapper: Any) -> str:
+    """The test's node id from the root of its project, with its parameters as pytest shows them."""
+    name: str = check.test_id(wrapper) or item.nodeid
+    call = getattr(item, "callspec", None)
+    return f"{name}[{call.id}]" if call is not None and not name.endswith("]") else name
+
+
 def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Asked, test_id: str) -> None:
     """One run instead of a sweep: the plan of the command line, on simnet or on real sockets."""
     __tracebackhide__ = True
     words: dict[str, Any] = {
         "options": options,
-        "expect": Expect(
-            interrupted=True
-        ),  # whoever replays wants to see the failure, known or not; and no more than that
+        "expect": asked.expect or Expect(interrupted=True),  # whoever replays wants to see the failure, known or not
         "found": asked.found,
         "test_id": test_id,
         "file": asked.file,

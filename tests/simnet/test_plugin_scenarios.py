@@ -151,3 +151,27 @@ def fail(error, word):
         raise error
     return b"good day"
 """
+
+
+@pytest.mark.slow
+def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytest.Pytester) -> None:
+    (suite.path / "test_words.py").write_text(
+        "import pytest, simnet\nfrom servers import hasty\nfrom test_servers import talk\n\n"
+        "@pytest.fixture\ndef answer():\n    return b'good day'\n\n"
+        "@pytest.mark.parametrize('word', [b'hello', b''])\n"
+        "@simnet.sweep(target='server', kinds='short-recv')\n"
+        "def test_word(net, word, answer):\n"
+        "    net.host('server').spawn(hasty, 7)\n"
+        "    assert talk(word) == (answer if word else b'')\n"
+    )
+    run(suite, "test_words.py", "-k", "hello").assert_outcomes(failed=1, deselected=1)
+    (file,) = (suite.path / ".simnet" / "failures").glob("*/*.toml")
+    assert "test_words.py::test_word[hello]" in file.read_text()
+    path = suite.path / "scenarios" / "word.toml"
+    path.parent.mkdir()
+    file.rename(path)
+    red = run(suite, "scenarios")
+    red.assert_outcomes(failed=1)
+    red.stdout.fnmatch_lines(["*played by pytest, for its fixtures*", "*KeyError*"])
+    path.write_text(path.read_text().replace('expect = {outcome = "baseline"}', 'expect = {error = "KeyError"}'))
+    run(suite, "scenarios").assert_outcomes(passed=1)
