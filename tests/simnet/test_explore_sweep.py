@@ -161,7 +161,7 @@ def test_ctrl_c_gets_through_a_program_that_swallows_it() -> None:
 
     result = run_sweep(test, SERVER)
     assert result.stopped == "Ctrl-C"
-    assert result.runs == 0
+    assert result.runs < result.planned
 
 
 def test_a_client_that_gives_up_after_a_long_stall_is_interrupted_not_wrong() -> None:
