@@ -104,6 +104,7 @@ REAL_BUT_MEANT = {
     ("simnet.systemcall", "socket"): "the face of a socket is a subclass of socket.socket",
     ("simnet.socket", "_socket"): "its instances are made past the stand-in that stands at socket.socket.__new__",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
+    ("simnet.faces.pytest_scenario", "subprocess"): "a test with fixtures is played by a pytest that provides them",
 }
 
 SIZE_MAX = 500  # lines; most rooms do with 80 to 250, a state machine may take 450
