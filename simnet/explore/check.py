@@ -117,7 +117,7 @@ def _network_parameter(test: _Function) -> tuple[int, inspect.Signature]:
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if len(parameters) <= position or parameters[position].kind not in places:
         raise TypeError(
-            f"{_where(test)} takes no network: its first parameter gets it, whatever its name, as in def {test.__name__}(net): ..."
+            f"{_where(test)} takes no network: its first parameter gets it, whatever its name, as in def {getattr(test, '__name__', 'test')}(net): ..."
         )
     del parameters[position]
     return position, signature.replace(parameters=parameters)
@@ -173,13 +173,13 @@ def _file_and_root(test: _Function) -> tuple[Path, Path] | None:
     code = getattr(inspect.unwrap(test), "__code__", None)
     if code is None:
         return None
-    file = Path(code.co_filename)
-    if not file.is_absolute():
-        file = Path.cwd() / file
+    file = Path(code.co_filename).resolve()
     if not file.is_file():
         return None
-    root = project_root(file)
-    return (file, root) if file.is_relative_to(root) else None
+    try:
+        return file, project_root(file)
+    except ValueError:
+        return file, file.parent  # a script of its own, in no project
 
 
 def _save(result: SweepResult, test: _Function, identity: str) -> None:

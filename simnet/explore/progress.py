@@ -6,9 +6,7 @@ from typing import Protocol
 
 from simnet import real
 
-__all__ = ["Progress", "Stopwatch", "throttled"]
-
-PROGRESS_EVERY = 0.05  # seconds: 20 times a second is what an eye follows
+__all__ = ["Progress", "Stopwatch"]
 
 
 class Progress(Protocol):
@@ -30,17 +28,3 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         return real.perf_counter() - self._since
-
-
-def throttled(progress: Progress, every: float = PROGRESS_EVERY) -> Progress:
-    """Tells *progress* at most once in *every* seconds, and of the last run in any case."""
-    told = -every
-
-    def tell(done: int, total: int, failures: int, /) -> None:
-        nonlocal told
-        now = real.perf_counter()
-        if done == total or now - told >= every:
-            told = now
-            progress(done, total, failures)
-
-    return tell

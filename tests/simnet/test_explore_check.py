@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import unittest
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simnet.explore.check import check, sweep, test_id
 from simnet.explore.options import SweepOptions
+from simnet.faults.plan import FaultPlan
+from simnet.scenario import Scenario
 
 
 def test_the_network_goes_to_the_first_parameter_and_the_rest_stay_fixtures() -> None:
@@ -111,6 +114,49 @@ def test_a_test_is_named_from_its_projects_root() -> None:
     namespace: dict[str, Any] = {}
     exec(compile("def typed(net): ...", "<stdin>", "exec"), namespace)
     assert test_id(namespace["typed"]) == ""
+
+
+def test_a_script_in_no_project_is_named_from_its_own_folder(tmp_path: Path) -> None:
+    script = tmp_path / "deep" / "try_it.py"
+    script.parent.mkdir()
+    script.write_text("def test_it(net): ...", encoding="utf-8")
+    link = tmp_path / "link"
+    link.symlink_to(script.parent)
+    for file in (script, link / "try_it.py"):
+        namespace: dict[str, Any] = {}
+        exec(compile(script.read_text(encoding="utf-8"), str(file), "exec"), namespace)
+        assert test_id(namespace["test_it"]) == "try_it.py::test_it"
+
+
+def test_a_failure_by_hand_leaves_a_scenario_and_names_the_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    script = tmp_path / "test_mine.py"
+    script.write_text(
+        "import socket\n"
+        "def serve(port):\n"
+        "    sock, _ = socket.create_server(('', port)).accept()\n"
+        "    sock.send(sock.recv(100))\n"
+        "    sock.close()\n"
+        "def test_mine(net):\n"
+        "    net.host('server').spawn(serve, 7)\n"
+        "    with socket.create_connection(('server', 7)) as sock:\n"
+        "        sock.sendall(b'ping')\n"
+        "        assert sock.makefile('rb').read() == b'ping'\n",
+        encoding="utf-8",
+    )
+    namespace: dict[str, Any] = {}
+    exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), namespace)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("simnet.explore.check.taken_over", None)  # by hand, not by pytest
+    with pytest.raises(ConnectionResetError) as caught:  # it closed with three bytes unread: RST
+        sweep(target="server", kinds="short-recv")(namespace["test_mine"])()
+    (kept,) = (tmp_path / ".simnet/failures/test_mine").glob("*.toml")
+    note = caught.value.__notes__[0]
+    assert f"pytest test_mine.py::test_mine --simnet-replay {kept.relative_to(tmp_path)}" in note
+    assert f"simnet keep {kept.relative_to(tmp_path)}" in note
+    assert Scenario.read(kept).plan == FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=1")
 
 
 class Case(unittest.TestCase):
