@@ -176,6 +176,7 @@ class Calls(_stdlib.socket):
             and (each.place.target, each.place.port) == (tag.place.target, tag.place.port)
         ]  # fmt: skip
         if waiting:
+            stage.let_settle(waiting[0].ends["client"].machine)  # type: ignore[union-attr]  # asked for just now
             tamper.sever(stage, waiting[0].ends["client"])  # type: ignore[arg-type]  # asked for just now
             stage.fire(fault, tag.place, tag.text, tag.end, fault.anchor.number)
 

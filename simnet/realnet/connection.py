@@ -33,6 +33,7 @@ class RealFile:
         "listening",
         "machine",
         "out",
+        "rescued",
         "sent",
         "severed",
         "shown_host",
@@ -53,6 +54,7 @@ class RealFile:
         self.into: Stream | None = None  # None: none acts on what it receives
         self.sent = 0  # bytes, of which the trace speaks
         self.severed = False  # reset by a fault of ours
+        self.rescued = b""  # what it had received before that: a RST from outside would have left it readable (K-074)
         self.accepted: list[Connection] = []  # of a listener: those that have connected and not been accepted yet
 
     @property

@@ -283,6 +283,8 @@ class RealProcess:
         """Every thread of it waits: here, or in a lock, where it uses no processor time."""
         if self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS:
             return True
+        if not self._threads:
+            return bool(self.waits)  # the body, which runs on a thread that was there before
         return not self._beginning and not any(
             thread.is_alive() and thread.ident not in self.waits and self._computes(thread) for thread in self._threads
         )

@@ -246,7 +246,17 @@ class RealSocket(Calls):
             return b""
         if flags & MSG_WAITALL and self._timeout is None:
             return self._recv_all(bufsize, flags)
-        return self._call("recv", (bufsize,), lambda n: C.recv(self, n, flags), bufsize, flags)  # type: ignore[no-any-return]
+        return self._call("recv", (bufsize,), lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
+
+    def _take(self, n: int, flags: int) -> bytes:
+        """The system call, behind what a reset of ours has left."""
+        file = self._file
+        if not file.rescued or flags & MSG_OOB:
+            return C.recv(self, n, flags)
+        data = file.rescued[:n]
+        if not flags & MSG_PEEK:
+            file.rescued = file.rescued[n:]
+        return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
         view = memoryview(buffer).cast("B")
@@ -261,6 +271,8 @@ class RealSocket(Calls):
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
+        if self._file.connection is not None:
+            return self.recv(bufsize, flags), None  # nobody's address, on a connection
         data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
         return data, self._seen(address)
 
@@ -277,6 +289,8 @@ class RealSocket(Calls):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
+        if self._file.connection is not None and not ancbufsize:
+            return self.recv(bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
         return (*answer[:3], self._seen(answer[3]))
 
@@ -295,7 +309,7 @@ class RealSocket(Calls):
     def _recv_all(self, bufsize: int, flags: int) -> bytes:
         parts: list[bytes] = []
         while bufsize > 0:
-            part = self._call("recv", (bufsize,), lambda n: C.recv(self, n, flags & ~MSG_WAITALL), bufsize, flags)
+            part = self._call("recv", (bufsize,), lambda n: self._take(n, flags & ~MSG_WAITALL), bufsize, flags)
             if not part:
                 break
             parts.append(part)

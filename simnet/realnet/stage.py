@@ -15,18 +15,16 @@ from simnet.faults.plan import FaultPlan
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
+from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, current_process
 from simnet.trace import Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
 
 __all__ = ["Stage"]
 
-PATIENCE_NS = (
-    1_000_000_000  # nothing moves for so long: nothing will, as kernel, scheduler and threads need milliseconds
-)
-TICKS_MAX = (
-    2  # wake-ups in a row by time alone after which a process only keeps time (64 in virtual time, which is free)
-)
+PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kernel and threads need milliseconds
+PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has to send
+TICKS_MAX = 2  # wake-ups by time alone after which a process only keeps time (64 in virtual time, which is free)
 
 
 class RealClock:
@@ -111,6 +109,12 @@ class Stage:
                 if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < TICKS_MAX:
                     return False
         return True
+
+    def let_settle(self, machine: Machine) -> None:
+        """Wait, bounded, until the processes of *machine* wait: what they had to send on a new connection is sent."""
+        end_ns = self.clock.now_ns + PAUSE_NS
+        while self.clock.now_ns < end_ns and not all(each.idle for each in self.processes if each.machine is machine):
+            real.sleep(0.0002)
 
     def judge_wait(self, process: RealProcess) -> None:
         """Has the body waited long enough?

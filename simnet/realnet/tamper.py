@@ -230,9 +230,25 @@ def sever(stage: Stage, file: RealFile) -> None:
         if file.fd == -1 or file.severed:
             return
         file.severed = True
+        _rescue(file)
         # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
         _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
     stage.moved()
+
+
+def _rescue(file: RealFile) -> None:
+    """Dissolving throws away what is unread. A program that met a RST would still read it, so we keep it."""
+    twin = _twin(file)
+    try:
+        while piece := twin.recv(1 << 16):
+            file.rescued += piece
+    except OSError:
+        pass  # nothing more
+    finally:
+        twin.close()
+    if file.into is not None:
+        allowed = file.into.allowed(real.monotonic_ns())
+        file.rescued = file.rescued if allowed is None else file.rescued[: max(0, allowed)]
 
 
 def await_death(file: RealFile) -> None:

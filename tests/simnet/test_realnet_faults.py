@@ -1,0 +1,316 @@
+"""A fault on real sockets: what the kernel shows the target, beside what the simulator shows it."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet import Network, play
+from simnet.faults.plan import FaultPlan
+from simnet.realnet import CONFIRMED, INJECTED, SIMULATOR_ONLY, RealNetwork, play_real, verdict_class
+
+Seen = list[tuple[str, Any]]
+
+
+def tried(seen: Seen, op: str, call: Callable[..., Any], *args: Any) -> Any:
+    """Make a call and note what it gave: a value, or an errno's name."""
+    try:
+        result = call(*args)
+    except OSError as error:
+        result = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    seen.append((op, result))
+    return result
+
+
+def reads_all(seen: Seen) -> None:
+    """A target that reads what one client sends, then says thanks."""
+    with socket.create_server(("", 7)) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(3)
+            while True:
+                data = tried(seen, "recv", connection.recv, 100)
+                if data in (b"", "ECONNRESET", "ETIMEDOUT"):
+                    break
+            tried(seen, "send", connection.send, b"thanks")
+
+
+def writes_all(seen: Seen) -> None:
+    """A target that sends at once, and looks what becomes of it."""
+    with socket.create_server(("", 7)) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(3)
+            tried(seen, "send", connection.send, b"0123456789")
+            time.sleep(0.02)
+            tried(seen, "recv", connection.recv, 100)
+            tried(seen, "send", connection.send, b"abc")
+
+
+def body(target: Callable[[Seen], None], client: Callable[[socket.socket], object]) -> Callable[[Any], object]:
+    def test(net: Any) -> None:
+        seen: Seen = []
+        net.host("server").spawn(target, seen)
+        try:
+            with socket.create_connection(("server", 7), timeout=3) as sock:
+                client(sock)
+        except OSError as error:
+            net.observe("client", type(error).__name__)
+        net.sleep(0.05)
+        net.observe("target", seen)
+
+    return test
+
+
+def sends_five(sock: socket.socket) -> None:
+    sock.sendall(b"hello")
+    time.sleep(0.01)
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(100)
+
+
+def reads_then_leaves(sock: socket.socket) -> None:
+    time.sleep(0.01)
+    sock.settimeout(0.1)
+    while sock.recv(4):
+        pass
+
+
+WORLDS_AGREE = [
+    pytest.param(reads_all, sends_five, "", id="no-faults"),
+    pytest.param(reads_all, sends_five, "reset test->server:7#1 end=server byte=3", id="reset-while-reading"),
+    pytest.param(reads_all, sends_five, "reset test->server:7#1 end=server byte=5", id="reset-after-all"),
+    pytest.param(reads_all, sends_five, "eof test->server:7#1 end=server byte=3", id="eof-while-reading"),
+    pytest.param(reads_all, sends_five, "split test->server:7#1 end=server byte=3", id="split"),
+    pytest.param(reads_all, sends_five, "stall test->server:7#1 end=server byte=3 seconds=0.05", id="stall"),
+    pytest.param(reads_all, sends_five, "urgent test->server:7#1 end=server byte=3", id="urgent"),
+    pytest.param(reads_all, sends_five, "short-recv test->server:7#1 end=server call=1 bytes=2", id="short-recv"),
+    pytest.param(reads_all, sends_five, "partial-send test->server:7#1 end=server call=1 bytes=2", id="partial-send"),
+    pytest.param(
+        reads_all, sends_five, "error test->server:7#1 end=server op=recv call=1 errno=EHOSTUNREACH", id="error"
+    ),
+    pytest.param(
+        reads_all, sends_five, "reset test->server:7#1 end=server op=recv call=2 when=before", id="before-recv"
+    ),
+    pytest.param(reads_all, sends_five, "reset test->server:7#1 end=server op=send call=1 when=after", id="after-send"),
+    pytest.param(reads_all, sends_five, "reset-before-accept server:7 call=1", id="reset-before-accept"),
+    pytest.param(reads_all, sends_five, "refuse test->server:7#1", id="refuse"),
+    pytest.param(writes_all, reads_then_leaves, "", id="writer-no-faults"),
+    pytest.param(writes_all, reads_then_leaves, "reset test->server:7#1 end=client byte=3", id="reset-while-writing"),
+    pytest.param(writes_all, reads_then_leaves, "eof test->server:7#1 end=client byte=3", id="eof-while-writing"),
+    pytest.param(writes_all, reads_then_leaves, "split test->server:7#1 end=client byte=3", id="split-of-a-write"),
+    pytest.param(
+        writes_all, reads_then_leaves, "stall test->server:7#1 end=client byte=3 seconds=0.05", id="stalled-write"
+    ),
+    pytest.param(writes_all, reads_then_leaves, "urgent test->server:7#1 end=client byte=3", id="urgent-in-a-write"),
+    pytest.param(
+        writes_all, reads_then_leaves, "partial-send test->server:7#1 end=server call=1 bytes=4", id="partial"
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "client", "plan"), WORLDS_AGREE)
+def test_the_target_sees_on_a_kernel_what_it_sees_on_simnet(target: Any, client: Any, plan: str) -> None:
+    faults = FaultPlan.parse(plan)
+    test = body(target, client)
+    real, simulated = play_real(test, faults, targets="server"), play(test, faults, targets="server")
+    assert real.unreached == simulated.unreached == ()
+    assert list(real.happened) == list(simulated.happened)
+    assert real.outcome == simulated.outcome
+    assert real.kernel == verdict_class(faults)
+
+
+def test_a_time_out_that_is_injected_leaves_the_connection_dead() -> None:
+    faults = FaultPlan.parse("error test->server:7#1 end=server op=recv call=1 errno=ETIMEDOUT")
+    test = body(reads_all, sends_five)
+    seen = [dict(run(test, faults, targets="server").outcome.observed)["target"] for run in (play_real, play)]
+    # Simulated, the peer hears of it when it sends; here by the RST with which the kernel lets go of the connection.
+    assert seen == [[("recv", "ETIMEDOUT"), ("send", "EPIPE")]] * 2
+
+
+def transfer(plan: str, *, size: int, chunk: int) -> tuple[bytes, float]:
+    """What a target receives of *size* bytes, and how long it took."""
+    data = bytes(range(256)) * (size // 256 + 1)
+    received = bytearray()
+
+    def sink() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.setblocking(False)
+            poller = select.poll()
+            poller.register(connection, select.POLLIN)
+            while True:
+                poller.poll()
+                try:
+                    piece = connection.recv(chunk)
+                except BlockingIOError:
+                    continue
+                if not piece:
+                    return
+                received.extend(piece)
+
+    with RealNetwork(FaultPlan.parse(plan), targets="server") as net:
+        process = net.host("server").spawn(sink)
+        with socket.create_connection(("server", 7)) as sock:
+            for start in range(0, size, 50_000):
+                sock.sendall(data[start : min(size, start + 50_000)])
+        assert process.join(5)
+        assert not net.unreached
+        assert bytes(received) == data[:size]
+        return bytes(received), net.time
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "split test->server:7#1 end=server byte=1; split test->server:7#1 end=server byte=70000",
+        "stall test->server:7#1 end=server byte=100 seconds=0.03; split test->server:7#1 end=server byte=101",
+        "stall test->server:7#1 end=server byte=0 seconds=0.02; stall test->server:7#1 end=server byte=299999 seconds=0.02",
+        "stall test->server:7#1 end=server byte=300000 seconds=0.03",
+        "short-recv test->server:7#1 end=server call=2 bytes=1; would-block test->server:7#1 end=server op=recv call=3",
+        "wake server call=1 keep=1",
+    ],
+)
+def test_transparent_faults_lose_nothing(plan: str) -> None:
+    transfer(plan, size=300_000, chunk=65_536)
+
+
+def test_what_follows_a_stall_comes_late_and_so_does_the_end() -> None:
+    _, seconds = transfer("stall test->server:7#1 end=server byte=5 seconds=0.2", size=10, chunk=100)
+    assert seconds > 0.2
+
+
+def test_a_support_behind_a_stall_is_not_told_of_what_its_kernel_has() -> None:
+    def talk() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"hello")
+            connection.recv(1)
+
+    with RealNetwork(FaultPlan.parse("stall test->server:7#1 end=client byte=2 seconds=0.1"), targets="server") as net:
+        net.host("server").spawn(talk)
+        with socket.create_connection(("server", 7)) as sock:
+            poller = select.poll()
+            poller.register(sock, select.POLLIN)
+            assert poller.poll(1000) == [(sock.fileno(), select.POLLIN)]
+            assert sock.recv(100) == b"he"
+            before = net.time
+            assert poller.poll(20) == []
+            assert select.select([sock], [], [], 0) == ([], [], [])
+            assert poller.poll(1000) == [(sock.fileno(), select.POLLIN)]
+            assert 0.02 <= net.time - before < 0.9
+            assert sock.recv(100) == b"llo"
+
+
+def test_edge_triggered_pollers_are_told_again_after_would_block() -> None:
+    def edge() -> bytes:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection, select.epoll() as epoll:
+            connection.setblocking(False)
+            epoll.register(connection, select.EPOLLIN | select.EPOLLET)
+            while True:
+                assert epoll.poll(3), "the wake-up was lost"
+                try:
+                    return connection.recv(100)
+                except BlockingIOError:
+                    pass
+
+    plan = FaultPlan.parse("would-block test->server:7#1 end=server op=recv call=1")
+    with RealNetwork(plan, targets="server") as net:
+        process = net.host("server").spawn(edge)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"once")
+            assert process.join(5)
+        assert process.result == b"once"
+        assert net.happened == plan
+
+
+def test_accept_says_what_the_plan_says_and_the_connection_stays_in_the_queue() -> None:
+    def serve() -> Any:
+        with socket.create_server(("", 7)) as listener:
+            with pytest.raises(OSError, match="Too many open files"):
+                listener.accept()
+            connection, _ = listener.accept()
+            with connection:
+                return connection.recv(9)
+
+    with RealNetwork(FaultPlan.parse("error server:7 op=accept call=1 errno=EMFILE"), targets="server") as net:
+        process = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            assert process.join(5)
+        assert process.result == b"hello"
+
+
+def test_connections_are_counted_from_their_opener_and_only_the_one_named_is_refused() -> None:
+    with RealNetwork(FaultPlan.parse("refuse test->server:7#2"), targets="server") as net:
+        with net.host("server").listen(7):
+            socket.create_connection(("server", 7)).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("server", 7))
+            socket.create_connection(("server", 7)).close()
+        assert str(net.happened) == "refuse test->server:7#2"
+
+
+def test_an_anchor_that_is_not_reached_is_said_so() -> None:
+    plan = FaultPlan.parse("reset test->server:7#1 end=server byte=99")
+    run = play_real(body(reads_all, sends_five), plan, targets="server")
+    assert run.unreached == tuple(plan)
+    assert len(run.happened) == 0
+
+
+def test_a_spin_on_an_urgent_byte_is_a_verdict() -> None:
+    def deaf() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            while True:
+                select.select([], [], [connection])
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(deaf)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            net.sleep(0.2)
+
+    run = play_real(test, FaultPlan.parse("urgent test->server:7#1 end=server byte=1"), targets="server")
+    assert [verdict.name for verdict in run.verdicts] == ["no-spin"]
+    assert "test->server:7#1 (server) PRI" in run.verdicts[0].message
+
+
+@pytest.mark.parametrize(
+    ("plan", "verdict"),
+    [
+        pytest.param("", CONFIRMED, id="nothing"),
+        pytest.param("reset a->b:7#1 end=server byte=1; refuse a->b:7#2", CONFIRMED, id="the-kernel-does-both"),
+        pytest.param(
+            "reset a->b:7#1 end=server byte=1; would-block b:7 op=accept call=1", INJECTED, id="one-is-injected"
+        ),
+        pytest.param(
+            "would-block b:7 op=accept call=1; blackhole a->b:7#1 end=server byte=1", SIMULATOR_ONLY, id="one-cannot-be"
+        ),
+    ],
+)
+def test_a_plan_is_worth_as_much_as_its_weakest_fault(plan: str, verdict: str) -> None:
+    assert verdict_class(FaultPlan.parse(plan)) == verdict
+
+
+def test_what_no_kernel_shows_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"'blackhole' \(loopback delivers everything\)"):
+        RealNetwork(FaultPlan.parse("blackhole a->b:7#1 end=server byte=1"))
+    with pytest.raises(ValueError, match=r"rates are for simnet\.Network"):
+        RealNetwork(rates=object())
+    with pytest.raises(ValueError, match=r"seconds=0 "):
+        RealNetwork(seconds=0)
+
+
+def test_both_worlds_have_the_same_face() -> None:
+    def names(of: object) -> set[str]:
+        return {name for name in dir(of) if not name.startswith("_")}
+
+    simulated, real = Network(), RealNetwork()
+    only_there = {"partition", "heal", "netstat", "processes_of"}
+    assert names(simulated) - names(real) - only_there - {"spawn_on"} == set()
+    assert names(simulated.host("a")) - names(real.host("a")) - {"crash", "restart", "modules"} == set()
+    real._stage.body = None
