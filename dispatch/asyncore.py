@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import sys
+import time  # noqa: F401 - programs reach it as asyncore.time
 import warnings
 from collections import deque
 from errno import (
@@ -215,8 +216,6 @@ def _turn(map: dict[Any, Any], timeout: float | None, serve: _maps.Serve) -> Non
         finally:
             _maps.serve_dict(map, None)
             engine.close()
-    if not map and isinstance(map, _maps.ChannelMap):
-        map.clear()
 
 
 def loop(

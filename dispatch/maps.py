@@ -89,12 +89,13 @@ class Guest(Channel):
 class MapLoop(Loop):
     """Serves the objects of one map, one turn at a time."""
 
-    __slots__ = ("_guests", "_mirror", "dirty", "map", "serve", "touched")
+    __slots__ = ("_guests", "_mirror", "depth", "dirty", "map", "serve", "touched")
 
     def __init__(self, map: dict[Any, Any], poller: str | Poller | None = None) -> None:
         super().__init__(poller=poller)
         self.map = map
         self.serve: Serve = _nobody
+        self.depth = 0  # turns under way; a handler may ask for one
         self.touched: dict[Any, None] = {}  # keys that were set since the last turn
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         self._guests: dict[Any, Guest] = {}
@@ -104,9 +105,15 @@ class MapLoop(Loop):
     def turn(self, timeout: float | None, serve: Serve) -> None:
         """Bring the poller up to date with the map, poll once, serve what is ready."""
         self.serve = serve
-        self._sync()
-        if not self.run_once(timeout):
-            self._audit()
+        self.depth += 1
+        try:
+            self._sync()
+            if not self.run_once(timeout):
+                self._audit()
+        finally:
+            self.depth -= 1
+        if not self.map and not self.depth and isinstance(self.map, ChannelMap):
+            self.map._let_go()
 
     def _sync(self) -> None:
         mirror = self._mirror
@@ -226,10 +233,18 @@ class ChannelMap(dict[Any, Any]):
         super().__delitem__(key)
         self._removed(key)
 
-    def _removed(self, *keys: Any) -> None:
+    def _removed(self, key: Any) -> None:
         if self.engine is not None:
-            for key in keys:
-                self.engine.removed(key)
+            self.engine.removed(key)
+            if not self:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """An empty map holds no poller; the next turn with channels makes one."""
+        engine = self.engine
+        if engine is not None and not engine.depth:
+            self.engine = None
+            engine.close()
 
     def pop(self, key: Any, *default: Any) -> Any:
         value = super().pop(key, *default)
@@ -242,10 +257,10 @@ class ChannelMap(dict[Any, Any]):
         return key, value
 
     def clear(self) -> None:
+        keys = list(self)
         super().clear()
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            engine.close()
+        for key in keys:
+            self._removed(key)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         if key not in self:

@@ -1,0 +1,734 @@
+"""The drop-in: what is kept of asyncore, and what is mended (the exhibits of a bug museum, one by one)."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dispatch import asyncore, maps
+from tests.dispatch.conftest import PATIENCE, Fickle
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture(params=["select", "poll"])
+def turn(request):
+    """One turn as loop() makes it, with either habit."""
+
+    def turn(map, times=1, timeout=0.01):
+        asyncore.loop(timeout, request.param == "poll", map, times)
+
+    turn.use_poll = request.param == "poll"
+    return turn
+
+
+@pytest.fixture(params=["dict", "ChannelMap"], name="map")
+def a_map(request):
+    """A program's own dict, or the kind the module has."""
+    channels = {} if request.param == "dict" else maps.ChannelMap()
+    yield channels
+    asyncore.close_all(channels, ignore_all=True)
+
+
+class Recorder(asyncore.dispatcher):
+    def __init__(self, sock=None, map=None):
+        self.events = []
+        self.data = b""
+        asyncore.dispatcher.__init__(self, sock, map)
+
+    def writable(self):
+        return False
+
+    def handle_read(self):
+        data = self.recv(8192)
+        if data:
+            self.data += data
+            self.events.append("read")
+
+    def handle_connect(self):
+        self.events.append(("connect", self.connected))
+
+    def handle_write(self):
+        self.events.append("write")
+
+    def handle_expt(self):
+        self.events.append("expt")
+
+    def handle_close(self):
+        self.events.append("close")
+        self.close()
+
+    def handle_error(self):
+        self.events.append(("error", sys.exc_info()[0]))
+        self.close()
+
+
+class Server(asyncore.dispatcher):
+    def __init__(self, map, handler=Recorder):
+        asyncore.dispatcher.__init__(self, map=map)
+        self.handler = handler
+        self.made = []
+        self.create_socket()
+        self.set_reuse_addr()
+        self.bind(("127.0.0.1", 0))
+        self.listen(5)
+
+    def handle_accepted(self, sock, addr):
+        self.made.append(self.handler(sock, self._map))
+
+    @property
+    def address(self):
+        return self.socket.getsockname()
+
+
+@pytest.fixture
+def pair(map, loopback_pair):
+    """A recorder in the map, and its peer."""
+    opener, acceptor = loopback_pair
+    return Recorder(acceptor, map), opener
+
+
+def until(condition, turn, map):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        turn(map)
+
+
+# ---- kept
+
+
+def test_the_names_are_there():
+    names = """ExitNow socket_map read write readwrite poll poll2 poll3 loop dispatcher dispatcher_with_send compact_traceback
+        close_all file_wrapper file_dispatcher _exception _strerror _DISCONNECTED _reraised_exceptions socket select errorcode
+        EALREADY EINPROGRESS EWOULDBLOCK ECONNRESET EINVAL ENOTCONN ESHUTDOWN EISCONN EBADF ECONNABORTED EPIPE EAGAIN os sys
+        time warnings"""
+    assert [name for name in names.split() if not hasattr(asyncore, name)] == []
+    assert asyncore.poll3 is asyncore.poll2
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncore left the standard library in Python 3.12")
+def test_every_public_name_of_the_interpreters_module_is_there():
+    code = "import warnings; warnings.simplefilter('ignore'); import asyncore, asynchat; print(*dir(asyncore), '|', *dir(asynchat))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
+    from dispatch import asynchat
+
+    for ours, theirs in zip((asyncore, asynchat), told.split("|"), strict=True):
+        missing = {name for name in theirs.split() if not hasattr(ours, name)}
+        assert missing <= {"_DEPRECATION_MSG", "_deprecated"}
+
+
+def test_a_reload_keeps_the_map(loopback_pair):
+    _, acceptor = loopback_pair
+    channel = Recorder(acceptor)
+    before = asyncore.socket_map
+    try:
+        importlib.reload(asyncore)
+        assert asyncore.socket_map is before
+        assert asyncore.socket_map[acceptor.fileno()] is channel
+    finally:
+        channel.close()
+
+
+def test_a_server_reads_and_an_end_is_a_close(map, turn):
+    server = Server(map)
+    with socket.create_connection(server.address, timeout=PATIENCE) as client:
+        client.sendall(b"hello")
+        until(lambda: server.made and server.made[0].data, turn, map)
+    (handler,) = server.made
+    until(lambda: "close" in handler.events, turn, map)
+
+    assert handler.events == ["read", "close"]
+    assert list(map.values()) == [server]
+
+
+def test_connected_turns_true_after_handle_connect_which_is_followed_by_handle_read_or_write(map, turn):
+    server = Server(map)
+
+    class Client(Recorder):
+        def writable(self):
+            return not self.connected
+
+    client = Client(map=map)
+    client.create_socket()
+    client.connect(server.address)
+    assert client.connecting
+    until(lambda: client.events, turn, map)
+
+    assert client.events == [("connect", False), "write"]
+    assert client.connected
+
+
+def test_a_refused_connect_is_an_error_and_no_connect(map, turn):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = gone.getsockname()
+    client = Recorder(map=map)
+    client.create_socket()
+    client.connect(address)
+    until(lambda: client.events, turn, map)
+
+    assert client.events == [("error", ConnectionRefusedError)]
+
+
+def test_a_connect_that_fails_at_once_raises_and_stays_in_the_map(map):
+    client = Recorder(map=map)
+    client.create_socket()
+    with pytest.raises(OSError, match=r"EACCES|ENETUNREACH"):
+        client.connect(("255.255.255.255", 1))
+
+    assert client.connecting
+    assert list(map.values()) == [client]
+
+
+def test_an_exception_in_a_handler_closes_its_channel_with_one_line(map, turn, loopback_pair, capsys):
+    opener, acceptor = loopback_pair
+
+    class Failing(asyncore.dispatcher):
+        def handle_read(self):
+            raise ValueError("cannot")
+
+    Failing(acceptor, map)
+    opener.send(b"x")
+    turn(map)
+    out = capsys.readouterr().out
+
+    assert out.startswith("error: uncaptured python exception, closing channel <tests.dispatch.test_asyncore.")
+    assert "(<class 'ValueError'>:cannot [" in out
+    assert "|handle_read|" in out
+    assert map == {}
+
+
+def test_a_listener_whose_handler_fails_is_closed(map, turn, capsys):
+    class Failing(Server):
+        def handle_accepted(self, sock, addr):
+            sock.close()
+            raise ValueError("cannot")
+
+    server = Failing(map)
+    with socket.create_connection(server.address, timeout=PATIENCE):
+        turn(map)
+
+    assert map == {}
+
+
+def test_exit_now_leaves_the_loop(pair, map, turn):
+    channel, client = pair
+    channel.handle_read = lambda: (_ for _ in ()).throw(asyncore.ExitNow)
+    client.send(b"x")
+    with pytest.raises(asyncore.ExitNow):
+        turn(map, 5)
+
+
+def test_what_handle_error_raises_leaves_the_loop(pair, map, turn):
+    """The way programs make their bugs visible: ``def handle_error(self): raise``."""
+    channel, client = pair
+
+    def fail():
+        raise ValueError("seen")
+
+    def handle_error():
+        raise  # noqa: PLE0704 - the exception being handled
+
+    channel.handle_read = fail
+    channel.handle_error = handle_error
+    client.send(b"x")
+    with pytest.raises(ValueError, match="seen"):
+        turn(map, 5)
+
+
+def test_the_loop_ends_with_the_map_and_does_not_sleep(map):
+    began = time.monotonic()
+    asyncore.loop(30, map=map)
+    asyncore.poll(30, map)
+    asyncore.poll2(30, map)
+
+    assert time.monotonic() - began < 5
+
+
+def test_the_loop_ends_when_the_last_channel_closes(pair, map, turn):
+    _, client = pair
+    client.close()
+    asyncore.loop(1, turn.use_poll, map)
+
+    assert map == {}
+
+
+def test_a_socket_may_be_a_key_of_the_map(pair):
+    channel, client = pair
+    client.send(b"x")
+    asyncore.poll(PATIENCE, {channel.socket: channel})
+
+    assert channel.data == b"x"
+
+
+def test_the_map_may_be_changed_by_hand(pair, map, turn):
+    channel, client = pair
+    client.send(b"x")
+    fd = channel._fileno
+    del map[fd]
+    turn(map)
+    assert channel.events == []
+
+    map[fd] = channel
+    until(lambda: channel.data, turn, map)
+    assert map.pop(fd) is channel
+    assert not map
+    map.update({fd: channel})
+    assert map.setdefault(fd, None) is channel
+    client.send(b"y")
+    until(lambda: channel.data == b"xy", turn, map)
+    assert map.popitem() == (fd, channel)
+    map.__ior__({fd: channel})
+    assert map.copy() == {fd: channel}
+
+
+def test_a_handler_may_turn_the_loop_itself(pair, map, turn):
+    channel, client = pair
+
+    class Nested(Recorder):
+        def handle_read(self):
+            super().handle_read()
+            asyncore.poll(0, self._map)
+
+    asyncore.dispatcher.del_channel(channel)
+    nested = Nested(channel.socket, map)
+    client.send(b"x")
+    until(lambda: nested.data, turn, map)
+
+    assert nested.events == ["read"]
+
+
+def test_a_class_without_readable_and_writable_waits_in_the_poller(loopback_pair, monkeypatch):
+    """No call per channel and turn: it was asked once."""
+    opener, acceptor = loopback_pair
+    channels, asked = maps.ChannelMap(), []
+
+    class Plain(asyncore.dispatcher):
+        def handle_read(self):
+            self.recv(100)
+
+    readable = Plain.readable
+
+    def counting(self):
+        asked.append(self)
+        return readable(self)
+
+    maps.known_predicates((counting,))
+    Plain.readable = counting
+    channel = Plain(acceptor, channels)
+    asyncore.loop(0, map=channels, count=1)
+    before = len(asked)
+    _, idle = socket.socketpair()
+    _.close()
+    busy = Recorder(idle, channels)  # keeps the loop from auditing: an end is ready each turn
+    busy.handle_read = lambda: None
+    asyncore.loop(0, map=channels, count=50)
+
+    assert len(asked) - before <= 1
+    busy.close()
+    channel.close()
+    assert opener
+
+
+def test_who_would_only_grumble_about_room_to_write_is_not_woken_for_it(loopback_pair, log):
+    _, acceptor = loopback_pair
+    channels = {}
+    channel = asyncore.dispatcher(acceptor, channels)
+    asyncore.loop(0, map=channels, count=5)
+    assert [line for line in log.lines if line[0] == "event"] == []
+
+    channel.ignore_log_types = ()
+    asyncore.loop(0, map=channels, count=1)
+    assert ("event", "handle_write") in log.of(channel)
+    channel.close()
+
+
+def test_who_handles_room_to_write_is_told_each_turn(pair, map, turn):
+    channel, _ = pair
+    channel.writable = lambda: True
+    turn(map, 3)
+
+    assert channel.events == ["write"] * 3
+
+
+def test_an_error_in_readable_is_the_channels_own(pair, map, turn):
+    channel, _ = pair
+
+    def readable():
+        raise ValueError
+
+    channel.readable = readable
+    turn(map, 2)
+
+    assert channel.events == [("error", ValueError)]
+
+
+# ---- mended
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EWOULDBLOCK])
+def test_a_wake_up_without_data_leaves_the_channel_alone(pair, map, turn, code):
+    channel, client = pair
+    channel.socket = Fickle(channel.socket, recv=[code])
+    client.send(b"x")
+    until(lambda: channel.data, turn, map)
+
+    assert channel.events == ["read"]
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNRESET, errno.EPROTO]
+)
+def test_an_accept_error_does_not_close_the_listener(map, turn, code, capsys):
+    server = Server(map)
+    server.socket = Fickle(server.socket, accept=[code])
+    with socket.create_connection(server.address, timeout=PATIENCE):
+        until(lambda: server.made, turn, map)
+
+    assert server.accepting
+
+
+def test_a_listener_out_of_descriptors_does_not_spin(map, turn):
+    server = Server(map)
+    server.socket = Fickle(server.socket, accept=[errno.EMFILE] * 1000)
+    with socket.create_connection(server.address, timeout=PATIENCE):
+        engine_turns = 20
+        asyncore.loop(0.001, turn.use_poll, map, engine_turns)
+
+    assert len(server.socket.calls) < 5
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_bytes_before_a_hang_up_are_read(pair, map, turn, how):
+    channel, client = pair
+    client.sendall(b"x" * 30_000)
+    channel.socket.shutdown(socket.SHUT_WR)  # so that the client's end makes it HUP
+    if how == "reset":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    until(lambda: not map, turn, map)
+
+    assert len(channel.data) == 30_000
+    assert channel.events.count("close") == 1
+
+
+def test_the_close_is_told_once_and_no_write_follows(pair, map, turn):
+    channel, client = pair
+    channel.writable = lambda: True
+    client.close()
+    until(lambda: "close" in channel.events, turn, map)
+    turn(map, 2)
+
+    assert channel.events[-1] == "close"
+    assert channel.events.count("close") == 1
+
+
+def test_nothing_reaches_who_got_the_descriptor_of_a_closed_channel(map, turn):
+    a, b = socket.socketpair(), socket.socketpair()
+    other = socket.socketpair()
+    late = []
+
+    class Replacing(Recorder):
+        def handle_read(self):
+            Recorder.handle_read(self)
+            if not late:
+                (victim,) = [channel for channel in channels if channel is not self]
+                number = victim._fileno
+                victim.close()
+                late.append(Recorder(other[0].dup(), map))
+                assert late[0]._fileno == number
+
+    channels = [Replacing(a[0], map), Replacing(b[0], map)]
+    a[1].send(b"x")
+    b[1].send(b"x")
+    turn(map, 3)
+
+    assert late[0].events == []
+    for sock in (*other, a[1], b[1]):
+        sock.close()
+
+
+def test_nothing_of_the_old_socket_reaches_a_channel_that_got_a_new_one(map, turn):
+    """The same object under the same number: a client that reconnects in another's turn."""
+    first, second, ready = socket.socketpair(), socket.socketpair(), socket.socketpair()
+    client = Recorder(first[0], map)
+
+    class Reconnecting(Recorder):
+        def handle_read(self):
+            Recorder.handle_read(self)
+            number = client._fileno
+            client.close()
+            client.set_socket(second[0].dup())
+            assert client._fileno == number
+
+    before = dict(map)
+    map.clear()
+    Reconnecting(ready[0], map)  # first in the poller's order
+    map.update(before)
+    ready[1].send(b"x")
+    first[1].send(b"old")
+    turn(map)
+    assert client.events == []
+
+    second[1].send(b"new")
+    until(lambda: client.data == b"new", turn, map)
+    for sock in (first[1], *second, ready[1]):
+        sock.close()
+
+
+def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, turn):
+    channel, client = pair
+    a, b = socket.socketpair()
+    stale = Recorder(a, map)
+    turn(map)
+    a.close()
+    b.close()
+    until(lambda: stale.events, turn, map)
+    client.send(b"x")
+    until(lambda: channel.data, turn, map)
+
+    assert stale.events == ["close"]
+    assert list(map.values()) == [channel]
+
+
+def test_a_socket_closed_before_its_first_turn_is_told(map, turn):
+    a, b = socket.socketpair()
+    stale = Recorder(a, map)
+    a.close()
+    b.close()
+    turn(map)
+
+    assert stale.events == ["close"]
+
+
+def test_an_urgent_byte_is_told_once(pair, map, turn, log):
+    channel, client = pair
+    client.send(b"!", socket.MSG_OOB)
+    turn(map, 10)
+
+    assert channel.events == ["expt"]
+
+
+def test_more_than_1024_descriptors(map, turn):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2100:
+        pytest.skip(f"only {hard} descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2100, hard))
+    held = []
+    try:
+        while not held or held[-1].fileno() < 1030:
+            held.extend(socket.socketpair())
+        channel = Recorder(held[-1], map)
+        held[-2].send(b"x")
+        until(lambda: channel.data, turn, map)
+    finally:
+        for sock in held:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_empty_datagram_is_no_end(map, turn):
+    channel = asyncore.dispatcher(map=map)
+    channel.create_socket(socket.AF_INET, socket.SOCK_DGRAM)
+    channel.bind(("127.0.0.1", 0))
+    got = []
+    channel.handle_read = lambda: got.append(channel.recv(100))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"", channel.socket.getsockname())
+        client.sendto(b"x", channel.socket.getsockname())
+    until(lambda: len(got) == 2, turn, map)
+
+    assert got == [b"", b"x"]
+
+
+def test_a_close_in_handle_connect_is_the_end(map, turn):
+    server = Server(map)
+
+    class Fleeting(Recorder):
+        def writable(self):
+            return not self.connected
+
+        def handle_connect(self):
+            Recorder.handle_connect(self)
+            self.close()
+
+    client = Fleeting(map=map)
+    client.create_socket()
+    client.connect(server.address)
+    until(lambda: client.events, turn, map)
+    turn(map, 2)
+
+    assert client.events == [("connect", False)]
+    assert not client.connected
+
+
+# ---- dispatcher_with_send
+
+
+def with_send(map, sock):
+    return asyncore.dispatcher_with_send(sock, map)
+
+
+def test_out_buffer_keeps_what_the_kernel_does_not_take(map, turn, loopback_pair):
+    opener, acceptor = loopback_pair
+    channel = with_send(map, acceptor)
+    channel.socket = Fickle(acceptor, send=[3, 0])
+    channel.send(b"hello, ")
+    assert channel.out_buffer == b"lo, "
+    channel.send(b"world")
+    assert channel.out_buffer == b"lo, world"
+    until(lambda: not channel.out_buffer, turn, map)
+
+    assert opener.recv(100) == b"hello, world"
+    assert not channel.writable()
+
+
+def test_out_buffer_may_be_set_by_others(map, turn, loopback_pair):
+    opener, acceptor = loopback_pair
+    channel = with_send(map, acceptor)
+    turn(map)
+    channel.out_buffer += b"from outside"
+    until(lambda: not channel.out_buffer, turn, map)
+
+    assert opener.recv(100) == b"from outside"
+
+
+def test_sixteen_megabytes_of_output_cost_no_quadratic_copying(loopback_pair):
+    """With bytes + bytes and slicing it takes minutes; the bound is a hundred times what it needs."""
+    opener, acceptor = loopback_pair
+    channels = {}
+    channel = with_send(channels, acceptor)
+    opener.setblocking(False)
+    began = time.process_time()
+    for _ in range(16_384):
+        channel.send(b"x" * 1024)
+    left = 16_384 * 1024
+    while left:
+        asyncore.loop(0.01, map=channels, count=1)
+        try:
+            while piece := opener.recv(1 << 20):
+                left -= len(piece)
+        except BlockingIOError:
+            pass
+    channel.close()
+
+    assert time.process_time() - began < 5
+
+
+def test_each_send_is_logged_when_debug_is_on(map, capsys, loopback_pair):
+    channel = with_send(map, loopback_pair[1])
+    channel.debug = True
+    channel.send(b"x")
+
+    assert capsys.readouterr().out == "info: sending b'x'\n"
+
+
+# ---- files
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+def test_a_pipe_is_read_to_its_end(map, turn):
+    reader, writer = os.pipe()
+
+    class Reading(Recorder, asyncore.file_dispatcher):
+        def __init__(self, fd, map):
+            self.events, self.data = [], b""
+            asyncore.file_dispatcher.__init__(self, fd, map)
+
+    channel = Reading(reader, map)
+    assert not os.get_blocking(reader)
+    os.close(reader)
+    os.write(writer, b"x" * 10_000)
+    os.close(writer)
+    until(lambda: not map, turn, map)
+
+    assert channel.data == b"x" * 10_000
+    assert channel.events.count("close") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+def test_a_file_like_object_may_be_given(map, turn):
+    reader, writer = os.pipe()
+    with open(reader, "rb") as file:
+        channel = asyncore.file_dispatcher(file, map)
+        with pytest.raises(NotImplementedError):
+            channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        assert channel.connected
+        channel.close()
+    os.close(writer)
+
+
+# ---- the end
+
+
+def test_close_all_closes_everything_and_stops_at_the_first_error_unless_told(map):
+    class Closing:
+        def __init__(self, error=None):
+            self.error = error
+            self.closed = False
+
+        def close(self):
+            self.closed = True
+            if self.error:
+                raise self.error
+
+    gone = Closing(OSError(errno.EBADF, "gone"))
+    bad = Closing(ValueError("bad"))
+    last = Closing()
+    everything = {1: gone, 2: bad, 3: last}
+    with pytest.raises(ValueError, match="bad"):
+        asyncore.close_all(everything)
+    assert not last.closed
+    assert everything
+
+    asyncore.close_all(everything, ignore_all=True)
+    assert last.closed
+    assert everything == {}
+    with pytest.raises(OSError, match="other"):
+        asyncore.close_all({1: Closing(OSError(errno.EIO, "other"))})
+    with pytest.raises(asyncore.ExitNow):
+        asyncore.close_all({1: Closing(asyncore.ExitNow())}, ignore_all=True)
+
+
+def test_clearing_the_map_lets_go_of_the_poller(loopback_pair):
+    channels = maps.ChannelMap()
+    channel = Recorder(loopback_pair[1], channels)
+    asyncore.loop(0, map=channels, count=1)
+    assert channels.engine is not None
+    channels.clear()
+    assert channels.engine is None
+    channels[channel._fileno] = channel
+    loopback_pair[0].send(b"x")
+    asyncore.loop(PATIENCE, map=channels, count=1)
+
+    assert channel.data == b"x"
+    channel.close()
+    asyncore.loop(0, map=channels)
+
+
+def test_attributes_set_from_outside_are_noticed_when_nothing_happens(loopback_pair):
+    _, acceptor = loopback_pair
+    channels = maps.ChannelMap()
+
+    class Writer(asyncore.dispatcher_with_send):
+        sent = 0
+
+        def handle_write(self):
+            self.sent += 1
+
+    channel = Writer(acceptor, channels)
+    asyncore.loop(0, map=channels, count=2)
+    assert channel.sent == 0
+    channel.connected = False  # writable() says yes now
+    asyncore.loop(0, map=channels, count=3)
+    assert channel.sent > 0
+    channel.close()
