@@ -10,6 +10,8 @@ import ast
 import contextlib
 import hashlib
 import json
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,9 +233,12 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
     files = [failure.file for failure in result.failures if failure.file is not None]
     screen.title("What to try next")
     screen.say()
-    where = "" if place == Path.cwd() else f"cd {_from_here(place)}\n"
-    for line in f"{where}pytest".splitlines():
-        screen.say(f"    {line}")
+    commands = Path(sys.executable).parent
+    if Path(shutil.which("pytest") or "/nowhere").parent != commands and (commands / "activate").exists():
+        screen.say(f"    . {_from_here(commands / 'activate')}")
+    if place != Path.cwd():
+        screen.say(f"    cd {_from_here(place)}")
+    screen.say("    pytest")
     screen.paragraph(
         "runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it)."
     )
@@ -255,7 +260,7 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
 
 
 def _from_here(path: Path) -> str:
-    resolved = path.resolve()
+    resolved = path.absolute()  # not through links: .venv is one, often
     here = Path.cwd()
     if resolved == here:
         return "this folder"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from simnet.cli import main
 from tests.simnet.faces_samples import lay_out
 
 Run = Callable[..., "Ran"]
+
+START = 30.0  # seconds until a command of its own has started; two on an idle machine
 
 
 class Ran:
@@ -32,7 +38,7 @@ def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     for name in ("servers", "test_servers"):
-        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
     def run(*arguments: object) -> Ran:
         capsys.readouterr()
@@ -132,7 +138,7 @@ def test_a_program_that_changed_elsewhere_fails_on_another_path(
 ) -> None:
     edited(Path("servers.py"), "word = conn.recv(100)", "conn.getsockname()\n                    word = conn.recv(100)")
     for name in ("servers", "test_servers"):
-        monkeypatch.delitem(__import__("sys").modules, name)
+        monkeypatch.delitem(sys.modules, name)
     replayed = simnet("replay", failure, "--json").json
     assert replayed["word"] == "same failure on another path"
     assert replayed["at"] == "servers.py:26"
@@ -141,7 +147,7 @@ def test_a_program_that_changed_elsewhere_fails_on_another_path(
 def test_a_mended_program_is_fixed(simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edited(Path("servers.py"), "word = conn.recv(100)", 'word = conn.makefile("rb").read()')
     for name in ("servers", "test_servers"):
-        monkeypatch.delitem(__import__("sys").modules, name)
+        monkeypatch.delitem(sys.modules, name)
     ran = simnet("replay", failure)
     assert ran.code == 0
     assert "replay: fixed; equal to the run without faults" in ran.out
@@ -287,7 +293,7 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("servers", "test_servers"):
-        monkeypatch.delitem(__import__("sys").modules, name)
+        monkeypatch.delitem(sys.modules, name)
     Path("servers.py").write_text("import nothing_of_that_name\n")
     ran = simnet("replay", failure)
     assert ran.code == 2
@@ -311,3 +317,34 @@ def test_a_test_that_differs_from_run_to_run_is_not_swept(simnet: Run) -> None:
     ran = simnet("sweep", "test_dice.py")
     assert ran.code == 2
     assert "NotRepeatable: two runs without faults differ" in ran.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_sweep_at_once_and_tells_what_was_found(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    (tmp_path / "test_long.py").write_text(
+        "import simnet\nfrom test_servers import talk\nfrom servers import echo\n\n"
+        '@simnet.sweep(target="server", runs=1_000_000)\ndef test_long(net):\n'
+        '    with open("runs", "ab") as runs:\n        runs.write(b".")\n'
+        '    net.host("server").spawn(echo, 7)\n    assert talk(b"hello" * 20_000) == b"hello" * 20_000\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simnet", "sweep", "test_long.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        runs, deadline = tmp_path / "runs", time.monotonic() + START
+        while not runs.exists() or runs.stat().st_size < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=START)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, told
+    assert "; stopped by Ctrl-C; " in " ".join(told.split())
+    assert "Traceback" not in told
