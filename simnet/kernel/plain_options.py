@@ -15,13 +15,14 @@ from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 class PlainSocket(Protocol):
     """What a socket must have for its options to be kept here."""
 
-    family: int
     state: str
     error: int
     port: int
     sharing: int
     options: dict[o.Key, Any] | None
 
+    @property
+    def family(self) -> int: ...
     @property
     def type(self) -> int: ...
     @property

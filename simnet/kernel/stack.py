@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from errno import EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENETUNREACH, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from errno import EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENETUNREACH, EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from typing import Any, Final, Protocol
 
 from simnet.kernel import inet
 from simnet.kernel.control import ControlBlock
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.epoll import Epoll
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.guard import send_again_for_nobody
 from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
@@ -21,14 +21,22 @@ from simnet.kernel.messages import (
     SOCK_CLOEXEC,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
+    SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
 )  # fmt: skip
 from simnet.kernel.ports import V6_ONLY, Ports
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
-from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.timewait import TimeWait
+from simnet.kernel.unix import UnixSocket
+from simnet.kernel.unix_datagram import UnixDatagram
+from simnet.kernel.unix_stream import UnixStream
+
+AF_MAX: Final = 46  # Linux 6.18
+SOCK_MAX: Final = 11
+IPPROTO_MAX: Final = 256
+IPPROTO_SCTP: Final = 132
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
 TIME_WAIT_REUSE_NS: Final = 1_000_000_000  # net.ipv4.tcp_tw_reuse = 2: on loopback, after a second
@@ -55,7 +63,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "name",
-        "connections", "listeners", "tcp_ports", "udp_ports", "time_waits",
+        "connections", "listeners", "tcp_ports", "udp_ports", "unix_names", "credentials", "time_waits",
         "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
 
@@ -68,6 +76,8 @@ class Stack:
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
         self.udp_ports = Ports()
+        self.unix_names: dict[str | bytes, UnixSocket | None] = {}  # None: a file whose socket is closed
+        self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: deque[TimeWait] = deque()
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] = {}  # repetitions of what orphans sent last
         self._mss: Callable[[str, str], int | None] | None = None
@@ -102,15 +112,49 @@ class Stack:
 
     # Sockets.
 
-    def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket | UdpSocket:
+    def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket | UdpSocket | UnixSocket:
         """A fresh file with one reference, the caller's; what Linux refuses is refused alike (K-130)."""
         kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if family in (AF_INET, AF_INET6):
-            if kind == SOCK_STREAM and proto in (0, TCP):
-                return TcpSocket(self, family)
-            if kind == SOCK_DGRAM and proto in (0, UDP):
-                return UdpSocket(self, family)
-        raise socket_error(EINVAL)
+        if family not in (AF_UNIX, AF_INET, AF_INET6):
+            if 0 < family < AF_MAX:
+                raise NotModelled(f"socket(family {family})")
+            raise socket_error(EAFNOSUPPORT)
+        if not 0 < kind < SOCK_MAX:
+            raise socket_error(EINVAL)
+        if family == AF_UNIX:
+            return self._unix(kind, proto)
+        if not 0 <= proto < IPPROTO_MAX:
+            raise socket_error(EINVAL)
+        if kind == SOCK_STREAM and proto in (0, TCP):
+            return TcpSocket(self, family)
+        if kind == SOCK_DGRAM and proto in (0, UDP):
+            return UdpSocket(self, family)
+        if kind == SOCK_STREAM and proto == IPPROTO_SCTP:
+            raise NotModelled("socket(SOCK_STREAM, IPPROTO_SCTP)")
+        if kind == SOCK_RAW and proto:
+            raise NotModelled("socket(SOCK_RAW)")
+        if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):
+            raise socket_error(EPROTONOSUPPORT)
+        raise socket_error(ESOCKTNOSUPPORT)
+
+    def _unix(self, kind: int, proto: int) -> UnixStream | UnixDatagram:
+        if proto not in (0, AF_UNIX):
+            raise socket_error(EPROTONOSUPPORT)
+        if kind == SOCK_STREAM:
+            return UnixStream(self, kind)
+        if kind in (SOCK_DGRAM, SOCK_SEQPACKET, SOCK_RAW):  # Linux takes SOCK_RAW for SOCK_DGRAM
+            return UnixDatagram(self, SOCK_DGRAM if kind == SOCK_RAW else kind)
+        raise socket_error(ESOCKTNOSUPPORT)
+
+    def socketpair(self, family: int, type: int, proto: int = 0) -> tuple[UnixSocket, UnixSocket]:
+        """Two Unix sockets connected to each other; EOPNOTSUPP for the internet families (K-106)."""
+        a = self.socket(family, type, proto)
+        if not isinstance(a, UnixSocket):
+            raise socket_error(EOPNOTSUPP)
+        b = self.socket(family, type, proto)
+        assert isinstance(b, UnixSocket)
+        a.join(b)
+        return a, b
 
     def epoll(self) -> Epoll:
         """A fresh epoll set."""
@@ -268,6 +312,19 @@ class Stack:
                 return own
         raise socket_error(ENETUNREACH)
 
+    # Names of Unix sockets.
+
+    def free_abstract_name(self) -> bytes:
+        """NUL and five hexadecimal digits, as autobind gives; the kernel starts at a random one, we at 1."""
+        number = 1
+        while (name := b"\0%05x" % number) in self.unix_names:
+            number += 1
+        return name
+
+    def unlink(self, path: str) -> bool:
+        """Remove the file of a Unix socket; False if there is none of that name."""
+        return self.unix_names.pop(path, self) is not self
+
     # TIME_WAIT.
 
     def leave_behind(
@@ -296,20 +353,3 @@ class Stack:
             other.expire()
             return True
         return False
-
-
-_ = (
-    CLOSED,
-    LISTEN,
-    SYN_RECV,
-    SYN_SENT,
-    UDP,
-    Icmp,
-    AF_UNIX,
-    SOCK_DGRAM,
-    SOCK_SEQPACKET,
-    EAFNOSUPPORT,
-    EPROTONOSUPPORT,
-    ESOCKTNOSUPPORT,
-    not_modelled,
-)

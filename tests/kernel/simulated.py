@@ -14,6 +14,7 @@ class Simulated(World):
         self.fabric = Fabric()
         self.stack = self.fabric.stack("10.0.0.1")
         self.kept: list[Any] = []  # what must live as long as the world
+        self.path = "/run/test.sock"
 
     def socket(self, family: int = AF_INET, type: int = SOCK_STREAM) -> Any:
         return self.stack.socket(family, type)

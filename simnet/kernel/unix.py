@@ -1,0 +1,352 @@
+"""AF_UNIX sockets: their names, how they find each other, and how they end. What goes through them is beside.
+
+Everything is synchronous, within one host: no packet, no latency. Each end holds the other one, and a shutdown on one
+side sets the mirrored flag on the other (K-102).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from errno import (
+    EADDRINUSE,
+    EAGAIN,
+    ECONNREFUSED,
+    ECONNRESET,
+    EINVAL,
+    EISCONN,
+    ENOENT,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPROTOTYPE,
+)  # fmt: skip
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.buffer import scatter
+from simnet.kernel.descriptors import File
+from simnet.kernel.errors import socket_error
+from simnet.kernel.listener import SOMAXCONN
+from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM
+from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
+from simnet.kernel.plain_options import get_option, set_option
+from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+
+if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
+    from simnet.kernel.unix_messages import Record
+
+SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
+NOBODY: Final = (0, -1, -1)  # SO_PEERCRED of a socket that never had a peer
+
+SHUT_RECEIVE: Final = 1
+SHUT_SEND: Final = 2
+SHUT_BOTH: Final = 3
+
+Name = str | bytes  # a path, or bytes that begin with NUL: an abstract name
+
+
+class UnixSocket(File):
+    """One AF_UNIX socket of any type."""
+
+    __slots__ = (
+        "stack", "type", "state", "error", "shut", "origin", "bound", "peer", "port", "sharing", "options",
+        "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "followers", "sent",
+    )  # fmt: skip
+    family: Final = AF_UNIX
+    proto: Final = 0
+
+    def __init__(self, stack: Stack, type: int) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag = None
+        self.stack = stack
+        self.type = type
+        self.state: str = CLOSED
+        self.error = 0
+        self.shut = 0
+        self.origin: str | None = None
+        self.bound: Name | None = None
+        self.peer: UnixSocket | None = None
+        self.port = 0
+        self.sharing = 0
+        self.options: dict[tuple[int, int], Any] | None = None
+        self.credentials: tuple[int, int, int] = NOBODY
+        self.backlog = 0
+        self.queue: deque[UnixSocket] | None = None  # a listener's connections that wait
+        self.inbox: deque[Record] | None = None
+        self.held = 0  # memory of what this socket sent and nobody has read
+        self.sndbuf = SNDBUF_DEFAULT
+        self.urgent: Record | None = None
+        self.followers: list[UnixSocket] | None = None  # datagram sockets connected to this one
+        self.sent = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state} {self.getsockname()!r}>"
+
+    @property
+    def local(self) -> Name:
+        """The name, for netstat."""
+        return self.getsockname()
+
+    @property
+    def unread(self) -> int:
+        """Bytes that wait to be read."""
+        return sum(len(record.data) - record.offset for record in self.inbox or ())
+
+    @property
+    def unsent(self) -> int:
+        """Nothing ever waits on this side."""
+        return 0
+
+    # Readiness.
+
+    def mask(self) -> int:
+        """unix_poll."""
+        shut = self.shut
+        mask = READABLE | RDHUP if shut & SHUT_RECEIVE else 0
+        if shut == SHUT_BOTH or (self.state == CLOSED and self.type != SOCK_DGRAM):
+            mask |= HUP
+        if self.error:
+            mask |= ERR
+        if self.inbox or self.queue:
+            mask |= READABLE
+        if self.writable():
+            mask |= WRITABLE_BAND
+        return mask
+
+    def writable(self) -> bool:
+        """OUT: a quarter of the send buffer at most is in use (K-103)."""
+        return self.state != LISTEN and self.held * 4 <= self.sndbuf
+
+    def give_back(self, memory: int) -> None:
+        """Somebody read, or threw away, what this socket sent."""
+        self.held -= memory
+        if self.refs and self.writable():
+            self.wake(SPACE_NEWS)
+
+    # Names.
+
+    def getsockname(self) -> Name:
+        return "" if self.bound is None else self.bound
+
+    def getpeername(self) -> Name:
+        if self.peer is None:
+            raise socket_error(ENOTCONN)
+        return self.peer.getsockname()
+
+    def bind(self, name: Name) -> None:
+        """Take a name; the empty one stands for an abstract name of the kernel's choice (K-104)."""
+        names = self.stack.unix_names
+        if not name:
+            if self.bound is None:
+                self._take(self.stack.free_abstract_name())
+            return
+        abstract = isinstance(name, bytes)
+        if abstract and self.bound is not None:
+            raise socket_error(EINVAL)
+        if name in names:
+            raise socket_error(EADDRINUSE)
+        if self.bound is not None:
+            raise socket_error(EINVAL)
+        self._take(name)
+
+    def _take(self, name: Name) -> None:
+        self.bound = name
+        self.stack.unix_names[name] = self
+
+    def _find(self, name: Name) -> UnixSocket:
+        """Who is bound to *name*, of this type."""
+        if not name:
+            raise socket_error(EINVAL)
+        names = self.stack.unix_names
+        other = names.get(name)
+        if isinstance(name, bytes):
+            if other is None or other.type != self.type:
+                raise socket_error(ECONNREFUSED)
+            return other
+        if name not in names:
+            raise socket_error(ENOENT)
+        if other is None or other.refs == 0:
+            raise socket_error(ECONNREFUSED)  # a file that a closed socket left
+        if other.type != self.type:
+            raise socket_error(EPROTOTYPE)
+        return other
+
+    # Opening.
+
+    def listen(self, backlog: int = 128) -> None:
+        """Become a listener, or change the backlog."""
+        if self.type == SOCK_DGRAM:
+            raise socket_error(EOPNOTSUPP)
+        if self.bound is None or self.state not in (CLOSED, LISTEN):
+            raise socket_error(EINVAL)
+        self.backlog = backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN
+        self.state = LISTEN
+        self.credentials = self.stack.credentials
+        if self.queue is None:
+            self.queue = deque()
+
+    def connect(self, name: Name) -> None:
+        """Connect at once, or say why not; the socket stays usable (K-100)."""
+        other = self._find(name)
+        if other.state != LISTEN or other.shut & SHUT_RECEIVE:
+            raise socket_error(ECONNREFUSED)
+        queue = other.queue
+        assert queue is not None
+        if len(queue) > other.backlog:
+            raise socket_error(EAGAIN)
+        if self.state != CLOSED:
+            raise socket_error(EISCONN if self.state == ESTABLISHED else EINVAL)
+        child = type(self)(self.stack, self.type)
+        child.bound = other.bound
+        child.origin = "server"
+        child.options = None if other.options is None else dict(other.options)
+        self.join(child)
+        self.origin = "client"
+        self.credentials = other.credentials
+        child.credentials = self.stack.credentials
+        queue.append(child)
+        other.wake(DATA_NEWS)
+
+    def join(self, other: UnixSocket) -> None:
+        """The two are connected."""
+        self.peer, other.peer = other, self
+        self.state = other.state = ESTABLISHED
+        self.credentials = other.credentials = self.stack.credentials
+
+    def accept(self) -> tuple[UnixSocket, Name]:
+        """The first connection that waits, and its peer's name."""
+        if self.type == SOCK_DGRAM:
+            raise socket_error(EOPNOTSUPP)
+        queue = self.queue
+        if queue is None or self.state != LISTEN:
+            raise socket_error(EINVAL)
+        if not queue:
+            raise socket_error(EAGAIN)
+        child = queue.popleft()
+        return child, child.getpeername()
+
+    # Ending.
+
+    def shutdown(self, how: int) -> None:
+        """Close one direction or both, here and mirrored at the peer; always succeeds (K-101)."""
+        if not 0 <= how <= SHUT_RDWR:
+            raise socket_error(EINVAL)
+        bits = how + 1
+        self.shut |= bits
+        peer = self.peer
+        if peer is not None and self.type != SOCK_DGRAM:
+            peer.shut |= (bits & SHUT_RECEIVE) << 1 | (bits & SHUT_SEND) >> 1
+            peer.wake(ANY_NEWS)
+        self.wake(ANY_NEWS)
+
+    def destroy(self) -> None:
+        """unix_release_sock: the peer is hung up on, with ECONNRESET if something was left unread."""
+        self._end(embryo=False)
+
+    def _end(self, embryo: bool) -> None:
+        names = self.stack.unix_names
+        if self.bound is not None and names.get(self.bound) is self:
+            if isinstance(self.bound, bytes):
+                del names[self.bound]
+            else:
+                names[self.bound] = None  # the file stays until somebody unlinks it
+        was_listening = self.state == LISTEN
+        self.state = CLOSED
+        self.shut = SHUT_BOTH
+        peer = self.peer
+        if peer is not None and self.type != SOCK_DGRAM:
+            peer.shut = SHUT_BOTH
+            if embryo or self.leaves_unread():
+                peer.error = ECONNRESET
+            peer.wake(ANY_NEWS)
+        if self.followers:
+            for follower in self.followers:
+                follower.wake(ANY_NEWS)
+        self.drop_inbox()
+        if was_listening and self.queue is not None:
+            for child in self.queue:
+                child.refs = 0
+                child._end(embryo=True)
+            self.queue = None
+
+    def leaves_unread(self) -> bool:
+        """Is there anything in the queue that the peer's program sent in vain?"""
+        return bool(self.inbox)
+
+    def drop_inbox(self) -> None:
+        """Throw away what was not read, and let go of what it carries."""
+        inbox = self.inbox
+        while inbox:
+            inbox.popleft().discard()
+        self.urgent = None
+
+    # Questions.
+
+    def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
+        return get_option(self, level, name, buflen)
+
+    def setsockopt(self, level: int, name: int, value: Any, optlen: int | None = None) -> None:
+        set_option(self, level, name, value, optlen)
+
+    def options_changed(self, level: int, name: int) -> None:
+        """SO_SNDBUF counts at once."""
+        if name == SO_SNDBUF and self.options is not None:
+            self.sndbuf = self.options[(level, name)]
+            if self.writable():
+                self.wake(SPACE_NEWS)
+
+    @property
+    def passes_credentials(self) -> bool:
+        """SO_PASSCRED."""
+        return self.options is not None and bool(self.options.get((SOL_SOCKET, SO_PASSCRED)))
+
+    # Shared by the types: what differs only in shape.
+
+    def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
+        """Recv in full; here every type begins."""
+        raise NotImplementedError
+
+    def recv(self, n: int, flags: int = 0) -> bytes:
+        """At most *n* bytes; ``recv(0)`` asks nothing (K-009)."""
+        return self.recvmsg(n, 0, flags)[0] if n else b""
+
+    def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, Name | None]:
+        """recv, and the sender's name, None if it has none."""
+        data, _, _, name = self.recvmsg(n, 0, flags)
+        return data, name
+
+    def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
+        """Recv into *buffer*."""
+        view = memoryview(buffer).cast("B")
+        n = n or len(view)
+        if not n:
+            return 0
+        data = self.recvmsg(n, 0, flags)[0]
+        view[: min(len(data), n)] = data[:n]
+        return len(data)
+
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
+    ) -> tuple[int, list[Any], int, Name | None]:
+        """recvmsg, scattered over *buffers*."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        room = sum(map(len, views))
+        data, ancillary, message_flags, name = self.recvmsg(room, ancbufsize, flags)
+        scatter(views, data[:room])
+        return len(data) if flags & MSG_TRUNC else min(len(data), room), ancillary, message_flags, name
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Name | None = None
+    ) -> int:
+        """Send in full; here every type begins."""
+        raise NotImplementedError
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """Send *data* to the peer."""
+        return self.sendmsg((data,), (), flags)
+
+    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Name) -> int:
+        """Send *data* to *address*; a connected stream says EISCONN (K-058)."""
+        return self.sendmsg((data,), (), flags, address)

@@ -1,0 +1,208 @@
+"""Unix datagram and seqpacket sockets: whole records, between one peer or many."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from errno import (
+    EAGAIN,
+    ECONNREFUSED,
+    ECONNRESET,
+    EINVAL,
+    EMSGSIZE,
+    ENOTCONN,
+    ENOTTY,
+    EOPNOTSUPP,
+    EPERM,
+    EPIPE,
+)  # fmt: skip
+from typing import Any, Final
+
+from simnet.kernel.errors import NotModelled, not_modelled, socket_error
+from simnet.kernel.messages import (
+    MSG_ERRQUEUE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    RECEIVE_FLAGS,
+    SEND_FLAGS,
+    SIOCATMARK,
+    SIOCINQ,
+    SIOCOUTQ,
+    SOCK_DGRAM,
+    SOCK_SEQPACKET,
+)  # fmt: skip
+from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
+from simnet.kernel.unix_messages import Record, message_memory, parse_ancillary, received_ancillary
+
+QUEUE_MAX: Final = 10  # net.unix.max_dgram_qlen
+
+
+class UnixDatagram(UnixSocket):
+    """SOCK_DGRAM and SOCK_SEQPACKET, which share their way of sending and receiving."""
+
+    __slots__ = ()
+
+    def writable(self) -> bool:
+        """As ever, and a peer that listens to others too must have a place in its queue (K-105)."""
+        if not super().writable():
+            return False
+        peer = self.peer
+        return peer is None or peer.peer is self or not (isinstance(peer, UnixDatagram) and peer.full)
+
+    @property
+    def full(self) -> bool:
+        """Does the queue hold as many records as it may from strangers?"""
+        return self.inbox is not None and len(self.inbox) > QUEUE_MAX
+
+    def connect(self, name: Name) -> None:
+        """A seqpacket as a stream; a datagram socket only fixes its peer, and may do so again."""
+        if self.type == SOCK_SEQPACKET:
+            super().connect(name)
+            return
+        other = self._find(name)
+        assert isinstance(other, UnixDatagram)
+        if other.peer is not None and other.peer is not self:
+            raise socket_error(EPERM)
+        old = self.peer
+        if old is not None and old is not other:
+            self._part_from(old)
+        self.peer = other
+        self.state = ESTABLISHED
+        self.origin = "client"
+        self.credentials = self.stack.credentials
+        if other.followers is None:
+            other.followers = []
+        if self not in other.followers:
+            other.followers.append(self)
+
+    def _part_from(self, old: UnixSocket) -> None:
+        """unix_dgram_disconnected: what is queued goes, and a peer that was connected to us is told."""
+        if old.followers and self in old.followers:
+            old.followers.remove(self)
+        if self.inbox:
+            self.drop_inbox()
+        if old.refs and old.peer is self:
+            old.error = ECONNRESET
+            old.wake(ERROR_NEWS)
+
+    def destroy(self) -> None:
+        if self.type == SOCK_DGRAM and self.peer is not None and self.peer.followers:
+            self.peer.followers = [other for other in self.peer.followers if other is not self]
+        super().destroy()
+
+    # Writing.
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Name | None = None
+    ) -> int:
+        """unix_dgram_sendmsg: all of it or nothing."""
+        if flags & ~SEND_FLAGS:
+            not_modelled(f"send(flags={flags:#x}) on a Unix datagram socket")
+        data = b"".join(bytes(memoryview(part)) for part in buffers)
+        if self.type == SOCK_SEQPACKET:
+            self._take_error()
+            if self.state != ESTABLISHED:
+                raise socket_error(ENOTCONN)
+            address = None
+        credentials, files = parse_ancillary(ancillary, self.stack.credentials)
+        if flags & MSG_OOB:
+            raise socket_error(EOPNOTSUPP)
+        peer = self.peer
+        if address is None and peer is None:
+            raise socket_error(ENOTCONN)
+        if len(data) > self.sndbuf - 32:
+            raise socket_error(EMSGSIZE)
+        self._take_error()
+        if self.shut & SHUT_SEND:
+            raise socket_error(EPIPE)
+        if self.held >= self.sndbuf:
+            raise socket_error(EAGAIN)
+        target = peer if address is None else self._find(address)
+        assert target is not None
+        self._deliver(target, data, credentials, files)
+        self.sent += len(data)
+        return len(data)
+
+    def _take_error(self) -> None:
+        if self.error:
+            error, self.error = self.error, 0
+            raise socket_error(error)
+
+    def _deliver(self, target: UnixSocket, data: bytes, credentials: tuple[int, int, int], files: Any) -> None:
+        if target.peer is not None and target.peer is not self and self.type == SOCK_DGRAM:
+            raise socket_error(EPERM)
+        if target.refs == 0:
+            if self.type == SOCK_SEQPACKET:
+                raise socket_error(EPIPE)
+            self.peer = None
+            self.state = CLOSED
+            self._part_from(target)
+            self.wake(ANY_NEWS)
+            raise socket_error(ECONNREFUSED)
+        if target.shut & SHUT_RECEIVE:
+            raise socket_error(EPIPE)
+        assert isinstance(target, UnixDatagram)
+        if target is not self and target.peer is not self and target.full:
+            raise socket_error(EAGAIN)
+        memory = message_memory(len(data))
+        for file in files:
+            file.hold()
+        if target.inbox is None:
+            target.inbox = deque()
+        self.held += memory
+        target.inbox.append(Record(data, memory, self, credentials, files))
+        target.wake(DATA_NEWS)
+
+    # Reading.
+
+    def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
+        """One record, the rest cut off; an error goes before what is queued."""
+        if flags & ~RECEIVE_FLAGS:
+            not_modelled(f"recv(flags={flags:#x}) on a Unix datagram socket")
+        if self.type == SOCK_SEQPACKET and self.state != ESTABLISHED:
+            raise socket_error(ENOTCONN)
+        if flags & MSG_OOB:
+            raise socket_error(EOPNOTSUPP)
+        if flags & MSG_ERRQUEUE:
+            raise socket_error(EAGAIN)
+        self._take_error()
+        inbox = self.inbox
+        if not inbox:
+            if self.type == SOCK_SEQPACKET and self.shut & SHUT_RECEIVE:
+                return b"", [], 0, None
+            raise socket_error(EAGAIN)
+        record = inbox[0]
+        files = record.files
+        if flags & MSG_PEEK:
+            for file in files:
+                file.hold()
+        else:
+            inbox.popleft()
+            record.files = ()
+            record.free()
+            if self.followers and len(inbox) == QUEUE_MAX:
+                for follower in self.followers:
+                    follower.wake(SPACE_NEWS)
+        data = record.data
+        ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize)
+        if len(data) > n:
+            message_flags |= MSG_TRUNC
+            data = data[:n] + bytes(len(data) - n) if flags & MSG_TRUNC else data[:n]
+        return data, ancillary, message_flags, record.sender.bound if self.type == SOCK_DGRAM else None
+
+    def ioctl(self, request: int) -> int:
+        """FIONREAD: the first datagram, or all records of a seqpacket; SIOCOUTQ in memory."""
+        if request == SIOCOUTQ:
+            return self.held
+        if request == SIOCINQ:
+            if self.state == LISTEN:
+                raise socket_error(EINVAL)
+            if self.type == SOCK_SEQPACKET:
+                return self.unread
+            return len(self.inbox[0].data) if self.inbox else 0
+        if request == SIOCATMARK:
+            raise socket_error(ENOTTY)
+        raise NotModelled(f"ioctl(request {request:#x}) on a Unix datagram socket")
