@@ -99,11 +99,6 @@ class Connection(Tamperable):
         """Data, urgent data and FIN, in order."""
         if self.state not in RECEIVING:
             return
-        if payload and self.shut & SHUT_RECEIVE and self.state != ESTABLISHED:
-            # Both directions are closed here, and the peer still sends: nobody will read it (RFC 1122, 4.2.2.13).
-            self.stack.refuse(segment)
-            self.die(ECONNRESET)
-            return
         if flags & URG:
             self._urgent_announced(segment.urgent)
         if self.urg_data == URGENT_ANNOUNCED:
@@ -111,6 +106,11 @@ class Connection(Tamperable):
             if at < len(payload):
                 self.urg_data = URGENT_HERE | payload[at]
                 self.wake(DATA_NEWS)
+        if payload and self.shut & SHUT_RECEIVE and self.state != ESTABLISHED:
+            # Both directions are closed here, and the peer still sends: nobody will read it (RFC 1122, 4.2.2.13).
+            self.stack.refuse(segment)
+            self.die(ECONNRESET)
+            return
         if payload:
             if self.inbox is None:
                 self.inbox = Buffer(payload)
