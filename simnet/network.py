@@ -156,6 +156,13 @@ class Fabric:
         owner = self.owner_of(target[0], machine)
         return (machine.name if owner is machine else "", source, target)
 
+    def with_name(self, machine: Machine, address: Any) -> Any:
+        """An address as people read it: the name of its host, and the port."""
+        if not isinstance(address, tuple):
+            return address
+        owner = self.owner_of(address[0], machine)
+        return (owner.name if owner is not None else address[0], address[1])
+
     def connecting(self, machine: Machine, file: Any) -> None:
         """*file* has begun to connect: the connection gets its name, its faults and its anchors before its SYN leaves."""
         source, target = file.local, file.peer

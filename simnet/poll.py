@@ -291,7 +291,8 @@ class Epoll(_Poller):
         if choice is not None:
             epoll.rotate(choice[0])
             maxevents = min(maxevents, choice[1])
-        return epoll.collect(maxevents)
+        found: list[tuple[int, int]] = epoll.collect(maxevents)
+        return found
 
 
 class _Select(_Poller):

@@ -50,7 +50,10 @@ class SystemCalls(_stdlib.socket):
 
     def _file(self) -> Any:
         """The kernel's socket; EBADF once it is closed."""
-        return self._process.descriptors.get(self._fd)
+        process = self._process
+        if process.ending:
+            process.scheduler.still_going(process)
+        return process.descriptors.get(self._fd)
 
     def _deadline(self) -> int | None:
         timeout = self._timeout
@@ -117,7 +120,8 @@ class SystemCalls(_stdlib.socket):
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
         while True:
-            if not waits or file.mask() & events:  # a look is a tenth of an exception
+            # On a connection that is to wait, look first: an exception costs ten looks. A listener says what is wrong.
+            if not waits or not tag.end or file.mask() & events:
                 try:
                     result = attempt(file) if accept else attempt(file, size)
                     break
@@ -140,7 +144,7 @@ class SystemCalls(_stdlib.socket):
         if host.out:
             host.fabric.route(host)
         if accept:
-            self._record(tag, op, n, arguments, result[1])
+            self._record(tag, op, n, arguments, host.fabric.with_name(host, result[1]))
             return (result[0], result[1], fault)
         self._record(tag, op, n, arguments, result)
         return result
@@ -201,7 +205,10 @@ class SystemCalls(_stdlib.socket):
             scheduler.effect()
         if not result or isinstance(result, Failed):
             scheduler.no_effect(op, tag.text)
-        scheduler.trace.entries.append(
+        entries = scheduler.trace.entries
+        if len(entries) > scheduler.entries_max:
+            scheduler.too_much(self._process)
+        entries.append(
             (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))
         )  # fmt: skip

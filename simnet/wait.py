@@ -41,7 +41,8 @@ FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
-WAITS_WHEN_ENDED_MAX = 100  # waits in `finally` code of a process that is being ended
+WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
+ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 
 _local = threading.local()
 _abandoned: list[greenlet] = []  # never resumed; kept, since the last reference would throw GreenletExit into them
@@ -75,6 +76,7 @@ class Scheduler:
         "verdicts",
         "ticks",
         "calls",
+        "entries_max",
         "interrupted",
         "switches",
         "_runnable",
@@ -95,6 +97,7 @@ class Scheduler:
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
+        self.entries_max = ENTRIES_AN_INSTANT_MAX
         self.calls = 0  # calls without effect since the last wait
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
@@ -171,7 +174,7 @@ class Scheduler:
     def no_effect(self, op: str, place: str) -> None:
         """A call did nothing, and did not wait: which one, should this go on for ever."""
         self.calls += 1
-        if self.calls > CALLS_MAX:
+        if self.calls > CALLS_MAX:  # a loop that will not end by itself
             self.calls = 0
             me = self.current
             error = Hang(
@@ -194,6 +197,26 @@ class Scheduler:
             )
             self.record(Verdict("no-spin", str(error), me.host_name, error))
             raise error
+
+    def too_much(self, process: Process) -> None:
+        """More has happened in this instant than any program does on purpose."""
+        self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
+        error = Hang(
+            f"more than {ENTRIES_AN_INSTANT_MAX:,} calls and segments at {self.clock.now_ns / 1e9:.6f} s, and no time "
+            f"passed: {process.name} is in a loop that never waits. If it should do so much, give its link a latency."
+        )
+        self.record(Verdict("Hang", str(error), process.host_name, error))
+        raise error
+
+    def still_going(self, process: Process) -> None:
+        """A process that has been told to end makes one more call; after too many of them it is abandoned."""
+        process.waits_when_ending += 1
+        if process.waits_when_ending > WAITS_WHEN_ENDED_MAX:
+            text = f"{process.name} went on for {WAITS_WHEN_ENDED_MAX} calls after it was ended, and was abandoned"
+            self.record(Verdict("abandoned", text, process.host_name, None, "warning"))
+            process.done = True
+            _abandoned.append(getcurrent())
+            self._switch(self._next())
 
     def record(self, verdict: Verdict) -> None:
         """Keep a verdict. Whatever becomes of the exception that carries it, the run knows."""
@@ -270,14 +293,18 @@ class Scheduler:
                 if self._settling and clock.now_ns > self._settle_until_ns:
                     self._rouse_body()
                 else:
-                    clock.tick()
+                    self._tick()
             elif not self._sleepers or (self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline)):
                 self._nothing_will_happen()
             elif self._settling and (clock.next_due_ns() or 0) > self._settle_until_ns:
                 self._rouse_body()
             else:
-                clock.tick()
+                self._tick()
         return runnable.popleft()
+
+    def _tick(self) -> None:
+        self.clock.tick()
+        self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
 
     def _rouse_body(self) -> None:
         self.body.asleep = False
@@ -298,13 +325,7 @@ class Scheduler:
         return "\n".join(lines)
 
     def _wait_when_ending(self, me: Process, deadline_ns: int | None) -> bool:
-        me.waits_when_ending += 1
-        if me.waits_when_ending > WAITS_WHEN_ENDED_MAX:
-            text = f"{me.name} went on waiting {WAITS_WHEN_ENDED_MAX} times after it was ended, and was abandoned"
-            self.record(Verdict("abandoned", text, me.host_name, None, "warning"))
-            me.done = True
-            _abandoned.append(getcurrent())
-            self._switch(self._next())
+        self.still_going(me)
         if deadline_ns is None:
             raise ProcessEnded(f"the network of {me.name} has ended")
         return False

@@ -152,6 +152,39 @@ def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
         test()
 
 
+def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simnet.wait.ENTRIES_AN_INSTANT_MAX", 5_000)  # as it is, this takes seconds
+
+    def test() -> None:
+        with simnet.Network():
+            while True:
+                socket.socket().close()
+
+    with pytest.raises(simnet.Hang, match="never waits"):
+        test()
+
+
+def test_a_blocking_accept_on_what_does_not_listen_fails_at_once() -> None:
+    with simnet.Network(), socket.socket() as sock, pytest.raises(OSError, match="Invalid argument"):
+        sock.accept()
+
+
+def test_a_process_that_swallows_its_end_and_never_waits_is_abandoned() -> None:
+    def stubborn() -> None:
+        sock = socket.socket()
+        sock.bind(("", 1))
+        while True:
+            with contextlib.suppress(BaseException):
+                sock.listen()
+                time.sleep(1)
+
+    with simnet.Network() as net:
+        net.host("a").spawn(stubborn)
+    assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
+
+
 def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
     seen = []
 
