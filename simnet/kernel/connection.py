@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import ECONNREFUSED, ECONNRESET
 
 from simnet.kernel.buffer import Buffer
-from simnet.kernel.control import FIN_DUE, FIN_SENT, OOB_INLINE, SHUT_RECEIVE, URGENT_ANNOUNCED, URGENT_HERE
+from simnet.kernel.control import FIN_DUE, FIN_SENT, OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_ANNOUNCED, URGENT_HERE
 from simnet.kernel.listener import admit
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, URG, WANT_ACK, Segment
@@ -172,6 +172,8 @@ class Connection(Tamperable):
             parent.wake(DATA_NEWS)
         else:
             self.wake(ANY_NEWS)
+            if self.shut & SHUT_SEND:  # shutdown() came before connect(): only this way of opening acts on it
+                self.finish_sending()
         return self.state != CLOSED
 
     def _established(self) -> None:

@@ -173,7 +173,7 @@ class UdpSocket(File):
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
-        ip = inet.destination(ip)
+        ip = inet.destination(ip, None if self.local is None else self.local[0])
         if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(ENETUNREACH)
         if ip == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):

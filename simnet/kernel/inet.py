@@ -47,10 +47,10 @@ def wildcard(family: int) -> str:
     return ANY6 if family == AF_INET6 else ANY4
 
 
-def destination(ip: str) -> str:
-    """Where a packet to *ip* goes: the wildcards mean this host (K-018)."""
+def destination(ip: str, source: str | None = None) -> str:
+    """Where a packet to *ip* goes: the wildcards mean this host, by the *source* address if there is one (K-018)."""
     if ip == ANY4:
-        return "127.0.0.1"
+        return "127.0.0.1" if source is None or source in (ANY4, ANY6) else source
     return "::1" if ip == ANY6 else ip
 
 

@@ -293,7 +293,8 @@ class Sender(ControlBlock):
             self.error = ECONNRESET
         elif old == SYN_SENT:
             self.error = ECONNRESET
-        self.vanish()
+        if old != CLOSED:
+            self.vanish()  # a dead socket that was bound anew keeps its port
         self.inbox = None
         self.urg_data = 0
         self.done = False

@@ -86,7 +86,7 @@ class TcpSocket(Stream):
                 port = ports.choose_for_bind(self, stack.clock.now_ns)
                 self.local = (ip, port)
         except OSError:
-            self.local = before
+            self.local = None if before is None else (inet.wildcard(self.family), before[1])
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
@@ -144,12 +144,13 @@ class TcpSocket(Stream):
         """tcp_v4_connect: choose source and port, send the SYN."""
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
-        ip = inet.destination(ip)
+        local = self.local
+        chosen = local[0] if local is not None and self.locks & LOCK_ADDRESS else None
+        ip = inet.destination(ip, chosen)
         if (self.sharing & V6_ONLY and ":" not in ip) or inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         peer = (ip, port)
-        local = self.local
-        source = local[0] if local is not None and self.locks & LOCK_ADDRESS else stack.source_for(ip)
+        source = stack.source_for(ip) if chosen is None else chosen
         connections = stack.connections
         now_ns = stack.clock.now_ns
         if self.port:
