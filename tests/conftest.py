@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,16 +39,21 @@ def open_descriptors() -> dict[int, str]:
 
 @pytest.fixture(autouse=True)
 def nothing_stays_open() -> Iterator[None]:
-    """The test fails if it leaves a descriptor open or a thread running; unreachable ones are collected first."""
+    """The test fails if it leaves a descriptor open, a thread or a network running; unreachable ones are collected first."""
     descriptors = open_descriptors()
     threads = set(threading.enumerate())
     yield
+    wait = sys.modules.get("simnet.wait")
+    entered = wait is not None and wait.current_scheduler() is not None
+    if wait is not None and entered:
+        wait.leave()  # so that the next test may enter its own
     for thread in set(threading.enumerate()) - threads:
         thread.join(0.2)  # seconds: told to end, it may still be on its way out
     if left := left_open(descriptors):
         gc.collect()
         left = left_open(descriptors)
     running = sorted(thread.name for thread in set(threading.enumerate()) - threads)
+    assert not entered, "a simulated network was entered and not left"
     assert not left, f"descriptors left open: {left}"
     assert not running, f"threads left running: {running}"
 

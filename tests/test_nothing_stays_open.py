@@ -37,6 +37,22 @@ def test_a_thread_left_running_is_an_error_that_names_it(leaky: pytest.Pytester)
     result.stdout.fnmatch_lines(["*threads left running: ?'straggler'?*"])
 
 
+def test_a_network_that_was_not_left_is_an_error_and_the_next_test_may_have_its_own(leaky: pytest.Pytester) -> None:
+    leaky.makepyfile("""
+        import simnet
+        left = []
+        def test_leaks():
+            left.append(simnet.Network())
+            left[0].__enter__()
+        def test_after():
+            with simnet.Network() as net:
+                assert net.time == 0
+    """)
+    result = leaky.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*a simulated network was entered and not left*"])
+
+
 def test_an_exception_in_a_thread_fails_the_test_that_started_it(leaky: pytest.Pytester) -> None:
     leaky.makepyfile("""
         def test_starts(in_thread): in_thread(lambda: 1 / 0)
