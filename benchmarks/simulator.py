@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import select
 import socket
 import statistics
@@ -137,6 +138,7 @@ class Forgetful(list):  # type: ignore[type-arg]
 
 def sweep_of_the_echo_server() -> float:
     """Microseconds a simulation in a sweep of the corrected example server."""
+    logging.disable(logging.CRITICAL)  # the example logs each event, to a terminal here
     from simnet.demo.corrected_server import serve
     from simnet.explore.check import sweep
 
