@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
 
-__all__ = ["CONFIRMED", "INJECTED", "SIMULATOR_ONLY", "refuse_what_no_kernel_shows", "verdict_class"]
+__all__ = ["CONFIRMED", "INJECTED", "SECONDS", "SIMULATOR_ONLY", "refuse_what_no_kernel_shows", "verdict_class"]
 
 CONFIRMED: Final = "confirmed on the kernel"
 INJECTED: Final = "real sockets, injected result"
 SIMULATOR_ONLY: Final = "simulator only"
+
+SECONDS = 20.0  # of real time that a run may take, unless it is allowed more
 
 BY_THE_KERNEL = ("reset", "eof", "split", "stall", "urgent", "refuse", "reset-before-accept")
 BY_THE_FACE = ("short-recv", "partial-send", "would-block", "wake", "error")
@@ -38,24 +41,32 @@ WHY_NOT = {
 }
 
 
-def verdict_class(plan: FaultPlan) -> str:
-    """What a run of *plan* on real sockets would be worth: as much as its weakest fault."""
-    kinds = [fault.kind for fault in plan]
-    if any(kind not in BY_THE_KERNEL and kind not in BY_THE_FACE for kind in kinds):
+def verdict_class(plan: FaultPlan, seconds: float = SECONDS) -> str:
+    """What a run of *plan* on real sockets, of at most *seconds*, would be worth: as much as its weakest fault."""
+    if any(_why_not(fault, seconds) for fault in plan):
         return SIMULATOR_ONLY
-    return INJECTED if any(kind in BY_THE_FACE for kind in kinds) else CONFIRMED
+    return INJECTED if any(fault.kind in BY_THE_FACE for fault in plan) else CONFIRMED
 
 
-def refuse_what_no_kernel_shows(plan: FaultPlan) -> None:
-    """Do nothing if real sockets can show every fault of *plan*.
+def refuse_what_no_kernel_shows(plan: FaultPlan, seconds: float = SECONDS) -> None:
+    """Do nothing if real sockets can show every fault of *plan* in a run of *seconds*.
 
     Raises:
         ValueError: one they cannot, by name and with the reason.
     """
     for fault in plan:
-        if fault.kind not in BY_THE_KERNEL and fault.kind not in BY_THE_FACE:
-            why = WHY_NOT.get(fault.kind, "there is no means to make it do so")
+        why = _why_not(fault, seconds)
+        if why:
             raise ValueError(
-                f"{str(fault)!r}: a real kernel cannot be made to show {fault.kind!r} ({why}). "
+                f"{str(fault)!r}: a real kernel cannot be made to show {fault.kind!r} here ({why}). "
                 f"Play it on simnet.Network; real sockets show {', '.join((*BY_THE_KERNEL, *BY_THE_FACE))}."
             )
+
+
+def _why_not(fault: Fault, seconds: float) -> str:
+    """The reason for which *fault* is the simulator's alone; empty if it is not."""
+    if fault.kind == "stall" and fault.seconds > seconds / 2:  # type: ignore[attr-defined]  # a stall has seconds
+        return f"it takes {fault.seconds:g} s of real time, and the run has {seconds:g}"  # type: ignore[attr-defined]
+    if fault.kind in BY_THE_KERNEL or fault.kind in BY_THE_FACE:
+        return ""
+    return WHY_NOT.get(fault.kind, "there is no means to make it do so")

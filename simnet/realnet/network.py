@@ -56,7 +56,7 @@ class RealNetwork:
         seed: int = 0,
         invariants: Mapping[str, str] | None = None,
         may_raise: tuple[type[BaseException], ...] = (),
-        seconds: float = 20.0,
+        seconds: float = classes.SECONDS,
     ) -> None:
         self.plan = FaultPlan() if plan is None else plan
         if rates is not None:
@@ -65,7 +65,7 @@ class RealNetwork:
             )
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
-        classes.refuse_what_no_kernel_shows(self.plan)
+        classes.refuse_what_no_kernel_shows(self.plan, seconds)
         self.seed = seed
         self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
         self.invariants = checks.checked(invariants or {})
@@ -150,7 +150,7 @@ class RealNetwork:
     @property
     def verdict_class(self) -> str:
         """How much of the run the kernel did itself: see `simnet.realnet.classes`."""
-        return classes.verdict_class(self.plan)
+        return classes.verdict_class(self.plan, self.seconds)
 
     @property
     def trace(self) -> Trace:

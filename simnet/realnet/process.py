@@ -199,6 +199,9 @@ class RealProcess:
             poller.register(fd, bits)
         poller.register(self._stop_r, IN)
         clock = self.stage.clock
+        found = until() if until is not None else poller.poll(0)
+        if found:
+            return found  # no wait, so nobody else gets a turn
         with self.waiting(what, deadline_ns):
             while True:
                 now = clock.now_ns
@@ -207,6 +210,7 @@ class RealProcess:
                 self.look_up()
                 found = until() if until is not None else [pair for pair in ready if pair[0] != self._stop_r]
                 if found:
+                    self.stage.let_others_wait(self)
                     self._woke(what, True)
                     return found
                 if deadline_ns is not None and clock.now_ns >= deadline_ns:
@@ -277,6 +281,11 @@ class RealProcess:
         if self._looks > LOOKS_MAX:
             self._settled.set()
         real.sleep(0)
+
+    @property
+    def resting(self) -> bool:
+        """Some thread of it waits, or it has just looked in vain."""
+        return bool(self.waits) or self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS
 
     @property
     def idle(self) -> bool:

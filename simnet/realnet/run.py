@@ -8,6 +8,7 @@ from typing import Any
 
 from simnet.faults.plan import FaultPlan
 from simnet.process import refuse_coroutines
+from simnet.realnet.classes import SECONDS
 from simnet.realnet.network import TEST, RealNetwork
 from simnet.run import Outcome, ProcessFailure, Run, Waiting
 
@@ -30,7 +31,7 @@ def play_real(
     seed: int = 0,
     invariants: Mapping[str, str] | None = None,
     may_raise: tuple[type[BaseException], ...] = (),
-    seconds: float = 20.0,
+    seconds: float = SECONDS,
 ) -> RealRun:
     """Run *test* once on real sockets under *plan*. What the run did is in the answer, never raised.
 

@@ -24,6 +24,8 @@ __all__ = ["Stage"]
 
 PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kernel and threads need milliseconds
 PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has to send
+TURN_NS = 5_000_000  # how long who wakes lets others go on: a handler takes far less, a computation is not waited for
+STEP = 0.0001  # seconds between two looks
 TICKS_MAX = 2  # wake-ups by time alone after which a process only keeps time (64 in virtual time, which is free)
 
 
@@ -110,11 +112,21 @@ class Stage:
                     return False
         return True
 
+    def let_others_wait(self, process: RealProcess) -> None:
+        """Called by *process*, about to wake: those that run come to their own wait first, within a bound.
+
+        So what one sends in one go, another sees as one, as it does across a link with a latency; threads that raced
+        would show a different run each time.
+        """
+        end_ns = self.clock.now_ns + TURN_NS
+        while not all(each is process or each.resting for each in self.processes) and self.clock.now_ns < end_ns:
+            real.sleep(STEP)
+
     def let_settle(self, machine: Machine) -> None:
         """Wait, bounded, until the processes of *machine* wait: what they had to send on a new connection is sent."""
         end_ns = self.clock.now_ns + PAUSE_NS
         while self.clock.now_ns < end_ns and not all(each.idle for each in self.processes if each.machine is machine):
-            real.sleep(0.0002)
+            real.sleep(STEP)
 
     def judge_wait(self, process: RealProcess) -> None:
         """Has the body waited long enough?

@@ -17,12 +17,14 @@ import errno
 import os
 import socket
 import struct
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.faults.fault import Fault
 from simnet.kernel.errors import socket_error
 from simnet.realnet.connection import Connection, RealFile, Stream, opposite
+from simnet.realnet.process import current_process
 
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
@@ -155,7 +157,8 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
     elif fault.kind == "stall":
         for gate in stream.gates:
             if gate[0] == fault.anchor.number and gate[1] == "stall" and gate[2] is None:
-                gate[2] = real.monotonic_ns() + round(fault.seconds * 1e9)  # type: ignore[attr-defined]
+                gate[2] = due_ns = real.monotonic_ns() + round(fault.seconds * 1e9)  # type: ignore[attr-defined]
+                stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
                 break
 
 
@@ -286,18 +289,23 @@ def _flush(file: RealFile) -> None:
 
 
 def _let_read(file: RealFile) -> None:
-    """Wait, bounded, until the peer has read what it has."""
-    peer = file.peer()
-    if peer is None:
-        real.sleep(STEP)  # in the accept queue still: the reader sees both parts at once, as it would anywhere
-        return
-    _look_until(lambda: _count(peer, FIONREAD) == 0, PAUSE_NS)
+    """Wait, bounded, until the peer has read what it has; it may have to accept first."""
+
+    def has_read() -> bool:
+        peer = file.peer()
+        return peer is not None and _count(peer, FIONREAD) == 0
+
+    _look_until(has_read, PAUSE_NS)
 
 
 def _look_until(condition: Any, limit_ns: int) -> None:
-    end_ns = real.monotonic_ns() + limit_ns
-    while not condition() and real.monotonic_ns() < end_ns:
-        real.sleep(STEP)
+    if condition():
+        return  # without letting anybody else go on
+    process = current_process()  # None: the courier
+    with nullcontext() if process is None else process.blocked("its peer", None):
+        end_ns = real.monotonic_ns() + limit_ns
+        while not condition() and real.monotonic_ns() < end_ns:
+            real.sleep(STEP)
 
 
 def _count(file: RealFile, request: int) -> int:

@@ -297,7 +297,7 @@ def test_a_plan_is_worth_as_much_as_its_weakest_fault(plan: str, verdict: str) -
 
 
 def test_what_no_kernel_shows_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"'blackhole' \(loopback delivers everything\)"):
+    with pytest.raises(ValueError, match=r"'blackhole' here \(loopback delivers everything\)"):
         RealNetwork(FaultPlan.parse("blackhole a->b:7#1 end=server byte=1"))
     with pytest.raises(ValueError, match=r"rates are for simnet\.Network"):
         RealNetwork(rates=object())
