@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -120,37 +120,44 @@ def _plain(item: pytest.Item) -> dict[str, Any]:
 
 
 class _Progress:
-    """How far a long sweep is, on a terminal, behind the test's name; it wipes itself out."""
+    """How far a long sweep is, on a terminal, behind the test's name; it wipes itself out.
+
+    While a test runs, pytest's own output is captured along with the test's, so it goes to the terminal itself.
+    """
 
     FIRST_AFTER, EVERY = 0.5, 0.1  # seconds: most sweeps are over before anybody wonders
 
     def __init__(self, config: pytest.Config) -> None:
-        self.reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self.reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+        self.terminal: TextIO | None = None
         self.shown = 0
         self.due = real.monotonic() + self.FIRST_AFTER
-        there = (
-            self.reporter is not None and getattr(self.reporter, "isatty", False) and not hasattr(config, "workerinput")
-        )
-        self.silent = not there
+        self.silent = not getattr(self.reporter, "isatty", False) or hasattr(config, "workerinput")
 
     def __call__(self, done: int, total: int, failures: int, /) -> None:
         if self.silent or (now := real.monotonic()) < self.due:
             return
         self.due = now + self.EVERY
-        found = f", {failures} failures" if failures else ""
+        if self.terminal is None:
+            try:
+                self.terminal = open("/dev/tty", "w", encoding="utf-8")  # noqa: SIM115  # closed by erase()
+            except OSError:
+                self.silent = True
+                return
+        found = f", {failures} failed" if failures else ""
         self._write(f" {done:,}/{total:,} runs{found}")
 
     def erase(self) -> None:
-        if self.shown:
+        if self.terminal is not None:
             self._write("")
+            self.terminal.close()
 
     def _write(self, text: str) -> None:
-        reporter: Any = self.reporter
-        writer = reporter._tw
-        text = text[: max(0, writer.fullwidth - writer.width_of_current_line + self.shown - 1)]
+        assert self.terminal is not None
+        writer = self.reporter._tw
+        text = text[: max(0, writer.fullwidth - writer.width_of_current_line - 1)]
         # Back over what stands there, blanks over it, back again: the writer's own count of columns stays right.
-        writer._file.write(
-            "\b" * self.shown + text + " " * (self.shown - len(text)) + "\b" * max(0, self.shown - len(text))
-        )
-        writer._file.flush()
+        wipe = max(0, self.shown - len(text))
+        self.terminal.write("\b" * self.shown + text + " " * wipe + "\b" * wipe)
+        self.terminal.flush()
         self.shown = len(text)

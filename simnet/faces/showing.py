@@ -10,6 +10,7 @@ import click
 
 from simnet.explore.ladder import ladder
 from simnet.explore.points import families
+from simnet.explore.verdict import judge
 from simnet.faces.naming import named_test
 from simnet.faces.quiet import quiet
 from simnet.faces.screen import Screen
@@ -86,9 +87,10 @@ def show_test(text: str, *, as_json: bool = False) -> int:
     named = named_test(text)
     with named.at_home(), quiet():
         baseline = play(named.test, **named.options.playing)
+    code = 1 if judge(baseline, baseline, invariants=named.options.invariants).status == "failure" else 0
     if as_json:
         click.echo(json.dumps(_baseline_object(named.id, baseline), indent=2))
-        return 0 if baseline.body_error is None else 1
+        return code
     screen = Screen()
     screen.title(f"{named.id} without faults")
     screen.say()
@@ -96,7 +98,7 @@ def show_test(text: str, *, as_json: bool = False) -> int:
     screen.title("Where faults could act")
     screen.say()
     points_table(screen, baseline)
-    return 0 if baseline.body_error is None else 1
+    return code
 
 
 def show_baseline(screen: Screen, baseline: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 import simnet
@@ -68,6 +69,12 @@ def test_hasty(net):
     net.host("server").spawn(hasty, 7)
     assert talk(b"hello") == b"good day"
 """
+
+
+def forget_modules(*names: str) -> None:
+    """The project's modules are imported anew by whoever wants them next: another project has files of the same names."""
+    for name in names or ("servers", "test_servers"):
+        sys.modules.pop(name, None)
 
 
 def lay_out(folder: Path) -> Path:

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simnet.cli import main
-from tests.simnet.faces_samples import lay_out
+from tests.simnet.faces_samples import forget_modules, lay_out
 
 Run = Callable[..., "Ran"]
 
@@ -32,13 +32,11 @@ class Ran:
 
 
 @pytest.fixture
-def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``simnet("sweep", ...)`` in a folder with the sample project; modules of the project are forgotten after."""
+def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """``simnet("sweep", ...)`` in a folder with the sample project."""
     lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    for name in ("servers", "test_servers"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
 
     def run(*arguments: object) -> Ran:
         capsys.readouterr()
@@ -46,7 +44,8 @@ def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 
-    return run
+    yield run
+    forget_modules()
 
 
 @pytest.fixture
@@ -137,17 +136,15 @@ def test_a_program_that_changed_elsewhere_fails_on_another_path(
     simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edited(Path("servers.py"), "word = conn.recv(100)", "conn.getsockname()\n                    word = conn.recv(100)")
-    for name in ("servers", "test_servers"):
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules()
     replayed = simnet("replay", failure, "--json").json
     assert replayed["word"] == "same failure on another path"
     assert replayed["at"] == "servers.py:26"
 
 
-def test_a_mended_program_is_fixed(simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mended_program_is_fixed(simnet: Run, failure: Path) -> None:
     edited(Path("servers.py"), "word = conn.recv(100)", 'word = conn.makefile("rb").read()')
-    for name in ("servers", "test_servers"):
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules()
     ran = simnet("replay", failure)
     assert ran.code == 0
     assert "replay: fixed; equal to the run without faults" in ran.out
@@ -292,8 +289,7 @@ def test_a_wrong_scenario_names_file_and_line(
 def test_a_test_file_that_cannot_be_imported_says_where(
     simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("servers", "test_servers"):
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules()
     Path("servers.py").write_text("import nothing_of_that_name\n")
     ran = simnet("replay", failure)
     assert ran.code == 2

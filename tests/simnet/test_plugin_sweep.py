@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -325,3 +329,51 @@ def test_ctrl_c_stops_at_once_and_keeps_what_was_found(suite: pytest.Pytester) -
     assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
     assert "KeyboardInterrupt" in rest
     assert runs.stat().st_size < 5_000, "it was stopped, and had not ended"
+
+
+@pytest.mark.slow
+def test_a_long_sweep_tells_on_a_terminal_how_far_it_is(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_long="""
+        import simnet
+        from test_servers import talk
+        from servers import echo
+
+        @simnet.sweep(target="server", runs=150, kinds="short-recv")
+        def test_long(net):
+            net.host("server").spawn(echo, 7)
+            assert talk(b"hello" * 20_000) == b"hello" * 20_000
+        """
+    )
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "test_long.py"],
+        cwd=suite.path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # its own terminal
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := read_terminal(ours):
+            shown += chunk
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    told = shown.decode()
+    first = re.search(r"test_long \x1b?.{0,20}? (\d+)/150 runs\x08+", told)
+    assert first is not None, told
+    assert 0 < int(first[1]) < 150
+    assert "PASSED   [sweep: server; 150 runs in" in told
+
+
+def read_terminal(fd: int) -> bytes:
+    try:
+        return os.read(fd, 4096)
+    except OSError:  # EIO: the last who had it open has gone (man 4 pts)
+        return b""

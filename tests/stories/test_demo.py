@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from simnet.cli import main
 from simnet.faces.story import FILES, SHIPPED
-from tests.simnet import faces_samples  # noqa: F401 - loads simnet whole
+from tests.simnet import faces_samples
 
 pytestmark = pytest.mark.slow  # two sweeps, and real sockets
 
@@ -26,11 +26,12 @@ PARTS = [
 
 
 @pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
-    for name in FILES:
-        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
-    return tmp_path
+    names = [name.removesuffix(".py") for name in FILES]
+    faces_samples.forget_modules(*names)
+    yield tmp_path
+    faces_samples.forget_modules(*names)
 
 
 def tell(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
