@@ -208,6 +208,7 @@ class UdpSocket(File):
         """udp_sendmsg."""
         if flags & ~SEND_FLAGS:
             not_modelled(f"send(flags={flags:#x}) on UDP")
+        local = self._autobind()  # even if the send fails
         if len(data) > 0xFFFF:
             raise socket_error(EMSGSIZE)
         if flags & MSG_OOB:
@@ -222,7 +223,6 @@ class UdpSocket(File):
             target = self.peer
         else:
             raise socket_error(EDESTADDRREQ)
-        local = self._autobind()
         if self.error:
             error, self.error = self.error, 0
             raise socket_error(error)

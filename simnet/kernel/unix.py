@@ -92,7 +92,7 @@ class UnixSocket(File):
     @property
     def unread(self) -> int:
         """Bytes that wait to be read."""
-        return sum(len(record.data) - record.offset for record in self.inbox or ())
+        return sum(record.left for record in self.inbox or ())
 
     @property
     def unsent(self) -> int:
@@ -272,8 +272,9 @@ class UnixSocket(File):
             self.queue = None
 
     def leaves_unread(self) -> bool:
-        """Is there anything in the queue that the peer's program sent in vain?"""
-        return bool(self.inbox)
+        """Is there anything in the queue that was sent in vain? An empty record at its head is not looked at."""
+        inbox = self.inbox
+        return bool(inbox) and (len(inbox) > 1 or inbox[0].left > 0)
 
     def drop_inbox(self) -> None:
         """Throw away what was not read, and let go of what it carries."""

@@ -66,10 +66,9 @@ class UnixDatagram(UnixSocket):
         assert isinstance(other, UnixDatagram)
         if other.peer is not None and other.peer is not self:
             raise socket_error(EPERM)
-        old = self.peer
+        old, self.peer = self.peer, other
         if old is not None and old is not other:
             self._part_from(old)
-        self.peer = other
         self.state = ESTABLISHED
         self.origin = "client"
         self.credentials = self.stack.credentials
@@ -84,9 +83,9 @@ class UnixDatagram(UnixSocket):
             old.followers.remove(self)
         if self.inbox:
             self.drop_inbox()
-        if old.refs and old.peer is self:
-            old.error = ECONNRESET
-            old.wake(ERROR_NEWS)
+            if old.refs and old.peer is self:
+                old.error = ECONNRESET
+                old.wake(ERROR_NEWS)
 
     def destroy(self) -> None:
         if self.type == SOCK_DGRAM and self.peer is not None and self.peer.followers:
@@ -110,9 +109,6 @@ class UnixDatagram(UnixSocket):
         credentials, files = parse_ancillary(ancillary, self.stack.credentials)
         if flags & MSG_OOB:
             raise socket_error(EOPNOTSUPP)
-        peer = self.peer
-        if address is None and peer is None:
-            raise socket_error(ENOTCONN)
         if len(data) > self.sndbuf - 32:
             raise socket_error(EMSGSIZE)
         self._take_error()
@@ -120,8 +116,9 @@ class UnixDatagram(UnixSocket):
             raise socket_error(EPIPE)
         if self.held >= self.sndbuf:
             raise socket_error(EAGAIN)
-        target = peer if address is None else self._find(address)
-        assert target is not None
+        target = self.peer if address is None else self._find(address)
+        if target is None:
+            raise socket_error(ENOTCONN)
         self._deliver(target, data, credentials, files)
         self.sent += len(data)
         return len(data)
@@ -191,7 +188,7 @@ class UnixDatagram(UnixSocket):
         if len(data) > n:
             message_flags |= MSG_TRUNC
             data = data[:n] + bytes(len(data) - n) if flags & MSG_TRUNC else data[:n]
-        return data, ancillary, message_flags, record.sender.bound if self.type == SOCK_DGRAM else None
+        return data, ancillary, message_flags, record.sender.bound
 
     def ioctl(self, request: int) -> int:
         """FIONREAD: the first datagram, or all records of a seqpacket; SIOCOUTQ in memory."""

@@ -43,6 +43,11 @@ class Record:
         self.files = files  # each held once, for the way
         self.consumed = False  # an urgent byte that was read out of band
 
+    @property
+    def left(self) -> int:
+        """Bytes that were not read in any way."""
+        return 0 if self.consumed else len(self.data) - self.offset
+
     def free(self) -> None:
         """Its memory is the sender's again."""
         self.sender.give_back(self.memory)

@@ -33,10 +33,6 @@ class UnixStream(UnixSocket):
     def mask(self) -> int:
         return super().mask() | (PRI if self.urgent is not None else 0)
 
-    def leaves_unread(self) -> bool:
-        """An urgent byte that was read out of band counts for nothing."""
-        return any(not record.consumed for record in self.inbox or ())
-
     # Writing.
 
     def sendmsg(
@@ -188,7 +184,7 @@ class UnixStream(UnixSocket):
         if request == SIOCINQ:
             if self.state == LISTEN:
                 raise socket_error(EINVAL)
-            return sum(len(record.data) - record.offset for record in self.inbox or () if not record.consumed)
+            return self.unread
         if request == SIOCATMARK:
             first = self.inbox[0] if self.inbox else None
             return int(first is not None and (first is self.urgent or first.consumed))
