@@ -24,7 +24,7 @@ CONNECTED = 2
 ACCEPTING = 4
 EOF = 8  # the peer has finished; it may still read
 PAUSED = 16  # the program does not want to read
-FULL = 32  # too much output waits; reading is paused for it
+FULL = 32  # too much output waits, and handle_full was told
 CLOSING = 64  # close() was called, output is still going out
 CLOSED = 128
 SHUT = 256  # our half is closed
@@ -32,6 +32,7 @@ BROKEN = 512  # sending failed; what the peer had sent before is still read
 LAYERED = 1024  # bytes pass through TLS
 BLOCKED = 2048  # the kernel took less than was offered; room is waited for
 PRODUCING = 4096  # a producer is in the output queue
+HELD = 16384  # nothing is read until output has gone: what was read made it
 RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dispatch.channel import CLOSED, CLOSING, FULL, PAUSED
+from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
 from dispatch.interfaces import Address
 from dispatch.observers import observers
 from dispatch.stream import Stream
@@ -12,7 +12,7 @@ from dispatch.stream import Stream
 if TYPE_CHECKING:
     from dispatch.loop import Loop
 
-STOP = PAUSED | FULL | CLOSING | CLOSED  # in these states no message is handed over
+STOP = PAUSED | HELD | CLOSING | CLOSED  # in these states no message is handed over
 
 
 class MessageTooLong(ValueError):

@@ -1,6 +1,6 @@
 """Where connections come in. Whatever accept() says, the listener listens on.
 
-It takes a batch of connections each turn. One that died in the queue is skipped. When the machine has no descriptor left it rests
+It takes one connection a turn, twice as many each turn while they keep coming. One that died in the queue is skipped. When the machine has no descriptor left it rests
 for a moment, longer each time; if there is still none then, it spends the descriptor it kept in reserve to hang up on those who
 wait, so that they know, and do not wait for ever.
 """
@@ -22,7 +22,7 @@ from dispatch.stream import Stream, guess_family
 if TYPE_CHECKING:
     from dispatch.loop import Loop
 
-BATCH = 64  # connections in one turn; the others have waited, and so have the channels behind them
+BATCH = 64  # connections in one turn at most: the channels behind them wait meanwhile
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
 SPARE_FROM = 64  # channels of a loop from which on a descriptor is kept in reserve: small loops do not run out
 
@@ -39,7 +39,21 @@ class ListenerStatistics(NamedTuple):
 class Listener(Channel):
     """Accepts connections and makes a channel of each: ``handler(sock, addr=addr, loop=loop)``."""
 
-    __slots__ = ("_open", "_path", "_pause", "_spare", "accepted", "addr", "handler", "limit", "rests", "shed", "tls")
+    __slots__ = (
+        "_batch",
+        "_last_turn",
+        "_open",
+        "_path",
+        "_pause",
+        "_spare",
+        "accepted",
+        "addr",
+        "handler",
+        "limit",
+        "rests",
+        "shed",
+        "tls",
+    )
 
     def __init__(
         self,
@@ -83,6 +97,8 @@ class Listener(Channel):
         self.tls = tls
         self.accepted = self.shed = self.rests = 0
         self._open = 0
+        self._batch = 1  # how many to take in the next turn
+        self._last_turn = -1  # of the loop, in which somebody was waiting
         self._pause = 0.0
         self._path: Any = None
         self._spare: Any = None
@@ -161,11 +177,16 @@ class Listener(Channel):
     # ---- a turn
 
     def _turn(self, bits: int) -> None:
-        for _ in range(BATCH):
+        # A call that finds nobody costs as much as one that does: ask for more than one only if there were more before.
+        turn = self.loop._turn_number
+        self._batch = min(2 * self._batch, BATCH) if turn == self._last_turn + 1 else 1
+        self._last_turn = turn
+        for _ in range(self._batch):
             try:
                 sock, addr = self.socket.accept()
             except OSError as error:
                 if error.errno in TRY_AGAIN:
+                    self._batch = 1
                     return
                 if error.errno in DIED_IN_QUEUE:
                     continue

@@ -18,6 +18,7 @@ from dispatch.channel import (
     CLOSED,
     CLOSING,
     FULL,
+    HELD,
     LAYERED,
     PRODUCING,
     SHUT,
@@ -40,7 +41,7 @@ class Sender(Channel):
 
     __slots__ = ("_more", "_out", "_queued", "bytes_sent")
 
-    #: Bytes of waiting output: above high_water the channel stops reading, at low_water it goes on.
+    #: Bytes of waiting output: above high_water whoever made them should stop, at low_water go on.
     high_water = 65536
     low_water = 16384
 
@@ -55,10 +56,13 @@ class Sender(Channel):
     bytes_sent: int
 
     def handle_full(self) -> None:
-        """More than ``high_water`` bytes wait; nothing is read until :meth:`handle_drained`."""
+        """More than ``high_water`` bytes wait: whoever produces them should stop until :meth:`handle_drained`.
+
+        If they were written by this stream's own ``handle_data``, it stops reading by itself.
+        """
 
     def handle_drained(self) -> None:
-        """After :meth:`handle_full`: ``low_water`` or less waits, reading goes on."""
+        """After :meth:`handle_full`: ``low_water`` or less waits."""
 
     # ---- what a program does
 
@@ -300,7 +304,7 @@ class Sender(Channel):
     # ---- what follows
 
     def _left_over(self) -> None:
-        """The kernel is full: wait for room, and read no more while too much waits."""
+        """The kernel is full: wait for room."""
         state = self._state = self._state | BLOCKED
         if state & CLOSING:
             self._arm_close()
@@ -330,7 +334,7 @@ class Sender(Channel):
             self._update()
 
     def _below_low_water(self) -> None:
-        self._state &= ~FULL
+        self._state &= ~(FULL | HELD)
         self._update()
         self._call("handle_drained")
         if self._out is not None:

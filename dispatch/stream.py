@@ -1,7 +1,8 @@
 """A connection as bytes in order: what arrives comes once, what is written goes out once, and the end is told once.
 
-While more than ``high_water`` waits to be sent, the stream does not read: a peer that stops reading stops being read, and
-costs no memory. After ``close()`` what waits is still sent. When sending fails, what the peer had sent before is still read.
+While more than ``high_water`` waits of what ``handle_data`` wrote, the stream does not read: a peer that stops reading its
+replies stops being read, and costs no memory. Output that others write does not hold reading back; if it did, two ends that
+both have much to say would wait for each other for ever. After ``close()`` what waits is still sent. When sending fails, what the peer had sent before is still read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dispatch.channel import (
     CONNECTING,
     EOF,
     FULL,
+    HELD,
     LAYERED,
     PAUSED,
     RESTING,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 TROUBLE = ERR | HUP | NVAL
-SILENT = PAUSED | FULL | EOF | CLOSING | CONNECTING  # in these states nothing is read
+SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
 DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
 
@@ -46,8 +48,8 @@ class StreamStatistics(NamedTuple):
     sent: int
     queued: int
     lost: int
-    paused: bool
-    full: bool
+    paused: bool  # by pause()
+    full: bool  # more than high_water waits
 
 
 class Stream(Sender):
@@ -207,6 +209,7 @@ class Stream(Sender):
         if self._state & LAYERED:
             self._turn_layered(bits)
             return
+        queued = self._queued
         if self._bits & IN:
             if bits & (IN | TROUBLE):
                 size = self._read_size
@@ -237,24 +240,37 @@ class Stream(Sender):
             self._hung_up()
             return
         if self._out is not None:
+            made = self._queued - queued
             if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
                 self._flush()
             elif self._queued > self.high_water:
                 self._left_over()
+            if self._out is not None and made > 0:
+                self._hold_back()
+
+    def _hold_back(self) -> None:
+        """What was read in this turn made output that waits: read no more while too much of it does."""
+        if self._queued > self.high_water and not self._state & (HELD | CLOSING):
+            self._state |= HELD
+            self._update()
 
     def _turn_layered(self, bits: int) -> None:
         more = self._extras()
         more.touched = self.loop._now
+        queued = self._queued
         if self._bits & IN and bits & (IN | TROUBLE):
             more.layer.readable(self)
         elif bits & TROUBLE and not self._bits & OUT:
             self._hung_up()
             return
         if not self._state & CLOSED:
+            made = self._queued - queued
             if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
                 self._flush_staged()
             elif self._queued > self.high_water:
                 self._left_over()
+            if made > 0:
+                self._hold_back()
 
     def _adapt(self, got: int) -> None:
         """Offer more to a peer that fills what is offered; less to one that does not (a large buffer costs its malloc)."""
@@ -386,7 +402,7 @@ class Stream(Sender):
         if self._state & (EOF | CLOSING | PAUSED | LAYERED):
             self._finish(error)
             return
-        self._state = (self._state | BROKEN) & ~(FULL | BLOCKED)
+        self._state = (self._state | BROKEN) & ~(FULL | HELD | BLOCKED)
         self._update()
 
     def _lose_output(self) -> None:

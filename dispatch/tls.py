@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, FULL, LAYERED, PAUSED, PRODUCING
+from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, HELD, LAYERED, PAUSED, PRODUCING
 from dispatch.errors import Timeout
 from dispatch.observers import observers
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dispatch.extras import Extras
     from dispatch.stream import Stream
 
-STOP = PAUSED | FULL | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
+STOP = PAUSED | HELD | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
 
 
 def start(

@@ -129,7 +129,11 @@ def _swap(table: dict[int, Any]) -> list[_Change]:
     for name, module in modules:
         if isinstance(module, ModuleType) and not _spared(name):
             # Not vars(): a module of importlib's LazyLoader would load itself.
-            _swap_namespace(object.__getattribute__(module, "__dict__"), name, table, changes)
+            try:
+                namespace = object.__getattribute__(module, "__dict__")
+            except AttributeError:
+                continue  # cffi's Lib calls itself a module, and has no namespace
+            _swap_namespace(namespace, name, table, changes)
     return changes
 
 

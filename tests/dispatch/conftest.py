@@ -22,6 +22,7 @@ from dispatch.observers import observers
 
 PATIENCE = 5.0  # seconds until a wait gives up; all take milliseconds
 
+SIMULATED = ["epoll", "poll", "select"]
 HERE = [name for name in POLLERS if hasattr(select, name)]
 
 
@@ -131,9 +132,24 @@ class World:
             sock.close()
 
 
-@pytest.fixture(params=HERE)
+@pytest.fixture(params=[*HERE, *(f"simnet-{name}" for name in SIMULATED)])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Each poller of this platform."""
+    """Each poller of this platform, over the kernel's sockets and over simulated ones."""
+    kind, _, name = request.param.rpartition("-")
+    world = World(name)
+    if not kind:
+        yield world
+        world.end()
+        return
+    simnet = pytest.importorskip("simnet")
+    with simnet.Network():
+        yield world
+        world.end()
+
+
+@pytest.fixture(params=HERE)
+def kernel_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each poller of this platform over the kernel's sockets: for what is not simulated (threads, files, signals)."""
     world = World(request.param)
     yield world
     world.end()

@@ -193,20 +193,20 @@ def test_a_stream_connects_once(world):
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
-def test_a_full_unix_listener_is_asked_again(world, tmp_path):
+def test_a_full_unix_listener_is_asked_again(kernel_world, tmp_path):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen(0)
         with socket.socket(socket.AF_UNIX) as first:
             first.connect(path)
-            loop = world.loop()
+            loop = kernel_world.loop()
             client = Recorder(loop=loop)
             client.connect(path)
-            world.turn(loop)
+            kernel_world.turn(loop)
             assert client.events == []
             server.accept()[0].close()
-            world.run(loop, lambda: client.events)
+            kernel_world.run(loop, lambda: client.events)
 
     assert client.events[0] == "connect"
 

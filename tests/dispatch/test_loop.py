@@ -158,9 +158,9 @@ def test_stop_ends_run_and_leaves_the_channels(world):
     loop.run()
 
 
-def test_another_thread_wakes_a_sleeping_loop(world, in_thread):
-    loop, seen = world.loop(), []
-    world.listen(loop, Recorder)
+def test_another_thread_wakes_a_sleeping_loop(kernel_world, in_thread):
+    loop, seen = kernel_world.loop(), []
+    kernel_world.listen(loop, Recorder)
     asleep = threading.Event()
 
     def call():
@@ -182,11 +182,11 @@ def test_the_waker_does_not_keep_a_loop_running(world):
     assert seen == [1]
 
 
-def test_several_loops_run_in_several_threads(world, in_thread):
+def test_several_loops_run_in_several_threads(kernel_world, in_thread):
     done = []
 
     def serve():
-        with dispatch.Loop(poller=world.poller) as loop:
+        with dispatch.Loop(poller=kernel_world.poller) as loop:
             assert dispatch.current_loop() is loop
             listener = dispatch.Listener(("127.0.0.1", 0), Recorder)
             client = Recorder()
@@ -230,10 +230,10 @@ def test_closing_a_loop_tells_every_channel_once(world):
     assert loop.closed
 
 
-def test_a_graceful_close_sends_what_waits_and_accepts_no_more(world):
-    loop = world.loop()
-    channel, client = world.connected(loop, Recorder)
-    listener = world.listen(loop, Recorder)
+def test_a_graceful_close_sends_what_waits_and_accepts_no_more(kernel_world):
+    loop = kernel_world.loop()
+    channel, client = kernel_world.connected(loop, Recorder)
+    listener = kernel_world.listen(loop, Recorder)
     data = b"x" * 3_000_000
     channel.write(data)
     loop.call_later(0.001, loop.close, 5)
@@ -322,18 +322,18 @@ def test_one_socket_has_one_channel(world):
     assert not channel.closed
 
 
-def test_a_slow_handler_is_named_in_debug_mode(world, caplog):
-    loop = world.loop(debug=True)
+def test_a_slow_handler_is_named_in_debug_mode(kernel_world, caplog):
+    loop = kernel_world.loop(debug=True)
     loop._watch.slow = 0.001
 
     class Slow(Recorder):
         def handle_data(self, data):
             threading.Event().wait(0.003)
 
-    _channel, client = world.connected(loop, Slow)
+    _channel, client = kernel_world.connected(loop, Slow)
     client.send(b"x")
     with caplog.at_level(logging.WARNING):
-        world.run(loop, lambda: caplog.text)
+        kernel_world.run(loop, lambda: caplog.text)
 
     assert "Slow" in caplog.text
     assert "all other channels waited" in caplog.text
@@ -359,9 +359,9 @@ def test_a_channel_that_spins_is_named_in_debug_mode(world, caplog):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_polls_for_itself(world):
+def test_a_forked_child_polls_for_itself(kernel_world):
     """An epoll shared over a fork would give each process the other's events."""
-    loop = world.loop()
+    loop = kernel_world.loop()
     ours, theirs = socket.socketpair()
     theirs.settimeout(5)
     seen = []
@@ -379,7 +379,7 @@ def test_a_forked_child_polls_for_itself(world):
         os._exit(0)
     os.waitpid(child, 0)
     theirs.send(b"x")
-    world.run(loop, lambda: seen)
+    kernel_world.run(loop, lambda: seen)
 
     assert theirs.recv(100) == b"%d" % os.getpid()
     theirs.close()

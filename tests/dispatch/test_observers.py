@@ -111,7 +111,7 @@ def test_the_drop_in_tells_the_same(world, log):
     assert log.of(server)[-1][0] == "closed"
 
 
-def test_a_failing_accept_handler_is_told_by_its_own_name(world, log):
+def test_a_failing_accept_handler_is_told_by_its_own_name(kernel_world, log):
     loop_map = {}
 
     class Server(asyncore.dispatcher):
@@ -123,7 +123,7 @@ def test_a_failing_accept_handler_is_told_by_its_own_name(world, log):
     server.bind(("127.0.0.1", 0))
     server.listen(5)
     server.ignore_log_types = ("error", "warning")
-    world.connect(server.socket.getsockname())
+    kernel_world.connect(server.socket.getsockname())
     asyncore.loop(0.01, map=loop_map, count=2)
 
     ((_, name, error),) = log.of(server, "raised")
@@ -132,9 +132,9 @@ def test_a_failing_accept_handler_is_told_by_its_own_name(world, log):
     assert loop_map == {}
 
 
-def test_nobody_is_asked_when_nobody_watches(world):
+def test_nobody_is_asked_when_nobody_watches(kernel_world):
     assert observers == []
-    loop = world.loop()
-    channel, client = world.connected(loop, dispatch.Stream)
+    loop = kernel_world.loop()
+    channel, client = kernel_world.connected(loop, dispatch.Stream)
     client.send(b"x")
-    world.run(loop, lambda: channel.bytes_received)
+    kernel_world.run(loop, lambda: channel.bytes_received)

@@ -18,6 +18,13 @@ def poller(world):
     poller.close()
 
 
+@pytest.fixture
+def kernel_poller(kernel_world):
+    poller = KERNEL.poller(kernel_world.poller)
+    yield poller
+    poller.close()
+
+
 def bits_of(poller: Poller, fd: int) -> int:
     return dict(poller.poll(0)).get(fd, 0)
 
@@ -136,15 +143,15 @@ def test_a_closed_poller_says_so(poller):
         poller.poll(0)
 
 
-def test_a_regular_file_is_always_ready(poller, tmp_path):
+def test_a_regular_file_is_always_ready(kernel_poller, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x")
     with path.open("rb") as file:
-        poller.watch(file.fileno(), IN)
-        assert bits_of(poller, file.fileno()) & IN
-        poller.change(file.fileno(), 0)
-        assert bits_of(poller, file.fileno()) & IN == 0
-        poller.forget(file.fileno())
+        kernel_poller.watch(file.fileno(), IN)
+        assert bits_of(kernel_poller, file.fileno()) & IN
+        kernel_poller.change(file.fileno(), 0)
+        assert bits_of(kernel_poller, file.fileno()) & IN == 0
+        kernel_poller.forget(file.fileno())
 
 
 def test_select_refuses_a_descriptor_it_cannot_watch():
@@ -188,14 +195,14 @@ def test_the_pollers_are_looked_up_when_they_are_made(monkeypatch):
     assert calls == [1]
 
 
-def test_pipes_can_be_watched(poller):
+def test_pipes_can_be_watched(kernel_poller):
     reader, writer = os.pipe()
     try:
-        poller.watch(reader, IN)
-        assert poller.poll(0) == []
+        kernel_poller.watch(reader, IN)
+        assert kernel_poller.poll(0) == []
         os.write(writer, b"x")
-        assert dict(poller.poll(1))[reader] & IN
+        assert dict(kernel_poller.poll(1))[reader] & IN
     finally:
-        poller.forget(reader)
+        kernel_poller.forget(reader)
         os.close(reader)
         os.close(writer)

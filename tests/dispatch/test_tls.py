@@ -87,9 +87,11 @@ def test_a_long_stream_arrives_through_full_buffers(world, server_context, clien
     assert client.data == data
 
 
-def test_a_blocking_client_of_the_standard_library_understands_us(world, server_context, client_context, in_thread):
-    loop = world.loop()
-    listener = world.listen(loop, Echo, tls=server_context)
+def test_a_blocking_client_of_the_standard_library_understands_us(
+    kernel_world, server_context, client_context, in_thread
+):
+    loop = kernel_world.loop()
+    listener = kernel_world.listen(loop, Echo, tls=server_context)
     got = []
 
     def talk():
@@ -105,7 +107,7 @@ def test_a_blocking_client_of_the_standard_library_understands_us(world, server_
                 got.append("unwrapped")
 
     thread = in_thread(talk)
-    world.run(loop, lambda: not thread.is_alive())
+    kernel_world.run(loop, lambda: not thread.is_alive())
 
     assert got == [b"hello", "unwrapped"]
 
