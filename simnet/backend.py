@@ -13,7 +13,7 @@ from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.process import caller_outside
-from simnet.socket import Socket, socketpair
+from simnet.socket import Socket, checked_timeout, socketpair
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import Scheduler, current_scheduler
 
@@ -79,9 +79,11 @@ class SimulatedBackend:
             pass
 
     def time_ns(self) -> int:
+        self._scheduler.activity += 1
         return EPOCH_NS + self._scheduler.clock.now_ns
 
     def monotonic_ns(self) -> int:
+        self._scheduler.activity += 1
         return self._scheduler.clock.now_ns
 
     # --- names -----------------------------------------------------------------------------------------------------
@@ -111,14 +113,16 @@ class SimulatedBackend:
         return self._scheduler.current.default_timeout
 
     def setdefaulttimeout(self, timeout: float | None) -> None:
-        self._scheduler.current.default_timeout = timeout
+        self._scheduler.current.default_timeout = checked_timeout(timeout)
 
     # --- chance, and ways out --------------------------------------------------------------------------------------
 
     def urandom(self, n: int) -> bytes:
+        self._scheduler.activity += 1
         return self._scheduler.current.random.randbytes(n)
 
     def random(self) -> Random:
+        self._scheduler.activity += 1
         return self._scheduler.current.random
 
     def escape(self, what: str) -> None:

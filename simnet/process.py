@@ -54,6 +54,8 @@ class Process:
         "waiting",
         "since_ns",
         "fruitless",
+        "heartbeats",
+        "activity",
         "joiners",
         "state",
         "default_timeout",
@@ -94,6 +96,8 @@ class Process:
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
         self.fruitless = 0
+        self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
+        self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []
         self.state: dict[Any, Any] = {}  # what life keeps per process and CPython per module; see `state.py`
         self.default_timeout: float | None = None

@@ -12,7 +12,8 @@ others. Rules that hold here:
 * A poll that may not block and finds nothing lets everybody else run first (``pause``); after ``PAUSES_MAX`` of them in
   one instant the clock moves on.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
-  waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*.
+  waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
+  whoever still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without so much as reading a clock.
 * A trace function (coverage, a debugger) belongs to its process: it is carried over each switch.
 """
 
@@ -38,6 +39,7 @@ __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
 PAUSES_MAX = 1_000  # polls without effect in one instant before the clock moves on
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
+HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
@@ -76,6 +78,7 @@ class Scheduler:
         "verdicts",
         "ticks",
         "calls",
+        "activity",
         "entries_max",
         "interrupted",
         "switches",
@@ -97,6 +100,7 @@ class Scheduler:
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
+        self.activity = 0  # calls, and looks at a clock or at dice, by anybody
         self.entries_max = ENTRIES_AN_INSTANT_MAX
         self.calls = 0  # calls without effect since the last wait
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
@@ -120,6 +124,10 @@ class Scheduler:
         if me.ending:
             return self._wait_when_ending(me, deadline_ns)
         self.calls = 0
+        if me.timed_out and self.activity == me.activity:
+            me.heartbeats += 1
+        else:
+            me.heartbeats = 0
         me.waiting = what
         me.since_ns = self.clock.now_ns
         me.timed_out = False
@@ -131,6 +139,7 @@ class Scheduler:
             timer = self.clock.at(deadline_ns, self._expire, me, True)
         self._switch(self._next())
         me.waiting = None
+        me.activity = self.activity
         if timer is not None:
             me.has_deadline = False
             self._sleepers -= 1
@@ -169,11 +178,13 @@ class Scheduler:
         """A call did something: neither do only clocks tick, nor does the current process spin."""
         self.ticks = 0
         self.calls = 0
+        self.activity += 1
         self.current.fruitless = 0
 
     def no_effect(self, op: str, place: str) -> None:
         """A call did nothing, and did not wait: which one, should this go on for ever."""
         self.calls += 1
+        self.activity += 1
         if self.calls > CALLS_MAX:  # a loop that will not end by itself
             self.calls = 0
             me = self.current
@@ -296,11 +307,15 @@ class Scheduler:
                     self._tick()
             elif not self._sleepers or (self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline)):
                 self._nothing_will_happen()
-            elif self._settling and (clock.next_due_ns() or 0) > self._settle_until_ns:
+            elif self._settling and (self._only_hearts_beat() or (clock.next_due_ns() or 0) > self._settle_until_ns):
                 self._rouse_body()
             else:
                 self._tick()
         return runnable.popleft()
+
+    def _only_hearts_beat(self) -> bool:
+        """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?"""
+        return all(process.heartbeats >= HEARTBEATS for process in self.processes if process.has_deadline)
 
     def _tick(self) -> None:
         self.clock.tick()

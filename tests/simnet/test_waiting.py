@@ -230,6 +230,37 @@ def test_threads_are_refused_with_the_line_that_tried() -> None:
         test()
 
 
+def test_a_network_is_quiet_when_hearts_beat_and_not_while_somebody_watches_a_clock() -> None:
+    closed = []
+
+    def idle_timeout(port: int) -> None:
+        """Ticks each 30 s; whoever said nothing for 100 s is closed."""
+        with socket.create_server(("", port)) as listener:
+            connection, _ = listener.accept()
+            began = time.monotonic()
+            while time.monotonic() - began < 100:
+                select.select([connection], [], [], 30)
+            connection.close()
+            closed.append(time.monotonic() - began)
+
+    def heart() -> None:
+        while True:
+            select.select([], [], [], 30)
+
+    with simnet.Network() as net:
+        net.host("heart").spawn(heart)
+    assert net.time < 150
+
+    def silent_client(port: int) -> None:
+        with socket.create_connection(("server", port)):
+            time.sleep(1_000)
+
+    with simnet.Network(targets="server") as net:
+        net.host("server").spawn(idle_timeout, 7)
+        net.host("client").spawn(silent_client, 7)
+    assert closed == [120]  # the first tick after 100 s
+
+
 def test_a_process_is_ended_where_it_waits_and_its_finally_code_runs() -> None:
     seen = []
 
