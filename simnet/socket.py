@@ -11,12 +11,13 @@ import _socket
 import errno
 import socket as _stdlib
 from collections.abc import Iterable
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
-from simnet.kernel.errors import socket_error
+from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import IN
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE, SystemCalls
 from simnet.wait import current_scheduler
@@ -24,11 +25,11 @@ from simnet.wait import current_scheduler
 if TYPE_CHECKING:
     from simnet.network import Machine
 
-__all__ = ["Socket", "socketpair"]
+__all__ = ["Socket", "checked_timeout", "socketpair"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
-MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x100, 0x2, 0x1
+MSG_WAITALL, MSG_TRUNC, MSG_PEEK, MSG_OOB = 0x100, 0x20, 0x2, 0x1
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
@@ -114,23 +115,13 @@ class Socket(SystemCalls):
     def getblocking(self) -> bool:
         return self._timeout != 0.0
 
-    def settimeout(self, value: Any) -> None:
-        if value is not None:
-            if isinstance(value, str):
-                raise TypeError("'str' object cannot be interpreted as an integer")
-            value = float(value)
-            if value != value:
-                raise ValueError("Invalid value NaN (not a number)")
-            if value < 0:
-                raise ValueError("Timeout value out of range")
-            if value > TIMEOUT_MAX:
-                raise OverflowError("timestamp out of range for platform time_t")
-        self._file()
-        self._timeout = value
+    def settimeout(self, *value: Any) -> None:
+        self._timeout = checked_timeout(_only(value, "settimeout"))
+        self._file()  # a closed socket remembers the time-out, and fails
 
     def setblocking(self, flag: bool) -> None:
-        self._file()
         self._timeout = None if flag else 0.0
+        self._file()
 
     def get_inheritable(self) -> bool:
         self._file()
@@ -141,8 +132,8 @@ class Socket(SystemCalls):
 
     # --- naming, options: never wait -------------------------------------------------------------------------------
 
-    def bind(self, address: Any, /) -> None:
-        resolved = kernel_address(self._machine, self._net_family, address, "bind")
+    def bind(self, *address: Any) -> None:
+        resolved = kernel_address(self._machine, self._net_family, _only(address, "bind"), "bind")
         file = self._file()
         self._quick("bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
@@ -152,6 +143,7 @@ class Socket(SystemCalls):
             tag.counts = counts
 
     def listen(self, backlog: int = 128, /) -> None:
+        backlog = index(backlog)
         file = self._file()
         self._quick("listen", (backlog,), file.listen, backlog)
         host = self._machine
@@ -173,18 +165,19 @@ class Socket(SystemCalls):
         file = self._file()
         self._quick("setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
 
-    def shutdown(self, how: int, /) -> None:
-        how = how.__index__()
-        self._quick("shutdown", (how,), self._file().shutdown, how)
+    def shutdown(self, *how: int) -> None:
+        number = index(_only(how, "shutdown"))
+        self._quick("shutdown", (number,), self._file().shutdown, number)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
-    def connect(self, address: Any, /) -> None:
-        self._connect(address, "connect")
+    def connect(self, *address: Any) -> None:
+        self._connect(_only(address, "connect"), "connect")
 
-    def connect_ex(self, address: Any, /) -> int:
+    def connect_ex(self, *address: Any) -> int:
+        to = _only(address, "connect_ex")
         try:
-            self._connect(address, "connect_ex")
+            self._connect(to, "connect_ex")
         except TimeoutError as error:
             return error.errno or errno.EAGAIN
         except OSError as error:
@@ -202,6 +195,8 @@ class Socket(SystemCalls):
             file.connect(resolved)
         except BlockingIOError as error:
             if error.errno != errno.EINPROGRESS or began:
+                if self._net_family == AF_UNIX and self._timeout != 0.0:
+                    not_modelled("a blocking connect() to a Unix listener whose backlog is full")
                 self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
                 raise
             host.fabric.connecting(host, file)
@@ -215,7 +210,7 @@ class Socket(SystemCalls):
             self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
             raise
         else:
-            if self._kind == 2:
+            if self._kind == 2 and self._net_family != AF_UNIX:
                 host.fabric.connecting(host, file)
             self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), None)
             host.flush()
@@ -248,7 +243,11 @@ class Socket(SystemCalls):
         process.descriptors.reserve()
         host = self._machine
         file, address, fault = self._call("accept", (), lambda listener: (*listener.accept(), None), IN, accept=True)
-        host.fabric.accepted(host, file, self._file().tag)
+        listener = self._file().tag
+        if self._net_family == AF_UNIX:
+            file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
+        else:
+            host.fabric.accepted(host, file, listener)
         if isinstance(fault, ResetBeforeAccept):
             file.sever()
             host.flush()
@@ -266,6 +265,8 @@ class Socket(SystemCalls):
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if type(bufsize) is not int:
+            bufsize = index(bufsize)
         if bufsize <= 0:
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
@@ -283,11 +284,16 @@ class Socket(SystemCalls):
         size = nbytes or len(view)
         if size == 0:
             return 0
+        if flags & MSG_TRUNC:  # it may count bytes that are not there
+            return self._call(  # type: ignore[no-any-return]
+                "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags
+            )
         data = self.recv(size, flags)
         view[: len(data)] = data
         return len(data)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        bufsize = index(bufsize)
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
         return self._call("recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
@@ -474,3 +480,28 @@ def _writable(buffer: Any, call: str) -> memoryview:
     if view is None or view.readonly:
         raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {type(buffer).__name__}")
     return view.cast("B") if view.nbytes else view
+
+
+def checked_timeout(value: Any) -> float | None:
+    """What ``settimeout`` makes of its argument.
+
+    Raises:
+        TypeError, ValueError, OverflowError: as CPython's, text included.
+    """
+    if value is None:
+        return None
+    seconds = value if isinstance(value, float) else float(index(value))
+    if seconds != seconds:
+        raise ValueError("Invalid value NaN (not a number)")
+    if seconds < 0:
+        raise ValueError("Timeout value out of range")
+    if seconds > TIMEOUT_MAX:
+        raise OverflowError("timestamp out of range for platform time_t")
+    return seconds
+
+
+def _only(arguments: tuple[Any, ...], call: str) -> Any:
+    """The one argument; CPython's error for another number of them."""
+    if len(arguments) != 1:
+        raise TypeError(f"socket.{call}() takes exactly one argument ({len(arguments)} given)")
+    return arguments[0]

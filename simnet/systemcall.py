@@ -16,6 +16,7 @@ from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
+from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
 from simnet.trace import CALL, Failed
 
@@ -27,10 +28,15 @@ __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
-MSG_DONTWAIT = 0x40
+MSG_OOB, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x40, 0x2000
 EFFECTIVE = frozenset(
     {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
 )  # though they give None
+
+
+def _never_waits(op: str, flags: int) -> bool:
+    """Does the kernel answer at once, however the socket is set? So it does when asked for an urgent byte."""
+    return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & (MSG_OOB | MSG_ERRQUEUE)))
 
 
 class SystemCalls(_stdlib.socket):
@@ -58,6 +64,11 @@ class SystemCalls(_stdlib.socket):
     def _deadline(self) -> int | None:
         timeout = self._timeout
         return None if timeout is None else deadline_after(self._process.scheduler.clock.now_ns, timeout)
+
+    def _kernel_deadline(self, file: Any, op: str) -> int | None:
+        """When SO_RCVTIMEO or SO_SNDTIMEO end the wait of a blocking socket; not Python's own time-out."""
+        limit_ns: int = file.options.get((SOL_SOCKET, SO_SNDTIMEO if op == "send" else SO_RCVTIMEO), 0)
+        return self._process.scheduler.clock.now_ns + limit_ns if limit_ns else None
 
     def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
         """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
@@ -110,7 +121,8 @@ class SystemCalls(_stdlib.socket):
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
         timeout = self._timeout
-        waits = timeout != 0.0 and not flags & MSG_DONTWAIT
+        waits = timeout != 0.0 and not (flags and _never_waits(op, flags))
+        from_kernel = False
         fault: Fault | None = None
         result: Any = None
         if tag.faults is not None or tag.dice is not None:
@@ -136,8 +148,12 @@ class SystemCalls(_stdlib.socket):
                     raise
             if deadline == -1:
                 deadline = self._deadline()
+                if deadline is None and file.options:
+                    deadline = self._kernel_deadline(file, op)
+                    from_kernel = deadline is not None
             if not self._wait(file, events, deadline, op):
-                raise self._failed(tag, op, n, arguments, TimeoutError("timed out"))
+                late = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
+                raise self._failed(tag, op, n, arguments, late)
             file = self._file()  # closed meanwhile by another thread of control: EBADF
         if fault is not None:
             self._afterwards(file, fault, op)

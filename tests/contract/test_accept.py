@@ -1,0 +1,273 @@
+"""accept and backlog: K-040 to K-050."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+import pytest
+
+from tests.contract.worlds import World
+
+
+def test_k040_accept_is_first_come_first_served(world: World) -> None:
+    listener = world.listener()
+    world.gives("EAGAIN", listener.accept)
+    clients = [world.client(listener) for _ in range(3)]
+    for number, client in enumerate(clients):
+        world.ready(listener, "IN")
+        server, address = listener.accept()
+        world.keep(server)
+        assert address == client.getsockname(), number
+    world.ready(listener, "0")
+    world.gives("EAGAIN", listener.accept)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello"])
+def test_k041_a_client_that_came_and_went_is_accepted(world: World, data: bytes) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    name = client.getsockname()
+    client.send(data)
+    client.close()
+    server = world.accept(listener)
+    world.ready(server, "IN|OUT|RDHUP")
+    assert server.getpeername() == name
+    if data:
+        world.gives(data, server.recv, 100)
+    world.gives(b"", server.recv, 100)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello"])
+def test_k042_a_client_that_reset_stays_queued_and_is_accepted(world: World, data: bytes) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    client.send(data)
+    name = client.getsockname()
+    world.reset(client)
+    world.pause()
+    world.ready(listener, "IN")
+    server, address = listener.accept()
+    world.keep(server)
+    server.setblocking(False)
+    assert address == name
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ENOTCONN", server.getpeername)
+    assert server.getsockname() == listener.getsockname()
+    if data:
+        world.gives(data, server.recv, 100)
+    world.gives("ECONNRESET", server.recv, 100)
+    world.gives(b"", server.recv, 100)
+    world.gives("EPIPE", server.send, b"x")
+    assert world.error(server) == "0"
+
+
+def test_k043_data_and_an_urgent_byte_wait_for_accept(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    client.send(b"data")
+    client.send(b"!", socket.MSG_OOB)
+    server = world.accept(listener)
+    world.ready(server, "IN|PRI|OUT")
+    world.gives(b"!", server.recv, 1, socket.MSG_OOB)
+    world.gives(b"data", server.recv, 100)
+
+
+@pytest.mark.parametrize("backlog", [0, 1, 3])
+def test_k044_a_backlog_of_n_holds_one_more_and_drops_the_next(world: World, backlog: int) -> None:
+    listener = world.listener(backlog=backlog)
+    for _ in range(backlog + 1):
+        world.client(listener)
+    late = world.socket()
+    assert late.connect_ex(listener.getsockname()) == errno.EINPROGRESS
+    world.pause()
+    world.ready(late, "0")
+    assert late.connect_ex(listener.getsockname()) == errno.EALREADY
+
+
+@pytest.mark.slow
+def test_k044_the_dropped_client_comes_again_after_a_second(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    late = world.socket()
+    began = time.monotonic()
+    late.connect_ex(listener.getsockname())
+    world.accept(listener)
+    world.pause()
+    world.ready(late, "0")  # a free place helps at the next retry only
+    late.settimeout(5.0)
+    late.setblocking(False)
+    while world.mask(late) == "0":
+        time.sleep(0.005)
+    assert 1.0 <= time.monotonic() - began <= 1.1
+    world.ready(late, "OUT")
+    world.accept(listener)
+
+
+@pytest.mark.slow
+def test_k044_if_the_listener_has_gone_by_then_the_client_is_refused(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    late = world.socket()
+    late.connect_ex(listener.getsockname())
+    world.pause()
+    listener.close()
+    while world.mask(late) == "0":
+        time.sleep(0.005)
+    assert world.error(late) == "ECONNREFUSED"
+
+
+@pytest.mark.parametrize("end", ["close", "shut_rd", "shut_rdwr"])
+@pytest.mark.parametrize("data", [b"", b"hello"])
+def test_k045_a_listener_that_ends_resets_whom_it_has_not_accepted(world: World, end: str, data: bytes) -> None:
+    listener = world.listener()
+    accepted = world.client(listener)
+    server = world.accept(listener)
+    queued = world.client(listener)
+    queued.send(data)
+    name = listener.getsockname()
+    if end == "close":
+        listener.close()
+    else:
+        listener.shutdown(socket.SHUT_RD if end == "shut_rd" else socket.SHUT_RDWR)
+    world.ready(queued, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(queued) == "ECONNRESET"
+    world.ready(accepted, "OUT")
+    server.send(b"still here")
+    world.gives(b"still here", accepted.recv, 100)
+    late = world.socket()
+    late.connect_ex(name)
+    world.ready(late, "IN|OUT|RDHUP|ERR|HUP")
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_k046_a_listener_that_was_shut_down_is_bound_and_can_listen_again(world: World, how: int) -> None:
+    listener = world.socket()
+    name = (world.ip, world.dead_port())
+    listener.bind(name)
+    listener.listen(1)
+    listener.shutdown(how)
+    world.ready(listener, "OUT|HUP")
+    world.gives("EINVAL", listener.accept)
+    listener.listen(1)
+    assert listener.getsockname() == name
+    world.client(listener)
+    world.accept(listener)
+    listener.shutdown(how)
+    world.gives("ENOTCONN", listener.shutdown, how)
+
+
+def test_k046_a_port_of_the_kernels_choice_is_chosen_anew(world: World) -> None:
+    listener = world.listener()
+    host, port = listener.getsockname()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.listen(1)
+    assert listener.getsockname()[0] == host
+    assert listener.getsockname()[1] != port
+
+
+def test_k046_shut_wr_does_nothing_to_a_listener(world: World) -> None:
+    listener = world.listener()
+    listener.shutdown(socket.SHUT_WR)
+    world.ready(listener, "0")
+    world.client(listener)
+    world.accept(listener)
+
+
+def test_k047_what_a_listener_says_to_a_connections_calls(world: World) -> None:
+    listener = world.listener()
+    world.gives("EPIPE", listener.send, b"x")
+    world.gives("EPIPE", listener.send, b"")
+    world.gives("ENOTCONN", listener.recv, 1)
+    world.gives(b"", listener.recv, 0)
+    world.gives("ENOTCONN", listener.getpeername)
+    assert world.ioctl(listener, "FIONREAD") == "EINVAL"
+    assert world.ioctl(listener, "SIOCOUTQ") == "EINVAL"
+    assert world.ioctl(listener, "SIOCATMARK") == 0
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "option", "value", "shown"),
+    [
+        pytest.param(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1, 1, id="NODELAY"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1, 1, id="KEEPALIVE"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192, 16384, id="RCVBUF"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192, 16384, id="SNDBUF"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1, 1, id="REUSEADDR"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1, 1, id="OOBINLINE"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5, 5, id="RCVLOWAT"),
+        pytest.param(socket.SOL_SOCKET, socket.SO_BROADCAST, 1, 1, id="BROADCAST"),
+        pytest.param(socket.IPPROTO_IP, socket.IP_TTL, 33, 33, id="TTL"),
+        pytest.param(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 11, 11, id="KEEPIDLE"),
+    ],
+)
+def test_k048_an_accepted_socket_inherits_the_listeners_options(
+    world: World, level: int, option: int, value: int, shown: int
+) -> None:
+    listener = world.listener(options={(level, option): value})
+    world.client(listener)
+    server = world.accept(listener)
+    assert server.getsockopt(level, option) == shown
+
+
+def test_k048_linger_is_inherited_too(world: World) -> None:
+    listener = world.socket()
+    linger = b"\1\0\0\0\5\0\0\0"
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    listener.bind((world.ip, 0))
+    listener.listen()
+    world.client(listener)
+    server = world.accept(listener)
+    assert server.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == linger
+
+
+@pytest.mark.parametrize("timeout", [0.0, 5.0, None])
+def test_k048_an_accepted_socket_is_blocking_whatever_its_listener_is(world: World, timeout: float | None) -> None:
+    listener = world.listener()
+    world.client(listener)
+    world.readable(listener)
+    listener.settimeout(timeout)
+    server, _ = listener.accept()
+    world.keep(server)
+    assert server.gettimeout() is None
+    assert server.get_inheritable() is False
+
+
+def test_k048_or_has_the_default_timeout(world: World) -> None:
+    listener = world.listener()
+    world.client(listener)
+    world.readable(listener)
+    socket.setdefaulttimeout(7.5)
+    try:
+        server, _ = listener.accept()
+    finally:
+        socket.setdefaulttimeout(None)
+    world.keep(server)
+    assert server.gettimeout() == 7.5
+
+
+def test_k049_defer_accept_waits_for_data(world: World) -> None:
+    listener = world.listener(options={(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 5})
+    client = world.client(listener)
+    world.pause()
+    world.ready(listener, "0")
+    world.gives("EAGAIN", listener.accept)
+    client.send(b"now")
+    server = world.accept(listener)
+    world.gives(b"now", server.recv, 100)
+
+
+def test_k050_a_listener_lives_until_its_last_descriptor_is_closed(world: World) -> None:
+    listener = world.listener()
+    twin = world.keep(listener.dup())
+    listener.close()
+    client = world.client(twin)
+    server = world.accept(twin)
+    assert server.getpeername() == client.getsockname()
+    name = twin.getsockname()
+    twin.close()
+    late = world.socket()
+    late.connect_ex(name)
+    world.ready(late, "IN|OUT|RDHUP|ERR|HUP")

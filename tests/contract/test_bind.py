@@ -1,0 +1,250 @@
+"""bind, listen and ports: K-025 to K-034."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
+REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
+
+
+def bound(world: World, ip: str, port: int = 0, *options: tuple[int, int], family: int = socket.AF_INET) -> Any:
+    """A TCP socket bound there, or the name of the error."""
+    sock = world.socket(family)
+    for option in options:
+        sock.setsockopt(*option, 1)
+    failed = outcome(lambda: sock.bind((ip, port)))
+    return sock if failed is None else failed
+
+
+def test_k025_a_socket_is_bound_once(world: World) -> None:
+    sock = bound(world, world.ip)
+    world.gives("EINVAL", sock.bind, (world.ip, 0))
+    listener = world.listener()
+    world.gives("EINVAL", listener.bind, (world.ip, 0))
+    client, _ = world.pair()
+    world.gives("EINVAL", client.bind, (world.ip, 0))
+
+
+def test_k025_only_local_addresses_can_be_bound_and_all_of_127_is_local(world: World) -> None:
+    assert bound(world, "192.0.2.1") == "EADDRNOTAVAIL"  # TEST-NET-1, RFC 5737: nobody has it
+    assert bound(world, "127.255.255.254").getsockname()[0] == "127.255.255.254"
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [pytest.param("", "0.0.0.0", id="wildcard"), pytest.param("<broadcast>", "255.255.255.255")]
+)
+def test_k025_two_words_stand_for_addresses(world: World, host: str, shown: str) -> None:
+    assert bound(world, host).getsockname()[0] == shown
+
+
+def test_k026_listen_without_bind_takes_a_port_on_the_wildcard(world: World) -> None:
+    sock = world.socket()
+    sock.listen()
+    host, port = sock.getsockname()
+    assert host == "0.0.0.0"
+    assert port > 0
+
+
+def test_k026_listen_again_changes_the_backlog_and_keeps_what_is_queued(world: World) -> None:
+    listener = world.listener(backlog=0)
+    first = world.client(listener)
+    stuck = world.socket()
+    stuck.connect_ex(listener.getsockname())
+    world.pause()
+    world.ready(stuck, "0")
+    listener.listen(5)
+    second = world.client(listener)
+    listener.listen(0)
+    for client in (first, second):
+        server = world.accept(listener)
+        assert server.getpeername() == client.getsockname()
+    listener.listen(-1)
+    listener.listen()
+
+
+def test_k026_datagrams_are_not_accepted(world: World) -> None:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    world.gives("ENOTSUP", sock.listen, 1)
+    world.gives("ENOTSUP", sock.accept)
+
+
+def test_k026_accept_needs_a_listener(world: World) -> None:
+    world.gives("EINVAL", world.socket().accept)
+    world.gives("EINVAL", world.pair()[0].accept)
+
+
+CONFLICTS = [
+    # (first address, its options, listening), (second address, its options), what bind says
+    pytest.param("one", (), False, "one", (), "EADDRINUSE", id="same-address"),
+    pytest.param("one", (), False, "any", (), "EADDRINUSE", id="wildcard-over-it"),
+    pytest.param("any", (), False, "one", (), "EADDRINUSE", id="under-a-wildcard"),
+    pytest.param("one", (), False, "two", (), None, id="other-address"),
+    pytest.param("one", (), True, "two", (), None, id="other-address-listening"),
+    pytest.param("one", (REUSEADDR,), False, "one", (REUSEADDR,), None, id="both-reuse-address"),
+    pytest.param("one", (REUSEADDR,), False, "one", (), "EADDRINUSE", id="first-reuses-address"),
+    pytest.param("one", (), False, "one", (REUSEADDR,), "EADDRINUSE", id="second-reuses-address"),
+    pytest.param("one", (REUSEADDR,), True, "one", (REUSEADDR,), "EADDRINUSE", id="reuse-address-listening"),
+    pytest.param("one", (REUSEPORT,), True, "one", (REUSEPORT,), None, id="both-reuse-port"),
+    pytest.param("one", (REUSEPORT,), False, "one", (), "EADDRINUSE", id="one-reuses-port"),
+    pytest.param("one", (REUSEPORT,), False, "one", (REUSEADDR,), "EADDRINUSE", id="port-and-address"),
+    pytest.param("any", (REUSEADDR,), False, "one", (REUSEADDR,), None, id="reuse-address-under-a-wildcard"),
+]
+
+
+@pytest.mark.parametrize(("first", "options", "listening", "second", "more", "said"), CONFLICTS)
+def test_k027_who_may_share_a_port(
+    world: World, first: str, options: Any, listening: bool, second: str, more: Any, said: str | None
+) -> None:
+    ips = {"one": world.ip, "two": world.other_ip, "any": "0.0.0.0"}
+    one = bound(world, ips[first], 0, *options)
+    if listening:
+        one.listen(1)
+    two = bound(world, ips[second], one.getsockname()[1], *more)
+    assert (two if isinstance(two, str) else None) == said
+
+
+def test_k027_tcp_and_udp_ports_are_two_spaces(world: World) -> None:
+    sock = bound(world, world.ip)
+    datagram = world.socket(kind=socket.SOCK_DGRAM)
+    datagram.bind(sock.getsockname())
+
+
+def test_k027_the_options_count_at_the_second_bind(world: World) -> None:
+    one = bound(world, world.ip, 0, REUSEADDR)
+    one.setsockopt(*REUSEADDR, 0)
+    assert bound(world, world.ip, one.getsockname()[1], REUSEADDR) == "EADDRINUSE"
+    one.setsockopt(*REUSEADDR, 1)
+    assert not isinstance(bound(world, world.ip, one.getsockname()[1], REUSEADDR), str)
+
+
+def test_k028_of_two_that_share_an_address_the_first_to_listen_has_it(world: World) -> None:
+    one = bound(world, world.ip, 0, REUSEADDR)
+    two = bound(world, world.ip, one.getsockname()[1], REUSEADDR)
+    one.listen(1)
+    world.gives("EADDRINUSE", two.listen, 1)
+    assert bound(world, world.ip, one.getsockname()[1], REUSEADDR) == "EADDRINUSE"
+
+
+@pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True), (True, True)], ids=str)
+@pytest.mark.parametrize("rest", ["established", "timewait"])
+def test_k029_a_server_port_in_use_by_its_old_connections_is_free_for_reusers(
+    world: World, rest: str, flags: tuple[bool, bool]
+) -> None:
+    old, new = flags
+    listener = world.listener(options={REUSEADDR: 1} if old else {})
+    client = world.client(listener)
+    server = world.accept(listener)
+    name = listener.getsockname()
+    listener.close()
+    if rest == "timewait":  # the server closes first
+        server.close()
+        world.ready(client, "IN|OUT|RDHUP")
+        client.close()
+        world.pause()
+    again = bound(world, name[0], name[1], *([REUSEADDR] if new else []))
+    assert (again if isinstance(again, str) else None) == (None if old and new else "EADDRINUSE")
+
+
+@pytest.mark.parametrize("rest", ["no connection", "the client closed first"])
+def test_k029_otherwise_a_server_port_is_free_at_once(world: World, rest: str) -> None:
+    listener = world.listener()
+    name = listener.getsockname()
+    if rest == "the client closed first":
+        client = world.client(listener)
+        server = world.accept(listener)
+        client.close()
+        world.ready(server, "IN|OUT|RDHUP")
+        server.close()
+        world.pause()
+    listener.close()
+    assert not isinstance(bound(world, *name), str)
+
+
+def test_k030_the_port_of_a_living_client_is_taken(world: World) -> None:
+    client, _ = world.pair()
+    assert bound(world, *client.getsockname()) == "EADDRINUSE"
+
+
+def test_k031_ports_of_the_kernels_choice_come_from_the_ephemeral_range(world: World) -> None:
+    for _ in range(5):
+        client, server = world.pair()
+        assert 32768 <= client.getsockname()[1] <= 60999
+        assert 32768 <= server.getsockname()[1] <= 60999
+        assert client.getsockname()[1] % 2 == 0  # connect() takes even ones, bind(0) odd ones, while there are any
+        assert server.getsockname()[1] % 2 == 1
+
+
+def test_k032_a_listener_on_the_address_is_preferred_to_one_on_the_wildcard(world: World) -> None:
+    wide = bound(world, "0.0.0.0", 0, REUSEADDR)
+    narrow = bound(world, world.ip, wide.getsockname()[1], REUSEADDR)
+    narrow.listen(1)
+    world.gives("EADDRINUSE", wide.listen, 1)  # K-028, since they overlap
+
+
+def test_k032_specific_beats_wildcard_for_two_that_share_a_port(world: World) -> None:
+    wide = bound(world, "0.0.0.0", 0, REUSEPORT)
+    narrow = bound(world, world.ip, wide.getsockname()[1], REUSEPORT)
+    wide.listen(1)
+    narrow.listen(1)
+    world.client(narrow)
+    world.readable(narrow)
+    world.ready(wide, "0")
+    sock = world.socket()
+    sock.connect_ex((world.other_ip, wide.getsockname()[1]))
+    world.readable(wide)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "name"),
+    [
+        pytest.param(socket.AF_INET, socket.SOCK_STREAM, ("0.0.0.0", 0), id="tcp"),
+        pytest.param(socket.AF_INET, socket.SOCK_DGRAM, ("0.0.0.0", 0), id="udp"),
+        pytest.param(socket.AF_INET6, socket.SOCK_STREAM, ("::", 0, 0, 0), id="tcp6"),
+        pytest.param(socket.AF_UNIX, socket.SOCK_STREAM, "", id="unix"),
+    ],
+)
+def test_k033_the_name_of_a_fresh_socket(world: World, family: int, kind: int, name: Any) -> None:
+    assert world.socket(family, kind).getsockname() == name
+
+
+def test_k034_an_ipv6_wildcard_listener_accepts_ipv4(world: World) -> None:
+    listener = world.listener(ip="::")
+    port = listener.getsockname()[1]
+    client = world.socket()
+    client.connect_ex(("127.0.0.1", port))
+    world.ready(client, "OUT")
+    server = world.accept(listener)
+    assert server.getsockname()[:2] == ("::ffff:127.0.0.1", port)
+    assert server.getpeername()[:2] == ("::ffff:127.0.0.1", client.getsockname()[1])
+    assert client.getpeername() == ("127.0.0.1", port)
+    for ip in ("0.0.0.0", "127.0.0.1"):
+        assert bound(world, ip, port) == "EADDRINUSE"
+
+
+def test_k034_v6only_keeps_the_families_apart(world: World) -> None:
+    sock = world.socket(socket.AF_INET6)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(("::", 0))
+    assert not isinstance(bound(world, "0.0.0.0", sock.getsockname()[1]), str)
+    world.gives("EINVAL", sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+
+def test_k034_an_ipv6_socket_reaches_ipv4_by_mapped_addresses(world: World) -> None:
+    listener = world.listener(ip="127.0.0.1")
+    client = world.socket(socket.AF_INET6)
+    client.connect_ex(("::ffff:127.0.0.1", listener.getsockname()[1]))
+    world.ready(client, "OUT")
+    assert client.getsockname()[0] == client.getpeername()[0] == "::ffff:127.0.0.1"
+    assert world.accept(listener).getpeername()[0] == "127.0.0.1"
+
+
+def test_k034_names_of_ipv6_have_four_parts(world: World) -> None:
+    client, server = world.pair(ip="::1")
+    assert client.getpeername() == server.getsockname() == ("::1", server.getsockname()[1], 0, 0)

@@ -1,0 +1,409 @@
+"""epoll, select and poll: K-110 to K-116."""
+
+from __future__ import annotations
+
+import select
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import ALL, World
+
+IN, OUT, PRI, ET, ONESHOT, EXCLUSIVE, RDHUP, HUP, ERR = (
+    select.EPOLLIN,
+    select.EPOLLOUT,
+    select.EPOLLPRI,
+    select.EPOLLET,
+    select.EPOLLONESHOT,
+    select.EPOLLEXCLUSIVE,
+    select.EPOLLRDHUP,
+    select.EPOLLHUP,
+    select.EPOLLERR,
+)
+
+
+@pytest.fixture
+def epoll(world: World) -> Iterator[Any]:
+    with select.epoll() as made:
+        yield made
+
+
+def ready(epoll: Any, names: dict[int, str], maxevents: int = -1) -> list[str]:
+    """The names epoll reports now, in its order."""
+    return [names[fd] for fd, _ in epoll.poll(0, maxevents)]
+
+
+def readable(world: World, count: int) -> list[Any]:
+    """Sockets with a byte to read, in order of arrival."""
+    pairs = [world.pair() for _ in range(count)]
+    for client, server in pairs:
+        client.send(b"x")
+        world.readable(server)
+    return [server for _, server in pairs]
+
+
+# --- registration --------------------------------------------------------------------------------------------------
+
+
+def test_k110_a_registration_is_made_once_and_ends_once(world: World, epoll: Any) -> None:
+    sock = world.socket()
+    world.gives("ENOENT", epoll.modify, sock, IN)
+    world.gives("ENOENT", epoll.unregister, sock)
+    world.gives(None, epoll.register, sock, IN)
+    world.gives("EEXIST", epoll.register, sock, IN)
+    world.gives(None, epoll.modify, sock, OUT)
+    world.gives(None, epoll.unregister, sock)
+    world.gives("ENOENT", epoll.unregister, sock)
+
+
+def test_k110_what_cannot_be_registered(world: World, epoll: Any) -> None:
+    world.gives("EINVAL", epoll.register, epoll, IN)
+    sock = world.socket()
+    fd = sock.fileno()
+    sock.close()
+    world.gives("EBADF", epoll.register, fd, IN)
+    world.gives("EBADF", epoll.modify, fd, IN)
+    world.gives("EBADF", epoll.unregister, fd)
+    world.gives("ValueError: file descriptor cannot be a negative integer (-1)", epoll.register, sock, IN)
+    world.gives("ValueError: file descriptor cannot be a negative integer (-5)", epoll.register, -5, IN)
+    world.gives("TypeError: argument must be an int, or have a fileno() method.", epoll.register, "x", IN)
+
+
+@pytest.mark.only_on("kernel", "simnet knows no files: their descriptors are EBADF there")
+def test_k110_a_regular_file_is_not_polled(world: World, epoll: Any) -> None:
+    with tempfile.TemporaryFile() as file:
+        world.gives("EPERM", epoll.register, file, IN)
+
+
+def test_k110_a_closed_epoll(world: World) -> None:
+    closed = select.epoll()
+    assert not closed.closed
+    closed.close()
+    closed.close()
+    assert closed.closed
+    sock = world.socket()
+    for call in (closed.fileno, closed.poll, lambda: closed.register(sock, IN), lambda: closed.unregister(sock)):
+        world.gives("ValueError: I/O operation on closed epoll object", call)
+
+
+@pytest.mark.parametrize("count", [0, -2])
+def test_k110_maxevents(world: World, epoll: Any, count: int) -> None:
+    world.gives(f"ValueError: maxevents must be greater than 0, got {count}", epoll.poll, 0, count)
+
+
+# --- level and edge ------------------------------------------------------------------------------------------------
+
+
+def test_k111_level_is_reported_as_long_as_it_lasts(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN)
+    assert epoll.poll(0) == []
+    client.send(b"xy")
+    world.readable(server)
+    for _ in range(3):
+        assert epoll.poll(0) == [(server.fileno(), IN)]
+    server.recv(1)
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+    server.recv(1)
+    assert epoll.poll(0) == []
+
+
+def test_k111_an_edge_is_each_arrival(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN | ET)
+    assert epoll.poll(0) == []
+    client.send(b"ab")
+    world.readable(server)
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+    assert epoll.poll(0) == []
+    server.recv(1)  # to read a part is no edge
+    assert epoll.poll(0) == []
+    client.send(b"c")  # with old data unread
+    world.pause()
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|OUT|RDHUP")
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+
+
+def test_k111_an_edge_reports_all_that_is_true(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN | OUT | ET)
+    assert epoll.poll(0) == [(server.fileno(), OUT)]
+    client.send(b"x")
+    world.readable(server)
+    assert epoll.poll(0) == [(server.fileno(), IN | OUT)]
+
+
+def test_k111_add_and_modify_report_what_is_ready(world: World, epoll: Any) -> None:
+    server = readable(world, 1)[0]
+    epoll.register(server, IN | ET)
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+    assert epoll.poll(0) == []
+    epoll.modify(server, IN | ET)
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+
+
+def test_k111_several_connections_are_one_edge_of_a_listener(world: World, epoll: Any) -> None:
+    listener = world.listener()
+    epoll.register(listener, IN | ET)
+    for _ in range(3):
+        world.client(listener)
+    assert epoll.poll(0) == [(listener.fileno(), IN)]
+    assert epoll.poll(0) == []
+    world.client(listener)
+    assert epoll.poll(0) == [(listener.fileno(), IN)]
+
+
+def test_k111_room_to_write_is_an_edge(world: World, epoll: Any) -> None:
+    client, server = world.full_pair()
+    epoll.register(client, OUT | ET)
+    assert epoll.poll(0) == []
+    while outcome(lambda: server.recv(65536)) != "EAGAIN":
+        world.pause()
+    world.ready(client, "OUT")
+    assert epoll.poll(0) == [(client.fileno(), OUT)]
+    assert epoll.poll(0) == []
+
+
+def test_k111_a_reset_and_an_own_shutdown_are_edges(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(client, IN | ET)
+    epoll.register(server, IN | RDHUP | ET)
+    assert epoll.poll(0) == []
+    server.shutdown(socket.SHUT_RD)
+    assert epoll.poll(0) == [(server.fileno(), IN | RDHUP)]
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert epoll.poll(0) == [(client.fileno(), IN | ERR | HUP)]
+    assert epoll.poll(0) == []
+
+
+def test_k111_oneshot_reports_once_until_modified(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN | ONESHOT)
+    client.send(b"x")
+    world.readable(server)
+    assert epoll.poll(0) == [(server.fileno(), IN)]
+    world.reset(client)
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    assert epoll.poll(0) == []
+    epoll.modify(server, IN | ONESHOT)
+    assert epoll.poll(0) == [(server.fileno(), IN | ERR | HUP)]
+    assert epoll.poll(0) == []
+
+
+# --- order ---------------------------------------------------------------------------------------------------------
+
+
+def test_k112_the_order_is_that_of_becoming_ready(world: World, epoll: Any) -> None:
+    pairs = [world.pair() for _ in range(4)]
+    names = {server.fileno(): str(number) for number, (_, server) in enumerate(pairs)}
+    for _, server in pairs:
+        epoll.register(server, IN)
+    for number in (2, 0, 3, 1):
+        pairs[number][0].send(b"x")
+        world.readable(pairs[number][1])
+    assert ready(epoll, names) == ["2", "0", "3", "1"]
+    pairs[2][1].recv(1)
+    assert ready(epoll, names) == ["0", "3", "1"]
+    pairs[2][0].send(b"x")  # it left the list, and comes in again at the tail
+    world.readable(pairs[2][1])
+    assert ready(epoll, names) == ["0", "3", "1", "2"]
+
+
+def test_k112_maxevents_goes_round_all_of_them(world: World, epoll: Any) -> None:
+    socks = readable(world, 4)
+    names = {sock.fileno(): str(number) for number, sock in enumerate(socks)}
+    for sock in socks:
+        epoll.register(sock, IN)
+    rounds = [ready(epoll, names, 2) for _ in range(4)]
+    assert rounds == [["0", "1"], ["2", "3"], ["0", "1"], ["2", "3"]]
+    assert ready(epoll, names, 1) == ["0"]
+    assert ready(epoll, names, 3) == ["1", "2", "3"]
+
+
+def test_k112_of_two_dups_the_later_registered_is_first(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    twin = world.keep(server.dup())
+    epoll.register(server, IN)
+    epoll.register(twin, IN)
+    client.send(b"x")
+    world.readable(server)
+    assert [fd for fd, _ in epoll.poll(0)] == [twin.fileno(), server.fileno()]
+
+
+# --- closed and reused ---------------------------------------------------------------------------------------------
+
+
+def test_k113_close_ends_a_registration(world: World, epoll: Any) -> None:
+    sock = readable(world, 1)[0]
+    epoll.register(sock, IN)
+    fd = sock.fileno()
+    sock.close()
+    assert epoll.poll(0) == []
+    world.gives("EBADF", epoll.unregister, fd)
+
+
+def test_k113_while_a_dup_lives_events_go_on_under_the_old_number(world: World, epoll: Any) -> None:
+    sock = readable(world, 1)[0]
+    epoll.register(sock, IN)
+    fd = sock.fileno()
+    twin = world.keep(sock.dup())
+    sock.close()
+    assert epoll.poll(0) == [(fd, IN)]
+    world.gives("EBADF", epoll.unregister, fd)
+    twin.close()
+    assert epoll.poll(0) == []
+
+
+def test_k113_a_reused_number_is_not_registered(world: World, epoll: Any) -> None:
+    sock = world.socket()
+    epoll.register(sock, IN)
+    fd = sock.fileno()
+    sock.close()
+    again = world.socket()
+    assert again.fileno() == fd  # lowest first
+    assert epoll.poll(0) == []
+    world.gives("ENOENT", epoll.modify, again, IN)
+
+
+# --- exclusive, nested ---------------------------------------------------------------------------------------------
+
+
+def test_k114_exclusive_has_its_rules(world: World, epoll: Any) -> None:
+    sock = readable(world, 1)[0]
+    world.gives("EINVAL", epoll.register, sock, IN | EXCLUSIVE | ONESHOT)
+    world.gives("EINVAL", epoll.register, sock, IN | RDHUP | EXCLUSIVE)
+    world.gives(None, epoll.register, sock, IN | EXCLUSIVE | ET)
+    assert epoll.poll(0) == [(sock.fileno(), IN)]
+    world.gives("EINVAL", epoll.modify, sock, IN)
+    world.gives(None, epoll.unregister, sock)
+
+
+def test_k114_an_epoll_is_readable_when_its_set_is(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN)
+    assert select.select([epoll], [], [], 0) == ([], [], [])
+    client.send(b"x")
+    world.readable(server)
+    assert select.select([epoll], [], [], 0) == ([epoll], [], [])
+    with select.epoll() as outer:
+        outer.register(epoll, IN)
+        assert outer.poll(0) == [(epoll.fileno(), IN)]
+        server.recv(1)
+        assert outer.poll(0) == []
+
+
+# --- select and poll -----------------------------------------------------------------------------------------------
+
+
+def test_k115_select_refuses_what_is_no_descriptor(world: World) -> None:
+    sock = world.socket()
+    fd = sock.fileno()
+    sock.close()
+    world.gives(
+        "ValueError: file descriptor cannot be a negative integer (-1)", lambda: select.select([sock], [], [], 0)
+    )
+    world.gives("EBADF", lambda: select.select([fd], [], [], 0))
+    world.gives("TypeError: arguments 1-3 must be sequences", lambda: select.select(1, [], [], 0))  # type: ignore[call-overload]
+    world.gives(
+        "TypeError: argument must be an int, or have a fileno() method.",
+        lambda: select.select(["x"], [], [], 0),
+    )
+    world.gives("ValueError: timeout must be non-negative", lambda: select.select([], [], [], -1))
+
+
+def test_k115_select_keeps_order_and_duplicates(world: World) -> None:
+    one, two = readable(world, 2)
+    assert select.select([two, one, two], [one], [], 0) == ([two, one, two], [one], [])
+    assert select.select([two.fileno(), one], [], [], 0) == ([two.fileno(), one], [], [])
+
+
+@pytest.mark.slow
+def test_k115_select_takes_no_descriptor_beyond_1023(world: World) -> None:
+    socks = []
+    try:
+        while len(socks) < 1100:
+            socks.append(socket.socket())
+        world.gives(
+            "ValueError: filedescriptor out of range in select()", lambda: select.select([socks[-1]], [], [], 0)
+        )
+        assert select.select([], [socks[0]], [], 0) == ([], [socks[0]], [])
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def test_k115_poll_says_that_a_number_is_not_open(world: World) -> None:
+    sock = world.socket()
+    poll = select.poll()
+    poll.register(sock, IN)
+    fd = sock.fileno()
+    sock.close()
+    assert poll.poll(0) == [(fd, select.POLLNVAL)]
+    poll.unregister(fd)
+    assert poll.poll(0) == []
+
+
+def test_k115_poll_is_told_and_forgets(world: World) -> None:
+    sock = readable(world, 1)[0]
+    poll = select.poll()
+    poll.register(sock, IN)
+    poll.register(sock, OUT)  # replaces
+    assert poll.poll(0) == [(sock.fileno(), OUT)]
+    poll.modify(sock, IN)
+    assert poll.poll(0) == [(sock.fileno(), IN)]
+    poll.unregister(sock)
+    with pytest.raises(KeyError):
+        poll.unregister(sock)
+    world.gives("ENOENT", poll.modify, sock, IN)
+
+
+@pytest.mark.only_on("kernel", "simnet knows no files: their descriptors are not open there")
+def test_k115_a_regular_file_is_always_ready(world: World) -> None:
+    with tempfile.TemporaryFile() as file:
+        poll = select.poll()
+        poll.register(file.fileno(), ALL)
+        events = dict(poll.poll(0))[file.fileno()]
+        assert events & (select.POLLIN | select.POLLOUT) == select.POLLIN | select.POLLOUT
+
+
+@pytest.mark.only_on("kernel", "a simulated process has no threads: nobody closes a descriptor under its feet")
+def test_k116_a_shutdown_wakes_a_thread_that_waits(world: World) -> None:
+    client, _ = world.pair()
+    client.settimeout(5.0)
+    answers: list[Any] = []
+    join = world.beside(lambda: answers.append(client.recv(1)))
+    time.sleep(0.01)  # by now it waits
+    client.shutdown(socket.SHUT_RD)
+    join()
+    assert answers == [b""]
+
+
+def test_waiting_ends_when_something_arrives(world: World) -> None:
+    listener = world.listener()
+    name = listener.getsockname()
+
+    def client() -> None:
+        with socket.create_connection(name, timeout=5.0) as sock:
+            sock.sendall(b"x")
+            sock.recv(1)
+
+    join = world.beside(client)
+    assert select.select([listener], [], [], 5.0) == ([listener], [], [])
+    server = world.accept(listener)
+    with select.epoll() as epoll:
+        epoll.register(server, IN)
+        assert epoll.poll(5.0) == [(server.fileno(), IN)]
+    poll = select.poll()
+    poll.register(server, IN)
+    assert poll.poll(5000) == [(server.fileno(), IN)]
+    server.recv(1)
+    server.close()
+    join()

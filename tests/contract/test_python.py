@@ -1,0 +1,647 @@
+"""Python's own layer over sockets: K-120 to K-132."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import resource
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World, open_world
+
+# --- K-120: exceptions and time-outs ---------------------------------------------------------------------------------
+
+
+def test_k120_every_error_is_its_class(world: World) -> None:
+    client, server = world.pair()
+    with pytest.raises(BlockingIOError) as again:
+        client.recv(1)
+    assert again.value.errno == errno.EAGAIN
+    sock = world.socket()
+    with pytest.raises(BlockingIOError) as progress:
+        sock.connect((world.ip, world.dead_port()))
+    assert (progress.value.errno, progress.value.strerror) == (errno.EINPROGRESS, "Operation now in progress")
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    with pytest.raises(ConnectionRefusedError):
+        sock.recv(1)
+    with pytest.raises(ConnectionAbortedError):
+        sock.connect((world.ip, 1))
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    with pytest.raises(ConnectionResetError, match=r"\[Errno 104\] Connection reset by peer"):
+        client.recv(1)
+    with pytest.raises(BrokenPipeError):
+        client.send(b"x")
+    with pytest.raises(OSError, match="Transport endpoint is not connected") as plain:
+        client.getpeername()
+    assert type(plain.value) is OSError
+
+
+def test_k120_the_old_names_of_the_exceptions(world: World) -> None:
+    assert socket.timeout is TimeoutError
+    assert socket.error is OSError
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo("no such host", 80)
+
+
+@pytest.mark.parametrize("call", ["recv", "recv_into", "recvfrom", "accept", "send", "sendall"])
+def test_k120_a_timeout_has_no_errno(world: World, call: str) -> None:
+    client, _ = world.full_pair()
+    if call == "accept":
+        client = world.listener()
+    client.settimeout(0.01)
+    calls = {
+        "recv": lambda: client.recv(1),
+        "recv_into": lambda: client.recv_into(bytearray(1)),
+        "recvfrom": lambda: client.recvfrom(1),
+        "accept": client.accept,
+        "send": lambda: client.send(b"x"),
+        "sendall": lambda: client.sendall(b"x"),
+    }
+    with pytest.raises(TimeoutError) as late:
+        calls[call]()
+    assert late.value.args == ("timed out",)
+    assert late.value.errno is None
+
+
+def test_k120_a_connect_that_times_out_goes_on_in_the_background(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    sock = world.socket()
+    sock.settimeout(0.01)
+    assert sock.connect_ex(listener.getsockname()) == errno.EAGAIN
+    assert sock.connect_ex(listener.getsockname()) == errno.EALREADY
+    with pytest.raises(BlockingIOError) as again:
+        sock.connect(listener.getsockname())
+    assert again.value.errno == errno.EALREADY
+    other = world.socket()
+    other.settimeout(0.01)
+    with pytest.raises(TimeoutError, match="timed out"):
+        other.connect(listener.getsockname())
+
+
+def test_k120_rcvtimeo_makes_a_blocking_recv_give_up(world: World) -> None:
+    client, _ = world.pair()
+    client.setblocking(True)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(0.02))
+    began = time.monotonic()
+    with pytest.raises(BlockingIOError) as again:
+        client.recv(1)
+    assert again.value.errno == errno.EAGAIN
+    assert 0.015 <= time.monotonic() - began <= 1.0
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return whole.to_bytes(8, "little") + round((seconds - whole) * 1_000_000).to_bytes(8, "little")
+
+
+# --- K-121: blocking and time-outs ---------------------------------------------------------------------------------
+
+
+def test_k121_timeouts_and_blocking_are_one_thing(world: World) -> None:
+    sock = world.keep(socket.socket())
+    assert (sock.gettimeout(), sock.getblocking(), sock.timeout) == (None, True, None)
+    for change, timeout, blocking in (
+        (lambda: sock.settimeout(0), 0.0, False),
+        (lambda: sock.settimeout(2), 2.0, True),
+        (lambda: sock.setblocking(False), 0.0, False),
+        (lambda: sock.settimeout(None), None, True),
+        (lambda: sock.setblocking(0), 0.0, False),
+        (lambda: sock.setblocking(True), None, True),
+    ):
+        change()
+        assert (sock.gettimeout(), sock.getblocking()) == (timeout, blocking)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (-1, "ValueError: Timeout value out of range"),
+        (-0.5, "ValueError: Timeout value out of range"),
+        ("1", "TypeError: 'str' object cannot be interpreted as an integer"),
+        (float("inf"), "OverflowError: timestamp out of range for platform time_t"),
+        (float("nan"), "ValueError: Invalid value NaN (not a number)"),
+        (1e10, "OverflowError: timestamp out of range for platform time_t"),
+    ],
+)
+@pytest.mark.parametrize("setter", ["settimeout", "setdefaulttimeout"])
+def test_k121_what_is_no_timeout(world: World, setter: str, value: Any, error: str) -> None:
+    if setter == "settimeout":
+        world.gives(error, world.socket().settimeout, value)
+    else:
+        world.gives(error, socket.setdefaulttimeout, value)
+        assert socket.getdefaulttimeout() is None
+
+
+def test_k121_the_default_timeout_is_for_new_sockets(world: World) -> None:
+    assert socket.getdefaulttimeout() is None
+    socket.setdefaulttimeout(3)
+    try:
+        assert socket.getdefaulttimeout() == 3.0
+        made = world.keep(socket.socket())
+        assert made.gettimeout() == 3.0
+    finally:
+        socket.setdefaulttimeout(None)
+    assert made.gettimeout() == 3.0
+    made.settimeout(4.5)
+    assert world.keep(made.dup()).gettimeout() == 4.5
+
+
+def test_k121_the_timeout_of_sendall_is_for_all_of_it(world: World) -> None:
+    listener = world.listener(options={(socket.SOL_SOCKET, socket.SO_RCVBUF): 8192})
+    name = listener.getsockname()
+
+    def reader() -> None:
+        with socket.create_connection(name) as sock:
+            sock.settimeout(5.0)
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    time.sleep(0.01)  # it always makes progress
+
+    join = world.beside(reader)
+    server = world.accept(listener)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    server.settimeout(0.1)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        server.sendall(b"x" * 10_000_000)
+    assert 0.09 <= time.monotonic() - began <= 0.5
+    world.reset(server)
+    join()
+
+
+# --- K-122: after close --------------------------------------------------------------------------------------------
+
+
+def test_k122_a_closed_socket_is_a_bad_descriptor(world: World) -> None:
+    sock = world.socket()
+    sock.settimeout(1.5)
+    sock.close()
+    sock.close()
+    assert sock.fileno() == -1
+    assert sock.detach() == -1
+    for call in (
+        lambda: sock.recv(1),
+        lambda: sock.send(b"x"),
+        lambda: sock.sendall(b"x"),
+        lambda: sock.accept(),
+        lambda: sock.listen(1),
+        lambda: sock.bind((world.ip, 0)),
+        lambda: sock.connect((world.ip, 1)),
+        lambda: sock.getsockname(),
+        lambda: sock.getpeername(),
+        lambda: sock.shutdown(0),
+        lambda: sock.getsockopt(1, 4),
+        lambda: sock.setsockopt(1, 2, 1),
+        lambda: sock.settimeout(1),
+        lambda: sock.setblocking(True),
+        lambda: sock.dup(),
+        lambda: sock.sendto(b"x", (world.ip, 1)),
+        lambda: sock.recvfrom(1),
+        lambda: sock.recvmsg(1),
+        lambda: sock.sendmsg([b"x"]),
+        lambda: sock.recv_into(bytearray(1)),
+        lambda: sock.get_inheritable(),
+    ):
+        assert outcome(call) == "EBADF"
+    assert sock.connect_ex((world.ip, 1)) == errno.EBADF
+    assert (sock.family, sock.type, sock.proto) == (socket.AF_INET, socket.SOCK_STREAM, 0)
+    assert sock.gettimeout() is None  # what setblocking() failed to do, the object remembers all the same
+
+
+def test_k122_argument_errors_come_before_the_bad_descriptor(world: World) -> None:
+    sock = world.socket()
+    sock.close()
+    world.gives("TypeError: connect(): AF_INET address must be tuple, not str", sock.connect, "x")
+    world.gives("TypeError: a bytes-like object is required, not 'str'", sock.send, "x")
+    world.gives("ValueError: Timeout value out of range", sock.settimeout, -1)
+
+
+def test_k122_the_repr_of_a_closed_socket(world: World) -> None:
+    sock = world.socket()
+    sock.close()
+    assert repr(sock) == "<socket.socket [closed] fd=-1, family=2, type=1, proto=0>"
+
+
+def test_k122_detach_gives_the_number_away(world: World) -> None:
+    sock = world.socket()
+    sock.bind((world.ip, 0))
+    name = sock.getsockname()
+    fd = sock.detach()
+    assert fd >= 0
+    assert sock.fileno() == -1
+    again = world.keep(socket.socket(fileno=fd))
+    assert again.getsockname() == name
+    assert (again.family, again.type) == (socket.AF_INET, socket.SOCK_STREAM)
+
+
+def test_k122_makefile_works_on_a_closed_object_and_fails_when_used(world: World) -> None:
+    sock = world.socket()
+    sock.close()
+    file = sock.makefile("rb")
+    world.gives("EBADF", file.read)
+
+
+def test_k122_a_with_block_closes(world: World) -> None:
+    with socket.socket() as sock:
+        assert sock.fileno() >= 0
+    assert sock.fileno() == -1
+
+
+# --- K-123, K-124: what it shows of itself --------------------------------------------------------------------------
+
+
+def test_k123_repr(world: World) -> None:
+    client, server = world.pair()
+    fd, mine, peer = client.fileno(), client.getsockname(), client.getpeername()
+    assert repr(client) == f"<socket.socket fd={fd}, family=2, type=1, proto=0, laddr={mine}, raddr={peer}>"
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert repr(client) == f"<socket.socket fd={fd}, family=2, type=1, proto=0, laddr={mine}>"
+    fresh = world.socket()
+    assert repr(fresh) == f"<socket.socket fd={fresh.fileno()}, family=2, type=1, proto=0, laddr=('0.0.0.0', 0)>"
+    unix = world.socket(socket.AF_UNIX)
+    assert repr(unix) == f"<socket.socket fd={unix.fileno()}, family=1, type=1, proto=0>"
+
+
+def test_k124_type_hides_the_flags(world: World) -> None:
+    sock = world.keep(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC))
+    assert sock.type == socket.SOCK_STREAM
+    assert sock.type is socket.SOCK_STREAM
+    assert sock.family is socket.AF_INET
+    assert sock.gettimeout() == 0.0
+    assert sock.get_inheritable() is False
+
+
+def test_k124_fromfd_finds_out_what_it_is(world: World) -> None:
+    datagram = world.socket(kind=socket.SOCK_DGRAM)
+    twin = world.keep(socket.fromfd(datagram.fileno(), socket.AF_INET, socket.SOCK_DGRAM))
+    assert twin.fileno() != datagram.fileno()
+    found = world.keep(socket.socket(fileno=twin.detach()))
+    assert (found.family, found.type, found.proto) == (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
+    stream = world.socket()
+    found = world.keep(socket.socket(fileno=stream.dup().detach()))
+    assert (found.type, found.proto) == (socket.SOCK_STREAM, socket.IPPROTO_TCP)
+
+
+# --- K-125, K-126: files -------------------------------------------------------------------------------------------
+
+
+def test_k125_a_file_keeps_the_socket_open(world: World) -> None:
+    client, server = world.pair()
+    file = client.makefile("rb")
+    client.close()
+    server.send(b"line\nrest")
+    world.pause()
+    assert file.readline() == b"line\n"
+    world.ready(server, "OUT")
+    file.close()
+    world.readable(server)
+    world.gives(b"", server.recv, 1)
+
+
+def test_k125_an_empty_non_blocking_read_is_none(world: World) -> None:
+    client, _ = world.pair()
+    with client.makefile("rb") as buffered:
+        assert buffered.read(1) is None
+    with client.makefile("rb", buffering=0) as raw:
+        assert raw.read(1) is None
+
+
+def test_k125_after_a_timeout_the_file_is_spoilt(world: World) -> None:
+    client, server = world.pair()
+    client.settimeout(0.01)
+    with client.makefile("rb") as file:
+        with pytest.raises(TimeoutError):
+            file.read(1)
+        server.send(b"late")
+        with pytest.raises(OSError, match="cannot read from timed out object"):
+            file.read(1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "kind"),
+    [
+        ("rb", {}, io.BufferedReader),
+        ("wb", {}, io.BufferedWriter),
+        ("rwb", {}, io.BufferedRWPair),
+        ("rb", {"buffering": 0}, socket.SocketIO),
+        ("r", {}, io.TextIOWrapper),
+    ],
+)
+def test_k125_what_makefile_makes(world: World, mode: str, arguments: Any, kind: type) -> None:
+    client, _ = world.pair()
+    with client.makefile(mode, **arguments) as file:
+        assert type(file) is kind
+
+
+def test_k125_modes_that_are_none(world: World) -> None:
+    client, _ = world.pair()
+    world.gives("ValueError: invalid mode 'x' (only r, w, b allowed)", client.makefile, "x")
+    world.gives("ValueError: unbuffered streams must be binary", lambda: client.makefile("r", buffering=0))
+
+
+def test_k126_sendfile(world: World) -> None:
+    client, server = world.pair()
+    with tempfile.TemporaryFile() as file:
+        assert client.sendfile(file) == 0  # an empty file needs no sending
+        file.write(b"0123456789")
+        file.flush()
+        file.seek(2)
+        world.gives("ValueError: non-blocking sockets are not supported", client.sendfile, file)
+        datagram = world.socket(kind=socket.SOCK_DGRAM)
+        world.gives("ValueError: only SOCK_STREAM type sockets are supported", datagram.sendfile, file)
+        client.settimeout(5.0)
+        world.gives("ValueError: count must be a positive integer (got 0)", lambda: client.sendfile(file, count=0))
+        assert client.sendfile(file, 2, 5) == 5
+        world.gives(b"23456", server.recv, 100)
+
+
+# --- K-127, K-128: conveniences and names ---------------------------------------------------------------------------
+
+
+def test_k127_create_connection_and_create_server(world: World) -> None:
+    with socket.create_server((world.ip, 0), backlog=3) as server:
+        assert server.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
+        with socket.create_connection(server.getsockname()) as client:
+            assert client.gettimeout() is None
+        with socket.create_connection(server.getsockname(), 5.0, (world.other_ip, 0)) as client:
+            assert client.gettimeout() == 5.0
+            assert client.getsockname()[0] == world.other_ip
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((world.ip, world.dead_port()))
+    with pytest.raises(ExceptionGroup, match="create_connection failed"):
+        socket.create_connection((world.ip, world.dead_port()), all_errors=True)
+
+
+def test_k127_create_server_for_both_families(world: World) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        assert server.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+    assert socket.has_dualstack_ipv6()
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        assert server.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+    world.gives(
+        "ValueError: dualstack_ipv6 requires AF_INET6 family",
+        lambda: socket.create_server(("", 0), dualstack_ipv6=True),
+    )
+
+
+def addresses(*arguments: Any, **options: Any) -> Any:
+    return outcome(lambda: [(int(f), int(k), p, a[:2]) for f, k, p, _, a in socket.getaddrinfo(*arguments, **options)])
+
+
+def test_k128_getaddrinfo_of_a_numeric_host_has_three_types(world: World) -> None:
+    assert addresses("127.0.0.1", 80) == [
+        (2, 1, 6, ("127.0.0.1", 80)),
+        (2, 2, 17, ("127.0.0.1", 80)),
+        (2, 3, 0, ("127.0.0.1", 80)),
+    ]
+    assert addresses("127.0.0.1", 80, type=socket.SOCK_STREAM) == [(2, 1, 6, ("127.0.0.1", 80))]
+    assert addresses("::1", "80", type=socket.SOCK_DGRAM) == [(10, 2, 17, ("::1", 80))]
+    assert addresses(b"127.0.0.1", 80, proto=socket.IPPROTO_TCP) == [(2, 1, 6, ("127.0.0.1", 80))]
+
+
+def test_k128_getaddrinfo_of_nobody_is_localhost_or_everybody(world: World) -> None:
+    both = {("127.0.0.1", 80), ("::1", 80)}
+    assert {address for _, _, _, address in addresses(None, 80, type=socket.SOCK_STREAM)} == both
+    passive = addresses(None, 80, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    assert [address for _, _, _, address in passive] == [("0.0.0.0", 80), ("::", 80)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error"),
+    [
+        (("127.0.0.1", 80), {"family": socket.AF_INET6}, "gaierror -9"),
+        (("::1", 80), {"family": socket.AF_INET}, "gaierror -9"),
+        (("127.0.0.1", "no such service"), {}, "gaierror -8"),
+        (("127.0.0.1", -1), {}, "gaierror -8"),
+        (("localhost", 80), {"flags": socket.AI_NUMERICHOST}, "gaierror -2"),
+        (("", 80), {}, "gaierror -2"),
+        ((None, None), {}, "gaierror -2"),
+    ],
+)
+def test_k128_what_getaddrinfo_refuses(world: World, arguments: Any, options: Any, error: str) -> None:
+    assert addresses(*arguments, **options) == error
+
+
+def test_k128_a_port_too_large_wraps(world: World) -> None:
+    assert addresses("127.0.0.1", 70_000, type=socket.SOCK_STREAM) == [(2, 1, 6, ("127.0.0.1", 4464))]
+
+
+def test_k128_names_back_from_addresses(world: World) -> None:
+    assert socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV) == ("127.0.0.1", "80")
+    assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"
+    assert socket.gethostbyname("localhost") == "127.0.0.1"
+
+
+# --- K-129 to K-131: arguments -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "error"),
+    [
+        ("recv", (-1,), "ValueError: negative buffersize in recv"),
+        ("recvfrom", (-1,), "ValueError: negative buffersize in recvfrom"),
+        ("recv_into", (bytearray(2), 3), "ValueError: buffer too small for requested bytes"),
+        ("recv_into", (bytearray(2), -1), "ValueError: negative buffersize in recv_into"),
+        ("recvfrom_into", (bytearray(2), 3), "ValueError: nbytes is greater than the length of the buffer"),
+        (
+            "recv_into",
+            (b"12",),
+            "TypeError: recv_into() argument 1 must be read-write bytes-like object, not bytes",
+        ),
+        ("send", ("x",), "TypeError: a bytes-like object is required, not 'str'"),
+        ("send", (1,), "TypeError: a bytes-like object is required, not 'int'"),
+        ("sendall", ("x",), "TypeError: a bytes-like object is required, not 'str'"),
+        ("sendto", ("x", ("127.0.0.1", 1)), "TypeError: a bytes-like object is required, not 'str'"),
+        ("sendto", (b"x",), "TypeError: sendto() takes 2 or 3 arguments (1 given)"),
+        ("sendmsg", (["x"],), "TypeError: a bytes-like object is required, not 'str'"),
+        ("sendmsg", (b"x",), "TypeError: a bytes-like object is required, not 'int'"),
+        ("recv", ("x",), "TypeError: 'str' object cannot be interpreted as an integer"),
+        ("listen", ("x",), "TypeError: 'str' object cannot be interpreted as an integer"),
+        ("connect", (), "TypeError: socket.connect() takes exactly one argument (0 given)"),
+        ("bind", (), "TypeError: socket.bind() takes exactly one argument (0 given)"),
+    ],
+)
+def test_k129_bad_arguments(world: World, call: str, arguments: Any, error: str) -> None:
+    client, _ = world.pair()
+    world.gives(error, getattr(client, call), *arguments)
+
+
+def test_k129_anything_with_bytes_can_be_sent(world: World) -> None:
+    client, server = world.pair()
+    for data in (b"a", bytearray(b"b"), memoryview(b"c"), memoryview(b"xdx")[1:2]):
+        assert client.send(data) == 1
+    world.acknowledge(server)
+    world.pause()
+    world.gives(b"abcd", server.recv, 100)
+    client.send(b"efghij")
+    world.readable(server)
+    into = bytearray(4)
+    assert server.recv_into(into, 2) == 2
+    assert server.recv_into(memoryview(into)[2:]) == 2
+    assert into == b"efgh"
+    assert server.recvfrom_into(into)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((99, socket.SOCK_STREAM), "EAFNOSUPPORT"),
+        ((socket.AF_INET, 99), "EINVAL"),
+        ((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_UDP), "EPROTONOSUPPORT"),
+        ((socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_TCP), "EPROTONOSUPPORT"),
+        ((socket.AF_INET, socket.SOCK_SEQPACKET), "ESOCKTNOSUPPORT"),
+        ((socket.AF_INET, socket.SOCK_STREAM, 300), "EINVAL"),
+        ((socket.AF_INET, socket.SOCK_RAW, 0), "EPROTONOSUPPORT"),
+    ],
+)
+def test_k130_what_socket_refuses_to_make(world: World, arguments: Any, error: str) -> None:
+    world.gives(error, socket.socket, *arguments)
+
+
+def test_k130_a_number_that_is_no_socket(world: World) -> None:
+    sock = world.socket()
+    fd = sock.fileno()
+    sock.close()
+    world.gives("EBADF", lambda: socket.socket(fileno=fd))
+    world.gives("ValueError: negative file descriptor", lambda: socket.socket(fileno=-1))
+
+
+SOL = socket.SOL_SOCKET
+TCP = socket.IPPROTO_TCP
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        pytest.param(lambda s: s.setsockopt(SOL, 9999, 1), "ENOPROTOOPT", id="set-unknown-option"),
+        pytest.param(lambda s: s.setsockopt(9999, 1, 1), "ENOPROTOOPT", id="set-unknown-level"),
+        pytest.param(lambda s: s.getsockopt(SOL, 9999), "ENOPROTOOPT", id="get-unknown-option"),
+        pytest.param(lambda s: s.getsockopt(9999, 1), "ENOTSUP", id="get-unknown-level"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_REUSEADDR, b"\1"), "EINVAL", id="short-value"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_TYPE, 1), "ENOPROTOOPT", id="set-TYPE"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_ERROR, 1), "ENOPROTOOPT", id="set-ERROR"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_DOMAIN, 1), "ENOPROTOOPT", id="set-DOMAIN"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_PROTOCOL, 1), "ENOPROTOOPT", id="set-PROTOCOL"),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_ACCEPTCONN, 1), "ENOPROTOOPT", id="set-ACCEPTCONN"),
+        pytest.param(
+            lambda s: s.getsockopt(SOL, socket.SO_TYPE, 2000),
+            "OSError: getsockopt buflen out of range",
+            id="long-buffer",
+        ),
+        pytest.param(
+            lambda s: s.getsockopt(SOL, socket.SO_TYPE, -1), "OSError: getsockopt buflen out of range", id="negative"
+        ),
+        pytest.param(lambda s: s.setsockopt(SOL, socket.SO_PASSCRED, 1), "ENOTSUP", id="PASSCRED-on-inet"),
+        pytest.param(lambda s: s.setsockopt(TCP, socket.TCP_KEEPIDLE, 0), "EINVAL", id="KEEPIDLE-0"),
+        pytest.param(lambda s: s.setsockopt(TCP, socket.TCP_KEEPIDLE, 32768), "EINVAL", id="KEEPIDLE-32768"),
+        pytest.param(lambda s: s.setsockopt(TCP, socket.TCP_KEEPCNT, 128), "EINVAL", id="KEEPCNT-128"),
+        pytest.param(lambda s: s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 256), "EINVAL", id="TTL-256"),
+        pytest.param(lambda s: s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 0), "EINVAL", id="TTL-0"),
+    ],
+)
+def test_k131_options_that_are_refused(world: World, call: Any, error: str) -> None:
+    world.gives(error, lambda: call(world.socket()))
+
+
+@pytest.mark.parametrize(
+    ("level", "option", "value"),
+    [
+        pytest.param(socket.IPPROTO_IP, socket.IP_TTL, 64, id="TTL"),
+        pytest.param(TCP, socket.TCP_KEEPIDLE, 7200, id="KEEPIDLE"),
+        pytest.param(TCP, socket.TCP_KEEPINTVL, 75, id="KEEPINTVL"),
+        pytest.param(TCP, socket.TCP_KEEPCNT, 9, id="KEEPCNT"),
+        pytest.param(TCP, socket.TCP_SYNCNT, 6, id="SYNCNT"),
+        pytest.param(TCP, socket.TCP_LINGER2, 60, id="LINGER2"),
+        pytest.param(TCP, socket.TCP_MAXSEG, 536, id="MAXSEG"),
+        pytest.param(TCP, socket.TCP_QUICKACK, 1, id="QUICKACK"),
+        pytest.param(TCP, socket.TCP_NODELAY, 0, id="NODELAY"),
+        pytest.param(SOL, socket.SO_KEEPALIVE, 0, id="KEEPALIVE"),
+        pytest.param(SOL, socket.SO_TYPE, 1, id="TYPE"),
+        pytest.param(SOL, socket.SO_DOMAIN, 2, id="DOMAIN"),
+        pytest.param(SOL, socket.SO_PROTOCOL, 6, id="PROTOCOL"),
+        pytest.param(SOL, socket.SO_ERROR, 0, id="ERROR"),
+    ],
+)
+def test_k131_the_values_options_begin_with(world: World, level: int, option: int, value: int) -> None:
+    assert world.socket().getsockopt(level, option) == value
+
+
+def test_k131_switches_are_stored_as_0_or_1_and_answers_are_cut(world: World) -> None:
+    sock = world.socket()
+    sock.setsockopt(SOL, socket.SO_KEEPALIVE, 77)
+    assert sock.getsockopt(SOL, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(SOL, socket.SO_KEEPALIVE, 4) == b"\1\0\0\0"
+    assert sock.getsockopt(SOL, socket.SO_KEEPALIVE, 2) == b"\1\0"
+    assert sock.getsockopt(SOL, socket.SO_KEEPALIVE, 100) == b"\1\0\0\0"
+    sock.setsockopt(SOL, socket.SO_KEEPALIVE, b"\0\0\0\0")
+    assert sock.getsockopt(SOL, socket.SO_KEEPALIVE) == 0
+
+
+# --- K-132: no descriptors left -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def no_more_descriptors(world: World) -> Iterator[None]:
+    """The process may open no further descriptor inside the block."""
+    if world.name == "kernel":
+        import os
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = os.dup(0)
+        os.close(highest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    else:
+        descriptors = socket.socket()._process.descriptors  # type: ignore[attr-defined]
+        before, descriptors.limit = descriptors.limit, len(descriptors)
+        try:
+            yield
+        finally:
+            descriptors.limit = before
+
+
+def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    with no_more_descriptors(world):
+        world.gives("EMFILE", socket.socket)
+        world.gives("EMFILE", socket.socketpair)
+        world.gives("EMFILE", client.dup)
+        world.gives("EMFILE", listener.accept)
+        told = _told_by_poll(listener)
+    assert told == "IN"
+    world.accept(listener)
+    with no_more_descriptors(world):
+        world.gives("EMFILE", listener.accept)  # found before the queue is looked at
+
+
+def _told_by_poll(sock: Any) -> str:
+    import select
+
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return "IN" if poll.poll(0) else "0"
+
+
+@pytest.mark.parametrize("where", ["kernel", "simnet"])
+def test_descriptors_are_reused_lowest_first(where: str) -> None:
+    with open_world(where) as world:
+        socks = [world.socket() for _ in range(5)]
+        numbers = [sock.fileno() for sock in socks]
+        socks[1].close()
+        socks[3].close()
+        assert [world.socket().fileno() for _ in range(2)] == [numbers[1], numbers[3]]

@@ -1,0 +1,343 @@
+"""AF_UNIX: K-100 to K-106."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+ANCILLARY = "ancillary data is not modelled yet: a program gets NotModelled"
+
+
+def listener(world: World, backlog: int = 5, name: str = "l") -> Any:
+    sock = world.socket(socket.AF_UNIX)
+    sock.bind(world.abstract(name))
+    sock.listen(backlog)
+    return sock
+
+
+def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
+    ends = socket.socketpair(socket.AF_UNIX, kind)
+    for end in ends:
+        end.setblocking(False)
+        world.keep(end)
+    return ends
+
+
+def connected(world: World) -> tuple[Any, Any]:
+    """(client, accepted)"""
+    lst = listener(world)
+    client = world.socket(socket.AF_UNIX)
+    client.connect(lst.getsockname())
+    server, _ = lst.accept()
+    server.setblocking(False)
+    return client, world.keep(server)
+
+
+def test_k100_connect_is_done_when_it_returns(world: World) -> None:
+    lst = listener(world)
+    client = world.socket(socket.AF_UNIX)
+    world.gives(None, client.connect, lst.getsockname())
+    world.ready(client, "OUT")
+    world.gives("EISCONN", client.connect, lst.getsockname())
+
+
+def test_k100_a_full_backlog_says_try_again(world: World) -> None:
+    lst = listener(world, backlog=1)
+    for _ in range(2):
+        world.gives(None, world.socket(socket.AF_UNIX).connect, lst.getsockname())
+    late = world.socket(socket.AF_UNIX)
+    assert outcome(lambda: late.connect(lst.getsockname())) == "EAGAIN"
+    lst.accept()[0].close()
+    world.gives(None, late.connect, lst.getsockname())
+
+
+def test_k100_failed_connects_leave_the_socket_usable(world: World) -> None:
+    sock = world.socket(socket.AF_UNIX)
+    world.gives("ECONNREFUSED", sock.connect, world.abstract("nobody"))
+    world.gives("ENOENT", sock.connect, world.unix_path("missing"))
+    stale = world.unix_path("stale")
+    bound = world.socket(socket.AF_UNIX)
+    bound.bind(stale)
+    world.gives("ECONNREFUSED", sock.connect, stale)
+    bound.close()
+    world.gives("ECONNREFUSED", sock.connect, stale)
+    assert world.error(sock) == "0"
+    world.gives(None, sock.connect, listener(world).getsockname())
+
+
+def test_k100_a_listener_is_no_client(world: World) -> None:
+    lst = listener(world)
+    world.gives("EINVAL", lst.connect, listener(world, name="other").getsockname())
+
+
+def test_k100_a_socket_of_another_type_is_the_wrong_peer(world: World) -> None:
+    path = world.unix_path("stream")
+    lst = world.socket(socket.AF_UNIX)
+    lst.bind(path)
+    lst.listen()
+    datagram = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    world.gives("EPROTOTYPE", datagram.connect, path)
+    world.gives("ECONNREFUSED", datagram.connect, listener(world).getsockname())  # an abstract one is not found at all
+
+
+def test_k101_a_closed_peer_hangs_up_at_once(world: World) -> None:
+    one, two = pair(world)
+    two.send(b"last")
+    two.close()
+    world.ready(one, "IN|OUT|RDHUP|HUP")
+    world.gives("EPIPE", one.send, b"x")
+    world.gives(b"last", one.recv, 10)
+    world.gives(b"", one.recv, 10)
+
+
+def test_k101_a_peer_that_closed_with_unread_data_resets(world: World) -> None:
+    one, two = pair(world)
+    two.send(b"last")
+    one.send(b"unread")
+    two.close()
+    world.ready(one, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("EPIPE", one.send, b"x")
+    world.ready(one, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives(b"last", one.recv, 10)
+    world.gives("ECONNRESET", one.recv, 10)
+    world.gives(b"", one.recv, 10)
+
+
+def test_k101_shutdown_is_fine_in_every_connected_state(world: World) -> None:
+    one, two = pair(world)
+    for how in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+        world.gives(None, one.shutdown, how)
+        world.gives(None, one.shutdown, how)
+    one.close()
+    world.gives(None, two.shutdown, socket.SHUT_RDWR)
+
+
+def test_k101_a_listener_that_closes_resets_the_queued(world: World) -> None:
+    lst = listener(world)
+    client = world.socket(socket.AF_UNIX)
+    client.connect(lst.getsockname())
+    lst.close()
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(client) == "ECONNRESET"
+
+
+def test_k101_getpeername_goes_on_working(world: World) -> None:
+    client, server = connected(world)
+    name = client.getpeername()
+    server.close()
+    assert client.getpeername() == name
+
+
+def test_k101_on_seqpacket_the_error_comes_before_the_records(world: World) -> None:
+    one, two = pair(world, socket.SOCK_SEQPACKET)
+    two.send(b"record")
+    one.send(b"unread")
+    two.close()
+    world.gives("ECONNRESET", one.recv, 10)
+    world.gives(b"record", one.recv, 10)
+
+
+@pytest.mark.parametrize(
+    ("how", "mask"),
+    [(socket.SHUT_WR, "IN|OUT|RDHUP"), (socket.SHUT_RD, "OUT"), (socket.SHUT_RDWR, "IN|OUT|RDHUP|HUP")],
+)
+def test_k102_what_the_peers_shutdown_shows(world: World, how: int, mask: str) -> None:
+    one, two = pair(world)
+    two.shutdown(how)
+    world.ready(one, mask)
+    if how != socket.SHUT_WR:
+        world.gives("EPIPE", one.send, b"x")
+
+
+def test_k102_own_shut_wr_on_a_full_socket_does_not_make_it_writable(world: World) -> None:
+    one, _ = pair(world)
+    while outcome(lambda: one.send(b"x" * 4096)) != "EAGAIN":
+        pass
+    one.shutdown(socket.SHUT_WR)
+    world.ready(one, "0")
+
+
+def test_k102_a_fresh_stream(world: World) -> None:
+    sock = world.socket(socket.AF_UNIX)
+    world.gives("EINVAL", sock.recv, 1)
+    world.gives("ENOTCONN", sock.send, b"x")
+    world.gives(None, sock.shutdown, socket.SHUT_RD)
+    world.gives(None, sock.shutdown, socket.SHUT_RDWR)
+    world.ready(sock, "IN|OUT|RDHUP|HUP")
+
+
+def test_k103_a_full_socket_takes_a_part_then_nothing(world: World) -> None:
+    one, two = pair(world)
+    total = one.send(b"x" * 1_000_000)
+    assert 100_000 < total < 1_000_000
+    while (more := outcome(lambda: one.send(b"x" * 1000))) != "EAGAIN":
+        total += more
+    world.ready(one, "0")
+    received = 0
+    while received < total:
+        received += len(two.recv(65536))
+    world.ready(one, "OUT")
+
+
+def test_k103_only_the_senders_buffer_counts(world: World) -> None:
+    one, two = pair(world)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+    small = 0
+    while (more := outcome(lambda: one.send(b"x" * 100))) != "EAGAIN":
+        small += more
+    big = 0
+    while (more := outcome(lambda: two.send(b"x" * 100))) != "EAGAIN":
+        big += more
+    assert small < big / 4
+
+
+def test_k104_names(world: World) -> None:
+    client, server = connected(world)
+    name = world.abstract("l").encode()
+    assert client.getsockname() == ""
+    assert client.getpeername() == name
+    assert server.getsockname() == name
+    assert server.getpeername() == ""
+    client.send(b"x")
+    assert server.recvfrom(10)[1] is None
+
+
+def test_k104_an_abstract_name_is_free_at_close(world: World) -> None:
+    lst = listener(world)
+    name = lst.getsockname()
+    world.gives("EADDRINUSE", world.socket(socket.AF_UNIX).bind, name)
+    lst.close()
+    again = world.socket(socket.AF_UNIX)
+    world.gives(None, again.bind, name)
+    world.gives("EINVAL", again.bind, name)
+
+
+def test_k104_an_empty_name_gets_one_of_five_hex_digits(world: World) -> None:
+    sock = world.socket(socket.AF_UNIX)
+    sock.bind("")
+    name = sock.getsockname()
+    assert len(name) == 6
+    assert name[:1] == b"\0"
+    int(name[1:], 16)
+
+
+def test_k104_a_path_stays_until_it_is_unlinked(world: World) -> None:
+    path = world.unix_path("stays")
+    lst = world.socket(socket.AF_UNIX)
+    lst.bind(path)
+    lst.listen()
+    assert lst.getsockname() == path
+    client = world.socket(socket.AF_UNIX)
+    world.gives(None, client.connect, path)
+    lst.close()
+    world.gives("EADDRINUSE", world.socket(socket.AF_UNIX).bind, path)
+
+
+@pytest.mark.only_on("kernel", "os.unlink is the real one: simulated paths live in the network, until its end")
+def test_k104_unlink_makes_a_path_free(world: World) -> None:
+    path = world.unix_path("unlinked")
+    world.socket(socket.AF_UNIX).bind(path)
+    os.unlink(path)
+    world.gives(None, world.socket(socket.AF_UNIX).bind, path)
+
+
+def test_k104_a_path_too_long_has_no_errno(world: World) -> None:
+    sock = world.socket(socket.AF_UNIX)
+    with pytest.raises(OSError, match="AF_UNIX path too long") as caught:
+        sock.bind("/tmp/" + "x" * 110)
+    assert caught.value.errno is None
+
+
+def test_k104_listen_needs_a_name(world: World) -> None:
+    world.gives("EINVAL", world.socket(socket.AF_UNIX).listen, 1)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_k105_records_and_datagrams_keep_their_bounds(world: World, kind: int) -> None:
+    one, two = pair(world, kind)
+    for payload in (b"first", b"second", b"", b"last"):
+        one.send(payload)
+    world.gives(b"fi", two.recv, 2)
+    world.gives(b"second", two.recv, 100)
+    world.gives(b"", two.recv, 100)
+    world.gives(b"last", two.recv, 100)
+
+
+def test_k105_a_connected_datagram_socket_hears_its_peer_only(world: World) -> None:
+    one, two, three = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3))
+    one.bind(world.abstract("one"))
+    two.bind(world.abstract("two"))
+    one.connect(two.getsockname())
+    world.gives("EPERM", three.sendto, b"x", one.getsockname())
+    world.gives("EPERM", three.connect, one.getsockname())
+    world.gives(1, two.sendto, b"x", one.getsockname())
+
+
+def test_k105_a_datagram_peer_that_is_gone_shows_at_the_next_send(world: World) -> None:
+    one, two = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM), world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.bind(world.abstract("one"))
+    two.bind(world.abstract("two"))
+    one.connect(two.getsockname())
+    two.sendto(b"lost", one.getsockname())
+    two.close()
+    world.ready(one, "IN|OUT")
+    world.gives("ECONNREFUSED", one.send, b"x")
+    world.ready(one, "OUT")
+    world.gives("ENOTCONN", one.send, b"x")
+
+
+def test_k105_a_datagram_queue_is_short(world: World) -> None:
+    one, two = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM), world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    two.bind(world.abstract("two"))
+    one.connect(two.getsockname())
+    for _ in range(11):
+        assert one.send(b"x") == 1
+    assert outcome(lambda: one.send(b"x")) == "EAGAIN"
+    world.ready(one, "0")
+    two.recv(1)
+    world.ready(one, "OUT")
+
+
+def test_k106_the_peers_credentials(world: World) -> None:
+    one, _ = pair(world)
+    pid, uid, gid = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    assert (pid, uid, gid) == (os.getpid(), os.getuid(), os.getgid())
+
+
+@pytest.mark.only_on("kernel", ANCILLARY)
+def test_k106_descriptors_travel(world: World) -> None:
+    one, two = pair(world)
+    socket.send_fds(one, [b"x"], [one.fileno()])
+    _, fds, _, _ = socket.recv_fds(two, 10, 1)
+    for fd in fds:
+        os.close(fd)
+    assert len(array.array("i", fds)) == 1
+
+
+def test_k106_pairs_are_of_unix_sockets(world: World) -> None:
+    world.gives("ENOTSUP", socket.socketpair, socket.AF_INET)
+
+
+def test_k106_a_listener_that_is_shut_down_refuses(world: World) -> None:
+    lst = listener(world)
+    lst.shutdown(socket.SHUT_RDWR)
+    world.ready(lst, "IN|RDHUP|HUP")
+    assert outcome(lst.accept) == "EAGAIN"
+    world.gives("ECONNREFUSED", world.socket(socket.AF_UNIX).connect, lst.getsockname())
+
+
+def test_a_socketpair_talks_both_ways(world: World) -> None:
+    one, two = pair(world)
+    one.send(b"a")
+    two.send(b"b")
+    world.gives(b"a", two.recv, 10)
+    world.gives(b"b", one.recv, 10)
+    world.gives("EAGAIN", one.recv, 10)

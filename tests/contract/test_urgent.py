@@ -1,0 +1,240 @@
+"""Urgent data: K-090 to K-099."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.contract.worlds import World
+
+OOB = socket.MSG_OOB
+INLINE = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
+
+
+def test_k090_the_last_byte_of_a_send_is_the_urgent_one(world: World) -> None:
+    client, server = world.pair()
+    assert client.send(b"abc", OOB) == 3
+    world.ready(server, "IN|PRI|OUT")
+    world.gives(b"c", server.recv, 10, OOB)
+    world.gives(b"ab", server.recv, 10)
+
+
+def test_k090_an_urgent_byte_alone_is_not_readable(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+
+
+def test_k090_nothing_urgent_is_nothing(world: World) -> None:
+    client, server = world.pair()
+    assert client.send(b"", OOB) == 0
+    world.pause()
+    world.ready(server, "OUT")
+
+
+def test_k090_where_urgent_data_cannot_be_sent(world: World) -> None:
+    world.gives("EPIPE", world.socket().send, b"x", OOB)
+    world.gives("EPIPE", world.listener().send, b"x", OOB)
+    client, server = world.full_pair()
+    world.gives("EAGAIN", client.send, b"x", OOB)
+    world.pause()
+    world.ready(server, "IN|OUT")
+    client, server = world.pair()
+    client.shutdown(socket.SHUT_WR)
+    world.gives("EPIPE", client.send, b"x", OOB)
+
+
+def test_k091_the_urgent_byte_is_read_once(world: World) -> None:
+    client, server = world.pair()
+    world.gives("EINVAL", server.recv, 1, OOB)
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    assert server.recv(0, OOB) == b""
+    world.gives(b"!", server.recv, 1, OOB | socket.MSG_PEEK)
+    world.gives(b"!", server.recv, 5, OOB)
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
+def test_k091_where_no_urgent_byte_can_be(world: World) -> None:
+    world.gives("EINVAL", world.socket().recv, 1, OOB)
+    world.gives("ENOTCONN", world.listener().recv, 1, OOB)
+    client, server = world.pair()
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP")
+    world.gives("EINVAL", client.recv, 1, OOB)
+
+
+def test_k091_inline_it_cannot_be_read_apart(world: World) -> None:
+    client, server = world.pair()
+    server.setsockopt(*INLINE, 1)
+    client.send(b"!", OOB)
+    world.ready(server, "IN|PRI|OUT")
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
+def test_k091_after_a_reset_the_socket_is_not_connected(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    world.reset(client)
+    world.ready(server, "IN|PRI|OUT|RDHUP|ERR|HUP")
+    world.gives("ENOTCONN", server.recv, 1, OOB)
+    world.gives("ECONNRESET", server.recv, 1)
+
+
+def test_k092_recv_stops_at_the_mark_and_then_skips_the_urgent_byte(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"ab")
+    client.send(b"!", OOB)
+    client.send(b"cd")
+    world.ready(server, "IN|PRI|OUT")
+    world.pause()
+    world.gives(b"ab", server.recv, 100)
+    world.ready(server, "IN|PRI|OUT")
+    world.gives(b"c", server.recv, 1)
+    world.ready(server, "IN|OUT")
+    world.gives(b"d", server.recv, 100)
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
+def test_k092_a_recv_with_only_the_urgent_byte_ahead_drops_it(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    world.gives("EAGAIN", server.recv, 10)
+    world.ready(server, "OUT")
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
+def test_k093_the_mark_is_where_all_before_it_is_read(world: World) -> None:
+    client, server = world.pair()
+    assert world.at_mark(server) == 0
+    client.send(b"ab")
+    client.send(b"!", OOB)
+    client.send(b"cd")
+    world.ready(server, "IN|PRI|OUT")
+    world.pause()
+    assert world.at_mark(server) == 0
+    server.recv(1)
+    assert world.at_mark(server) == 0
+    server.recv(1)
+    assert world.at_mark(server) == 1
+    world.gives(b"!", server.recv, 1, OOB)
+    assert world.at_mark(server) == 1
+    server.recv(1)
+    assert world.at_mark(server) == 0
+
+
+def test_k094_after_it_was_read_the_stop_remains_and_the_byte_does_not(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"ab")
+    client.send(b"!", OOB)
+    client.send(b"cd")
+    world.ready(server, "IN|PRI|OUT")
+    world.pause()
+    world.gives(b"!", server.recv, 1, OOB)
+    world.ready(server, "IN|OUT")
+    world.gives(b"ab", server.recv, 100)
+    world.gives(b"cd", server.recv, 100)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["unread", "read"])
+def test_k095_a_second_urgent_byte_makes_the_first_a_normal_one(world: World, read: bool) -> None:
+    client, server = world.pair()
+    client.send(b"a")
+    client.send(b"1", OOB)
+    world.ready(server, "IN|PRI|OUT")
+    if read:
+        world.gives(b"1", server.recv, 1, OOB)
+    client.send(b"b")
+    client.send(b"2", OOB)
+    world.ready(server, "IN|PRI|OUT")
+    client.send(b"c")
+    world.pause()
+    world.gives(b"a1b", server.recv, 100)
+    world.gives(b"2", server.recv, 1, OOB)
+    world.gives(b"c", server.recv, 100)
+
+
+def test_k095_unless_it_is_the_next_to_be_read(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"1", OOB)
+    world.ready(server, "PRI|OUT")
+    client.send(b"b")
+    client.send(b"2", OOB)
+    world.ready(server, "IN|PRI|OUT")
+    world.pause()
+    world.gives(b"b", server.recv, 100)
+    world.gives(b"2", server.recv, 1, OOB)
+
+
+@pytest.mark.parametrize("when", ["before", "after", "after it was read"])
+def test_k096_inline_the_byte_is_in_the_stream(world: World, when: str) -> None:
+    client, server = world.pair()
+    if when == "before":
+        server.setsockopt(*INLINE, 1)
+    client.send(b"ab")
+    client.send(b"!", OOB)
+    client.send(b"cd")
+    world.ready(server, "IN|PRI|OUT")
+    world.pause()
+    if when == "after it was read":
+        world.gives(b"!", server.recv, 1, OOB)
+    server.setsockopt(*INLINE, 1)
+    world.gives(b"ab", server.recv, 100)
+    assert world.at_mark(server) == 1
+    world.gives(b"!cd", server.recv, 100)
+    world.ready(server, "OUT")
+
+
+def test_k097_urgent_then_fin(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|PRI|OUT|RDHUP")
+    world.gives(b"!", server.recv, 1, OOB)
+
+
+def test_k097_a_normal_recv_at_the_end_drops_it(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|PRI|OUT|RDHUP")
+    world.gives(b"", server.recv, 10)
+    world.ready(server, "IN|OUT|RDHUP")
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
+def test_k097_urgent_then_reset(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    world.reset(client)
+    world.ready(server, "IN|PRI|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNRESET", server.recv, 10)
+    world.ready(server, "IN|OUT|RDHUP|HUP")
+
+
+def test_k098_urgent_to_an_end_that_reads_no_more(world: World) -> None:
+    client, server = world.pair()
+    server.shutdown(socket.SHUT_RD)
+    client.send(b"!", OOB)
+    world.ready(server, "IN|PRI|OUT|RDHUP")
+    assert server.recvmsg(1, 0, OOB) == (b"!", [], OOB, None)
+
+
+@pytest.mark.only_on("kernel", "urgent data on a Unix stream: no program of the kind simnet is for uses it")
+def test_k099_a_unix_stream_has_urgent_data_that_is_readable_too(world: World) -> None:
+    one, two = socket.socketpair()
+    world.keep(one)
+    world.keep(two)
+    one.send(b"!", OOB)
+    world.ready(two, "IN|PRI|OUT")
+    assert two.recv(1, OOB) == b"!"
+
+
+def test_k099_datagrams_have_none(world: World) -> None:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.connect((world.ip, 9))
+    world.gives("ENOTSUP", sock.send, b"x", OOB)
