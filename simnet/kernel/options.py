@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from errno import EDOM, EINVAL, ENOPROTOOPT, EOPNOTSUPP
-from typing import Final, NamedTuple
+from errno import EDOM, EINVAL, ENOPROTOOPT
+from typing import Any, Final, NamedTuple
 
 from simnet.kernel.errors import not_modelled, socket_error
 
@@ -25,6 +25,7 @@ SO_KEEPALIVE: Final = 9
 SO_OOBINLINE: Final = 10
 SO_PRIORITY: Final = 12
 SO_LINGER: Final = 13
+SO_BSDCOMPAT: Final = 14
 SO_REUSEPORT: Final = 15
 SO_PASSCRED: Final = 16
 SO_PEERCRED: Final = 17
@@ -76,6 +77,8 @@ class Option(NamedTuple):
     high: int = 1
     refusal: int = EINVAL  # errno for a value outside the range
     switch: bool = False  # any value but 0 counts as 1
+    bits: int = 0  # only these are looked at, if any are named
+    keeps: bool = True  # False: accepted and forgotten
 
 
 _SWITCH: Final = Option(0, switch=True)
@@ -89,7 +92,8 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_KEEPALIVE): _SWITCH,
     (SOL_SOCKET, SO_OOBINLINE): _SWITCH,
     (SOL_SOCKET, SO_DONTROUTE): _SWITCH,  # no effect: one hop to everywhere
-    (SOL_SOCKET, SO_PRIORITY): Option(0, 0, 6),  # no effect
+    (SOL_SOCKET, SO_PRIORITY): Option(0, -INT_MAX - 1, INT_MAX),  # no effect
+    (SOL_SOCKET, SO_BSDCOMPAT): Option(0, keeps=False),  # no effect since Linux 2.2
     (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
     (SOL_SOCKET, SO_RCVLOWAT): Option(1, -INT_MAX - 1, INT_MAX),
     (SOL_SOCKET, SO_SNDBUF): Option(212992, -INT_MAX - 1, INT_MAX),
@@ -97,10 +101,10 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
 }
 
 IP_OPTIONS: Final[dict[Key, Option]] = {
-    (IPPROTO_IP, IP_TOS): Option(0, 0, 255),  # no effect
+    (IPPROTO_IP, IP_TOS): Option(0, bits=0xFF),  # no effect
     (IPPROTO_IP, IP_TTL): Option(64, 1, 255),  # no effect: no router counts it down
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, -1, 255),
-    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, -1, 255),
+    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255),  # no effect
     (IPPROTO_IPV6, IPV6_V6ONLY): _SWITCH,
 }
 
@@ -109,6 +113,8 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     **IP_OPTIONS,
     (SOL_SOCKET, SO_SNDBUF): Option(16384, -INT_MAX - 1, INT_MAX),
     (SOL_SOCKET, SO_RCVBUF): Option(131072, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_IP, IP_TOS): Option(0, bits=0xFC),  # the lower two belong to TCP itself, for ECN
+    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, bits=0xFC),
     (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # small writes go out at once anyway (K-060); setting it releases MSG_MORE
     (IPPROTO_TCP, TCP_CORK): _SWITCH,
     (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
@@ -131,18 +137,16 @@ _READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, S
 
 # Known to Linux 6.18 and not to us: refused by name instead of ENOPROTOOPT, which would be a lie.
 _KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
-    SOL_SOCKET: frozenset({*range(1, 84)}) - {14, 19, 22, 23, 24, 32, 33},
-    IPPROTO_IP: frozenset({*range(1, 26), *range(32, 53)}) - {17},
-    IPPROTO_TCP: frozenset({*range(1, 45)}) - {33},
-    IPPROTO_UDP: frozenset({1, 100, 101, 102, 103, 104}),
-    IPPROTO_IPV6: frozenset({*range(1, 82)}) - {3, 4, 5, 28, 30, 38, 39, 40, 47, 48},
+    SOL_SOCKET: frozenset({*range(1, 85)}) - {19, 22, 23, 24},
+    IPPROTO_IP: frozenset({*range(1, 27), *range(32, 53), *range(64, 100)}),  # 64 and up are netfilter's
+    IPPROTO_TCP: frozenset(range(1, 47)),
+    IPPROTO_UDP: frozenset({1, 10, 11, *range(100, 105)}),
+    IPPROTO_IPV6: frozenset(range(1, 84)) - {38, 39, 40},
 }
 
 
-def unknown(level: int, name: int, setting: bool, levels: frozenset[int]) -> OSError:
+def unknown(level: int, name: int, setting: bool) -> OSError:
     """What the kernel answers to an option that is in no table; NotModelled for one that only we do not know."""
-    if level not in levels:
-        return socket_error(ENOPROTOOPT if setting else EOPNOTSUPP)
     if name in _KNOWN_TO_LINUX.get(level, ()):
         not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
     return socket_error(ENOPROTOOPT)
@@ -163,13 +167,31 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
     return number
 
 
-def stored(option: Option, value: int) -> int:
+def stored(key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal."""
+    if not option.keeps:
+        return option.default
     if option.switch:
         return 1 if value else 0
+    if value == -1 and key in _DEFAULT_BY_MINUS_ONE:
+        return option.default
+    if option.bits:
+        return value & option.bits
     if not option.low <= value <= option.high:
         raise socket_error(option.refusal)
     return value
+
+
+_DEFAULT_BY_MINUS_ONE: Final = {(IPPROTO_IP, IP_TTL), (IPPROTO_IPV6, IPV6_UNICAST_HOPS), (IPPROTO_IPV6, IPV6_TCLASS)}
+
+
+def check_length(level: int, value: Any) -> Any:
+    """EINVAL for less than a C int; at the IP level a single byte will do, or none."""
+    if isinstance(value, int) or len(value) >= 4:
+        return value
+    if level == IPPROTO_IP:
+        return value[0] if value else 0
+    raise socket_error(EINVAL)
 
 
 def answer(value: int, buflen: int) -> int | bytes:

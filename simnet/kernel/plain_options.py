@@ -33,6 +33,7 @@ class PlainSocket(Protocol):
 
 
 _FLAGS: Final = {o.SO_REUSEADDR: REUSE_ADDRESS, o.SO_REUSEPORT: REUSE_PORT}
+_NOT_FOR: Final = {AF_UNIX: o.SO_REUSEPORT}  # what a family refuses; the internet ones refuse SO_PASSCRED
 _SOCKET_LEVEL: Final = frozenset({o.SOL_SOCKET})
 _UDP_LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_UDP})
 
@@ -51,6 +52,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
     if level not in levels:
         # AF_UNIX has no protocol level at all.
         raise socket_error(EOPNOTSUPP if socket.family == AF_UNIX else ENOPROTOOPT)
+    value = o.check_length(level, value)
     if o.read_only(level, name):
         raise socket_error(ENOPROTOOPT)
     kept: Any
@@ -58,20 +60,18 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
         kept = o.linger(value)
     elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
         kept = o.timeval(value)
-    elif level == o.SOL_SOCKET and name == o.SO_PASSCRED and socket.family != AF_UNIX:
+    elif level == o.SOL_SOCKET and name == _NOT_FOR.get(socket.family, o.SO_PASSCRED) and o.integer(value):
         raise socket_error(EOPNOTSUPP)
     else:
         option = table.get((level, name))
         if option is None:
-            raise o.unknown(level, name, True, levels)
+            raise o.unknown(level, name, setting=True)
         number = o.integer(value)
         if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
             number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
         elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
             number = (o.INT_MAX if number < 0 else number) or 1
-        elif number == -1 and name in (o.IP_TTL, o.IPV6_UNICAST_HOPS):
-            number = option.default
-        kept = o.stored(option, number)
+        kept = o.stored((level, name), option, number)
         if level == o.SOL_SOCKET and name in _FLAGS:
             socket.sharing = socket.sharing | _FLAGS[name] if kept else socket.sharing & ~_FLAGS[name]
         elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
@@ -88,7 +88,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     """getsockopt, as CPython answers it."""
     table, levels = _table(socket)
     if level not in levels:
-        raise socket_error(EOPNOTSUPP)
+        raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
     kept = None if socket.options is None else socket.options.get((level, name))
     if level == o.SOL_SOCKET:
         if name == o.SO_LINGER:
@@ -102,7 +102,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
             return o.answer(value, buflen)
     option = table.get((level, name))
     if option is None:
-        raise o.unknown(level, name, False, levels)
+        raise o.unknown(level, name, setting=False)
     return o.answer(option.default if kept is None else kept, buflen)
 
 

@@ -35,16 +35,14 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
     """setsockopt: keep the value, and do at once what the kernel does at once."""
     if value is None:
         not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
-    if level == o.SOL_SOCKET:
-        if _set_socket_level(socket, name, value):
-            return
-    elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
+    if level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT)
+    value = o.check_length(level, value)
+    if level == o.SOL_SOCKET and _set_socket_level(socket, name, value):
+        return
     option = o.TCP_OPTIONS.get((level, name))
     if option is None:
-        raise o.unknown(level, name, True, _LEVELS_V6)
-    if level == o.IPPROTO_IP and not isinstance(value, int) and 0 < len(value) < 4:
-        value = value[0]  # ip_setsockopt takes a single byte too
+        raise o.unknown(level, name, setting=True)
     number = o.integer(value)
     if level == o.IPPROTO_TCP:
         number = _set_tcp_level(socket, name, number)
@@ -52,9 +50,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
         if socket.port:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
-    elif number == -1 and name in (o.IP_TTL, o.IPV6_UNICAST_HOPS):
-        number = option.default
-    keep(socket, level, name, o.stored(option, number))
+    keep(socket, level, name, o.stored((level, name), option, number))
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name)
 
@@ -126,6 +122,8 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return -1 if number < 0 else min(number, _FIN_TIMEOUT_MAX) or _FIN_TIMEOUT
     if name == o.TCP_DEFER_ACCEPT:
         return _rounded_to_retries(number)
+    if name == o.TCP_MAXSEG and number == 0:
+        return o.TCP_OPTIONS[(o.IPPROTO_TCP, name)].default
     if name == o.TCP_CORK:
         if number and socket.cork is None:
             socket.cork = Cork()
@@ -147,8 +145,9 @@ def _rounded_to_retries(seconds: int) -> int:
     """TCP_DEFER_ACCEPT is counted in SYN-ACK retries: 1, 3, 7, 15, 31, 63 s (secs_to_retrans)."""
     if seconds <= 0:
         return 0
-    period, timeout = 1, 1
-    while seconds > period and period < 2**30:
+    period = timeout = retries = 1
+    while seconds > period and retries < 255:
+        retries += 1
         timeout = min(timeout * 2, 120)
         period += timeout
     return period
@@ -164,10 +163,10 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         if value is not None:
             return o.answer(value, buflen)
     elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
-        raise socket_error(EOPNOTSUPP)
+        raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
     option = o.TCP_OPTIONS.get((level, name))
     if option is None:
-        raise o.unknown(level, name, False, _LEVELS_V6)
+        raise o.unknown(level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(level, name)

@@ -274,7 +274,9 @@ class UnixSocket(File):
     def leaves_unread(self) -> bool:
         """Is there anything in the queue that was sent in vain? An empty record at its head is not looked at."""
         inbox = self.inbox
-        return bool(inbox) and (len(inbox) > 1 or inbox[0].left > 0)
+        if not inbox:
+            return False
+        return len(inbox) > 1 or inbox[0].left > 0
 
     def drop_inbox(self) -> None:
         """Throw away what was not read, and let go of what it carries."""
