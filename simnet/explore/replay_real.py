@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.expect import Expect, Found
 from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
-from simnet.explore.replay import OTHER_PATH, Replayed, weigh
+from simnet.explore.replay import OTHER_FAILURE, OTHER_PATH, Replayed, weigh
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 
@@ -66,18 +66,21 @@ def replay_real(
         if not tries or judgement.failure is not None:
             break
     played = weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, file=file)
-    played.kernel = f"{run.kernel if plan else REAL}: {_seen(played, judgement)}"
+    played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel
     return played
 
 
-def _seen(played: Replayed, judgement: Judgement) -> str:
-    """Whether it is the same failure there."""
-    if played.unreached and judgement.failure is None:
-        return "not reached there"
-    if judgement.failure is None:
-        return f"no failure there ({judgement.status})"
+def _verdict(played: Replayed, judgement: Judgement, who: str) -> str:
+    """Who did it, and what came of it; nothing is confirmed where nothing failed, or something else did."""
+    failure = judgement.failure
+    if failure is None and played.unreached:
+        return f"{REAL}: not reached there"
+    if failure is None:
+        return f"{REAL}: no failure there ({judgement.status})"
     if played.word == OTHER_PATH:
-        return "the same failure"
-    return failure_text(judgement.failure)
+        return f"{who}: the same failure"
+    if played.word == OTHER_FAILURE:
+        return f"{REAL}: another failure, {failure_text(failure)}"
+    return f"{who}: {failure_text(failure)}"
