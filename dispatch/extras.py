@@ -15,6 +15,7 @@ class Extras:
     """Made when the first of these is needed."""
 
     __slots__ = (
+        "broken",
         "connector",
         "idle",
         "layer",
@@ -37,6 +38,7 @@ class Extras:
         self.layer: Any = None
         self.connector: Any = None
         self.listener: Any = None
+        self.broken: OSError | None = None  # what sending said when it failed
         self.lost = 0  # bytes written that were never sent
 
     def arm_idle(self, channel: Any) -> None:

@@ -7,7 +7,6 @@ both have much to say would wait for each other for ever. After ``close()`` what
 
 from __future__ import annotations
 
-import errno
 import os
 import socket as _socket
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -282,6 +281,8 @@ class Stream(Sender):
 
     def _read_failed(self, error: OSError) -> None:
         if error.errno in TRY_AGAIN:
+            if self._state & BROKEN:
+                self._finish(self._extras().broken)  # all has been read
             return
         if error.errno in OUT_OF_RESOURCES:
             self._rest(BREATH)
@@ -290,7 +291,7 @@ class Stream(Sender):
 
     def _peer_finished(self) -> None:
         if self._state & BROKEN:
-            self._finish(socket_error(errno.EPIPE))
+            self._finish(self._extras().broken)
             return
         self._state |= EOF
         if self._state & SHUT and self._out is None:
@@ -403,7 +404,18 @@ class Stream(Sender):
             self._finish(error)
             return
         self._state = (self._state | BROKEN) & ~(FULL | HELD | BLOCKED)
-        self._update()
+        self._extras().broken = error
+        self.loop.call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        """What has arrived by now is all that will: read it without waiting for the poller, which may have no more to say."""
+        if not self._state & CLOSED:
+            if self._state & PAUSED:
+                self._finish(self._extras().broken)
+            else:
+                self._update()
+                self._turn(IN)
+                self.loop.call_soon(self._read_rest)
 
     def _lose_output(self) -> None:
         if self._queued:

@@ -1,0 +1,192 @@
+"""Every single fault at every point, for a server of each class: the promises hold, and nothing else needs to be said."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import dispatch
+from dispatch import asynchat, asyncore
+
+simnet = pytest.importorskip("simnet")
+
+
+class Echo(dispatch.Stream):
+    def handle_data(self, data):
+        self.write(data)
+
+
+class Shout(dispatch.Chat):
+    terminator = b"\n"
+    idle_timeout = 3600
+
+    def handle_message(self, data):
+        self.write(data.upper())
+        self.write(b"\n")
+
+
+class OldEcho(asyncore.dispatcher_with_send):
+    """On the drop-in, written with care: a wake-up without data is no error, the end of the input is not that of the reply."""
+
+    ended = False
+
+    def readable(self):
+        return not self.ended
+
+    def handle_read(self):
+        data = self.recv(100)
+        if data:
+            self.send(data)
+
+    def handle_write(self):
+        self.initiate_send()
+        if self.ended and not self.out_buffer:
+            self.close()
+
+    def handle_close(self):
+        if self.out_buffer and not self.ended:
+            self.ended = True
+        else:
+            self.close()
+
+    def handle_error(self):
+        self.close()
+
+
+class OldShout(asynchat.async_chat):
+    def __init__(self, sock):
+        asynchat.async_chat.__init__(self, sock)
+        self.set_terminator(b"\n")
+
+    def collect_incoming_data(self, data):
+        self._collect_incoming_data(data)
+
+    def found_terminator(self):
+        self.push(self._get_data().upper())
+        self.push(b"\n")
+
+    def handle_error(self):
+        self.close()
+
+
+class OldListener(asyncore.dispatcher):
+    def __init__(self, port, handler):
+        asyncore.dispatcher.__init__(self)
+        self.handler = handler
+        self.create_socket()
+        self.set_reuse_addr()
+        self.bind(("", port))
+        self.listen(5)
+
+    def handle_accepted(self, sock, addr):
+        self.handler(sock)
+
+    def handle_error(self):
+        pass
+
+
+def serve(handler):
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", 7), handler, loop=loop)
+        loop.run()
+
+
+def serve_old(handler):
+    OldListener(7, handler)
+    asyncore.loop()
+
+
+def relay():
+    """Two streams that feed each other, and hold each other back."""
+
+    class Half(dispatch.Stream):
+        other = None
+
+        def handle_data(self, data):
+            self.other.write(data)
+
+        def handle_eof(self):
+            self.other.write_eof()
+
+        def handle_full(self):
+            self.other.pause()
+
+        def handle_drained(self):
+            self.other.resume()
+
+        def handle_close(self, reason):
+            if reason is None:
+                self.other.close()
+            else:
+                self.other.abort(reason)
+
+    def accepted(sock, addr, loop):
+        near, far = Half(sock, addr=addr, loop=loop), Half(loop=loop)
+        near.other, far.other = far, near
+        far.connect(("backend", 7))
+
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", 8), accepted, loop=loop)
+        loop.run()
+
+
+@simnet.sweep(target="server")
+def test_a_stream_server_survives_everything(net):
+    net.host("server").spawn(serve, Echo)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello, network")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.makefile("rb").read() == b"hello, network"
+
+
+@simnet.sweep(target="server")
+def test_a_chat_server_survives_everything(net):
+    net.host("server").spawn(serve, Shout)
+    with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+        sock.sendall(b"one\ntw")
+        assert lines.readline() == b"ONE\n"
+        sock.sendall(b"o\nthree\n")
+        assert lines.readline() == b"TWO\n"
+        sock.shutdown(socket.SHUT_WR)
+        assert lines.read() == b"THREE\n"
+
+
+@simnet.sweep(target="server")
+def test_two_clients_do_not_hurt_each_other(net):
+    net.host("server").spawn(serve, Echo)
+    with socket.create_connection(("server", 7)) as one, socket.create_connection(("server", 7)) as two:
+        one.sendall(b"one")
+        two.sendall(b"two")
+        one.shutdown(socket.SHUT_WR)
+        assert one.makefile("rb").read() == b"one"
+        two.shutdown(socket.SHUT_WR)
+        assert two.makefile("rb").read() == b"two"
+
+
+@simnet.sweep(target="server")
+def test_a_dispatcher_of_the_drop_in_survives_everything(net):
+    net.host("server").spawn(serve_old, OldEcho)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello, network")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.makefile("rb").read() == b"hello, network"
+
+
+@simnet.sweep(target="server")
+def test_a_chat_of_the_drop_in_survives_everything(net):
+    net.host("server").spawn(serve_old, OldShout)
+    with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+        sock.sendall(b"one\ntwo\n")
+        assert lines.readline() == b"ONE\n"
+        assert lines.readline() == b"TWO\n"
+
+
+@simnet.sweep(target="relay")
+def test_a_relay_survives_everything(net):
+    net.host("backend").spawn(serve, Echo)
+    net.host("relay").spawn(relay)
+    with socket.create_connection(("relay", 8)) as sock:
+        sock.sendall(b"there and back")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.makefile("rb").read() == b"there and back"
