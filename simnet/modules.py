@@ -19,6 +19,7 @@ import threading
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins
 from simnet.standins import Backend, Provider, active, dates, sockets
 
