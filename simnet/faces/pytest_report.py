@@ -40,6 +40,7 @@ class Told:
     failures: list[tuple[BaseException | None, FailureReport]] = field(default_factory=list)
     headline: str = ""
     summary: str = ""
+    verdict: Exception | None = None  # NotRepeatable, NothingToTest: what they say is all there is to show
     traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
 
 
@@ -69,7 +70,12 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         return
     for title, text in told.traces:
         report.sections.append((title, text))
-    if not report.failed or not told.failures or call.excinfo is None:
+    if not report.failed or call.excinfo is None:
+        return
+    if told.verdict is not None and call.excinfo.value is told.verdict:
+        report.longrepr = f"{type(told.verdict).__name__}: {told.verdict}"
+        return
+    if not told.failures:
         return
     style = item.config.getoption("tbstyle")
     if style in ("native", "line", "no"):
@@ -164,6 +170,8 @@ def summarise(reporter: Any) -> None:
             reporter.line(f"{nodeid}: {text}")
     if sweeps:
         reporter.line("")
-        reporter.line(
-            f"simnet: {sweeps} sweep{'s' if sweeps > 1 else ''}, {simulations:,} simulations in {seconds:.1f} s"
-        )
+        reporter.line(f"simnet: {_count(sweeps, 'sweep')}, {_count(simulations, 'simulation')} in {seconds:.1f} s")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

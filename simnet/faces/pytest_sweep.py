@@ -63,7 +63,8 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         with quiet():
             result = wrapper.simnet_explore(*arguments, options=options, progress=progress, **keywords)
     except (NotRepeatable, NothingToTest) as error:
-        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        told.verdict = error  # shown without the way that led to it
+        raise
     finally:
         progress.erase()
     settle_for(item, result)
