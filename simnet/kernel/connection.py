@@ -50,7 +50,7 @@ class Connection(Tamperable):
             self.reset()
             return
         if state == SYN_RECV:
-            if not self._handshake_done(segment):
+            if not self._handshake_done(segment) or (flags == ACK and not segment.payload):
                 return
         elif flags & SYN:
             if flags & ACK:

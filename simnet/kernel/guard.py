@@ -283,6 +283,8 @@ def send_again_for_nobody(stack: Stack, segment: Segment) -> None:
     if not segment.flags & FIN and not segment.payload:
         return
     key = (segment.source, segment.target, segment.seq)
+    if stack.last_words is None:
+        stack.last_words = {}
     tries = stack.last_words.get(key, 0)
     wait = RTO_MIN_NS << tries
     if (wait << 1) - RTO_MIN_NS > ORPHAN_GIVE_UP_NS:

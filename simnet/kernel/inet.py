@@ -63,4 +63,4 @@ def is_many(ip: str) -> bool:
     """Broadcast or multicast: an address of several hosts."""
     if ":" in ip:
         return ip.startswith("ff")
-    return ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240
+    return ip[0] == "2" and (ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240)

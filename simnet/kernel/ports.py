@@ -25,9 +25,11 @@ class PortUser(Protocol):
     """A socket, or what TIME_WAIT left of one."""
 
     state: str
-    local: Endpoint | None
     sharing: int
     autobound: bool  # the port was chosen by connect()
+
+    @property
+    def local(self) -> Endpoint | None: ...
 
 
 def addresses_clash(mine: PortUser, other: PortUser) -> bool:

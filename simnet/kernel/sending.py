@@ -275,15 +275,23 @@ class Sender(ControlBlock):
     def linger_on(self, state: str) -> None:
         """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed."""
         seconds = self.option(IPPROTO_TCP, TCP_LINGER2) if state == FIN_WAIT2 else None
-        local, peer = self.local, self.peer
-        assert local is not None
-        assert peer is not None
-        rcv_nxt, snd_nxt = self.rcv_nxt, self.snd_nxt
         self.vanish()
         self.shut = SHUT_BOTH
         if seconds is None or seconds >= 0:
-            self.stack.leave_behind(self, local, peer, state, snd_nxt, rcv_nxt)
+            self.stack.leave_behind(self, state, self.snd_nxt, self.rcv_nxt)
         self.wake(ANY_NEWS)
+
+    def close_at_once(self, state: str) -> None:
+        """The usual end, without the detours for the unusual: nothing queued, no option, no fault, no loss."""
+        stack = self.stack
+        self.put(FIN | ACK, length=1)
+        self.state = CLOSED
+        if state == CLOSE_WAIT:
+            del stack.connections[(self.local, self.peer)]
+        else:
+            stack.leave_behind(self, FIN_WAIT2, self.snd_nxt, self.rcv_nxt)
+        stack.tcp_ports.free(self.port, self)
+        self.port = 0
 
     def disconnect(self) -> None:
         """tcp_disconnect: as fresh, but that the port shown and a pending error stay."""

@@ -63,7 +63,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "name",
-        "connections", "listeners", "tcp_ports", "udp_ports", "unix_names", "credentials", "time_waits",
+        "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
         "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
 
@@ -75,11 +75,11 @@ class Stack:
         self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
-        self.udp_ports = Ports()
-        self.unix_names: dict[str | bytes, UnixSocket | None] = {}  # None: a file whose socket is closed
+        self._udp_ports: Ports | None = None
+        self._unix_names: dict[str | bytes, UnixSocket | None] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
-        self.time_waits: deque[TimeWait] = deque()
-        self.last_words: dict[tuple[Endpoint, Endpoint, int], int] = {}  # repetitions of what orphans sent last
+        self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
+        self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
@@ -87,6 +87,20 @@ class Stack:
 
     def __repr__(self) -> str:
         return f"<Stack {self.name or ','.join(self.addresses)}>"
+
+    @property
+    def udp_ports(self) -> Ports:
+        """Who holds which UDP port; made on first use."""
+        if self._udp_ports is None:
+            self._udp_ports = Ports()
+        return self._udp_ports
+
+    @property
+    def unix_names(self) -> dict[str | bytes, UnixSocket | None]:
+        """Who is bound to which name; None for a file whose socket is closed. Made on first use."""
+        if self._unix_names is None:
+            self._unix_names = {}
+        return self._unix_names
 
     # What the network above decides.
 
@@ -114,6 +128,8 @@ class Stack:
 
     def socket(self, family: int, type: int, proto: int = 0) -> TcpSocket | UdpSocket | UnixSocket:
         """A fresh file with one reference, the caller's; what Linux refuses is refused alike (K-130)."""
+        if type == SOCK_STREAM and family == AF_INET and not proto:  # nearly always
+            return TcpSocket(self, family)
         kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
         if family not in (AF_UNIX, AF_INET, AF_INET6):
             if 0 < family < AF_MAX:
@@ -327,18 +343,23 @@ class Stack:
 
     # TIME_WAIT.
 
-    def leave_behind(
-        self, socket: ControlBlock, local: Endpoint, peer: Endpoint, phase: str, snd_nxt: int, rcv_nxt: int
-    ) -> None:
-        """*socket* is done; a TimeWait keeps its addresses and port for a minute."""
+    def leave_behind(self, socket: ControlBlock, phase: str, snd_nxt: int, rcv_nxt: int) -> None:
+        """*socket* is done; a TimeWait takes its addresses, and stands beside it or in its place at its port."""
         waits = self.time_waits
         now_ns = self.clock.now_ns
-        while waits and waits[0].expires_ns <= now_ns:
-            waits.popleft().expire_if_due(now_ns)
+        while waits:
+            first = next(iter(waits))
+            if first.expires_ns > now_ns:
+                break
+            first.expire()
+        local, peer = socket.local, socket.peer
+        assert local is not None
+        assert peer is not None
         if len(waits) >= TIME_WAITS_MAX:
+            self.connections.pop((local, peer), None)
             return
-        wait = TimeWait(self, local, peer, phase, socket.sharing, socket.autobound, snd_nxt, rcv_nxt)
-        waits.append(wait)
+        wait = TimeWait(self, local, peer, phase, socket.sharing, socket.autobound, snd_nxt, rcv_nxt, now_ns)
+        waits[wait] = None
         self.connections[(local, peer)] = wait
         self.tcp_ports.hold(local[1], wait)
 

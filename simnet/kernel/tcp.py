@@ -34,7 +34,7 @@ from simnet.kernel.options import SO_LINGER, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import SYN, TCP
-from simnet.kernel.states import CLOSED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.tcp_options import get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
@@ -222,11 +222,20 @@ class TcpSocket(Stream):
         """``tcp_close``: FIN, or RST if something was left unread or linger says so (K-070 to K-073)."""
         state = self.state
         self.shut = SHUT_RECEIVE | SHUT_SEND
+        inbox = self.inbox
+        if (
+            state in (ESTABLISHED, CLOSE_WAIT)
+            and not (self.slow or self.options is not None)
+            and (inbox is None or not inbox.size)
+            and (self.outbox is None or not self.outbox.size)
+        ):
+            self.close_at_once(state)
+            return
         if state == CLOSED:
             pass
         elif state == LISTEN:
             self.vanish()
-        elif self.inbox is not None and self.inbox.size:
+        elif inbox is not None and inbox.size:
             self.send_reset()
             self.vanish()
         elif self.lingers and self.option(SOL_SOCKET, SO_LINGER)[1] == 0:

@@ -24,15 +24,15 @@ class TimeWait:
 
     def __init__(
         self, stack: Stack, local: Endpoint, peer: Endpoint, phase: str, sharing: int, autobound: bool,
-        snd_nxt: int, rcv_nxt: int,
+        snd_nxt: int, rcv_nxt: int, now_ns: int,
     ) -> None:  # fmt: skip
         self.stack = stack
-        self.local: Endpoint | None = local
+        self.local = local
         self.peer = peer
         self.phase = phase
         self.sharing = sharing
         self.autobound = autobound
-        self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
+        self.expires_ns = now_ns + TIME_WAIT_NS
         self.snd_nxt = snd_nxt
         self.rcv_nxt = rcv_nxt
 
@@ -42,15 +42,11 @@ class TimeWait:
     def expire(self) -> None:
         """Leave the tables."""
         stack = self.stack
-        local = self.local
-        if local is not None and stack.connections.get((local, self.peer)) is self:
-            del stack.connections[(local, self.peer)]
-            stack.tcp_ports.free(local[1], self)
-
-    def expire_if_due(self, now_ns: int) -> None:
-        """Leave the tables if the minute is over; a FIN may have lengthened it since."""
-        if self.expires_ns <= now_ns:
-            self.expire()
+        if stack.time_waits.pop(self, self) is self:
+            return
+        if stack.connections.get((self.local, self.peer)) is self:
+            del stack.connections[(self.local, self.peer)]
+        stack.tcp_ports.free(self.local[1], self)
 
     def arrive(self, segment: Segment) -> None:
         """A late segment, or the FIN this end waits for."""
@@ -73,6 +69,7 @@ class TimeWait:
             self.rcv_nxt += 1
             self.phase = TIME_WAIT
             self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
-            stack.time_waits.append(self)
-        if flags & WANT_ACK and self.local is not None:
+            del stack.time_waits[self]
+            stack.time_waits[self] = None  # to the end: it expires last now
+        if flags & WANT_ACK:
             stack.out.append(Segment(self.local, self.peer, ACK, self.snd_nxt, self.rcv_nxt, self.rcv_nxt, b"", stack))
