@@ -43,7 +43,10 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
         if isinstance(address, str):
             path: Any = address.encode("utf-8", "surrogateescape")
         else:
-            path = bytes(memoryview(address))
+            try:
+                path = bytes(memoryview(address))
+            except TypeError:
+                raise TypeError(f"a bytes-like object is required, not {type(address).__name__!r}") from None
         if len(path) > UNIX_PATH_MAX - (0 if path[:1] == b"\0" else 1):
             raise OSError("AF_UNIX path too long")
         return path if path[:1] == b"\0" else path.decode("utf-8", "surrogateescape")
