@@ -151,7 +151,10 @@ class RealBackend:
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`RealSocket`: in its MRO ours stands before the library's."""
-    return type(cls.__name__, (cls, RealSocket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
+    members = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    if any(base.__module__ == "ssl" for base in cls.__mro__):
+        return type(cls.__name__, (cls, RealSocket), {**members, "waits_in_c": True})
+    return type(cls.__name__, (cls, RealSocket), members)
 
 
 _backend = RealBackend()

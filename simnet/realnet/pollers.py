@@ -19,7 +19,7 @@ __all__ = ["RealEpoll", "RealPoll", "select"]
 
 IN, PRI, OUT, ERR, HUP, NVAL, RDNORM = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
 BITS = {IN: "IN", PRI: "PRI", OUT: "OUT", ERR: "ERR", HUP: "HUP", NVAL: "NVAL"}
-EDGE = 1 << 31
+EDGE, ONE_SHOT = 1 << 31, 1 << 30
 LOOK = 0.001  # seconds between two looks while an end is shown less than its kernel has
 
 T = TypeVar("T")
@@ -198,7 +198,7 @@ class RealEpoll(_Poller):
     def rearm(self, fd: int) -> None:
         """Let an edge-triggered registration of *fd* be reported once more."""
         asked = self._asked.get(fd, 0)
-        if asked & EDGE and not self.closed:
+        if asked & (EDGE | ONE_SHOT) and not self.closed:
             try:
                 self._epoll.modify(fd, asked)
             except OSError:
@@ -217,7 +217,12 @@ class RealEpoll(_Poller):
 
         self._epoll.fileno()  # ValueError if it is closed
         found = self.wait_for(self._epoll.fileno(), look, timeout)
-        return self.report(found, lambda pair: self.label(*pair), timeout, True)
+        told = self.report(found, lambda pair: self.label(*pair), timeout, True)
+        if len(told) < len(found):
+            for fd, _ in found:
+                if all(fd != shown for shown, _ in told):
+                    self.rearm(fd)  # what a faulty wake-up has kept back is still ready
+        return told
 
 
 def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:

@@ -311,6 +311,8 @@ class RealProcess:
         """Its waits raise from now on."""
         self.ending = True
         os.write(self._stop_w, b"x")
+        for sock in list(self.sockets):
+            sock.let_go_in_c()
 
     def interrupt(self) -> None:
         """For a thread that computes, or waits where we have no say."""
@@ -326,7 +328,9 @@ class RealProcess:
         return [thread for thread in self._threads if thread.is_alive()]
 
     def close(self) -> None:
-        """Give the kernel back what it was told to end by."""
+        """Give the kernel back what it was told to end by, unless a thread that did not end still looks at it."""
+        if any(thread.is_alive() for thread in self._threads):
+            return
         os.close(self._stop_r)
         os.close(self._stop_w)
 

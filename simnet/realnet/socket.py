@@ -39,7 +39,8 @@ class RealSocket(Calls):
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
         super().__init__(family, type, proto, fileno)
-        C.settimeout(self, 0.0)
+        if not self.waits_in_c:
+            C.settimeout(self, 0.0)
         self._process = process
         self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout
         known = process.stage.files.get(C.fileno(self)) if fileno is not None else None
@@ -65,7 +66,8 @@ class RealSocket(Calls):
     def settimeout(self, value: float | None) -> None:
         C.settimeout(self, value)  # what is no time-out is said so by CPython itself
         self._timeout = C.gettimeout(self)
-        C.settimeout(self, 0.0)
+        if not self.waits_in_c:
+            C.settimeout(self, 0.0)
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0.0)
@@ -384,6 +386,14 @@ class RealSocket(Calls):
 
     def _sendfile_use_sendfile(self, *_: Any) -> int:
         raise _stdlib._GiveupOnSendfile("no bytes go past the plan")  # type: ignore[attr-defined]
+
+    def let_go_in_c(self) -> None:
+        """Its process ends: a wait in C, where we have no say, ends with the connection."""
+        if self.waits_in_c and C.fileno(self) != -1:
+            try:
+                C.shutdown(self, _stdlib.SHUT_RDWR)
+            except OSError:
+                pass  # it has no connection
 
     # --- closing ---------------------------------------------------------------------------------------------------
 

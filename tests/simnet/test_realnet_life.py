@@ -9,6 +9,7 @@ import select
 import selectors
 import socket
 import socketserver
+import ssl
 import threading
 import time
 import urllib.request
@@ -218,6 +219,73 @@ def test_an_asyncio_server_serves_a_blocking_library_client() -> None:
         net.host("server").spawn(asyncio.run, web())
         with urllib.request.urlopen("http://server/") as page:
             assert page.read() == b"hello"
+
+
+def test_the_interpreters_own_asyncore_has_a_map_for_each_process() -> None:
+    asyncore = pytest.importorskip("asyncore", reason="gone from Python 3.12")
+
+    class Server(asyncore.dispatcher):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.create_socket()
+            self.bind(("", 7))
+            self.listen(5)
+
+        def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+            raise ZeroDivisionError
+
+        def handle_error(self) -> None:
+            pass
+
+    def serve() -> None:
+        Server()
+        asyncore.loop()
+
+    def test(net: RealNetwork) -> None:
+        net.host("server").spawn(serve)
+        net.host("other").spawn(serve)
+        with socket.create_connection(("server", 7)), socket.create_connection(("other", 7)):
+            pass
+
+    run = play_real(test)
+    assert [(each.host, each.handler, type(each.error)) for each in run.handler_errors] == [
+        ("server", "handle_read", ZeroDivisionError),
+        ("other", "handle_read", ZeroDivisionError),
+    ]
+    assert run.alive == ("server/serve", "other/serve")
+    assert asyncore.socket_map == {}
+    assert type(asyncore.socket_map) is dict
+
+
+def test_tls_goes_by_the_same_names_and_its_waits_end_too() -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(inside)
+    authority.configure_trust(outside)
+
+    def serve() -> None:
+        with socket.create_server(("", 443)) as listener:
+            while True:
+                connection, _ = listener.accept()
+                with inside.wrap_socket(connection, server_side=True) as secure:
+                    while data := secure.recv(100):
+                        secure.sendall(data.upper())
+
+    with RealNetwork() as net:
+        process = net.host("server").spawn(serve)
+        for _ in range(2):
+            with outside.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as sock:
+                sock.sendall(b"hello")
+                assert sock.recv(100) == b"HELLO"
+                assert sock.getpeername() == (net.host("server").address, 443)
+        lasting = outside.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server")
+        lasting.sendall(b"hello")
+        assert lasting.recv(100) == b"HELLO"  # now the server waits inside OpenSSL
+        keep = [lasting]
+    assert process.done
+    assert net.verdicts == []
+    keep.clear()
 
 
 def test_threads_that_a_program_starts_belong_to_its_process() -> None:
