@@ -1,8 +1,8 @@
 """One plan, played again: on simnet or on real sockets, and whether the failure it was kept for is still there.
 
 The word for it is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
-the bug did not), or ``fixed``. Three more say what else can come of a file that people edit: ``another failure``,
-``a failure`` where none is on record, and ``not reached`` where the plan never acted, so that the run says nothing.
+the bug did not), or ``fixed``. More say what else can come of a file that people edit: ``another failure``; ``a failure``
+or ``no failure`` where none is on record; ``not reached`` where the plan never acted, so that the run says nothing.
 
 On real sockets no trace can be the same, so there the question is whether it is the same failure; beside it stands what
 the kernel had to do with it.
@@ -38,8 +38,6 @@ OTHER_FAILURE = "another failure"
 A_FAILURE = "a failure"  # nothing on record to compare with
 NO_FAILURE = "no failure"  # the same, the other way round
 NOT_REACHED = "not reached"
-
-WORDS = (EXACT, OTHER_PATH, FIXED, OTHER_FAILURE, A_FAILURE, NO_FAILURE, NOT_REACHED)
 
 
 @dataclass(slots=True)
