@@ -32,10 +32,14 @@ IOCTLS = {"FIONREAD": termios.FIONREAD, "SIOCOUTQ": termios.TIOCOUTQ, "SIOCATMAR
 
 
 class Bench:
-    """The sockets and pollers of one run, by name."""
+    """The sockets and pollers of one run, by name.
 
-    def __init__(self, setting: Setting) -> None:
+    A *prompt* bench has the kernel send and acknowledge at once (see `acknowledge`).
+    """
+
+    def __init__(self, setting: Setting, prompt: bool = False) -> None:
         self.setting = setting
+        self._prompt = prompt
         self.words = Words(setting)
         self.things: dict[str, Any] = {}
         self.names: dict[int, str] = {}  # of each descriptor number, the name it was last open under
@@ -56,6 +60,7 @@ class Bench:
         if isinstance(thing, socket.socket) == (call in POLLER_CALLS) and call != "close":
             return NOTHING  # a shorter program gave the name to something else
         method = getattr(self, "call_" + call)
+        self.words.kind = getattr(thing, "type", 0)
         if call == "drain":
             return self.words.say(outcome(lambda: method(thing, expected, patience)))
         if call in ("accept", "dup"):
@@ -94,18 +99,20 @@ class Bench:
     def acknowledge(self) -> None:
         """Have every connection acknowledge what it has received now, and not in 40 ms.
 
-        Linux delays acknowledgements as it thinks fit, and Nagle's rule holds small writes back until one comes. With
-        none outstanding, what was sent has arrived; that is the behaviour K-060 describes and simnet models.
+        Linux delays acknowledgements as it thinks fit, and Nagle's rule holds small writes back until one comes, if
+        TCP_NODELAY is not set. What K-060 describes and simnet models is a kernel that has none outstanding.
         """
-        for _, thing in self.open_sockets():
-            if thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM:
-                thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if self._prompt:
+            for _, thing in self.open_sockets():
+                if thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM:
+                    thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def open_sockets(self) -> list[tuple[str, Any]]:
         """Name and socket of each that is not closed."""
-        return [(name, thing) for name, thing in self._open() if isinstance(thing, socket.socket)]
+        return [(name, thing) for name, thing in self.opened() if isinstance(thing, socket.socket)]
 
-    def _open(self) -> list[tuple[str, Any]]:
+    def opened(self) -> list[tuple[str, Any]]:
+        """Name and thing, pollers included, in order of making."""
         return [(name, self.things[name]) for name in self._watching]
 
     def disagreements(self) -> list[str]:
@@ -133,12 +140,12 @@ class Bench:
         if isinstance(port, str):  # the port of a socket
             thing = self.things.get(port)
             name = outcome(thing.getsockname) if thing is not None else None
-            port = name[1] if isinstance(name, tuple) else 0
+            port = (name[1] if isinstance(name, tuple) else 0) or self.setting.ports["C"]  # where nobody is
         return (self.setting.host(place.host), port)
 
     def close(self) -> None:
         """End the run: connections are reset, so that they leave no TIME_WAIT behind."""
-        for _, thing in self._open():
+        for _, thing in self.opened():
             if isinstance(thing, socket.socket) and thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM:
                 with contextlib.suppress(OSError):
                     self.call_linger(thing)
@@ -152,6 +159,8 @@ class Bench:
         if kind == "tight":
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 made.setsockopt(socket.SOL_SOCKET, option, TIGHT)
+        if self._prompt and made.type == socket.SOCK_STREAM and made.family != socket.AF_UNIX:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return (made,)
 
     def make_socketpair(self) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from simnet import real
 from simnet.conform.bench import Bench
-from simnet.conform.predict import FINAL, LEFT_TO_THE_KERNEL, OUT_BITS, Prediction, final_look
+from simnet.conform.predict import LEFT_OUT, Masks, Prediction, final_look, without
 from simnet.conform.program import mask_names
 from simnet.conform.words import Setting
 
@@ -24,6 +24,7 @@ __all__ = ["Difference", "Run", "settings"]
 
 _NAME = re.compile(r"\b[a-z]+\d+\b")  # of a socket; another program with the same fault has others
 PATIENCE = 0.2  # seconds, until a mask that differs is a difference
+FINAL = "at the end"
 FIRST_PORT, PORTS_TO_USE = 10_000, 20_000  # below the ephemeral range, so that nobody has one of these by chance
 
 
@@ -54,7 +55,7 @@ class Run:
 
     def __init__(self, prediction: Prediction, setting: Setting, pace: float = 0.0) -> None:
         self._prediction = prediction
-        self._bench = Bench(setting)
+        self._bench = Bench(setting, prompt=True)
         self._pace = pace
         self.ended = 0.0  # when the last step was made, by the true clock
 
@@ -63,7 +64,7 @@ class Run:
         bench = self._bench
         for number, seen in enumerate(self._prediction.seen):
             step = seen.step
-            if seen.answer == LEFT_TO_THE_KERNEL:
+            if seen.answer == LEFT_OUT:
                 continue
             answer = bench.perform(step, seen.answer, PATIENCE)
             if answer != seen.answer:
@@ -87,6 +88,8 @@ class Run:
                 masks = self._settled(last.masks, last.ignored)
                 if masks != last.masks:
                     return Difference("readiness", number, FINAL, *_differing(last.masks, masks))
+            if not prediction.final:
+                return None
             found = final_look(self._bench, prediction.final, PATIENCE)
             for (step, answer), wanted in zip(found, prediction.final, strict=False):
                 if (step, answer) != wanted:
@@ -98,8 +101,8 @@ class Run:
     def close(self) -> None:
         self._bench.close()
 
-    def _settled(self, wanted: tuple[tuple[str, int], ...], ignored: frozenset[str]) -> tuple[tuple[str, int], ...]:
-        masks = _less(self._bench.masks(), ignored)
+    def _settled(self, wanted: Masks, ignored: dict[str, int]) -> Masks:
+        masks = without(self._bench.masks(), ignored)
         if masks == wanted:
             return masks
         deadline = real.monotonic() + PATIENCE
@@ -107,17 +110,11 @@ class Run:
         while masks != wanted and real.monotonic() < deadline:
             real.sleep(pause)
             pause = min(pause * 2, 0.005)
-            masks = _less(self._bench.masks(), ignored)
+            masks = without(self._bench.masks(), ignored)
         return masks
 
 
-def _less(masks: tuple[tuple[str, int], ...], ignored: frozenset[str]) -> tuple[tuple[str, int], ...]:
-    if not ignored:
-        return masks
-    return tuple([(name, mask & ~OUT_BITS if name in ignored else mask) for name, mask in masks])
-
-
-def _differing(wanted: tuple[tuple[str, int], ...], found: tuple[tuple[str, int], ...]) -> tuple[str, str]:
+def _differing(wanted: Masks, found: Masks) -> tuple[str, str]:
     """The masks that are not as predicted: what simnet says, and what the kernel says."""
     old, new = dict(wanted), dict(found)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]

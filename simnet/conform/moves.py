@@ -367,7 +367,7 @@ class _Writer:
                 ("SO_REUSEADDR", 0, 1),
                 ("SO_BROADCAST", 0, 1),
                 ("SO_RCVLOWAT", 0, 1, 3, 20),
-                ("TCP_NODELAY", 0, 1),
+                ("TCP_NODELAY",),
                 ("TCP_CORK", 0, 1),
                 ("TCP_KEEPIDLE", 0, 1, 100, 40_000),
                 ("TCP_KEEPCNT", 0, 5, 200),
@@ -377,7 +377,9 @@ class _Writer:
                 ("IP_TOS", 16),
             )
         )
-        if values and random.random() < 0.7:
+        if option == "TCP_NODELAY":  # on the kernel's side it is on from the beginning; to set it lets held data go
+            self.do("setsockopt", name, option, 1)
+        elif values and random.random() < 0.7:
             self.do("setsockopt", name, option, random.choice(values))
         else:
             self.do("getsockopt", name, option)

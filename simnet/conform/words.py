@@ -58,12 +58,12 @@ class Setting:
 class Words:
     """One run's vocabulary: ports by order of appearance."""
 
-    __slots__ = ("_setting", "_ports")
+    __slots__ = ("kind", "_setting", "_ports")
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._ports: dict[int, str] = {number: name for name, number in setting.ports.items()}
-        self._ports[0] = "0"
+        self._ports: dict[tuple[int, int], str] = {}
+        self.kind = 0  # of the socket whose address is told next: TCP and UDP have each their own ports
 
     def address(self, address: Any) -> str:
         """An address as the kernel gave it, in a program's words."""
@@ -71,13 +71,19 @@ class Words:
             host, port, *rest = address
             known = {self._setting.here: "here", self._setting.there: "there"}
             host = known.get(host) or str(host)
-            name = self._ports.setdefault(port, f"P{len(self._ports) - len(PORTS)}")
+            name = self._port(port)
             return ":".join([f"[{host}]" if ":" in host else host, name, *(str(more) for more in rest if more)])
         if isinstance(address, bytes) and address[:1] == b"\0":
             text = address[1:].decode("latin-1")
             ours = text.startswith(self._setting.prefix)
             return f"@{text.removeprefix(self._setting.prefix)}" if ours else f"@({len(text)} chosen by the kernel)"
         return repr(address)
+
+    def _port(self, port: int) -> str:
+        for name, number in (("0", 0), *self._setting.ports.items()):
+            if port == number:
+                return name
+        return self._ports.setdefault((self.kind, port), f"P{len(self._ports) + 1}")
 
     def say(self, value: Any) -> str:
         """Any answer: an error's name stays, bytes and numbers are as Python prints them, addresses are translated."""
