@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Any
 
@@ -24,10 +28,12 @@ class Handle:
 class Clock:
     def __init__(self) -> None:
         self.now_ns = 0
-        self.heap: list[tuple[int, int, Callable[[Any], None], Any, Handle]] = []
+        self.heap: list[tuple[int, int, Callable[[Any], object], Any, Handle]] = []
         self.count = 0
 
-    def at(self, deadline_ns: int, function: Callable[[Any], None], argument: Any) -> Handle:
+    def at(
+        self, deadline_ns: int, function: Callable[[Any], object], argument: Any, background: bool = False
+    ) -> Handle:
         handle = Handle()
         self.count += 1
         heappush(self.heap, (deadline_ns, self.count, function, argument, handle))
@@ -116,3 +122,11 @@ def fabric() -> Fabric:
 
 def mask(socket: Any) -> str:
     return readiness.describe(socket.mask())
+
+
+@contextmanager
+def fails(code: int) -> Iterator[None]:
+    """The call answers with errno *code*, of the class and with the text that the kernel's errors have."""
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))) as caught:
+        yield
+    assert errno.errorcode[caught.value.errno or 0] == errno.errorcode[code]
