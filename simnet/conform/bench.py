@@ -13,22 +13,19 @@ import re
 import select
 import socket
 import struct
-import termios
 from collections.abc import Callable
 from typing import Any
 
 from simnet import real
-from simnet.conform.program import FAMILIES, OPTIONS, Place, Step, mask_names
+from simnet.conform.program import FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
 from simnet.conform.words import Setting, Words, outcome
 
 __all__ = ["ASKED", "FILLER", "NOTHING", "Bench"]
 
 ASKED = 0x23C7  # every bit that poll may be asked for: IN PRI OUT RDNORM RDBAND WRNORM WRBAND RDHUP
 FILLER = b"F"  # what `fill` sends; no other payload has it, so that a run of it can be written as "F*"
-TIGHT = 8192  # bytes of SO_SNDBUF and SO_RCVBUF
 NOTHING = "(no such name)"
 FILL_MAX = 1 << 26  # bytes; a buffer that took so much is not going to be full
-IOCTLS = {"FIONREAD": termios.FIONREAD, "SIOCOUTQ": termios.TIOCOUTQ, "SIOCATMARK": 0x8905}
 
 
 class Bench:

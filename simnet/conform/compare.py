@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from simnet.conform.kernel import Difference, Run
 from simnet.conform.predict import Prediction, predict
 from simnet.conform.program import Program
+from simnet.conform.script import as_script
 from simnet.conform.shrink import shrink
 from simnet.conform.words import Setting
 
@@ -29,7 +30,13 @@ class Divergence:
     program: Program
     difference: Difference
     original: Program
+    setting: Setting  # addresses that were free when it was found
     traceback: str = ""
+
+    def script(self, name: str = "divergence.py") -> str:
+        """A script of its own that shows it, for a file of this name."""
+        title = f"The kernel and simnet part at step {self.difference.number + 1}: {self.difference.step}"
+        return as_script(self.program, self.setting, title, name)
 
     def __str__(self) -> str:
         return f"{self.program}\n\n{self.difference}{self.traceback and chr(10)}{self.traceback}\n(seed {self.seed})"
@@ -77,4 +84,4 @@ def confirm(seed: str, program: Program, found: Difference, settings: Iterator[S
     shortest = shrink(program, diverges)
     difference = compare(shortest, next(settings), SHRINK_PACE) or found
     crash = predict(shortest, next(settings)).crash or ""
-    return Divergence(seed, shortest, difference, program, crash)
+    return Divergence(seed, shortest, difference, program, next(settings), crash)

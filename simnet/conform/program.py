@@ -11,17 +11,31 @@ import select
 import socket
 from typing import Any, NamedTuple
 
-__all__ = ["FAMILIES", "HOSTS", "OPTIONS", "PORTS", "Place", "Program", "Step", "flag_names", "mask_names"]
+__all__ = [
+    "FAMILIES",
+    "HOSTS",
+    "IOCTLS",
+    "OPTIONS",
+    "PORTS",
+    "TIGHT",
+    "Place",
+    "Program",
+    "Step",
+    "flag_names",
+    "mask_names",
+]
 
 # What a socket is made of, by the word a program uses.
 FAMILIES: dict[str, tuple[int, int]] = {
     "tcp": (socket.AF_INET, socket.SOCK_STREAM),
-    "tight": (socket.AF_INET, socket.SOCK_STREAM),  # with buffers of 8 kB, that a few calls fill
+    "tight": (socket.AF_INET, socket.SOCK_STREAM),  # with buffers of TIGHT bytes, that a few calls fill
     "tcp6": (socket.AF_INET6, socket.SOCK_STREAM),
     "udp": (socket.AF_INET, socket.SOCK_DGRAM),
     "udp6": (socket.AF_INET6, socket.SOCK_DGRAM),
     "unix": (socket.AF_UNIX, socket.SOCK_STREAM),
 }
+
+TIGHT = 8192  # SO_SNDBUF and SO_RCVBUF of such a socket
 
 # Hosts by name; "here" and "there" are two addresses of 127/8 that no other program uses at the time.
 HOSTS: dict[str, str] = {
@@ -45,6 +59,8 @@ _OPTION_NAMES = {
 OPTIONS: dict[str, tuple[int, int]] = {
     name: (level, getattr(socket, name)) for level, names in _OPTION_NAMES.items() for name in names.split()
 }
+
+IOCTLS = {"FIONREAD": 0x541B, "SIOCOUTQ": 0x5411, "SIOCATMARK": 0x8905}  # as asm-generic/ioctls.h and sockios.h
 
 _FLAGS = ("MSG_OOB", "MSG_PEEK", "MSG_DONTWAIT", "MSG_TRUNC", "MSG_WAITALL", "MSG_MORE", "MSG_NOSIGNAL", "MSG_ERRQUEUE")
 _EVENTS = (
@@ -83,7 +99,8 @@ class Step(NamedTuple):
     makes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"{self.on}{'.' if self.on else ''}{self.call}({', '.join(map(_argument, self.args))})"
+        arguments = [_argument(self.call, place, each) for place, each in enumerate(self.args)]
+        text = f"{self.on}{'.' if self.on else ''}{self.call}({', '.join(arguments)})"
         return f"{', '.join(self.makes)} = {text}" if self.makes else text
 
 
@@ -100,7 +117,13 @@ class Program(tuple[Step, ...]):
         return Program(self[:first] + self[first + count :])
 
 
-def _argument(value: Any) -> str:
+def _argument(call: str, place: int, value: Any) -> str:
+    if call in ("recv", "send", "recvmsg") and place == 1:
+        return flag_names(value)
+    if call in ("register", "modify") and place == 1:
+        return mask_names(value)
+    if call == "shutdown":
+        return ("SHUT_RD", "SHUT_WR", "SHUT_RDWR")[value]
     return value if isinstance(value, str) else repr(value)
 
 

@@ -309,7 +309,8 @@ def test_k105_a_datagram_queue_is_short(world: World) -> None:
 def test_k106_the_peers_credentials(world: World) -> None:
     one, _ = pair(world)
     pid, uid, gid = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    assert (pid, uid, gid) == (os.getpid(), os.getuid(), os.getgid())
+    assert (uid, gid) == (os.getuid(), os.getgid())
+    assert pid > 0  # a simulated process is no process of the machine, and has a number of its own
 
 
 @pytest.mark.only_on("kernel", ANCILLARY)
