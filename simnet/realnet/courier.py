@@ -23,6 +23,11 @@ class Courier:
         self._closed = False
 
     @property
+    def busy(self) -> bool:
+        """It is doing something now."""
+        return self._busy
+
+    @property
     def idle(self) -> bool:
         """Nothing is due, now or later."""
         with self._wake:

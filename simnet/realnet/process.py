@@ -299,8 +299,11 @@ class RealProcess:
         )
 
     def _computes(self, thread: threading.Thread) -> bool:
-        """Whether it has used processor time since a moment ago; the kernel counts in ticks of some milliseconds."""
-        now, used = self.stage.clock.now_ns, _processor_time(thread)
+        """Whether it runs, or has run a moment ago; the kernel counts in ticks of some milliseconds."""
+        now, (runs, used) = self.stage.clock.now_ns, _processor_time(thread)
+        if runs:
+            self._used.pop(thread.ident, None)
+            return True
         before = self._used.get(thread.ident)
         if before is None or before[1] != used:
             self._used[thread.ident] = (now, used)
@@ -360,12 +363,14 @@ def _place(frame: FrameType) -> str:
     return caller_outside(frame)
 
 
-def _processor_time(thread: threading.Thread) -> str | None:
-    """What Linux says of the nanoseconds it has run; ``None`` where nobody says it."""
+def _processor_time(thread: threading.Thread) -> tuple[bool, str | None]:
+    """What Linux says: is it running, or about to, and how long has it run? ``None`` where nobody says it."""
+    task = Path(f"/proc/self/task/{thread.native_id}")
     try:
-        return Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text("ascii").partition(" ")[0]
+        state = task.joinpath("stat").read_text("ascii", "replace").rpartition(") ")[2][:1]
+        return state == "R", task.joinpath("schedstat").read_text("ascii")
     except OSError:
-        return None
+        return False, None
 
 
 class _Own(threading.Thread):

@@ -119,7 +119,9 @@ class Stage:
         would show a different run each time.
         """
         end_ns = self.clock.now_ns + TURN_NS
-        while not all(each is process or each.resting for each in self.processes) and self.clock.now_ns < end_ns:
+        while self.clock.now_ns < end_ns:
+            if not self.courier.busy and all(each is process or each.resting for each in self.processes):
+                return
             real.sleep(STEP)
 
     def let_settle(self, machine: Machine) -> None:
