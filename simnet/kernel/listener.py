@@ -87,8 +87,12 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
     if len(listener.queue) > listener.backlog:
         _wait_for_room(child, listener, segment)
         return False
-    if parent.options is not None and not segment.payload and parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT):
-        return False  # the listener is told when data comes (K-049)
+    if parent.options is not None and not segment.payload:
+        seconds = parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT)
+        if seconds and not _defer(child, listener, segment, seconds):
+            return False
+    if listener.half_open is not None and child in listener.half_open:
+        listener.half_open.pop(child).timer.cancel()
     port = child.local[1] if child.local is not None else 0
     child.port = port
     stack.tcp_ports.hold(port, child)
@@ -97,14 +101,15 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
 
 
 class Waiting:
-    """A handshake whose last segment found the queue full: what came since, and the timer of its SYN-ACK."""
+    """A handshake that may not end yet, for the queue is full or data must come first: what came since, and a timer."""
 
-    __slots__ = ("segments", "tries", "timer")
+    __slots__ = ("segments", "tries", "timer", "over")
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.tries = 0
         self.timer: Any = None
+        self.over = False  # TCP_DEFER_ACCEPT has waited long enough
 
 
 def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> None:
@@ -116,7 +121,7 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
     if listener.half_open is None:
         listener.half_open = {}
     waiting = listener.half_open.get(child)
-    if waiting is None:
+    if waiting is None or waiting.over:
         waiting = listener.half_open[child] = Waiting()
         clock = child.stack.clock
         waiting.timer = clock.at(clock.now_ns + SYNACK_FIRST_NS, _try_again, child)
@@ -144,6 +149,27 @@ def _try_again(child: TcpSocket) -> None:
             child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
         return
     waiting.timer = clock.at(clock.now_ns + (SYNACK_FIRST_NS << waiting.tries), _try_again, child)
+
+
+def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int) -> bool:
+    """A handshake without data: the listener hears of it when data comes, or after *seconds* (K-049). True if now."""
+    if listener.half_open is None:
+        listener.half_open = {}
+    waiting = listener.half_open.get(child)
+    if waiting is None:
+        waiting = listener.half_open[child] = Waiting()
+        waiting.segments.append(segment)
+        waiting.timer = child.stack.clock.at(child.since_ns + seconds * 1_000_000_000, _data_never_came, child)
+    return waiting.over
+
+
+def _data_never_came(child: TcpSocket) -> None:
+    parent = child.parent
+    listener = None if parent is None else parent.listener
+    if listener is not None and listener.half_open is not None and child in listener.half_open:
+        waiting = listener.half_open[child]
+        waiting.over = True
+        child.arrive(waiting.segments[0])
 
 
 def abandon(listener: Listener) -> None:

@@ -108,7 +108,9 @@ class TcpSocket(Stream):
             return
         stack = self.stack
         if not self.port:
-            self.bind((inet.wildcard(self.family), 0))
+            # A listener shut down gave its ephemeral port back, but an address named by hand stays.
+            ip = self.local[0] if self.local is not None and self.locks & LOCK_ADDRESS else inet.wildcard(self.family)
+            self.bind((ip, 0))
         else:
             stack.tcp_ports.check(self.port, self, stack.clock.now_ns)
         self.state = LISTEN
