@@ -1,0 +1,191 @@
+"""`docs/fidelity.md`, made from the tests: what holds of simnet's kernel, where it was checked, and what is left out.
+
+A fact is a number in the names of the tests that hold it, `test_k042_a_client_that_reset_...`; the rest of the name is
+the sentence. `python -m tests.contract.fidelity` writes the page, a test holds that it is current.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from simnet.conform import KNOWN
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent.parent / "docs" / "fidelity.md"
+NAMED = re.compile(r"test_k(\d{3})_(\w+)")
+
+# The measured facts: first and last number of each part.
+PARTS = (
+    (1, 9, "Readiness"),
+    (10, 20, "connect"),
+    (25, 34, "bind, listen and ports"),
+    (40, 50, "accept and backlog"),
+    (55, 68, "Stream data"),
+    (70, 83, "Close, half-close, reset"),
+    (84, 89, "UDP"),
+    (90, 99, "Urgent data"),
+    (100, 106, "Unix sockets"),
+    (110, 116, "epoll, select, poll"),
+    (120, 132, "Python's own layer"),
+)
+
+# What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
+LEFT_OUT = (
+    ("Options that Linux knows and no table here has (`TCP_FASTOPEN`, `TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_INFO` ...)",
+     "NotModelled: storing a number that has no effect would be a lie"),
+    ("Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix",
+     "the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT"),
+    ("Multicast and broadcast delivery", "a network of named hosts has no segments to broadcast on; EACCES and the "
+     "options are as on Linux"),
+    ("`ssl.SSLSocket` on simnet", "it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and "
+     "asyncio, and on `RealNetwork`"),
+    ("`os.read`, `os.write`, `os.close` and other real system calls on a simulated descriptor",
+     "EBADF: the numbers lie far above real ones, so that no such call hits a file by chance"),
+    ("Threads and subprocesses in a simulated process", "`simnet.Escape` names the line; several processes on one host are "
+     "what simnet has instead"),
+    ("Regular files in `select`, `poll`, `epoll`", "a simulated process polls sockets; files are always ready anyway"),
+    ("`os.unlink` of a simulated Unix path", "paths of Unix sockets live in the network, not on the disk, until its end"),
+    ("A blocking `connect()` to a Unix listener whose backlog is full", "NotModelled; non-blocking it is EAGAIN, as on Linux"),
+    ("SYN cookies, `tcp_abort_on_overflow`, other sysctls", "the defaults of Linux 6.18 are built in"),
+)
+
+# Where we knowingly differ in what a program sees, or might.
+DIFFERENT = (
+    ("Pure acknowledgements are not sent between loss-free ends, nor shown in traces",
+     "the socket API cannot see them; a third of the time of a run went into them"),
+    ("A segment may be as large as a write, unless a link cuts it or a fault stands in it",
+     "segment boundaries do not show through a stream socket"),
+    ("Go-back-N instead of SACK on links that lose", "the data arrives in the same order; a count of packets would differ"),
+    ("Sequence numbers begin at 1 and never wrap", "no socket call shows them"),
+    ("How much fits into a connection is counted in bytes",
+     "Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept"),
+    ("Autotuning is a constant: 3.8 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set",
+     "measured on loopback; Linux grows them with the traffic"),
+    ("Nagle's rule and delayed acknowledgements are not there", "small writes arrive at once, as they do on an idle loopback "
+     "(K-060); TCP_NODELAY is stored, and lets go what MSG_MORE held back"),
+    ("Ephemeral ports are the next free even one for connect, odd one for bind", "Linux draws within the parity at random"),
+    ("What SO_REUSEPORT shares is given to listeners by a fixed rule", "Linux hashes addresses with a secret of its own"),
+    ("Two hosts of a network share no clock skew", "time is one integer; a fault sets a host's wall clock apart"),
+)
+
+
+class Fact(NamedTuple):
+    """One test: the fact's number, the sentence its name is, its file, and why it is not for simnet, if it is not."""
+
+    number: int
+    sentence: str
+    file: str
+    only_kernel: str
+
+
+def facts() -> list[Fact]:
+    """Every fact that a test holds, in order."""
+    return sorted(_in_files(), key=lambda fact: fact.number)
+
+
+def _in_files() -> Iterator[Fact]:
+    for path in sorted(HERE.glob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and (match := NAMED.fullmatch(node.name)):
+                yield Fact(int(match[1]), _sentence(match[2]), path.name, _reason(node))
+
+
+def _sentence(name: str) -> str:
+    words = name.replace("_", " ").replace("peers", "peer's")
+    for word in ("fin", "shut wr", "shut rd", "rdwr", "eof", "udp", "tcp", "ipv4", "ipv6", "econnreset", "syn"):
+        words = re.sub(rf"\b{word}\b", word.upper().replace(" ", "_").replace("IPV", "IPv"), words)
+    return words[0].upper() + words[1:]
+
+
+def _reason(node: ast.FunctionDef) -> str:
+    """The reason of ``@pytest.mark.only_on("kernel", reason)``."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("only_on"):
+            return str(ast.literal_eval(decorator.args[1]) if isinstance(decorator.args[1], ast.Constant) else "")
+    return ""
+
+
+def page() -> str:
+    """The whole page."""
+    held = facts()
+    both = [fact for fact in held if not fact.only_kernel]
+    return "\n".join(
+        [
+            "<!-- Made by `python -m tests.contract.fidelity` from the tests in tests/contract/. Do not edit. -->",
+            "# Is it like the real thing?",
+            "",
+            "simnet's kernel imitates Linux, call by call, as measured on Linux 6.18 over loopback with Python 3.11. Each line",
+            "below is a test with one body that runs on the real kernel and on simnet; its name is the line. `pytest",
+            'tests/contract -k "k042"` runs those of one fact. What is not here is further down, with the reason.',
+            "",
+            f"{len(held)} tests hold {len({fact.number for fact in held})} measured facts, {len(both)} of the tests in both",
+            "worlds. Besides, `tests/contract/tables/` has what every call answers in every state of a TCP, UDP and Unix",
+            f"socket, {_cells()} cells, each checked in both worlds.",
+            "",
+            "## Random programs",
+            "",
+            "`simnet conform --programs N` draws programs of socket calls from a seed, over several sockets and pollers,",
+            "runs each on the kernel and on simnet, and compares every answer, errno, byte and readiness bit. What differs",
+            "three times, at three paces, is a divergence; it is shrunk to the calls that matter and printed as a script for",
+            "both. Steps whose answer hangs on the size of a kernel's buffers or on when it acknowledges are left out",
+            "(`simnet/conform/loose.py` has the rules).",
+            "",
+            (HERE / "conform.txt").read_text(encoding="utf-8").strip(),
+            "",
+            *_known(),
+            "## What holds",
+            "",
+            *_facts_table(held),
+            "## What is left out",
+            "",
+            "A call that simnet does not know raises `simnet.NotModelled` with its name, and the run records it: nothing is",
+            "silently ignored.",
+            "",
+            "| what | instead, and why |",
+            "|---|---|",
+            *(f"| {what} | {why} |" for what, why in LEFT_OUT),
+            *(f"| K-{fact.number:03}: {fact.sentence} | {fact.only_kernel} |" for fact in held if fact.only_kernel),
+            "",
+            "## What differs",
+            "",
+            "| what | why, and what it means |",
+            "|---|---|",
+            *(f"| {what} | {why} |" for what, why in DIFFERENT),
+            "",
+        ]
+    )
+
+
+def _cells() -> int:
+    from tests.contract.states import TABLES
+    from tests.contract.tables import recorded
+
+    return sum(len(row) for table in TABLES for row in recorded(table).values())
+
+
+def _known() -> Iterator[str]:
+    if KNOWN:
+        yield from ("Known divergences:", "", "| what | why it stays |", "|---|---|")
+        yield from (f"| {known.what} | {known.reason} |" for known in KNOWN)
+    else:
+        yield "There is no known divergence."
+    yield ""
+
+
+def _facts_table(held: list[Fact]) -> Iterator[str]:
+    for first, last, title in PARTS:
+        yield from (f"### {title}", "", "| fact | what holds |", "|---|---|")
+        for number in range(first, last + 1):
+            mine = [fact for fact in held if fact.number == number and not fact.only_kernel]
+            if mine:
+                link = f"[K-{number:03}](../tests/contract/{mine[0].file})"
+                yield f"| {link} | {'<br>'.join(fact.sentence for fact in mine)} |"
+        yield ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
