@@ -5,10 +5,8 @@ One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each co
 ``dispatch.asyncore`` and ``dispatch.asynchat`` are the modules that Python 3.12 removed, on the same core.
 """
 
-from typing import TYPE_CHECKING, Any
-
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import Channel
-from dispatch.dispatcher import Dispatcher
 from dispatch.errors import Aborted, Timeout
 from dispatch.listener import Listener
 from dispatch.loop import Loop, current_loop
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from dispatch import asynchat, asyncore
     from dispatch.chat import Chat, MessageTooLong
     from dispatch.datagram import Datagram
+    from dispatch.dispatcher import Dispatcher
     from dispatch.files import Pipe
     from dispatch.installing import install
 
@@ -44,6 +43,7 @@ _LATER = {
     "Chat": "dispatch.chat",
     "MessageTooLong": "dispatch.chat",
     "Datagram": "dispatch.datagram",
+    "Dispatcher": "dispatch.dispatcher",
     "Pipe": "dispatch.files",
     "install": "dispatch.installing",
 }

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 from weakref import ref
 
 from dispatch import asyncore, maps
+from dispatch.annotations import Any
 from dispatch.observers import observers as _observers
 
 

@@ -29,9 +29,9 @@ from errno import (
     EWOULDBLOCK,
     errorcode,
 )
-from typing import Any, ClassVar
 
 from dispatch import maps as _maps
+from dispatch.annotations import Any, ClassVar
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
 from dispatch.interfaces import ERR as _ERR
@@ -121,17 +121,23 @@ def _generation(obj: Any) -> tuple[Any, Any]:
     return getattr(obj, "_fileno", None), getattr(obj, "socket", None)
 
 
+_ALONE = (None, None)  # one event only: nothing that it could outlive follows
+_OVER = _HUP | _ERR | _NVAL
+
+
 def readwrite(obj: Any, flags: int) -> None:
     """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
-    was = _generation(obj)
+    was = _generation(obj) if flags & (flags - 1) else _ALONE
     try:
         if flags & _IN:
             obj.handle_read_event()
-        if flags & _OUT and _generation(obj) == was:
+            if was is _ALONE:
+                return
+        if flags & _OUT and (was is _ALONE or _generation(obj) == was):
             obj.handle_write_event()
-        if flags & _PRI and _generation(obj) == was:
+        if flags & _PRI and (was is _ALONE or _generation(obj) == was):
             obj.handle_expt_event()
-        if flags & (_HUP | _ERR | _NVAL) and not flags & _IN and _generation(obj) == was:
+        if flags & _OVER and not flags & _IN and (was is _ALONE or _generation(obj) == was):
             obj.handle_close()
     except _NotReady:
         pass
@@ -148,6 +154,9 @@ def readwrite(obj: Any, flags: int) -> None:
 
 def _serve_select(obj: Any, flags: int) -> None:
     """As the loop over select(2) did it: each event by itself, an escaped error is an error."""
+    if flags == _IN:
+        read(obj)
+        return
     was = _generation(obj)
     if flags & _IN:
         read(obj)
@@ -161,10 +170,12 @@ def _serve_select(obj: Any, flags: int) -> None:
 
 
 def _serve_poll(obj: Any, flags: int) -> None:
+    if not flags & _PRI:
+        readwrite(obj, flags)
+        return
     was = _generation(obj)
     readwrite(obj, flags)
-    if flags & _PRI:
-        _drop_urgent(obj, was)
+    _drop_urgent(obj, was)
 
 
 def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
@@ -456,9 +467,7 @@ class dispatcher:
     # ---- events, and the handlers they go to
 
     def _handle(self, name: str) -> None:
-        if not _observers:
-            getattr(self, name)()
-            return
+        """Call a handler under the eyes of the observers."""
         for observer in _observers:
             observer.event(self, name)
         getattr(self, name)()
@@ -475,7 +484,10 @@ class dispatcher:
             self.handle_connect_event()
             if _generation(self) != was:
                 return
-        self._handle("handle_read")
+        if _observers:
+            self._handle("handle_read")
+        else:
+            self.handle_read()
 
     def handle_connect_event(self) -> None:
         """The connect is over: handle_connect if SO_ERROR is 0, else the error is raised."""
@@ -498,7 +510,10 @@ class dispatcher:
             self.handle_connect_event()
             if _generation(self) != was:
                 return
-        self._handle("handle_write")
+        if _observers:
+            self._handle("handle_write")
+        else:
+            self.handle_write()
 
     def handle_expt_event(self) -> None:
         """An exceptional condition: an error of the socket, or an urgent byte."""
@@ -580,26 +595,25 @@ class dispatcher_with_send(dispatcher):
 
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
-        if not self._out:
-            self.send_nothing()
+        out = self._out
+        if not out:
             return
-        first = self._out[0]
-        if len(first) < 65536 and len(self._out) > 1:
+        first = out[0]
+        size = len(first)
+        if size < 65536 and len(out) > 1:
             pieces, size = [], 0
-            while self._out and size < 65536:
-                pieces.append(self._out.popleft())
+            while out and size < 65536:
+                pieces.append(out.popleft())
                 size += len(pieces[-1])
             first = b"".join(pieces)
-            self._out.appendleft(first)
-        num_sent = dispatcher.send(self, memoryview(first)[:65536])
-        self._out_size -= num_sent
-        if num_sent == len(first):
-            self._out.popleft()
-        elif num_sent:
-            self._out[0] = memoryview(first)[num_sent:]
-
-    def send_nothing(self) -> None:
-        """Nothing waits."""
+            out.appendleft(first)
+        num_sent = dispatcher.send(self, first if size <= 65536 else memoryview(first)[:65536])
+        if num_sent and out and out[0] is first:
+            self._out_size -= num_sent
+            if num_sent == size:
+                out.popleft()
+            else:
+                out[0] = memoryview(first)[num_sent:]
 
     def handle_write(self) -> None:
         self.initiate_send()
@@ -615,7 +629,8 @@ class dispatcher_with_send(dispatcher):
             self._out.append(bytes(data))
             self._out_size += len(data)
         self.initiate_send()
-        self._changed()
+        if self._out:
+            self._changed()
 
 
 _maps.known_predicates(

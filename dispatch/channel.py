@@ -10,8 +10,7 @@ Rules every channel keeps, whatever is built on it:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
+from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
 from dispatch.errors import Aborted
 from dispatch.observers import observers
 

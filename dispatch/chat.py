@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
 from dispatch.interfaces import Address
 from dispatch.observers import observers

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket as _socket
-from typing import TYPE_CHECKING, Any
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
 from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
 from dispatch.interfaces import OUT, Address

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket as _socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
 from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address

@@ -8,8 +8,8 @@ and turn.
 from __future__ import annotations
 
 import socket as _socket
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, Channel
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address

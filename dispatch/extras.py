@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.errors import Timeout
 from dispatch.timers import Timer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket as _socket
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.channel import CONNECTED, EOF, SHUT
 from dispatch.errors import TRY_AGAIN
 from dispatch.interfaces import READ

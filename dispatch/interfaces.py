@@ -7,7 +7,8 @@ pollers and the time; :func:`current_network` says which one a new loop runs on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+
+from dispatch.annotations import Any, Final, Protocol
 
 # What a channel asks for and a poller reports: the bits of poll(2) and epoll(7), which agree on Linux, macOS and BSD.
 IN: Final = 1

@@ -10,8 +10,8 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.interfaces import Poller
 
 

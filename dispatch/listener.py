@@ -11,8 +11,8 @@ import os
 import socket as _socket
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
@@ -21,19 +21,11 @@ from dispatch.stream import Stream, guess_family
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
+    from dispatch.statistics import ListenerStatistics
 
 BATCH = 64  # connections in one turn at most: the channels behind them wait meanwhile
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
 SPARE_FROM = 64  # channels of a loop from which on a descriptor is kept in reserve: small loops do not run out
-
-
-class ListenerStatistics(NamedTuple):
-    """A listener at one moment."""
-
-    accepted: int
-    open: int  # of those, known only with a limit; else -1
-    shed: int  # hung up on, for want of a descriptor
-    rests: int  # how often resources were short
 
 
 class Listener(Channel):
@@ -172,6 +164,8 @@ class Listener(Channel):
 
     def statistics(self) -> ListenerStatistics:
         """Counters, as they are now."""
+        from dispatch.statistics import ListenerStatistics
+
         return ListenerStatistics(self.accepted, -1 if self.limit is None else self._open, self.shed, self.rests)
 
     # ---- a turn

@@ -9,20 +9,23 @@ asks for. The loop blocks in its poller's ``poll`` and nowhere else.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import allocate_lock
+from _weakref import ref  # weakref itself would bring more than this
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any
-from weakref import WeakSet
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, Channel
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.observers import Observer, observers
 from dispatch.timers import Repeat, Timer, Timers
-from dispatch.wakeup import SignalCall, Waker
-from dispatch.watchful import Watch, others_may_call
+
+if TYPE_CHECKING:
+    from dispatch.wakeup import SignalCall, Waker
+    from dispatch.watchful import Watch
 
 __all__ = ["Loop", "Observer", "current_loop", "observers"]
 
@@ -102,8 +105,12 @@ class Loop:
         self._tokens: list[Token[Loop]] = []
         self._waker: Waker | None = None
         self._signals: list[SignalCall] = []
-        self._watch = Watch() if debug else None
-        _loops.add(self)
+        self._watch: Watch | None = None
+        if debug:
+            from dispatch.watchful import Watch
+
+            self._watch = Watch()
+        _loops.add(ref(self, _loops.discard))
 
     # ---- time and calls
 
@@ -153,6 +160,8 @@ class Loop:
         Raises:
             ValueError: not in the main thread, or no signal that can be caught.
         """
+        from dispatch.wakeup import SignalCall
+
         self._the_waker()
         call = SignalCall(self, number, function, args)
         self._signals.append(call)
@@ -169,6 +178,8 @@ class Loop:
 
     def _the_waker(self) -> Waker:
         if self._waker is None:
+            from dispatch.wakeup import Waker
+
             with _making_waker:  # two threads may need the first one
                 if self._waker is None:
                     self._waker = Waker(self)
@@ -210,7 +221,7 @@ class Loop:
                 pause = due - self.network.monotonic()
                 if timeout is None or pause < timeout:
                     timeout = max(pause, 0)
-        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and others_may_call():
+        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
@@ -416,12 +427,20 @@ class Loop:
 
 
 _making_waker = allocate_lock()
-_loops: WeakSet[Loop] = WeakSet()
+_loops: set[ref[Loop]] = set()
+
+
+def _others_may_call() -> bool:
+    """Whether there is another thread that could want to wake this one."""
+    threading = sys.modules.get("threading")
+    return threading is not None and threading.active_count() > 1
 
 
 def _after_fork() -> None:
-    for loop in list(_loops):
-        loop._renew_poller()
+    for reference in list(_loops):
+        loop = reference()
+        if loop is not None:
+            loop._renew_poller()
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,8 +11,8 @@ A :class:`ChannelMap` reports its own changes. An ordinary dict is compared with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.channel import ASLEEP, Channel
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -27,7 +27,7 @@ Serve = Callable[[Any, int], None]
 class Guest(Channel):
     """Stands in the loop for an object of the map; it is the object that is served."""
 
-    __slots__ = ("asked", "key", "obj", "resting")
+    __slots__ = ("asked", "doubtful", "key", "obj", "resting")
 
     def __init__(self, loop: MapLoop, key: Any, obj: Any) -> None:
         self._attach(loop)
@@ -36,6 +36,8 @@ class Guest(Channel):
         self.socket = key if not isinstance(key, int) else getattr(obj, "socket", None)
         self.resting = False
         self.asked = True
+        #: Its class says that it always wants to write, which need not be meant.
+        self.doubtful = getattr(type(obj), "writable", None) in _silent_writable
 
     def fileno_now(self) -> int:
         """The descriptor to poll: the key, or what a socket used as a key says."""
@@ -46,12 +48,12 @@ class Guest(Channel):
         obj = self.obj
         try:
             bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and _uses_writable(obj):
+            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or _uses_writable(obj)):
                 bits |= OUT
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             MapLoop.failed(obj, "readable", error)
             return
-        if not self.resting and self._fileno >= 0 and bits != self._bits and (bits or not self._bits & ASLEEP):
+        if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
             self.loop._want(self, bits)
 
     def _turn(self, bits: int) -> None:
@@ -311,8 +313,6 @@ def _predictable(obj: Any) -> bool:
 def _uses_writable(obj: Any) -> bool:
     """False for a channel that would be told of room to write, at all times, only to say that nobody handles it."""
     kind = type(obj)
-    if getattr(kind, "writable", None) not in _silent_writable:
-        return True
     if getattr(obj, "connecting", False) or "warning" not in getattr(obj, "ignore_log_types", ()):
         return True
     own = getattr(obj, "__dict__", {})
@@ -361,4 +361,6 @@ def changed(map: dict[Any, Any], key: Any) -> None:
     """What a channel of *map* waits for may have changed."""
     engine = engine_of(map)
     if engine is not None:
-        engine.dirty[key] = None
+        turning = engine._turning
+        if not isinstance(turning, Guest) or turning.key != key:
+            engine.dirty[key] = None  # in its own turn it is asked at the end anyway

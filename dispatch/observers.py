@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dispatch.annotations import Any, Protocol
 
 
 class Observer(Protocol):

@@ -7,11 +7,10 @@ adding to it nor taking from it costs more than the bytes that are moved.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.channel import (
     BLOCKED,
     BROKEN,
@@ -31,9 +30,12 @@ JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pie
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and drops what waits in the kernel
+
+LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
+STAGED = LAYERED | PRODUCING  # what goes out has to be made first
+CONSEQUENCE = BLOCKED | FULL | DONE  # something happens when all is sent
 
 
 class Sender(Channel):
@@ -50,8 +52,8 @@ class Sender(Channel):
     #: Seconds that output may still take after close().
     close_timeout: float | None = 30.0
 
-    _out: Any  # None; a list while a handler writes; a deque once the kernel was full
-    _queued: int  # bytes in it
+    _out: Any  # None; one piece, as bytes; a list while a handler writes more; a deque once the kernel was full
+    _queued: int  # bytes in the list or deque; 0 for a single piece
     _more: Extras | None
     bytes_sent: int
 
@@ -79,13 +81,19 @@ class Sender(Channel):
         if self._state & DONE:
             return False
         out = self._out
-        if out is not None:
+        if out is None:
+            if data:
+                self._out = data
+                loop = self.loop
+                if loop._turning is not self:
+                    loop._unsent.append(self)
+            return len(data) <= LITTLE or len(data) <= self.high_water
+        if type(out) is bytes:
+            self._out = [out, data]
+            self._queued = queued = len(out) + len(data)
+        else:
             out.append(data)
-        elif data:
-            self._out = [data]
-            if self.loop._turning is not self:
-                self.loop._unsent.append(self)
-        self._queued = queued = self._queued + len(data)
+            self._queued = queued = self._queued + len(data)
         return queued <= self.high_water
 
     def write_from(self, producer: Any) -> bool:
@@ -106,6 +114,7 @@ class Sender(Channel):
             if self.loop._turning is not self:
                 self.loop._unsent.append(self)
         else:
+            self._spread_out()
             self._out.append(producer)
         return self._queued <= self.high_water
 
@@ -123,13 +132,20 @@ class Sender(Channel):
     @property
     def queued(self) -> int:
         """Bytes written that the kernel has not taken yet, without those that producers hold."""
-        return self._queued
+        return len(self._out) if type(self._out) is bytes else self._queued
 
     # ---- sending
 
+    def _spread_out(self) -> None:
+        """Have the output in a list, whatever it was in."""
+        out = self._out
+        if type(out) is bytes:
+            self._out = [out]
+            self._queued = len(out)
+
     def _flush(self) -> None:
         """Give the kernel what waits, as much as it takes."""
-        if self._state & (LAYERED | PRODUCING):
+        if self._state & STAGED:
             self._flush_staged()
             return
         out = self._out
@@ -156,7 +172,7 @@ class Sender(Channel):
                     self._more.touched = self.loop._now
                 if not self._queued:
                     self._out = None
-                    if self._state & (BLOCKED | FULL | DONE):
+                    if self._state & CONSEQUENCE:
                         self._all_sent()
                     return
                 self._advance(sent)

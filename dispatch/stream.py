@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket as _socket
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
     BLOCKED,
     BROKEN,
@@ -23,6 +23,7 @@ from dispatch.channel import (
     HELD,
     LAYERED,
     PAUSED,
+    PRODUCING,
     RESTING,
     SHUT,
     Channel,
@@ -30,25 +31,20 @@ from dispatch.channel import (
 from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout, socket_error
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
 from dispatch.observers import observers
-from dispatch.output import BREATH, JOIN_BELOW, RESET, Sender
+from dispatch.output import BREATH, JOIN_BELOW, Sender
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
+    from dispatch.statistics import StreamStatistics
 
+# Sums of bits are made once: the interpreter would make them again in every turn.
 TROUBLE = ERR | HUP | NVAL
+READABLE = IN | TROUBLE
+WRITABLE = OUT | TROUBLE
+UNUSUAL = BLOCKED | FULL | CLOSING | SHUT | PRODUCING | BROKEN | CLOSED  # sending is not all there is to do
 SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
+READ_SIZE = 65536  # bytes
 DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
-
-
-class StreamStatistics(NamedTuple):
-    """A stream at one moment, in bytes."""
-
-    received: int
-    sent: int
-    queued: int
-    lost: int
-    paused: bool  # by pause()
-    full: bool  # more than high_water waits
 
 
 class Stream(Sender):
@@ -57,7 +53,7 @@ class Stream(Sender):
     __slots__ = ("_read_size", "addr", "bytes_received")
 
     #: The most that one turn reads, in bytes. It grows while reads come back full, and falls back after a short one.
-    read_size = 65536
+    read_size = READ_SIZE
     read_size_max = 262144
 
     #: Seconds that connect() may take; None: as long as the kernel tries (about two minutes on Linux).
@@ -137,6 +133,7 @@ class Stream(Sender):
         if self._out is None and not state & LAYERED:
             self._end_orderly()
         elif state & BLOCKED:
+            self._spread_out()
             self._left_over()
         elif self.loop._turning is not self:
             self.loop._unsent.append(self)
@@ -196,56 +193,82 @@ class Stream(Sender):
 
     def statistics(self) -> StreamStatistics:
         """Counters, as they are now."""
+        from dispatch.statistics import StreamStatistics
+
         lost = 0 if self._more is None else self._more.lost
         state = self._state
         return StreamStatistics(
-            self.bytes_received, self.bytes_sent, self._queued, lost, state & PAUSED != 0, state & FULL != 0
+            self.bytes_received, self.bytes_sent, self.queued, lost, state & PAUSED != 0, state & FULL != 0
         )
 
     # ---- a turn
 
     def _turn(self, bits: int) -> None:
+        # The way of most turns is written out: a call costs as much as all that is decided here.
         if self._state & LAYERED:
             self._turn_layered(bits)
             return
         queued = self._queued
-        if self._bits & IN:
-            if bits & (IN | TROUBLE):
-                size = self._read_size
-                try:
-                    data = self.socket.recv(size)
-                except OSError as error:
-                    self._read_failed(error)
+        if self._bits & IN and bits & READABLE:
+            size = self._read_size
+            try:
+                data = self.socket.recv(size)
+            except OSError as error:
+                self._read_failed(error)
+            else:
+                if data:
+                    got = len(data)
+                    self.bytes_received += got
+                    if got >= size or size > READ_SIZE:
+                        self._adapt(got)
+                    if self._more is not None:
+                        self._more.touched = self.loop._now
+                    try:
+                        if observers:
+                            self._call_raising("handle_data", data)
+                        else:
+                            self.handle_data(data)
+                    except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+                        self._failed("handle_data", error)
                 else:
-                    if data:
-                        got = len(data)
-                        self.bytes_received += got
-                        if got >= size or size > 65536:
-                            self._adapt(got)
-                        if self._more is not None:
-                            self._more.touched = self.loop._now
-                        try:
-                            if observers:
-                                self._call_raising("handle_data", data)
-                            else:
-                                self.handle_data(data)
-                        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
-                            self._failed("handle_data", error)
-                    else:
-                        self._peer_finished()
-            if bits & PRI and self._bits & PRI:
-                self._take_urgent()
+                    self._peer_finished()
         elif bits & TROUBLE and not self._state & BLOCKED:
             self._hung_up()
             return
-        if self._out is not None:
-            made = self._queued - queued
-            if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
-                self._flush()
-            elif self._queued > self.high_water:
-                self._left_over()
-            if self._out is not None and made > 0:
-                self._hold_back()
+        if bits & PRI and self._bits & PRI:
+            self._take_urgent()
+        out = self._out
+        if out is not None:
+            if type(out) is bytes and not self._state & UNUSUAL and self._more is None:
+                try:
+                    sent = self.socket.send(out)
+                except OSError as error:
+                    self._spread_out()
+                    self._send_failed(error)
+                else:
+                    self.bytes_sent += sent
+                    if sent == len(out):
+                        self._out = None
+                        return
+                    self._out = [memoryview(out)[sent:]]
+                    self._queued = len(out) - sent
+                    self._left_over()
+                if self._queued:
+                    self._hold_back()
+            else:
+                self._flush_turn(bits, queued)
+
+    def _flush_turn(self, bits: int, queued: int) -> None:
+        """Send at the end of a turn before which *queued* bytes waited."""
+        if type(self._out) is bytes:
+            self._spread_out()
+        made = self._queued - queued
+        if bits & WRITABLE or not self._state & BLOCKED:
+            self._flush()
+        elif self._queued > self.high_water:
+            self._left_over()
+        if self._out is not None and made > 0:
+            self._hold_back()
 
     def _hold_back(self) -> None:
         """What was read in this turn made output that waits: read no more while too much of it does."""
@@ -257,14 +280,15 @@ class Stream(Sender):
         more = self._extras()
         more.touched = self.loop._now
         queued = self._queued
-        if self._bits & IN and bits & (IN | TROUBLE):
+        if self._bits & IN and bits & READABLE:
             more.layer.readable(self)
         elif bits & TROUBLE and not self._bits & OUT:
             self._hung_up()
             return
         if not self._state & CLOSED:
+            self._spread_out()
             made = self._queued - queued
-            if bits & (OUT | TROUBLE) or not self._state & BLOCKED:
+            if bits & WRITABLE or not self._state & BLOCKED:
                 self._flush_staged()
             elif self._queued > self.high_water:
                 self._left_over()
@@ -332,7 +356,7 @@ class Stream(Sender):
     # ---- state
 
     def _progress(self) -> object:
-        return self.bytes_received, self.bytes_sent, self._queued, self._state, self._bits
+        return self.bytes_received, self.bytes_sent, self.queued, self._state, self._bits
 
     def _update(self) -> None:
         state = self._state
@@ -374,6 +398,7 @@ class Stream(Sender):
         state = self._state
         if state & (CONNECTING | CLOSED):
             return
+        self._spread_out()
         if state & BLOCKED:
             if self._queued > self.high_water:
                 self._left_over()
@@ -418,8 +443,8 @@ class Stream(Sender):
                 self.loop.call_soon(self._read_rest)
 
     def _lose_output(self) -> None:
-        if self._queued:
-            self._extras().lost += self._queued
+        if self.queued:
+            self._extras().lost += self.queued
         if self._more is not None:
             self._more.staged = b""
             self._more.disarm_write()
@@ -446,10 +471,7 @@ class Stream(Sender):
             self._lose_output()
             if self._state & CONNECTED and not self._state & BROKEN:
                 # What was sent so far is not all: the peer must not take it for a whole. It gets RST instead of FIN.
-                try:
-                    self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, RESET)
-                except OSError:
-                    pass
+                self._reset_at_close()
         more = self._more
         if more is not None:
             more.disarm()
@@ -458,6 +480,16 @@ class Stream(Sender):
             if more.listener is not None:
                 more.listener._departed(self)
         Channel._finish(self, reason)
+
+    def _reset_at_close(self) -> None:
+        import struct
+
+        try:
+            # On, 0 s: close() drops what waits in the kernel too. Windows has two shorts there.
+            linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, linger)
+        except OSError:
+            pass
 
     def __repr__(self) -> str:
         peer = "" if self.addr is None else f" {self.addr}"

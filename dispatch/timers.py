@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Any
+
+from dispatch.annotations import Any
 
 
 class Timer:

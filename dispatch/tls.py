@@ -8,8 +8,8 @@ close_notify, and does not wait for the peer's, which may never come.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
 
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, HELD, LAYERED, PAUSED, PRODUCING
 from dispatch.errors import Timeout
 from dispatch.observers import observers
@@ -35,6 +35,7 @@ def start(
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     layer = Layer(context, server_side, server_hostname)
     more = stream._extras()
+    stream._spread_out()
     if stream._out is not None:
         more.staged = b"".join(stream._out)  # written before: goes out in clear
         stream._out = None

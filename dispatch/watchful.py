@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from dispatch.annotations import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dispatch.channel import Channel
@@ -41,9 +40,3 @@ class Watch:
                 f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
                 "A handler takes what it is told of, or stops asking for it"
             )
-
-
-def others_may_call() -> bool:
-    """Whether there is another thread that could want to wake this one."""
-    threading = sys.modules.get("threading")
-    return threading is not None and threading.active_count() > 1

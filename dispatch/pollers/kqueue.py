@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import select
 import sys
-from typing import Any
 
+from dispatch.annotations import Any
 from dispatch.errors import socket_error
 from dispatch.interfaces import ERR, HUP, IN, OUT, PRI
 
