@@ -1,37 +1,16 @@
-"""Every example in README.md and docs/ runs, and every link leads somewhere.
-
-How a page is read: a Python block whose first line is a comment with a file name (``# echo.py - what it is``) begins that
-file; a block without one continues the file before it. When the page is read, its files stand in an empty folder and
-pytest runs there, so that ``def test_...`` is a test and an ``import echo`` finds its file. On a page that has no file
-yet, a block runs as it stands, ``>>>`` examples included. An HTML comment ``<!-- skip: next "reason" -->`` spares a block.
-A TOML block that begins with ``format =`` is a scenario and must pass its checks.
-"""
+"""Every example in README.md and docs/ runs, every command says what the page shows, every table is what the code says."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
-import unittest
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sybil import Example, Region, Sybil
-from sybil.document import Document
-from sybil.evaluators.python import PythonEvaluator
 from sybil.example import SybilFailure
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-from simnet import Scenario
 from tests.house import ROOT
+from tests.pages import PAGES, Files, alike, has_commands, made, read, run
 
-PAGES = sorted(
-    page
-    for folder in (".", "docs", "tests", "scenarios", "benchmarks")
-    for page in (ROOT / folder).glob("*.md" if folder == "." else "**/*.md")
-)
-BLOCK_NAMES_A_FILE = re.compile(r"# (\w+\.py)\b")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -39,63 +18,31 @@ def ids(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-class Files:
-    """The files that a page's blocks make up. A block stands on the lines it has in the page, as a traceback will say."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.current: Path | None = None
-
-    def __call__(self, example: Example) -> None:
-        text = str(example.parsed)
-        if named := BLOCK_NAMES_A_FILE.match(text):
-            self.current = self.folder / named[1]
-        if self.current is None:
-            PythonEvaluator()(example)
-            return
-        before = self.current.read_text(encoding="utf-8") if self.current.exists() else ""
-        first_line = example.line + example.parsed.line_offset + 1
-        self.current.write_text(before + "\n" * (first_line - 1 - before.count("\n")) + text, encoding="utf-8")
+def with_its_cost(page: Path) -> object:
+    """A page that types commands or brings tests takes seconds."""
+    text = page.read_text(encoding="utf-8")
+    slow = has_commands(page) or "# test_" in text
+    return pytest.param(page, id=ids(page), marks=[pytest.mark.slow] if slow else [])
 
 
-def check_scenario(example: Example) -> None:
-    """A scenario in a page is a scenario that loads."""
-    if example.parsed.startswith("format ="):
-        Scenario.loads(example.parsed)
-
-
-def read(page: Path, files: Files) -> Document:
-    def python(document: Document) -> Iterator[Region]:
-        for region in PythonCodeBlockParser()(document):
-            if isinstance(region.evaluator, PythonEvaluator):
-                region.evaluator = files
-            yield region  # an example that begins with >>> keeps its own evaluator
-
-    toml = CodeBlockParser(language="toml", evaluator=check_scenario)
-    return Sybil([python, toml, SkipParser()]).parse(page)
-
-
-def run(document: Document) -> None:
-    for example in document.examples():
-        with contextlib.suppress(unittest.SkipTest):  # raised for the one that the page itself spares, with a reason
-            example.evaluate()
+@pytest.mark.parametrize("page", [with_its_cost(page) for page in PAGES])
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    files = Files(tmp_path, pasted=has_commands(page))
+    run(read(page, files))
+    if untried := files.untried():
+        said = files.run_pytest(*untried)
+        assert not said, f"{said}\nline numbers are those of {'the files' if files.pasted else ids(page)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
-def test_the_examples_of_a_page_run(page: Path, pytester: pytest.Pytester) -> None:
-    files = Files(pytester.path)
-    run(read(page, files))
-    if any(pytester.path.glob("test_*.py")):
-        result = pytester.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", timeout=120)
-        assert result.ret == pytest.ExitCode.OK, f"line numbers are those of {ids(page)}"
+def test_the_tables_of_a_page_are_what_the_code_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert made(text) == text, f"make them anew: python -m tests.pages {ids(page)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for target in LINK.findall(text):
-        if re.match(r"[a-z]+:", target):
-            continue  # the web is not this test's business
+    for target in links(page):
         path, _, anchor = target.partition("#")
         aim = (page.parent / path).resolve() if path else page
         assert aim.exists(), f"{ids(page)} links to {target}, which is not there"
@@ -103,10 +50,31 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(aim), f"{ids(page)} links to {target}; its headings are {sorted(anchors(aim))}"
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        ahead += [(page.parent / target.partition("#")[0]).resolve() for target in links(page) if target[0] != "#"]
+    assert sorted(set(PAGES) - seen) == []
+
+
+def links(page: Path) -> list[str]:
+    """Where the links of a page lead, but for those into the web, which are not this test's business."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
+
+
 def anchors(page: Path) -> set[str]:
     """What the headings of a page are called in a link."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+# ---- the reader of pages can fail -------------------------------------------------------------------------------------
 
 
 def test_a_page_becomes_files_on_the_lines_it_shows_them(tmp_path: Path) -> None:
@@ -117,21 +85,31 @@ def test_a_page_becomes_files_on_the_lines_it_shows_them(tmp_path: Path) -> None
         '<!-- skip: next "it would not run" -->\n```python\n1 / 0\n```\n',
         encoding="utf-8",
     )
-    run(read(page, Files(tmp_path)))
+    files = Files(tmp_path)
+    run(read(page, files))
     assert (tmp_path / "echo.py").read_text().splitlines()[5:] == ["# echo.py - a file", "X = 1"]
     lines = (tmp_path / "test_echo.py").read_text().splitlines()
     assert lines[10:12] == ["# test_echo.py", "import echo"]
     assert lines[15] == "def test_it(): pass"
     assert "1 / 0" not in lines
+    assert files.untried() == ["test_echo.py"]
 
 
-def test_a_scenario_with_a_mistake_is_seen(tmp_path: Path) -> None:
+def test_on_a_page_with_commands_a_file_is_what_a_reader_pastes(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        '```toml\nformat = 1\ntitle = "t"\ntest = "a.py::b"\n[[fault]]\nkind = "no-such"\n```\n', encoding="utf-8"
-    )
-    with pytest.raises(Exception, match="no-such"):
-        run(read(page, Files(tmp_path)))
+    page.write_text("words\n\n```python\n# a.py\nX = 1\n```\n\n```python\nY = 2\n```\n", encoding="utf-8")
+    run(read(page, Files(tmp_path, pasted=True)))
+    assert (tmp_path / "a.py").read_text() == "# a.py\nX = 1\n\n\nY = 2\n"
+
+
+def test_a_command_is_typed_among_the_files_and_must_say_what_the_page_shows(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = "```toml\n# story/a.toml\nx = 1\n```\n\n```console\n$ cat story/a.toml\n# story/a.toml\nx = 1\n$ echo two; false\ntwo\n```\n"
+    page.write_text(text, encoding="utf-8")
+    run(read(page, Files(tmp_path, pasted=True)))
+    page.write_text(text.replace("two\n```", "three\n```"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="it is now"):
+        run(read(page, Files(tmp_path, pasted=True)))
 
 
 def test_an_example_that_fails_is_seen(tmp_path: Path) -> None:
@@ -139,3 +117,21 @@ def test_an_example_that_fails_is_seen(tmp_path: Path) -> None:
     page.write_text("```python\n>>> 1 + 1\n3\n```\n", encoding="utf-8")
     with pytest.raises(SybilFailure, match="Expected:"):
         run(read(page, Files(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "same"),
+    [
+        pytest.param("3 runs in 0.06 s", "3 runs in 1.8 s", True, id="the time it took"),
+        pytest.param("3 runs in 0.06 s", "4 runs in 0.06 s", False, id="what was counted"),
+        pytest.param("==== 1 failed in 0.60s ====", "== 1 failed in 3.1s ==", True, id="a rule's width"),
+        pytest.param("digest 4fcc6c3422985c5b2adc5c29627b376a", "digest " + 32 * "0", True, id="a digest"),
+        pytest.param("keep a/3f5cbce5.toml", "keep a/00000000.toml", False, id="a file's name"),
+        pytest.param("one\n...\nfour", "one\ntwo\nthree\nfour", True, id="dots"),
+        pytest.param("one\n...\nfour", "one\nfour", True, id="dots for nothing"),
+        pytest.param("one\n...\nfour", "one\ntwo", False, id="dots are followed by what follows them"),
+        pytest.param("one", "one\ntwo", False, id="no dots"),
+    ],
+)
+def test_what_a_page_shows_is_compared_but_for_what_differs_between_machines(shown: str, now: str, same: bool) -> None:
+    assert alike(shown, now) is same
