@@ -112,7 +112,7 @@ class ControlBlock(File):
         self.urg_data = 0
         self.urg_seq = 0
         self.later: dict[int, Segment] | None = None  # what arrived before what it follows
-        self.slow = False  # one of the three below: sending needs more than a look at the window
+        self.slow = False  # an MSS or one of the three below: sending needs more than a look at the window
         self.tampering: Tampering | None = None
         self.cork: Cork | None = None
         self.guard: Guard | None = None

@@ -236,6 +236,7 @@ class Sender(ControlBlock):
         assert self.peer is not None
         if stack.mss is not None:
             self.mss = stack.mss(self.local[0], self.peer[0]) or WHOLE
+            self.slow = self.slow or self.mss != WHOLE
         if stack.lossy is not None and self.peer[0] in stack.lossy:
             self.watch_losses()
 
