@@ -81,7 +81,8 @@ class Loose:
             self._full.append(self._file(step.on))
         for file in tuple(self._full):
             peer = self._peer(file)
-            if file.refs == 0 or (not file.unsent and (peer is None or not peer.unread)):
+            # One that was closed goes on sending; what is on its way to somebody not accepted yet, nobody can read.
+            if file.state == "CLOSED" or (not file.unsent and (peer is None or not peer.unread)):
                 self._full.remove(file)
                 if file in self._stirred:
                     self._stirred.remove(file)

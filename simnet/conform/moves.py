@@ -202,7 +202,7 @@ class _Writer:
             self.do("bind", name, Place(host, port))
             if random.random() < 0.3:
                 self.do("listen", name, 5)
-            self.fresh.append(name)
+            (self.datagrams if kind == "udp" else self.fresh).append(name)
 
     # --- moves -----------------------------------------------------------------------------------------------------
 
@@ -402,6 +402,9 @@ class _Writer:
 
     def reconnect(self, name: str) -> None:
         random = self.random
+        if name in self.datagrams:
+            self.do("connect", name, Place("lo", random.choice(self.datagrams)))
+            return
         places: list[Place | str] = list(self.listeners.values())
         if random.random() < 0.4 or not places:
             places = [Place(random.choice(("here", "lo", "any", "lo6")), "C")]
