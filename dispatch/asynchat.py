@@ -30,12 +30,14 @@ class async_chat(asyncore.dispatcher):
         self.ac_in_buffer: Any = b""
         self.incoming: list[Any] = []
         self._producing = False
-        self._fifo = _Fifo(self)
+        self._fifo: _Fifo | None = None  # made when something is put in
         asyncore.dispatcher.__init__(self, sock, map)
 
     @property
     def producer_fifo(self) -> Any:
         """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
+        if self._fifo is None:
+            self._fifo = _Fifo(self)
         return self._fifo
 
     @producer_fifo.setter
@@ -145,14 +147,14 @@ class async_chat(asyncore.dispatcher):
         size = self.ac_out_buffer_size
         if len(data) > size:
             view = memoryview(data)
-            self._fifo.extend(view[i : i + size] for i in range(0, len(data), size))
+            self.producer_fifo.extend(view[i : i + size] for i in range(0, len(data), size))
         else:
-            self._fifo.append(data)
+            self.producer_fifo.append(data)
         self.initiate_send()
 
     def push_with_producer(self, producer: Any) -> None:
         """Send what ``producer.more()`` gives until it gives nothing."""
-        self._fifo.append(producer)
+        self.producer_fifo.append(producer)
         self.initiate_send()
 
     def readable(self) -> Any:
@@ -163,7 +165,7 @@ class async_chat(asyncore.dispatcher):
 
     def close_when_done(self) -> None:
         """Close when all that waits now has been sent."""
-        self._fifo.append(None)
+        self.producer_fifo.append(None)
 
     def initiate_send(self) -> None:
         """One send of what waits, if the kernel takes it; asks producers for more."""
@@ -192,6 +194,7 @@ class async_chat(asyncore.dispatcher):
     def _produce(self, producer: Any) -> None:
         """Put what the producer gives before the producer, or take it off if it gives nothing."""
         fifo = self._fifo
+        assert fifo
         self._producing = True
         try:
             data = producer.more()
@@ -224,7 +227,8 @@ class async_chat(asyncore.dispatcher):
         """Throw everything away, in emergencies."""
         self.ac_in_buffer = b""
         del self.incoming[:]
-        self._fifo.clear()
+        if self._fifo is not None:
+            self._fifo.clear()
 
 
 maps.known_predicates((async_chat.readable, async_chat.writable))

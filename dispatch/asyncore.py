@@ -569,51 +569,54 @@ _OURS = ("dispatch.asyncore", "dispatch.asynchat")
 class dispatcher_with_send(dispatcher):
     """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set as bytes."""
 
-    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
-        self._out: deque[Any] = deque()
-        self._out_size = 0
-        dispatcher.__init__(self, sock, map)
+    _out: Any = None  # None, or bytes, or a deque of pieces: nothing is made while nothing waits
+    _out_size = 0
 
     @property
     def out_buffer(self) -> bytes:
         """What waits to be sent."""
-        if len(self._out) > 1:
-            whole = b"".join(self._out)
-            self._out.clear()
-            self._out.append(whole)
-        elif self._out and not isinstance(self._out[0], bytes):
-            self._out[0] = bytes(self._out[0])
-        return self._out[0] if self._out else b""
+        out = self._out
+        if out is None:
+            return b""
+        if type(out) is not bytes:
+            self._out = out = b"".join(out)
+        return out
 
     @out_buffer.setter
     def out_buffer(self, data: Any) -> None:
-        self._out.clear()
-        if data:
-            self._out.append(bytes(data))
+        self._out = bytes(data) if data else None
         self._out_size = len(data)
         self._changed()
 
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
         out = self._out
-        if not out:
+        if out is None:
             return
-        first = out[0]
-        size = len(first)
-        if size < 65536 and len(out) > 1:
+        if type(out) is bytes:
+            first = out
+        elif len(out) == 1 or len(out[0]) >= 65536:
+            first = out[0]
+        else:
             pieces, size = [], 0
             while out and size < 65536:
                 pieces.append(out.popleft())
                 size += len(pieces[-1])
             first = b"".join(pieces)
             out.appendleft(first)
+        size = len(first)
         num_sent = dispatcher.send(self, first if size <= 65536 else memoryview(first)[:65536])
-        if num_sent and out and out[0] is first:
-            self._out_size -= num_sent
-            if num_sent == size:
-                out.popleft()
-            else:
-                out[0] = memoryview(first)[num_sent:]
+        if not num_sent or self._out is not out:
+            return
+        self._out_size -= num_sent
+        if not self._out_size:
+            self._out = None
+        elif out is first:
+            self._out = deque((memoryview(first)[num_sent:],))
+        elif num_sent == size:
+            out.popleft()
+        else:
+            out[0] = memoryview(first)[num_sent:]
 
     def handle_write(self) -> None:
         self.initiate_send()
@@ -626,10 +629,17 @@ class dispatcher_with_send(dispatcher):
         if self.debug:
             self.log_info(f"sending {data!r}")
         if data:
-            self._out.append(bytes(data))
+            data = bytes(data)
             self._out_size += len(data)
+            out = self._out
+            if out is None:
+                self._out = data
+            elif type(out) is bytes:
+                self._out = deque((out, data))
+            else:
+                out.append(data)
         self.initiate_send()
-        if self._out:
+        if self._out is not None:
             self._changed()
 
 

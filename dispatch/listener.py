@@ -11,6 +11,7 @@ import os
 import socket as _socket
 import stat
 from collections.abc import Callable
+from sys import intern
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
@@ -199,6 +200,8 @@ class Listener(Channel):
         """Make a channel; if its class fails, that connection is closed and no other."""
         if not addr:
             addr = None  # an unnamed Unix peer
+        elif type(addr) is tuple and type(addr[0]) is str:
+            addr = (intern(addr[0]), *addr[1:])  # thousands of connections from one host keep its name once
         try:
             channel = self.handler(sock, addr=addr, loop=self.loop)
             if isinstance(channel, Stream) and not channel._state & CLOSED:
