@@ -12,7 +12,7 @@ from simnet.clock import EPOCH_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
-from simnet.process import caller_outside
+from simnet.process import OPEN_FILES_MAX, caller_outside
 from simnet.socket import Socket, checked_timeout, socketpair
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import Scheduler, current_scheduler
@@ -57,6 +57,16 @@ class SimulatedBackend:
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return ioctl(self._scheduler.current, fd, request, argument, mutate)
+
+    def open_files_limit(self) -> tuple[int, int]:
+        return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX
+
+    def limit_open_files(self, soft: int, hard: int) -> None:
+        if not 0 <= soft <= hard:
+            raise ValueError("current limit exceeds maximum limit")
+        if hard > OPEN_FILES_MAX:
+            raise ValueError("not allowed to raise maximum limit")
+        self._scheduler.current.descriptors.limit = soft
 
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
         return select(rlist, wlist, xlist, timeout)

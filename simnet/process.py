@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPEN_FILES_MAX", "Process", "caller_outside", "refuse_coroutines"]
 
-OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; a test that wants EMFILE sets a lower one
+OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
 DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes never meet
 

@@ -11,11 +11,14 @@ from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, 
 
 try:
     from fcntl import ioctl
+    from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 except ImportError:  # Windows has none
     pass
 
 __all__ = [
+    "RLIMIT_NOFILE",
     "epoll",
+    "getrlimit",
     "ioctl",
     "monotonic",
     "monotonic_ns",
@@ -23,6 +26,7 @@ __all__ = [
     "perf_counter_ns",
     "poll",
     "select",
+    "setrlimit",
     "sleep",
     "start_new_thread",
     "time",

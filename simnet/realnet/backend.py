@@ -64,6 +64,12 @@ class RealBackend:
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return real.ioctl(fd, request, argument, mutate)
 
+    def open_files_limit(self) -> tuple[int, int]:
+        return real.getrlimit(real.RLIMIT_NOFILE)
+
+    def limit_open_files(self, soft: int, hard: int) -> None:
+        real.setrlimit(real.RLIMIT_NOFILE, (soft, hard))  # of all processes, and of pytest: they are threads
+
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
         return select(self._process, rlist, wlist, xlist, timeout)
 

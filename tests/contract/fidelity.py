@@ -34,43 +34,32 @@ PARTS = (
 )
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
-LEFT_OUT = (
-    ("Options that Linux knows and no table here has (`TCP_FASTOPEN`, `TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_INFO` ...)",
-     "NotModelled: storing a number that has no effect would be a lie"),
-    ("Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix",
-     "the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT"),
-    ("Multicast and broadcast delivery", "a network of named hosts has no segments to broadcast on; EACCES and the "
-     "options are as on Linux"),
-    ("`ssl.SSLSocket` on simnet", "it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and "
-     "asyncio, and on `RealNetwork`"),
-    ("`os.read`, `os.write`, `os.close` and other real system calls on a simulated descriptor",
-     "EBADF: the numbers lie far above real ones, so that no such call hits a file by chance"),
-    ("Threads and subprocesses in a simulated process", "`simnet.Escape` names the line; several processes on one host are "
-     "what simnet has instead"),
-    ("Regular files in `select`, `poll`, `epoll`", "a simulated process polls sockets; files are always ready anyway"),
-    ("`os.unlink` of a simulated Unix path", "paths of Unix sockets live in the network, not on the disk, until its end"),
-    ("A blocking `connect()` to a Unix listener whose backlog is full", "NotModelled; non-blocking it is EAGAIN, as on Linux"),
-    ("SYN cookies, `tcp_abort_on_overflow`, other sysctls", "the defaults of Linux 6.18 are built in"),
-)
+LEFT_OUT = """
+| Options that Linux knows and no table here has (`TCP_FASTOPEN`, `TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_INFO` ...) | NotModelled: storing a number that has no effect would be a lie |
+| Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
+| Multicast and broadcast delivery | a network of named hosts has no segments to broadcast on; EACCES and the options are as on Linux |
+| `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |
+| `os.read`, `os.write`, `os.close` and other real system calls on a simulated descriptor | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
+| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
+| Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
+| `os.unlink` of a simulated Unix path | paths of Unix sockets live in the network, not on the disk, until its end |
+| A blocking `connect()` to a Unix listener whose backlog is full | NotModelled; non-blocking it is EAGAIN, as on Linux |
+| SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
+"""
 
 # Where we knowingly differ in what a program sees, or might.
-DIFFERENT = (
-    ("Pure acknowledgements are not sent between loss-free ends, nor shown in traces",
-     "the socket API cannot see them; a third of the time of a run went into them"),
-    ("A segment may be as large as a write, unless a link cuts it or a fault stands in it",
-     "segment boundaries do not show through a stream socket"),
-    ("Go-back-N instead of SACK on links that lose", "the data arrives in the same order; a count of packets would differ"),
-    ("Sequence numbers begin at 1 and never wrap", "no socket call shows them"),
-    ("How much fits into a connection is counted in bytes",
-     "Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept"),
-    ("Autotuning is a constant: 3.8 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set",
-     "measured on loopback; Linux grows them with the traffic"),
-    ("Nagle's rule and delayed acknowledgements are not there", "small writes arrive at once, as they do on an idle loopback "
-     "(K-060); TCP_NODELAY is stored, and lets go what MSG_MORE held back"),
-    ("Ephemeral ports are the next free even one for connect, odd one for bind", "Linux draws within the parity at random"),
-    ("What SO_REUSEPORT shares is given to listeners by a fixed rule", "Linux hashes addresses with a secret of its own"),
-    ("Two hosts of a network share no clock skew", "time is one integer; a fault sets a host's wall clock apart"),
-)
+DIFFERENT = """
+| Pure acknowledgements are not sent between loss-free ends, nor shown in traces | the socket API cannot see them; a third of the time of a run went into them |
+| A segment may be as large as a write, unless a link cuts it or a fault stands in it | segment boundaries do not show through a stream socket |
+| Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
+| Sequence numbers begin at 1 and never wrap | no socket call shows them |
+| How much fits into a connection is counted in bytes | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept |
+| Autotuning is a constant: 3.8 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set | measured on loopback; Linux grows them with the traffic |
+| Nagle's rule and delayed acknowledgements are not there | small writes arrive at once, as they do on an idle loopback (K-060); TCP_NODELAY is stored, and lets go what MSG_MORE held back |
+| Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
+| What SO_REUSEPORT shares is given to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
+| Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
+"""
 
 
 class Fact(NamedTuple):
@@ -147,14 +136,14 @@ def page() -> str:
             "",
             "| what | instead, and why |",
             "|---|---|",
-            *(f"| {what} | {why} |" for what, why in LEFT_OUT),
+            *LEFT_OUT.strip().splitlines(),
             *(f"| K-{fact.number:03}: {fact.sentence} | {fact.only_kernel} |" for fact in held if fact.only_kernel),
             "",
             "## What differs",
             "",
             "| what | why, and what it means |",
             "|---|---|",
-            *(f"| {what} | {why} |" for what, why in DIFFERENT),
+            *DIFFERENT.strip().splitlines(),
             "",
         ]
     )

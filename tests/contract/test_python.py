@@ -606,12 +606,14 @@ def no_more_descriptors(world: World) -> Iterator[None]:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     else:
-        descriptors = socket.socket()._process.descriptors  # type: ignore[attr-defined]
-        before, descriptors.limit = descriptors.limit, len(descriptors)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket() as lowest:  # numbers of simulated descriptors begin at a million, for each process
+            highest = lowest.fileno() % (1 << 20)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
         try:
             yield
         finally:
-            descriptors.limit = before
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: World) -> None:
