@@ -13,7 +13,7 @@ takes, digests, addresses and the width of rules and gaps do not count.
 
 *Tables.* Between ``<!-- made from the code: NAME -->`` and ``<!-- end -->`` stands what `tests/page_tables.py` makes.
 
-At the end pytest runs on the page's tests, but for those that a command of the page has named.
+At the end what no command of the page has tried is tried: pytest runs on its tests, Python on programs that nothing imports.
 """
 
 from __future__ import annotations
@@ -96,17 +96,26 @@ class Files:
         self.answers.append((example, answer))
         assert alike(shown, answer), f"\n---- the page shows\n{shown}\n---- it is now\n{answer}"
 
-    def untried(self) -> list[str]:
-        """The page's test files that no command has run."""
+    def run_the_rest(self) -> str:
+        """Try what no command of the page has tried: its tests, and programs that nothing imports. What is wrong, or nothing."""
         typed = " ".join(self.typed)
+        sources = {file.stem: file.read_text(encoding="utf-8") for file in sorted(self.folder.glob("*.py"))}
+        imported = set(re.findall(r"^(?:from|import) (\w+)", "\n".join(sources.values()), re.MULTILINE))
+        wrong = []
+        for name in sources:
+            if name.startswith("test_"):
+                continue
+            if name not in imported and f"{name}.py" not in typed:
+                wrong.append(self._wrong([sys.executable, f"{name}.py"]))
         every = re.search(r"\bpytest(?: -\w+)*$", typed, re.MULTILINE) is not None
-        tests = sorted(self.folder.glob("test_*.py"))
-        return [] if every else [test.name for test in tests if test.name not in typed]
+        tests = [f"{name}.py" for name in sources if name.startswith("test_") and f"{name}.py" not in typed]
+        if tests and not every:
+            wrong.append(self._wrong([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]))
+        return "\n".join(said for said in wrong if said)
 
-    def run_pytest(self, *arguments: str) -> str:
-        """What pytest says of the page's tests, if it is not content; else nothing."""
-        done = self._run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments])
-        return "" if done.returncode == 0 else done.stdout
+    def _wrong(self, words: list[str]) -> str:
+        done = self._run(words)
+        return "" if done.returncode == 0 else f"{' '.join(words[1:])}\n{done.stdout}"
 
     def _begin(self, name: str) -> None:
         """The file of that name; if it was there, it begins anew."""
@@ -236,9 +245,8 @@ def renew(page: Path, folder: Path) -> list[str]:
     for start, end, shown, now in reversed(changes):
         text = text[:start] + text[start:end].replace(shown, now, 1) + text[end:]
     page.write_text(text, encoding="utf-8")
-    if untried := files.untried():
-        said = files.run_pytest(*untried)
-        trouble += [f"{page.relative_to(ROOT)}: pytest {' '.join(untried)}\n{said}"] if said else []
+    if wrong := files.run_the_rest():
+        trouble.append(f"{page.relative_to(ROOT)}: {wrong}")
     return trouble
 
 

@@ -29,9 +29,8 @@ def with_its_cost(page: Path) -> object:
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
     files = Files(tmp_path, pasted=has_commands(page))
     run(read(page, files))
-    if untried := files.untried():
-        said = files.run_pytest(*untried)
-        assert not said, f"{said}\nline numbers are those of {'the files' if files.pasted else ids(page)}"
+    wrong = files.run_the_rest()
+    assert not wrong, f"{wrong}\nline numbers are those of {'the files' if files.pasted else ids(page)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -93,7 +92,6 @@ def test_a_page_becomes_files_on_the_lines_it_shows_them(tmp_path: Path) -> None
     assert lines[10:12] == ["# test_echo.py", "import echo"]
     assert lines[15] == "def test_it(): pass"
     assert "1 / 0" not in lines
-    assert files.untried() == ["test_echo.py"]
 
 
 def test_on_a_page_with_commands_a_file_is_what_a_reader_pastes(tmp_path: Path) -> None:
@@ -111,6 +109,23 @@ def test_a_command_is_typed_among_the_files_and_must_say_what_the_page_shows(tmp
     page.write_text(text.replace("two\n```", "three\n```"), encoding="utf-8")
     with pytest.raises(AssertionError, match="it is now"):
         run(read(page, Files(tmp_path, pasted=True)))
+
+
+@pytest.mark.slow
+def test_what_no_command_has_tried_is_tried_at_the_end(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n# used.py\nX = 1\n```\n```python\n# alone.py\n1 / 0\n```\n"
+        "```python\n# test_it.py\nimport used\n\n\ndef test_it(): assert used.X == 2\n```\n",
+        encoding="utf-8",
+    )
+    files = Files(tmp_path)
+    run(read(page, files))
+    wrong = files.run_the_rest()
+    assert "ZeroDivisionError" in wrong
+    assert "assert 1 == 2" in wrong
+    files.typed = ["pytest test_it.py", "python alone.py"]
+    assert not files.run_the_rest()
 
 
 def test_an_example_that_fails_is_seen(tmp_path: Path) -> None:
