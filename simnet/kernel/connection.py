@@ -50,7 +50,7 @@ class Connection(Tamperable):
             self.reset()
             return
         if state == SYN_RECV:
-            if not self._handshake_done(segment) or (flags == ACK and not segment.payload):
+            if not self._handshake_done(segment) or (flags == ACK and not segment.payload and not self.slow):
                 return
         elif flags & SYN:
             if flags & ACK:
@@ -65,6 +65,7 @@ class Connection(Tamperable):
                 if segment.seq > self.rcv_nxt:
                     if self.later is None:
                         self.later = {}
+                        self.slow = True  # what fills the hole must look here
                     self.later.setdefault(segment.seq, segment)
                     if flags & WANT_ACK:
                         self.acknowledge()
@@ -178,6 +179,8 @@ class Connection(Tamperable):
 
     def _established(self) -> None:
         self.state = ESTABLISHED
+        if self.guard is not None:
+            self.guard.keep_alive(self)
         stack = self.stack
         if stack.on_established is not None:
             stack.on_established(self)

@@ -225,12 +225,12 @@ class Guard:
 
     # Keepalive.
 
-    def keep_alive(self, connection: Sender, on: bool) -> None:
-        """SO_KEEPALIVE was set, or the connection that has it came to be."""
+    def keep_alive(self, connection: Sender) -> None:
+        """SO_KEEPALIVE was set or cleared, or the connection that has it came to be."""
         if self.keepalive is not None:
             self.keepalive.cancel()
             self.keepalive = None
-        if on and connection.state not in (CLOSED, SYN_SENT, SYN_RECV):
+        if connection.option(SOL_SOCKET, SO_KEEPALIVE) and connection.state not in (CLOSED, SYN_SENT, SYN_RECV):
             idle = connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200
             self._look_later(connection, idle * SECOND)
 
@@ -271,11 +271,6 @@ def _ran_out(connection: Sender) -> None:
 def _looked(connection: Sender) -> None:
     if connection.guard is not None:
         connection.guard.looked(connection)
-
-
-def wants_keepalive(connection: Sender) -> bool:
-    """Is SO_KEEPALIVE on?"""
-    return bool(connection.option(SOL_SOCKET, SO_KEEPALIVE))
 
 
 def send_again_for_nobody(stack: Stack, segment: Segment) -> None:

@@ -21,7 +21,7 @@ from simnet.kernel.control import (
     WHOLE,
     ControlBlock,
 )  # fmt: skip
-from simnet.kernel.guard import Guard, wants_keepalive
+from simnet.kernel.guard import Guard
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
 from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Segment
@@ -247,8 +247,7 @@ class Sender(ControlBlock):
         guard = self.guard = Guard()
         self.slow = True
         guard.heard_ns = self.stack.clock.now_ns
-        if wants_keepalive(self):
-            guard.keep_alive(self, on=True)
+        guard.keep_alive(self)
         if self.unsent:
             guard.probe_later(self)
 

@@ -53,6 +53,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
     keep(socket, level, name, o.stored((level, name), option, number))
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name)
+    elif (level, name) == (o.SOL_SOCKET, o.SO_KEEPALIVE) and socket.guard is not None:
+        socket.guard.keep_alive(socket)
 
 
 def keep(socket: TcpSocket, level: int, name: int, value: Any) -> None:
