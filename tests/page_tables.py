@@ -26,6 +26,7 @@ from simnet.faults.fault import Fault, defaults_of
 from simnet.faults.forms import fault_to_table, parse_fault
 from simnet.faults.kinds import ALL, ERRNOS, KINDS
 from simnet.faults.plan import FaultPlan
+from simnet.kernel import states
 from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
 from simnet.strategies import UNPLAYED_OPS
 
@@ -215,6 +216,17 @@ def _kernel_classes() -> str:
     return table(("word", "kinds", "who does it"), [(f"*{word}*", ", ".join(kinds[word]), who[word]) for word in who])
 
 
+# ---- the kernel ------------------------------------------------------------------------------------------------------
+
+
+def _closing() -> str:
+    moves = (states.AFTER_OUR_FIN, states.AFTER_PEER_FIN, states.AFTER_FIN_ACKNOWLEDGED)
+    order = ("SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSING", "CLOSE_WAIT", "LAST_ACK")
+    assert set(order) == {state for each in moves for state in each}
+    rows = [(f"`{state}`", *(f"`{each[state]}`" if state in each else "" for each in moves)) for state in order]
+    return table(("in the state", "we send FIN", "the peer's FIN arrives", "our FIN is acknowledged"), rows)
+
+
 # ---- scenario files ---------------------------------------------------------------------------------------------------
 
 KEYS: Mapping[str, str] = {
@@ -394,6 +406,7 @@ _TABLES: Mapping[str, Callable[[], str]] = {
     "fault-reference": _fault_reference,
     "verdicts": _verdicts,
     "invariants": _invariants,
+    "closing": _closing,
     "kernel-classes": _kernel_classes,
     "scenario-keys": _scenario,
     "expect-keys": _expect,

@@ -62,6 +62,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert not lost, f"no link leads to {', '.join(lost)}; docs/README.md is the index"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_the_rooms_a_page_names_are_there(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`((?:dispatch|simnet|tests|benchmarks|docs)/[\w./-]*)`", text)
+    assert [room for room in named if not (ROOT / room).exists()] == []
+
+
 def links(page: Path) -> list[str]:
     """Where the links of a page lead, but for those into the web, which are not this test's business."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
