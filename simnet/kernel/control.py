@@ -139,7 +139,7 @@ class ControlBlock(File):
             ):
                 mask |= READABLE
             outbox = self.outbox
-            if shut & SHUT_SEND or outbox is None or not outbox.size or self.writable():
+            if shut & SHUT_SEND or ((outbox is None or not outbox.size) and self.guard is None) or self.writable():
                 mask |= WRITABLE
             else:
                 self.no_space = True
