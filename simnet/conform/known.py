@@ -23,7 +23,21 @@ class Known(NamedTuple):
     covers: Callable[[Program, Difference], bool]
 
 
-KNOWN: tuple[Known, ...] = ()
+def _third_bind_with_reuseport(program: Program, difference: Difference) -> bool:
+    binds = [step for step in program if step.call == "bind"]
+    reuses = any(step.call == "setsockopt" and step.args[0] == "SO_REUSEPORT" for step in program)
+    answers = {difference.simnet, difference.kernel}
+    return len(binds) > 2 and reuses and "bind" in difference.step and answers == {"EADDRINUSE", "None"}
+
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        "Three sockets bind one port, some of them with SO_REUSEPORT: whether the third may is decided otherwise.",
+        "Linux remembers for each port what the last one to bind it allowed (`fastreuseport`), and asks that memory before "
+        "it looks at the sockets; so a bind may succeed that the rule of K-027 forbids. simnet keeps to the rule.",
+        _third_bind_with_reuseport,
+    ),
+)
 
 
 def explain(program: Program, difference: Difference) -> Known | None:

@@ -36,6 +36,7 @@ class Loose:
         self._full: list[Any] = []  # ends that were filled, until all of it was read
         self._stirred: list[Any] = []  # those of them of which something was read
         self._edges = False  # somebody watches for edges
+        self._edges_lost = False  # and while a buffer was filled, who knows how many times there was room
 
     # --- before a step ---------------------------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ class Loose:
             self._edges = True
         if step.call == "fill" and answer == "full":
             self._full.append(self._file(step.on))
+            self._edges_lost |= self._edges
         for file in tuple(self._full):
             peer = self._peer(file)
             # One that was closed goes on sending; what is on its way to somebody not accepted yet, nobody can read.
@@ -107,8 +109,9 @@ class Loose:
 
     def _edge_to_come(self) -> bool:
         """An acknowledged FIN is an edge for its sender, and when it is acknowledged is the peer's affair."""
-        return self._edges and any(
-            getattr(thing._file(), "state", "") in FIN_ON_ITS_WAY for _, thing in self._bench.open_sockets()
+        return self._edges_lost or (
+            self._edges
+            and any(getattr(thing._file(), "state", "") in FIN_ON_ITS_WAY for _, thing in self._bench.open_sockets())
         )
 
     def _holding(self) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import resource
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import simnet
 from simnet.conform.words import outcome
 from tests.contract.worlds import World, open_world
 
@@ -647,3 +649,23 @@ def test_descriptors_are_reused_lowest_first(where: str) -> None:
         socks[1].close()
         socks[3].close()
         assert [world.socket().fileno() for _ in range(2)] == [numbers[1], numbers[3]]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda sock: sock.setsockopt(SOL, 54, 1), id="an option"),
+        pytest.param(lambda sock: sock.recv(1, 0x100000), id="a flag"),
+        pytest.param(lambda sock: fcntl.ioctl(sock.fileno(), 0x8915, b"x" * 40), id="an ioctl"),
+    ],
+)
+def test_what_simnet_does_not_model_is_refused_by_name_and_remembered(call: Any) -> None:
+    network = simnet.Network()
+    with network, socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        sock.setblocking(False)
+        with pytest.raises(simnet.NotModelled, match=r"docs/fidelity\.md"):
+            call(sock)
+        assert [verdict.name for verdict in network.verdicts] == ["NotModelled"]
+        network.verdicts.clear()  # else leaving the block would raise it
+        sock.close()

@@ -1,0 +1,230 @@
+"""Calls that wait: what ends them, and how much they have done by then."""
+
+from __future__ import annotations
+
+import select
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.worlds import World
+
+SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
+
+
+def served(world: World, serve: Callable[[Any], object], **options: Any) -> tuple[Any, Callable[[], None]]:
+    """A blocking client of a server that does *serve* with its connection, a little later."""
+    listener = world.listener(**options)
+    name = listener.getsockname()
+    listener.settimeout(5.0)
+
+    def server() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            time.sleep(SOON)
+            serve(sock)
+
+    if world.name == "simnet":  # a simulated process has descriptors of its own: it listens itself
+        listener.close()
+
+        def server() -> None:
+            with socket.socket() as own:
+                for (level, option), value in options.get("options", {}).items():
+                    own.setsockopt(level, option, value)
+                own.bind(name)
+                own.listen()
+                sock, _ = own.accept()
+                with sock:
+                    time.sleep(SOON)
+                    serve(sock)
+
+    join = world.beside(server)
+    client = world.socket()
+    client.settimeout(5.0)
+    client.connect(name)
+    client.setblocking(True)
+    return client, join
+
+
+@pytest.mark.parametrize(
+    ("act", "answer"),
+    [
+        pytest.param(lambda sock: sock.sendall(b"data"), b"data", id="data"),
+        pytest.param(lambda sock: sock.close(), b"", id="end"),
+        pytest.param(lambda sock: sock.shutdown(socket.SHUT_WR), b"", id="half-close"),
+        pytest.param(
+            lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) or sock.close(),
+            "ECONNRESET",
+            id="reset",
+        ),
+    ],
+)
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_a_waiting_recv_ends_when_something_comes(world: World, act: Any, answer: Any, timeout: float | None) -> None:
+    client, join = served(world, act)
+    client.settimeout(timeout)
+    began = time.monotonic()
+    world.gives(answer, client.recv, 100)
+    assert time.monotonic() - began > SOON / 2
+    join()
+
+
+def test_a_waiting_accept_ends_when_somebody_connects(world: World) -> None:
+    listener = world.keep(socket.create_server((world.ip, 0)))
+    name = listener.getsockname()
+
+    def client() -> None:
+        time.sleep(SOON)
+        socket.create_connection(name).close()
+
+    join = world.beside(client)
+    server, _ = listener.accept()
+    server.close()
+    join()
+
+
+def read_slowly(sock: Any) -> None:
+    while sock.recv(3000):
+        time.sleep(0.0005)
+
+
+TIGHT = {(socket.SOL_SOCKET, socket.SO_RCVBUF): 8192}
+
+
+def test_a_blocking_send_takes_all_however_slow_the_peer(world: World) -> None:
+    client, join = served(world, read_slowly, options=TIGHT)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    assert client.send(b"x" * 100_000) == 100_000
+    client.close()
+    join()
+
+
+def test_a_send_with_a_timeout_takes_what_it_can(world: World) -> None:
+    client, join = served(world, read_slowly, options=TIGHT)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    client.settimeout(5.0)
+    sent = client.send(b"x" * 1_000_000)
+    assert 0 < sent < 1_000_000
+    client.close()
+    join()
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_sendall_sends_all(world: World, timeout: float | None) -> None:
+    received = bytearray()
+
+    def read(sock: Any) -> None:
+        while data := sock.recv(5000):
+            received.extend(data)
+
+    client, join = served(world, read, options=TIGHT)
+    client.settimeout(timeout)
+    payload = bytes(range(256)) * 500
+    client.sendall(payload)
+    client.close()
+    join()
+    assert bytes(received) == payload
+
+
+def test_a_waiting_send_ends_when_the_peer_resets(world: World) -> None:
+    client, join = served(world, lambda sock: sock.close(), options=TIGHT)  # with much unread
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    with pytest.raises(OSError) as caught:
+        client.sendall(b"x" * 10_000_000)
+    assert isinstance(caught.value, (ConnectionResetError, BrokenPipeError))
+    join()
+
+
+def test_an_urgent_byte_is_not_waited_for(world: World) -> None:
+    client, join = served(world, lambda sock: sock.recv(1))
+    world.gives("EINVAL", client.recv, 1, socket.MSG_OOB)
+    client.send(b"x")
+    join()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.03])
+def test_a_timeout_is_as_long_as_it_says(world: World, seconds: float) -> None:
+    client, server = world.pair()
+    client.settimeout(seconds)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    assert seconds * 0.9 <= time.monotonic() - began <= seconds + 0.2
+    server.send(b"x")
+    world.gives(b"x", client.recv, 1)
+
+
+def test_a_datagram_is_waited_for(world: World) -> None:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.bind((world.ip, 0))
+    sock.settimeout(5.0)
+    name = sock.getsockname()
+
+    def sender() -> None:
+        time.sleep(SOON)
+        with socket.socket(type=socket.SOCK_DGRAM) as other:
+            other.sendto(b"hello", name)
+
+    join = world.beside(sender)
+    assert sock.recvfrom(100)[0] == b"hello"
+    join()
+    sock.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        sock.recvfrom(100)
+
+
+def test_a_pair_of_unix_sockets_waits_too(world: World) -> None:
+    one, two = socket.socketpair()
+    world.keep(one)
+    world.keep(two)
+    one.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        one.recv(1)
+    two.send(b"x")
+    assert one.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("how", ["select", "poll", "epoll"])
+def test_pollers_wait_as_long_as_they_are_told(world: World, how: str) -> None:
+    client, _ = world.pair()
+    began = time.monotonic()
+    if how == "select":
+        assert select.select([client], [], [], 0.02) == ([], [], [])
+    elif how == "poll":
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        assert poll.poll(20) == []
+    else:
+        with select.epoll() as epoll:
+            epoll.register(client, select.EPOLLIN)
+            assert epoll.poll(0.02) == []
+    assert 0.018 <= time.monotonic() - began <= 0.3
+
+
+def test_a_connect_that_is_not_answered_is_given_up(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    late = world.socket()
+    late.settimeout(0.02)
+    with pytest.raises(TimeoutError):
+        late.connect(listener.getsockname())
+
+
+@pytest.mark.parametrize(
+    "make", [selectors.DefaultSelector, selectors.EpollSelector, selectors.PollSelector, selectors.SelectSelector]
+)
+def test_the_selectors_of_the_standard_library_work(world: World, make: Any) -> None:
+    client, server = world.pair()
+    with make() as selector:
+        selector.register(server, selectors.EVENT_READ, "server")
+        selector.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE, "client")
+        assert [(key.data, events) for key, events in selector.select(0)] == [("client", selectors.EVENT_WRITE)]
+        selector.modify(client, selectors.EVENT_READ, "client")
+        assert selector.select(0.01) == []
+        client.send(b"x")
+        assert [(key.data, events) for key, events in selector.select(5.0)] == [("server", selectors.EVENT_READ)]
