@@ -271,7 +271,11 @@ class Socket(SystemCalls):
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
             return b""
-        if flags & MSG_WAITALL and self._timeout is None:
+        if not flags:
+            data = self._recv_straight(bufsize)
+            if data is not None:
+                return data
+        elif flags & MSG_WAITALL and self._timeout is None:
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
@@ -343,7 +347,7 @@ class Socket(SystemCalls):
     # --- bytes out -------------------------------------------------------------------------------------------------
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        payload = _bytes(data)
+        payload = data if type(data) is bytes else _bytes(data)
         if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
             self._send_all(payload, flags, None)  # a blocking send waits until all is taken
             return len(payload)
@@ -389,6 +393,10 @@ class Socket(SystemCalls):
 
     def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
         """One send: what the kernel takes of *payload*, waiting for room if this socket waits."""
+        if not flags:
+            taken = self._send_straight(payload)
+            if taken:
+                return taken
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload,),
@@ -400,7 +408,9 @@ class Socket(SystemCalls):
         )
 
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
-        sent = self._send_some(payload, flags, deadline)
+        sent = self._send_straight(payload) if not flags else 0
+        if not sent:
+            sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):
             sent += self._send_some(payload[sent:], flags, deadline)
 

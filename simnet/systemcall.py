@@ -19,10 +19,12 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
 from simnet.trace import CALL, Failed
+from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.network import Machine
     from simnet.process import Process
+    from simnet.wait import Scheduler
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
@@ -83,6 +85,61 @@ class SystemCalls(_stdlib.socket):
         finally:
             file.unwatch(me)
 
+    def _recv_straight(self, bufsize: int) -> bytes | None:
+        """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
+        process = self._process
+        file: Any = process.descriptors.get(self._fd)
+        tag = file.tag
+        if not tag.plain or process.ending or not file.unread:
+            return None
+        try:
+            data: bytes = file.recv(bufsize)
+        except BlockingIOError:  # the byte was an urgent one: it is gone, as it should be, and nothing follows it yet
+            return None
+        machine = self._machine
+        if machine.out:
+            machine.fabric.route(machine)
+        counts = tag.counts
+        counts["recv"] = n = counts.get("recv", 0) + 1
+        self._note(process.scheduler, tag, "recv", n, (bufsize,), data)
+        return data
+
+    def _send_straight(self, payload: bytes) -> int:
+        """A send that no fault may touch, on a connection that has room; 0 to go the long way."""
+        process = self._process
+        file: Any = process.descriptors.get(self._fd)
+        tag = file.tag
+        if not tag.plain or process.ending or not payload:
+            return 0
+        try:
+            taken: int = file.send(payload)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._machine.flush()
+            self._record(tag, "send", tag.count("send"), (payload,), error)
+            raise
+        machine = self._machine
+        if machine.out:
+            machine.fabric.route(machine)
+        counts = tag.counts
+        counts["send"] = n = counts.get("send", 0) + 1
+        self._note(process.scheduler, tag, "send", n, (payload,), taken)
+        return taken
+
+    def _note(self, scheduler: Scheduler, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
+        """Write down a call that had an effect."""
+        scheduler.ticks = scheduler.calls = 0
+        scheduler.activity += 1
+        scheduler.current.fruitless = 0
+        entries = scheduler.trace.entries
+        if len(entries) > scheduler.entries_max:
+            scheduler.too_much(self._process)
+        entries.append(
+            (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
+             (arguments, result, self._timeout != 0.0))
+        )  # fmt: skip
+
     def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
         """A call that never waits."""
         file = self._file()
@@ -96,6 +153,9 @@ class SystemCalls(_stdlib.socket):
         except OSError as error:
             self._machine.flush()
             self._record(tag, op, n, arguments, error)
+            raise
+        except NotModelled as refusal:
+            self._refused(refusal)
             raise
         if isinstance(fault, Reset) and fault.when == "after":
             file.sever()
@@ -145,6 +205,9 @@ class SystemCalls(_stdlib.socket):
                 except OSError as error:
                     host.flush()
                     self._record(tag, op, n, arguments, error)
+                    raise
+                except NotModelled as refusal:
+                    self._refused(refusal)
                     raise
             if deadline == -1:
                 deadline = self._deadline()
@@ -203,6 +266,10 @@ class SystemCalls(_stdlib.socket):
                 file.sever()
         elif isinstance(fault, (ShortRecv, PartialSend)):
             file.wake(file.mask())
+
+    def _refused(self, refusal: NotModelled) -> None:
+        """A call that the kernel model does not know: the run remembers, whatever the program does with the exception."""
+        self._process.scheduler.record(Verdict("NotModelled", str(refusal), self._machine.name, refusal))
 
     def _failed(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> OSError:
         """*error*, recorded. Returned, not bound to a name by its raiser: frame and exception would hold each other."""

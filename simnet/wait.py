@@ -23,7 +23,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
@@ -88,6 +88,7 @@ class Scheduler:
         "_settle_until_ns",
         "_pauses",
         "_pauses_at_ns",
+        "_forced",
         "_swap",
     )
 
@@ -111,6 +112,7 @@ class Scheduler:
         self._settle_until_ns = 0
         self._pauses = 0
         self._pauses_at_ns = -1
+        self._forced = 0  # times in a row that somebody who may not wait made the clock move
         self._swap = swap
 
     # --- what processes call -----------------------------------------------------------------------------------
@@ -162,8 +164,17 @@ class Scheduler:
             self._pauses_at_ns = clock.now_ns
             self._pauses = 0
         self._pauses += 1
-        if clock.due_now() or (self._pauses > PAUSES_MAX and not self._runnable):
+        if clock.due_now():
             clock.tick()
+        elif self._pauses > PAUSES_MAX:
+            self._forced += 1
+            if self._forced > TICKS_MAX or not self._tick():
+                self._forced = 0
+                self._spin(
+                    f"{me.name} polled {PAUSES_MAX:,} times in a row, at {clock.now_ns / 1e9:.6f} s, without leave to "
+                    "wait, and found nothing each time: on a kernel this loop takes a whole processor. "
+                    "Poll with a time-out, or without one."
+                )
         if self._runnable:
             me.waiting = ("its turn", None)
             self._runnable.append(me)
@@ -179,7 +190,13 @@ class Scheduler:
         self.ticks = 0
         self.calls = 0
         self.activity += 1
+        self._forced = 0
         self.current.fruitless = 0
+
+    def _spin(self, text: str) -> NoReturn:
+        error = Spin(text)
+        self.record(Verdict("no-spin", text, self.current.host_name, error))
+        raise error
 
     def no_effect(self, op: str, place: str) -> None:
         """A call did nothing, and did not wait: which one, should this go on for ever."""
@@ -201,13 +218,11 @@ class Scheduler:
         me.fruitless += 1
         if me.fruitless > FRUITLESS_MAX:
             me.fruitless = 0
-            error = Spin(
-                f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of {', '.join(what[:4])} "
-                "and no call it made had any effect: on a kernel this loop takes a whole processor. "
-                "Read it, close it, or stop asking for it."
+            self._spin(
+                f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of "
+                f"{', '.join(what[:4])} and no call it made had any effect: on a kernel this loop takes a whole "
+                "processor. Read it, close it, or stop asking for it."
             )
-            self.record(Verdict("no-spin", str(error), me.host_name, error))
-            raise error
 
     def too_much(self, process: Process) -> None:
         """More has happened in this instant than any program does on purpose."""
@@ -317,9 +332,9 @@ class Scheduler:
         """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?"""
         return all(process.heartbeats >= HEARTBEATS for process in self.processes if process.has_deadline)
 
-    def _tick(self) -> None:
-        self.clock.tick()
+    def _tick(self) -> bool:
         self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
+        return self.clock.tick()
 
     def _rouse_body(self) -> None:
         self.body.asleep = False

@@ -38,7 +38,7 @@ SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready rea
 class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
-    __slots__ = ("place", "text", "end", "name", "host_name", "counts", "faults", "dice", "asked_bytes")
+    __slots__ = ("place", "text", "end", "name", "host_name", "counts", "faults", "dice", "plain", "asked_bytes")
 
     def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
         self.place = place
@@ -49,6 +49,7 @@ class Tag:
         self.counts: dict[str, int] = {}
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
+        self.plain = False  # it is a connection's, and no fault may touch its calls
         self.asked_bytes = 0  # dice have been thrown for the bytes before this offset
 
     def __str__(self) -> str:
@@ -102,6 +103,7 @@ class Injector:
     def arm(self, tag: Tag, target: bool) -> None:
         """Give *tag* the faults that act on its calls. Only a target's calls are touched."""
         if not target or tag.place is None:
+            tag.plain = self.dice is None and tag.end != ""
             return
         place, end = tag.place, tag.end
         for fault in self._call:
@@ -111,6 +113,7 @@ class Injector:
                     tag.faults = {}
                 tag.faults.setdefault((anchor.op or "", anchor.number), []).append(fault)
         tag.dice = self.dice
+        tag.plain = self.dice is None and tag.faults is None and tag.end != ""
 
     def for_call(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         """The fault that acts on the *n*-th *op* of this socket, if one does. It is not recorded yet."""

@@ -140,6 +140,20 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a_spin() -> None:
+    def impatient(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while not select.select([listener], [], [], 0)[0]:
+                pass
+
+    def test() -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(impatient, 7)
+
+    with pytest.raises(simnet.Spin, match="server/impatient polled 1,000 times"):
+        test()
+
+
 def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
     def test() -> None:
         with simnet.Network() as net, net.host("server").listen(7) as listener:
