@@ -186,7 +186,8 @@ def _verdicts() -> str:
 
 
 INVARIANTS: Mapping[str, str] = {
-    "no-spin": "a loop that is told of readiness and does nothing about it is a busy loop: 200 such polls in a row",
+    "no-spin": "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands "
+    "without leave to wait that find nothing",
     "listener-survives": "whatever happens to one connection, the listener goes on listening",
     "loop-survives": "a process that would go on without the fault goes on with it",
     "one-close": "each channel is closed once, and told so once",
