@@ -160,24 +160,39 @@ class _Writer:
         self.datagrams += [one, two]
 
     def unix_scene(self) -> None:
+        kind = self.random.choice(("unix", "unix", "unix", "unix-dgram", "unix-seqpacket"))
         if self.random.random() < 0.5:
             one, two = self.name("x"), self.name("x")
-            self.do("socketpair", "", makes=(one, two))
+            self.do("socketpair", "", kind, makes=(one, two))
             self.unix += [one, two]
             return
+        if kind == "unix-dgram":
+            self.unix_datagrams()
+            return
         listener, client = self.name("l"), self.name("x")
-        self.do("socket", "", "unix", makes=(listener,))
+        self.do("socket", "", kind, makes=(listener,))
         place = f"@{listener}"
         self.do("bind", listener, place)
         self.do("listen", listener, self.random.choice((0, 1, 5)))
         self.listeners[listener] = place
-        self.do("socket", "", "unix", makes=(client,))
+        self.do("socket", "", kind, makes=(client,))
         self.do("connect", client, place)
         self.unix.append(client)
         if self.random.random() < 0.9:
             accepted = self.name("x")
             self.do("accept", listener, makes=(accepted,))
             self.unix.append(accepted)
+
+    def unix_datagrams(self) -> None:
+        one, two = self.name("x"), self.name("x")
+        for name in (one, two):
+            self.do("socket", "", "unix-dgram", makes=(name,))
+            if self.random.random() < 0.8:
+                self.do("bind", name, f"@{name}")
+            self.unix.append(name)
+        self.do("connect", one, f"@{two}")
+        if self.random.random() < 0.5:
+            self.do("connect", two, f"@{one}")
 
     def bind_scene(self) -> None:
         """Several sockets that want one port (K-027, K-028, K-034)."""
@@ -444,8 +459,10 @@ class _Writer:
             self.do("close", name)
         elif choice < 0.92:
             self.ask(name)
-        elif choice < 0.95:
+        elif choice < 0.94:
             self.urgent(name)
+        elif choice < 0.97:
+            self.do("sendto", name, self.payload(), f"@{random.choice(self.unix)}")
         else:
             place = random.choice([each for each in self.listeners.values() if isinstance(each, str)] or ["@nobody"])
             self.do(*random.choice((("connect", name, place), ("listen", name, 1), ("bind", name, f"@{name}"))))

@@ -33,6 +33,8 @@ FAMILIES: dict[str, tuple[int, int]] = {
     "udp": (socket.AF_INET, socket.SOCK_DGRAM),
     "udp6": (socket.AF_INET6, socket.SOCK_DGRAM),
     "unix": (socket.AF_UNIX, socket.SOCK_STREAM),
+    "unix-dgram": (socket.AF_UNIX, socket.SOCK_DGRAM),
+    "unix-seqpacket": (socket.AF_UNIX, socket.SOCK_SEQPACKET),
 }
 
 TIGHT = 8192  # SO_SNDBUF and SO_RCVBUF of such a socket

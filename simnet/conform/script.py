@@ -125,7 +125,8 @@ def _code(step: Step, setting: Setting) -> str:
         buffers = f", {TIGHT}" if args[0] == "tight" else ""
         return f'keep("{step.makes[0]}", socket.socket({int(family)}, {int(kind)}){buffers})'
     if call == "socketpair":
-        return f"list(map(keep, {list(step.makes)}, socket.socketpair()))"
+        family, kind = FAMILIES[args[0]]
+        return f"list(map(keep, {list(step.makes)}, socket.socketpair({int(family)}, {int(kind)})))"
     if call == "epoll":
         return f'keep("{step.makes[0]}", select.epoll())'
     if call == "select":
