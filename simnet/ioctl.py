@@ -6,8 +6,9 @@ import errno
 import struct
 from typing import TYPE_CHECKING, Any
 
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.poll import descriptor_of
+from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -32,7 +33,9 @@ def ioctl(process: Process, fd: Any, request: int, argument: Any = 0, mutate: bo
     if ask is None:
         raise socket_error(errno.ENOTTY)
     if request not in KNOWN:
-        not_modelled(f"ioctl(request {request:#x})")
+        refusal = NotModelled(f"ioctl(request {request:#x})")
+        process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
+        raise refusal
     answer = INT.pack(ask(request))
     if isinstance(argument, int):
         raise socket_error(errno.EFAULT)  # the kernel would write to that address
