@@ -378,6 +378,8 @@ class Stream(Sender):
     def _rested(self) -> None:
         self._state &= ~RESTING
         self._update()
+        if self._state & BROKEN:
+            self._read_rest()
 
     def _adopt(self, sock: Any) -> None:
         """The connector has a connection for us."""
@@ -440,7 +442,8 @@ class Stream(Sender):
             else:
                 self._update()
                 self._turn(IN)
-                self.loop.call_soon(self._read_rest)
+                if not self._state & RESTING:  # else it is come back to after the rest
+                    self.loop.call_soon(self._read_rest)
 
     def _lose_output(self) -> None:
         if self.queued:

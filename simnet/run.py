@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
     raised: str | None
 
     def __str__(self) -> str:
-        parts = [f"raised {self.raised}" if self.raised is not None else f"returned {self.returned!r}"]
+        parts = [f"raised {self.raised}" if self.raised is not None else f"returned {reprlib.repr(self.returned)}"]
         parts += [f"{name}={value!r}" for name, value in self.observed]
         return ", ".join(parts)
 
@@ -53,7 +54,7 @@ class Waiting:
     since_ns: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Run:
     """All that is known of one run."""
 
@@ -73,6 +74,10 @@ class Run:
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        bad = [*self.failures, *self.handler_errors, *self.verdicts]
+        return f"Run({self.plan or 'no faults'}: {self.outcome}; {len(bad)} failures; {len(self.trace)} events)"
 
     @property
     def digest(self) -> str:

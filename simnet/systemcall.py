@@ -96,6 +96,9 @@ class SystemCalls(_stdlib.socket):
             data: bytes = file.recv(bufsize)
         except BlockingIOError:  # the byte was an urgent one: it is gone, as it should be, and nothing follows it yet
             return None
+        except OSError as error:
+            self._record(tag, "recv", tag.count("recv"), (bufsize,), error)
+            raise
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)

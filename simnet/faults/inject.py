@@ -50,7 +50,7 @@ class Tag:
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
         self.plain = False  # it is a connection's, and no fault may touch its calls
-        self.asked_bytes = 0  # dice have been thrown for the bytes before this offset
+        self.asked_bytes = 0  # dice have been thrown for the offsets before this one
 
     def __str__(self) -> str:
         return self.text
@@ -159,12 +159,18 @@ class Injector:
                 self._anchor(connection, fault, place, towards)
 
     def throw_for_bytes(self, connection: Any, tag: Tag, towards: str, offset: int, length: int) -> None:
-        """Throw dice for bytes about to enter a stream; each byte once, however often its write is tried again."""
-        begin = max(offset, tag.asked_bytes)
-        if self.dice is None or tag.place is None or not self.dice.active("byte") or begin >= offset + length:
+        """Throw dice for bytes about to enter a stream; each offset once, however often its write is tried again.
+
+        An anchor's fault acts as soon as all bytes before it have gone out. So it is the write that brings the byte
+        before an offset which asks for that offset: asked by the next write, its fault would come later than the same
+        fault of a plan.
+        """
+        begin = max(offset + 1 if offset else 0, tag.asked_bytes)
+        end = offset + length + 1
+        if self.dice is None or tag.place is None or not self.dice.active("byte") or not length or begin >= end:
             return
-        tag.asked_bytes = offset + length
-        for fault in self.dice.for_bytes(tag.place, towards, begin, offset + length - begin):
+        tag.asked_bytes = end
+        for fault in self.dice.for_bytes(tag.place, towards, begin, end - begin):
             self._anchor(connection, fault, tag.place, towards)
 
     def _anchor(self, connection: Any, fault: Fault, place: Place, towards: str) -> None:

@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(
     first = simnet.play(test, rates=rates)
     assert simnet.play(test, rates=rates).digest == first.digest
     replayed = simnet.play(test, first.happened)
-    assert replayed.trace.entries == first.trace.entries
+    assert replayed.digest == first.digest
     assert replayed.unreached == ()
 
 

@@ -271,3 +271,11 @@ def test_the_plan_that_happened_under_rates_gives_the_identical_trace_without_th
     again = simnet.play(test, first.happened)
     assert again.outcome == first.outcome
     assert again.trace.entries == first.trace.entries
+
+
+def test_dice_thrown_while_a_stream_grows_act_when_a_plan_would() -> None:
+    """A fault at the offset where one write ends and the next begins acts as the first one leaves, in both."""
+    plan = FaultPlan([faults.Eof(on=CONNECTION, end="client", byte=3)])
+    with pair(*plan.faults) as (net, _client, server):
+        server.send(b"abc")
+        assert net.happened == plan  # not when more is sent
