@@ -8,12 +8,13 @@ from random import Random
 from typing import Any, NoReturn, cast
 
 from simnet import names
+from simnet.arguments import checked_timeout
 from simnet.clock import EPOCH_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.process import OPEN_FILES_MAX, caller_outside
-from simnet.socket import Socket, checked_timeout, socketpair
+from simnet.socket import Socket, socketpair
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import Scheduler, current_scheduler
 

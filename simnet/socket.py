@@ -15,6 +15,8 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
+from simnet.ancillary import from_kernel, to_kernel
+from simnet.arguments import checked_bytes, checked_timeout, only_one, writable_view
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.kernel.errors import not_modelled, socket_error
@@ -25,14 +27,13 @@ from simnet.wait import current_scheduler
 if TYPE_CHECKING:
     from simnet.network import Machine
 
-__all__ = ["Socket", "checked_timeout", "socketpair"]
+__all__ = ["Socket", "socketpair"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
 MSG_WAITALL, MSG_TRUNC, MSG_PEEK, MSG_OOB = 0x100, 0x20, 0x2, 0x1
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
-TIMEOUT_MAX = 9_223_372_036  # seconds: CPython counts nanoseconds in 63 bits
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 
 
@@ -116,7 +117,7 @@ class Socket(SystemCalls):
         return self._timeout != 0.0
 
     def settimeout(self, *value: Any) -> None:
-        self._timeout = checked_timeout(_only(value, "settimeout"))
+        self._timeout = checked_timeout(only_one(value, "settimeout"))
         self._file()  # a closed socket remembers the time-out, and fails
 
     def setblocking(self, flag: bool) -> None:
@@ -133,7 +134,7 @@ class Socket(SystemCalls):
     # --- naming, options: never wait -------------------------------------------------------------------------------
 
     def bind(self, *address: Any) -> None:
-        resolved = kernel_address(self._machine, self._net_family, _only(address, "bind"), "bind")
+        resolved = kernel_address(self._machine, self._net_family, only_one(address, "bind"), "bind")
         file = self._file()
         self._quick("bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
@@ -166,16 +167,16 @@ class Socket(SystemCalls):
         self._quick("setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
 
     def shutdown(self, *how: int) -> None:
-        number = index(_only(how, "shutdown"))
+        number = index(only_one(how, "shutdown"))
         self._quick("shutdown", (number,), self._file().shutdown, number)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
     def connect(self, *address: Any) -> None:
-        self._connect(_only(address, "connect"), "connect")
+        self._connect(only_one(address, "connect"), "connect")
 
     def connect_ex(self, *address: Any) -> int:
-        to = _only(address, "connect_ex")
+        to = only_one(address, "connect_ex")
         try:
             self._connect(to, "connect_ex")
         except TimeoutError as error:
@@ -280,7 +281,7 @@ class Socket(SystemCalls):
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
-        view = _writable(buffer, "recv_into")
+        view = writable_view(buffer, "recv_into")
         if nbytes < 0:
             raise ValueError("negative buffersize in recv_into")
         if nbytes > len(view):
@@ -303,7 +304,7 @@ class Socket(SystemCalls):
         return self._call("recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
-        view = _writable(buffer, "recvfrom_into")
+        view = writable_view(buffer, "recvfrom_into")
         if nbytes < 0:
             raise ValueError("negative buffersize in recvfrom_into")
         if nbytes > len(view):
@@ -315,14 +316,20 @@ class Socket(SystemCalls):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
+        table = self._process.descriptors
         return self._call(  # type: ignore[no-any-return]
-            "recv", (bufsize,), lambda file, n: file.recvmsg(n, ancbufsize, flags), READABLE, bufsize, flags
+            "recv",
+            (bufsize,),
+            lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
+            READABLE,
+            bufsize,
+            flags,
         )
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Any], int, Any]:
-        views = [_writable(buffer, "recvmsg_into") for buffer in buffers]
+        views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         at = 0
         for view in views:
@@ -347,21 +354,21 @@ class Socket(SystemCalls):
     # --- bytes out -------------------------------------------------------------------------------------------------
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        payload = data if type(data) is bytes else _bytes(data)
+        payload = data if type(data) is bytes else checked_bytes(data)
         if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
             self._send_all(payload, flags, None)  # a blocking send waits until all is taken
             return len(payload)
         return self._send_some(payload, flags)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        payload = _bytes(data)
+        payload = checked_bytes(data)
         self._send_all(payload, flags, self._deadline())
 
     def sendto(self, data: Any, *rest: Any) -> int:
         if not 1 <= len(rest) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
-        payload = _bytes(data)
+        payload = checked_bytes(data)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
         return self._call(  # type: ignore[no-any-return]
             "send",
@@ -375,8 +382,8 @@ class Socket(SystemCalls):
     def sendmsg(
         self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
     ) -> int:
-        payload = b"".join(map(_bytes, buffers))
-        ancillary = list(ancdata)
+        payload = b"".join(map(checked_bytes, buffers))
+        ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == 1:
             return self.send(payload, flags)
         resolved = None
@@ -469,49 +476,3 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
         ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))
     return ends[0], ends[1]
-
-
-def _bytes(data: Any) -> bytes:
-    if type(data) is bytes:
-        return data
-    if isinstance(data, str):
-        raise TypeError("a bytes-like object is required, not 'str'")
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
-
-
-def _writable(buffer: Any, call: str) -> memoryview:
-    try:
-        view = memoryview(buffer)
-    except TypeError:
-        view = None
-    if view is None or view.readonly:
-        raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {type(buffer).__name__}")
-    return view.cast("B") if view.nbytes else view
-
-
-def checked_timeout(value: Any) -> float | None:
-    """What ``settimeout`` makes of its argument.
-
-    Raises:
-        TypeError, ValueError, OverflowError: as CPython's, text included.
-    """
-    if value is None:
-        return None
-    seconds = value if isinstance(value, float) else float(index(value))
-    if seconds != seconds:
-        raise ValueError("Invalid value NaN (not a number)")
-    if seconds < 0:
-        raise ValueError("Timeout value out of range")
-    if seconds > TIMEOUT_MAX:
-        raise OverflowError("timestamp out of range for platform time_t")
-    return seconds
-
-
-def _only(arguments: tuple[Any, ...], call: str) -> Any:
-    """The one argument; CPython's error for another number of them."""
-    if len(arguments) != 1:
-        raise TypeError(f"socket.{call}() takes exactly one argument ({len(arguments)} given)")
-    return arguments[0]

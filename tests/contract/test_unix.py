@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 import struct
@@ -12,8 +11,6 @@ import pytest
 
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
-
-ANCILLARY = "ancillary data is not modelled yet: a program gets NotModelled"
 
 
 def listener(world: World, backlog: int = 5, name: str = "l") -> Any:
@@ -313,14 +310,29 @@ def test_k106_the_peers_credentials(world: World) -> None:
     assert pid > 0  # a simulated process is no process of the machine, and has a number of its own
 
 
-@pytest.mark.only_on("kernel", ANCILLARY)
 def test_k106_descriptors_travel(world: World) -> None:
     one, two = pair(world)
-    socket.send_fds(one, [b"x"], [one.fileno()])
-    _, fds, _, _ = socket.recv_fds(two, 10, 1)
-    for fd in fds:
-        os.close(fd)
-    assert len(array.array("i", fds)) == 1
+    client, server = world.pair()
+    assert socket.send_fds(one, [b"x"], [client.fileno()]) == 1
+    client.close()
+    world.pause()
+    world.ready(server, "OUT")  # it lives on its way
+    data, fds, flags, _ = socket.recv_fds(two, 10, 1)
+    assert (data, len(fds), flags & socket.MSG_CTRUNC) == (b"x", 1, 0)
+    arrived = world.keep(socket.socket(fileno=fds[0]))
+    server.send(b"through")
+    world.readable(arrived)
+    assert arrived.recv(10) == b"through"
+
+
+def test_k106_what_nobody_takes_is_closed(world: World) -> None:
+    one, two = pair(world)
+    client, server = world.pair()
+    socket.send_fds(one, [b"x"], [client.fileno()])
+    client.close()
+    world.gives(b"x", two.recv, 10)  # without room for descriptors
+    world.ready(server, "IN|OUT|RDHUP")
+    world.gives("EBADF", socket.send_fds, one, [b"x"], [server.fileno() + 900])
 
 
 def test_k106_pairs_are_of_unix_sockets(world: World) -> None:

@@ -1,0 +1,51 @@
+"""Descriptors that travel through a Unix socket: numbers of one process here, open files in the kernel, numbers again."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterable
+from typing import Any
+
+from simnet.kernel.descriptors import Descriptors
+
+__all__ = ["from_kernel", "to_kernel"]
+
+SOL_SOCKET, SCM_RIGHTS = 1, 1
+MSG_CTRUNC = 0x8
+
+
+def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[int, int, Any]]:
+    """*ancillary* as a program hands it to ``sendmsg``, with files in place of their numbers.
+
+    Raises:
+        OSError: EBADF, a number is not open.
+    """
+    messages: list[tuple[int, int, Any]] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            numbers = array.array("i")
+            numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
+            messages.append((level, kind, [descriptors.get(number) for number in numbers]))
+        else:
+            messages.append((level, kind, data))
+    return messages
+
+
+def from_kernel(descriptors: Descriptors, received: tuple[Any, list[Any], int, Any]) -> tuple[Any, list[Any], int, Any]:
+    """What ``recvmsg`` gives, with a new number for each file that came; those there is no number for are closed."""
+    data, messages, flags, address = received
+    if not messages:
+        return received
+    told = []
+    for level, kind, value in messages:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            numbers = array.array("i")
+            for file in value:
+                try:
+                    numbers.append(descriptors.add(file))
+                except OSError:  # EMFILE: Linux gives those it can, and says that there were more
+                    file.release()
+                    flags |= MSG_CTRUNC
+            value = numbers.tobytes()
+        told.append((level, kind, value))
+    return data, told, flags, address
