@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from _weakref import ref  # weakref itself would bring more than this
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +58,7 @@ class Loop:
         "_signals",
         "_soon",
         "_stopping",
+        "_thread",
         "_timers",
         "_tokens",
         "_turn_number",
@@ -91,6 +92,7 @@ class Loop:
         self.channels: dict[int, Channel] = {}
         self.closed = False
         self.running = False
+        self._thread = 0  # in which it runs
         self._stopping = False
         self._draining = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
@@ -120,6 +122,7 @@ class Loop:
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> Timer:
         """Call in the next pass, in the order asked."""
+        self._check_thread()
         timer = self._timer(0.0, function, args)
         self._soon.append(timer)
         return timer
@@ -130,6 +133,7 @@ class Loop:
 
     def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call when the loop's clock shows *when*."""
+        self._check_thread()
         timer = self._timer(when, function, args)
         self._timers.add(timer)
         return timer
@@ -176,6 +180,11 @@ class Loop:
             raise RuntimeError(f"{self!r} is closed; it calls nobody any more")
         return Timer(when, function, args)
 
+    def _check_thread(self) -> None:
+        """What is about to be done belongs to the thread in which the loop runs."""
+        if self.running and self._thread != get_ident():
+            raise RuntimeError(f"{self!r} runs in another thread; use its call_soon_threadsafe there")
+
     def _the_waker(self) -> Waker:
         if self._waker is None:
             from dispatch.wakeup import Waker
@@ -191,6 +200,7 @@ class Loop:
         """Serve until ``stop()``, or until no channel and no call is left."""
         self._check_idle()
         self.running = True
+        self._thread = get_ident()
         token = _current.set(self)
         try:
             while not self._stopping and self._alive():
@@ -301,6 +311,8 @@ class Loop:
 
     def _join(self, channel: Channel, bits: int) -> None:
         """*channel* wants to be polled for *bits* from now on."""
+        if not channel.background:
+            self._check_thread()
         fd = channel.socket.fileno()
         before = self.channels.get(fd)
         if before is not None and before is not channel:
@@ -320,6 +332,11 @@ class Loop:
         if observers:
             for observer in observers:
                 observer.opened(channel)
+
+    def _written_to(self, stream: Any) -> None:
+        """*stream* was written to outside its own turn: send at the end of this one."""
+        self._check_thread()
+        self._unsent.append(stream)
 
     def _want(self, channel: Channel, bits: int) -> None:
         """Poll *channel* for these bits and no others."""

@@ -66,6 +66,12 @@ class Sender(Channel):
     def handle_drained(self) -> None:
         """After :meth:`handle_full`: ``low_water`` or less waits."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        high, low = cls.high_water, cls.low_water
+        if not 0 <= low <= high:
+            raise ValueError(f"low_water={low} and high_water={high}: it must be 0 <= low_water <= high_water")
+
     # ---- what a program does
 
     def write(self, data: bytes | bytearray | memoryview) -> bool:
@@ -83,10 +89,10 @@ class Sender(Channel):
         out = self._out
         if out is None:
             if data:
-                self._out = data
                 loop = self.loop
                 if loop._turning is not self:
-                    loop._unsent.append(self)
+                    loop._written_to(self)
+                self._out = data
             return len(data) <= LITTLE or len(data) <= self.high_water
         if type(out) is bytes:
             self._out = [out, data]
@@ -110,9 +116,9 @@ class Sender(Channel):
             return False
         self._state |= PRODUCING
         if self._out is None:
-            self._out = [producer]
             if self.loop._turning is not self:
-                self.loop._unsent.append(self)
+                self.loop._written_to(self)
+            self._out = [producer]
         else:
             self._spread_out()
             self._out.append(producer)

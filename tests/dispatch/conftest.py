@@ -19,9 +19,11 @@ import pytest
 import dispatch
 from dispatch.kernel import POLLERS, KernelNetwork
 from dispatch.observers import observers
+from tests.dispatch import emulated_kqueue
 
 PATIENCE = 5.0  # seconds until a wait gives up; all take milliseconds
 
+EMULATED = [] if hasattr(select, "kqueue") or not hasattr(select, "POLLRDHUP") else ["emulated-kqueue"]
 SIMULATED = ["epoll", "poll", "select"]
 HERE = [name for name in POLLERS if hasattr(select, name)]
 
@@ -132,12 +134,14 @@ class World:
             sock.close()
 
 
-@pytest.fixture(params=[*HERE, *(f"simnet-{name}" for name in SIMULATED)])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture(params=[*HERE, *EMULATED, *(f"simnet-{name}" for name in SIMULATED)])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Each poller of this platform, over the kernel's sockets and over simulated ones."""
     kind, _, name = request.param.rpartition("-")
     world = World(name)
-    if not kind:
+    if kind == "emulated":
+        emulated_kqueue.install(monkeypatch)
+    if kind != "simnet":
         yield world
         world.end()
         return
