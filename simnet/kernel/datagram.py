@@ -12,7 +12,6 @@ from errno import (
     EDESTADDRREQ,
     EINVAL,
     EMSGSIZE,
-    ENETUNREACH,
     ENOTCONN,
     ENOTTY,
     EOPNOTSUPP,
@@ -25,6 +24,7 @@ from simnet.kernel.buffer import scatter
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import NotModelled, not_modelled, socket_error
 from simnet.kernel.messages import (
+    AF_INET6,
     MSG_ERRQUEUE,
     MSG_MORE,
     MSG_OOB,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
 
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
+PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 RCVBUF_DEFAULT: Final = 212992  # net.core.rmem_default
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
@@ -173,9 +174,8 @@ class UdpSocket(File):
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
-        ip = inet.destination(ip, None if self.local is None else self.local[0])
-        if self.sharing & V6_ONLY and ":" not in ip:
-            raise socket_error(ENETUNREACH)
+        bound = None if self.local is None else self.local[0]
+        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if ip == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
             raise socket_error(EACCES)
         return (ip, port)
@@ -209,10 +209,8 @@ class UdpSocket(File):
         if flags & ~SEND_FLAGS:
             not_modelled(f"send(flags={flags:#x}) on UDP")
         local = self._autobind()  # even if the send fails
-        if len(data) > 0xFFFF:
-            raise socket_error(EMSGSIZE)
-        if flags & MSG_OOB:
-            raise socket_error(EOPNOTSUPP)
+        if self.family != AF_INET6:
+            _check_v4(data, flags)
         if self.corked is not None:
             target = self.corked[1]
         elif address is not None:
@@ -223,6 +221,8 @@ class UdpSocket(File):
             target = self.peer
         else:
             raise socket_error(EDESTADDRREQ)
+        if self.family == AF_INET6 and ":" not in target[0]:
+            _check_v4(data, flags)
         if self.error:
             error, self.error = self.error, 0
             raise socket_error(error)
@@ -232,7 +232,7 @@ class UdpSocket(File):
         size = len(payload)
         if self.corked is not None:
             payload = b"".join((*self.corked[0], payload))
-        if len(payload) > PAYLOAD_MAX:
+        if len(payload) > (PAYLOAD_MAX_V6 if ":" in target[0] else PAYLOAD_MAX):
             raise socket_error(EMSGSIZE)
         if flags & MSG_MORE:
             self.corked = ([payload], target)
@@ -375,3 +375,11 @@ class UdpSocket(File):
         if request == SIOCATMARK:
             raise socket_error(ENOTTY)  # urgent data is TCP's
         raise NotModelled(f"ioctl(request {request:#x}) on UDP")
+
+
+def _check_v4(data: bytes | bytearray | memoryview, flags: int) -> None:
+    """What udp_sendmsg looks at before anything else; the IPv6 one knows neither."""
+    if len(data) > 0xFFFF:
+        raise socket_error(EMSGSIZE)
+    if flags & MSG_OOB:
+        raise socket_error(EOPNOTSUPP)

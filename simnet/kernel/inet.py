@@ -7,8 +7,10 @@ talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import EAFNOSUPPORT, ENETUNREACH
 from typing import Any
 
+from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.segment import Endpoint
 
@@ -37,9 +39,7 @@ def shown_local(family: int, pair: Endpoint | None) -> tuple[Any, ...]:
     """The same for a local name, which may be missing, or the wildcard (K-033)."""
     if family != AF_INET6:
         return (ANY4, 0) if pair is None else pair
-    if pair is None:
-        return (ANY6, 0, 0, 0)
-    return (ANY6, pair[1], 0, 0) if pair[0] == ANY4 else shown(family, pair)
+    return (ANY6, 0, 0, 0) if pair is None else shown(family, pair)
 
 
 def wildcard(family: int) -> str:
@@ -47,8 +47,22 @@ def wildcard(family: int) -> str:
     return ANY6 if family == AF_INET6 else ANY4
 
 
-def destination(ip: str, source: str | None = None) -> str:
-    """Where a packet to *ip* goes: the wildcards mean this host, by the *source* address if there is one (K-018)."""
+def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
+    """Where a packet to *ip* goes from a socket bound to *source*, if it is.
+
+    The wildcards mean this host, by the source address if that is one (K-018).
+
+    Raises:
+        OSError: ENETUNREACH, IPv4 from IPv6 only; EAFNOSUPPORT, IPv6 from a socket bound to an IPv4 address.
+    """
+    if family == AF_INET6:
+        if source is not None and ":" not in source:
+            if ip == ANY6:
+                ip = ANY4
+            elif ":" in ip:
+                raise socket_error(EAFNOSUPPORT)
+        elif ":" not in ip and (v6_only or source not in (None, ANY6)):
+            raise socket_error(ENETUNREACH)
     if ip == ANY4:
         return "127.0.0.1" if source is None or source in (ANY4, ANY6) else source
     return "::1" if ip == ANY6 else ip

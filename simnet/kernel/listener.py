@@ -53,7 +53,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     child.rcv_nxt = segment.seq + 1
     child.snd_edge = segment.edge
     child.since_ns = stack.clock.now_ns
-    if socket.sharing or socket.options is not None:
+    if socket.sharing or socket.options is not None or socket.low_water != 1:
         inherit(socket, child)
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
@@ -87,7 +87,7 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
     if len(listener.queue) > listener.backlog:
         _wait_for_room(child, listener, segment)
         return False
-    if parent.options is not None and not segment.payload:
+    if parent.options is not None and not segment.payload and not segment.flags & FIN:
         seconds = parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT)
         if seconds and not _defer(child, listener, segment, seconds):
             return False
@@ -177,7 +177,8 @@ def abandon(listener: Listener) -> None:
     for child, waiting in (listener.half_open or {}).items():
         waiting.timer.cancel()
         child.vanish()
-        child.stack.refuse(waiting.segments[-1])
+        if any(segment.payload or segment.flags & FIN for segment in waiting.segments):
+            child.stack.refuse(waiting.segments[-1])  # as its repetition would be; who only waits hears nothing
     while listener.queue:
         child = listener.queue.popleft()
         child.parent = None

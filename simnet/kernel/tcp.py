@@ -147,9 +147,10 @@ class TcpSocket(Stream):
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
         local = self.local
-        chosen = local[0] if local is not None and self.locks & LOCK_ADDRESS else None
-        ip = inet.destination(ip, chosen)
-        if (self.sharing & V6_ONLY and ":" not in ip) or inet.is_many(ip):
+        bound = local[0] if local is not None and self.port else None
+        chosen = bound if self.locks & LOCK_ADDRESS else None
+        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
+        if inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         peer = (ip, port)
         source = stack.source_for(ip) if chosen is None else chosen

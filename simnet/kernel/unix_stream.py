@@ -12,6 +12,7 @@ from simnet.kernel.messages import (
     MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
+    MSG_WAITALL,
     RECEIVE_FLAGS,
     SEND_FLAGS,
     SIOCATMARK,
@@ -142,6 +143,8 @@ class UnixStream(UnixSocket):
                 break
         if first is None:
             return self._nothing_to_read()
+        if flags & MSG_WAITALL and left and not inbox:
+            self.error = 0  # looking for more, the kernel takes the pending error, and keeps it to itself
         if peek:
             for file in files:
                 file.hold()

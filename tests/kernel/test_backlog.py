@@ -108,17 +108,22 @@ def test_who_is_held_back_for_too_long_is_reset() -> None:
     assert silent.state == "ESTABLISHED"  # it said nothing, so nobody answered
 
 
-def test_who_is_held_back_when_the_listener_closes_is_reset() -> None:
+def test_who_is_held_back_when_the_listener_closes_is_reset_when_it_speaks() -> None:
     fabric = Fabric(10_000_000)
     house = House(fabric, 0)
-    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(2)]
+    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(3)]
     for a in clients:
         with fails(EINPROGRESS):
             a.connect(("10.0.0.2", 7))
     fabric.run(0.1)
+    clients[2].send(b"spoke before")  # type: ignore[union-attr]
+    fabric.run(0.1)
     house.listener.release()
     fabric.run(5)
-    assert [a.getsockopt(*SO_ERROR) for a in clients] == [ECONNRESET] * 2
+    assert [mask(a) for a in clients] == ["IN|OUT|RDHUP|ERR|HUP", "OUT", "IN|OUT|RDHUP|ERR|HUP"]
+    clients[1].send(b"speaks now")  # type: ignore[union-attr]
+    fabric.run(5)
+    assert clients[1].getsockopt(*SO_ERROR) == ECONNRESET
 
 
 def test_a_handshake_that_ends_at_a_closed_listener_is_reset() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EADDRINUSE, EADDRNOTAVAIL, EINPROGRESS, EINVAL, ENETUNREACH
+from errno import EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINPROGRESS, EINVAL, ENETUNREACH
 from typing import Any
 
 import pytest
@@ -265,9 +265,18 @@ def test_v6only_keeps_the_families_apart(fabric: Fabric, stack: Stack) -> None:
     assert mask(a) == "IN|OUT|RDHUP|ERR|HUP"
 
 
-def test_an_ipv6_socket_on_the_ipv4_wildcard_shows_the_ipv6_one(stack: Stack) -> None:
+def test_an_ipv6_socket_may_take_the_ipv4_wildcard(stack: Stack) -> None:
     socket = tcp(stack, family=AF_INET6)
     socket.bind(("::ffff:0.0.0.0", 7))
-    assert socket.getsockname() == ("::", 7, 0, 0)
+    assert socket.getsockname() == ("::ffff:0.0.0.0", 7, 0, 0)
     with fails(EADDRINUSE):
         tcp(stack).bind(("10.0.0.1", 7))
+    with fails(EAFNOSUPPORT):
+        socket.connect(("::1", 9))
+    with fails(EINPROGRESS):
+        socket.connect(("::", 9))  # this host, and by IPv4
+    assert socket.getsockname()[0] == "::ffff:127.0.0.1"
+    specific = tcp(stack, family=AF_INET6)
+    specific.bind(("::1", 0))
+    with fails(ENETUNREACH):
+        specific.connect(("::ffff:127.0.0.1", 9))

@@ -305,3 +305,20 @@ def test_both_families(fabric: Fabric) -> None:
     six.sendto(b"multicast", 0, ("ff02::1", 54))
     fabric.run()
     assert (wild.recv(9), only.recv(9), only.recv(9)) == (b"4", b"6", b"multicast")
+
+
+def test_ipv6_checks_less_and_carries_more(fabric: Fabric) -> None:
+    fabric.stack("10.0.0.1", "fd00::1")
+    a, b = udp(fabric, family=AF_INET6), udp(fabric, family=AF_INET6)
+    b.bind(("::1", 53))
+    for call in (lambda: a.send(b"x", MSG_OOB), lambda: a.send(bytes(70000))):
+        with fails(EDESTADDRREQ):
+            call()
+    assert a.sendto(b"x", MSG_OOB, ("::1", 53)) == 1
+    assert a.sendto(bytes(65527), 0, ("::1", 53)) == 65527
+    with fails(EMSGSIZE):
+        a.sendto(bytes(65528), 0, ("::1", 53))
+    with fails(EOPNOTSUPP):
+        a.sendto(b"x", MSG_OOB, ("::ffff:127.0.0.1", 53))
+    with fails(ENETUNREACH):
+        b.sendto(b"x", 0, ("::ffff:127.0.0.1", 53))
