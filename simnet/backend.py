@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import errno
 import socket as _stdlib
+from _thread import allocate_lock
 from random import Random
 from typing import Any, NoReturn, cast
 
 from simnet import names
 from simnet.arguments import checked_timeout
-from simnet.clock import EPOCH_NS, deadline_after
+from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.process import OPEN_FILES_MAX, caller_outside
 from simnet.socket import Socket, socketpair
 from simnet.verdicts import Escape, Verdict
-from simnet.wait import Scheduler, current_scheduler
+from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
 
 __all__ = ["SimulatedBackend", "provider"]
 
@@ -146,6 +147,28 @@ class SimulatedBackend:
         )
         self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))
         raise error
+
+    def wait_on(self, condition: Any, timeout: float | None, wait: Any) -> bool:
+        """``threading.Condition.wait``, where events and queues wait: another process may notify, time may pass."""
+        scheduler = self._scheduler
+        clock = scheduler.clock
+        notified = allocate_lock()
+        notified.acquire()
+        condition._waiters.append(notified)
+        saved = condition._release_save()
+        deadline = FOREVER_NS if timeout is None else deadline_after(clock.now_ns, timeout)
+        try:
+            while not notified.acquire(False):
+                if clock.now_ns >= deadline:
+                    condition._waiters.remove(notified)
+                    return False
+                due = clock.next_due_ns()  # before that, nobody runs who could notify
+                if timeout is None and (due is None or scheduler.ticks >= TICKS_MAX):
+                    self.escape("threading.Condition.wait, where nobody is left who could notify it,")
+                scheduler.wait(("a notification", None), min(deadline, max(due or 0, clock.now_ns) + 1))
+            return True
+        finally:
+            condition._acquire_restore(saved)
 
     def _not_modelled(self, call: str) -> NoReturn:
         from simnet.kernel.errors import NotModelled

@@ -7,7 +7,7 @@ is due, and switches to the next process that may run; there is no hub, so a swi
 The test's body runs on whatever greenlet the caller has, so plain code under ``with Network():`` is a process like all
 others. Rules that hold here:
 
-* Order is FIFO. A process that is woken goes to the end of the line.
+* Order is FIFO, unless a schedule permutes those that may run at one instant. Who is woken goes to the end of the line.
 * The clock moves only when nobody can run; all that is due in one instant happens before anybody runs in it.
 * A poll that may not block and finds nothing lets everybody else run first (``pause``); after ``PAUSES_MAX`` of them in
   one instant the clock moves on.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
@@ -89,10 +89,18 @@ class Scheduler:
         "_pauses",
         "_pauses_at_ns",
         "_forced",
+        "_choose",
         "_swap",
     )
 
-    def __init__(self, clock: Clock, trace: Trace, swap: Callable[[Process, Process], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        trace: Trace,
+        swap: Callable[[Process, Process], None],
+        choose: Callable[[Sequence[Process]], int] | None = None,
+    ) -> None:
+        self._choose = choose
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.clock = clock
         self.trace = trace
@@ -178,7 +186,7 @@ class Scheduler:
         if self._runnable:
             me.waiting = ("its turn", None)
             self._runnable.append(me)
-            self._switch(self._runnable.popleft())
+            self._switch(self._take())
             me.waiting = None
         if me.pending is not None:
             raise me.take_pending()
@@ -326,6 +334,16 @@ class Scheduler:
                 self._rouse_body()
             else:
                 self._tick()
+        return self._take()
+
+    def _take(self) -> Process:
+        """Who of those that may run does: the first in line, unless the schedule says otherwise."""
+        runnable = self._runnable
+        if self._choose is not None and len(runnable) > 1:
+            index = self._choose(runnable)
+            process = runnable[index]
+            del runnable[index]
+            return process
         return runnable.popleft()
 
     def _only_hearts_beat(self) -> bool:

@@ -26,6 +26,7 @@ from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric, Machine
 from simnet.observe import Watcher
 from simnet.process import Process, refuse_coroutines
+from simnet.schedule import chooser
 from simnet.socket import Socket
 from simnet.state import ProcessState
 from simnet.trace import OBSERVE, Trace
@@ -62,7 +63,7 @@ class Network:
         per_process: Sequence[str] = (),
     ) -> None:
         self.plan = NO_FAULTS if plan is None else plan
-        self.seed = seed
+        self.seed = seed or self.plan.seed
         self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
         self.invariants = checks.checked(invariants or {})
         self.may_raise = may_raise
@@ -187,7 +188,7 @@ class Network:
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
         self._state = ProcessState(self._per_process)
-        scheduler = Scheduler(self._clock, self.trace, self._state.swap)
+        scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self.plan.schedule))
         wait.enter(scheduler)
         self._scheduler = scheduler
         scheduler.backend = SimulatedBackend(scheduler)

@@ -25,7 +25,7 @@ STEPS = {
         ["simnet.faults"],
         ["simnet.network"],
         ["simnet.names", "simnet.addresses", "simnet.arguments", "simnet.ancillary"],
-        ["simnet.wait"],
+        ["simnet.schedule", "simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state"],
         ["simnet.systemcall", "simnet.socket", "simnet.poll", "simnet.selector", "simnet.ioctl"],

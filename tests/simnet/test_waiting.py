@@ -218,6 +218,52 @@ def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
     assert seen == [0, 1, 2]
 
 
+@pytest.mark.parametrize("schedule", ["random:1", "random:2", "pct:3"])
+def test_a_schedule_permutes_those_who_may_run_and_is_the_same_in_each_run(schedule: str) -> None:
+    def run(schedule: str) -> list[int]:
+        order: list[int] = []
+
+        def worker(number: int) -> None:
+            for _ in range(4):
+                time.sleep(1)
+                order.append(number)
+
+        with simnet.Network(simnet.FaultPlan(schedule=schedule)) as net:
+            for number in range(6):
+                net.host("a").spawn(worker, number)
+            time.sleep(10)
+        return order
+
+    assert run("fifo") == list(range(6)) * 4
+    assert run(schedule) != run("fifo")
+    assert run(schedule) == run(schedule)
+    assert sorted(run(schedule)) == sorted(run("fifo"))
+
+
+def test_an_event_set_by_another_process_wakes_who_waits_for_it() -> None:
+    event = threading.Event()
+
+    def setter() -> None:
+        time.sleep(2)
+        event.set()
+
+    with simnet.Network() as net:
+        net.host("a").spawn(setter)
+        assert not event.wait(1)
+        assert net.time == 1
+        assert event.wait()
+        assert 2 <= net.time < 2.01
+
+
+def test_a_wait_for_an_event_nobody_will_set_is_refused() -> None:
+    def test() -> None:
+        with simnet.Network():
+            threading.Event().wait()
+
+    with pytest.raises(simnet.Escape, match="nobody is left who could notify"):
+        test()
+
+
 def test_each_process_has_its_own_random_numbers_and_they_are_the_same_in_each_run() -> None:
     def draws(into: list[float]) -> None:
         into.append(random.random())
