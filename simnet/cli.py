@@ -22,7 +22,7 @@ EXIT_CODES = (
     "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C."
 )
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for programs.")
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -185,7 +185,8 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
             sys.modules[name] = module
 
 
-_set_aside: dict[Path, dict[str, ModuleType]] = {}  # by folder: its modules whose names another folder's have taken back
+# By folder: its modules whose names another folder's have taken back.
+_set_aside: dict[Path, dict[str, ModuleType]] = {}
 
 
 def _stands_elsewhere(name: str, module: ModuleType | None, there: Collection[str], folder: Path) -> bool:

@@ -49,7 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="on this machine's own sockets, where a kernel can do it",
     )
     group.addoption(
-        "--simnet-trace", action="store_true", default=None, help="show all that happened in each simulated test"
+        "--simnet-trace",
+        action="store_true",
+        default=None,
+        help="show all that happened in each simulated test (of those that pass with -rP)",
     )
 
 

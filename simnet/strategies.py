@@ -217,7 +217,7 @@ def _small_first(least: int, small: int, most: int) -> st.SearchStrategy[int]:
     if most <= small:
         return st.integers(least, most)
     few = small - least + 1
-    weight = max(1, 4 * (most - small) // few)  # of each small one, so that all of them weigh four times all of the others
+    weight = max(1, 4 * (most - small) // few)  # of each small one: together four times all of the others
 
     @st.composite
     def skewed(draw: st.DrawFn) -> int:

@@ -178,10 +178,12 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
-        if error is not None and isinstance(error, Exception):
-            return  # the body's own exception says more than what came of it
         if error is None:
             self._raise_what_failed()
+        for process in self._running().processes:  # the body's own exception is raised; these may be why
+            if process.error is not None:
+                text = f"{type(process.error).__name__}: {process.error}"
+                error.add_note(f"the process {process.name} had ended with {text}")
 
     def begin(self) -> None:
         """From here on, the calling code is the process ``test``."""

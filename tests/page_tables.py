@@ -6,6 +6,7 @@ has none is an error, and so is a word whose name is gone.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
@@ -236,7 +237,7 @@ KEYS: Mapping[str, str] = {
     "test": "the test's node id from the project's root, the nearest folder above with a `pyproject.toml`; must be there",
     "target": "the hosts under test; left out: what the test says",
     "expect": 'how the run is to end; left out: `{ outcome = "baseline" }`',
-    "schedule": "the order of what is simultaneous; this version plays `fifo`",
+    "schedule": "the order of what is simultaneous: `fifo` (as woken), `random:SEED` or `pct:SEED`",
     "seed": "the network's seed",
     "found": "how it was found; for the reader, and for replay to compare with",
     "fault": "a list of tables `[[fault]]`: `kind`, and [the fields of that kind](faults.md)",
@@ -306,7 +307,8 @@ def _pytest_options() -> str:
             return self
 
         def addoption(self, name: str, *, help: str, metavar: str = "", **_: object) -> None:
-            rows.append((f"`{name} {metavar}`".replace(" `", "`"), _plain(help)))
+            if help != argparse.SUPPRESS:
+                rows.append((f"`{name} {metavar}`".replace(" `", "`"), _plain(help)))
 
     pytest_plugin.pytest_addoption(Parser())  # type: ignore[arg-type]  # all that it asks of one
     return table(("option", "what it does"), rows)
