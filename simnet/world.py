@@ -180,6 +180,7 @@ class Network:
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
         if error is None:
             self._raise_what_failed()
+            return
         for process in self._running().processes:  # the body's own exception is raised; these may be why
             if process.error is not None:
                 text = f"{type(process.error).__name__}: {process.error}"
