@@ -113,6 +113,25 @@ def show(what: str, as_json: bool) -> int:
     return show_test(what, as_json=as_json)
 
 
+@simnet.command()
+@click.option("--programs", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the series; a program is its seed and number.")
+@click.option(
+    "--first", type=click.IntRange(min=0), default=0, help="Number of the first program, to go on or to repeat."
+)
+@click.option("--coverage", is_flag=True, help="Show also which call was made how often in which state.")
+@_json
+def conform(programs: int, seed: int, first: int, coverage: bool, as_json: bool) -> int:
+    """Compare the simulated kernel with this machine's own, on random programs of socket calls.
+
+    Each program runs on loopback sockets and on simnet; every result, errno, readiness bit and byte is compared. A
+    divergence is shrunk to the calls that matter and printed as a script for both.
+    """
+    from simnet.faces.conforming import conform_programs
+
+    return conform_programs(programs, seed, first, coverage=coverage, as_json=as_json)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
     try:

@@ -1,0 +1,47 @@
+"""``simnet conform``: random programs of socket calls on this machine's kernel and on simnet, compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from simnet import conform
+from simnet.faces.screen import Screen
+
+__all__ = ["conform_programs"]
+
+CLEAN, FAILURE_FOUND = 0, 1
+
+
+def conform_programs(programs: int, seed: int, first: int, *, coverage: bool, as_json: bool) -> int:
+    """Run the series, and tell how many agreed, what did not, and what was reached."""
+    screen = Screen()
+    if as_json:
+        report = conform.run(programs, seed, first=first)
+        sys.stdout.write(
+            json.dumps(
+                {
+                    "programs": report.programs,
+                    "steps": report.steps,
+                    "agreed": report.agreed,
+                    "known": dict(report.known),
+                    "not_modelled": dict(report.not_modelled),
+                    "divergences": [str(divergence) for divergence in report.divergences],
+                    "states": report.states,
+                    "calls": report.calls,
+                    "pairs": len(report.coverage),
+                    "seconds": round(report.seconds, 3),
+                }
+            )
+            + "\n"
+        )
+    else:
+        with screen.progress("programs") as tell:
+            report = conform.run(
+                programs, seed, lambda so_far: tell(so_far.programs, programs, len(so_far.divergences)), first=first
+            )
+        screen.say(str(report))
+        if coverage:
+            screen.say()
+            screen.say(report.matrix())
+    return CLEAN if report.clean else FAILURE_FOUND
