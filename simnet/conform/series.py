@@ -6,6 +6,8 @@ arrived, and nobody slept for it.
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -33,20 +35,40 @@ def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first
     """Compare *programs* random programs, from number *first* of *seed* on. *progress* is told after each.
 
     Each program is a function of *seed* and its number alone, so a report's seeds can be run again one by one.
+
+    Raises:
+        RuntimeError: this machine has no Linux kernel, or no IPv6 on its loopback, to compare with.
     """
+    _check_machine()
     report = Report(seed=seed)
     series = _Series(report)
     began = real.monotonic()
-    for number in range(first, first + programs):
-        series.one(f"{seed}/{number}")
-        report.seconds = real.monotonic() - began
-        if progress is not None:
-            progress(report)
-        if number % 500 == 499:
-            _rest_while_busy()
-    series.finish()
+    try:
+        for number in range(first, first + programs):
+            series.one(f"{seed}/{number}")
+            report.seconds = real.monotonic() - began
+            if progress is not None:
+                progress(report)
+            if number % 500 == 499:
+                _rest_while_busy()
+        series.finish()
+    finally:
+        series.abandon()
     report.seconds = real.monotonic() - began
     return report
+
+
+def _check_machine() -> None:
+    if sys.platform != "linux":
+        raise RuntimeError(f"simnet imitates Linux: there is nothing to compare it with on {sys.platform}")
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        raise RuntimeError(
+            f"the programs use ::1, which this machine does not have ({error}); as root: "
+            "sysctl net.ipv6.conf.lo.disable_ipv6=0"
+        ) from error
 
 
 class _Series:
@@ -81,6 +103,11 @@ class _Series:
     def finish(self) -> None:
         while self._waiting:
             self._look(*self._waiting.popleft())
+
+    def abandon(self) -> None:
+        """Close what still waits for its last look."""
+        while self._waiting:
+            self._waiting.popleft()[2].close()
 
     def _look(self, seed: str, program: Program, kernel: Run) -> None:
         found = kernel.look_again()

@@ -187,3 +187,18 @@ def test_every_known_divergence_has_its_reason() -> None:
     for known in KNOWN:
         assert known.what.strip().endswith(".")
         assert known.reason.strip().endswith(".")
+
+
+def test_a_series_that_is_stopped_leaves_nothing_open() -> None:
+    def stop(report: Report) -> None:
+        if report.programs == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(100, seed=6, progress=stop)  # the guard of tests/conftest.py counts descriptors
+
+
+def test_there_must_be_a_linux_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(RuntimeError, match="nothing to compare it with on darwin"):
+        run(1)
