@@ -17,15 +17,15 @@ class Cork:
 
     __slots__ = ("corked", "more", "timer")
 
-    def __init__(self) -> None:
-        self.corked = False  # TCP_CORK is set
+    def __init__(self, corked: bool = False) -> None:
+        self.corked = corked  # TCP_CORK is set
         self.more = False  # the last send had MSG_MORE
         self.timer: Any = None
 
     def holds(self, connection: Sender, n: int) -> bool:
         """Is the last *n* bytes' segment to wait? Starts the timer if so."""
-        if not (self.corked or self.more) or n >= mss_of(connection):
-            return False
+        if not (self.corked or self.more) or n >= mss_of(connection) or connection.urg_out:
+            return False  # urgent data waits for nobody
         if self.timer is None:
             clock = connection.stack.clock
             self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)

@@ -41,7 +41,17 @@ from simnet.kernel.messages import (
 from simnet.kernel.options import SO_BROADCAST, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.ports import V6_ONLY
-from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, ERROR_NEWS, HUP, RDHUP, READABLE, WRITABLE_BAND
+from simnet.kernel.readiness import (
+    ANY_NEWS,
+    DATA_NEWS,
+    ERR,
+    ERROR_NEWS,
+    HUP,
+    RDHUP,
+    READABLE,
+    SPACE_NEWS,
+    WRITABLE_BAND,
+)
 from simnet.kernel.segment import UDP, Datagram, Endpoint, Icmp
 from simnet.kernel.states import CLOSED, ESTABLISHED
 
@@ -242,6 +252,7 @@ class UdpSocket(File):
         if source in (inet.ANY4, inet.ANY6):
             source = self.stack.source_for(target[0])
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack))
+        self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
         return size
 
     # Receiving.

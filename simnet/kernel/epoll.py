@@ -101,10 +101,12 @@ class Epoll(File):
 
     def modify(self, fd: int, file: File, events: int) -> None:
         """EPOLL_CTL_MOD; also re-arms ONESHOT, and makes a new edge if ready."""
+        if events & EPOLLEXCLUSIVE:
+            raise socket_error(EINVAL)
         entry = self.entries.get((fd, file))
         if entry is None:
             raise socket_error(ENOENT)
-        if events & EPOLLEXCLUSIVE or entry.events & EPOLLEXCLUSIVE:
+        if entry.events & EPOLLEXCLUSIVE:
             raise socket_error(EINVAL)
         entry.events = events | ALWAYS
         self._list_if_ready(entry)

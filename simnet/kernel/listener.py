@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.cork import Cork
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
@@ -71,6 +72,9 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.rcv_room = socket.rcv_room
     if socket.options is not None:
         child.options = dict(socket.options)
+        if socket.cork is not None and socket.cork.corked:
+            child.cork = Cork(corked=True)
+            child.slow = True
 
 
 def admit(child: TcpSocket, segment: Segment) -> bool:
@@ -157,6 +161,8 @@ def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int)
         listener.half_open = {}
     waiting = listener.half_open.get(child)
     if waiting is None:
+        if len(listener.half_open) > listener.backlog:
+            return True  # too many wait: the kernel answered by a SYN cookie, which remembers no deferral
         waiting = listener.half_open[child] = Waiting()
         waiting.segments.append(segment)
         waiting.timer = child.stack.clock.at(child.since_ns + seconds * 1_000_000_000, _data_never_came, child)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from simnet.kernel.descriptors import File
     from simnet.kernel.stack import Stack
 
 Endpoint = tuple[str, int]
@@ -121,20 +122,25 @@ class Notice:
 
     With *lost*: that segment was dropped with nobody to tell. Loss-free paths arm no timers; whoever drops a packet on
     one says so by a notice, or by calling ``Stack.lost``, and the sender does what its retransmission timer would have
-    made it do. Without: the connection between *target* and *source* is to expect losses from now on.
+    made it do. With *waking*: the file's watchers are told after what went out before. With neither: the connection
+    between *target* and *source* is to expect losses from now on.
     """
 
-    __slots__ = ("source", "target", "lost", "sender")
+    __slots__ = ("source", "target", "lost", "sender", "waking")
     proto: Final = 0
 
-    def __init__(self, source: Endpoint, target: Endpoint, lost: Segment | None, sender: Stack) -> None:
+    def __init__(
+        self, source: Endpoint, target: Endpoint, lost: Segment | None, sender: Stack, waking: File | None = None
+    ) -> None:
         self.source = source
         self.target = target
         self.lost = lost
         self.sender = sender
+        self.waking = waking
 
     def __repr__(self) -> str:
-        return f"Notice({self.source} -> {self.target}: {'expect losses' if self.lost is None else self.lost!r})"
+        about = self.lost or self.waking or "expect losses"
+        return f"Notice({self.source} -> {self.target}: {about!r})"
 
 
 Packet = Segment | Datagram | Icmp | Notice

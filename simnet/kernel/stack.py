@@ -26,6 +26,7 @@ from simnet.kernel.messages import (
     SOCK_STREAM,
 )  # fmt: skip
 from simnet.kernel.ports import V6_ONLY, Ports
+from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.timewait import TimeWait
@@ -208,6 +209,8 @@ class Stack:
         if isinstance(packet, Notice):
             if packet.lost is not None:
                 self.lost(packet.lost)
+            elif packet.waking is not None:
+                packet.waking.wake(ANY_NEWS)
             else:
                 connection = self.connections.get((packet.target, packet.source))
                 if isinstance(connection, TcpSocket):

@@ -235,11 +235,11 @@ class UnixSocket(File):
             raise socket_error(EINVAL)
         bits = how + 1
         self.shut |= bits
+        self.wake(ANY_NEWS)
         peer = self.peer
         if peer is not None and self.type != SOCK_DGRAM:
             peer.shut |= (bits & SHUT_RECEIVE) << 1 | (bits & SHUT_SEND) >> 1
             peer.wake(ANY_NEWS)
-        self.wake(ANY_NEWS)
 
     def destroy(self) -> None:
         """unix_release_sock: the peer is hung up on, with ECONNRESET if something was left unread."""

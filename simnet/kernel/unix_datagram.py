@@ -11,7 +11,6 @@ from errno import (
     EINVAL,
     EMSGSIZE,
     ENOTCONN,
-    ENOTTY,
     EOPNOTSUPP,
     EPERM,
     EPIPE,
@@ -116,10 +115,14 @@ class UnixDatagram(UnixSocket):
             raise socket_error(EPIPE)
         if self.held >= self.sndbuf:
             raise socket_error(EAGAIN)
-        target = self.peer if address is None else self._find(address)
-        if target is None:
-            raise socket_error(ENOTCONN)
-        self._deliver(target, data, credentials, files)
+        try:
+            target = self.peer if address is None else self._find(address)
+            if target is None:
+                raise socket_error(ENOTCONN)
+            self._deliver(target, data, credentials, files)
+        except OSError:
+            self.give_back(0)  # a buffer was made, and thrown away: that makes an edge too
+            raise
         self.sent += len(data)
         return len(data)
 
@@ -201,5 +204,5 @@ class UnixDatagram(UnixSocket):
                 return self.unread
             return len(self.inbox[0].data) if self.inbox else 0
         if request == SIOCATMARK:
-            raise socket_error(ENOTTY)
+            raise socket_error(EOPNOTSUPP)
         raise NotModelled(f"ioctl(request {request:#x}) on a Unix datagram socket")

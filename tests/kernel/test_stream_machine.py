@@ -76,6 +76,7 @@ class TwoEnds(RuleBasedStateMachine):
     def finish(self, i: int) -> None:
         if not (self.finished[0] and self.finished[1]):
             self.ends[i].shutdown(1)
+            self.fabric.drain()  # as a network does after each call; what watches this end is told with it
             self.finished[i] = True
 
     @rule(seconds=st.sampled_from([0, 0.0005, 0.01]))
