@@ -12,6 +12,7 @@ from weakref import ref
 
 from dispatch import asyncore, maps
 from dispatch.annotations import Any
+from dispatch.events import generation
 from dispatch.observers import observers as _observers
 
 
@@ -91,11 +92,11 @@ class async_chat(asyncore.dispatcher):
         if isinstance(data, str) and self.use_encoding:
             data = bytes(data, self.encoding)
         self.ac_in_buffer = self.ac_in_buffer + data if self.ac_in_buffer else data
-        was = asyncore._generation(self)
+        was = generation(self)
         while self.ac_in_buffer:
             if not self._cut():
                 return
-            if asyncore._generation(self) != was:
+            if generation(self) != was:
                 return  # closed by found_terminator: what else was in this read is not to be acted upon
 
     def _cut(self) -> bool:

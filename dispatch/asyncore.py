@@ -11,10 +11,10 @@ import os
 import select
 import socket
 import sys
-import time  # noqa: F401 - programs reach it as asyncore.time
-import warnings
+import time  # noqa: F401 - programs reach the modules and numbers that asyncore had imported
+import warnings  # noqa: F401 - as above
 from collections import deque
-from errno import (
+from errno import (  # noqa: F401 - as above
     EAGAIN,
     EALREADY,
     EBADF,
@@ -28,205 +28,38 @@ from errno import (
     ESHUTDOWN,
     EWOULDBLOCK,
     errorcode,
-)
+)  # fmt: skip
 
+from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch.annotations import Any, ClassVar
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
-from dispatch.interfaces import ERR as _ERR
-from dispatch.interfaces import HUP as _HUP
-from dispatch.interfaces import IN as _IN
-from dispatch.interfaces import NVAL as _NVAL
-from dispatch.interfaces import OUT as _OUT
-from dispatch.interfaces import PRI as _PRI
 from dispatch.observers import observers as _observers
 
-_DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
+if os.name == "posix":
+    from dispatch.filewrapper import file_wrapper
+
+ExitNow = _events.ExitNow
+read, write, readwrite, _exception = _events.read, _events.write, _events.readwrite, _events.exception
+compact_traceback = _events.compact_traceback
+_DISCONNECTED, _reraised_exceptions, _strerror = _events.DISCONNECTED, _events.RERAISED, _events.strerror
 
 if "socket_map" not in globals():  # a reload keeps the channels
     socket_map: dict[Any, Any] = _maps.ChannelMap()
 
 
-class ExitNow(Exception):
-    """Raised by a handler to leave ``loop()``."""
-
-
-_reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
-
-
-class _NotReady(BlockingIOError):
-    """recv() found nothing although the poller had announced it: not an error of the channel."""
-
-
-def _strerror(err: int) -> str:
-    try:
-        return os.strerror(err)
-    except (ValueError, OverflowError):
-        return errorcode.get(err, f"Unknown error {err}")
-
-
-# ---- one event for one object
-
-
-def _name(obj: Any, event: str, error: BaseException) -> str:
-    """The handler of *obj* that let *error* out, for the observers: ``handle_accept`` rather than ``handle_read_event``."""
-    name, trace = event, error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_name.startswith("handle_") and code.co_argcount:
-            owner = trace.tb_frame.f_locals.get(code.co_varnames[0])
-            name = code.co_name if owner is obj else name
-        trace = trace.tb_next
-    return name
-
-
-def _failed(obj: Any, event: str, error: BaseException) -> None:
-    if _observers:
-        name = _name(obj, event, error)
-        for observer in _observers:
-            observer.raised(obj, name, error)
-    obj.handle_error()
-
-
-def _event(obj: Any, event: str) -> None:
-    """Call one handle_..._event; what it lets out goes to handle_error."""
-    try:
-        getattr(obj, event)()
-    except _reraised_exceptions:
-        raise
-    except _NotReady:
-        pass
-    except Exception as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
-        _failed(obj, event, error)
-
-
-def read(obj: Any) -> None:
-    """A read event for *obj*."""
-    _event(obj, "handle_read_event")
-
-
-def write(obj: Any) -> None:
-    """A write event for *obj*."""
-    _event(obj, "handle_write_event")
-
-
-def _exception(obj: Any) -> None:
-    """An exceptional condition, urgent data mostly."""
-    _event(obj, "handle_expt_event")
-
-
-def _generation(obj: Any) -> tuple[Any, Any]:
-    """Changes when *obj* is closed, or gets another socket: the rest of what was polled is not for it then."""
-    return getattr(obj, "_fileno", None), getattr(obj, "socket", None)
-
-
-_ALONE = (None, None)  # one event only: nothing that it could outlive follows
-_OVER = _HUP | _ERR | _NVAL
-
-
-def readwrite(obj: Any, flags: int) -> None:
-    """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
-    was = _generation(obj) if flags & (flags - 1) else _ALONE
-    try:
-        if flags & _IN:
-            obj.handle_read_event()
-            if was is _ALONE:
-                return
-        if flags & _OUT and (was is _ALONE or _generation(obj) == was):
-            obj.handle_write_event()
-        if flags & _PRI and (was is _ALONE or _generation(obj) == was):
-            obj.handle_expt_event()
-        if flags & _OVER and not flags & _IN and (was is _ALONE or _generation(obj) == was):
-            obj.handle_close()
-    except _NotReady:
-        pass
-    except OSError as error:
-        if error.errno in _DISCONNECTED:
-            obj.handle_close()
-        else:
-            _failed(obj, "handle_read_event", error)
-    except _reraised_exceptions:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        _failed(obj, "handle_read_event", error)
-
-
-def _serve_select(obj: Any, flags: int) -> None:
-    """As the loop over select(2) did it: each event by itself, an escaped error is an error."""
-    if flags == _IN:
-        read(obj)
-        return
-    was = _generation(obj)
-    if flags & _IN:
-        read(obj)
-    if flags & _OUT and _generation(obj) == was:
-        write(obj)
-    if flags & _PRI and _generation(obj) == was:
-        _exception(obj)
-        _drop_urgent(obj, was)
-    if flags & _NVAL:
-        readwrite(obj, _NVAL)
-
-
-def _serve_poll(obj: Any, flags: int) -> None:
-    if not flags & _PRI:
-        readwrite(obj, flags)
-        return
-    was = _generation(obj)
-    readwrite(obj, flags)
-    _drop_urgent(obj, was)
-
-
-def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
-    """An urgent byte that handle_expt did not read would be announced for ever."""
-    if _generation(obj) == was:
-        try:
-            was[1].recv(1, socket.MSG_OOB)
-        except (OSError, ValueError, TypeError, AttributeError):
-            pass  # it was read, or ordinary data behind it was; or this is no socket
-
-
-# ---- the loop
-
-
 def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """One turn over *map*, any number of descriptors, asleep for at most *timeout* seconds."""
-    if map is None:
-        map = socket_map
-    if map:
-        _turn(map, timeout, _serve_select)
+    _maps.turn(socket_map if map is None else map, timeout, _events.serve_select)
 
 
 def poll2(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """The same with poll(2)'s habits: a connection error that a handler lets out is a close, not an error."""
-    if map is None:
-        map = socket_map
-    if map:
-        _turn(map, timeout, _serve_poll)
+    _maps.turn(socket_map if map is None else map, timeout, _events.serve_poll)
 
 
 poll3 = poll2
-
-
-def _turn(map: dict[Any, Any], timeout: float | None, serve: _maps.Serve) -> None:
-    if timeout is not None and timeout < 0:
-        timeout = None  # as poll(2) takes it
-    engine = _maps.engine_of(map)
-    if engine is not None:
-        engine.turn(timeout, serve)
-    elif isinstance(map, _maps.ChannelMap):
-        map.engine = _maps.MapLoop(map)
-        map.engine.turn(timeout, serve)
-    else:
-        # One turn only: nothing to keep registered. poll(2) where there is one, it needs no descriptor of its own.
-        engine = _maps.MapLoop(map, "poll" if hasattr(select, "poll") else None)
-        try:
-            _maps.serve_dict(map, engine)
-            engine.turn(timeout, serve)
-        finally:
-            _maps.serve_dict(map, None)
-            engine.close()
 
 
 def loop(
@@ -236,25 +69,13 @@ def loop(
     count: int | None = None,
 ) -> None:
     """Serve *map* until it is empty, or for *count* turns. Each turn sleeps for at most *timeout* seconds."""
-    if map is None:
-        map = socket_map
+    map = socket_map if map is None else map
     poll_fun = poll2 if use_poll and hasattr(select, "poll") else poll
-    engine = None
-    if map and not isinstance(map, _maps.ChannelMap) and _maps.engine_of(map) is None:
-        engine = _maps.MapLoop(map)
-        _maps.serve_dict(map, engine)
-    try:
-        if count is None:
-            while map:
-                poll_fun(timeout, map)
-        else:
-            while map and count > 0:
-                poll_fun(timeout, map)
+    with _maps.served(map):
+        while map and (count is None or count > 0):
+            poll_fun(timeout, map)
+            if count is not None:
                 count -= 1
-    finally:
-        if engine is not None:
-            _maps.serve_dict(map, None)
-            engine.close()
 
 
 class dispatcher:
@@ -308,8 +129,7 @@ class dispatcher:
 
     def add_channel(self, map: dict[Any, Any] | None = None) -> None:
         """Stand in the map."""
-        if map is None:
-            map = self._map
+        map = self._map if map is None else map
         map[self._fileno] = self
         _maps.joined(map, self._fileno)
         for observer in _observers:
@@ -318,8 +138,7 @@ class dispatcher:
     def del_channel(self, map: dict[Any, Any] | None = None) -> None:
         """Stand in the map no longer."""
         fd = self._fileno
-        if map is None:
-            map = self._map
+        map = self._map if map is None else map
         if fd in map:
             del map[fd]
             _maps.left(map, fd)
@@ -430,7 +249,7 @@ class dispatcher:
         except OSError as why:
             if why.errno in (EWOULDBLOCK, EAGAIN):
                 # Ready, but nothing there: the loop takes this exception back, the channel lives.
-                raise _NotReady(*why.args) from None
+                raise _events.NotReady(*why.args) from None
             if why.errno in _DISCONNECTED:
                 self.handle_close()
                 return b""
@@ -480,9 +299,9 @@ class dispatcher:
             self._handle("handle_accept")
             return
         if not self.connected and self.connecting:
-            was = _generation(self)
+            was = _events.generation(self)
             self.handle_connect_event()
-            if _generation(self) != was:
+            if _events.generation(self) != was:
                 return
         if _observers:
             self._handle("handle_read")
@@ -494,9 +313,9 @@ class dispatcher:
         err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if err != 0:
             raise OSError(err, _strerror(err))
-        was = _generation(self)
+        was = _events.generation(self)
         self._handle("handle_connect")
-        if _generation(self) == was:
+        if _events.generation(self) == was:
             self.connected = True
             self.connecting = False
             self._changed()
@@ -506,9 +325,9 @@ class dispatcher:
         if self.accepting:
             return
         if not self.connected and self.connecting:
-            was = _generation(self)
+            was = _events.generation(self)
             self.handle_connect_event()
-            if _generation(self) != was:
+            if _events.generation(self) != was:
                 return
         if _observers:
             self._handle("handle_write")
@@ -655,71 +474,12 @@ _maps.silent_writers(
 )
 
 
-def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
-    """The exception being handled: (file, function, line) where it arose, its type, itself, and all frames in one line."""
-    t, v, tb = sys.exc_info()
-    if tb is None:
-        raise AssertionError("traceback does not exist")
-    frames = []
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        frames.append((code.co_filename, code.co_name, str(tb.tb_lineno)))
-        tb = tb.tb_next
-    return frames[-1], t, v, " ".join(f"[{file}|{function}|{line}]" for file, function, line in frames)
-
-
 def close_all(map: dict[Any, Any] | None = None, ignore_all: bool = False) -> None:
     """Close every channel of *map* and empty it; the first error is raised, unless told otherwise."""
-    if map is None:
-        map = socket_map
-    for channel in list(map.values()):
-        try:
-            channel.close()
-        except OSError as error:
-            if error.errno != EBADF and not ignore_all:
-                raise
-        except _reraised_exceptions:
-            raise
-        except Exception:
-            if not ignore_all:
-                raise
-    map.clear()
+    _maps.close_all(socket_map if map is None else map, ignore_all)
 
 
 if os.name == "posix":
-
-    class file_wrapper:
-        """A descriptor of a file or a pipe with as much of a socket's face as a dispatcher needs. It is a duplicate."""
-
-        def __init__(self, fd: int) -> None:
-            self.fd = os.dup(fd)
-
-        def __del__(self) -> None:
-            if getattr(self, "fd", -1) >= 0:
-                warnings.warn(f"unclosed file {self!r}", ResourceWarning, source=self, stacklevel=2)
-                self.close()
-
-        def recv(self, *args: Any) -> bytes:
-            return os.read(self.fd, *args)
-
-        def send(self, *args: Any) -> int:
-            return os.write(self.fd, *args)
-
-        def getsockopt(self, level: int, optname: int, buflen: Any = None) -> int:
-            if level == socket.SOL_SOCKET and optname == socket.SO_ERROR and not buflen:
-                return 0
-            raise NotImplementedError("Only asyncore specific behaviour implemented.")
-
-        read = recv
-        write = send
-
-        def close(self) -> None:
-            fd, self.fd = self.fd, -1
-            if fd >= 0:
-                os.close(fd)
-
-        def fileno(self) -> int:
-            return self.fd
 
     class file_dispatcher(dispatcher):
         """A dispatcher over a pipe, a terminal, a file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket as _socket
 
+from dispatch.addresses import interleave, literal_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
 from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
@@ -60,11 +61,11 @@ class Connector:
         if isinstance(address, (str, bytes)):
             return [(int(_socket.AF_UNIX), address)]
         host, port = address[0], address[1]
-        literal = _literal_family(host)
+        literal = literal_family(host)
         if literal is not None and family in (None, literal) and isinstance(port, int):
             return [(literal, address)]
         found = self._stream.loop.network.getaddrinfo(host, port, family or 0, _socket.SOCK_STREAM)
-        return _interleave([(int(entry[0]), entry[4]) for entry in found])
+        return interleave([(int(entry[0]), entry[4]) for entry in found])
 
     def _try_next(self) -> None:
         """Start the next attempt, and the clock for the one after it."""
@@ -186,32 +187,6 @@ class Attempt(Channel):
             self._bits = ASLEEP
         self._finish(None)
         return sock
-
-
-def _literal_family(host: Any) -> int | None:
-    """The family of a numeric host; None for a name."""
-    if isinstance(host, str):
-        for family in (_socket.AF_INET, _socket.AF_INET6):
-            try:
-                _socket.inet_pton(family, host.partition("%")[0])
-            except OSError:
-                continue
-            return int(family)
-    return None
-
-
-def _interleave(found: list[tuple[int, Address]]) -> list[tuple[int, Address]]:
-    """Alternate the families, beginning with the resolver's first; otherwise in its order (RFC 8305 section 4)."""
-    found = list(dict.fromkeys(found))
-    first = [entry for entry in found if entry[0] == found[0][0]]
-    others = [entry for entry in found if entry[0] != found[0][0]]
-    mixed: list[tuple[int, Address]] = []
-    while first or others:
-        if first:
-            mixed.append(first.pop(0))
-        if others:
-            mixed.append(others.pop(0))
-    return mixed
 
 
 def _with_attempts(error: OSError, attempts: list[tuple[Address, OSError]]) -> OSError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket as _socket
 from collections import deque
 
+from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
 from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
-from dispatch.stream import guess_family
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop

@@ -13,12 +13,13 @@ import stat
 from collections.abc import Callable
 from sys import intern
 
+from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.observers import observers
-from dispatch.stream import Stream, guess_family
+from dispatch.stream import Stream
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop

@@ -10,10 +10,14 @@ A :class:`ChannelMap` reports its own changes. An ordinary dict is compared with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import errno
+import select
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP, Channel
+from dispatch.events import RERAISED, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
@@ -51,7 +55,7 @@ class Guest(Channel):
             if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or _uses_writable(obj)):
                 bits |= OUT
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
-            MapLoop.failed(obj, "readable", error)
+            failed(obj, "readable", error)
             return
         if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
             self.loop._want(self, bits)
@@ -208,13 +212,6 @@ class MapLoop(Loop):
             self.removed(key)
         super().close()
 
-    @staticmethod
-    def failed(obj: Any, name: str, error: Exception) -> None:
-        """Called in the handler of an exception of *obj*: tell the observers, and let it handle its error."""
-        for observer in observers:
-            observer.raised(obj, name, error)
-        obj.handle_error()
-
 
 class ChannelMap(dict[Any, Any]):
     """A dict of channels by descriptor that tells the loop serving it what changes."""
@@ -364,3 +361,57 @@ def changed(map: dict[Any, Any], key: Any) -> None:
         turning = engine._turning
         if not isinstance(turning, Guest) or turning.key != key:
             engine.dirty[key] = None  # in its own turn it is asked at the end anyway
+
+
+def turn(map: dict[Any, Any], timeout: float | None, serve: Serve) -> None:
+    """One turn over *map*, by the loop that serves it, or by one made for it; none over an empty one."""
+    if not map:
+        return
+    if timeout is not None and timeout < 0:
+        timeout = None  # as poll(2) takes it
+    engine = engine_of(map)
+    if engine is not None:
+        engine.turn(timeout, serve)
+    elif isinstance(map, ChannelMap):
+        map.engine = MapLoop(map)
+        map.engine.turn(timeout, serve)
+    else:
+        # One turn only: nothing to keep registered. poll(2) where there is one, it needs no descriptor of its own.
+        engine = MapLoop(map, "poll" if hasattr(select, "poll") else None)
+        try:
+            serve_dict(map, engine)
+            engine.turn(timeout, serve)
+        finally:
+            serve_dict(map, None)
+            engine.close()
+
+
+@contextmanager
+def served(map: dict[Any, Any]) -> Iterator[None]:
+    """Keep one loop for an ordinary dict over many turns. A ChannelMap keeps its own."""
+    if not map or isinstance(map, ChannelMap) or engine_of(map) is not None:
+        yield
+        return
+    engine = MapLoop(map)
+    serve_dict(map, engine)
+    try:
+        yield
+    finally:
+        serve_dict(map, None)
+        engine.close()
+
+
+def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
+    """Close every channel of *map* and empty it; the first error is raised, unless told otherwise."""
+    for channel in list(map.values()):
+        try:
+            channel.close()
+        except OSError as error:
+            if error.errno != errno.EBADF and not ignore_all:
+                raise
+        except RERAISED:
+            raise
+        except Exception:
+            if not ignore_all:
+                raise
+    map.clear()

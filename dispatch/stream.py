@@ -497,12 +497,3 @@ class Stream(Sender):
     def __repr__(self) -> str:
         peer = "" if self.addr is None else f" {self.addr}"
         return f"<{type(self).__module__}.{type(self).__qualname__} {self._describe()}{peer} fd={self._fileno}>"
-
-
-def guess_family(address: Address) -> int:
-    """The address family that *address* belongs to by its looks."""
-    if isinstance(address, (str, bytes, os.PathLike)):
-        return int(_socket.AF_UNIX)
-    if isinstance(address, tuple) and address and isinstance(address[0], str) and ":" in address[0]:
-        return int(_socket.AF_INET6)
-    return int(_socket.AF_INET)

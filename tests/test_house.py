@@ -44,7 +44,8 @@ STEPS = {
         ["simnet", "simnet.__main__"],  # the face, the door
     ],
     "dispatch": [
-        ["dispatch.errors", "dispatch.interfaces", "dispatch.observers"],
+        ["dispatch.annotations", "dispatch.errors", "dispatch.statistics"],
+        ["dispatch.addresses", "dispatch.interfaces", "dispatch.observers", "dispatch.filewrapper"],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
         ["dispatch.channel", "dispatch.watchful"],
@@ -56,6 +57,7 @@ STEPS = {
         ["dispatch.stream"],
         ["dispatch.files", "dispatch.datagram"],
         ["dispatch.chat", "dispatch.listener"],
+        ["dispatch.events"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 import dispatch
-from dispatch.connector import _interleave
+from dispatch.addresses import interleave
 from dispatch.kernel import KernelNetwork
 from tests.dispatch.conftest import Recorder, StoppedClock
 
@@ -215,5 +215,5 @@ def test_families_take_turns():
     v6 = [(10, f"six{n}") for n in range(3)]
     v4 = [(2, f"four{n}") for n in range(2)]
 
-    assert _interleave(v6 + v4) == [v6[0], v4[0], v6[1], v4[1], v6[2]]
-    assert _interleave([]) == []
+    assert interleave(v6 + v4) == [v6[0], v4[0], v6[1], v4[1], v6[2]]
+    assert interleave([]) == []

@@ -1,0 +1,171 @@
+"""One event for one object of an asyncore map: which handlers are called, and where what they raise goes.
+
+An exception of a handler goes to ``handle_error`` of its object; ExitNow, KeyboardInterrupt, SystemExit and what is no Exception
+leave the loop. After each handler it is looked whether the object is still open: what else was polled for it is dropped if not.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from errno import EBADF, ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ESHUTDOWN, errorcode
+
+from dispatch.annotations import Any
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI
+from dispatch.observers import observers
+
+DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
+
+OVER = HUP | ERR | NVAL
+ALONE = (None, None)  # one event only: nothing that it could outlive follows
+
+
+class ExitNow(Exception):
+    """Raised by a handler to leave ``loop()``."""
+
+
+ExitNow.__module__ = "dispatch.asyncore"  # where programs know it from
+
+RERAISED = (ExitNow, KeyboardInterrupt, SystemExit)
+
+
+class NotReady(BlockingIOError):
+    """recv() found nothing although the poller had announced it: not an error of the channel."""
+
+
+def strerror(err: int) -> str:
+    """The text of an errno, whatever number it is."""
+    try:
+        return os.strerror(err)
+    except (ValueError, OverflowError):
+        return errorcode.get(err, f"Unknown error {err}")
+
+
+def read(obj: Any) -> None:
+    """A read event for *obj*."""
+    _event(obj, "handle_read_event")
+
+
+def write(obj: Any) -> None:
+    """A write event for *obj*."""
+    _event(obj, "handle_write_event")
+
+
+def exception(obj: Any) -> None:
+    """An exceptional condition, urgent data mostly."""
+    _event(obj, "handle_expt_event")
+
+
+def _event(obj: Any, event: str) -> None:
+    """Call one handle_..._event; what it lets out goes to handle_error."""
+    try:
+        getattr(obj, event)()
+    except RERAISED:
+        raise
+    except NotReady:
+        pass
+    except Exception as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
+        failed(obj, event, error)
+
+
+def readwrite(obj: Any, flags: int) -> None:
+    """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
+    was = generation(obj) if flags & (flags - 1) else ALONE
+    try:
+        if flags & IN:
+            obj.handle_read_event()
+            if was is ALONE:
+                return
+        if flags & OUT and (was is ALONE or generation(obj) == was):
+            obj.handle_write_event()
+        if flags & PRI and (was is ALONE or generation(obj) == was):
+            obj.handle_expt_event()
+        if flags & OVER and not flags & IN and (was is ALONE or generation(obj) == was):
+            obj.handle_close()
+    except NotReady:
+        pass
+    except OSError as error:
+        if error.errno in DISCONNECTED:
+            _event(obj, "handle_close")
+        else:
+            failed(obj, "handle_read_event", error)
+    except RERAISED:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        failed(obj, "handle_read_event", error)
+
+
+def serve_select(obj: Any, flags: int) -> None:
+    """As the loop over select(2) did it: each event by itself, an escaped connection error is an error."""
+    if flags == IN:
+        read(obj)
+        return
+    was = generation(obj)
+    if flags & IN:
+        read(obj)
+    if flags & OUT and generation(obj) == was:
+        write(obj)
+    if flags & PRI and generation(obj) == was:
+        exception(obj)
+        _drop_urgent(obj, was)
+    if flags & NVAL:
+        readwrite(obj, NVAL)
+
+
+def serve_poll(obj: Any, flags: int) -> None:
+    """As the loop over poll(2) did it: an escaped connection error is a close."""
+    if not flags & PRI:
+        readwrite(obj, flags)
+        return
+    was = generation(obj)
+    readwrite(obj, flags)
+    _drop_urgent(obj, was)
+
+
+def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
+    """An urgent byte that handle_expt did not read would be announced for ever."""
+    if generation(obj) == was:
+        try:
+            was[1].recv(1, socket.MSG_OOB)
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass  # it was read, or ordinary data behind it was; or this is no socket
+
+
+def generation(obj: Any) -> tuple[Any, Any]:
+    """Changes when *obj* is closed, or gets another socket: the rest of what was polled is not for it then."""
+    return getattr(obj, "_fileno", None), getattr(obj, "socket", None)
+
+
+def failed(obj: Any, event: str, error: BaseException) -> None:
+    """Called in the handler of an exception of *obj*: tell the observers, and let it handle its error."""
+    if observers:
+        name = _name(obj, event, error)
+        for observer in observers:
+            observer.raised(obj, name, error)
+    obj.handle_error()
+
+
+def _name(obj: Any, event: str, error: BaseException) -> str:
+    """The handler of *obj* that let *error* out, for the observers: ``handle_accept`` rather than ``handle_read_event``."""
+    name, trace = event, error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name.startswith("handle_") and code.co_argcount:
+            owner = trace.tb_frame.f_locals.get(code.co_varnames[0])
+            name = code.co_name if owner is obj else name
+        trace = trace.tb_next
+    return name
+
+
+def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
+    """The exception being handled: (file, function, line) where it arose, its type, itself, and all frames in one line."""
+    t, v, tb = sys.exc_info()
+    if tb is None:
+        raise AssertionError("traceback does not exist")
+    frames = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        frames.append((code.co_filename, code.co_name, str(tb.tb_lineno)))
+        tb = tb.tb_next
+    return frames[-1], t, v, " ".join(f"[{file}|{function}|{line}]" for file, function, line in frames)
