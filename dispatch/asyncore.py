@@ -188,9 +188,7 @@ class dispatcher:
         """Accept connections from now on."""
         self.accepting = True
         self._changed()
-        if os.name == "nt" and num > 5:
-            num = 5
-        self.socket.listen(num)
+        self.socket.listen(min(num, 5) if os.name == "nt" else num)
 
     def bind(self, addr: Any) -> None:
         """Take a local address."""
