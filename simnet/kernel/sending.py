@@ -24,7 +24,7 @@ from simnet.kernel.control import (
 from simnet.kernel.guard import Guard
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
 from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
-from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Segment
+from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Notice, Segment
 from simnet.kernel.states import (
     AFTER_FIN_ACKNOWLEDGED,
     AFTER_OUR_FIN,
@@ -309,7 +309,16 @@ class Sender(ControlBlock):
         self.shut = 0
         self.peer = None
         self.forget_address()
-        self.wake(ANY_NEWS)
+        self.wake_last()
+
+    def wake_last(self) -> None:
+        """A change of state by this end's own program: what went out reaches a socket of this host before it is told."""
+        out = self.stack.out
+        if out and self.watchers is not None:
+            here = out[-1].source
+            out.append(Notice(here, here, None, self.stack, self))
+        else:
+            self.wake(ANY_NEWS)
 
     def forget_address(self) -> None:
         """An address that connect() chose goes; the port shown stays (K-013)."""

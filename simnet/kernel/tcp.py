@@ -32,8 +32,7 @@ from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import SO_LINGER, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
-from simnet.kernel.readiness import ANY_NEWS
-from simnet.kernel.segment import SYN, TCP, Notice
+from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.tcp_options import get_option, set_option
 from simnet.kernel.tcp_stream import Stream
@@ -148,6 +147,8 @@ class TcpSocket(Stream):
         ip, port = inet.endpoint(self.family, address)
         local = self.local
         chosen = local[0] if local is not None and self.locks & LOCK_ADDRESS else None
+        if chosen in (inet.ANY4, inet.ANY6):
+            chosen = None  # a dead socket was bound anew, and the lock is of the first time
         bound = local[0] if local is not None and self.port else chosen
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if inet.is_many(ip):
@@ -217,12 +218,7 @@ class TcpSocket(Stream):
             self.shut |= bits
             if bits & SHUT_SEND:
                 self.finish_sending()
-        out = self.stack.out
-        if out and self.watchers is not None:
-            # What went out reaches a socket of this host before the caller's own watchers hear of the call.
-            out.append(Notice(out[-1].source, out[-1].source, None, self.stack, self))
-        else:
-            self.wake(ANY_NEWS)
+        self.wake_last()
         if state == CLOSED:
             raise socket_error(ENOTCONN)
 
