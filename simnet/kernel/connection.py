@@ -92,8 +92,7 @@ class Connection(Tamperable):
             if start > self.rcv_nxt:
                 return
             segment = later.pop(start)
-            end = start + len(segment.payload)
-            if end + (segment.flags & FIN) > self.rcv_nxt:
+            if start + len(segment.payload) + (segment.flags & FIN) > self.rcv_nxt:
                 self._accept(segment.payload[self.rcv_nxt - start :], segment.flags, segment)
 
     def _accept(self, payload: bytes, flags: int, segment: Segment) -> None:

@@ -66,7 +66,6 @@ def mss_of(connection: Sender) -> int:
 
 
 def _timed_out(connection: Sender) -> None:
-    cork = connection.cork
-    if cork is not None:
-        cork.timer = None
-        cork.push(connection)
+    assert connection.cork is not None
+    connection.cork.timer = None
+    connection.cork.push(connection)

@@ -156,11 +156,7 @@ class Guard:
     def ran_out(self, connection: Sender) -> None:
         """tcp_retransmit_timer, and the probe timer where nothing is in flight."""
         self.timer = None
-        if connection.state == CLOSED:
-            return
         kept = self.kept
-        if not kept and (not connection.unsent or connection.snd_edge > connection.snd_nxt):
-            return
         now_ns = connection.stack.clock.now_ns
         if self._hopeless(connection, now_ns):
             if connection.state == SYN_RECV and connection.parent is not None:
@@ -241,8 +237,6 @@ class Guard:
     def looked(self, connection: Sender) -> None:
         """tcp_keepalive_timer."""
         self.keepalive = None
-        if connection.state == CLOSED:
-            return
         idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND
         silent_ns = connection.stack.clock.now_ns - self.heard_ns
         if self.kept or connection.unsent or silent_ns < idle_ns:
@@ -264,13 +258,13 @@ def _end(segment: Segment) -> int:
 
 
 def _ran_out(connection: Sender) -> None:
-    if connection.guard is not None:
-        connection.guard.ran_out(connection)
+    assert connection.guard is not None
+    connection.guard.ran_out(connection)
 
 
 def _looked(connection: Sender) -> None:
-    if connection.guard is not None:
-        connection.guard.looked(connection)
+    assert connection.guard is not None
+    connection.guard.looked(connection)
 
 
 def send_again_for_nobody(stack: Stack, segment: Segment) -> None:

@@ -134,11 +134,8 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
 
 
 def _try_again(child: TcpSocket) -> None:
-    parent = child.parent
-    listener = None if parent is None else parent.listener
-    if listener is None or listener.half_open is None or child.state != SYN_RECV:
-        return
-    waiting = listener.half_open[child]
+    listener, waiting = _waiting(child)
+    assert listener.half_open is not None
     if not listener.full:
         del listener.half_open[child]
         for segment in waiting.segments:
@@ -170,17 +167,33 @@ def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int)
 
 
 def _data_never_came(child: TcpSocket) -> None:
-    parent = child.parent
-    listener = None if parent is None else parent.listener
-    if listener is not None and listener.half_open is not None and child in listener.half_open:
-        waiting = listener.half_open[child]
-        waiting.over = True
-        child.arrive(waiting.segments[0])
+    _, waiting = _waiting(child)
+    waiting.over = True
+    child.arrive(waiting.segments[0])
+
+
+def _waiting(child: TcpSocket) -> tuple[Listener, Waiting]:
+    """Where *child* waits. Timers ask; they are cancelled when it waits no more."""
+    assert child.parent is not None
+    listener = child.parent.listener
+    assert listener is not None
+    assert listener.half_open is not None
+    return listener, listener.half_open[child]
+
+
+def forget(child: TcpSocket) -> None:
+    """*child* is gone before it was a connection."""
+    listener = None if child.parent is None else child.parent.listener
+    if listener is not None and listener.half_open is not None:
+        waiting = listener.half_open.pop(child, None)
+        if waiting is not None:
+            waiting.timer.cancel()
 
 
 def abandon(listener: Listener) -> None:
     """The listener closed: whoever waited in its queue is reset (K-045)."""
-    for child, waiting in (listener.half_open or {}).items():
+    half_open, listener.half_open = listener.half_open, None
+    for child, waiting in (half_open or {}).items():
         waiting.timer.cancel()
         child.vanish()
         if any(segment.payload or segment.flags & FIN for segment in waiting.segments):

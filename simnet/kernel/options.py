@@ -158,11 +158,9 @@ def read_only(level: int, name: int) -> bool:
 
 
 def integer(value: int | bytes | bytearray | memoryview) -> int:
-    """The C int that *value* holds; EINVAL if it is too short for one."""
+    """The C int that *value* holds; ``check_length`` saw to it that it holds one."""
     if isinstance(value, int):
         return value
-    if len(value) < 4:
-        raise socket_error(EINVAL)
     number: int = struct.unpack_from("=i", value)[0]
     return number
 

@@ -22,6 +22,7 @@ from simnet.kernel.control import (
     ControlBlock,
 )  # fmt: skip
 from simnet.kernel.guard import Guard
+from simnet.kernel.listener import forget
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
 from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Notice, Segment
@@ -210,6 +211,8 @@ class Sender(ControlBlock):
         self.later = None
         self.fin = FIN_NONE
         stack = self.stack
+        if self.parent is not None:
+            forget(self)  # type: ignore[arg-type]
         if self.listener is not None:
             stack.stop_listening(self)  # type: ignore[arg-type]  # every Sender is a TcpSocket
         key = (self.local, self.peer)

@@ -78,17 +78,17 @@ class Tamperable(Sender):
 
     def blackhole(self) -> None:
         """Nothing of this end arrives any more, acknowledgements included. Both ends notice by their timers only."""
-        if self.local is not None and self.peer is not None:
-            self.emit(Notice(self.local, self.peer, None, self.stack))
-            self.emit = _swallow
-            self.watch_losses()
+        if self.local is None or self.peer is None:
+            raise ValueError(f"{self!r} has no peer yet: a black hole swallows what goes to one")
+        self.emit(Notice(self.local, self.peer, None, self.stack))
+        self.emit = _swallow
+        self.watch_losses()
 
 
 def _go_on(connection: Sender) -> None:
-    tampering = connection.tampering
-    if tampering is not None:
-        tampering.held = None
-        connection.transmit()
+    assert connection.tampering is not None
+    connection.tampering.held = None
+    connection.transmit()
 
 
 def _swallow(packet: Packet) -> None:

@@ -44,8 +44,7 @@ class TimeWait:
         stack = self.stack
         if stack.time_waits.pop(self, self) is self:
             return
-        if stack.connections.get((self.local, self.peer)) is self:
-            del stack.connections[(self.local, self.peer)]
+        del stack.connections[(self.local, self.peer)]
         stack.tcp_ports.free(self.local[1], self)
 
     def arrive(self, segment: Segment) -> None:

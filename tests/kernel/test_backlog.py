@@ -274,3 +274,58 @@ def test_every_new_connection_wakes_the_listener(fabric: Fabric) -> None:
     house.listener.unwatch(note)
     house.listener.unwatch(note)
     assert house.listener.watchers is None
+
+
+@pytest.mark.parametrize("why", ["deferred", "full"])
+def test_a_client_that_resets_while_it_is_held_back_is_forgotten(why: str) -> None:
+    fabric = Fabric(10_000_000)
+    house = House(fabric, 0)
+    if why == "deferred":
+        house.listener.setsockopt(6, 9, 5)
+    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(2)]
+    for a in clients:
+        with fails(EINPROGRESS):
+            a.connect(("10.0.0.2", 7))
+    fabric.run(0.1)
+    assert house.listener.listener.half_open
+    for a in clients:
+        a.setsockopt(1, 13, LINGER_ZERO)
+        a.release()
+    fabric.run(0.1)
+    assert not house.listener.listener.half_open
+    fabric.run(20)
+
+
+def test_with_too_many_deferred_the_next_is_not(fabric: Fabric) -> None:
+    house = House(fabric, 0)
+    house.listener.setsockopt(6, 9, 1)
+    house.comes()
+    assert mask(house.listener) == "0"
+    house.comes()
+    assert mask(house.listener) == "IN"
+
+
+def test_a_full_queue_may_follow_a_deferral(fabric: Fabric) -> None:
+    house = House(fabric, 0)
+    house.listener.setsockopt(6, 9, 1)
+    house.comes()
+    house.listener.setsockopt(6, 9, 0)
+    house.comes()
+    fabric.run(1.1)  # the deferral is over, and finds the queue full
+    house.listener.accept()
+    fabric.run(1.1)
+    assert mask(house.listener) == "IN"
+
+
+def test_a_cork_is_inherited(fabric: Fabric) -> None:
+    house = House(fabric, 5)
+    house.listener.setsockopt(6, 3, 1)
+    house.listener.setsockopt(1, 18, 2)
+    a = house.comes()
+    c, _ = house.listener.accept()
+    c.send(b"held")
+    fabric.run()
+    assert (mask(a), c.getsockopt(1, 18)) == ("OUT", 2)
+    c.send(b"!", 1)  # urgent data waits for nobody
+    fabric.run()
+    assert mask(a) == "IN|PRI|OUT"

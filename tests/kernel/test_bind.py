@@ -280,3 +280,12 @@ def test_an_ipv6_socket_may_take_the_ipv4_wildcard(stack: Stack) -> None:
     specific.bind(("::1", 0))
     with fails(ENETUNREACH):
         specific.connect(("::ffff:127.0.0.1", 9))
+
+
+def test_connect_takes_odd_ports_when_the_even_ones_are_gone(stack: Stack) -> None:
+    for port in range(FIRST_EPHEMERAL, LAST_EPHEMERAL + 1, 2):
+        stack.tcp_ports.hold(port, tcp(stack))
+    a = tcp(stack)
+    with fails(EINPROGRESS):
+        a.connect(("10.0.0.2", 7))
+    assert a.getsockname()[1] == 32769

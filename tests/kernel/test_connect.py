@@ -315,3 +315,44 @@ def test_a_bad_how_is_refused(fabric: Fabric) -> None:
     _, a, _ = fabric.pair()
     with fails(EINVAL):
         a.shutdown(7)
+
+
+def test_shutdown_of_a_refused_socket_ends_its_connecting(fabric: Fabric) -> None:
+    client, _, _ = pair_of_hosts(fabric)
+    a = client.socket(AF_INET, SOCK_STREAM)
+    with fails(EINPROGRESS):
+        a.connect(("10.0.0.2", 9))
+    fabric.run()
+    with fails(ENOTCONN):
+        a.shutdown(1)
+    with fails(EINVAL):
+        a.connect(("10.0.0.2", 9))
+
+
+def test_an_address_lock_outlives_the_address(fabric: Fabric) -> None:
+    client, _, _ = pair_of_hosts(fabric)
+    a = client.socket(AF_INET, SOCK_STREAM)
+    a.bind(("10.0.0.1", 0))
+    with fails(EINPROGRESS):
+        a.connect(("10.0.0.2", 9))
+    fabric.run()
+    a.bind(("0.0.0.0", 0))
+    with fails(ECONNREFUSED):
+        a.connect(("10.0.0.2", 9))
+    with fails(EINPROGRESS):
+        a.connect(("127.0.0.1", 9))
+    assert a.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_syn_ack_that_comes_again_is_acknowledged_again(fabric: Fabric) -> None:
+    client, server, listener = pair_of_hosts(fabric)
+    listener.listen()
+    a = client.socket(AF_INET, SOCK_STREAM)
+    with fails(EINPROGRESS):
+        a.connect(("10.0.0.2", 7))
+    fabric.run()
+    fabric.seen.clear()
+    client.arrive(Segment(a.peer, a.local, 0x12, 1, 2, 0, b"", server))
+    client.arrive(Segment(a.peer, a.local, 0x02, 1, 0, 0, b"", server))  # a bare SYN is nothing now
+    fabric.run()
+    assert fabric.segments() == ["ACK:0"]

@@ -235,3 +235,27 @@ def test_a_collect_costs_what_is_ready_not_what_is_registered(fabric: Fabric) ->
     clients[0].send(b"x")
     fabric.run()
     assert len(epoll.ready) == 1
+
+
+def test_a_faulty_wake_up_may_turn_the_list_round(fabric: Fabric) -> None:
+    epoll, clients, _ = many(fabric)
+    assert epoll.rotate(1) == 0
+    for a in clients:
+        a.send(b"x")
+    fabric.run()
+    assert (epoll.rotate(1), [fd for fd, _ in epoll.collect(9)]) == (3, [11, 12, 10])
+
+
+def test_the_peer_on_the_same_host_hears_of_a_shutdown_first(fabric: Fabric) -> None:
+    stack = fabric.stack("10.0.0.1")
+    listener, a, c = fabric.pair(stack, stack)
+    epoll = stack.epoll()
+    for number, end in enumerate((listener, a, c)):
+        epoll.register(number, end, RDHUP | EPOLLET)
+    epoll.collect(9)
+    a.shutdown(1)
+    fabric.run()
+    assert [fd for fd, _ in epoll.collect(9)] == [2]
+    c.shutdown(1)
+    fabric.run()
+    assert [fd for fd, _ in epoll.collect(9)] == [1, 2]

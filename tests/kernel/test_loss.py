@@ -376,3 +376,19 @@ def test_every_byte_arrives_in_order_whatever_is_lost(seed: int) -> None:
         if not part:
             break
     assert received == payload
+
+
+def test_keepalive_ends_with_its_connection() -> None:
+    fabric, a, c = lossy_pair()
+    a.setsockopt(1, 9, 1)
+    assert armed(fabric) == 1
+    c.reset()
+    a.reset()
+    assert armed(fabric) == 0
+
+
+def test_a_black_hole_needs_a_peer() -> None:
+    fabric = Fabric()
+    fresh: Any = fabric.stack("10.0.0.1").socket(2, 1)
+    with pytest.raises(ValueError, match="no peer yet"):
+        fresh.blackhole()
