@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket as _socket
 
 from dispatch.annotations import Any
-from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, Channel
+from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
 
@@ -132,7 +132,10 @@ class Dispatcher(Channel):
         self.addr = address
         self._state |= CONNECTING
         code = self.socket.connect_ex(address)
-        if code and code not in UNDER_WAY:
+        full = code in TRY_AGAIN and self.socket.family == getattr(
+            _socket, "AF_UNIX", None
+        )  # its queue; nothing is under way
+        if code and (full or code not in UNDER_WAY):
             self._finish(socket_error(code))
         else:
             self._adopt(self.socket)
@@ -146,8 +149,10 @@ class Dispatcher(Channel):
             if error.errno in TRY_AGAIN or error.errno in DIED_IN_QUEUE:
                 return None
             if error.errno in OUT_OF_RESOURCES:
+                # The connection stays in the queue and keeps the listener ready: rest, or spin.
+                self._state |= RESTING
                 self.loop._sleep(self)
-                self.loop.call_later(0.05, self._update)
+                self.loop.call_later(0.05, self._rested)
                 return None
             raise
         return pair
@@ -207,8 +212,12 @@ class Dispatcher(Channel):
             return IN if self._reading else 0
         return (READ if self._reading else 0) | (OUT if self._writing else 0)
 
+    def _rested(self) -> None:
+        self._state &= ~RESTING
+        self._update()
+
     def _update(self) -> None:
-        if self._fileno >= 0 and not self._asked:
+        if self._fileno >= 0 and not self._asked and not self._state & RESTING:
             self.loop._want(self, self._wanted())
 
     def _ask(self) -> None:
@@ -224,7 +233,7 @@ class Dispatcher(Channel):
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("readable", error)
         else:
-            if self._fileno >= 0 and not (bits == 0 and self._bits & ASLEEP):
+            if self._fileno >= 0 and not self._state & RESTING and not (bits == 0 and self._bits & ASLEEP):
                 self.loop._want(self, bits)
 
     def _turn(self, bits: int) -> None:

@@ -207,6 +207,7 @@ class Loop:
                 self.run_once()
         finally:
             self.running = self._stopping = False
+            self._turning = None
             _current.reset(token)
         if self._draining:
             self._shut()
@@ -398,9 +399,11 @@ class Loop:
         """The end of it: tell who is still to be told, and give everything back."""
         if self.closed:
             return
-        self._give_up()
-        while self._unsent or self._ended:
+        for _ in range(100):  # handlers of the last channels may open others; some would do so for ever
+            self._give_up()
             self._settle()
+            if len(self.channels) == self._background:
+                break
         if self._waker is not None:
             self._waker._finish(None)
         self.closed = True

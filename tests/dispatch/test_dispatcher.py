@@ -280,3 +280,60 @@ def test_wrong_use_is_refused_at_the_call(world):
         channel.connect(("127.0.0.1", 1))
     with pytest.raises(RuntimeError, match="a channel has one"):
         channel.create_socket()
+
+
+def test_a_listener_that_is_asked_each_turn_rests_as_well(world):
+    class Asked(Server):
+        def readable(self):
+            return True
+
+    loop = world.loop()
+    server = Asked(Recorder, loop)
+    server.socket = Fickle(server.socket, accept=[errno.EMFILE])
+    world.connect(server.addr)
+    world.turn(loop, 10)
+    assert server.socket.calls == ["accept"]
+    world.run(loop, lambda: server.made)
+
+
+def test_errors_that_are_no_end_go_to_handle_error(world):
+    class Keeping(Recorder):
+        def handle_error(self, error):
+            self.events.append(type(error))
+
+    loop, _, channel, client = served(world, Keeping)
+    channel.socket = Fickle(channel.socket, recv=[errno.EINVAL], send=[-errno.EINVAL])
+    client.send(b"x")
+    world.run(loop, lambda: channel.data)
+    with pytest.raises(OSError, match="Invalid"):
+        channel.send(b"x")
+
+    assert channel.events == [OSError, "read"]
+
+
+def test_a_dead_connection_that_nobody_asks_about_does_not_spin(world, log):
+    loop, _, channel, client = served(world)
+    channel.reading = False
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    world.turn(loop, 3)
+    log.lines.clear()
+    world.turn(loop, 10)
+
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_full_unix_listener_is_no_connection(kernel_world, tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(path)
+        server.listen(0)
+        first.connect(path)
+        loop = kernel_world.loop()
+        client = Recorder(loop=loop)
+        client.create_socket(socket.AF_UNIX)
+        client.connect(path)
+        kernel_world.turn(loop)
+
+    assert client.events == [("close", BlockingIOError)]

@@ -383,3 +383,78 @@ def test_a_forked_child_polls_for_itself(kernel_world):
 
     assert theirs.recv(100) == b"%d" % os.getpid()
     theirs.close()
+
+
+def test_channels_opened_by_the_last_ones_are_closed_too(world):
+    loop = world.loop()
+    late = []
+
+    class Again(Recorder):
+        def handle_close(self, reason):
+            super().handle_close(reason)
+            if not late:
+                late.append(Recorder(world.pair()[0].dup(), loop=loop))
+
+    world.connected(loop, Again)
+    loop.close()
+
+    assert late[0].events == [("close", dispatch.Aborted)]
+
+
+def test_a_graceful_close_in_a_handler_ends_run(world):
+    loop = world.loop()
+    closed = []
+
+    class Last(Recorder):
+        def handle_data(self, data):
+            self.write(b"bye")
+            loop.close(5)
+
+        def handle_close(self, reason):
+            closed.append(reason)
+
+    _, client = world.connected(loop, Last)
+    client.send(b"x")
+    loop.run()
+
+    assert loop.closed
+    assert closed == [None]
+    assert client.recv(10) == b"bye"
+
+
+def test_an_interrupted_turn_leaves_the_loop_usable(world):
+    loop = world.loop()
+
+    class Interrupted(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if data == b"stop":
+                raise KeyboardInterrupt
+
+    channel, client = world.connected(loop, Interrupted)
+    client.send(b"stop")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    channel.write(b"still here")
+
+    assert world.read(loop, client, 10) == b"still here"
+
+
+def test_a_timer_and_a_loop_print_what_they_are(world):
+    loop = world.loop()
+    timer = loop.call_at(12.5, print)
+    assert repr(timer) == "<Timer print at 12.500000>"
+    timer.cancel()
+    assert repr(timer) == "<Timer done at 12.500000>"
+    assert repr(loop) == f"<dispatch.Loop idle, 0 channels, {world.poller}>"
+
+
+def test_cancelled_timers_do_not_pile_up(world):
+    loop = world.loop()
+    for _ in range(5000):
+        loop.call_later(3600, print).cancel()
+    kept = loop.call_later(3600, print)
+
+    assert len(loop._timers._heap) < 2500
+    assert len(loop._timers) == 1
+    kept.cancel()
