@@ -151,6 +151,44 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         world.end()
 
 
+def kernel_only(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test of the drop-in that needs what is not simulated: files, processes, limits."""
+    test.kernel_only = True  # type: ignore[attr-defined]
+    return test
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``anywhere`` is both worlds, or the kernel alone for a test marked so."""
+    if "anywhere" in metafunc.fixturenames:
+        worlds = ["kernel"] if getattr(metafunc.function, "kernel_only", False) else ["kernel", "simnet"]
+        metafunc.parametrize("anywhere", worlds, indirect=True)
+
+
+@pytest.fixture
+def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The body runs over the kernel's sockets, then over simulated ones; its handlers may fail on purpose."""
+    if request.param == "kernel":
+        yield
+        return
+    simnet = pytest.importorskip("simnet")
+    off = dict.fromkeys(("handler-raised", "listener-survives", "loop-survives", "no-spin", "one-close"), "off")
+    with simnet.Network(invariants=off):
+        yield
+
+
+@pytest.fixture
+def loopback_pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """As everywhere, but in the world of the test, if it has one."""
+    if "anywhere" in request.fixturenames:
+        request.getfixturevalue("anywhere")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        opener = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
+        acceptor, _ = listener.accept()
+    with opener, acceptor:
+        acceptor.settimeout(PATIENCE)
+        yield opener, acceptor
+
+
 @pytest.fixture(params=HERE)
 def kernel_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each poller of this platform over the kernel's sockets: for what is not simulated (threads, files, signals)."""

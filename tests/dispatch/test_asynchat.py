@@ -9,6 +9,8 @@ import pytest
 from dispatch import asynchat, asyncore
 from tests.dispatch.conftest import Fickle
 
+pytestmark = pytest.mark.usefixtures("anywhere")
+
 
 class Chat(asynchat.async_chat):
     """Collects lines; its socket may be missing."""

@@ -14,7 +14,9 @@ import time
 import pytest
 
 from dispatch import asyncore, maps
-from tests.dispatch.conftest import PATIENCE, Fickle
+from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
+
+pytestmark = pytest.mark.usefixtures("anywhere")
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -31,7 +33,7 @@ def turn(request):
 
 
 @pytest.fixture(params=["dict", "ChannelMap"], name="map")
-def a_map(request):
+def a_map(request, anywhere):
     """A program's own dict, or the kind the module has."""
     channels = {} if request.param == "dict" else maps.ChannelMap()
     yield channels
@@ -90,7 +92,7 @@ class Server(asyncore.dispatcher):
 
 
 @pytest.fixture
-def pair(map, loopback_pair):
+def pair(anywhere, map, loopback_pair):
     """A recorder in the map, and its peer."""
     opener, acceptor = loopback_pair
     return Recorder(acceptor, map), opener
@@ -106,6 +108,7 @@ def until(condition, turn, map):
 # ---- kept
 
 
+@kernel_only
 def test_the_names_are_there():
     names = """ExitNow socket_map read write readwrite poll poll2 poll3 loop dispatcher dispatcher_with_send compact_traceback
         close_all file_wrapper file_dispatcher _exception _strerror _DISCONNECTED _reraised_exceptions socket select errorcode
@@ -115,6 +118,7 @@ def test_the_names_are_there():
     assert asyncore.poll3 is asyncore.poll2
 
 
+@kernel_only
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncore left the standard library in Python 3.12")
 def test_every_public_name_of_the_interpreters_module_is_there():
     code = "import warnings; warnings.simplefilter('ignore'); import asyncore, asynchat; print(*dir(asyncore), '|', *dir(asynchat))"
@@ -126,6 +130,7 @@ def test_every_public_name_of_the_interpreters_module_is_there():
         assert missing <= {"_DEPRECATION_MSG", "_deprecated"}
 
 
+@kernel_only
 def test_a_reload_keeps_the_map(loopback_pair):
     _, acceptor = loopback_pair
     channel = Recorder(acceptor)
@@ -517,6 +522,7 @@ def test_an_urgent_byte_is_told_once(pair, map, turn, log):
     assert channel.events == ["expt"]
 
 
+@kernel_only
 def test_more_than_1024_descriptors(map, turn):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -602,6 +608,7 @@ def test_out_buffer_may_be_set_by_others(map, turn, loopback_pair):
     assert opener.recv(100) == b"from outside"
 
 
+@kernel_only
 def test_sixteen_megabytes_of_output_cost_no_quadratic_copying(loopback_pair):
     """With bytes + bytes and slicing it takes minutes; the bound is a hundred times what it needs."""
     opener, acceptor = loopback_pair
@@ -635,6 +642,7 @@ def test_each_send_is_logged_when_debug_is_on(map, capsys, loopback_pair):
 # ---- files
 
 
+@kernel_only
 @pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
 def test_a_pipe_is_read_to_its_end(map, turn):
     reader, writer = os.pipe()
@@ -655,6 +663,7 @@ def test_a_pipe_is_read_to_its_end(map, turn):
     assert channel.events.count("close") == 1
 
 
+@kernel_only
 @pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
 def test_a_file_like_object_may_be_given(map, turn):
     reader, writer = os.pipe()
@@ -670,6 +679,7 @@ def test_a_file_like_object_may_be_given(map, turn):
 # ---- the end
 
 
+@kernel_only
 def test_close_all_closes_everything_and_stops_at_the_first_error_unless_told(map):
     class Closing:
         def __init__(self, error=None):
