@@ -55,6 +55,8 @@ class Layer:
     __slots__ = ("_goodbye", "_held", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "tls")
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
+        # Some Pythons (3.11.2 is one) have OpenSSL 3 take a connection that was cut off for one that was closed.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
