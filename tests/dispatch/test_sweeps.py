@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dispatch
 from dispatch import asynchat, asyncore
@@ -190,3 +192,22 @@ def test_a_relay_survives_everything(net):
         sock.sendall(b"there and back")
         sock.shutdown(socket.SHUT_WR)
         assert sock.makefile("rb").read() == b"there and back"
+
+
+@pytest.mark.parametrize(("kind", "handler"), [(serve, Echo), (serve_old, OldEcho)], ids=["stream", "drop-in"])
+def test_every_byte_comes_back_whatever_transparent_faults_do(kind, handler):
+    @given(
+        plan=simnet.strategies.fault_plans(simnet.TRANSPARENT),
+        pieces=st.lists(st.binary(min_size=1, max_size=30_000), min_size=1, max_size=6),
+    )
+    @settings(max_examples=60)
+    def holds(plan, pieces):
+        with simnet.Network(plan) as net:
+            net.host("server").spawn(kind, handler)
+            with socket.create_connection(("server", 7)) as sock:
+                for piece in pieces:
+                    sock.sendall(piece)
+                sock.shutdown(socket.SHUT_WR)
+                assert sock.makefile("rb").read() == b"".join(pieces)
+
+    holds()
