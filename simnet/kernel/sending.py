@@ -169,10 +169,15 @@ class Sender(ControlBlock):
         if self.local is not None and self.peer is not None:
             self.put(RST | ACK)
 
-    def freed(self, n: int) -> None:
-        """The program read *n* bytes: move the window, and say so if the sender may need to know."""
-        self.rcv_edge += n
-        if self.rcv_edge - self.rcv_told >= self.rcv_room >> 1 and self.state in RECEIVING:
+    def freed(self) -> None:
+        """The program read something: move the window, and say so if the sender may need to know.
+
+        A window that is nearly shut stays where it is: Linux offers no sixteenths (__tcp_select_window).
+        """
+        room = self.rcv_room
+        if (room - self.unread) * 16 >= room:
+            self.rcv_edge = self.copied_seq + room
+        if self.rcv_edge - self.rcv_told >= room >> 1 and self.state in RECEIVING:
             self.acknowledge()
 
     # Ends.

@@ -224,15 +224,20 @@ class Stack:
                 if socket.score((socket.local[0], target[1]), source):
                     socket.take_in(datagram)
             return
+        socket = self._udp_socket(target, source)
+        if socket is not None:
+            socket.take_in(datagram)
+        else:
+            self.out.append(Icmp(ECONNREFUSED, datagram, self))
+
+    def _udp_socket(self, target: Endpoint, source: Endpoint) -> UdpSocket | None:
+        """Who hears what goes from *source* to *target*."""
         best, best_score = None, 0
         for socket in self.udp_ports.of(target[1]):
             score = socket.score(target, source)
             if score and score >= best_score:
                 best, best_score = socket, score
-        if best is not None:
-            best.take_in(datagram)
-        else:
-            self.out.append(Icmp(ECONNREFUSED, datagram, self))
+        return best
 
     def _arrive_icmp(self, icmp: Icmp) -> None:
         """An error about something sent from here: to the connection or the UDP socket that sent it."""
@@ -242,9 +247,9 @@ class Stack:
             if isinstance(connection, TcpSocket):
                 connection.unreachable(icmp.error)
         else:
-            for socket in self.udp_ports.of(about.source[1]):
-                if socket.local is not None and socket.local[0] == about.source[0]:
-                    socket.refused(icmp)
+            sender = self._udp_socket(about.source, about.target)
+            if sender is not None:
+                sender.refused(icmp)
 
     def refuse(self, segment: Segment) -> None:
         """RST for a segment that nobody wants; never for an RST (RFC 9293, 3.10.7.1)."""

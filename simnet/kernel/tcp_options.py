@@ -113,7 +113,7 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
     if set_by_hand is None and socket.low_water > socket.rcv_room:
         _set_receive_room(socket, socket.low_water)
-        socket.freed(0)
+        socket.freed()
     if socket.unread:
         socket.wake(DATA_NEWS)
 

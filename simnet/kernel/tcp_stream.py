@@ -42,9 +42,13 @@ class Stream(Connection):
             inbox = self.inbox
             if inbox is not None and inbox.size and n > 0:
                 data = inbox.take(n)
-                self.rcv_edge += len(data)
-                if self.rcv_edge - self.rcv_told >= self.rcv_room >> 1:
-                    self.freed(0)
+                if inbox.size or self.done:
+                    self.freed()
+                else:  # nearly always: all of it was read
+                    room = self.rcv_room
+                    edge = self.rcv_edge = self.rcv_nxt + room
+                    if edge - self.rcv_told >= room >> 1:
+                        self.freed()
                 return data
         if n == 0:
             return b""
@@ -68,7 +72,7 @@ class Stream(Connection):
                 data = inbox.peek(n)
             else:
                 data = inbox.take(n)
-                self.freed(len(data))
+                self.freed()
             if data or (inbox.size and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
         if self.done:
@@ -93,7 +97,7 @@ class Stream(Connection):
         if skip:
             inbox.take(1)
         data = inbox.take(n) if inbox.size else b""
-        self.freed(len(data) + skip)
+        self.freed()
         if len(data) + skip > ahead:
             self.urg_data = 0
         return data
