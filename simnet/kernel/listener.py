@@ -72,6 +72,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.rcv_room = socket.rcv_room
     if socket.options is not None:
         child.options = dict(socket.options)
+        child.options.pop((IPPROTO_TCP, TCP_DEFER_ACCEPT), None)  # a matter of listeners
         if socket.cork is not None and socket.cork.corked:
             child.cork = Cork(corked=True)
             child.slow = True
