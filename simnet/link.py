@@ -1,25 +1,74 @@
-"""One direction between two hosts: how long a segment takes, and whether it arrives."""
+"""The way between two hosts: how long a segment takes, and whether it arrives."""
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_LATENCY", "Link"]
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+__all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "Profile"]
 
 DEFAULT_LATENCY = 0.001  # seconds each way between two hosts: a switched LAN with a slow application on it
+HEADERS = 40  # bytes of IPv4 and TCP before the payload, without options
+ETHERNET_MTU = 1_500  # bytes; RFC 894
+
+
+class Profile(NamedTuple):
+    """What a link is like, under a name. Seconds, bytes a second, probabilities."""
+
+    latency: float
+    jitter: float = 0.0
+    bandwidth: float | None = None
+    loss: float = 0.0
+    mtu: int = ETHERNET_MTU
+
+
+PROFILES = {
+    "loopback": Profile(0.0, mtu=65_536),  # Linux' lo
+    "lan": Profile(0.000_25, bandwidth=125e6),  # gigabit Ethernet, two switches
+    "wan": Profile(0.040, 0.002, 12.5e6, 0.000_1),  # across the Atlantic: some 80 ms and back, 100 Mbit/s
+    "3g": Profile(0.035, 0.165, 48_000, 0.005),  # UMTS as Android's emulator has it: 35 to 200 ms, 384 kbit/s
+    "satellite": Profile(0.280, 0.010, 1.25e6, 0.001),  # geostationary: 2 x 35,786 km are 239 ms, the rest is queues
+}
 
 
 class Link:
     """Both directions between two hosts, as the user holds it: ``net.link("test", "server").latency = 0.2``.
 
-    Within one instant and one direction, segments arrive in the order in which they were sent.
+    ``latency`` and ``jitter`` are seconds each way (each segment takes up to *jitter* longer), ``bandwidth`` bytes a
+    second or ``None``; ``loss``, ``duplication`` and ``reordering`` are probabilities of a segment, below TCP. With one
+    of the last three, or in a partition, TCP acknowledges, keeps and repeats, as it does anywhere.
     """
 
-    __slots__ = ("a", "b", "latency_ns")
+    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "plain", "_changed")
 
-    def __init__(self, a: str, b: str, latency: float = DEFAULT_LATENCY) -> None:
+    def __init__(
+        self, a: str, b: str, latency: float = DEFAULT_LATENCY, changed: Callable[[Link], object] | None = None
+    ) -> None:
         self.a = a
         self.b = b
         self.latency_ns = 0
+        self.jitter_ns = 0
+        self._bandwidth: float | None = None
+        self._chances = {"loss": 0.0, "duplication": 0.0, "reordering": 0.0}
+        self._mtu = ETHERNET_MTU
+        self._blocked: tuple[str, ...] = ()  # the hosts from which nothing gets through
+        self.plain = True  # latency is all there is
+        self._changed: Callable[[Link], object] | None = None
         self.latency = latency
+        self._changed = changed
+
+    def __repr__(self) -> str:
+        parts = [f"latency={self.latency:g} s"]
+        if self.jitter_ns:
+            parts.append(f"jitter={self.jitter:g} s")
+        if self._bandwidth is not None:
+            parts.append(f"bandwidth={self._bandwidth:g} B/s")
+        parts += [f"{name}={chance:g}" for name, chance in self._chances.items() if chance]
+        parts += [f"nothing from {host}" for host in self._blocked]
+        return f"Link({self.a} <-> {self.b}, {', '.join(parts)})"
+
+    # --- what a user may set ---------------------------------------------------------------------------------------
 
     @property
     def latency(self) -> float:
@@ -28,27 +77,151 @@ class Link:
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        if not 0 <= seconds < 86_400:
-            raise ValueError(f"latency={seconds!r} is outside 0..86400 seconds")
-        self.latency_ns = round(seconds * 1e9)
+        self.latency_ns = _nanoseconds("latency", seconds)
 
-    def __repr__(self) -> str:
-        return f"Link({self.a} <-> {self.b}, latency={self.latency:g} s)"
+    @property
+    def jitter(self) -> float:
+        """Seconds: a segment takes up to so much longer than ``latency``. They arrive in order all the same."""
+        return self.jitter_ns / 1e9
+
+    @jitter.setter
+    def jitter(self, seconds: float) -> None:
+        self.jitter_ns = _nanoseconds("jitter", seconds)
+        self._note()
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes a second, each way; ``None``: no limit."""
+        return self._bandwidth
+
+    @bandwidth.setter
+    def bandwidth(self, bytes_a_second: float | None) -> None:
+        if bytes_a_second is not None and not bytes_a_second > 0:
+            raise ValueError(f"bandwidth={bytes_a_second!r} is not above 0 bytes a second; None is no limit")
+        self._bandwidth = bytes_a_second
+        self._note()
+
+    @property
+    def loss(self) -> float:
+        """How probable it is that a segment does not arrive."""
+        return self._chances["loss"]
+
+    @loss.setter
+    def loss(self, probability: float) -> None:
+        self._chance("loss", probability)
+
+    @property
+    def duplication(self) -> float:
+        """How probable it is that a segment arrives twice."""
+        return self._chances["duplication"]
+
+    @duplication.setter
+    def duplication(self, probability: float) -> None:
+        self._chance("duplication", probability)
+
+    @property
+    def reordering(self) -> float:
+        """How probable it is that a segment is overtaken by those sent after it."""
+        return self._chances["reordering"]
+
+    @reordering.setter
+    def reordering(self, probability: float) -> None:
+        self._chance("reordering", probability)
+
+    @property
+    def mtu(self) -> int:
+        """Bytes of the largest packet. Segments are cut to it only where the link has more to it than latency."""
+        return self._mtu
+
+    @mtu.setter
+    def mtu(self, size: int) -> None:
+        if not 68 <= size <= 65_536:
+            raise ValueError(f"mtu={size!r} is outside 68 (RFC 791) to 65536 (Linux' lo)")
+        self._mtu = size
+        self._note()
+
+    def use(self, profile: str) -> None:
+        """Be like one of ``simnet.link.PROFILES``: loopback, lan, wan, 3g, satellite."""
+        like = PROFILES.get(profile)
+        if like is None:
+            raise ValueError(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+        self.latency, self.jitter, self.bandwidth = like.latency, like.jitter, like.bandwidth
+        self.loss, self.mtu = like.loss, like.mtu
+
+    # --- for the network -------------------------------------------------------------------------------------------
+
+    def block(self, *sources: str) -> None:
+        """Let nothing through that these of its two hosts send; none of them: let everything through again."""
+        self._blocked = sources
+        self._note()
+
+    def blocks(self, source: str) -> bool:
+        return source in self._blocked
+
+    @property
+    def loses(self) -> bool:
+        """May a segment not arrive, or not in its place?"""
+        return bool(self._blocked) or any(self._chances.values())
+
+    @property
+    def mss(self) -> int | None:
+        """Bytes of payload in the largest segment; ``None`` where nobody could tell the difference."""
+        return None if self.plain else self._mtu - HEADERS
+
+    def _chance(self, name: str, probability: float) -> None:
+        if not 0 <= probability <= 1:
+            raise ValueError(f"{name}={probability!r} is outside 0..1")
+        self._chances[name] = probability
+        self._note()
+
+    def _note(self) -> None:
+        self.plain = not (self.jitter_ns or self._bandwidth is not None or self.loses)
+        if self._changed is not None:
+            self._changed(self)
 
 
 class Direction:
-    """One way along a link. Keeps FIFO order when the latency is lowered while segments are under way."""
+    """One way along a link. Segments keep their order, unless the link reorders."""
 
-    __slots__ = ("link", "_last_ns")
+    __slots__ = ("link", "source", "_dice", "_last_ns", "_free_ns")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, source: str = "", target: str = "", seed: str = "") -> None:
         self.link = link
+        self.source = source
+        self._dice = Random(f"{seed}/{source}->{target}")  # its own, so that another link's fate leaves these alone
         self._last_ns = 0
+        self._free_ns = 0  # when the line has taken the last byte
 
     def arrival_ns(self, now_ns: int) -> int:
-        """When a segment sent at *now_ns* arrives."""
+        """When a segment sent at *now_ns* arrives on a link that has latency and nothing else."""
         arrival = now_ns + self.link.latency_ns
         if arrival < self._last_ns:
             return self._last_ns
         self._last_ns = arrival
         return arrival
+
+    def arrivals_ns(self, now_ns: int, size: int) -> tuple[int, ...]:
+        """When a packet of *size* bytes sent at *now_ns* arrives: once, twice, or never."""
+        link, dice = self.link, self._dice.random
+        leaves = now_ns
+        if link.bandwidth is not None:
+            leaves = max(now_ns, self._free_ns) + round(size / link.bandwidth * 1e9)
+            self._free_ns = leaves
+        if link.blocks(self.source) or (link.loss and dice() < link.loss):
+            return ()
+        arrival = leaves + link.latency_ns
+        if link.jitter_ns:
+            arrival += round(dice() * link.jitter_ns)
+        if link.reordering and dice() < link.reordering:
+            arrival += max(link.latency_ns, 1_000)  # late enough to be overtaken by whatever follows within a latency
+        else:
+            arrival = self._last_ns = max(arrival, self._last_ns)
+        if link.duplication and dice() < link.duplication:
+            return (arrival, arrival)
+        return (arrival,)
+
+
+def _nanoseconds(name: str, seconds: float) -> int:
+    if not 0 <= seconds < 86_400:
+        raise ValueError(f"{name}={seconds!r} is outside 0..86400 seconds")
+    return round(seconds * 1e9)

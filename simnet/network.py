@@ -12,7 +12,8 @@ from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.stack import Stack
-from simnet.link import Direction, Link
+from simnet.kernel.tcp import TcpSocket
+from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
 from simnet.trace import SEGMENT, Trace
 
 __all__ = ["Fabric", "Machine"]
@@ -119,8 +120,30 @@ class Fabric:
         key = (a, b) if a <= b else (b, a)
         link = self.links.get(key)
         if link is None:
-            link = self.links[key] = Link(*key, latency=0.0) if a == b else Link(*key)
+            link = self.links[key] = Link(*key, 0.0 if a == b else DEFAULT_LATENCY, self._link_changed)
         return link
+
+    def _link_changed(self, link: Link) -> None:
+        """Tell both stacks whether segments between them may get lost, and how large they may be."""
+        a, b = self.machines.get(link.a), self.machines.get(link.b)
+        if a is None or b is None or a is b:
+            return
+        for machine, other in ((a, b), (b, a)):
+            stack, theirs = machine.stack, other.stack.addresses
+            stack.mss = None if link.plain and stack.mss is None else self._mss
+            lossy = {*(stack.lossy or ())} - {*theirs}  # type: ignore[misc]  # any order: asked for membership only
+            if link.loses:
+                lossy.update(theirs)
+                for connection in list(stack.connections.values()):
+                    if isinstance(connection, TcpSocket) and connection.peer and connection.peer[0] in theirs:
+                        connection.watch_losses()
+            stack.lossy = lossy or None
+
+    def _mss(self, local: str, peer: str) -> int | None:
+        mine, theirs = self.by_address.get(local), self.by_address.get(peer)
+        if mine is None or theirs is None or mine is theirs:
+            return None
+        return self.link(mine.name, theirs.name).mss
 
     def owner_of(self, address: str, asking: Machine) -> Machine | None:
         """Whose address this is, seen from *asking*: loopback addresses are everybody's own."""
@@ -231,8 +254,12 @@ class Fabric:
                 arrival = now
                 end = self._names.get((machine.name, source, target), UNNAMED)
             else:
-                arrival = direction.arrival_ns(now)
                 end = self._names.get(("", source, target), UNNAMED)
+                if direction.link.plain:
+                    arrival = direction.arrival_ns(now)
+                else:
+                    self._send_over(direction, machine, owner, packet, end)
+                    continue
             if proto == TCP:
                 flags, payload = packet.flags, packet.payload
                 word = _WORDS[flags & HEADER_FLAGS | (PAYLOAD if payload else 0)]
@@ -250,6 +277,31 @@ class Fabric:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
                 clock.post(now + ARP_FAILED_NS, self._arrive, (machine, unreachable))
 
+    def _send_over(
+        self, direction: Direction, machine: Machine, owner: Machine | None, packet: Any, end: tuple[str, str]
+    ) -> None:
+        """Along a link with more to it than latency: a packet may arrive twice, or never."""
+        now = self.clock.now_ns
+        payload = getattr(packet, "payload", b"")
+        arrivals = direction.arrivals_ns(now, len(payload) + HEADERS)
+        word, offset = self._describe(packet)
+        if not arrivals:
+            word += " lost"
+        self.trace.entries.append(
+            (now, SEGMENT, machine.name, end[0], end[1], word, offset, (payload, arrivals[0] if arrivals else now))
+        )
+        if arrivals and self._refused and self._refuse(machine, packet, False, arrivals[0]):
+            return
+        for arrival in arrivals if owner is not None else ():
+            self.clock.post(arrival, self._arrive, (owner, packet))
+
+    def _describe(self, packet: Any) -> tuple[str, int]:
+        """What a packet is, in a word, and the offset of its first byte in its direction."""
+        if packet.proto != TCP:
+            return ("datagram" if packet.proto == UDP else "ICMP"), 0
+        word = _WORDS[packet.flags & HEADER_FLAGS | (PAYLOAD if packet.payload else 0)]
+        return word, 0 if packet.flags & SYN else max(0, packet.seq - FIRST_BYTE_SEQ)
+
     def _way(self, machine: Machine, address: str) -> tuple[Machine | None, Direction | None]:
         """Whose *address* is, seen from *machine*, and the direction of a link that leads there; none within a host."""
         owner = self.owner_of(address, machine)
@@ -258,7 +310,7 @@ class Fabric:
             key = (machine.name, owner.name if owner is not None else "")
             direction = self.directions.get(key)
             if direction is None:
-                direction = self.directions[key] = Direction(self.link(*key))
+                direction = self.directions[key] = Direction(self.link(*key), *key, machine.seed)
         way = (owner, direction)
         if owner is not None:  # a host of that address may still be made
             machine.ways[address] = way

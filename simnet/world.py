@@ -107,6 +107,18 @@ class Network:
         self.host(b)
         return self._fabric.link(a, b)
 
+    def partition(self, a: str, b: str, *, one_way: bool = False) -> None:
+        """Let nothing through between two hosts any more; with *one_way*, nothing from *a* to *b*."""
+        self.link(a, b).block(*((a,) if one_way else (a, b)))
+
+    def heal(self, a: str | None = None, b: str | None = None) -> None:
+        """End a partition between two hosts; without names, every partition."""
+        if (a is None) != (b is None):
+            raise TypeError("heal() takes both hosts, or none for every link")
+        links = self._fabric.links.values() if a is None or b is None else (self.link(a, b),)
+        for link in links:
+            link.block()
+
     @property
     def time(self) -> float:
         """Virtual seconds since the run began."""

@@ -1,0 +1,136 @@
+"""What links do to a connection: latency, jitter, bandwidth, loss, reordering, duplication, partitions."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+
+import pytest
+
+import simnet
+from simnet.link import PROFILES
+
+PAYLOAD = random.Random(1).randbytes(200_000)
+
+
+def echo(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+
+def talk(net: simnet.Network, payload: bytes = PAYLOAD) -> bytes:
+    net.host("server").spawn(echo, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        answer = b""
+        for at in range(0, len(payload), 10_000):
+            piece = payload[at : at + 10_000]
+            sock.sendall(piece)
+            while len(answer) < at + len(piece):
+                answer += sock.recv(65536)
+        sock.shutdown(socket.SHUT_WR)
+        return answer + sock.makefile("rb").read()
+
+
+@pytest.mark.parametrize(
+    "hurts",
+    [
+        {"loss": 0.1},
+        {"reordering": 0.2},
+        {"duplication": 0.2},
+        {"jitter": 0.02},
+        {"bandwidth": 1e6},
+        {"loss": 0.05, "reordering": 0.1, "duplication": 0.1, "jitter": 0.005, "bandwidth": 1e6, "mtu": 576},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_byte_arrives_in_order_whatever_the_link_does(hurts: dict[str, float], seed: int) -> None:
+    with simnet.Network(seed=seed) as net:
+        link = net.link("test", "server")
+        for name, value in hurts.items():
+            setattr(link, name, value)
+        assert talk(net) == PAYLOAD
+
+
+def test_the_same_seed_loses_the_same_segments() -> None:
+    def run(seed: int) -> str:
+        with simnet.Network(seed=seed) as net:
+            net.link("test", "server").loss = 0.2
+            talk(net, PAYLOAD[:20_000])
+        return net.trace.digest()
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_bandwidth_is_bytes_a_second() -> None:
+    with simnet.Network() as net:
+        net.link("test", "server").bandwidth = 100_000
+        net.host("server").spawn(echo, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            began = net.time
+            sock.sendall(b"x" * 100_000)
+            sock.shutdown(socket.SHUT_WR)
+            sock.makefile("rb").read()
+            # A second there and, beginning with the first segment, a second back; headers cost 2.7 % more.
+            assert 1.0 < net.time - began < 1.2
+
+
+def test_a_partition_that_heals_costs_retransmissions_and_no_bytes() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"before ")
+            assert sock.recv(100) == b"before "
+            net.partition("test", "server")
+            sock.sendall(b"during")
+            time.sleep(5)
+            net.heal("test", "server")
+            assert sock.recv(100) == b"during"
+            assert 5 < net.time < 20
+
+
+def test_a_partition_that_does_not_heal_ends_in_etimedout() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            net.partition("test", "server", one_way=True)
+            sock.sendall(b"lost")
+            with pytest.raises(TimeoutError, match="timed out"):
+                sock.recv(1)
+            assert 900 < net.time < 1_000  # tcp_retries2 = 15: 924.6 s, ip-sysctl
+
+
+def test_a_connect_into_a_partition_gives_up_after_its_retries() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        net.partition("test", "server")
+        with pytest.raises(TimeoutError):
+            socket.create_connection(("server", 7))
+        assert 60 < net.time < 140  # tcp_syn_retries = 6
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_is_a_link_that_works(profile: str) -> None:
+    with simnet.Network() as net:
+        net.link("test", "server").use(profile)
+        assert talk(net, PAYLOAD[:20_000]) == PAYLOAD[:20_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("loss", 1.5), ("loss", -0.1), ("latency", -1), ("bandwidth", 0), ("mtu", 10), ("jitter", 1e9)],
+)
+def test_what_cannot_be_is_refused_with_the_value(name: str, value: float) -> None:
+    link = simnet.Network().link("a", "b")
+    with pytest.raises(ValueError, match=rf"{name}="):
+        setattr(link, name, value)
+
+
+def test_an_unknown_profile_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="loopback, lan, wan, 3g, satellite"):
+        simnet.Network().link("a", "b").use("carrier pigeon")
