@@ -44,11 +44,9 @@ class Loose:
         """Is the answer of *step*, or what it causes, a matter of buffers or timing?"""
         call = step.call
         file = self._file(step.on)
-        if call == "ioctl" and (
-            self._full or (step.args == ("SIOCOUTQ",) and getattr(file, "state", "") not in ACKNOWLEDGED)
-        ):
-            # How much is unread or unsent where more waits; and sequence numbers outside a connection, which SIOCOUTQ
-            # subtracts all the same.
+        if call == "ioctl" and (self._full or (step.args == ("SIOCOUTQ",) and self._unanswered(file))):
+            # How much is unread or unsent where more waits; and sequence numbers outside a connection, or of one that
+            # nobody acknowledges for, which SIOCOUTQ subtracts all the same.
             return True
         if call in ASKING_POLLERS and (self._stirred or self._edge_to_come()):
             return True
@@ -58,9 +56,11 @@ class Loose:
             peer = self._peer(file)
             if peer is None or peer.rcv_room != file.rcv_room:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
+        if call == "drain" and getattr(file, "shut", 0) & 1 and any(file is self._peer(each) for each in self._full):
+            return True  # after SHUT_RD there seems to be an end wherever the data pauses
         acting = call in SENDING or call in ENDING
-        if self._stirred and (acting or call == "setsockopt"):
-            return any(file is each or file is self._peer(each) for each in self._stirred)
+        if (acting or call == "setsockopt") and any(file is each or file is self._peer(each) for each in self._stirred):
+            return True
         if acting or call in READING:
             # A segment that arrives lets go what MSG_MORE holds back, or not: it depends on the window it tells.
             return any(file is self._peer(each) for each in self._holding()) or (
@@ -88,11 +88,12 @@ class Loose:
                 self._full.remove(file)
                 if file in self._stirred:
                     self._stirred.remove(file)
-            elif self._file(step.on) is not file and file not in self._stirred and self._may_stir(step):
+            elif file not in self._stirred and self._may_stir(step) and self._file(step.on) in (peer, None):
                 self._stirred.append(file)
 
     def _may_stir(self, step: Step) -> bool:
-        return step.call in READING or step.call in ("setsockopt", "accept") or step.call in ENDING
+        # Whatever comes from the other end may acknowledge, and so make room.
+        return step.call in READING | SENDING | ENDING or step.call in ("setsockopt", "accept")
 
     def ignored(self) -> dict[str, int]:
         """Bits of masks that are not compared now, by name."""
@@ -113,6 +114,10 @@ class Loose:
             self._edges
             and any(getattr(thing._file(), "state", "") in FIN_ON_ITS_WAY for _, thing in self._bench.open_sockets())
         )
+
+    def _unanswered(self, file: Any) -> bool:
+        state = getattr(file, "state", "")
+        return state not in ACKNOWLEDGED or (state != "LISTEN" and file.type == 1 and self._peer(file) is None)
 
     def _holding(self) -> list[Any]:
         """Connections that hold a partial segment back."""
@@ -140,7 +145,7 @@ class Loose:
 def _are_peers(one: Any, other: Any) -> bool:
     if one.family == AF_UNIX or other.family == AF_UNIX:
         return getattr(one, "peer", None) is other
-    return one.local is not None and one.local == other.peer and one.peer == other.local
+    return one.type == other.type and one.local is not None and (one.local, one.peer) == (other.peer, other.local)
 
 
 def state_of(bench: Bench, name: str) -> str:

@@ -222,7 +222,9 @@ class Opening:
             name = self.name("s")
             self.do("socket", "", kind, makes=(name,))
             for option in ("SO_REUSEADDR", "SO_REUSEPORT", "IPV6_V6ONLY"):
-                if random.random() < 0.3 and (kind == "tcp6" or option != "IPV6_V6ONLY"):
+                if option == ("SO_REUSEPORT" if kind == "udp" else "" if kind == "tcp6" else "IPV6_V6ONLY"):
+                    continue  # datagrams to a port that is shared so go where a secret of the kernel's sends them
+                if random.random() < 0.3:
                     self.do("setsockopt", name, option, 1)
             self.do("bind", name, Place(host, port))
             if random.random() < 0.3:
