@@ -261,9 +261,6 @@ class UnixSocket(File):
             if embryo or self.leaves_unread():
                 peer.error = ECONNRESET
             peer.wake(ANY_NEWS)
-        if self.followers:
-            for follower in self.followers:
-                follower.wake(ANY_NEWS)
         self.drop_inbox()
         if was_listening and self.queue is not None:
             for child in self.queue:

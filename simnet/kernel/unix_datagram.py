@@ -89,7 +89,11 @@ class UnixDatagram(UnixSocket):
     def destroy(self) -> None:
         if self.type == SOCK_DGRAM and self.peer is not None and self.peer.followers:
             self.peer.followers = [other for other in self.peer.followers if other is not self]
+        was_full = self.full
         super().destroy()
+        if was_full and self.followers:  # only who waited for a place hears of it; the others at their next send
+            for follower in self.followers:
+                follower.wake(ANY_NEWS)
 
     # Writing.
 
