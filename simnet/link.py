@@ -183,12 +183,13 @@ class Link:
 class Direction:
     """One way along a link. Segments keep their order, unless the link reorders."""
 
-    __slots__ = ("link", "source", "_dice", "_last_ns", "_free_ns")
+    __slots__ = ("link", "source", "_seed", "_dice", "_last_ns", "_free_ns")
 
     def __init__(self, link: Link, source: str = "", target: str = "", seed: str = "") -> None:
         self.link = link
         self.source = source
-        self._dice = Random(f"{seed}/{source}->{target}")  # its own, so that another link's fate leaves these alone
+        self._seed = f"{seed}/{source}->{target}"  # its own, so that another link's fate leaves these dice alone
+        self._dice: Random | None = None  # made when first thrown: that costs as much as a connection
         self._last_ns = 0
         self._free_ns = 0  # when the line has taken the last byte
 
@@ -202,6 +203,8 @@ class Direction:
 
     def arrivals_ns(self, now_ns: int, size: int) -> tuple[int, ...]:
         """When a packet of *size* bytes sent at *now_ns* arrives: once, twice, or never."""
+        if self._dice is None:
+            self._dice = Random(self._seed)
         link, dice = self.link, self._dice.random
         leaves = now_ns
         if link.bandwidth is not None:
