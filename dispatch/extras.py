@@ -16,6 +16,7 @@ class Extras:
     __slots__ = (
         "broken",
         "connector",
+        "grown",
         "idle",
         "layer",
         "limit",
@@ -29,6 +30,7 @@ class Extras:
 
     def __init__(self) -> None:
         self.touched = 0.0  # when something was last read or sent, on the loop's clock
+        self.grown = False  # reads have come back full; they may be larger
         self.idle: Timer | None = None
         self.write_timer: Timer | None = None
         self.write_mark = 0  # bytes_sent when the write timer was set

@@ -80,13 +80,18 @@ class Sender(Channel):
         After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
         need not ask before each write.
         """
-        if type(data) is not bytes:
+        out = self._out
+        if type(data) is bytes:
+            if type(out) is list:  # never after close(), see _seal
+                out.append(data)
+                self._queued = queued = self._queued + len(data)
+                return queued <= LITTLE or queued <= self.high_water
+        else:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
             data = bytes(data)  # the caller may use its buffer again while this waits
         if self._state & DONE:
             return False
-        out = self._out
         if out is None:
             if data:
                 loop = self.loop
@@ -100,7 +105,7 @@ class Sender(Channel):
         else:
             out.append(data)
             self._queued = queued = self._queued + len(data)
-        return queued <= self.high_water
+        return queued <= LITTLE or queued <= self.high_water
 
     def write_from(self, producer: Any) -> bool:
         """Send what *producer* gives: its ``more()`` until that is empty, or the items of an iterable.
@@ -141,6 +146,12 @@ class Sender(Channel):
         return len(self._out) if type(self._out) is bytes else self._queued
 
     # ---- sending
+
+    def _seal(self) -> None:
+        """Nothing more may be written behind what waits."""
+        self._spread_out()
+        if type(self._out) is list:
+            self._out = deque(self._out)
 
     def _spread_out(self) -> None:
         """Have the output in a list, whatever it was in."""

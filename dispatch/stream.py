@@ -1,8 +1,7 @@
-"""A connection as bytes in order: what arrives comes once, what is written goes out once, and the end is told once.
+"""A connection from its beginning to its end, which is told once.
 
-While more than ``high_water`` waits of what ``handle_data`` wrote, the stream does not read: a peer that stops reading its
-replies stops being read, and costs no memory. Output that others write does not hold reading back; if it did, two ends that
-both have much to say would wait for each other for ever. After ``close()`` what waits is still sent. When sending fails, what the peer had sent before is still read.
+After ``close()`` what waits is still sent. When sending fails, what the peer had sent before is still read. How bytes come in is
+in input.py, how they go out in output.py.
 """
 
 from __future__ import annotations
@@ -23,38 +22,27 @@ from dispatch.channel import (
     HELD,
     LAYERED,
     PAUSED,
-    PRODUCING,
     RESTING,
     SHUT,
     Channel,
 )
-from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout, socket_error
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
-from dispatch.observers import observers
-from dispatch.output import BREATH, JOIN_BELOW, Sender
+from dispatch.errors import Timeout
+from dispatch.input import Receiver
+from dispatch.interfaces import IN, OUT, READ, Address
+from dispatch.output import JOIN_BELOW
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.statistics import StreamStatistics
 
-# Sums of bits are made once: the interpreter would make them again in every turn.
-TROUBLE = ERR | HUP | NVAL
-READABLE = IN | TROUBLE
-WRITABLE = OUT | TROUBLE
-UNUSUAL = BLOCKED | FULL | CLOSING | SHUT | PRODUCING | BROKEN | CLOSED  # sending is not all there is to do
 SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
-READ_SIZE = 65536  # bytes
 DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
 
-class Stream(Sender):
+class Stream(Receiver):
     """A stream connection, accepted or made by :meth:`connect`. Subclass it and say what to do with the data."""
 
-    __slots__ = ("_read_size", "addr", "bytes_received")
-
-    #: The most that one turn reads, in bytes. It grows while reads come back full, and falls back after a short one.
-    read_size = READ_SIZE
-    read_size_max = 262144
+    __slots__ = ("addr",)
 
     #: Seconds that connect() may take; None: as long as the kernel tries (about two minutes on Linux).
     connect_timeout: float | None = None
@@ -81,18 +69,12 @@ class Stream(Sender):
 
     # ---- what a subclass says
 
-    def handle_data(self, data: bytes) -> None:
-        """*data* has arrived; never empty."""
-
     def handle_eof(self) -> None:
         """The peer has finished sending, and may still read. As it stands: send what waits, and close."""
         self.close()
 
     def handle_connect(self) -> None:
         """:meth:`connect` has succeeded. Not called for a socket that came connected."""
-
-    def handle_urgent(self, data: bytes) -> None:
-        """The peer has sent an urgent byte (MSG_OOB). As it stands: drop it."""
 
     def handle_idle(self, error: Timeout) -> None:
         """Nothing was read or sent for ``idle_timeout`` seconds. As it stands: give up; :meth:`touch` waits once more."""
@@ -128,12 +110,12 @@ class Stream(Sender):
             self._finish(None)
             return
         self._state = state | CLOSING
+        self._seal()
         if state & CONNECTING:
             return
         if self._out is None and not state & LAYERED:
             self._end_orderly()
         elif state & BLOCKED:
-            self._spread_out()
             self._left_over()
         elif self.loop._turning is not self:
             self.loop._unsent.append(self)
@@ -145,6 +127,7 @@ class Stream(Sender):
         if self._state & LAYERED:
             raise RuntimeError(f"{self!r} cannot half-close: TLS ends both directions; use close()")
         self._state |= SHUT
+        self._seal()
         if self._out is None and not self._state & CONNECTING:
             self._output_over()
 
@@ -201,117 +184,7 @@ class Stream(Sender):
             self.bytes_received, self.bytes_sent, self.queued, lost, state & PAUSED != 0, state & FULL != 0
         )
 
-    # ---- a turn
-
-    def _turn(self, bits: int) -> None:
-        # The way of most turns is written out: a call costs as much as all that is decided here.
-        if self._state & LAYERED:
-            self._turn_layered(bits)
-            return
-        queued = self._queued
-        if self._bits & IN and bits & READABLE:
-            size = self._read_size
-            try:
-                data = self.socket.recv(size)
-            except OSError as error:
-                self._read_failed(error)
-            else:
-                if data:
-                    got = len(data)
-                    self.bytes_received += got
-                    if got >= size or size > READ_SIZE:
-                        self._adapt(got)
-                    if self._more is not None:
-                        self._more.touched = self.loop._now
-                    try:
-                        if observers:
-                            self._call_raising("handle_data", data)
-                        else:
-                            self.handle_data(data)
-                    except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
-                        self._failed("handle_data", error)
-                else:
-                    self._peer_finished()
-        elif bits & TROUBLE and not self._state & BLOCKED:
-            self._hung_up()
-            return
-        if bits & PRI and self._bits & PRI:
-            self._take_urgent()
-        out = self._out
-        if out is not None:
-            if type(out) is bytes and not self._state & UNUSUAL and self._more is None:
-                try:
-                    sent = self.socket.send(out)
-                except OSError as error:
-                    self._spread_out()
-                    self._send_failed(error)
-                else:
-                    self.bytes_sent += sent
-                    if sent == len(out):
-                        self._out = None
-                        return
-                    self._out = [memoryview(out)[sent:]]
-                    self._queued = len(out) - sent
-                    self._left_over()
-                if self._queued:
-                    self._hold_back()
-            else:
-                self._flush_turn(bits, queued)
-
-    def _flush_turn(self, bits: int, queued: int) -> None:
-        """Send at the end of a turn before which *queued* bytes waited."""
-        if type(self._out) is bytes:
-            self._spread_out()
-        made = self._queued - queued
-        if bits & WRITABLE or not self._state & BLOCKED:
-            self._flush()
-        elif self._queued > self.high_water:
-            self._left_over()
-        if self._out is not None and made > 0:
-            self._hold_back()
-
-    def _hold_back(self) -> None:
-        """What was read in this turn made output that waits: read no more while too much of it does."""
-        if self._queued > self.high_water and not self._state & (HELD | CLOSING):
-            self._state |= HELD
-            self._update()
-
-    def _turn_layered(self, bits: int) -> None:
-        more = self._extras()
-        more.touched = self.loop._now
-        queued = self._queued
-        if self._bits & IN and bits & READABLE:
-            more.layer.readable(self)
-        elif bits & TROUBLE and not self._bits & OUT:
-            self._hung_up()
-            return
-        if not self._state & CLOSED:
-            self._spread_out()
-            made = self._queued - queued
-            if bits & WRITABLE or not self._state & BLOCKED:
-                self._flush_staged()
-            elif self._queued > self.high_water:
-                self._left_over()
-            if made > 0:
-                self._hold_back()
-
-    def _adapt(self, got: int) -> None:
-        """Offer more to a peer that fills what is offered; less to one that does not (a large buffer costs its malloc)."""
-        size = self._read_size
-        if got >= size:
-            self._read_size = min(2 * size, max(self.read_size_max, self.read_size))
-        elif got < size >> 1:
-            self._read_size = self.read_size
-
-    def _read_failed(self, error: OSError) -> None:
-        if error.errno in TRY_AGAIN:
-            if self._state & BROKEN:
-                self._finish(self._extras().broken)  # all has been read
-            return
-        if error.errno in OUT_OF_RESOURCES:
-            self._rest(BREATH)
-        else:
-            self._finish(error)
+    # ---- the ends of things
 
     def _peer_finished(self) -> None:
         if self._state & BROKEN:
@@ -324,28 +197,6 @@ class Stream(Sender):
             return
         self._update()
         self._call("handle_eof")
-
-    def _take_urgent(self) -> None:
-        try:
-            data = self.socket.recv(1, _socket.MSG_OOB)
-        except OSError:
-            return  # reading the ordinary data has passed it; the kernel drops it then (K-092)
-        if data:
-            self._call("handle_urgent", data)
-
-    def _hung_up(self) -> None:
-        """ERR or HUP, while nothing is asked for. Unmaskable: it would be reported for ever."""
-        if self._state & EOF:
-            self._finish(self._pending_error())  # nothing will be read any more, and nothing can be sent
-        else:
-            self.loop._sleep(self)  # resume() will look again
-
-    def _pending_error(self) -> OSError | None:
-        try:
-            code = self.socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-        except OSError as error:
-            return error
-        return socket_error(code) if code else None
 
     def _timed_out(self, error: Timeout) -> None:
         """idle_timeout has passed."""

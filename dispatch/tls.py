@@ -12,7 +12,6 @@ import ssl
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, HELD, LAYERED, PAUSED, PRODUCING
 from dispatch.errors import Timeout
-from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.extras import Extras
@@ -119,22 +118,13 @@ class Layer:
                 if not data:
                     self._peer_finished(stream)
                     return
-                self._hand_over(stream, data)
+                stream._hand_over(data)
         except ssl.SSLWantReadError:
             self._unread = False
         except ssl.SSLZeroReturnError:
             self._peer_finished(stream)
         except ssl.SSLError as error:
             self._broken(stream, error)
-
-    def _hand_over(self, stream: Stream, data: bytes) -> None:
-        try:
-            if observers:
-                stream._call_raising("handle_data", data)
-            else:
-                stream.handle_data(data)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
-            stream._failed("handle_data", error)
 
     def _peer_finished(self, stream: Stream) -> None:
         self._unread = False

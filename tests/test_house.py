@@ -53,6 +53,7 @@ STEPS = {
         ["dispatch.loop"],
         ["dispatch.dispatcher", "dispatch.extras"],
         ["dispatch.output"],
+        ["dispatch.input"],
         ["dispatch.connector", "dispatch.tls"],
         ["dispatch.stream"],
         ["dispatch.files", "dispatch.datagram"],

@@ -1,0 +1,227 @@
+"""What arrives comes once, in order; and one channel never takes a whole turn for itself.
+
+A turn reads once, sends what its handler wrote, and is over. Reads grow while they come back full. While more than ``high_water``
+waits of what ``handle_data`` wrote, nothing is read: a peer that stops reading its replies stops being read, and costs no
+memory. Output that others write does not hold reading back; if it did, two ends that both have much to say would wait for each
+other for ever.
+"""
+
+from __future__ import annotations
+
+import socket as _socket
+
+from dispatch.channel import (
+    BLOCKED,
+    BROKEN,
+    CLOSED,
+    CLOSING,
+    EOF,
+    FULL,
+    HELD,
+    LAYERED,
+    PRODUCING,
+    SHUT,
+)
+from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, socket_error
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI
+from dispatch.observers import observers
+from dispatch.output import BREATH, Sender
+
+# Sums of bits are made once: the interpreter would make them again in every turn.
+TROUBLE = ERR | HUP | NVAL
+READABLE = IN | TROUBLE
+WRITABLE = OUT | TROUBLE
+UNUSUAL = LAYERED | BLOCKED | FULL | CLOSING | SHUT | PRODUCING | BROKEN | CLOSED  # sending is not all there is to do
+READ_SIZE = 65536  # bytes
+
+
+class Receiver(Sender):
+    """A channel with input: its turn."""
+
+    __slots__ = ("_read_size", "bytes_received")
+
+    #: The most that one turn reads, in bytes. It grows while reads come back full, and falls back after a short one.
+    read_size = READ_SIZE
+    read_size_max = 262144
+
+    _read_size: int
+    bytes_received: int
+
+    def handle_data(self, data: bytes) -> None:
+        """*data* has arrived; never empty."""
+
+    def handle_urgent(self, data: bytes) -> None:
+        """The peer has sent an urgent byte (MSG_OOB). As it stands: drop it."""
+
+    # ---- a turn
+
+    def _turn(self, bits: int) -> None:
+        # The way of most turns is written out: a call costs as much as all that is decided here.
+        if self._more is not None or not (self._bits & IN and bits & READABLE):
+            self._turn_with_more(bits)
+            return
+        queued = self._queued
+        size = self._read_size
+        try:
+            data = self.socket.recv(size)
+        except OSError as error:
+            self._read_failed(error)
+        else:
+            if data:
+                got = len(data)
+                self.bytes_received += got
+                if got == size:
+                    self._extras().grown = True
+                try:
+                    if observers:
+                        self._call_raising("handle_data", data)
+                    else:
+                        self.handle_data(data)
+                except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+                    self._failed("handle_data", error)
+            else:
+                self._peer_finished()
+        if bits & PRI and self._bits & PRI:
+            self._take_urgent()
+        out = self._out
+        if out is not None:
+            if type(out) is bytes and not self._state & UNUSUAL:
+                try:
+                    sent = self.socket.send(out)
+                except OSError as error:
+                    self._spread_out()
+                    self._send_failed(error)
+                else:
+                    self.bytes_sent += sent
+                    if sent == len(out):
+                        self._out = None
+                        return
+                    self._out = [memoryview(out)[sent:]]
+                    self._queued = len(out) - sent
+                    self._left_over()
+                if self._queued:
+                    self._hold_back()
+            else:
+                self._flush_turn(bits, queued)
+
+    def _turn_with_more(self, bits: int) -> None:
+        """A turn that is not only reading, or of a stream with deadlines, layers, or much to read."""
+        more = self._more
+        if more is not None and more.layer is not None:
+            self._turn_layered(bits)
+            return
+        queued = self._queued
+        if self._bits & IN and bits & READABLE:
+            try:
+                data = self.socket.recv(self._read_size)
+            except OSError as error:
+                self._read_failed(error)
+            else:
+                if data:
+                    self.bytes_received += len(data)
+                    if more is not None:
+                        more.touched = self.loop._now
+                        if more.grown:
+                            self._adapt(len(data))
+                    self._hand_over(data)
+                else:
+                    self._peer_finished()
+        elif bits & TROUBLE and not self._state & BLOCKED:
+            self._hung_up()
+            return
+        if bits & PRI and self._bits & PRI:
+            self._take_urgent()
+        if self._out is not None:
+            self._flush_turn(bits, queued)
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            if observers:
+                self._call_raising("handle_data", data)
+            else:
+                self.handle_data(data)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+            self._failed("handle_data", error)
+
+    def _flush_turn(self, bits: int, queued: int) -> None:
+        """Send at the end of a turn before which *queued* bytes waited."""
+        if type(self._out) is bytes:
+            self._spread_out()
+        made = self._queued - queued
+        if bits & WRITABLE or not self._state & BLOCKED:
+            self._flush()
+        elif self._queued > self.high_water:
+            self._left_over()
+        if self._out is not None and made > 0:
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        """What was read in this turn made output that waits: read no more while too much of it does."""
+        if self._queued > self.high_water and not self._state & (HELD | CLOSING):
+            self._state |= HELD
+            self._update()
+
+    def _turn_layered(self, bits: int) -> None:
+        more = self._extras()
+        more.touched = self.loop._now
+        queued = self._queued
+        if self._bits & IN and bits & READABLE:
+            more.layer.readable(self)
+        elif bits & TROUBLE and not self._bits & OUT:
+            self._hung_up()
+            return
+        if not self._state & CLOSED:
+            self._spread_out()
+            made = self._queued - queued
+            if bits & WRITABLE or not self._state & BLOCKED:
+                self._flush_staged()
+            elif self._queued > self.high_water:
+                self._left_over()
+            if made > 0:
+                self._hold_back()
+
+    def _adapt(self, got: int) -> None:
+        """Offer more to a peer that fills what is offered; less to one that does not (a large buffer costs its malloc)."""
+        size = self._read_size
+        if got >= size:
+            self._read_size = min(2 * size, max(self.read_size_max, self.read_size))
+        elif size > self.read_size and got < size >> 1:
+            self._read_size = self.read_size
+
+    def _read_failed(self, error: OSError) -> None:
+        if error.errno in TRY_AGAIN:
+            if self._state & BROKEN:
+                self._finish(self._extras().broken)  # all has been read
+            return
+        if error.errno in OUT_OF_RESOURCES:
+            self._rest(BREATH)
+        else:
+            self._finish(error)
+
+    def _take_urgent(self) -> None:
+        try:
+            data = self.socket.recv(1, _socket.MSG_OOB)
+        except OSError:
+            return  # reading the ordinary data has passed it; the kernel drops it then (K-092)
+        if data:
+            self._call("handle_urgent", data)
+
+    def _hung_up(self) -> None:
+        """ERR or HUP, while nothing is asked for. Unmaskable: it would be reported for ever."""
+        if self._state & EOF:
+            self._finish(self._pending_error())  # nothing will be read any more, and nothing can be sent
+        else:
+            self.loop._sleep(self)  # resume() will look again
+
+    def _pending_error(self) -> OSError | None:
+        try:
+            code = self.socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        except OSError as error:
+            return error
+        return socket_error(code) if code else None
+
+    # ---- what the subclass knows
+
+    def _peer_finished(self) -> None:
+        """There will be no more input."""
+        raise NotImplementedError
