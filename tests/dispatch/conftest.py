@@ -145,10 +145,17 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield world
         world.end()
         return
-    simnet = pytest.importorskip("simnet")
+    simnet = the_harness()
     with simnet.Network():
         yield world
         world.end()
+
+
+def the_harness() -> Any:
+    """simnet, if what it needs is installed: dispatch alone needs nothing, and is tested alone too."""
+    for needed in ("greenlet", "msgspec"):
+        pytest.importorskip(needed)
+    return pytest.importorskip("simnet")
 
 
 def kernel_only(test: Callable[..., None]) -> Callable[..., None]:
@@ -170,7 +177,7 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param == "kernel":
         yield
         return
-    simnet = pytest.importorskip("simnet")
+    simnet = the_harness()
     off = dict.fromkeys(("handler-raised", "listener-survives", "loop-survives", "no-spin", "one-close"), "off")
     with simnet.Network(invariants=off):
         yield

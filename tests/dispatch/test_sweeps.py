@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import dispatch
 from dispatch import asynchat, asyncore
+from tests.dispatch.conftest import the_harness
 
-simnet = pytest.importorskip("simnet")
+simnet = the_harness()
 
 
 class Echo(dispatch.Stream):
