@@ -9,8 +9,10 @@ same; the reference, a fixed piece of plain Python, says what it is worth in the
 from __future__ import annotations
 
 import argparse
+import cProfile
 import gc
 import logging
+import pstats
 import select
 import socket
 import statistics
@@ -164,11 +166,39 @@ BENCHMARKS: dict[str, Callable[[], float]] = {
 }
 
 
+def where_it_goes(simulation: Callable[[], object], simulations: int = 1_000) -> list[tuple[str, float]]:
+    """The share of each room in the time of a simulation, the largest first."""
+    for _ in range(100):
+        simulation()
+    profile = cProfile.Profile(_time.process_time)
+    profile.enable()
+    for _ in range(simulations):
+        simulation()
+    profile.disable()
+    shares: dict[str, float] = {}
+    for (file, _, _), (_, _, own, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        room = "the interpreter's own functions" if file == "~" else "the standard library and the test"
+        for package in ("simnet/kernel/", "simnet/", "dispatch/"):
+            if package in file:
+                room = package + (file.rpartition("/")[2] if package == "simnet/" else "")
+                break
+        shares[room] = shares.get(room, 0.0) + own
+    total = sum(shares.values())
+    return sorted(((room, own / total) for room, own in shares.items()), key=lambda pair: -pair[1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of names; default: all")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--profile", action="store_true", help="where the time of a fresh simulation goes, by room")
     options = parser.parse_args()
+    if options.profile:
+        for simulation in (fresh_sockets, fresh_dispatch):
+            print((simulation.__doc__ or "").splitlines()[0])
+            for room, share in where_it_goes(simulation)[:14]:
+                print(f"  {share:6.1%}  {room}")
+        return
     chosen = [name for name in BENCHMARKS if not options.names or any(part in name for part in options.names)]
     figures: dict[str, list[float]] = {name: [] for name in chosen}
     reference = []
