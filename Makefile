@@ -92,4 +92,5 @@ endef
 	$(make_venv)
 	@echo "Installing what tests and checks need ..."
 	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --editable '.[guests]' || echo "Not all guests could be had: some tests of tests/guests/ will be skipped."
 	@echo "$(CURDIR)" | tee .venv/.demo > $@

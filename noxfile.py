@@ -16,7 +16,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests; `nox -s tests -- -k word` hands words on to pytest."""
-    session.install("--editable", ".[dev]")
+    session.install("--editable", ".[dev,guests]")
     session.run("pytest", *session.posargs)
 
 

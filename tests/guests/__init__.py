@@ -1,0 +1,1 @@
+"""Published programs that import asyncore or asynchat, unmodified, on the drop-in."""
