@@ -6,7 +6,8 @@
  * obeys lines of standard input, each answered with one line:
  *
  *     echo MS         each active connection sends SIZE bytes, waits for them, sends again
- *                     -> requests seconds p50_us p99_us max_us
+ *                     -> requests seconds p50_us p99_us max_us p50_others p99_others: how many others were served while one waited,
+ *                        which says how fair the server is, however the machine disturbs the clock
  *     bulk MS         each active connection sends all it can and reads all it gets, at most WINDOW behind
  *                     -> bytes seconds
  *     churn MS WIDTH  connect, one echo, close; WIDTH at once
@@ -40,12 +41,12 @@
 
 struct conn {
     int fd, got, want_out;
-    long long sent, received;
+    long long sent, received, served_before;
     double began;
 };
 
 static char buffer[CHUNK];
-static uint32_t histogram[SLOTS];
+static uint32_t histogram[SLOTS], others[SLOTS];
 static int port, size;
 
 static double now(void) {
@@ -59,12 +60,15 @@ static void die(const char *what) {
     exit(1);
 }
 
-static void note(double seconds) {
-    long slot = (long)(seconds * 1e6);
+static void count(uint32_t *histogram, long long slot) {
     histogram[slot < SLOTS ? slot : SLOTS - 1]++;
 }
 
-static void percentiles(double *p50, double *p99, double *max) {
+static void note(double seconds) {
+    count(histogram, (long long)(seconds * 1e6));
+}
+
+static void percentiles(uint32_t *histogram, double *p50, double *p99, double *max) {
     uint64_t all = 0, seen = 0;
     *p50 = *p99 = *max = -1;
     for (int i = 0; i < SLOTS; i++) all += histogram[i];
@@ -119,14 +123,18 @@ static int reply(struct conn *c) {
     return c->got >= size;
 }
 
-static void run_echo(struct conn *conns, int count, int ms) {
+static void run_echo(struct conn *conns, int width, int ms) {
     struct epoll_event events[1024];
-    int epoll = epoll_create1(0), running = count;
+    int epoll = epoll_create1(0), running = width;
     long long requests = 0;
-    double began = now(), end = began + ms * 1e-3, p50, p99, max;
+    double began = now(), end = began + ms * 1e-3, p50, p99, max, o50, o99, omax;
     memset(histogram, 0, sizeof histogram);
-    for (int i = 0; i < count; i++) watch(epoll, EPOLL_CTL_ADD, &conns[i], EPOLLIN);
-    for (int i = 0; i < count; i++) request(&conns[i]);
+    memset(others, 0, sizeof others);
+    for (int i = 0; i < width; i++) watch(epoll, EPOLL_CTL_ADD, &conns[i], EPOLLIN);
+    for (int i = 0; i < width; i++) {
+        conns[i].served_before = 0;
+        request(&conns[i]);
+    }
     while (running) {
         int n = epoll_wait(epoll, events, 1024, -1);
         for (int i = 0; i < n; i++) {
@@ -134,15 +142,17 @@ static void run_echo(struct conn *conns, int count, int ms) {
             if (!reply(c)) continue;
             double t = now();
             note(t - c->began);
-            requests++;
+            count(others, requests - c->served_before);
+            c->served_before = ++requests;
             if (t < end) request(c);
             else running--;
         }
     }
     double seconds = now() - began;
     close(epoll);
-    percentiles(&p50, &p99, &max);
-    printf("%lld %.6f %.0f %.0f %.0f\n", requests, seconds, p50, p99, max);
+    percentiles(histogram, &p50, &p99, &max);
+    percentiles(others, &o50, &o99, &omax);
+    printf("%lld %.6f %.0f %.0f %.0f %.0f %.0f\n", requests, seconds, p50, p99, max, o50, o99);
 }
 
 static void run_bulk(struct conn *conns, int count, int ms) {
@@ -255,7 +265,7 @@ static void run_slow(struct conn *conns, int ms, double rate) {
     }
     note(t - ping->began); /* the one under way: a server that hangs is not let off */
     close(epoll);
-    percentiles(&p50, &p99, &max);
+    percentiles(histogram, &p50, &p99, &max);
     printf("%lld %.6f %lld %.0f %.0f %.0f\n", slow->sent, t - began, pings, p50, p99, max);
 }
 
