@@ -135,6 +135,8 @@ class Layer:
         """Cut off, or no TLS, or not to be trusted: send the alert if there is one, and give up."""
         if stream._state & CLOSED:
             return
+        if error.reason == "UNEXPECTED_EOF_WHILE_READING" and not isinstance(error, ssl.SSLEOFError):
+            error = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error))  # as Pythons after 3.11.2 call it
         alert = self._outgoing.read()
         if alert and not stream._state & BLOCKED:
             try:
