@@ -144,9 +144,6 @@ class Layer:
             except OSError:
                 pass
         stream._lose_output()
-        if error.reason == "UNEXPECTED_EOF_WHILE_READING" and not isinstance(error, ssl.SSLEOFError):
-            # Early 3.11 (3.11.2 still, 3.11.7 no more) has no class for how OpenSSL 3 says it.
-            error = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error.args[-1]))
         stream._finish(error)
 
     # ---- output
