@@ -81,6 +81,8 @@ class Network:
         self._names: dict[str, int] = {}
         self._collects = False
         self._old_sigint: Any = None
+        self._at_users_code = False  # processes run, and not this room
+        self._stopped = False  # by Ctrl-C
         self.verdicts: list[Verdict] = []
         self.waiting: list[tuple[Process, str, str]] = []
         self.listening: tuple[str, ...] = ()
@@ -202,6 +204,9 @@ class Network:
         """From here on, the calling code is the process ``test``."""
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and _signal.getsignal(SIGINT) is _signal.default_int_handler:
+            self._old_sigint = _signal.signal(SIGINT, self._interrupt)
         self._state = ProcessState(self._per_process)
         scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self.plan.schedule))
         wait.enter(scheduler)
@@ -217,16 +222,21 @@ class Network:
         self._watcher.attach()
         self._collects = gc.isenabled()
         gc.disable()
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and _signal.getsignal(SIGINT) is _signal.default_int_handler:
-            self._old_sigint = _signal.signal(SIGINT, self._interrupt)
         watchdog.guard(scheduler)
         modules.install(provider)
+        self._at_users_code = True
+        if self._stopped:
+            scheduler.interrupted = KeyboardInterrupt()
 
     def _interrupt(self, number: int, frame: Any) -> None:
-        """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt."""
-        self._running().interrupted = KeyboardInterrupt()
-        raise KeyboardInterrupt
+        """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt.
+
+        It is raised at once in the users' code alone: in ours it would leave a network half entered, or half left.
+        """
+        self._stopped = True
+        if self._at_users_code:
+            self._running().interrupted = KeyboardInterrupt()
+            raise KeyboardInterrupt
 
     def finish(self, settle: bool = True) -> None:
         """The body has ended: let the network become quiet, look at what is left, end everybody.
@@ -251,7 +261,7 @@ class Network:
                 scheduler.interrupted = error
         finally:
             self._end(scheduler)
-        if isinstance(scheduler.interrupted, KeyboardInterrupt):
+        if self._stopped or isinstance(scheduler.interrupted, KeyboardInterrupt):
             raise KeyboardInterrupt
 
     def _look(self, scheduler: Scheduler) -> None:
@@ -275,6 +285,7 @@ class Network:
         self.verdicts.extend(left)
 
     def _end(self, scheduler: Scheduler) -> None:
+        self._at_users_code = False
         try:
             interrupted = scheduler.interrupted
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended

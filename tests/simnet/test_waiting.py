@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import random
 import select
+import signal
 import socket
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
 import simnet
+from simnet import modules, wait
 
 
 def echo_once(port: int) -> None:
@@ -400,3 +403,42 @@ def test_the_interpreter_has_its_own_again_afterwards() -> None:
     assert time.monotonic is before or callable(time.monotonic)
     with socket.socket() as real:
         assert real.fileno() < 1 << 20
+
+
+@pytest.mark.parametrize("moment", ["begin", "body", "finally code", "settling"])
+def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(moment: str) -> None:
+    def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def stubborn() -> None:
+        try:
+            time.sleep(10)
+            if moment == "settling":
+                press()
+        except KeyboardInterrupt:
+            pass  # as programs do
+        finally:
+            if moment == "finally code":
+                press()
+
+    def test(net: simnet.Network) -> None:
+        net.host("a").spawn(stubborn)
+        if moment == "body":
+            press()
+
+    if moment == "begin":
+        real_install = modules.install
+
+        def install(provider: Any) -> None:
+            press()
+            real_install(provider)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(modules, "install", install)
+            simnet.play(test)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            simnet.play(test)
+    assert wait.current_scheduler() is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert simnet.play(lambda net: 5).outcome.returned == 5
