@@ -195,8 +195,8 @@ class Stream(Receiver):
             self._call("handle_eof")
             self._finish(None)
             return
-        self._update()
         self._call("handle_eof")
+        self._update()  # after it: most close there, and the poller need not hear of what ends at once
 
     def _timed_out(self, error: Timeout) -> None:
         """idle_timeout has passed."""
