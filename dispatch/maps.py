@@ -58,7 +58,11 @@ class Guest(Channel):
             failed(obj, "readable", error)
             return
         if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
-            self.loop._want(self, bits)
+            loop: MapLoop = self.loop  # type: ignore[assignment]
+            try:
+                loop._want(self, bits)
+            except OSError:
+                loop.call_soon(loop._invalid, self)  # closed behind the map's back: as poll(2) says, NVAL
 
     def _turn(self, bits: int) -> None:
         loop: MapLoop = self.loop  # type: ignore[assignment]

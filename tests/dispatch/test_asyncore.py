@@ -504,6 +504,19 @@ def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, 
     assert list(map.values()) == [channel]
 
 
+def test_a_socket_closed_behind_the_maps_back_may_want_something_else_then(map, turn):
+    a, b = socket.socketpair()
+    stale = Recorder(a, map)
+    turn(map)
+    a.close()
+    b.close()
+    stale.writable = lambda: True
+    until(lambda: stale.events, turn, map)
+
+    assert stale.events == ["close"]
+    assert map == {}
+
+
 def test_a_socket_closed_before_its_first_turn_is_told(map, turn):
     a, b = socket.socketpair()
     stale = Recorder(a, map)
