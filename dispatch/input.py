@@ -15,15 +15,12 @@ from dispatch.channel import (
     BROKEN,
     CLOSED,
     CLOSING,
+    CONNECTED,
     EOF,
-    FULL,
     HELD,
-    LAYERED,
-    PRODUCING,
-    SHUT,
 )
 from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, socket_error
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.observers import observers
 from dispatch.output import BREATH, Sender
 
@@ -31,7 +28,6 @@ from dispatch.output import BREATH, Sender
 TROUBLE = ERR | HUP | NVAL
 READABLE = IN | TROUBLE
 WRITABLE = OUT | TROUBLE
-UNUSUAL = LAYERED | BLOCKED | FULL | CLOSING | SHUT | PRODUCING | BROKEN | CLOSED  # sending is not all there is to do
 READ_SIZE = 65536  # bytes
 
 
@@ -57,7 +53,8 @@ class Receiver(Sender):
 
     def _turn(self, bits: int) -> None:
         # The way of most turns is written out: a call costs as much as all that is decided here.
-        if self._more is not None or not (self._bits & IN and bits & READABLE):
+        # Whole numbers are compared, since a test of a bit makes a number first.
+        if bits != IN or self._bits != READ or self._more is not None:
             self._turn_with_more(bits)
             return
         queued = self._queued
@@ -81,11 +78,9 @@ class Receiver(Sender):
                     self._failed("handle_data", error)
             else:
                 self._peer_finished()
-        if bits & PRI and self._bits & PRI:
-            self._take_urgent()
         out = self._out
         if out is not None:
-            if type(out) is bytes and not self._state & UNUSUAL:
+            if self._state == CONNECTED and type(out) is bytes:
                 try:
                     sent = self.socket.send(out)
                 except OSError as error:

@@ -16,6 +16,7 @@ from dispatch.channel import (
     BROKEN,
     CLOSED,
     CLOSING,
+    CONNECTED,
     FULL,
     HELD,
     LAYERED,
@@ -90,7 +91,7 @@ class Sender(Channel):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
             data = bytes(data)  # the caller may use its buffer again while this waits
-        if self._state & DONE:
+        if self._state != CONNECTED and self._state & DONE:
             return False
         if out is None:
             if data:
