@@ -165,16 +165,27 @@ def kernel_only(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``anywhere`` is both worlds, or the kernel alone for a test marked so."""
+    """``anywhere`` is both worlds, and the kernel with each lesser poller; or the kernel alone for a test marked so."""
     if "anywhere" in metafunc.fixturenames:
-        worlds = ["kernel"] if getattr(metafunc.function, "kernel_only", False) else ["kernel", "simnet"]
+        worlds: list[Any] = ["kernel"]
+        if not getattr(metafunc.function, "kernel_only", False):
+            lesser = [*HERE[1:], *EMULATED]
+            worlds += ["simnet", *(pytest.param(f"kernel-{name}", marks=pytest.mark.slow) for name in lesser)]
         metafunc.parametrize("anywhere", worlds, indirect=True)
 
 
 @pytest.fixture
-def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The body runs over the kernel's sockets, then over simulated ones; its handlers may fail on purpose."""
-    if request.param == "kernel":
+    kind, _, poller = request.param.partition("-")
+    if kind == "kernel":
+        if poller:
+            if poller == "emulated-kqueue":
+                if "urgent" in request.node.name:
+                    pytest.skip("kqueue tells of urgent bytes on macOS only, and the emulation does not")
+                emulated_kqueue.install(monkeypatch)
+            for better in HERE[: HERE.index(poller) if poller in HERE else 1]:
+                monkeypatch.delattr(select, better)  # the drop-in takes the best there is
         yield
         return
     simnet = the_harness()
