@@ -21,8 +21,16 @@ from hypothesis import settings
 
 # A shared machine may take long over one example, and a simulation has no time of its own that could tell.
 settings.register_profile("house", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=25)  # what `make quick` takes, see below
 settings.register_profile("thorough", deadline=None, max_examples=2_000)  # pytest --hypothesis-profile=thorough
 settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Who leaves out the slow tests is in a hurry, so a property gets fewer examples too."""
+    if config.option.markexpr == "not slow" and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("quick")
+
 
 PATIENCE = 5.0  # seconds until a real wait gives up; on an idle machine all take milliseconds
 DESCRIPTORS = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
