@@ -176,11 +176,11 @@ class Receiver(Sender):
                 self._hold_back()
 
     def _adapt(self, got: int) -> None:
-        """Offer more to a peer that fills what is offered; less to one that does not (a large buffer costs its malloc)."""
+        """Offer more to a peer that fills what is offered; less to one for whom the small buffer would have done (a large one costs its malloc)."""
         size = self._read_size
         if got >= size:
             self._read_size = min(2 * size, max(self.read_size_max, self.read_size))
-        elif size > self.read_size and got < size >> 1:
+        elif size > self.read_size and got < self.read_size:
             self._read_size = self.read_size
 
     def _read_failed(self, error: OSError) -> None:
