@@ -338,7 +338,7 @@ def slow(setting: Setting) -> None:
         for name in setting.available:
             with serving(setting, [name], active=2) as servers:
                 before, spent = servers[name].resident(), servers[name].spent()[0]
-                taken, seconds, pings, _, p99, most = servers[name].ask(f"slow 700 {2 * MIB}")
+                taken, seconds, pings, _, p99, most = servers[name].ask(f"slow 500 {2 * MIB}")
                 grown.setdefault(name, []).append((servers[name].resident() - before) / MIB)
                 longest.setdefault(name, []).append(most / 1000)
                 busy = (servers[name].spent()[0] - spent) / seconds
@@ -440,7 +440,7 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="10,000 idle connections, and the scenarios that need minutes"
     )
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.04, help="of each server's turn in a round")
     parser.add_argument("--without", default="", help="servers to leave out, by commas")
     options = parser.parse_args()
