@@ -44,10 +44,10 @@ def install(provider: Provider) -> None:
     """Ask *provider* who answers. It may be installed several times; each `remove` takes one."""
     global _providers
     with _lock:
-        _providers += (provider,)
-        standins.answer_from(_providers)
         if not _placed:
             _place()
+        _providers += (provider,)
+        standins.answer_from(_providers)
 
 
 def remove(provider: Provider) -> None:

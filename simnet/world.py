@@ -83,6 +83,7 @@ class Network:
         self._old_sigint: Any = None
         self._at_users_code = False  # processes run, and not this room
         self._stopped = False  # by Ctrl-C
+        self._installed = False  # the stand-ins ask this network's backend
         self.verdicts: list[Verdict] = []
         self.waiting: list[tuple[Process, str, str]] = []
         self.listening: tuple[str, ...] = ()
@@ -211,6 +212,13 @@ class Network:
         scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self.plan.schedule))
         wait.enter(scheduler)
         self._scheduler = scheduler
+        try:
+            self._enter(scheduler)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _enter(self, scheduler: Scheduler) -> None:
         scheduler.backend = SimulatedBackend(scheduler)
         scheduler.verdicts = self.verdicts
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
@@ -224,6 +232,7 @@ class Network:
         gc.disable()
         watchdog.guard(scheduler)
         modules.install(provider)
+        self._installed = True
         self._at_users_code = True
         if self._stopped:
             scheduler.interrupted = KeyboardInterrupt()
@@ -297,19 +306,24 @@ class Network:
             scheduler.body.done = True
             scheduler.interrupted = interrupted
         finally:
-            watchdog.unguard()
-            modules.remove(provider)
-            wait.leave()
-            if self._watcher is not None:
-                self._watcher.detach()
-            if self._state is not None:
-                self._state.restore()
-            if self._collects:
-                gc.enable()
-            if self._old_sigint is not None:
-                _signal.signal(SIGINT, self._old_sigint)
+            self._leave()
             self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
             self._dissolve(scheduler)
+
+    def _leave(self) -> None:
+        """Give the interpreter back what is its own."""
+        watchdog.unguard()
+        if self._installed:
+            modules.remove(provider)
+        wait.leave()
+        if self._watcher is not None:
+            self._watcher.detach()
+        if self._state is not None:
+            self._state.restore()
+        if self._collects:
+            gc.enable()
+        if self._old_sigint is not None:
+            _signal.signal(SIGINT, self._old_sigint)
 
     def _dissolve(self, scheduler: Scheduler) -> None:
         """Undo what refers in circles, so that a run's memory goes with the last reference, not with the collector."""

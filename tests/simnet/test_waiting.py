@@ -405,6 +405,17 @@ def test_the_interpreter_has_its_own_again_afterwards() -> None:
         assert real.fileno() < 1 << 20
 
 
+def test_a_network_that_cannot_be_entered_leaves_nothing_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def install(provider: Any) -> None:
+        raise LookupError("no such module")
+
+    with monkeypatch.context() as patch, pytest.raises(LookupError):
+        patch.setattr(modules, "install", install)
+        simnet.Network().begin()
+    assert wait.current_scheduler() is None
+    assert simnet.play(lambda net: net.time).outcome.returned == 0
+
+
 @pytest.mark.parametrize("moment", ["begin", "body", "finally code", "settling"])
 def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(moment: str) -> None:
     def press() -> None:
