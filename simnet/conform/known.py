@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from simnet.conform.kernel import Difference
-from simnet.conform.program import Program
+from simnet.conform.program import PORTS, Place, Program
 
 __all__ = ["KNOWN", "Known", "explain"]
+
+
+_WIDE = {Place("any6", port) for port in (*PORTS, 0)}
 
 
 class Known(NamedTuple):
@@ -30,12 +33,24 @@ def _third_bind_with_reuseport(program: Program, difference: Difference) -> bool
     return len(binds) > 2 and reuses and "bind" in difference.step and answers == {"EADDRINUSE", "None"}
 
 
+def _bind_after_a_failed_connect(program: Program, difference: Difference) -> bool:
+    wide = {step.on for step in program if step.call == "bind" and step.args[0] in _WIDE}
+    connected = any(step.call == "connect" and step.on in wide for step in program)
+    return connected and "bind" in difference.step and {difference.simnet, difference.kernel} == {"EADDRINUSE", "None"}
+
+
 KNOWN: tuple[Known, ...] = (
     Known(
         "Three sockets bind one port, some of them with SO_REUSEPORT: whether the third may is decided otherwise.",
         "Linux remembers for each port what the last one to bind it allowed (`fastreuseport`), and asks that memory before "
         "it looks at the sockets; so a bind may succeed that the rule of K-027 forbids. simnet keeps to the rule.",
         _third_bind_with_reuseport,
+    ),
+    Known(
+        "A socket bound to :: has been given an address by a connect that failed: whether 0.0.0.0 may be bound beside it.",
+        "Linux finds the conflict in one of its two tables of bound ports and not in the other, by how the first port was "
+        "chosen. simnet goes by the address the socket has now.",
+        _bind_after_a_failed_connect,
     ),
 )
 

@@ -33,7 +33,7 @@ class Loose:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._full: list[Any] = []  # ends that were filled, until all of it was read
+        self._full: dict[Any, Any] = {}  # ends that were filled, with the other end, until all of it was read
         self._stirred: list[Any] = []  # those of them of which something was read
         self._edges = False  # somebody watches for edges
         self._edges_lost = False  # and while a buffer was filled, who knows how many times there was room
@@ -56,8 +56,12 @@ class Loose:
             peer = self._peer(file)
             if peer is None or peer.rcv_room != file.rcv_room:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
-        if call == "drain" and getattr(file, "shut", 0) & 1 and any(file is self._peer(each) for each in self._full):
-            return True  # after SHUT_RD there seems to be an end wherever the data pauses
+        if (call == "shutdown" or (call == "drain" and file.shut & 1)) and any(
+            file is each for each in self._full.values()
+        ):
+            # A FIN tells a window, and whether some bytes that were read have opened it is a matter of rounding. And after
+            # SHUT_RD there seems to be an end wherever the data pauses.
+            return True
         acting = call in SENDING or call in ENDING
         if (acting or call == "setsockopt") and any(file is each or file is self._peer(each) for each in self._stirred):
             return True
@@ -79,13 +83,13 @@ class Loose:
         if step.call in ("register", "modify") and len(step.args) > 1 and step.args[1] & EDGE:
             self._edges = True
         if step.call == "fill" and answer == "full":
-            self._full.append(self._file(step.on))
+            file = self._file(step.on)
+            self._full[file] = self._peer(file)
             self._edges_lost |= self._edges
-        for file in tuple(self._full):
-            peer = self._peer(file)
-            # One that was closed goes on sending; what is on its way to somebody not accepted yet, nobody can read.
-            if file.state == "CLOSED" or (not file.unsent and (peer is None or not peer.unread)):
-                self._full.remove(file)
+        for file, peer in tuple(self._full.items()):
+            # One that was closed goes on sending, and the other end keeps what it has, whatever becomes of this one.
+            if peer is None or peer.refs == 0 or not (peer.unread or (file.unsent and file.state != "CLOSED")):
+                del self._full[file]
                 if file in self._stirred:
                     self._stirred.remove(file)
             elif file not in self._stirred and self._may_stir(step) and self._file(step.on) in (peer, None):
