@@ -172,8 +172,8 @@ class Connection(Tamperable):
             parent.wake(DATA_NEWS)
         else:
             self.wake(ANY_NEWS)
-            if self.shut & SHUT_SEND:  # shutdown() came before connect(): only this way of opening acts on it
-                self.finish_sending()
+        if self.shut & SHUT_SEND:  # shutdown() came before connect() or listen(): only this way of opening acts on it
+            self.finish_sending()
         return self.state != CLOSED
 
     def _established(self) -> None:

@@ -54,6 +54,8 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     child.rcv_nxt = segment.seq + 1
     child.snd_edge = segment.edge
     child.since_ns = stack.clock.now_ns
+    if socket.shut:
+        child.shut = socket.shut  # set by a shutdown() that failed before listen() (K-016)
     if socket.sharing or socket.options is not None or socket.low_water != 1:
         inherit(socket, child)
     stack.connections[(segment.target, segment.source)] = child

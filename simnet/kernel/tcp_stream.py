@@ -205,7 +205,8 @@ class Stream(Connection):
         if outbox is None:
             outbox = self.outbox = Buffer()
         room = self._room(outbox.size, size)
-        if room < size:
+        full = room < size
+        if full:
             self.no_space = True
             if room <= 0:
                 raise socket_error(EAGAIN)
@@ -225,6 +226,8 @@ class Stream(Connection):
             if not cork.corked:
                 cork.stop()
         self.transmit()
+        if full and self.cork is not None and outbox.size:
+            self.cork.push(self)  # Linux sends what it has before it says that it is full
         return size
 
     def _room(self, queued: int, size: int) -> int:

@@ -231,6 +231,18 @@ def test_k016_the_flags_stay_through_a_successful_connect(world: World) -> None:
     world.ready(sock, "IN|OUT|RDHUP|HUP")
 
 
+def test_k016_and_from_a_listener_to_its_children(world: World) -> None:
+    listener = world.socket()
+    listener.bind((world.ip, 0))
+    world.gives("ENOTCONN", listener.shutdown, socket.SHUT_RDWR)
+    listener.listen(5)
+    client = world.socket()
+    client.connect_ex(listener.getsockname())
+    world.ready(client, "IN|OUT|RDHUP")  # the connection sends its end as soon as it is there
+    server = world.accept(listener)
+    world.ready(server, "IN|OUT|RDHUP|HUP")
+
+
 def test_k017_a_socket_can_connect_to_itself(world: World) -> None:
     sock = world.socket()
     sock.bind((world.ip, 0))

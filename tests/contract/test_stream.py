@@ -195,6 +195,16 @@ def test_k060_a_cork_holds_back_and_uncorking_lets_go(world: World) -> None:
     world.gives(b"abcd", server.recv, 100)
 
 
+def test_k060_a_full_buffer_lets_go_what_a_cork_holds(world: World) -> None:
+    client, server = world.tight_pair()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    client.send(b"a")
+    world.pause()
+    world.ready(server, "OUT")
+    world.fill(client, server)
+    world.ready(server, "IN|OUT")
+
+
 @pytest.mark.parametrize("nodelay", [0, 1])
 def test_k060_small_sends_arrive_at_once(world: World, nodelay: int) -> None:
     client, server = world.pair()
