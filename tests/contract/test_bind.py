@@ -229,10 +229,15 @@ def test_k034_an_ipv6_wildcard_listener_accepts_ipv4(world: World) -> None:
 
 
 def test_k034_v6only_keeps_the_families_apart(world: World) -> None:
-    sock = world.socket(socket.AF_INET6)
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind(("::", 0))
-    assert not isinstance(bound(world, "0.0.0.0", sock.getsockname()[1]), str)
+    other: Any = "EADDRINUSE"
+    for _ in range(20):  # on a kernel, another program may hold the port in the other family
+        sock = world.socket(socket.AF_INET6)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(("::", 0))
+        other = bound(world, "0.0.0.0", sock.getsockname()[1])
+        if not isinstance(other, str):
+            break
+    assert not isinstance(other, str)
     world.gives("EINVAL", sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 
 

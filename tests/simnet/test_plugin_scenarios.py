@@ -8,6 +8,8 @@ import pytest
 
 from tests.simnet.faces_samples import lay_out
 
+pytestmark = pytest.mark.slow  # each case takes threads or a pytest of its own
+
 SCENARIO = """\
 format = 1
 title = "a word that comes in pieces"

@@ -15,6 +15,8 @@ from simnet import Network, play
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import CONFIRMED, INJECTED, SIMULATOR_ONLY, RealNetwork, play_real, verdict_class
 
+pytestmark = pytest.mark.slow  # each case takes threads or a pytest of its own
+
 Seen = list[tuple[str, Any]]
 
 

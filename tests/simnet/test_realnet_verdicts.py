@@ -16,6 +16,8 @@ from simnet.faults.plan import FaultPlan
 from simnet.realnet import CONFIRMED, INJECTED, RealRun, play_real
 from simnet.run import Run
 
+pytestmark = pytest.mark.slow  # each case takes threads or a pytest of its own
+
 LINES = [b"hello\n", b"a line longer than what the server takes in one read\n", b"bye\n"]
 
 
