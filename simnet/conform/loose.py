@@ -16,6 +16,7 @@ __all__ = ["IN_BITS", "OUT_BITS", "Loose", "state_of"]
 
 IN_BITS = 0x41  # IN RDNORM
 OUT_BITS = 0x304  # OUT WRNORM WRBAND
+END_BITS = 0x2010  # RDHUP HUP
 AF_UNIX = 1
 EDGE = 1 << 31
 
@@ -104,10 +105,12 @@ class Loose:
         bits = {}
         for name, thing in self._bench.opened():
             if not hasattr(thing, "_file"):
-                if self._edge_to_come():
+                if self._stirred or self._edge_to_come():
                     bits[name] = IN_BITS
             elif thing._file() in self._stirred:
                 bits[name] = OUT_BITS
+            elif any(thing._file() is self._full.get(each) for each in self._stirred):
+                bits[name] = END_BITS  # a FIN behind the data comes when the data has found room
         return bits
 
     # --- looking at both ends --------------------------------------------------------------------------------------

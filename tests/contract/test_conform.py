@@ -20,7 +20,7 @@ from simnet.conform.words import outcome
 from simnet.kernel.errors import socket_error
 from simnet.kernel.tcp import TcpSocket
 
-SHARE = 400  # programs of every run of the tests; `simnet conform --programs 100000` is the long one
+SHARE = 1_000  # programs of every run of the tests; `simnet conform --programs 100000` is the long one
 PAIR = Program(
     (
         Step("socket", "", ("tcp",), ("l1",)),
