@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each case takes a pytest of its own
+
 CONFTEST = Path(__file__).with_name("conftest.py").read_text(encoding="utf-8")
 
 
