@@ -93,12 +93,17 @@ class Loose:
                 del self._full[file]
                 if file in self._stirred:
                     self._stirred.remove(file)
-            elif file not in self._stirred and self._may_stir(step) and self._file(step.on) in (peer, None):
+            elif file not in self._stirred and self._may_stir(step, file, peer):
                 self._stirred.append(file)
 
-    def _may_stir(self, step: Step) -> bool:
-        # Whatever comes from the other end may acknowledge, and so make room.
-        return step.call in READING | SENDING | ENDING or step.call in ("setsockopt", "accept")
+    def _may_stir(self, step: Step, full: Any, peer: Any) -> bool:
+        """Whatever comes from the other end may acknowledge, and so make room; and reading here makes it come."""
+        on = self._file(step.on)
+        if on is full:
+            return step.call in READING
+        return (on is peer or on is None) and (
+            step.call in READING | SENDING | ENDING or step.call in ("setsockopt", "accept")
+        )
 
     def ignored(self) -> dict[str, int]:
         """Bits of masks that are not compared now, by name."""

@@ -144,7 +144,6 @@ class UnixDatagram(UnixSocket):
             self.peer = None
             self.state = CLOSED
             self._part_from(target)
-            self.wake(ANY_NEWS)
             raise socket_error(ECONNREFUSED)
         if target.shut & SHUT_RECEIVE:
             raise socket_error(EPIPE)
