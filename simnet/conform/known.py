@@ -46,6 +46,12 @@ def _count_of_a_dropped_urgent_byte(program: Program, difference: Difference) ->
     return urgent and unix and "FIONREAD" in difference.step
 
 
+def _deferred_over_a_new_listen(program: Program, difference: Difference) -> bool:
+    defers = any(step.args[:1] == ("TCP_DEFER_ACCEPT",) for step in program)
+    again = sum(step.call == "listen" for step in program) > 1 and any(step.call == "shutdown" for step in program)
+    return defers and again and difference.kind == "readiness"
+
+
 KNOWN: tuple[Known, ...] = (
     Known(
         "Three sockets bind one port, some of them with SO_REUSEPORT: whether the third may is decided otherwise.",
@@ -63,6 +69,12 @@ KNOWN: tuple[Known, ...] = (
         "FIONREAD on a Unix stream after a recv that dropped the urgent byte at its head.",
         "Linux goes on counting the dropped byte until the next one is read; nothing can be done with it.",
         _count_of_a_dropped_urgent_byte,
+    ),
+    Known(
+        "A client that TCP_DEFER_ACCEPT holds back while its listener is shut down and listens again.",
+        "Linux keeps the handshake in a table of its own and finds the listener once more; simnet forgets it with the queue, "
+        "and answers later data with RST.",
+        _deferred_over_a_new_listen,
     ),
 )
 

@@ -178,6 +178,8 @@ class UdpSocket(File):
             self.local = (self.stack.source_for(peer[0]), local[1])
         elif inet.is_loopback(local[0]) and not self.stack.is_local(peer[0]):
             raise socket_error(EINVAL)  # no route from a loopback address to elsewhere
+        if peer != self.peer:
+            self.stack.udp_ports.renew(self.port, self)  # of several connected alike, the latest to connect hears it
         self.peer = peer
         self.state = ESTABLISHED
         self.origin = "client"

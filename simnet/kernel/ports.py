@@ -83,6 +83,13 @@ class Ports:
         elif current is user:
             del self.users[port]
 
+    def renew(self, port: int, user: PortUser) -> None:
+        """Make *user* the latest of those on *port*."""
+        current = self.users.get(port)
+        if type(current) is dict:
+            del current[user]
+            current[user] = None
+
     def of(self, port: int) -> Iterable[Any]:
         """Everybody on *port*, in order of arrival."""
         current = self.users.get(port)

@@ -150,6 +150,20 @@ def test_k086_of_those_who_share_a_port_the_connected_one_hears_its_peer(world: 
     world.ready(socks[1], "OUT")
 
 
+def test_k086_of_several_connected_alike_the_latest_to_connect_hears_it(world: World) -> None:
+    peer = datagram(world)
+    socks = [world.socket(kind=socket.SOCK_DGRAM) for _ in range(3)]
+    for sock in socks:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(socks[0].getsockname() if sock is not socks[0] else (world.ip, 0))
+    for number in (2, 0, 1):
+        socks[number].connect(peer.getsockname())
+    peer.sendto(b"x", socks[0].getsockname())
+    world.ready(socks[1], "IN|OUT")
+    world.ready(socks[0], "OUT")
+    world.ready(socks[2], "OUT")
+
+
 @pytest.mark.parametrize("report", ["recv", "send", "send nothing", "SO_ERROR"])
 def test_k087_a_connected_sender_hears_once_that_nobody_is_there(world: World, report: str) -> None:
     sock = refused(world)
