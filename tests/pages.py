@@ -45,6 +45,8 @@ PAGES = sorted(
 COMMAND_SECONDS = 120.0  # a command that takes longer hangs; on an idle machine all take a few seconds
 WIDTH = "100"  # columns that a command finds: what a page shows without a scroll bar
 
+NOT_AT_A_READERS_DESK = re.compile(r"PYTEST_.*|CI|BUILD_NUMBER")  # under the last two pytest abridges nothing
+
 NAMES_A_FILE = re.compile(r"# ((?:[\w-]+/)*[\w-]+\.(?:py|toml))\b")
 TYPED = re.compile(r"^\$ (.*)$", re.MULTILINE)
 MADE = re.compile(r"(<!-- made from the code: ([\w:.,-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -137,7 +139,7 @@ class Files:
 
     def _run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         (self.folder / "pyproject.toml").touch()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        environment = {name: value for name, value in os.environ.items() if not NOT_AT_A_READERS_DESK.fullmatch(name)}
         environment.update(
             PATH=f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
             COLUMNS=WIDTH,
