@@ -95,14 +95,15 @@ class Clock:
 
     def tick(self) -> bool:
         """Move to the next due instant and let everything happen that is due then; False if nothing is due, ever."""
-        due = self.next_due_ns()
-        if due is None:
-            return False
-        if due > self.now_ns:
-            self.now_ns = due
-        now = self.now_ns
         heap = self._heap
         fire = Timer._fire
+        while heap and heap[0][2] is fire and heap[0][3].fn is None:
+            heappop(heap)
+        if not heap:
+            return False
+        now = self.now_ns
+        if heap[0][0] > now:
+            now = self.now_ns = heap[0][0]
         while heap and heap[0][0] <= now:
             _, _, fn, arg = heappop(heap)
             if fn is not fire:

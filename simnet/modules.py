@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins
-from simnet.standins import Backend, Provider, active, dates, sockets
+from simnet.standins import Backend, Provider, active, dates, interrupts, sockets
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
 
@@ -106,6 +106,7 @@ def _place() -> None:
 def _unplace() -> None:
     global _placed
     _placed = False
+    interrupts.give_back()
     del socket.socket.__new__  # the one of `_socket.socket` shows again
     dates.unplace()
     for change in reversed(_changes):

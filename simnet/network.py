@@ -57,6 +57,12 @@ class Machine:
         if self.out:
             self.fabric.route(self)
 
+    def arrive(self, packet: Any) -> None:
+        """Take in what a link brought, and send what that puts out."""
+        self.stack.arrive(packet)
+        if self.out:
+            self.fabric.route(self)
+
     def __repr__(self) -> str:
         return f"Machine({self.name}, {self.address})"
 
@@ -87,13 +93,15 @@ class Fabric:
     """All hosts and links of one network."""
 
     __slots__ = (
-        "clock", "trace", "injector", "machines", "by_address", "links", "directions", "attempts",
+        "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
         "_names", "_places", "_refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
         self.clock = clock
         self.trace = trace
+        self.recording = trace.recording
+        self.unseen = not trace.recording and injector.idle  # nobody looks at segments, and no fault wants one
         self.injector = injector
         self.machines: dict[str, Machine] = {}
         self.by_address: dict[str, Machine] = {}
@@ -237,45 +245,45 @@ class Fabric:
 
     def route(self, machine: Machine) -> None:
         """Take what *machine* has put out to where it goes: at once within a host, else along the link."""
-        out, ways, clock, record = machine.out, machine.ways, self.clock, self.trace.entries.append
+        out, clock, recording = machine.out, self.clock, self.recording
         while out:
             packet = out.popleft()
-            source, target = packet.source, packet.target
-            owner, direction = ways.get(target[0]) or self._way(machine, target[0])
             proto = packet.proto
             if proto == 0:  # a notice of the simulation to itself: no link carries it
+                owner, _ = self._way(machine, packet.target[0])
                 if owner is not None:
                     owner.stack.arrive(packet)
                     if owner is not machine and owner.out:
                         self.route(owner)
                 continue
+            owner, direction, place, end = packet.sender.way or self._path(machine, packet)
             now = clock.now_ns
             if direction is None:
                 arrival = now
-                end = self._names.get((machine.name, source, target), UNNAMED)
+            elif direction.link.plain:
+                arrival = direction.arrival_ns(now)
             else:
-                end = self._names.get(("", source, target), UNNAMED)
-                if direction.link.plain:
-                    arrival = direction.arrival_ns(now)
+                self._send_over(direction, machine, owner, packet, (place, end))
+                continue
+            if recording:
+                if proto == TCP:
+                    flags, payload, seq = packet.flags, packet.payload, packet.seq
+                    word = _WORDS[flags & HEADER_FLAGS | (PAYLOAD if payload else 0)]
+                    offset = seq - FIRST_BYTE_SEQ if seq > FIRST_BYTE_SEQ and not flags & SYN else 0
                 else:
-                    self._send_over(direction, machine, owner, packet, end)
-                    continue
-            if proto == TCP:
-                flags, payload = packet.flags, packet.payload
-                word = _WORDS[flags & HEADER_FLAGS | (PAYLOAD if payload else 0)]
-                offset = packet.seq - FIRST_BYTE_SEQ if not flags & SYN and packet.seq > FIRST_BYTE_SEQ else 0
-            else:
-                word, offset, payload = ("datagram" if proto == UDP else "ICMP"), 0, getattr(packet, "payload", b"")
-            record((now, SEGMENT, machine.name, end[0], end[1], word, offset, (payload, arrival)))
+                    word, offset, payload = ("datagram" if proto == UDP else "ICMP"), 0, getattr(packet, "payload", b"")
+                self.trace.entries.append(
+                    (now, SEGMENT, machine.name, place, end, word, offset, (payload, arrival))
+                )  # fmt: skip
             if self._refused and self._refuse(machine, packet, direction is None, arrival):
                 continue
             if direction is None:
                 machine.stack.arrive(packet)
             elif owner is not None:
-                clock.post(arrival, self._arrive, (owner, packet))
+                clock.post(arrival, owner.arrive, packet)
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
-                clock.post(now + ARP_FAILED_NS, self._arrive, (machine, unreachable))
+                clock.post(now + ARP_FAILED_NS, machine.arrive, unreachable)
 
     def _send_over(
         self, direction: Direction, machine: Machine, owner: Machine | None, packet: Any, end: tuple[str, str]
@@ -292,8 +300,9 @@ class Fabric:
         )
         if arrivals and self._refused and self._refuse(machine, packet, False, arrivals[0]):
             return
-        for arrival in arrivals if owner is not None else ():
-            self.clock.post(arrival, self._arrive, (owner, packet))
+        if owner is not None:
+            for arrival in arrivals:
+                self.clock.post(arrival, owner.arrive, packet)
 
     def _describe(self, packet: Any) -> tuple[str, int]:
         """What a packet is, in a word, and the offset of its first byte in its direction."""
@@ -302,8 +311,25 @@ class Fabric:
         word = _WORDS[packet.flags & HEADER_FLAGS | (PAYLOAD if packet.payload else 0)]
         return word, 0 if packet.flags & SYN else max(0, packet.seq - FIRST_BYTE_SEQ)
 
+    def _path(self, machine: Machine, packet: Any) -> tuple[Machine | None, Direction | None, str, str]:
+        """Where *packet* goes, along what, and the name of its connection, and towards which end; kept with who sent it."""
+        source, target, sender = packet.source, packet.target, packet.sender
+        owner, direction = self._way(machine, target[0])
+        place, end = self._names.get((machine.name if direction is None else "", source, target), UNNAMED)
+        path = (owner, direction, place, end)
+        if owner is not None and isinstance(sender, TcpSocket):
+            sender.way = path
+            if direction is None and self.unseen:
+                twin = machine.stack.connections.get((target, source))
+                if isinstance(twin, TcpSocket) and twin is not sender:
+                    sender.twin, twin.twin = twin, sender
+        return path
+
     def _way(self, machine: Machine, address: str) -> tuple[Machine | None, Direction | None]:
         """Whose *address* is, seen from *machine*, and the direction of a link that leads there; none within a host."""
+        known = machine.ways.get(address)
+        if known is not None:
+            return known
         owner = self.owner_of(address, machine)
         direction = None
         if owner is not machine:
@@ -315,12 +341,6 @@ class Fabric:
         if owner is not None:  # a host of that address may still be made
             machine.ways[address] = way
         return way
-
-    def _arrive(self, pair: tuple[Machine, Any]) -> None:
-        machine, packet = pair
-        machine.stack.arrive(packet)
-        if machine.out:
-            self.route(machine)
 
     def _refuse(self, machine: Machine, syn: Any, local: bool, arrival_ns: int) -> bool:
         """Answer *syn*, if the plan refuses its connection, with RST, as a host does on whose port nobody listens."""
@@ -335,7 +355,7 @@ class Fabric:
         rst = Segment(syn.target, syn.source, RST | ACK, 0, syn.seq + 1, 0, b"", machine.stack)
         back = arrival_ns + (arrival_ns - self.clock.now_ns)
         self.trace.entries.append((self.clock.now_ns, SEGMENT, "", text, "client", "RST", 0, (b"", back)))
-        self.clock.post(back, self._arrive, (machine, rst))
+        self.clock.post(back, machine.arrive, rst)
         return True
 
 

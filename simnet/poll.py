@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import describe
 from simnet.trace import CALL
-from simnet.wait import current_scheduler
+from simnet.wait import FRUITLESS_MAX, current_scheduler
 
 __all__ = ["Epoll", "Poll", "descriptor_of", "select"]
 
@@ -20,7 +21,6 @@ READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
 EPOLL_CLOEXEC = 0o2000000
-_WORDS: dict[int, str] = {}  # masks in words, as they come up
 
 
 class _Poller:
@@ -37,43 +37,55 @@ class _Poller:
         self._name = f"{process.name} {kind}{process.pollers}"
 
     def _wait_for(
-        self, look: Callable[[], list[Any]], files: Callable[[], list[Any]], timeout_ns: int | None
+        self, look: Callable[..., list[Any]], watched: list[Any], timeout_ns: int | None, *args: Any
     ) -> list[Any]:
-        """What *look* finds, once it finds something or *timeout_ns* have passed (``None``: no limit, 0: at once)."""
+        """What ``look(*args)`` finds, once it finds something or *timeout_ns* have passed (``None``: no limit, 0: at once).
+
+        Whoever waits has looked before.
+        """
         scheduler = self._process.scheduler
-        found = look()
-        if found:
-            return found
         if timeout_ns == 0:
             scheduler.pause()
-            return look()
+            return look(*args)
         clock = scheduler.clock
         deadline = None if timeout_ns is None else clock.now_ns + timeout_ns
         me = scheduler.current
-        watched = files()
         for file in watched:
             file.watch(me)
         try:
             while scheduler.wait(("readiness of", watched), deadline):
-                found = look()
+                found = look(*args)
                 if found:
                     return found
-            return look()
+            return look(*args)
         finally:
             for file in watched:
                 file.unwatch(me)
 
-    def _report(self, found: list[Any], labels: tuple[str, ...], timeout: Any) -> None:
+    def _report(self, found: list[Any], timeout: Any) -> None:
         """One line in the trace for what the program is told; and if it is told for ever, somebody should say so."""
         process = self._process
         scheduler = process.scheduler
         n = 0
         if found:
             process.machine.polls = n = process.machine.polls + 1
-            scheduler.reported(labels)
-        scheduler.trace.entries.append(
-            (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n, (timeout, labels, timeout != 0))
-        )  # fmt: skip
+            me = scheduler.current
+            me.fruitless += 1
+            if me.fruitless > FRUITLESS_MAX:
+                scheduler.spins(self._names(found))
+        if scheduler.recording:
+            names = self._names(found)
+            scheduler.trace.entries.append(
+                (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n,
+                 (timeout, names, timeout != 0))
+            )  # fmt: skip
+
+    def _names(self, found: list[Any]) -> tuple[str, ...]:
+        """What the program is told, in words."""
+        process = self._process
+        if len(found) == 1:
+            return (_mask_name(process, *found[0]),)
+        return tuple([_mask_name(process, fd, events) for fd, events in found])
 
     @property
     def _faulty(self) -> bool:
@@ -102,16 +114,18 @@ class _Poller:
         return [each for each in found if each in picked]
 
 
-def _mask_name(process: Any, pair: tuple[int, int]) -> str:
+def _mask_name(process: Any, fd: int, events: int) -> str:
     """A descriptor and what was reported of it, as in ``server:7 IN``."""
-    fd, events = pair
-    words = _WORDS.get(events)
-    if words is None:
-        words = _WORDS[events] = describe(events)
-    if fd not in process.descriptors:
-        return f"a closed descriptor {words}"
-    tag = process.descriptors.get(fd).tag
-    return f"{getattr(tag, 'name', tag)} {words}"
+    file = process.descriptors.open.get(fd)
+    if file is None:
+        return f"a closed descriptor {describe(events)}"
+    tag = file.tag
+    if type(tag) is not Tag:
+        return f"{tag} {describe(events)}"
+    label = tag.labels.get(events)
+    if label is None:
+        label = tag.labels[events] = f"{tag.name} {describe(events)}"
+    return label
 
 
 def descriptor_of(thing: Any) -> int:
@@ -165,8 +179,8 @@ class Poll(_Poller):
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         limit = _milliseconds(timeout)
-        found = self._subset(self._wait_for(self._look, self._files, limit))
-        self._report(found, tuple([_mask_name(self._process, pair) for pair in found]), timeout)
+        found = self._subset(self._look() or self._wait_for(self._look, self._files(), limit))
+        self._report(found, timeout)
         return found
 
     def _look(self) -> list[tuple[int, int]]:
@@ -199,7 +213,7 @@ def _event_bits(eventmask: Any) -> int:
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_epoll", "_fd")
+    __slots__ = ("_epoll", "_fd", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -209,6 +223,7 @@ class Epoll(_Poller):
         if flags & ~EPOLL_CLOEXEC:
             raise socket_error(errno.EINVAL)
         self._epoll = self._process.machine.stack.epoll()
+        self._watched = [self._epoll]
         self._epoll.tag = self._name
         self._fd = self._process.descriptors.add(self._epoll)
 
@@ -218,6 +233,7 @@ class Epoll(_Poller):
         self = cls.__new__(cls)
         _Poller.__init__(self, "epoll")
         self._epoll = self._process.descriptors.get(fd)
+        self._watched = [self._epoll]
         self._fd = fd
         return self
 
@@ -265,22 +281,20 @@ class Epoll(_Poller):
         self._epoll.unregister(number, self._process.descriptors.get(number))
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        self._check()
+        if self._fd == -1:
+            self._check()
         if timeout is not None and not isinstance(timeout, (int, float)):
             raise TypeError("timeout must be an integer or None")
-        limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        epoll = self._epoll
-        if self._faulty:
-            found = self._wait_for(lambda: self._chosen(maxevents), lambda: [epoll], limit)
-        else:
-            found = epoll.collect(maxevents)
-            if not found:
-                found = self._wait_for(lambda: epoll.collect(maxevents), lambda: [epoll], limit)
-        self._report(found, tuple([_mask_name(self._process, pair) for pair in found]), timeout)
+        look = self._chosen if self._process.target and self._faulty else self._epoll.collect
+        found = look(maxevents)
+        if not found:
+            limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
+            found = self._wait_for(look, self._watched, limit, maxevents)
+        self._report(found, timeout)
         return found
 
     def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
@@ -318,9 +332,8 @@ class _Select(_Poller):
         once = {fd: descriptors.get(fd) for members in self._sets for fd, _ in members}
         return list(once.values())
 
-    def name(self, found: tuple[int, int, Any]) -> str:
-        which, fd, _ = found
-        return _mask_name(self._process, (fd, (IN, OUT, PRI)[which]))
+    def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:
+        return tuple([_mask_name(self._process, fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
 
 
 def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> tuple[list[Any], list[Any], list[Any]]:
@@ -350,8 +363,8 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
             if fd - process.descriptors.base >= FD_SETSIZE:
                 raise ValueError("filedescriptor out of range in select()")
     limit = None if timeout is None else math.ceil(timeout * 1e9)
-    found = call._subset(call._wait_for(call.look, call.files, limit))
-    call._report(found, tuple(map(call.name, found)), timeout)
+    found = call._subset(call.look() or call._wait_for(call.look, call.files(), limit))
+    call._report(found, timeout)
     ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for which, _, each in found:
         ready[which].append(each)

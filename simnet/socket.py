@@ -355,8 +355,13 @@ class Socket(SystemCalls):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else checked_bytes(data)
+        sent = 0
+        if not flags:
+            sent = self._send_straight(payload)
+            if sent and (sent == len(payload) or self._timeout is not None):
+                return sent
         if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
-            self._send_all(payload, flags, None)  # a blocking send waits until all is taken
+            self._send_all(payload[sent:] if sent else payload, flags, None)  # a blocking send waits until all is taken
             return len(payload)
         return self._send_some(payload, flags)
 

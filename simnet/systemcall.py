@@ -24,7 +24,6 @@ from simnet.verdicts import NotModelled, Verdict
 if TYPE_CHECKING:
     from simnet.network import Machine
     from simnet.process import Process
-    from simnet.wait import Scheduler
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
@@ -88,7 +87,9 @@ class SystemCalls(_stdlib.socket):
     def _recv_straight(self, bufsize: int) -> bytes | None:
         """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
         process = self._process
-        file: Any = process.descriptors.get(self._fd)
+        file: Any = process.descriptors.open.get(self._fd)
+        if file is None:
+            raise socket_error(errno.EBADF)
         tag = file.tag
         if not tag.plain or process.ending or not file.unread:
             return None
@@ -102,15 +103,27 @@ class SystemCalls(_stdlib.socket):
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)
-        counts = tag.counts
-        counts["recv"] = n = counts.get("recv", 0) + 1
-        self._note(process.scheduler, tag, "recv", n, (bufsize,), data)
+        scheduler = process.scheduler
+        scheduler.ticks = scheduler.calls = scheduler.current.fruitless = 0
+        scheduler.activity += 1
+        if scheduler.recording:
+            counts = tag.counts
+            counts["recv"] = n = counts.get("recv", 0) + 1
+            entries = scheduler.trace.entries
+            entries.append(
+                (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, "recv", n,
+                 ((bufsize,), data, self._timeout != 0.0))
+            )  # fmt: skip
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(process)
         return data
 
     def _send_straight(self, payload: bytes) -> int:
         """A send that no fault may touch, on a connection that has room; 0 to go the long way."""
         process = self._process
-        file: Any = process.descriptors.get(self._fd)
+        file: Any = process.descriptors.open.get(self._fd)
+        if file is None:
+            raise socket_error(errno.EBADF)
         tag = file.tag
         if not tag.plain or process.ending or not payload:
             return 0
@@ -125,23 +138,20 @@ class SystemCalls(_stdlib.socket):
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)
-        counts = tag.counts
-        counts["send"] = n = counts.get("send", 0) + 1
-        self._note(process.scheduler, tag, "send", n, (payload,), taken)
-        return taken
-
-    def _note(self, scheduler: Scheduler, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
-        """Write down a call that had an effect."""
-        scheduler.ticks = scheduler.calls = 0
+        scheduler = process.scheduler
+        scheduler.ticks = scheduler.calls = scheduler.current.fruitless = 0
         scheduler.activity += 1
-        scheduler.current.fruitless = 0
-        entries = scheduler.trace.entries
-        if len(entries) > scheduler.entries_max:
-            scheduler.too_much(self._process)
-        entries.append(
-            (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
-             (arguments, result, self._timeout != 0.0))
-        )  # fmt: skip
+        if scheduler.recording:
+            counts = tag.counts
+            counts["send"] = n = counts.get("send", 0) + 1
+            entries = scheduler.trace.entries
+            entries.append(
+                (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, "send", n,
+                 ((payload,), taken, self._timeout != 0.0))
+            )  # fmt: skip
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(process)
+        return taken
 
     def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
         """A call that never waits."""
@@ -293,7 +303,7 @@ class SystemCalls(_stdlib.socket):
             scheduler.no_effect(op, tag.text)
         entries = scheduler.trace.entries
         if len(entries) > scheduler.entries_max:
-            scheduler.too_much(self._process)
+            scheduler.too_much(process)
         entries.append(
             (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))

@@ -69,13 +69,26 @@ class Event(NamedTuple):
         return self.detail[0]
 
 
+Entry = tuple[int, str, str, str, str, str, int, Any]
+
+
+class Nothing(list[Entry]):
+    """The entries of a run that keeps no record."""
+
+    __slots__ = ()
+
+    def append(self, entry: Entry, /) -> None:
+        """Forget *entry*."""
+
+
 class Trace:
-    """The record of one run, in the order in which things happened."""
+    """The record of one run, in the order in which things happened; with *recording* off, of nothing."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "recording")
 
-    def __init__(self) -> None:
-        self.entries: list[tuple[int, str, str, str, str, str, int, Any]] = []
+    def __init__(self, *, recording: bool = True) -> None:
+        self.recording = recording  # asked where an entry costs more to make than the call it is about
+        self.entries: list[Entry] = [] if recording else Nothing()
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -71,6 +71,7 @@ class Scheduler:
     __slots__ = (
         "clock",
         "trace",
+        "recording",
         "current",
         "backend",
         "body",
@@ -80,6 +81,7 @@ class Scheduler:
         "calls",
         "activity",
         "entries_max",
+        "entries_at_ns",
         "interrupted",
         "switches",
         "_runnable",
@@ -104,13 +106,15 @@ class Scheduler:
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.clock = clock
         self.trace = trace
+        self.recording = trace.recording
         self.current: Process = None  # type: ignore[assignment]  # set by the first process to start
         self.body: Process = None  # type: ignore[assignment]
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
         self.activity = 0  # calls, and looks at a clock or at dice, by anybody
-        self.entries_max = ENTRIES_AN_INSTANT_MAX
+        self.entries_max = ENTRIES_AN_INSTANT_MAX  # so long a trace is a reason to look whether time passes
+        self.entries_at_ns = 0  # when that was set
         self.calls = 0  # calls without effect since the last wait
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
@@ -147,7 +151,9 @@ class Scheduler:
             me.has_deadline = True
             self._sleepers += 1
             timer = self.clock.at(deadline_ns, self._expire, me, True)
-        self._switch(self._next())
+        following = self._next()
+        if following is not me:
+            self._switch(following)
         me.waiting = None
         me.activity = self.activity
         if timer is not None:
@@ -158,7 +164,10 @@ class Scheduler:
             raise me.take_pending()
         if self.interrupted is not None:
             raise self.interrupted
-        self.trace.entries.append((self.clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out))
+        if self.recording:
+            self.trace.entries.append(
+                (self.clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out)
+            )  # fmt: skip
         return not me.timed_out
 
     def pause(self) -> None:
@@ -176,7 +185,7 @@ class Scheduler:
             clock.tick()
         elif self._pauses > PAUSES_MAX:
             self._forced += 1
-            if self._forced > TICKS_MAX or not self._tick():
+            if self._forced > TICKS_MAX or not clock.tick():
                 self._forced = 0
                 self._spin(
                     f"{me.name} polled {PAUSES_MAX:,} times in a row, at {clock.now_ns / 1e9:.6f} s, without leave to "
@@ -220,21 +229,22 @@ class Scheduler:
             self.record(Verdict("Hang", str(error), me.host_name, error))
             raise error
 
-    def reported(self, what: tuple[str, ...]) -> None:
-        """A poll of the current process reported readiness; *what* names whose, should this be a busy loop."""
+    def spins(self, what: tuple[str, ...]) -> NoReturn:
+        """Polls of the current process reported readiness, of *what* at last, more often than FRUITLESS_MAX for nothing."""
         me = self.current
-        me.fruitless += 1
-        if me.fruitless > FRUITLESS_MAX:
-            me.fruitless = 0
-            self._spin(
-                f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of "
-                f"{', '.join(what[:4])} and no call it made had any effect: on a kernel this loop takes a whole "
-                "processor. Read it, close it, or stop asking for it."
-            )
+        me.fruitless = 0
+        self._spin(
+            f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of "
+            f"{', '.join(what[:4])} and no call it made had any effect: on a kernel this loop takes a whole "
+            "processor. Read it, close it, or stop asking for it."
+        )
 
     def too_much(self, process: Process) -> None:
-        """More has happened in this instant than any program does on purpose."""
+        """The trace has grown by a lot. Without a step of the clock, it is more than any program does on purpose."""
         self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
+        if self.entries_at_ns != self.clock.now_ns:
+            self.entries_at_ns = self.clock.now_ns
+            return
         error = Hang(
             f"more than {ENTRIES_AN_INSTANT_MAX:,} calls and segments at {self.clock.now_ns / 1e9:.6f} s, and no time "
             f"passed: {process.name} is in a loop that never waits. If it should do so much, give its link a latency."
@@ -327,13 +337,15 @@ class Scheduler:
                 if self._settling and clock.now_ns > self._settle_until_ns:
                     self._rouse_body()
                 else:
-                    self._tick()
+                    clock.tick()
             elif not self._sleepers or (self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline)):
                 self._nothing_will_happen()
             elif self._settling and (self._only_hearts_beat() or (clock.next_due_ns() or 0) > self._settle_until_ns):
                 self._rouse_body()
             else:
-                self._tick()
+                clock.tick()
+        if self._choose is None:
+            return runnable.popleft()
         return self._take()
 
     def _take(self) -> Process:
@@ -349,10 +361,6 @@ class Scheduler:
     def _only_hearts_beat(self) -> bool:
         """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?"""
         return all(process.heartbeats >= HEARTBEATS for process in self.processes if process.has_deadline)
-
-    def _tick(self) -> bool:
-        self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
-        return self.clock.tick()
 
     def _rouse_body(self) -> None:
         self.body.asleep = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` wraps in enums that cost more than a connection
 import gc
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from simnet.observe import Watcher
 from simnet.process import Process, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.socket import Socket
+from simnet.standins import interrupts
 from simnet.state import ProcessState
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Verdict
@@ -36,7 +35,6 @@ from simnet.wait import Scheduler
 __all__ = ["Host", "Network"]
 
 NO_FAULTS = FaultPlan()
-SIGINT = 2
 TEST = "test"  # the host on which a test's body runs
 
 
@@ -48,7 +46,7 @@ class Network:
 
     *plan* and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
     spawned process). *invariants* maps names to ``"warning"`` or ``"off"``; *may_raise* are exceptions a target may
-    end with.
+    end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
 
     def __init__(
@@ -61,13 +59,14 @@ class Network:
         invariants: Mapping[str, str] | None = None,
         may_raise: tuple[type[BaseException], ...] = (),
         per_process: Sequence[str] = (),
+        trace: bool = True,
     ) -> None:
         self.plan = NO_FAULTS if plan is None else plan
         self.seed = seed or self.plan.seed
         self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
         self.invariants = checks.checked(invariants or {})
         self.may_raise = may_raise
-        self.trace = Trace()
+        self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
         self._per_process = per_process
         self._clock = clock = Clock()
@@ -80,7 +79,7 @@ class Network:
         self._held: list[Callable[[], object]] = []
         self._names: dict[str, int] = {}
         self._collects = False
-        self._old_sigint: Any = None
+        self._hears_of_interrupts = False
         self._at_users_code = False  # processes run, and not this room
         self._stopped = False  # by Ctrl-C
         self._installed = False  # the stand-ins ask this network's backend
@@ -205,9 +204,7 @@ class Network:
         """From here on, the calling code is the process ``test``."""
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and _signal.getsignal(SIGINT) is _signal.default_int_handler:
-            self._old_sigint = _signal.signal(SIGINT, self._interrupt)
+        self._hears_of_interrupts = interrupts.tell(self._interrupt)
         self._state = ProcessState(self._per_process)
         scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self.plan.schedule))
         wait.enter(scheduler)
@@ -216,6 +213,8 @@ class Network:
             self._enter(scheduler)
         except BaseException:
             self._leave()
+            if self._collects:
+                gc.enable()
             raise
 
     def _enter(self, scheduler: Scheduler) -> None:
@@ -237,7 +236,7 @@ class Network:
         if self._stopped:
             scheduler.interrupted = KeyboardInterrupt()
 
-    def _interrupt(self, number: int, frame: Any) -> None:
+    def _interrupt(self) -> None:
         """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt.
 
         It is raised at once in the users' code alone: in ours it would leave a network half entered, or half left.
@@ -307,8 +306,11 @@ class Network:
             scheduler.interrupted = interrupted
         finally:
             self._leave()
-            self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
             self._dissolve(scheduler)
+            if self.verdicts:
+                self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
+            if self._collects:
+                gc.enable()  # at last, when little is left to look through
 
     def _leave(self) -> None:
         """Give the interpreter back what is its own."""
@@ -320,10 +322,9 @@ class Network:
             self._watcher.detach()
         if self._state is not None:
             self._state.restore()
-        if self._collects:
-            gc.enable()
-        if self._old_sigint is not None:
-            _signal.signal(SIGINT, self._old_sigint)
+        if self._hears_of_interrupts:
+            self._hears_of_interrupts = False
+            interrupts.tell_no_more()
 
     def _dissolve(self, scheduler: Scheduler) -> None:
         """Undo what refers in circles, so that a run's memory goes with the last reference, not with the collector."""

@@ -43,11 +43,13 @@ class Prediction:
     crash: str | None = None  # a traceback: simnet itself broke
 
 
-def predict(program: Program, setting: Setting, observer: Callable[[Bench], None] | None = None) -> Prediction:
+def predict(
+    program: Program, setting: Setting, observer: Callable[[Bench], None] | None = None, *, trace: bool = True
+) -> Prediction:
     """Run *program* on a network of its own. *observer*, if any, is handed the bench after each step."""
     prediction = Prediction()
     try:
-        with Network(invariants=EVERYTHING_OFF):
+        with Network(invariants=EVERYTHING_OFF, trace=trace):
             bench = Bench(setting)
             loose = Loose(bench)
             try:

@@ -38,7 +38,9 @@ SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready rea
 class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
-    __slots__ = ("place", "text", "end", "name", "host_name", "counts", "faults", "dice", "plain", "asked_bytes")
+    __slots__ = (
+        "place", "text", "end", "name", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "labels",
+    )  # fmt: skip
 
     def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
         self.place = place
@@ -51,6 +53,7 @@ class Tag:
         self.dice: Dice | None = None
         self.plain = False  # it is a connection's, and no fault may touch its calls
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
+        self.labels: dict[int, str] = {}  # what polls have reported of it, in words
 
     def __str__(self) -> str:
         return self.text
@@ -83,6 +86,11 @@ class Injector:
         self._connect = by_form["connect"]
         self._poll = by_form["poll"]
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
+
+    @property
+    def idle(self) -> bool:
+        """No fault can ever act."""
+        return self.dice is None and not self.plan.faults
 
     @property
     def unreached(self) -> tuple[Fault, ...]:

@@ -20,24 +20,36 @@ class Connection(Tamperable):
 
     def arrive(self, segment: Segment) -> None:
         """Take in one segment; replies go out at once."""
-        if segment.flags == ACK and segment.seq == self.rcv_nxt and self.state == ESTABLISHED and not self.slow:
-            # Nearly every segment: data in order on a connection without any rare feature.
-            if segment.edge > self.snd_edge:
-                self.snd_edge = segment.edge
-                if self.outbox is not None and self.outbox.size:
-                    self.transmit()
-            payload = segment.payload
-            if payload:
-                inbox = self.inbox
-                if inbox is None:
-                    self.inbox = Buffer(payload)
+        if segment.flags != ACK or not self.take(segment.seq, segment.edge, segment.payload):
+            self._process(segment)
+
+    def take(self, seq: int, edge: int, payload: bytes) -> bool:
+        """Nearly every segment: data in order, on a connection without any rare feature. False if it is another one."""
+        if seq != self.rcv_nxt or self.state != ESTABLISHED or self.slow:
+            return False
+        if edge > self.snd_edge:
+            self.snd_edge = edge
+            if self.outbox is not None and self.outbox.size:
+                self.transmit()
+        if payload:
+            size = len(payload)
+            inbox = self.inbox
+            if inbox is None:
+                self.inbox = Buffer(payload)
+            elif inbox.size:
+                inbox.append(payload)
+            else:  # as `append` does with an empty one
+                inbox.head = payload
+                inbox.offset = 0
+                inbox.size = size
+            self.rcv_nxt = seq + size
+            watchers = self.watchers
+            if watchers is not None and (self.low_water == 1 or self.enough_to_read()):
+                if len(watchers) == 1:
+                    watchers[0].wake(self, DATA_NEWS)
                 else:
-                    inbox.append(payload)
-                self.rcv_nxt += len(payload)
-                if self.watchers is not None and (self.low_water == 1 or self.enough_to_read()):
                     self.wake(DATA_NEWS)
-            return
-        self._process(segment)
+        return True
 
     def _process(self, segment: Segment) -> None:
         """The rest of RFC 9293, 3.10.7."""

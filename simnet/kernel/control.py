@@ -69,7 +69,7 @@ class ControlBlock(File):
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space",
         "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
-        "slow", "tampering", "cork", "guard",
+        "slow", "tampering", "cork", "guard", "way", "twin",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int) -> None:
@@ -116,6 +116,8 @@ class ControlBlock(File):
         self.tampering: Tampering | None = None
         self.cork: Cork | None = None
         self.guard: Guard | None = None
+        self.way: Any = None  # the network's: how segments get to this peer
+        self.twin: Any = None  # the network's: the other end, where nothing can happen to data in between
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state} {self.local} -> {self.peer}>"

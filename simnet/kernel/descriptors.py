@@ -94,12 +94,12 @@ class Descriptors:
     *limit* is RLIMIT_NOFILE: how many numbers there are.
     """
 
-    __slots__ = ("base", "limit", "_files", "_free", "_next")
+    __slots__ = ("base", "limit", "open", "_free", "_next")
 
     def __init__(self, base: int = 0, limit: int = 1024) -> None:
         self.base = base
         self.limit = limit
-        self._files: dict[int, File] = {}
+        self.open: dict[int, File] = {}  # read by those who cannot afford a call for it; changed here alone
         self._free: list[int] = []
         self._next = base
 
@@ -124,12 +124,12 @@ class Descriptors:
             if fd - self.base >= self.limit:
                 raise socket_error(EMFILE)
             self._next = fd + 1
-        self._files[fd] = file
+        self.open[fd] = file
         return fd
 
     def get(self, fd: int) -> File:
         """The file behind *fd*, or EBADF."""
-        file = self._files.get(fd)
+        file = self.open.get(fd)
         if file is None:
             raise socket_error(EBADF)
         return file
@@ -143,7 +143,7 @@ class Descriptors:
 
     def close(self, fd: int) -> File:
         """Free the number; the file is closed with its last one. Returns the file."""
-        file = self._files.pop(fd, None)
+        file = self.open.pop(fd, None)
         if file is None:
             raise socket_error(EBADF)
         heappush(self._free, fd)
@@ -151,13 +151,13 @@ class Descriptors:
         return file
 
     def __contains__(self, fd: object) -> bool:
-        return fd in self._files
+        return fd in self.open
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.open)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted(self._files))
+        return iter(sorted(self.open))
 
     def files(self) -> list[File]:
         """The files, in order of number."""
@@ -165,4 +165,4 @@ class Descriptors:
 
     def items(self) -> list[tuple[int, File]]:
         """Numbers and files, in order of number."""
-        return sorted(self._files.items(), key=lambda item: item[0])
+        return sorted(self.open.items(), key=lambda item: item[0])

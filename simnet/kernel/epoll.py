@@ -20,6 +20,7 @@ EPOLLONESHOT: Final = 1 << 30
 EPOLLET: Final = 1 << 31
 
 _MODES: Final = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET
+_ONCE: Final = EPOLLONESHOT | EPOLLET  # off the list when reported
 _WITH_EXCLUSIVE: Final = IN | OUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 
@@ -27,14 +28,20 @@ _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 class Entry:
     """One registration: a descriptor and the file it named, for Linux keys a set by both (K-113)."""
 
-    __slots__ = ("epoll", "fd", "file", "events", "listed")
+    __slots__ = ("epoll", "fd", "file", "events", "wanted", "listed")
 
     def __init__(self, epoll: Epoll, fd: int, file: File, events: int) -> None:
         self.epoll = epoll
         self.fd = fd
         self.file = file
         self.events = events
+        self.wanted = events & ~_MODES  # nothing while disarmed by ONESHOT
         self.listed = False
+
+    def want(self, events: int) -> None:
+        """From now on it is about *events*."""
+        self.events = events
+        self.wanted = events & ~_MODES
 
     @property
     def exclusive(self) -> bool:
@@ -43,8 +50,7 @@ class Entry:
 
     def wake(self, file: File, events: int) -> bool:
         """ep_poll_callback: onto the ready list, if the news may concern it; True if so."""
-        wanted = self.events & ~_MODES
-        if not wanted or not events & wanted:  # disarmed by ONESHOT, or about something else
+        if not events & self.wanted:  # about something else
             return False
         epoll = self.epoll
         if not self.listed:
@@ -108,7 +114,7 @@ class Epoll(File):
             raise socket_error(ENOENT)
         if entry.events & EPOLLEXCLUSIVE:
             raise socket_error(EINVAL)
-        entry.events = events | ALWAYS
+        entry.want(events | ALWAYS)
         self._list_if_ready(entry)
 
     def unregister(self, fd: int, file: File) -> None:
@@ -126,7 +132,7 @@ class Epoll(File):
         entry.file.unwatch(entry)
 
     def _list_if_ready(self, entry: Entry) -> None:
-        if not entry.listed and entry.file.mask() & entry.events & ~_MODES:
+        if not entry.listed and entry.file.mask() & entry.wanted:
             entry.listed = True
             self.ready[entry] = None
             self.wake(DATA_NEWS)
@@ -134,31 +140,33 @@ class Epoll(File):
     def collect(self, maxevents: int) -> list[tuple[int, int]]:
         """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""
         ready = self.ready
-        if not ready:
-            return []
         found: list[tuple[int, int]] = []
-        again: list[Entry] = []
-        taken = 0
-        for entry in tuple(ready):
-            if taken >= maxevents:
-                break
-            del ready[entry]
-            mask = entry.file.mask() & entry.events & ~_MODES
+        if not ready:
+            return found
+        again: list[Entry] | None = [] if len(ready) > maxevents else None
+        gone: list[Entry] = []
+        for entry in ready:
+            mask = entry.file.mask() & entry.wanted
             if not mask:
-                entry.listed = False
+                gone.append(entry)
                 continue
-            taken += 1
             found.append((entry.fd, mask))
             events = entry.events
-            if events & EPOLLONESHOT:
-                entry.events = events & _MODES  # disarmed, ERR and HUP too, until MOD
-                entry.listed = False
-            elif events & EPOLLET:
-                entry.listed = False
-            else:
+            if events & _ONCE:
+                gone.append(entry)
+                if events & EPOLLONESHOT:
+                    entry.want(events & _MODES)  # disarmed, ERR and HUP too, until MOD
+            elif again is not None:
                 again.append(entry)
-        for entry in again:  # level: to the tail
-            ready[entry] = None
+            if len(found) == maxevents:
+                break
+        for entry in gone:
+            entry.listed = False
+            del ready[entry]
+        if again:  # level: to the tail, which changes nothing where all were asked
+            for entry in again:
+                del ready[entry]
+                ready[entry] = None
         return found
 
     def rotate(self, count: int) -> int:
@@ -166,7 +174,7 @@ class Epoll(File):
 
         Which of several comes first is nobody's promise, and a fault may choose.
         """
-        ready = [entry for entry in self.ready if entry.file.mask() & entry.events & ~_MODES]
+        ready = [entry for entry in self.ready if entry.file.mask() & entry.wanted]
         for entry in ready[: count % len(ready)] if ready else ():
             del self.ready[entry]
             self.ready[entry] = None
@@ -177,7 +185,7 @@ class Epoll(File):
         ready = self.ready
         while ready:
             entry = next(iter(ready))
-            if entry.file.mask() & entry.events & ~_MODES:
+            if entry.file.mask() & entry.wanted:
                 return READABLE
             del ready[entry]
             entry.listed = False

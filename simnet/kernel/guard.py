@@ -200,7 +200,7 @@ class Guard:
         connection.emit(
             Segment(
                 segment.source, segment.target, flags, segment.seq, connection.rcv_nxt, connection.rcv_edge,
-                segment.payload, connection.stack, segment.urgent,
+                segment.payload, connection, segment.urgent,
             )
         )  # fmt: skip
 

@@ -1,19 +1,28 @@
 """What travels between stacks: TCP segments, UDP datagrams, ICMP errors, and the simulation's own notices.
 
-Addresses are ``(ip, port)`` pairs of text and number, for IPv6 too. ``sender`` is the stack that emitted the packet: a
-packet to 127.0.0.1 says nothing of its host otherwise. Values: nobody changes one after it was emitted. They are not
-frozen by the interpreter, for a frozen class costs three times as much to make, and a simulation makes millions.
+Addresses are ``(ip, port)`` pairs of text and number, for IPv6 too. ``sender`` is who emitted the packet: a connection,
+or the stack itself where there is none. Values: nobody changes one after it was emitted. They are not frozen by the
+interpreter, for a frozen class costs three times as much to make, and a simulation makes millions.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from simnet.kernel.descriptors import File
     from simnet.kernel.stack import Stack
 
 Endpoint = tuple[str, int]
+
+
+class Sender(Protocol):
+    """Who emits segments."""
+
+    @property
+    def way(self) -> Any:
+        """What the network keeps with a connection about the path to its peer; None for who has no such path."""
+
 
 TCP: Final = 6
 UDP: Final = 17
@@ -51,7 +60,7 @@ class Segment:
         ack: int,
         edge: int,
         payload: bytes,
-        sender: Stack,
+        sender: Sender,
         urgent: int = 0,
     ) -> None:
         self.source = source

@@ -96,7 +96,7 @@ class Sender(ControlBlock):
             self.rcv_nxt,
             edge,
             payload,
-            self.stack,
+            self,
             urgent,
         )
         if guard is not None and length:
@@ -137,7 +137,7 @@ class Sender(ControlBlock):
                 self.rcv_nxt,
                 self.rcv_edge,
                 b"",
-                self.stack,
+                self,
             )
         )
 
@@ -211,6 +211,7 @@ class Sender(ControlBlock):
     def vanish(self) -> None:
         """Leave the tables: no segment comes here any more."""
         self.state = CLOSED
+        self.twin = None
         self.outbox = None
         self.urg_out = 0
         self.later = None
@@ -294,6 +295,7 @@ class Sender(ControlBlock):
         stack = self.stack
         self.put(FIN | ACK, length=1)
         self.state = CLOSED
+        self.twin = None
         if state == CLOSE_WAIT:
             del stack.connections[(self.local, self.peer)]
         else:
@@ -316,6 +318,7 @@ class Sender(ControlBlock):
         self.done = False
         self.shut = 0
         self.peer = None
+        self.way = self.twin = None
         self.forget_address()
         self.wake_last()
 

@@ -67,6 +67,7 @@ class Stack:
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
         "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
+    way: Final = None  # what it sends itself goes to anybody
 
     def __init__(self, addresses: Sequence[str], *, clock: Clock, out: deque[Packet], name: str = "") -> None:
         self.addresses = tuple(addresses)

@@ -170,6 +170,7 @@ class TcpSocket(Stream):
             stack.tcp_ports.hold(free, self)
         self.local = local
         self.peer = peer
+        self.way = self.twin = None
         self.origin = "client"
         self.state = SYN_SENT
         self.since_ns = now_ns

@@ -41,7 +41,12 @@ class Stream(Connection):
         if flags == 0 and not self.urg_data:
             inbox = self.inbox
             if inbox is not None and inbox.size and n > 0:
-                data = inbox.take(n)
+                data = inbox.head
+                if len(data) == inbox.size <= n and not inbox.offset:  # as `take` hands over one whole chunk
+                    inbox.head = b""
+                    inbox.size = 0
+                else:
+                    data = inbox.take(n)
                 if inbox.size or self.done:
                     self.freed()
                 else:  # nearly always: all of it was read
@@ -173,8 +178,11 @@ class Stream(Connection):
                     # Nearly every send: all of it fits in the peer's window.
                     self.snd_nxt = end
                     edge = self.rcv_told = self.rcv_edge
+                    twin = self.twin
+                    if twin is not None and twin.twin is self and not self.stack.out and twin.take(seq, edge, data):
+                        return size
                     self.emit(
-                        Segment(self.local, self.peer, ACK, seq, self.rcv_nxt, edge, data, self.stack)  # type: ignore[arg-type]
+                        Segment(self.local, self.peer, ACK, seq, self.rcv_nxt, edge, data, self)  # type: ignore[arg-type]
                     )
                     return size
         return self._write(data, flags)

@@ -44,6 +44,14 @@ def test_random_programs_agree_with_the_kernel(seed: int) -> None:
     assert not report.not_modelled, f"\n{report}"
 
 
+def test_a_run_that_keeps_no_trace_answers_as_one_that_does() -> None:
+    for number in range(150):
+        program, setting = random_program(f"3/{number}"), next(settings(number))
+        told, untold = (predict(program, setting, trace=trace) for trace in (True, False))
+        assert untold.seen == told.seen, program
+        assert untold.final == told.final, program
+
+
 def test_a_program_is_a_function_of_its_seed() -> None:
     assert random_program("1/7") == random_program("1/7")
     assert random_program("1/7") != random_program("1/8")

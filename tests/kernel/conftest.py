@@ -40,6 +40,11 @@ class Clock:
         return handle
 
 
+def stack_of(packet: Packet) -> Stack:
+    """The stack that emitted *packet*, by itself or for a connection."""
+    return getattr(packet.sender, "stack", packet.sender)  # type: ignore[return-value]
+
+
 class Fabric:
     """Stacks and what is between them. ``drop`` may refuse a packet; ``latency_ns`` delays those between hosts."""
 
@@ -64,8 +69,9 @@ class Fabric:
             self.seen.append(packet)
             if self.drop is not None and packet.proto and self.drop(packet):
                 continue
-            target = self.stacks.get(packet.target[0], packet.sender)
-            if target is packet.sender or not self.latency_ns or not packet.proto:
+            source = stack_of(packet)
+            target = self.stacks.get(packet.target[0], source)
+            if target is source or not self.latency_ns or not packet.proto:
                 target.arrive(packet)
             else:
                 self.clock.at(self.clock.now_ns + self.latency_ns, target.arrive, packet)

@@ -12,7 +12,7 @@ import pytest
 
 from simnet.kernel import Notice, Packet, Segment, TcpSocket
 from simnet.kernel.guard import GIVE_UP_NS
-from tests.kernel.conftest import Fabric, fails, mask
+from tests.kernel.conftest import Fabric, fails, mask, stack_of
 
 SO_ERROR = (1, 4)
 LATENCY = 5_000_000
@@ -298,7 +298,7 @@ class TestDroppedOnALossFreePath:
         def drop(packet: Packet) -> bool:
             if left[0] and isinstance(packet, Segment):
                 left[0] -= 1
-                packet.sender.lost(packet)
+                stack_of(packet).lost(packet)
                 return True
             return False
 

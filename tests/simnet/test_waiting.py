@@ -416,6 +416,30 @@ def test_a_network_that_cannot_be_entered_leaves_nothing_entered(monkeypatch: py
     assert simnet.play(lambda net: net.time).outcome.returned == 0
 
 
+def test_between_networks_ctrl_c_is_the_interpreters_own() -> None:
+    simnet.play(lambda net: None)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_a_program_sets_is_the_programs() -> None:
+    heard: list[int] = []
+    simnet.play(lambda net: None)
+    assert signal.signal(signal.SIGINT, lambda number, frame: heard.append(number)) is signal.default_int_handler
+    try:
+        simnet.play(lambda net: signal.raise_signal(signal.SIGINT))
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert heard == [signal.SIGINT] * 2
+
+
+def test_a_handler_that_a_process_sets_goes_with_the_run() -> None:
+    simnet.play(lambda net: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.parametrize("moment", ["begin", "body", "finally code", "settling"])
 def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(moment: str) -> None:
     def press() -> None:

@@ -1,0 +1,84 @@
+"""Ctrl-C during a run, and who is told of it.
+
+To put a handler of SIGINT in place and take it away again costs as much as a connection. So ours stays when a run ends,
+does then what the interpreter's own does, and goes as soon as a program asks for the handler or sets one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from simnet.standins.pairs import Origin, Pairs
+
+__all__ = ["PAIRS", "give_back", "tell", "tell_no_more"]
+
+PAIRS = Pairs()
+SIGINT = 2
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
+_getsignal, _setsignal, _default = _signal.getsignal, _signal.signal, _signal.default_int_handler
+
+_told: Callable[[], None] | None = None
+_in_place = False  # our handler, as far as anybody could tell
+
+
+def tell(interrupted: Callable[[], None]) -> bool:
+    """Call *interrupted* on Ctrl-C from now on; False, if that is another thread's business, or the program's own."""
+    global _told, _in_place
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    if not _in_place:
+        if _getsignal(SIGINT) is not _default:
+            return False
+        _setsignal(SIGINT, _handle)
+        _in_place = True
+    _told = interrupted
+    return True
+
+
+def tell_no_more() -> None:
+    """The run is over. A handler that a process of it has set goes with it."""
+    global _told
+    _told = None
+    if not _in_place:
+        _setsignal(SIGINT, _default)
+
+
+def give_back() -> None:
+    """The interpreter's own handler is in its place again, unless a run is on."""
+    global _in_place
+    if _in_place and _told is None and threading.get_ident() == threading.main_thread().ident:
+        _in_place = False
+        _setsignal(SIGINT, _default)
+
+
+def _handle(number: int, frame: Any) -> None:
+    if _told is not None:
+        _told()
+    else:
+        _default(number, frame)
+
+
+@PAIRS.standin(_signal, "getsignal")
+def _getsignal_standin(original: Any) -> Callable[..., Any]:
+    def getsignal(_: Origin, *args: Any) -> Any:
+        give_back()
+        return original(*args)
+
+    return getsignal
+
+
+@PAIRS.standin(_signal, "signal")
+def _signal_standin(original: Any) -> Callable[..., Any]:
+    def signal(_: Origin, *args: Any) -> Any:
+        global _in_place
+        give_back()
+        before = original(*args)
+        if args[0] == SIGINT:
+            _in_place = False
+        return before
+
+    return signal
