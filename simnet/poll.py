@@ -122,9 +122,12 @@ def _mask_name(process: Any, fd: int, events: int) -> str:
     tag = file.tag
     if type(tag) is not Tag:
         return f"{tag} {describe(events)}"
-    label = tag.labels.get(events)
+    labels = tag.labels
+    if labels is None:
+        labels = tag.labels = {}
+    label = labels.get(events)
     if label is None:
-        label = tag.labels[events] = f"{tag.name} {describe(events)}"
+        label = labels[events] = f"{tag.name} {describe(events)}"
     return label
 
 

@@ -39,21 +39,25 @@ class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
     __slots__ = (
-        "place", "text", "end", "name", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "labels",
+        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "labels",
     )  # fmt: skip
 
     def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
         self.place = place
         self.text = text
         self.end = end
-        self.name = f"{text} ({end})" if end else text  # which of the two ends it is
         self.host_name = host_name
         self.counts: dict[str, int] = {}
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
         self.plain = False  # it is a connection's, and no fault may touch its calls
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
-        self.labels: dict[int, str] = {}  # what polls have reported of it, in words
+        self.labels: dict[int, str] | None = None  # what polls have reported of it, in words
+
+    @property
+    def name(self) -> str:
+        """Its text, and which of the two ends it is."""
+        return f"{self.text} ({self.end})" if self.end else self.text
 
     def __str__(self) -> str:
         return self.text

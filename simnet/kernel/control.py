@@ -77,7 +77,7 @@ class ControlBlock(File):
         self.watchers = None
         self.tag: object = None
         self.stack = stack
-        self.emit: Callable[[Packet], None] = stack.out.append
+        self.emit: Callable[[Packet], None] = stack.emit
         self.family = family
         self.state: str = CLOSED
         self.stage = UNCONNECTED

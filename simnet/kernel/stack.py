@@ -63,7 +63,7 @@ class Stack:
     """One host's kernel. *addresses* are its own, beside 127/8 and ::1; what it sends is appended to *out*."""
 
     __slots__ = (
-        "addresses", "clock", "out", "name",
+        "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
         "last_words", "_mss", "_lossy", "demanding", "on_established",
     )  # fmt: skip
@@ -73,6 +73,7 @@ class Stack:
         self.addresses = tuple(addresses)
         self.clock = clock
         self.out = out
+        self.emit = out.append
         self.name = name
         self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}

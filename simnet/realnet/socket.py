@@ -86,7 +86,7 @@ class RealSocket(Calls):
         self._quick("bind", (address,), C.bind, self, (where, kernel_port, *rest))
         ground.assign(file.machine, v6, file.kind, port or C.getsockname(self)[1], where, C.getsockname(self)[1])
         file.shown_host = host if host != file.machine.address else None
-        file.tag.text = file.tag.name = f"{file.machine.name}:{self._seen(C.getsockname(self))[1]}"
+        file.tag.text = f"{file.machine.name}:{self._seen(C.getsockname(self))[1]}"
 
     def listen(self, backlog: int = 128, /) -> None:
         file = self._file
