@@ -1,9 +1,11 @@
-"""How fast the simulator is: fresh simulations, round trips, idle connections, bulk, timers. Ratios in one run.
+"""How fast the simulator is, beside a peer: fresh simulations, round trips, idle connections, bulk, timers, memory.
 
     python benchmarks/simulator.py [--rounds N] [NAME ...]
+    python -m pip install async-solipsism                   # the peer; without it the ratios are left out
 
 Processor time of this process, so that a busy machine disturbs less. Absolute figures depend on the machine all the
-same; the reference, a fixed piece of plain Python, says what it is worth in the moment of the run.
+same; the reference, a fixed piece of plain Python, says what it is worth in the moment of the run. Rounds are
+interleaved: each measures everything once, and a ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -13,14 +15,21 @@ import cProfile
 import gc
 import logging
 import pstats
-import select
+import selectors
 import socket
 import statistics
 import sys
 import time as _time
+import tracemalloc
 from collections.abc import Callable
+from typing import NamedTuple
 
 import simnet
+
+try:
+    from peers import solipsism
+except ImportError:
+    solipsism = None  # type: ignore[assignment]
 
 MESSAGE = b"x" * 64
 
@@ -86,53 +95,98 @@ def fresh_dispatch() -> None:
 # --- round trips -----------------------------------------------------------------------------------------------------
 
 
-def round_trips(idle: int, rounds: int = 2_000) -> float:
-    """Microseconds a 64-byte round trip on one connection beside *idle* others, an epoll server in a process."""
+def round_trips(clients: int, rounds: int, *, idle: int = 0, everything: bool = False) -> float:
+    """Microseconds a 64-byte round trip: *clients* that talk at once, all sockets in one selector, beside *idle* others.
 
-    def serve(port: int) -> None:
-        listener = socket.create_server(("", port), backlog=4096)
-        poller = select.epoll()
-        poller.register(listener.fileno(), select.EPOLLIN)
-        open_ones = {}
-        while True:
-            for fd, _ in poller.poll():
-                if fd == listener.fileno():
-                    connection, _ = listener.accept()
-                    connection.setblocking(False)
-                    open_ones[connection.fileno()] = connection
-                    poller.register(connection.fileno(), select.EPOLLIN)
-                    continue
-                connection = open_ones[fd]
-                data = connection.recv(65536)
-                if data:
-                    connection.send(data)
-                else:
-                    poller.unregister(fd)
-                    open_ones.pop(fd).close()
-
-    with simnet.Network() as net:
-        net.trace.entries = Forgetful()
-        net.host("server").spawn(serve, 7)
-        others = [socket.create_connection(("server", 7)) for _ in range(idle)]
-        client = socket.create_connection(("server", 7))
+    With *everything* the other end is a host behind a link of 1 ms, with a trace and a plan whose fault never acts; else
+    both ends are on one host, and nothing is recorded.
+    """
+    plan = simnet.FaultPlan.parse("reset nobody->server:9#1 end=server byte=0") if everything else None
+    with simnet.Network(plan, trace=everything) as net:
+        host = net.host("server" if everything else "test")
+        name = "server" if everything else "127.0.0.1"
+        selector = selectors.DefaultSelector()
+        listener = host.listen(7, backlog=clients)
+        talking = [_connected(listener, (name, 7)) for _ in range(clients)]
+        if idle:
+            other = host.listen(8, backlog=1)
+            silent = [_connected(other, (name, 8)) for _ in range(idle)]
+            for pair in silent:
+                for sock in pair:
+                    selector.register(sock, selectors.EVENT_READ, "idle")
+        left = {}
+        for client, served in talking:
+            selector.register(client, selectors.EVENT_READ, "client")
+            selector.register(served, selectors.EVENT_READ, "server")
+            left[client] = rounds
 
         def trips() -> None:
-            for _ in range(rounds):
+            waiting = clients
+            for client, _ in talking:
                 client.send(MESSAGE)
-                client.recv(4096)
+            while waiting:
+                for key, _ in selector.select():
+                    sock = key.fileobj
+                    data = sock.recv(65536)  # type: ignore[union-attr]
+                    if key.data == "server":
+                        sock.send(data)  # type: ignore[union-attr]
+                        continue
+                    left[sock] -= 1  # type: ignore[index]
+                    if left[sock]:  # type: ignore[index]
+                        sock.send(MESSAGE)  # type: ignore[union-attr]
+                    else:
+                        waiting -= 1
 
-        figure = per_unit(rounds, trips)
-        client.close()
-        for other in others:
-            other.close()
-    return figure
+        return per_unit(clients * rounds, trips)
 
 
-class Forgetful(list):  # type: ignore[type-arg]
-    """A trace that keeps nothing: for runs of millions of events."""
+def _connected(listener: socket.socket, address: tuple[str, int]) -> tuple[socket.socket, socket.socket]:
+    client = socket.create_connection(address)
+    served, _ = listener.accept()
+    client.setblocking(False)
+    served.setblocking(False)
+    return client, served
 
-    def append(self, entry: object) -> None:
-        pass
+
+def streaming(mebibytes: int = 512) -> float:
+    """Microseconds a MiB one way within a host, in writes of 64 KiB."""
+    with simnet.Network(trace=False):
+        listener = socket.create_server(("", 7))
+        client, served = _connected(listener, ("127.0.0.1", 7))
+        chunk = bytes(65536)
+
+        def pour() -> None:
+            for _ in range(mebibytes * 16):
+                client.send(chunk)
+                served.recv(65536)
+
+        return per_unit(mebibytes, pour)
+
+
+def timers(count: int = 50_000) -> float:
+    """Microseconds a time-out that elapses, each a millisecond after the other."""
+    with simnet.Network(trace=False):
+
+        def sleep() -> None:
+            for _ in range(count):
+                _time.sleep(0.001)
+
+        return per_unit(count, sleep)
+
+
+def memory(connections: int = 2_000) -> float:
+    """Bytes of Python's memory an idle connection takes, both ends together."""
+    with simnet.Network(trace=False):
+        listener = socket.create_server(("", 7))
+        kept = [_connected(listener, ("127.0.0.1", 7)) for _ in range(200)]  # what is made once is made
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        kept += [_connected(listener, ("127.0.0.1", 7)) for _ in range(connections)]
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return (after - before) / connections
 
 
 # --- sweeps ----------------------------------------------------------------------------------------------------------
@@ -157,13 +211,47 @@ def sweep_of_the_echo_server() -> float:
     return (_time.process_time() - began) / result.runs * 1e6
 
 
-BENCHMARKS: dict[str, Callable[[], float]] = {
-    "fresh simulation, sockets alone": lambda: per_unit(500, lambda: [fresh_sockets() for _ in range(500)]),
-    "fresh simulation, dispatch handler": lambda: per_unit(200, lambda: [fresh_dispatch() for _ in range(200)]),
-    "round trip": lambda: round_trips(0),
-    "round trip beside 1,000 idle": lambda: round_trips(1_000),
-    "simulation in a sweep": sweep_of_the_echo_server,
+class Row(NamedTuple):
+    """What is measured, in which unit, beside which other row, and what was promised of it."""
+
+    measure: Callable[[], float]
+    unit: str = "us"
+    beside: str = ""
+    at_most: float | None = None  # of the ratio, or of the figure where there is nothing beside it
+
+
+ROWS: dict[str, Row] = {
+    "fresh simulation, sockets alone": Row(
+        lambda: per_unit(500, lambda: [fresh_sockets() for _ in range(500)]), at_most=40
+    ),
+    "fresh simulation, dispatch handler": Row(lambda: per_unit(200, lambda: [fresh_dispatch() for _ in range(200)])),
+    "simulation in a sweep": Row(sweep_of_the_echo_server, at_most=500),
+    "round trip, 1 client": Row(lambda: round_trips(1, 4_000), beside="peer, 1 client", at_most=0.25),
+    "round trip, 100 clients": Row(lambda: round_trips(100, 50), beside="peer, 100 clients", at_most=0.25),
+    "round trip, 2000 clients": Row(lambda: round_trips(2_000, 5), beside="peer, 2000 clients", at_most=0.25),
+    "... with latency, trace, plan, 1 client": Row(
+        lambda: round_trips(1, 2_000, everything=True), beside="peer, 1 client", at_most=0.40
+    ),
+    "... with latency, trace, plan, 100 clients": Row(
+        lambda: round_trips(100, 50, everything=True), beside="peer, 100 clients", at_most=0.40
+    ),
+    "... with latency, trace, plan, 2000 clients": Row(
+        lambda: round_trips(2_000, 5, everything=True), beside="peer, 2000 clients", at_most=0.40
+    ),
+    "round trip beside 10,000 idle": Row(
+        lambda: round_trips(1, 4_000, idle=10_000), beside="round trip, 1 client", at_most=1.1
+    ),
+    "streaming": Row(streaming, "us/MiB", at_most=1e6 / 8 / 1024),  # 8 GiB/s
+    "timer": Row(timers, beside="peer, timer", at_most=0.35),
+    "memory of an idle connection": Row(memory, "bytes", at_most=3_000),
 }
+if solipsism is not None:
+    ROWS |= {
+        "peer, 1 client": Row(lambda: solipsism.round_trips(1, 4_000)),
+        "peer, 100 clients": Row(lambda: solipsism.round_trips(100, 50)),
+        "peer, 2000 clients": Row(lambda: solipsism.round_trips(2_000, 5)),
+        "peer, timer": Row(solipsism.timers),
+    }
 
 
 def where_it_goes(simulation: Callable[[], object], simulations: int = 1_000) -> list[tuple[str, float]]:
@@ -199,22 +287,29 @@ def main() -> None:
             for room, share in where_it_goes(simulation)[:14]:
                 print(f"  {share:6.1%}  {room}")
         return
-    chosen = [name for name in BENCHMARKS if not options.names or any(part in name for part in options.names)]
+    chosen = [name for name in ROWS if not options.names or any(part in name for part in options.names)]
+    chosen += [ROWS[name].beside for name in chosen if ROWS[name].beside in ROWS and ROWS[name].beside not in chosen]
     figures: dict[str, list[float]] = {name: [] for name in chosen}
     reference = []
     for _ in range(options.rounds):
         reference.append(pure_python() * 1e3)
         for name in chosen:
-            figures[name].append(BENCHMARKS[name]())
+            figures[name].append(ROWS[name].measure())
     print(
         f"Python {sys.version.split()[0]}, {_time.strftime('%Y-%m-%d')}; reference {statistics.median(reference):.1f} ms"
     )
     for name, values in figures.items():
-        middle = statistics.median(values)
-        print(f"{name:<38} {middle:10.1f} us {1e6 / middle:12,.0f} /s   [{min(values):.1f} .. {max(values):.1f}]")
-    if {"round trip", "round trip beside 1,000 idle"} <= figures.keys():
-        ratio = statistics.median(figures["round trip beside 1,000 idle"]) / statistics.median(figures["round trip"])
-        print(f"a round trip beside 1,000 idle connections costs {ratio:.2f} times one beside none")
+        row = ROWS[name]
+        line = f"{name:<44} {statistics.median(values):9.2f} {row.unit:<6}  [{min(values):.2f} .. {max(values):.2f}]"
+        told = statistics.median(values)
+        if row.beside in figures:
+            told = statistics.median(a / b for a, b in zip(values, figures[row.beside], strict=True))
+            line += f"   {told:.2f} x {row.beside}"
+        if row.at_most is not None and (not row.beside or row.beside in figures):
+            line += f"   at most {row.at_most:g}: {'reached' if told <= row.at_most else 'not reached'}"
+        print(line)
+    if solipsism is None:
+        print("async-solipsism is not installed: no ratios to a peer (pip install async-solipsism)")
 
 
 if __name__ == "__main__":
