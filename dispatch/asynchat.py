@@ -30,21 +30,21 @@ class async_chat(asyncore.dispatcher):
     def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
         self.ac_in_buffer: Any = b""
         self.incoming: list[Any] = []
-        self._producing = False
-        self._fifo: _Fifo | None = None  # made when something is put in
+        self.__producing = False
+        self.__fifo: _Fifo | None = None  # made when something is put in
         asyncore.dispatcher.__init__(self, sock, map)
 
     @property
     def producer_fifo(self) -> Any:
         """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
-        if self._fifo is None:
-            self._fifo = _Fifo(self)
-        return self._fifo
+        if self.__fifo is None:
+            self.__fifo = _Fifo(self)
+        return self.__fifo
 
     @producer_fifo.setter
     def producer_fifo(self, items: Iterable[Any]) -> None:
-        self._fifo = _Fifo(self, items)
-        self._changed()
+        self.__fifo = _Fifo(self, items)
+        maps.interest_changed(self)
 
     # ---- what a subclass says
 
@@ -94,12 +94,12 @@ class async_chat(asyncore.dispatcher):
         self.ac_in_buffer = self.ac_in_buffer + data if self.ac_in_buffer else data
         was = generation(self)
         while self.ac_in_buffer:
-            if not self._cut():
+            if not self.__cut():
                 return
             if generation(self) != was:
                 return  # closed by found_terminator: what else was in this read is not to be acted upon
 
-    def _cut(self) -> bool:
+    def __cut(self) -> bool:
         """Hand over the buffer up to the next terminator; False if more input is needed to see it."""
         buffer = self.ac_in_buffer
         terminator = self.get_terminator()
@@ -162,7 +162,7 @@ class async_chat(asyncore.dispatcher):
         return 1
 
     def writable(self) -> Any:
-        return self._fifo or (not self.connected)
+        return self.__fifo or (not self.connected)
 
     def close_when_done(self) -> None:
         """Close when all that waits now has been sent."""
@@ -170,9 +170,9 @@ class async_chat(asyncore.dispatcher):
 
     def initiate_send(self) -> None:
         """One send of what waits, if the kernel takes it; asks producers for more."""
-        if self._producing:
+        if self.__producing:
             return  # a producer pushes: its bytes have their place, and go out when it has given its own
-        fifo = self._fifo
+        fifo = self.__fifo
         while fifo and self.connected:
             first = fifo[0]
             if not first:
@@ -185,30 +185,30 @@ class async_chat(asyncore.dispatcher):
             try:
                 data = first[: self.ac_out_buffer_size]
             except TypeError:
-                self._produce(first)
+                self.__produce(first)
                 continue
             if isinstance(data, str) and self.use_encoding:
                 data = bytes(data, self.encoding)
-            self._send_first(first, data)
+            self.__send_first(first, data)
             return
 
-    def _produce(self, producer: Any) -> None:
+    def __produce(self, producer: Any) -> None:
         """Put what the producer gives before the producer, or take it off if it gives nothing."""
-        fifo = self._fifo
+        fifo = self.__fifo
         assert fifo
-        self._producing = True
+        self.__producing = True
         try:
             data = producer.more()
         finally:
-            self._producing = False
-        if self._fifo is not fifo or not fifo or fifo[0] is not producer:
+            self.__producing = False
+        if self.__fifo is not fifo or not fifo or fifo[0] is not producer:
             return  # it has thrown the queue away meanwhile
         if data:
             fifo.appendleft(data)
         else:
             fifo.popleft()
 
-    def _send_first(self, first: Any, data: Any) -> None:
+    def __send_first(self, first: Any, data: Any) -> None:
         try:
             num_sent = self.send(data)
         except OSError as error:
@@ -216,7 +216,7 @@ class async_chat(asyncore.dispatcher):
                 observer.raised(self, "initiate_send", error)
             self.handle_error()
             return
-        fifo = self._fifo
+        fifo = self.__fifo
         if num_sent and fifo and fifo[0] is first:
             if num_sent < len(first):
                 # A view, so that a long queue entry is not copied for each piece of it.
@@ -228,8 +228,8 @@ class async_chat(asyncore.dispatcher):
         """Throw everything away, in emergencies."""
         self.ac_in_buffer = b""
         del self.incoming[:]
-        if self._fifo is not None:
-            self._fifo.clear()
+        if self.__fifo is not None:
+            self.__fifo.clear()
 
 
 maps.known_predicates((async_chat.readable, async_chat.writable))
@@ -247,7 +247,7 @@ class _Fifo(deque[Any]):
     def _grown(self) -> None:
         owner = self._owner()
         if owner is not None:
-            owner._changed()
+            maps.interest_changed(owner)
 
     def append(self, item: Any, /) -> None:
         super().append(item)

@@ -78,6 +78,10 @@ def loop(
                 count -= 1
 
 
+# Programs make these classes bases of others, beside threads and what not: an attribute of ours that asyncore had not is
+# private to its class, or no attribute at all.
+
+
 class dispatcher:
     """A socket in a map, and its handlers."""
 
@@ -146,11 +150,6 @@ class dispatcher:
                 observer.closed(self, sys.exc_info()[1])
         self._fileno = None
 
-    def _changed(self) -> None:
-        """What this channel waits for may have changed, in a turn that need not be its own."""
-        if self._fileno is not None:
-            _maps.changed(self._map, self._fileno)
-
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """A new socket, in the map at once."""
         self.family_and_type = family, type
@@ -187,7 +186,7 @@ class dispatcher:
     def listen(self, num: int) -> None:
         """Accept connections from now on."""
         self.accepting = True
-        self._changed()
+        _maps.interest_changed(self)
         self.socket.listen(min(num, 5) if os.name == "nt" else num)
 
     def bind(self, addr: Any) -> None:
@@ -199,7 +198,7 @@ class dispatcher:
         """Connect, now or later; a refusal that is known already is raised."""
         self.connected = False
         self.connecting = True
-        self._changed()
+        _maps.interest_changed(self)
         err = self.socket.connect_ex(address)
         if err in (EINPROGRESS, EALREADY, EWOULDBLOCK) or (err == EINVAL and os.name == "nt"):
             self.addr = address
@@ -283,18 +282,10 @@ class dispatcher:
 
     # ---- events, and the handlers they go to
 
-    def _handle(self, name: str) -> None:
-        """Call a handler under the eyes of the observers."""
-        for observer in _observers:
-            observer.event(self, name)
-        getattr(self, name)()
-        for observer in _observers:
-            observer.handled(self, name)
-
     def handle_read_event(self) -> None:
         """Something to read: a connection, the result of a connect, data, the end."""
         if self.accepting:
-            self._handle("handle_accept")
+            _events.handle(self, "handle_accept")
             return
         if not self.connected and self.connecting:
             was = _events.generation(self)
@@ -302,7 +293,7 @@ class dispatcher:
             if _events.generation(self) != was:
                 return
         if _observers:
-            self._handle("handle_read")
+            _events.handle(self, "handle_read")
         else:
             self.handle_read()
 
@@ -312,11 +303,11 @@ class dispatcher:
         if err != 0:
             raise OSError(err, _strerror(err))
         was = _events.generation(self)
-        self._handle("handle_connect")
+        _events.handle(self, "handle_connect")
         if _events.generation(self) == was:
             self.connected = True
             self.connecting = False
-            self._changed()
+            _maps.interest_changed(self)
 
     def handle_write_event(self) -> None:
         """Room to write, or the result of a connect. Nothing for a listener."""
@@ -328,14 +319,14 @@ class dispatcher:
             if _events.generation(self) != was:
                 return
         if _observers:
-            self._handle("handle_write")
+            _events.handle(self, "handle_write")
         else:
             self.handle_write()
 
     def handle_expt_event(self) -> None:
         """An exceptional condition: an error of the socket, or an urgent byte."""
         err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._handle("handle_close" if err != 0 else "handle_expt")
+        _events.handle(self, "handle_close" if err != 0 else "handle_expt")
 
     def handle_error(self) -> None:
         """A handler raised: log it in one line, and close the channel."""
@@ -386,28 +377,28 @@ _OURS = ("dispatch.asyncore", "dispatch.asynchat")
 class dispatcher_with_send(dispatcher):
     """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set as bytes."""
 
-    _out: Any = None  # None, or bytes, or a deque of pieces: nothing is made while nothing waits
-    _out_size = 0
+    __out: Any = None  # None, or bytes, or a deque of pieces: nothing is made while nothing waits
+    __out_size = 0
 
     @property
     def out_buffer(self) -> bytes:
         """What waits to be sent."""
-        out = self._out
+        out = self.__out
         if out is None:
             return b""
         if type(out) is not bytes:
-            self._out = out = b"".join(out)
+            self.__out = out = b"".join(out)
         return out
 
     @out_buffer.setter
     def out_buffer(self, data: Any) -> None:
-        self._out = bytes(data) if data else None
-        self._out_size = len(data)
-        self._changed()
+        self.__out = bytes(data) if data else None
+        self.__out_size = len(data)
+        _maps.interest_changed(self)
 
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
-        out = self._out
+        out = self.__out
         if out is None:
             return
         if type(out) is bytes:
@@ -423,13 +414,13 @@ class dispatcher_with_send(dispatcher):
             out.appendleft(first)
         size = len(first)
         num_sent = dispatcher.send(self, first if size <= 65536 else memoryview(first)[:65536])
-        if not num_sent or self._out is not out:
+        if not num_sent or self.__out is not out:
             return
-        self._out_size -= num_sent
-        if not self._out_size:
-            self._out = None
+        self.__out_size -= num_sent
+        if not self.__out_size:
+            self.__out = None
         elif out is first:
-            self._out = deque((memoryview(first)[num_sent:],))
+            self.__out = deque((memoryview(first)[num_sent:],))
         elif num_sent == size:
             out.popleft()
         else:
@@ -439,7 +430,7 @@ class dispatcher_with_send(dispatcher):
         self.initiate_send()
 
     def writable(self) -> Any:
-        return (not self.connected) or self._out_size
+        return (not self.connected) or self.__out_size
 
     def send(self, data: Any) -> None:
         """Send *data* after what waits already."""
@@ -447,17 +438,17 @@ class dispatcher_with_send(dispatcher):
             self.log_info(f"sending {data!r}")
         if data:
             data = bytes(data)
-            self._out_size += len(data)
-            out = self._out
+            self.__out_size += len(data)
+            out = self.__out
             if out is None:
-                self._out = data
+                self.__out = data
             elif type(out) is bytes:
-                self._out = deque((out, data))
+                self.__out = deque((out, data))
             else:
                 out.append(data)
         self.initiate_send()
-        if self._out is not None:
-            self._changed()
+        if self.__out is not None:
+            _maps.interest_changed(self)
 
 
 _maps.known_predicates(

@@ -17,7 +17,7 @@ from dispatch.observers import observers
 if TYPE_CHECKING:
     from dispatch.loop import Loop
 
-# States, bits of Channel._state.
+# States, bits of Channel._channel_state.
 CONNECTING = 1
 CONNECTED = 2
 ACCEPTING = 4
@@ -40,7 +40,7 @@ ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descripto
 class Channel:
     """The part that all channels share. Subclasses say what a turn is."""
 
-    __slots__ = ("_bits", "_born", "_fileno", "_state", "loop", "socket")
+    __slots__ = ("_bits", "_born", "_fileno", "_channel_state", "loop", "socket")
 
     #: A channel that does not keep ``Loop.run()`` running by itself.
     background: ClassVar[bool] = False
@@ -50,7 +50,20 @@ class Channel:
     _fileno: int
     _bits: int
     _born: int  # the loop's turn in which it joined: what was polled by then is another's
-    _state: int
+    _channel_state: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.partition(".")[0] == "dispatch":
+            return
+        for name in vars(cls):
+            if name.startswith("_") and not name.endswith("__"):
+                for base in cls.__mro__[1:]:
+                    if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":
+                        raise TypeError(
+                            f"{cls.__name__} defines {name}, which {base.__module__}.{base.__name__} needs for itself; "
+                            "give it another name, or two underscores"
+                        )
 
     def _attach(self, loop: Loop | None) -> None:
         """Belong to *loop* (None: the current one), without a socket yet."""
@@ -64,7 +77,7 @@ class Channel:
         self.socket = None
         self._fileno = -1
         self._bits = ASLEEP
-        self._state = 0
+        self._channel_state = 0
 
     def fileno(self) -> int:
         """The descriptor; -1 before there is a socket and after the close."""
@@ -73,27 +86,27 @@ class Channel:
     @property
     def connected(self) -> bool:
         """Whether the connection is up."""
-        return self._state & CONNECTED != 0
+        return self._channel_state & CONNECTED != 0
 
     @property
     def connecting(self) -> bool:
         """Whether a connect is under way."""
-        return self._state & CONNECTING != 0
+        return self._channel_state & CONNECTING != 0
 
     @property
     def accepting(self) -> bool:
         """Whether this channel listens."""
-        return self._state & ACCEPTING != 0
+        return self._channel_state & ACCEPTING != 0
 
     @property
     def closing(self) -> bool:
         """Whether ``close()`` was called; true until and after the end."""
-        return self._state & (CLOSING | CLOSED) != 0
+        return self._channel_state & (CLOSING | CLOSED) != 0
 
     @property
     def closed(self) -> bool:
         """Whether the channel has left its loop for good."""
-        return self._state & CLOSED != 0
+        return self._channel_state & CLOSED != 0
 
     def handle_close(self, reason: BaseException | None) -> None:
         """The channel is closed. *reason* is None after an orderly end, else the error that ended it."""
@@ -151,9 +164,9 @@ class Channel:
 
     def _finish(self, reason: BaseException | None) -> None:
         """The one way out: leave the loop, close the socket, have ``handle_close`` called soon."""
-        if self._state & CLOSED:
+        if self._channel_state & CLOSED:
             return
-        self._state = (self._state | CLOSED) & ~(CONNECTED | CONNECTING | ACCEPTING)
+        self._channel_state = (self._channel_state | CLOSED) & ~(CONNECTED | CONNECTING | ACCEPTING)
         self.loop._leave(self, reason)
         if self.socket is not None:
             try:
@@ -163,7 +176,7 @@ class Channel:
 
     def _describe(self) -> str:
         for bit, word in _WORDS:
-            if self._state & bit:
+            if self._channel_state & bit:
                 return word
         return "new"
 

@@ -107,7 +107,7 @@ class Chat(Stream):
         """Hand over all messages that are complete. One loop, however handlers come back into it."""
         self._cutting = True
         try:
-            while not self._state & STOP and self._start < len(self._input):
+            while not self._channel_state & STOP and self._start < len(self._input):
                 try:
                     message = self._next_message()
                     if message is None:
@@ -166,9 +166,9 @@ class Chat(Stream):
 
     def _peer_finished(self) -> None:
         """The end comes after the last message; if a handler pauses before it, the socket will say it again."""
-        if not self._state & STOP:
+        if not self._channel_state & STOP:
             self._cut()
-        if not self._state & STOP:
+        if not self._channel_state & STOP:
             super()._peer_finished()
 
     def _below_low_water(self) -> None:

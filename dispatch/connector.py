@@ -99,7 +99,7 @@ class Connector:
         sock = attempt.let_go()
         self._open.remove(attempt)
         self.cancel()
-        if self._stream._state & CLOSED:
+        if self._stream._channel_state & CLOSED:
             sock.close()
         else:
             self._stream._adopt(sock)
@@ -137,7 +137,7 @@ class Attempt(Channel):
         self._attach(connector.stream.loop)
         self._connector = connector
         self.address = address
-        self._state = CONNECTING
+        self._channel_state = CONNECTING
         self.socket = self.loop.network.socket(family, _socket.SOCK_STREAM)
         try:
             self.socket.setblocking(False)
@@ -158,7 +158,7 @@ class Attempt(Channel):
             self.loop._join(self, OUT)
 
     def _again(self) -> None:
-        if not self._state & CLOSED:
+        if not self._channel_state & CLOSED:
             try:
                 self._connect()
             except OSError as error:

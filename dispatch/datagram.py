@@ -59,7 +59,7 @@ class Datagram(Channel):
                     raise OSError(code, f"cannot talk to {peer}")
             self.socket = sock
             self.addr = sock.getsockname()
-            self._state = CONNECTED
+            self._channel_state = CONNECTED
             self.loop._join(self, IN)
         except BaseException:
             sock.close()
@@ -79,7 +79,7 @@ class Datagram(Channel):
         """Send one datagram to *addr*, or to the peer. False if it had to be dropped."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"send() takes bytes, not {type(data).__name__}; encode text first")
-        if self._state & (CLOSING | CLOSED):
+        if self._channel_state & (CLOSING | CLOSED):
             return False
         if self._queue:
             if len(self._queue) >= self.queue_limit:
@@ -110,9 +110,9 @@ class Datagram(Channel):
     def _turn(self, bits: int) -> None:
         if bits & (IN | TROUBLE):
             for _ in range(BATCH):
-                if self._state & CLOSED or not self._receive():
+                if self._channel_state & CLOSED or not self._receive():
                     break
-        if bits & OUT and self._queue and not self._state & CLOSED:
+        if bits & OUT and self._queue and not self._channel_state & CLOSED:
             self._flush()
 
     def _receive(self) -> bool:
@@ -154,15 +154,15 @@ class Datagram(Channel):
             self.socket.sendto(data, addr)
 
     def _tell_failure(self, error: OSError) -> None:
-        if not self._state & CLOSED:
+        if not self._channel_state & CLOSED:
             self._call("handle_failure", error)
 
     def _update(self) -> None:
-        if not self._state & CLOSED and not self._resting:
+        if not self._channel_state & CLOSED and not self._resting:
             self.loop._want(self, IN | OUT if self._queue else IN)
 
     def _rest(self) -> None:
-        if not self._resting and not self._state & CLOSED:
+        if not self._resting and not self._channel_state & CLOSED:
             self._resting = True
             self.loop._sleep(self)
             self.loop.call_later(BREATH, self._rested)

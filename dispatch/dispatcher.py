@@ -36,7 +36,7 @@ class Dispatcher(Channel):
         self._asked = kind.readable is not Dispatcher.readable or kind.writable is not Dispatcher.writable
         if sock is not None:
             sock.setblocking(False)
-            self._state = CONNECTED
+            self._channel_state = CONNECTED
             self._adopt(sock)
 
     def _adopt(self, sock: Any) -> None:
@@ -115,22 +115,22 @@ class Dispatcher(Channel):
         self.socket.bind(address)
         self.addr = self.socket.getsockname()
         if self.socket.type == _socket.SOCK_DGRAM and self._fileno < 0:
-            self._state |= CONNECTED
+            self._channel_state |= CONNECTED
             self._adopt(self.socket)
 
     def listen(self, backlog: int = 1024) -> None:
         """Accept connections from now on."""
         self.socket.listen(backlog)
-        self._state |= ACCEPTING
+        self._channel_state |= ACCEPTING
         if self._fileno < 0:
             self._adopt(self.socket)
 
     def connect(self, address: Address) -> None:
         """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never inside this call."""
-        if self._state & (CONNECTING | CONNECTED | ACCEPTING):
+        if self._channel_state & (CONNECTING | CONNECTED | ACCEPTING):
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
         self.addr = address
-        self._state |= CONNECTING
+        self._channel_state |= CONNECTING
         code = self.socket.connect_ex(address)
         full = code in TRY_AGAIN and self.socket.family == getattr(
             _socket, "AF_UNIX", None
@@ -150,7 +150,7 @@ class Dispatcher(Channel):
                 return None
             if error.errno in OUT_OF_RESOURCES:
                 # The connection stays in the queue and keeps the listener ready: rest, or spin.
-                self._state |= RESTING
+                self._channel_state |= RESTING
                 self.loop._sleep(self)
                 self.loop.call_later(0.05, self._rested)
                 return None
@@ -186,7 +186,7 @@ class Dispatcher(Channel):
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes the kernel took: 0 if it is full. A connection that is over closes the channel."""
-        if self._state & CLOSED:
+        if self._channel_state & CLOSED:
             return 0
         try:
             sent: int = self.socket.send(data)
@@ -206,42 +206,42 @@ class Dispatcher(Channel):
     # ---- a turn
 
     def _wanted(self) -> int:
-        if self._state & CONNECTING:
+        if self._channel_state & CONNECTING:
             return OUT
-        if self._state & ACCEPTING:
+        if self._channel_state & ACCEPTING:
             return IN if self._reading else 0
         return (READ if self._reading else 0) | (OUT if self._writing else 0)
 
     def _rested(self) -> None:
-        self._state &= ~RESTING
+        self._channel_state &= ~RESTING
         self._update()
 
     def _update(self) -> None:
-        if self._fileno >= 0 and not self._asked and not self._state & RESTING:
+        if self._fileno >= 0 and not self._asked and not self._channel_state & RESTING:
             self.loop._want(self, self._wanted())
 
     def _ask(self) -> None:
         try:
-            if self._state & CONNECTING:
+            if self._channel_state & CONNECTING:
                 bits = OUT
             else:
                 bits = READ if self.readable() else 0
-                if self._state & ACCEPTING:
+                if self._channel_state & ACCEPTING:
                     bits &= IN
                 elif self.writable():
                     bits |= OUT
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("readable", error)
         else:
-            if self._fileno >= 0 and not self._state & RESTING and not (bits == 0 and self._bits & ASLEEP):
+            if self._fileno >= 0 and not self._channel_state & RESTING and not (bits == 0 and self._bits & ASLEEP):
                 self.loop._want(self, bits)
 
     def _turn(self, bits: int) -> None:
         asked = self._bits
-        if self._state & CONNECTING:
+        if self._channel_state & CONNECTING:
             self._connect_event()
             return
-        if self._state & ACCEPTING:
+        if self._channel_state & ACCEPTING:
             self._serve("handle_accept")
             return
         if bits & TROUBLE and not asked & (IN | OUT):
@@ -249,11 +249,11 @@ class Dispatcher(Channel):
             return
         if bits & (IN | TROUBLE) and asked & IN:
             self._serve("handle_read")
-        if bits & PRI and asked & PRI and not self._state & CLOSED:
+        if bits & PRI and asked & PRI and not self._channel_state & CLOSED:
             self._serve("handle_expt")
-            if not self._state & CLOSED:
+            if not self._channel_state & CLOSED:
                 self.recv_urgent()  # unread, it would be announced for ever, and make a RST of our close
-        if bits & (OUT | TROUBLE) and asked & OUT and not self._state & CLOSED:
+        if bits & (OUT | TROUBLE) and asked & OUT and not self._channel_state & CLOSED:
             self._serve("handle_write")
 
     def _serve(self, name: str) -> None:
@@ -270,6 +270,6 @@ class Dispatcher(Channel):
         if code:
             self._finish(socket_error(code))
             return
-        self._state = (self._state | CONNECTED) & ~CONNECTING
+        self._channel_state = (self._channel_state | CONNECTED) & ~CONNECTING
         self._update()
         self._serve("handle_connect")

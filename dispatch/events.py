@@ -123,6 +123,15 @@ def serve_poll(obj: Any, flags: int) -> None:
     _drop_urgent(obj, was)
 
 
+def handle(obj: Any, name: str) -> None:
+    """Call a handler of *obj* under the eyes of the observers."""
+    for observer in observers:
+        observer.event(obj, name)
+    getattr(obj, name)()
+    for observer in observers:
+        observer.handled(obj, name)
+
+
 def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
     """An urgent byte that handle_expt did not read would be announced for ever."""
     if generation(obj) == was:

@@ -69,7 +69,7 @@ class Extras:
         if seconds is None:
             return
         if channel.bytes_sent == self.write_mark:
-            channel.abort(Timeout("write", seconds, f"the peer took nothing of {channel._queued} bytes"))
+            channel.abort(Timeout("write", seconds, f"the peer took nothing of {channel._waiting_bytes} bytes"))
         else:
             self.arm_write(channel)
 

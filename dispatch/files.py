@@ -122,11 +122,11 @@ class Pipe(Stream):
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
         self.socket = FileSocket(os.dup(fd))
         self.socket.setblocking(False)
-        self._state = CONNECTED
+        self._channel_state = CONNECTED
         if mode == os.O_RDONLY:
-            self._state |= SHUT
+            self._channel_state |= SHUT
         elif mode == os.O_WRONLY:
-            self._state |= EOF
+            self._channel_state |= EOF
         try:
             self.loop._join(self, 0 if mode == os.O_WRONLY else READ)
         except BaseException:

@@ -57,7 +57,7 @@ class Receiver(Sender):
         if bits != IN or self._bits != READ or self._more is not None:
             self._turn_with_more(bits)
             return
-        queued = self._queued
+        queued = self._waiting_bytes
         size = self._read_size
         try:
             data = self.socket.recv(size)
@@ -78,9 +78,9 @@ class Receiver(Sender):
                     self._failed("handle_data", error)
             else:
                 self._peer_finished()
-        out = self._out
+        out = self._waiting
         if out is not None:
-            if self._state == CONNECTED and type(out) is bytes:
+            if self._channel_state == CONNECTED and type(out) is bytes:
                 try:
                     sent = self.socket.send(out)
                 except OSError as error:
@@ -89,12 +89,12 @@ class Receiver(Sender):
                 else:
                     self.bytes_sent += sent
                     if sent == len(out):
-                        self._out = None
+                        self._waiting = None
                         return
-                    self._out = [memoryview(out)[sent:]]
-                    self._queued = len(out) - sent
+                    self._waiting = [memoryview(out)[sent:]]
+                    self._waiting_bytes = len(out) - sent
                     self._left_over()
-                if self._queued:
+                if self._waiting_bytes:
                     self._hold_back()
             else:
                 self._flush_turn(bits, queued)
@@ -105,7 +105,7 @@ class Receiver(Sender):
         if more is not None and more.layer is not None:
             self._turn_layered(bits)
             return
-        queued = self._queued
+        queued = self._waiting_bytes
         if self._bits & IN and bits & READABLE:
             try:
                 data = self.socket.recv(self._read_size)
@@ -121,12 +121,12 @@ class Receiver(Sender):
                     self._hand_over(data)
                 else:
                     self._peer_finished()
-        elif bits & TROUBLE and not self._state & BLOCKED:
+        elif bits & TROUBLE and not self._channel_state & BLOCKED:
             self._hung_up()
             return
         if bits & PRI and self._bits & PRI:
             self._take_urgent()
-        if self._out is not None:
+        if self._waiting is not None:
             self._flush_turn(bits, queued)
 
     def _hand_over(self, data: bytes) -> None:
@@ -140,37 +140,37 @@ class Receiver(Sender):
 
     def _flush_turn(self, bits: int, queued: int) -> None:
         """Send at the end of a turn before which *queued* bytes waited."""
-        if type(self._out) is bytes:
+        if type(self._waiting) is bytes:
             self._spread_out()
-        made = self._queued - queued
-        if bits & WRITABLE or not self._state & BLOCKED:
+        made = self._waiting_bytes - queued
+        if bits & WRITABLE or not self._channel_state & BLOCKED:
             self._flush()
-        elif self._queued > self.high_water:
+        elif self._waiting_bytes > self.high_water:
             self._left_over()
-        if self._out is not None and made > 0:
+        if self._waiting is not None and made > 0:
             self._hold_back()
 
     def _hold_back(self) -> None:
         """What was read in this turn made output that waits: read no more while too much of it does."""
-        if self._queued > self.high_water and not self._state & (HELD | CLOSING):
-            self._state |= HELD
+        if self._waiting_bytes > self.high_water and not self._channel_state & (HELD | CLOSING):
+            self._channel_state |= HELD
             self._update()
 
     def _turn_layered(self, bits: int) -> None:
         more = self._extras()
         more.touched = self.loop._now
-        queued = self._queued
+        queued = self._waiting_bytes
         if self._bits & IN and bits & READABLE:
             more.layer.readable(self)
         elif bits & TROUBLE and not self._bits & OUT:
             self._hung_up()
             return
-        if not self._state & CLOSED:
+        if not self._channel_state & CLOSED:
             self._spread_out()
-            made = self._queued - queued
-            if bits & WRITABLE or not self._state & BLOCKED:
+            made = self._waiting_bytes - queued
+            if bits & WRITABLE or not self._channel_state & BLOCKED:
                 self._flush_staged()
-            elif self._queued > self.high_water:
+            elif self._waiting_bytes > self.high_water:
                 self._left_over()
             if made > 0:
                 self._hold_back()
@@ -185,7 +185,7 @@ class Receiver(Sender):
 
     def _read_failed(self, error: OSError) -> None:
         if error.errno in TRY_AGAIN:
-            if self._state & BROKEN:
+            if self._channel_state & BROKEN:
                 self._finish(self._extras().broken)  # all has been read
             return
         if error.errno in OUT_OF_RESOURCES:
@@ -203,7 +203,7 @@ class Receiver(Sender):
 
     def _hung_up(self) -> None:
         """ERR or HUP, while nothing is asked for. Unmaskable: it would be reported for ever."""
-        if self._state & EOF:
+        if self._channel_state & EOF:
             self._finish(self._pending_error())  # nothing will be read any more, and nothing can be sent
         else:
             self.loop._sleep(self)  # resume() will look again

@@ -103,7 +103,7 @@ class Listener(Channel):
             sock.listen(backlog)
             self.addr = sock.getsockname()
             self.socket = sock
-            self._state = ACCEPTING
+            self._channel_state = ACCEPTING
             self.loop._join(self, IN)
         except BaseException:
             sock.close()
@@ -156,12 +156,12 @@ class Listener(Channel):
 
     def pause(self) -> None:
         """Leave those who connect in the kernel's queue until :meth:`resume`."""
-        self._state |= PAUSED
+        self._channel_state |= PAUSED
         self._update()
 
     def resume(self) -> None:
         """Accept again."""
-        self._state &= ~PAUSED
+        self._channel_state &= ~PAUSED
         self._update()
 
     def statistics(self) -> ListenerStatistics:
@@ -191,7 +191,7 @@ class Listener(Channel):
             self._pause = 0.0
             self.accepted += 1
             self._welcome(sock, addr)
-            if not self._state & ACCEPTING or self._state & PAUSED or self._is_full():
+            if not self._channel_state & ACCEPTING or self._channel_state & PAUSED or self._is_full():
                 break
         self._update()
         if self._spare is None and len(self.loop.channels) >= SPARE_FROM:
@@ -205,7 +205,7 @@ class Listener(Channel):
             addr = (intern(addr[0]), *addr[1:])  # thousands of connections from one host keep its name once
         try:
             channel = self.handler(sock, addr=addr, loop=self.loop)
-            if isinstance(channel, Stream) and not channel._state & CLOSED:
+            if isinstance(channel, Stream) and not channel._channel_state & CLOSED:
                 if self.limit is not None:
                     self._open += 1
                     channel._extras().listener = self
@@ -240,7 +240,7 @@ class Listener(Channel):
         if self._pause and self._spare is not None:
             self._hang_up()
         self._pause = min(2 * self._pause, REST_MAX) if self._pause else REST_MIN
-        self._state |= RESTING
+        self._channel_state |= RESTING
         self._update()
         self.loop.call_later(self._pause, self._rested)
 
@@ -264,23 +264,23 @@ class Listener(Channel):
             self._spare = None
 
     def _rested(self) -> None:
-        self._state &= ~RESTING
+        self._channel_state &= ~RESTING
         self._update()
 
     # ---- state
 
     def _update(self) -> None:
-        if self._state & ACCEPTING:
-            if self._state & (PAUSED | RESTING) or self._is_full():
+        if self._channel_state & ACCEPTING:
+            if self._channel_state & (PAUSED | RESTING) or self._is_full():
                 self.loop._sleep(self)
             elif self._bits != IN:
                 self.loop._want(self, IN)
 
     def _progress(self) -> object:
-        return self.accepted, self._state
+        return self.accepted, self._channel_state
 
     def _finish(self, reason: BaseException | None) -> None:
-        if self._state & CLOSED:
+        if self._channel_state & CLOSED:
             return
         if self._spare is not None:
             self._spare.close()

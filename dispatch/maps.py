@@ -367,6 +367,12 @@ def changed(map: dict[Any, Any], key: Any) -> None:
             engine.dirty[key] = None  # in its own turn it is asked at the end anyway
 
 
+def interest_changed(channel: Any) -> None:
+    """What *channel* waits for may have changed, in a turn that need not be its own."""
+    if channel._fileno is not None:
+        changed(channel._map, channel._fileno)
+
+
 def turn(map: dict[Any, Any], timeout: float | None, serve: Serve) -> None:
     """One turn over *map*, by the loop that serves it, or by one made for it; none over an empty one."""
     if not map:

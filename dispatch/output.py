@@ -42,7 +42,7 @@ CONSEQUENCE = BLOCKED | FULL | DONE  # something happens when all is sent
 class Sender(Channel):
     """A channel with output. The kernel is asked once per turn, at its end, and again when the poller says so."""
 
-    __slots__ = ("_more", "_out", "_queued", "bytes_sent")
+    __slots__ = ("_more", "_waiting", "_waiting_bytes", "bytes_sent")
 
     #: Bytes of waiting output: above high_water whoever made them should stop, at low_water go on.
     high_water = 65536
@@ -53,8 +53,8 @@ class Sender(Channel):
     #: Seconds that output may still take after close().
     close_timeout: float | None = 30.0
 
-    _out: Any  # None; one piece, as bytes; a list while a handler writes more; a deque once the kernel was full
-    _queued: int  # bytes in the list or deque; 0 for a single piece
+    _waiting: Any  # None; one piece, as bytes; a list while a handler writes more; a deque once the kernel was full
+    _waiting_bytes: int  # bytes in the list or deque; 0 for a single piece
     _more: Extras | None
     bytes_sent: int
 
@@ -81,31 +81,31 @@ class Sender(Channel):
         After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
         need not ask before each write.
         """
-        out = self._out
+        out = self._waiting
         if type(data) is bytes:
             if type(out) is list:  # never after close(), see _seal
                 out.append(data)
-                self._queued = queued = self._queued + len(data)
+                self._waiting_bytes = queued = self._waiting_bytes + len(data)
                 return queued <= LITTLE or queued <= self.high_water
         else:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
             data = bytes(data)  # the caller may use its buffer again while this waits
-        if self._state != CONNECTED and self._state & DONE:
+        if self._channel_state != CONNECTED and self._channel_state & DONE:
             return False
         if out is None:
             if data:
                 loop = self.loop
                 if loop._turning is not self:
                     loop._written_to(self)
-                self._out = data
+                self._waiting = data
             return len(data) <= LITTLE or len(data) <= self.high_water
         if type(out) is bytes:
-            self._out = [out, data]
-            self._queued = queued = len(out) + len(data)
+            self._waiting = [out, data]
+            self._waiting_bytes = queued = len(out) + len(data)
         else:
             out.append(data)
-            self._queued = queued = self._queued + len(data)
+            self._waiting_bytes = queued = self._waiting_bytes + len(data)
         return queued <= LITTLE or queued <= self.high_water
 
     def write_from(self, producer: Any) -> bool:
@@ -118,17 +118,17 @@ class Sender(Channel):
             if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
                 raise TypeError(f"{producer!r} is no producer: it has neither more() nor items; write() takes bytes")
             producer = _Items(producer)
-        if self._state & DONE:
+        if self._channel_state & DONE:
             return False
-        self._state |= PRODUCING
-        if self._out is None:
+        self._channel_state |= PRODUCING
+        if self._waiting is None:
             if self.loop._turning is not self:
                 self.loop._written_to(self)
-            self._out = [producer]
+            self._waiting = [producer]
         else:
             self._spread_out()
-            self._out.append(producer)
-        return self._queued <= self.high_water
+            self._waiting.append(producer)
+        return self._waiting_bytes <= self.high_water
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
         """Send *count* bytes (None: to its end) of an open binary file from *offset*, by ``sendfile`` if that can be had.
@@ -144,29 +144,29 @@ class Sender(Channel):
     @property
     def queued(self) -> int:
         """Bytes written that the kernel has not taken yet, without those that producers hold."""
-        return len(self._out) if type(self._out) is bytes else self._queued
+        return len(self._waiting) if type(self._waiting) is bytes else self._waiting_bytes
 
     # ---- sending
 
     def _seal(self) -> None:
         """Nothing more may be written behind what waits."""
         self._spread_out()
-        if type(self._out) is list:
-            self._out = deque(self._out)
+        if type(self._waiting) is list:
+            self._waiting = deque(self._waiting)
 
     def _spread_out(self) -> None:
         """Have the output in a list, whatever it was in."""
-        out = self._out
+        out = self._waiting
         if type(out) is bytes:
-            self._out = [out]
-            self._queued = len(out)
+            self._waiting = [out]
+            self._waiting_bytes = len(out)
 
     def _flush(self) -> None:
         """Give the kernel what waits, as much as it takes."""
-        if self._state & STAGED:
+        if self._channel_state & STAGED:
             self._flush_staged()
             return
-        out = self._out
+        out = self._waiting
         budget = TURN_BYTES
         try:
             while True:
@@ -174,7 +174,7 @@ class Sender(Channel):
                     data = out[0]
                     size = len(data)
                     sent = self.socket.send(data)
-                elif self._queued <= JOIN_BELOW:
+                elif self._waiting_bytes <= JOIN_BELOW:
                     data = b"".join(out)
                     out.clear()
                     out.append(data)
@@ -182,19 +182,19 @@ class Sender(Channel):
                     sent = self.socket.send(data)
                 else:
                     if type(out) is list:
-                        out = self._out = deque(out)
+                        out = self._waiting = deque(out)
                     size, sent = self._send_vector(out)
                 self.bytes_sent += sent
-                self._queued -= sent
+                self._waiting_bytes -= sent
                 if self._more is not None:
                     self._more.touched = self.loop._now
-                if not self._queued:
-                    self._out = None
-                    if self._state & CONSEQUENCE:
+                if not self._waiting_bytes:
+                    self._waiting = None
+                    if self._channel_state & CONSEQUENCE:
                         self._all_sent()
                     return
                 self._advance(sent)
-                out = self._out
+                out = self._waiting
                 budget -= sent
                 if sent < size or budget <= 0:
                     break
@@ -219,9 +219,9 @@ class Sender(Channel):
 
     def _advance(self, sent: int) -> None:
         """Take *sent* bytes off the queue, which stays non-empty."""
-        out = self._out
+        out = self._waiting
         if type(out) is list:
-            out = self._out = deque(out)
+            out = self._waiting = deque(out)
         while sent:
             first = out[0]
             if len(first) <= sent:
@@ -236,7 +236,7 @@ class Sender(Channel):
             self._left_over()
         elif error.errno in OUT_OF_RESOURCES:
             # No memory for us now: ask again in a moment, not in a circle.
-            self._state |= BLOCKED
+            self._channel_state |= BLOCKED
             self._rest(BREATH)
         else:
             self._out_broken(error)
@@ -251,16 +251,16 @@ class Sender(Channel):
             while budget > 0:
                 staged = more.staged
                 if not staged and not self._stage(more):
-                    if self._out is None and not self._state & CLOSED:
+                    if self._waiting is None and not self._channel_state & CLOSED:
                         self._all_sent()
-                    elif self._state & BLOCKED:
-                        self._state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
+                    elif self._channel_state & BLOCKED:
+                        self._channel_state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
                         self._update()
                     return
                 staged = more.staged
                 if type(staged) is bytes or type(staged) is memoryview:
                     sent = self.socket.send(staged)
-                    self._queued -= sent
+                    self._waiting_bytes -= sent
                     short = sent < len(staged)
                     more.staged = memoryview(staged)[sent:] if short else b""
                 else:
@@ -284,22 +284,22 @@ class Sender(Channel):
             if layer is not None and not layer.accepts:
                 return False
             data = self._next_bytes(more)
-            if data is None or self._state & CLOSED:
+            if data is None or self._channel_state & CLOSED:
                 return False
             if layer is None or type(data) is not bytes:
                 more.staged = data
                 return True
-            self._queued -= len(data)
+            self._waiting_bytes -= len(data)
             layer.encrypt(data)
-        self._queued += len(more.staged)
+        self._waiting_bytes += len(more.staged)
         return True
 
     def _next_bytes(self, more: Extras) -> Any:
         """The next bytes of the queue, at most about JOIN_BELOW of small ones; a file; None at its end."""
-        while self._out:
-            out = self._out
+        while self._waiting:
+            out = self._waiting
             if type(out) is list:
-                out = self._out = deque(out)
+                out = self._waiting = deque(out)
             first = out[0]
             if not hasattr(first, "more"):
                 if len(out) == 1 or len(first) >= JOIN_BELOW:
@@ -314,15 +314,15 @@ class Sender(Channel):
                 out.popleft()
                 return first
             data = self._ask_producer(first)
-            if self._state & CLOSED:
+            if self._channel_state & CLOSED:
                 return None
             if data:
-                self._queued += len(data)
+                self._waiting_bytes += len(data)
                 return bytes(data)
-            if self._out is out and out and out[0] is first:
+            if self._waiting is out and out and out[0] is first:
                 out.popleft()
-        self._out = None
-        self._state &= ~PRODUCING
+        self._waiting = None
+        self._channel_state &= ~PRODUCING
         return None
 
     def _ask_producer(self, producer: Any) -> Any:
@@ -339,46 +339,46 @@ class Sender(Channel):
 
     def _left_over(self) -> None:
         """The kernel is full: wait for room."""
-        state = self._state = self._state | BLOCKED
+        state = self._channel_state = self._channel_state | BLOCKED
         if state & CLOSING:
             self._arm_close()
         elif self.write_timeout is not None:
             self._extras().arm_write(self)
-        if self._queued > self.high_water:
+        if self._waiting_bytes > self.high_water:
             if not state & (FULL | CLOSING):
-                self._state |= FULL
+                self._channel_state |= FULL
                 self._update()
                 self._call("handle_full")
                 return
-        elif state & FULL and self._queued <= self.low_water:
+        elif state & FULL and self._waiting_bytes <= self.low_water:
             self._below_low_water()
             return
         self._update()
 
     def _all_sent(self) -> None:
         """Nothing waits any more."""
-        self._state &= ~BLOCKED
+        self._channel_state &= ~BLOCKED
         if self._more is not None:
             self._more.disarm_write()
-        if self._state & (CLOSING | SHUT):
+        if self._channel_state & (CLOSING | SHUT):
             self._output_over()
-        elif self._state & FULL:
+        elif self._channel_state & FULL:
             self._below_low_water()
         else:
             self._update()
 
     def _below_low_water(self) -> None:
-        self._state &= ~(FULL | HELD)
+        self._channel_state &= ~(FULL | HELD)
         self._update()
         self._call("handle_drained")
-        if self._out is not None:
+        if self._waiting is not None:
             self.loop._unsent.append(self)  # written there, after this turn's sending
 
     def _arm_close(self) -> None:
         if self.close_timeout is not None:
             more = self._extras()
             if more.limit is None:
-                what = f"the peer took no more, {self._queued} bytes wait"
+                what = f"the peer took no more, {self._waiting_bytes} bytes wait"
                 error = Timeout("close", self.close_timeout, what)
                 more.limit = self.loop.call_later(self.close_timeout, self.abort, error)
 

@@ -53,8 +53,8 @@ class Stream(Receiver):
         """*sock* is connected already, a Listener's for example; without one, call :meth:`connect` next."""
         self._attach(loop)
         self.addr = addr
-        self._out = None
-        self._queued = 0
+        self._waiting = None
+        self._waiting_bytes = 0
         self._more = None
         self._read_size = self.read_size
         self.bytes_received = 0
@@ -62,7 +62,7 @@ class Stream(Receiver):
         if sock is not None:
             sock.setblocking(False)
             self.socket = sock
-            self._state = CONNECTED
+            self._channel_state = CONNECTED
             self.loop._join(self, READ)
             if self.idle_timeout is not None:
                 self.touch()
@@ -92,28 +92,28 @@ class Stream(Receiver):
         and the first that answers wins. The reason of a failure has the error of each in ``attempts``. What is written
         meanwhile waits. *source* is the local address. A path means a Unix socket.
         """
-        if self._state or self.socket is not None:
+        if self._channel_state or self.socket is not None:
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already; make a new one")
         from dispatch.connector import Connector
 
         self.addr = address
-        self._state = CONNECTING
+        self._channel_state = CONNECTING
         self._extras().connector = connector = Connector(self, address, family, source)
         connector.start()
 
     def close(self) -> None:
         """Send what was written, then close. Nothing more is read, nothing more can be written."""
-        state = self._state
+        state = self._channel_state
         if state & (CLOSING | CLOSED):
             return
-        if state & CONNECTING and self._out is None:
+        if state & CONNECTING and self._waiting is None:
             self._finish(None)
             return
-        self._state = state | CLOSING
+        self._channel_state = state | CLOSING
         self._seal()
         if state & CONNECTING:
             return
-        if self._out is None and not state & LAYERED:
+        if self._waiting is None and not state & LAYERED:
             self._end_orderly()
         elif state & BLOCKED:
             self._left_over()
@@ -122,30 +122,30 @@ class Stream(Receiver):
 
     def write_eof(self) -> None:
         """Send what was written, then tell the peer that this is all (half-close). Reading goes on until its end."""
-        if self._state & (SHUT | CLOSING | CLOSED):
+        if self._channel_state & (SHUT | CLOSING | CLOSED):
             return
-        if self._state & LAYERED:
+        if self._channel_state & LAYERED:
             raise RuntimeError(f"{self!r} cannot half-close: TLS ends both directions; use close()")
-        self._state |= SHUT
+        self._channel_state |= SHUT
         self._seal()
-        if self._out is None and not self._state & CONNECTING:
+        if self._waiting is None and not self._channel_state & CONNECTING:
             self._output_over()
 
     def pause(self) -> None:
         """Read nothing until :meth:`resume`; no handle_data comes in between."""
-        self._state |= PAUSED
+        self._channel_state |= PAUSED
         self._update()
 
     def resume(self) -> None:
         """Read again."""
-        if self._state & PAUSED:
-            self._state &= ~PAUSED
+        if self._channel_state & PAUSED:
+            self._channel_state &= ~PAUSED
             self._update()
 
     @property
     def paused(self) -> bool:
         """Whether :meth:`pause` holds."""
-        return self._state & PAUSED != 0
+        return self._channel_state & PAUSED != 0
 
     def touch(self) -> None:
         """Count ``idle_timeout`` from now; also after setting it on this object."""
@@ -179,7 +179,7 @@ class Stream(Receiver):
         from dispatch.statistics import StreamStatistics
 
         lost = 0 if self._more is None else self._more.lost
-        state = self._state
+        state = self._channel_state
         return StreamStatistics(
             self.bytes_received, self.bytes_sent, self.queued, lost, state & PAUSED != 0, state & FULL != 0
         )
@@ -187,11 +187,11 @@ class Stream(Receiver):
     # ---- the ends of things
 
     def _peer_finished(self) -> None:
-        if self._state & BROKEN:
+        if self._channel_state & BROKEN:
             self._finish(self._extras().broken)
             return
-        self._state |= EOF
-        if self._state & SHUT and self._out is None:
+        self._channel_state |= EOF
+        if self._channel_state & SHUT and self._waiting is None:
             self._call("handle_eof")
             self._finish(None)
             return
@@ -201,16 +201,16 @@ class Stream(Receiver):
     def _timed_out(self, error: Timeout) -> None:
         """idle_timeout has passed."""
         self._call("handle_idle", error)
-        if not self._state & CLOSED and self._more is not None and self._more.idle is not None:
+        if not self._channel_state & CLOSED and self._more is not None and self._more.idle is not None:
             self._more.arm_idle(self)
 
     # ---- state
 
     def _progress(self) -> object:
-        return self.bytes_received, self.bytes_sent, self.queued, self._state, self._bits
+        return self.bytes_received, self.bytes_sent, self.queued, self._channel_state, self._bits
 
     def _update(self) -> None:
-        state = self._state
+        state = self._channel_state
         if state & (CLOSED | RESTING) or self._fileno < 0:
             return
         bits = 0 if state & SILENT else READ
@@ -222,47 +222,47 @@ class Stream(Receiver):
                 self._extras().layer.resumed(self)
 
     def _rest(self, seconds: float) -> None:
-        self._state |= RESTING
+        self._channel_state |= RESTING
         self.loop._sleep(self)
         self.loop.call_later(seconds, self._rested)
 
     def _rested(self) -> None:
-        self._state &= ~RESTING
+        self._channel_state &= ~RESTING
         self._update()
-        if self._state & BROKEN:
+        if self._channel_state & BROKEN:
             self._read_rest()
 
     def _adopt(self, sock: Any) -> None:
         """The connector has a connection for us."""
         self.socket = sock
-        self._state = (self._state | CONNECTED) & ~CONNECTING
+        self._channel_state = (self._channel_state | CONNECTED) & ~CONNECTING
         self._extras().disarm_limit()
-        self.loop._join(self, 0 if self._state & SILENT else READ)
+        self.loop._join(self, 0 if self._channel_state & SILENT else READ)
         if self.idle_timeout is not None:
             self.touch()
-        if not self._state & CLOSING:
+        if not self._channel_state & CLOSING:
             self._call("handle_connect")
-        if self._state & LAYERED:
+        if self._channel_state & LAYERED:
             self.loop.call_soon(self._extras().layer.begin, self)
-        elif self._out is not None or self._state & (SHUT | CLOSING):
+        elif self._waiting is not None or self._channel_state & (SHUT | CLOSING):
             self.loop._unsent.append(self)
 
     def _flush_later(self) -> None:
-        state = self._state
+        state = self._channel_state
         if state & (CONNECTING | CLOSED):
             return
         self._spread_out()
         if state & BLOCKED:
-            if self._queued > self.high_water:
+            if self._waiting_bytes > self.high_water:
                 self._left_over()
-        elif self._out is not None or state & LAYERED:
+        elif self._waiting is not None or state & LAYERED:
             self._flush()
         elif state & (CLOSING | SHUT):
             self._output_over()
 
     def _output_over(self) -> None:
-        if self._state & CLOSING:
-            if self._state & LAYERED and not self._extras().layer.say_goodbye(self):
+        if self._channel_state & CLOSING:
+            if self._channel_state & LAYERED and not self._extras().layer.say_goodbye(self):
                 return
             self._end_orderly()
             return
@@ -270,7 +270,7 @@ class Stream(Receiver):
             self.socket.shutdown(_socket.SHUT_WR)
         except OSError:
             pass  # the peer is gone; reading will tell
-        if self._state & EOF:
+        if self._channel_state & EOF:
             self._finish(None)
         else:
             self._update()
@@ -278,22 +278,22 @@ class Stream(Receiver):
     def _out_broken(self, error: OSError) -> None:
         """Sending failed. What the peer sent before it went is still read, if we read at all."""
         self._lose_output()
-        if self._state & (EOF | CLOSING | PAUSED | LAYERED):
+        if self._channel_state & (EOF | CLOSING | PAUSED | LAYERED):
             self._finish(error)
             return
-        self._state = (self._state | BROKEN) & ~(FULL | HELD | BLOCKED)
+        self._channel_state = (self._channel_state | BROKEN) & ~(FULL | HELD | BLOCKED)
         self._extras().broken = error
         self.loop.call_soon(self._read_rest)
 
     def _read_rest(self) -> None:
         """What has arrived by now is all that will: read it without waiting for the poller, which may have no more to say."""
-        if not self._state & CLOSED:
-            if self._state & PAUSED:
+        if not self._channel_state & CLOSED:
+            if self._channel_state & PAUSED:
                 self._finish(self._extras().broken)
             else:
                 self._update()
                 self._turn(IN)
-                if not self._state & RESTING:  # else it is come back to after the rest
+                if not self._channel_state & RESTING:  # else it is come back to after the rest
                     self.loop.call_soon(self._read_rest)
 
     def _lose_output(self) -> None:
@@ -302,14 +302,14 @@ class Stream(Receiver):
         if self._more is not None:
             self._more.staged = b""
             self._more.disarm_write()
-        self._out = None
-        self._queued = 0
+        self._waiting = None
+        self._waiting_bytes = 0
 
     def _end_orderly(self) -> None:
         """All is sent. Unread input would make the kernel send RST, which may overtake our last bytes: read it away."""
         left = DRAIN
         try:
-            while left > 0 and not self._state & (EOF | BROKEN):
+            while left > 0 and not self._channel_state & (EOF | BROKEN):
                 got = len(self.socket.recv(JOIN_BELOW))
                 if not got:
                     break
@@ -319,11 +319,11 @@ class Stream(Receiver):
         self._finish(None)
 
     def _finish(self, reason: BaseException | None) -> None:
-        if self._state & CLOSED:
+        if self._channel_state & CLOSED:
             return
-        if self._out is not None or (self._more is not None and self._more.staged):
+        if self._waiting is not None or (self._more is not None and self._more.staged):
             self._lose_output()
-            if self._state & CONNECTED and not self._state & BROKEN:
+            if self._channel_state & CONNECTED and not self._channel_state & BROKEN:
                 # What was sent so far is not all: the peer must not take it for a whole. It gets RST instead of FIN.
                 self._reset_at_close()
         more = self._more

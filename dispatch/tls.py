@@ -26,25 +26,25 @@ def start(
     """Put a layer between *stream* and its socket."""
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"start_tls() takes an ssl.SSLContext, not {context!r}")
-    if stream._state & (CLOSING | CLOSED):
+    if stream._channel_state & (CLOSING | CLOSED):
         return  # the peer may go at any time, and its program need not ask before
-    if stream._state & LAYERED:
+    if stream._channel_state & LAYERED:
         raise RuntimeError(f"{stream!r} speaks TLS already")
-    if stream._state & PRODUCING:
+    if stream._channel_state & PRODUCING:
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     layer = Layer(context, server_side, server_hostname)
     more = stream._extras()
     stream._spread_out()
-    if stream._out is not None:
-        more.staged = b"".join(stream._out)  # written before: goes out in clear
-        stream._out = None
+    if stream._waiting is not None:
+        more.staged = b"".join(stream._waiting)  # written before: goes out in clear
+        stream._waiting = None
     more.layer = layer
-    stream._state |= LAYERED
+    stream._channel_state |= LAYERED
     if seconds is not None:
         layer.deadline = stream.loop.call_later(
             seconds, stream.abort, Timeout("handshake", seconds, "the TLS handshake was not finished")
         )
-    if not stream._state & CONNECTING:
+    if not stream._channel_state & CONNECTING:
         stream.loop.call_soon(layer.begin, stream)
 
 
@@ -86,9 +86,9 @@ class Layer:
 
     def begin(self, stream: Stream) -> None:
         """The first step of the handshake: a client speaks first."""
-        if not stream._state & CLOSED:
+        if not stream._channel_state & CLOSED:
             self.pump(stream)
-            if not stream._state & (CLOSED | BLOCKED):
+            if not stream._channel_state & (CLOSED | BLOCKED):
                 stream._flush_staged()
 
     def resumed(self, stream: Stream) -> None:
@@ -99,9 +99,9 @@ class Layer:
 
     def _pump_later(self, stream: Stream) -> None:
         self._pumping = False
-        if not stream._state & STOP:
+        if not stream._channel_state & STOP:
             self.pump(stream)
-            if not stream._state & (CLOSED | BLOCKED):
+            if not stream._channel_state & (CLOSED | BLOCKED):
                 stream._flush_staged()
 
     def pump(self, stream: Stream) -> None:
@@ -113,7 +113,7 @@ class Layer:
                 if self.deadline is not None:
                     self.deadline.cancel()
                 stream._call("handle_secure")
-            while not stream._state & STOP:
+            while not stream._channel_state & STOP:
                 data = self.tls.read(262144)
                 if not data:
                     self._peer_finished(stream)
@@ -128,17 +128,17 @@ class Layer:
 
     def _peer_finished(self, stream: Stream) -> None:
         self._unread = False
-        if not stream._state & (EOF | CLOSED):
+        if not stream._channel_state & (EOF | CLOSED):
             stream._peer_finished()
 
     def _broken(self, stream: Stream, error: ssl.SSLError) -> None:
         """Cut off, or no TLS, or not to be trusted: send the alert if there is one, and give up."""
-        if stream._state & CLOSED:
+        if stream._channel_state & CLOSED:
             return
         if error.reason == "UNEXPECTED_EOF_WHILE_READING" and not isinstance(error, ssl.SSLEOFError):
             error = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error))  # as Pythons after 3.11.2 call it
         alert = self._outgoing.read()
-        if alert and not stream._state & BLOCKED:
+        if alert and not stream._channel_state & BLOCKED:
             try:
                 stream.socket.send(alert)
             except OSError:

@@ -24,7 +24,7 @@ class Waker(Channel):
         receiver.setblocking(False)
         self._sender.setblocking(False)
         self.socket = receiver
-        self._state = CONNECTED
+        self._channel_state = CONNECTED
         loop._join(self, IN)
 
     def wake(self) -> None:

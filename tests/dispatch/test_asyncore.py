@@ -130,6 +130,60 @@ def test_every_public_name_of_the_interpreters_module_is_there():
         assert missing <= {"_DEPRECATION_MSG", "_deprecated"}
 
 
+ATTRIBUTES = {
+    "__init__ _map _fileno socket addr accepting closing connected connecting debug ignore_log_types family_and_type",
+    "accept add_channel bind close connect create_socket del_channel listen log log_info readable recv send set_reuse_addr",
+    "set_socket writable handle_accept handle_accepted handle_close handle_connect handle_connect_event handle_error",
+    "handle_expt handle_expt_event handle_read handle_read_event handle_write handle_write_event initiate_send out_buffer",
+    "ac_in_buffer ac_in_buffer_size ac_out_buffer_size close_when_done collect_incoming_data discard_buffers encoding",
+    "found_terminator get_terminator incoming producer_fifo push push_with_producer set_terminator terminator use_encoding",
+    "_collect_incoming_data _get_data",
+}
+
+
+@kernel_only
+def test_no_class_has_an_attribute_that_a_programs_own_could_meet():
+    from dispatch import asynchat
+
+    asyncores = {name for names in ATTRIBUTES for name in names.split()}
+    for kind in (asyncore.dispatcher, asyncore.dispatcher_with_send, asynchat.async_chat):
+        channel = kind(map={})
+        private = tuple(f"_{base.__name__.lstrip('_')}__" for base in kind.__mro__)
+        extra = {name for name in dir(channel) if name not in asyncores and not name.endswith("__")}
+        assert {name for name in extra if not name.startswith(private)} == set()
+
+
+@kernel_only
+def test_a_dispatcher_may_be_a_thread_too():
+    import threading
+
+    class Server(asyncore.dispatcher, threading.Thread):  # as the servers of CPython's own tests
+        def __init__(self):
+            threading.Thread.__init__(self, daemon=True)
+            self.map = {}
+            asyncore.dispatcher.__init__(self, map=self.map)
+            self.create_socket()
+            self.bind(("127.0.0.1", 0))
+            self.listen(1)
+            self.served = False
+
+        def run(self):
+            while not self.served:
+                asyncore.loop(0.05, map=self.map, count=1)
+            self.close()
+
+        def handle_accepted(self, sock, addr):
+            sock.close()
+            self.served = True
+
+    server = Server()
+    server.start()
+    with socket.create_connection(server.socket.getsockname(), timeout=PATIENCE) as client:
+        assert client.recv(1) == b""
+    server.join(PATIENCE)
+    assert not server.is_alive()
+
+
 @kernel_only
 def test_a_reload_keeps_the_map(loopback_pair):
     _, acceptor = loopback_pair

@@ -845,6 +845,14 @@ def test_watermarks_upside_down_are_refused_at_once():
         type("Bad", (dispatch.Stream,), {"high_water": 5, "low_water": 10})
 
 
+def test_a_subclass_may_not_take_a_name_that_the_library_needs():
+    with pytest.raises(
+        TypeError, match=r"Mine defines _flush, which dispatch\.output\.Sender needs for itself; give it another"
+    ):
+        type("Mine", (dispatch.Stream,), {"_flush": lambda self: None})
+    type("Mine", (dispatch.Stream,), {"_state": "of the program", "_Mine__flush": lambda self: None})
+
+
 def test_another_thread_is_told_what_to_use_instead(kernel_world, in_thread):
     loop = kernel_world.loop()
     channel, client = kernel_world.connected(loop, Recorder)
