@@ -59,32 +59,32 @@ class Clock:
     with a segment on a link is not. Time-outs of sleepers and TCP's TIME_WAIT and keepalive are *background*.
     """
 
-    __slots__ = ("now_ns", "busy", "_heap", "_serial")
+    __slots__ = ("now_ns", "busy", "heap", "serial")
 
     def __init__(self) -> None:
         self.now_ns = 0
         self.busy = 0
-        self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
-        self._serial = 0
+        self.heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
+        self.serial = 0
 
     def at(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any = None, background: bool = False) -> Timer:
         """``fn(arg)`` at *deadline_ns*, or at once if that is past; the returned timer can call it off."""
         timer = Timer(self, fn, arg, background)
         if not background:
             self.busy += 1
-        self._serial = serial = self._serial + 1
-        heappush(self._heap, (deadline_ns, serial, Timer._fire, timer))
+        self.serial = serial = self.serial + 1
+        heappush(self.heap, (deadline_ns, serial, Timer._fire, timer))
         return timer
 
     def post(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any) -> None:
         """As :meth:`at`, for what is never called off: a segment on a link."""
         self.busy += 1
-        self._serial = serial = self._serial + 1
-        heappush(self._heap, (deadline_ns, serial, fn, arg))
+        self.serial = serial = self.serial + 1
+        heappush(self.heap, (deadline_ns, serial, fn, arg))
 
     def next_due_ns(self) -> int | None:
         """When the next thing is due; ``None`` if nothing ever is."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             head = heap[0]
             if head[2] is Timer._fire and head[3].fn is None:
@@ -95,25 +95,29 @@ class Clock:
 
     def tick(self) -> bool:
         """Move to the next due instant and let everything happen that is due then; False if nothing is due, ever."""
-        heap = self._heap
+        heap = self.heap
         fire = Timer._fire
-        while heap and heap[0][2] is fire and heap[0][3].fn is None:
-            heappop(heap)
-        if not heap:
-            return False
-        now = self.now_ns
-        if heap[0][0] > now:
-            now = self.now_ns = heap[0][0]
-        while heap and heap[0][0] <= now:
-            _, _, fn, arg = heappop(heap)
+        while heap:
+            due, _, fn, arg = heappop(heap)
+            if fn is fire and arg.fn is None:
+                continue
+            if due > self.now_ns:
+                self.now_ns = due
             if fn is not fire:
                 self.busy -= 1
             fn(arg)
-        return True
+            now = self.now_ns
+            while heap and heap[0][0] <= now:
+                _, _, fn, arg = heappop(heap)
+                if fn is not fire:
+                    self.busy -= 1
+                fn(arg)
+            return True
+        return False
 
     def clear(self) -> None:
         """Nothing is due any more."""
-        self._heap.clear()
+        self.heap.clear()
         self.busy = 0
 
     def due_now(self) -> bool:

@@ -174,6 +174,10 @@ class Link:
         self._chances[name] = probability
         self._note()
 
+    def dissolve(self) -> None:
+        """Its network is over: nobody wants to hear of changes any more."""
+        self._changed = None
+
     def _note(self) -> None:
         self.plain = not (self.jitter_ns or self._bandwidth is not None or self.loses)
         if self._changed is not None:
@@ -183,23 +187,15 @@ class Link:
 class Direction:
     """One way along a link. Segments keep their order, unless the link reorders."""
 
-    __slots__ = ("link", "source", "_seed", "_dice", "_last_ns", "_free_ns")
+    __slots__ = ("link", "source", "_seed", "_dice", "last_ns", "_free_ns")
 
     def __init__(self, link: Link, source: str = "", target: str = "", seed: str = "") -> None:
         self.link = link
         self.source = source
         self._seed = f"{seed}/{source}->{target}"  # its own, so that another link's fate leaves these dice alone
         self._dice: Random | None = None  # made when first thrown: that costs as much as a connection
-        self._last_ns = 0
+        self.last_ns = 0
         self._free_ns = 0  # when the line has taken the last byte
-
-    def arrival_ns(self, now_ns: int) -> int:
-        """When a segment sent at *now_ns* arrives on a link that has latency and nothing else."""
-        arrival = now_ns + self.link.latency_ns
-        if arrival < self._last_ns:
-            return self._last_ns
-        self._last_ns = arrival
-        return arrival
 
     def arrivals_ns(self, now_ns: int, size: int) -> tuple[int, ...]:
         """When a packet of *size* bytes sent at *now_ns* arrives: once, twice, or never."""
@@ -218,7 +214,7 @@ class Direction:
         if link.reordering and dice() < link.reordering:
             arrival += max(link.latency_ns, 1_000)  # late enough to be overtaken by whatever follows within a latency
         else:
-            arrival = self._last_ns = max(arrival, self._last_ns)
+            arrival = self.last_ns = max(arrival, self.last_ns)
         if link.duplication and dice() < link.duplication:
             return (arrival, arrival)
         return (arrival,)

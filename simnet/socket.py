@@ -136,7 +136,7 @@ class Socket(SystemCalls):
     def bind(self, *address: Any) -> None:
         resolved = kernel_address(self._machine, self._net_family, only_one(address, "bind"), "bind")
         file = self._file()
-        self._quick("bind", (resolved,), file.bind, resolved)
+        self._quick(file, "bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
             name = f"{self._machine.name}:{file.getsockname()[1]}"
             counts = file.tag.counts
@@ -146,29 +146,32 @@ class Socket(SystemCalls):
     def listen(self, backlog: int = 128, /) -> None:
         backlog = index(backlog)
         file = self._file()
-        self._quick("listen", (backlog,), file.listen, backlog)
+        self._quick(file, "listen", (backlog,), file.listen, backlog)
         host = self._machine
         tag = host.fabric.listener_tag(host, file)
         tag.counts = file.tag.counts
         file.tag = tag
 
     def getsockname(self) -> Any:
-        return self._quick("getsockname", (), self._file().getsockname)
+        file = self._file()
+        return self._quick(file, "getsockname", (), file.getsockname)
 
     def getpeername(self) -> Any:
-        return self._quick("getpeername", (), self._file().getpeername)
+        file = self._file()
+        return self._quick(file, "getpeername", (), file.getpeername)
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         file = self._file()
-        return self._quick("getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
+        return self._quick(file, "getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
 
     def setsockopt(self, level: int, optname: int, value: Any = None, optlen: int | None = None, /) -> None:
         file = self._file()
-        self._quick("setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
+        self._quick(file, "setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
 
     def shutdown(self, *how: int) -> None:
         number = index(only_one(how, "shutdown"))
-        self._quick("shutdown", (number,), self._file().shutdown, number)
+        file = self._file()
+        self._quick(file, "shutdown", (number,), file.shutdown, number)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -191,31 +194,27 @@ class Socket(SystemCalls):
         resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
         host = self._machine
-        began = file.state in ("SYN_SENT", "SYN_RECV") if self._kind == 1 else True
+        internet = self._net_family != AF_UNIX
         try:
-            file.connect(resolved)
-        except BlockingIOError as error:
-            if error.errno != errno.EINPROGRESS or began:
-                if self._net_family == AF_UNIX and self._timeout != 0.0:
-                    not_modelled("a blocking connect() to a Unix listener whose backlog is full")
-                self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
-                raise
-            host.fabric.connecting(host, file)
-            n = file.tag.count("connect")
-            host.flush()
-            if self._timeout == 0.0:
-                self._record(file.tag, "connect", n, (resolved,), error)
-                raise
+            begun = self._kind == 1 and internet and file.begin(resolved)
+            if not begun:
+                file.connect(resolved)
         except OSError as error:
+            if not internet and self._timeout != 0.0 and isinstance(error, BlockingIOError):
+                not_modelled("a blocking connect() to a Unix listener whose backlog is full")
             host.flush()
-            self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
+            self._record_failure(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
             raise
-        else:
-            if self._kind == 2 and self._net_family != AF_UNIX:
-                host.fabric.connecting(host, file)
-            self._record(file.tag, "connect", file.tag.count("connect"), (resolved,), None)
+        if internet and (begun or self._kind == 2):
+            host.fabric.connecting(host, file)
+        n = file.tag.count("connect")
+        if not begun:
+            self._record(file.tag, "connect", n, (resolved,), None)
             host.flush()
             return
+        host.flush()
+        if self._timeout == 0.0:
+            raise self._failed(file.tag, "connect", n, (resolved,), socket_error(errno.EINPROGRESS))
         self._wait_connected(file, resolved, n)
 
     def _wait_connected(self, file: Any, resolved: Any, n: int) -> None:
@@ -232,18 +231,20 @@ class Socket(SystemCalls):
             code = file.getsockopt(SOL_SOCKET, SO_ERROR)
             error = socket_error(code) if code else None
         self._machine.flush()
-        self._record(file.tag, "connect", n, (resolved,), error)
-        if error is not None:
-            try:
-                raise error
-            finally:
-                error = None  # else frame and exception would hold each other
+        if error is None:
+            self._record(file.tag, "connect", n, (resolved,), None)
+            return
+        self._record_failure(file.tag, "connect", n, (resolved,), error)
+        try:
+            raise error
+        finally:
+            error = None  # else frame and exception would hold each other
 
     def accept(self) -> tuple[Socket, Any]:
         process = self._process
         process.descriptors.reserve()
         host = self._machine
-        file, address, fault = self._call("accept", (), lambda listener: (*listener.accept(), None), IN, accept=True)
+        file, address, fault = self._call("accept", (), None, IN, accept=True)
         listener = self._file().tag
         if self._net_family == AF_UNIX:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
@@ -433,17 +434,22 @@ class Socket(SystemCalls):
         if fd == -1:
             return
         process = self._process
-        try:
-            file: Any = process.descriptors.get(fd)
-        except OSError:
+        file: Any = process.descriptors.open.get(fd)
+        if file is None:
             if process.ending:
                 return  # its network closed it before it ended the process; `with` statements close it once more
-            raise
-        linger_ns = file.linger_ns() if file.refs == 1 and self._kind == 1 and self._net_family != AF_UNIX else 0
+            raise socket_error(errno.EBADF)
+        linger_ns = 0
+        if self._kind == 1 and self._net_family != AF_UNIX and file.options is not None and file.refs == 1:
+            linger_ns = file.linger_ns()
         tag = file.tag
-        self._record(tag, "close", tag.count("close"), (), None)
+        counts = tag.counts
+        counts["close"] = n = counts.get("close", 0) + 1
+        self._record(tag, "close", n, (), None)
         process.descriptors.close(fd)
-        self._machine.flush()
+        machine = self._machine
+        if machine.out:
+            machine.fabric.route(machine)
         if linger_ns:
             scheduler = process.scheduler
             deadline = scheduler.clock.now_ns + linger_ns

@@ -18,6 +18,7 @@ from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, Wou
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
+from simnet.kernel.states import LISTEN
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
 
@@ -43,9 +44,10 @@ def _never_waits(op: str, flags: int) -> bool:
 class SystemCalls(_stdlib.socket):
     """The part of a simulated socket below its face."""
 
-    __slots__ = ("_fd", "_machine", "_process", "_timeout")
+    __slots__ = ("_fd", "_kind", "_machine", "_process", "_timeout")
 
     _fd: int
+    _kind: int
     _machine: Machine
     _process: Process
     _timeout: float | None
@@ -60,7 +62,10 @@ class SystemCalls(_stdlib.socket):
         process = self._process
         if process.ending:
             process.scheduler.still_going(process)
-        return process.descriptors.get(self._fd)
+        file = process.descriptors.open.get(self._fd)
+        if file is None:
+            raise socket_error(errno.EBADF)
+        return file
 
     def _deadline(self) -> int | None:
         timeout = self._timeout
@@ -98,13 +103,13 @@ class SystemCalls(_stdlib.socket):
         except BlockingIOError:  # the byte was an urgent one: it is gone, as it should be, and nothing follows it yet
             return None
         except OSError as error:
-            self._record(tag, "recv", tag.count("recv"), (bufsize,), error)
+            self._record_failure(tag, "recv", tag.count("recv"), (bufsize,), error)
             raise
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)
         scheduler = process.scheduler
-        scheduler.ticks = scheduler.calls = scheduler.current.fruitless = 0
+        scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0  # as its `effect` does
         scheduler.activity += 1
         if scheduler.recording:
             counts = tag.counts
@@ -133,13 +138,13 @@ class SystemCalls(_stdlib.socket):
             return 0
         except OSError as error:
             self._machine.flush()
-            self._record(tag, "send", tag.count("send"), (payload,), error)
+            self._record_failure(tag, "send", tag.count("send"), (payload,), error)
             raise
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)
         scheduler = process.scheduler
-        scheduler.ticks = scheduler.calls = scheduler.current.fruitless = 0
+        scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0  # as its `effect` does
         scheduler.activity += 1
         if scheduler.recording:
             counts = tag.counts
@@ -153,26 +158,30 @@ class SystemCalls(_stdlib.socket):
                 scheduler.too_much(process)
         return taken
 
-    def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
-        """A call that never waits."""
-        file = self._file()
+    def _quick(self, file: Any, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
+        """A call that never waits, on *file*, which is this socket's."""
         tag = file.tag
-        n = tag.count(op)
-        fault = self._fault(tag, op, n, True, 0) if tag.faults is not None else None
-        if isinstance(fault, Reset) and fault.when == "before":
-            file.sever()
+        counts = tag.counts
+        counts[op] = n = counts.get(op, 0) + 1
+        fault = None
+        if tag.faults is not None:
+            fault = self._fault(tag, op, n, True, 0)
+            if isinstance(fault, Reset) and fault.when == "before":
+                file.sever()
         try:
             result = call(*args)
         except OSError as error:
             self._machine.flush()
-            self._record(tag, op, n, arguments, error)
+            self._record_failure(tag, op, n, arguments, error)
             raise
         except NotModelled as refusal:
             self._refused(refusal)
             raise
-        if isinstance(fault, Reset) and fault.when == "after":
+        if fault is not None and isinstance(fault, Reset) and fault.when == "after":
             file.sever()
-        self._machine.flush()
+        machine = self._machine
+        if machine.out:
+            machine.fabric.route(machine)
         self._record(tag, op, n, arguments, result)
         return result
 
@@ -180,7 +189,7 @@ class SystemCalls(_stdlib.socket):
         self,
         op: str,
         arguments: tuple[Any, ...],
-        attempt: Callable[..., Any],
+        attempt: Callable[..., Any] | None,
         events: int,
         size: int = 0,
         flags: int = 0,
@@ -204,26 +213,28 @@ class SystemCalls(_stdlib.socket):
             host.fabric.injector.throw_for_bytes(
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
+        # On a connection that is to wait, look first: an exception costs ten looks. So on a listener; but one that is none
+        # is to say what is wrong.
+        look = waits and (tag.end or (accept and self._kind == 1 and file.state == LISTEN))
         while True:
-            # On a connection that is to wait, look first: an exception costs ten looks. A listener says what is wrong.
-            if not waits or not tag.end or file.mask() & events:
+            if not look or file.mask() & events:
                 try:
-                    result = attempt(file) if accept else attempt(file, size)
+                    result = file.accept() if attempt is None else attempt(file, size)
                     break
                 except BlockingIOError as error:
                     if not waits:
                         host.flush()
-                        self._record(tag, op, n, arguments, error)
+                        self._record_failure(tag, op, n, arguments, error)
                         raise
                 except OSError as error:
                     host.flush()
-                    self._record(tag, op, n, arguments, error)
+                    self._record_failure(tag, op, n, arguments, error)
                     raise
                 except NotModelled as refusal:
                     self._refused(refusal)
                     raise
             if deadline == -1:
-                deadline = self._deadline()
+                deadline = None if timeout is None else self._deadline()
                 if deadline is None and file.options:
                     deadline = self._kernel_deadline(file, op)
                     from_kernel = deadline is not None
@@ -231,6 +242,7 @@ class SystemCalls(_stdlib.socket):
                 late = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
                 raise self._failed(tag, op, n, arguments, late)
             file = self._file()  # closed meanwhile by another thread of control: EBADF
+            look = False
         if fault is not None:
             self._afterwards(file, fault, op)
         if host.out:
@@ -286,24 +298,34 @@ class SystemCalls(_stdlib.socket):
 
     def _failed(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> OSError:
         """*error*, recorded. Returned, not bound to a name by its raiser: frame and exception would hold each other."""
-        self._record(tag, op, n, arguments, error)
+        self._record_failure(tag, op, n, arguments, error)
         return error
 
+    def _record_failure(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> None:
+        """Write down a call that raised *error*."""
+        if error.errno is None:
+            result = Failed("timed out")
+        else:
+            result = Failed(errno.errorcode.get(error.errno, str(error.errno)))
+        self._process.scheduler.no_effect(op, tag.text)
+        self._write(tag, op, n, arguments, result)
+
     def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
-        process = self._process
-        scheduler = process.scheduler
-        if isinstance(result, OSError):
-            if result.errno is None:
-                result = Failed("timed out")
-            else:
-                result = Failed(errno.errorcode.get(result.errno, str(result.errno)))
-        elif result or op in EFFECTIVE:
-            scheduler.effect()
-        if not result or isinstance(result, Failed):
+        """Write down a call that gave *result*."""
+        scheduler = self._process.scheduler
+        if result or op in EFFECTIVE:  # as its `effect` does
+            scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0
+            scheduler.activity += 1
+        else:
             scheduler.no_effect(op, tag.text)
+        if scheduler.recording:
+            self._write(tag, op, n, arguments, result)
+
+    def _write(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
+        scheduler = self._process.scheduler
         entries = scheduler.trace.entries
         if len(entries) > scheduler.entries_max:
-            scheduler.too_much(process)
+            scheduler.too_much(self._process)
         entries.append(
             (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))

@@ -90,7 +90,7 @@ class Scheduler:
         "_settle_until_ns",
         "_pauses",
         "_pauses_at_ns",
-        "_forced",
+        "forced",
         "_choose",
         "_swap",
     )
@@ -124,7 +124,7 @@ class Scheduler:
         self._settle_until_ns = 0
         self._pauses = 0
         self._pauses_at_ns = -1
-        self._forced = 0  # times in a row that somebody who may not wait made the clock move
+        self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self._swap = swap
 
     # --- what processes call -----------------------------------------------------------------------------------
@@ -184,9 +184,9 @@ class Scheduler:
         if clock.due_now():
             clock.tick()
         elif self._pauses > PAUSES_MAX:
-            self._forced += 1
-            if self._forced > TICKS_MAX or not clock.tick():
-                self._forced = 0
+            self.forced += 1
+            if self.forced > TICKS_MAX or not clock.tick():
+                self.forced = 0
                 self._spin(
                     f"{me.name} polled {PAUSES_MAX:,} times in a row, at {clock.now_ns / 1e9:.6f} s, without leave to "
                     "wait, and found nothing each time: on a kernel this loop takes a whole processor. "
@@ -204,11 +204,8 @@ class Scheduler:
 
     def effect(self) -> None:
         """A call did something: neither do only clocks tick, nor does the current process spin."""
-        self.ticks = 0
-        self.calls = 0
+        self.ticks = self.calls = self.forced = self.current.fruitless = 0
         self.activity += 1
-        self._forced = 0
-        self.current.fruitless = 0
 
     def _spin(self, text: str) -> NoReturn:
         error = Spin(text)

@@ -16,7 +16,7 @@ from simnet.kernel.descriptors import File
 from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP, READABLE, WRITABLE
 from simnet.kernel.segment import Endpoint, Packet, Segment
-from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
 
 if TYPE_CHECKING:
     from simnet.kernel.anchors import Tampering
@@ -125,6 +125,16 @@ class ControlBlock(File):
     def mask(self) -> int:
         """The poll mask now, by K-002."""
         state = self.state
+        if state == ESTABLISHED and not (
+            self.shut or self.error or self.urg_data or self.guard is not None or self.low_water != 1
+        ):  # nearly always
+            inbox = self.inbox
+            outbox = self.outbox
+            mask = READABLE if inbox is not None and inbox.size else 0
+            if outbox is None or not outbox.size or self.writable():
+                return mask | WRITABLE
+            self.no_space = True
+            return mask
         if state == LISTEN:
             listener = self.listener
             return READABLE if listener is not None and listener.queue else 0

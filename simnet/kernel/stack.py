@@ -351,6 +351,17 @@ class Stack:
         """Remove the file of a Unix socket; False if there is none of that name."""
         return self.unix_names.pop(path, self) is not self
 
+    def dissolve(self) -> None:
+        """Its host is gone for good: let go of everything that refers back to it."""
+        self.connections.clear()
+        self.time_waits.clear()
+        self.listeners.clear()
+        self.tcp_ports.users.clear()
+        if self._udp_ports is not None:
+            self._udp_ports.users.clear()
+        if self._unix_names is not None:
+            self._unix_names.clear()
+
     # TIME_WAIT.
 
     def leave_behind(self, socket: ControlBlock, phase: str, snd_nxt: int, rcv_nxt: int) -> None:

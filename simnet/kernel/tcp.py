@@ -117,20 +117,27 @@ class TcpSocket(Stream):
         self.listener = Listener(backlog)
         stack.add_listener(self)
 
+    def begin(self, address: Sequence[Any]) -> bool:
+        """Start a connection from a fresh socket, which is in progress then; False if ``connect`` has more to say.
+
+        Nearly every connect is the first on its socket, and an exception costs as much as the SYN.
+        """
+        if self.stage != UNCONNECTED or self.state != CLOSED:
+            return False
+        self._open(address)
+        self.stage = CONNECTING
+        return True
+
     def connect(self, address: Sequence[Any]) -> None:
         """Start a connection, or say what became of one (K-010 to K-018); ``inet_stream_connect``, non-blocking."""
         if self.stage == CONNECTED:
             raise socket_error(EISCONN)
         if self.stage == CONNECTING:
             code = EALREADY
-        elif self.stage == UNCONNECTED:
-            if self.state != CLOSED:
-                raise socket_error(EISCONN)
-            self._open(address)
-            self.stage = CONNECTING
+        elif self.begin(address):
             code = EINPROGRESS
         else:
-            raise socket_error(EINVAL)
+            raise socket_error(EISCONN if self.stage == UNCONNECTED else EINVAL)
         if self.state == SYN_SENT or self.state == SYN_RECV:
             raise socket_error(code)
         if self.state == CLOSED:
