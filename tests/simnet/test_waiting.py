@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import select
 import signal
@@ -35,6 +36,26 @@ def test_a_blocking_client_and_a_blocking_server_meet() -> None:
             assert sock.makefile("rb").read() == b"hello, network"
         # SYN, SYN ACK; data there, data back; FIN there, FIN back: three round trips of 2 ms at most.
         assert 0.004 <= net.time <= 0.006
+
+
+def test_a_run_leaves_nothing_for_the_collector() -> None:
+    def run() -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(echo_once, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(b"hello, network")
+                sock.recv(4096)
+            with socket.socket(type=socket.SOCK_DGRAM) as other:
+                other.sendto(b"nobody listens", ("server", 9))
+
+    run()  # what is made once is made
+    gc.collect()
+    gc.disable()
+    try:
+        run()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_sleep_of_an_hour_costs_no_time_and_no_more_than_an_hour() -> None:
