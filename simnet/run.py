@@ -123,6 +123,14 @@ def play(
     except BaseException as raised:  # noqa: BLE001  # whatever leaves the body is the run's result
         error = raised
     network.finish()
+    try:
+        return _run_of(network, returned, error)
+    finally:
+        error = None  # else frame and exception would hold each other, and the whole run with them
+
+
+def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
+    """What there is to know of *network*, which has ended."""
     raised_text = None if error is None else f"{type(error).__name__}: {error}"
     processes = network.processes
     return Run(

@@ -25,7 +25,7 @@ PER_PROCESS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
 class ProcessState:
     """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
 
-    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_running_loop")
+    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self._wanted = list(PER_PROCESS)
@@ -37,7 +37,8 @@ class ProcessState:
         self._slots: list[tuple[dict[str, Any], str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
-        self._running_loop = False
+        self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
+        self._set_loop: Any = None
         self.look()
 
     def look(self) -> None:
@@ -46,7 +47,10 @@ class ProcessState:
         if len(modules) == self._modules:
             return
         self._modules = len(modules)
-        self._running_loop = "asyncio" in modules
+        if self._get_loop is None and "asyncio" in modules:
+            from asyncio import _get_running_loop, _set_running_loop
+
+            self._get_loop, self._set_loop = _get_running_loop, _set_running_loop
         for name, attribute, fresh in self._wanted:
             module = modules.get(name)
             if module is None:
@@ -65,14 +69,12 @@ class ProcessState:
             old.state[index] = namespace[attribute]
             kept = new.state
             namespace[attribute] = kept[index] if index in kept else fresh()
-        if self._running_loop:
-            from asyncio import _get_running_loop, _set_running_loop
-
-            loop = _get_running_loop()
+        if self._get_loop is not None:
+            loop = self._get_loop()
             theirs = new.state.get("loop")
             if loop is not None or theirs is not None:
                 old.state["loop"] = loop
-                _set_running_loop(theirs)
+                self._set_loop(theirs)
 
     def restore(self) -> None:
         """The interpreter has its own again."""

@@ -38,7 +38,11 @@ def judged(
     test: Callable[[Any], object], plan: FaultPlan, baseline: Run, options: SweepOptions
 ) -> tuple[Run, Judgement]:
     """One run of *test* under *plan*, and the verdict on it."""
-    run = play(test, plan, **options.playing)
+    # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
+    return _with_verdict(play(test, plan, **options.playing), baseline, options)
+
+
+def _with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:
     judgement = judge(
         baseline,
         run,
