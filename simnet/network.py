@@ -220,6 +220,7 @@ class Fabric:
         self.injector.arm(tag, machine.target)
         file.tag = tag
         if file.type == SOCK_DGRAM:
+            tag.plain = False
             return
         self.injector.watch_bytes(file, place, "server")
         refusal = self.injector.for_connect(place)

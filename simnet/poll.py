@@ -292,11 +292,19 @@ class Epoll(_Poller):
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        look = self._chosen if self._process.target and self._faulty else self._epoll.collect
+        process = self._process
+        look = self._chosen if process.target and self._faulty else self._epoll.collect
         found = look(maxevents)
+        scheduler = process.scheduler
         if not found:
             limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
             found = self._wait_for(look, self._watched, limit, maxevents)
+        elif not scheduler.recording:  # as `_report` does
+            process.machine.polls += 1
+            me = scheduler.current
+            me.fruitless = told = me.fruitless + 1
+            if told <= FRUITLESS_MAX:
+                return found
         self._report(found, timeout)
         return found
 

@@ -96,7 +96,10 @@ class SystemCalls(_stdlib.socket):
         if file is None:
             raise socket_error(errno.EBADF)
         tag = file.tag
-        if not tag.plain or process.ending or not file.unread:
+        if not tag.plain or process.ending:
+            return None
+        inbox = file.inbox
+        if inbox is None or not inbox.size:
             return None
         try:
             data: bytes = file.recv(bufsize)

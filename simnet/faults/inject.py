@@ -50,7 +50,7 @@ class Tag:
         self.counts: dict[str, int] = {}
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
-        self.plain = False  # it is a connection's, and no fault may touch its calls
+        self.plain = False  # it is a TCP connection's, and no fault may touch its calls
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
         self.labels: dict[int, str] | None = None  # what polls have reported of it, in words
 

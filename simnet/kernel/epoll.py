@@ -28,20 +28,20 @@ _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 class Entry:
     """One registration: a descriptor and the file it named, for Linux keys a set by both (K-113)."""
 
-    __slots__ = ("epoll", "fd", "file", "events", "wanted", "listed")
+    __slots__ = ("epoll", "fd", "file", "events", "wanted", "once", "listed")
 
     def __init__(self, epoll: Epoll, fd: int, file: File, events: int) -> None:
         self.epoll = epoll
         self.fd = fd
         self.file = file
-        self.events = events
-        self.wanted = events & ~_MODES  # nothing while disarmed by ONESHOT
+        self.want(events)
         self.listed = False
 
     def want(self, events: int) -> None:
         """From now on it is about *events*."""
         self.events = events
-        self.wanted = events & ~_MODES
+        self.wanted = events & ~_MODES  # nothing while disarmed by ONESHOT
+        self.once = events & _ONCE
 
     @property
     def exclusive(self) -> bool:
@@ -151,12 +151,13 @@ class Epoll(File):
                 gone.append(entry)
                 continue
             found.append((entry.fd, mask))
-            events = entry.events
-            if events & _ONCE:
+            if entry.once:
                 gone.append(entry)
-                if events & EPOLLONESHOT:
-                    entry.want(events & _MODES)  # disarmed, ERR and HUP too, until MOD
-            elif again is not None:
+                if entry.events & EPOLLONESHOT:
+                    entry.want(entry.events & _MODES)  # disarmed, ERR and HUP too, until MOD
+            elif again is None:
+                continue  # all of them fit
+            else:
                 again.append(entry)
             if len(found) == maxevents:
                 break
