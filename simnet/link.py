@@ -47,15 +47,13 @@ class Link:
     ) -> None:
         self.a = a
         self.b = b
-        self.latency_ns = 0
+        self.latency_ns = _nanoseconds("latency", latency)
         self.jitter_ns = 0
         self._bandwidth: float | None = None
-        self._chances = {"loss": 0.0, "duplication": 0.0, "reordering": 0.0}
+        self._chances: dict[str, float] = {}  # those that have been set
         self._mtu = ETHERNET_MTU
         self._blocked: tuple[str, ...] = ()  # the hosts from which nothing gets through
         self.plain = True  # latency is all there is
-        self._changed: Callable[[Link], object] | None = None
-        self.latency = latency
         self._changed = changed
 
     def __repr__(self) -> str:
@@ -64,7 +62,8 @@ class Link:
             parts.append(f"jitter={self.jitter:g} s")
         if self._bandwidth is not None:
             parts.append(f"bandwidth={self._bandwidth:g} B/s")
-        parts += [f"{name}={chance:g}" for name, chance in self._chances.items() if chance]
+        chances = (("loss", self.loss), ("duplication", self.duplication), ("reordering", self.reordering))
+        parts += [f"{name}={chance:g}" for name, chance in chances if chance]
         parts += [f"nothing from {host}" for host in self._blocked]
         return f"Link({self.a} <-> {self.b}, {', '.join(parts)})"
 
@@ -104,7 +103,7 @@ class Link:
     @property
     def loss(self) -> float:
         """How probable it is that a segment does not arrive."""
-        return self._chances["loss"]
+        return self._chances.get("loss", 0.0)
 
     @loss.setter
     def loss(self, probability: float) -> None:
@@ -113,7 +112,7 @@ class Link:
     @property
     def duplication(self) -> float:
         """How probable it is that a segment arrives twice."""
-        return self._chances["duplication"]
+        return self._chances.get("duplication", 0.0)
 
     @duplication.setter
     def duplication(self, probability: float) -> None:
@@ -122,7 +121,7 @@ class Link:
     @property
     def reordering(self) -> float:
         """How probable it is that a segment is overtaken by those sent after it."""
-        return self._chances["reordering"]
+        return self._chances.get("reordering", 0.0)
 
     @reordering.setter
     def reordering(self, probability: float) -> None:
@@ -192,7 +191,7 @@ class Direction:
     def __init__(self, link: Link, source: str = "", target: str = "", seed: str = "") -> None:
         self.link = link
         self.source = source
-        self._seed = f"{seed}/{source}->{target}"  # its own, so that another link's fate leaves these dice alone
+        self._seed = (seed, source, target)  # its own, so that another link's fate leaves these dice alone
         self._dice: Random | None = None  # made when first thrown: that costs as much as a connection
         self.last_ns = 0
         self._free_ns = 0  # when the line has taken the last byte
@@ -200,7 +199,7 @@ class Direction:
     def arrivals_ns(self, now_ns: int, size: int) -> tuple[int, ...]:
         """When a packet of *size* bytes sent at *now_ns* arrives: once, twice, or never."""
         if self._dice is None:
-            self._dice = Random(self._seed)
+            self._dice = Random("{}/{}->{}".format(*self._seed))
         link, dice = self.link, self._dice.random
         leaves = now_ns
         if link.bandwidth is not None:

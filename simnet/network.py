@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from errno import EHOSTUNREACH
+from functools import lru_cache
 from heapq import heappush
-from typing import Any, cast
+from typing import Any
 
 from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
@@ -24,7 +25,7 @@ WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this hos
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
 HEADER_FLAGS, PAYLOAD = FIN | SYN | RST | ACK | URG, 0x40
-UNNAMED = ("?", "")
+UNNAMED = ("?", "", None)
 ARP_FAILED_NS = (
     3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
 )
@@ -42,12 +43,12 @@ class Machine:
         self.fabric = fabric
         self.target = False
         self.polls = 0  # polls of this host's processes that found something ready
-        self.address = f"10.0.{number >> 8}.{number & 255}"
+        addresses = _addresses(number)
+        self.address = addresses[0]
         self.out: deque[Any] = deque()
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
-        self.stack = Stack(
-            (self.address, f"fd00::{number:x}"), clock=cast(Any, _StackClock(self)), out=self.out, name=name
-        )
+        clock: Any = _StackClock(self)
+        self.stack = Stack(addresses, clock=clock, out=self.out, name=name)
 
     @property
     def now_ns(self) -> int:
@@ -99,7 +100,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "_names", "_places", "_refused",
+        "_names", "_refused",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -114,8 +115,7 @@ class Fabric:
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
         # Keyed by the host (of a connection within one; else ""), source, and target: connection and towards whom.
-        self._names: dict[tuple[str, Any, Any], tuple[str, str]] = {}
-        self._places: dict[str, Place] = {}
+        self._names: dict[tuple[str, Any, Any], tuple[str, str, Place | None]] = {}
         self._refused: dict[tuple[str, Any, Any], Fault] = {}
 
     def machine(self, name: str, seed: str = "") -> Machine:
@@ -206,34 +206,30 @@ class Fabric:
         name = owner.name if owner is not None else target[0]
         attempt = (machine.name, name, target[1])
         self.attempts[attempt] = number = self.attempts.get(attempt, 0) + 1
-        if file.proto == UDP or file.type == SOCK_DGRAM:
-            place = Place.flow(machine.name, name, target[1])
-        else:
-            place = Place.connection(machine.name, name, target[1], number)
-        text = str(place)
-        key = self._key(machine, source, target)
-        self._names[key] = (text, "server")
-        self._names[key[0], target, source] = (text, "client")
-        self._places[text] = place
-        tag = Tag(place, text, "client", machine.name)
-        tag.counts = file.tag.counts
-        self.injector.arm(tag, machine.target)
-        file.tag = tag
-        if file.type == SOCK_DGRAM:
+        datagrams = file.type == SOCK_DGRAM
+        place, text = _place(machine.name, name, target[1], None if datagrams else number)
+        here = machine.name if owner is machine else ""
+        self._names[here, source, target] = (text, "server", place)
+        self._names[here, target, source] = (text, "client", place)
+        file.tag = tag = Tag(place, text, "client", machine.name, file.tag.counts)
+        injector = self.injector
+        injector.arm(tag, machine.target)
+        if datagrams:
             tag.plain = False
             return
-        self.injector.watch_bytes(file, place, "server")
-        refusal = self.injector.for_connect(place)
+        if injector.idle:
+            return
+        injector.watch_bytes(file, place, "server")
+        refusal = injector.for_connect(place)
         if refusal is not None:
-            self._refused[key] = refusal
+            self._refused[here, source, target] = refusal
 
     def accepted(self, machine: Machine, file: Any, listener: Tag) -> None:
         """*file* came out of an accept queue: it gets the name that its opener's connect gave the connection."""
-        text, _ = self._names.get(self._key(machine, file.local, file.peer), ("", ""))
-        if not text:
+        text, _, place = self._names.get(self._key(machine, file.local, file.peer), UNNAMED)
+        if place is None:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", machine.name)
             return
-        place = self._places[text]
         file.tag = tag = Tag(place, text, "server", machine.name)
         self.injector.arm(tag, machine.target)
         self.injector.watch_bytes(file, place, "client")
@@ -241,9 +237,9 @@ class Fabric:
     def listener_tag(self, machine: Machine, file: Any) -> Tag:
         """The name and the faults of a listening socket."""
         if file.family == AF_UNIX:
-            return Tag(None, f"{machine.name}:{file.getsockname()!r}", "", machine.name)
-        place = Place.listener(machine.name, file.getsockname()[1])
-        tag = Tag(place, str(place), "", machine.name)
+            return Tag(None, f"{machine.name}:{file.getsockname()!r}", "", machine.name, file.tag.counts)
+        place, text = _place("", machine.name, file.local[1], None)
+        tag = Tag(place, text, "", machine.name, file.tag.counts)
         self.injector.arm(tag, machine.target)
         return tag
 
@@ -329,7 +325,7 @@ class Fabric:
         """Where *packet* goes, along what, and the name of its connection, and towards which end; kept with who sent it."""
         source, target, sender = packet.source, packet.target, packet.sender
         owner, direction = self._way(machine, target[0])
-        place, end = self._names.get((machine.name if direction is None else "", source, target), UNNAMED)
+        place, end, _ = self._names.get((machine.name if direction is None else "", source, target), UNNAMED)
         path = (owner, direction, place, end)
         if owner is not None and isinstance(sender, TcpSocket):
             sender.way = path
@@ -364,13 +360,31 @@ class Fabric:
         fault = self._refused.pop(key, None)
         if fault is None:
             return False
-        text, _ = self._names[key]
-        self.injector.fire(fault, self._places[text], text, "", 1)
+        text, _, place = self._names[key]
+        self.injector.fire(fault, place, text, "", 1)
         rst = Segment(syn.target, syn.source, RST | ACK, 0, syn.seq + 1, 0, b"", machine.stack)
         back = arrival_ns + (arrival_ns - self.clock.now_ns)
         self.trace.entries.append((self.clock.now_ns, SEGMENT, "", text, "client", "RST", 0, (b"", back)))
         self.clock.post(back, machine.arrive, rst)
         return True
+
+
+@lru_cache(maxsize=4096)  # runs of one test name the same places again and again
+def _place(source: str, target: str, port: int, number: int | None) -> tuple[Place, str]:
+    """The *number*-th connection from *source* to *target*, a flow without one, a listener without a source; its text."""
+    if not source:
+        place = Place.listener(target, port)
+    elif number is None:
+        place = Place.flow(source, target, port)
+    else:
+        place = Place.connection(source, target, port, number)
+    return place, str(place)
+
+
+@lru_cache(maxsize=256)
+def _addresses(number: int) -> tuple[str, str]:
+    """The addresses of the *number*-th host, IPv4 and IPv6."""
+    return f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
 
 
 def _words() -> dict[int, str]:

@@ -139,18 +139,14 @@ class Socket(SystemCalls):
         self._quick(file, "bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
             name = f"{self._machine.name}:{file.getsockname()[1]}"
-            counts = file.tag.counts
-            file.tag = tag = Tag(None, name, "", self._machine.name)
-            tag.counts = counts
+            file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
 
     def listen(self, backlog: int = 128, /) -> None:
         backlog = index(backlog)
         file = self._file()
         self._quick(file, "listen", (backlog,), file.listen, backlog)
         host = self._machine
-        tag = host.fabric.listener_tag(host, file)
-        tag.counts = file.tag.counts
-        file.tag = tag
+        file.tag = host.fabric.listener_tag(host, file)
 
     def getsockname(self) -> Any:
         file = self._file()

@@ -42,12 +42,14 @@ class Tag:
         "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "labels",
     )  # fmt: skip
 
-    def __init__(self, place: Place | None, text: str, end: str, host_name: str) -> None:
+    def __init__(
+        self, place: Place | None, text: str, end: str, host_name: str, counts: dict[str, int] | None = None
+    ) -> None:
         self.place = place
         self.text = text
         self.end = end
         self.host_name = host_name
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {} if counts is None else counts  # calls so far, of each kind
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
         self.plain = False  # it is a TCP connection's, and no fault may touch its calls
