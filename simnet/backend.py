@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket as _stdlib
 from _thread import allocate_lock
 from random import Random
@@ -70,6 +71,16 @@ class SimulatedBackend:
             raise ValueError("not allowed to raise maximum limit")
         self._scheduler.current.descriptors.limit = soft
 
+    def unlink_socket(self, path: Any) -> bool:
+        """Remove the file of a Unix socket; False if there is none of that name on this host."""
+        gone: bool = self._scheduler.current.machine.stack.unlink(_path(path))
+        return gone
+
+    def has_socket(self, path: Any) -> bool:
+        """Is there the file of a Unix socket of that name on this host?"""
+        there: bool = _path(path) in self._scheduler.current.machine.stack.unix_names
+        return there
+
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
         return select(rlist, wlist, xlist, timeout)
 
@@ -78,6 +89,9 @@ class SimulatedBackend:
 
     def epoll(self, sizehint: int, flags: int) -> Epoll:
         return Epoll(sizehint, flags)
+
+    def epoll_of(self, fd: int) -> Epoll:
+        return Epoll.fromfd(fd)
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -176,6 +190,11 @@ class SimulatedBackend:
         error = NotModelled(call)
         self._scheduler.record(Verdict("NotModelled", str(error), self._scheduler.current.host_name, error))
         raise error
+
+
+def _path(path: Any) -> str:
+    """The text of a path that may be anything ``os`` takes; "" for a descriptor, and what is no path at all."""
+    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
 
 
 def _build(cls: type) -> type:

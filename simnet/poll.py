@@ -9,7 +9,8 @@ from typing import Any
 
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
-from simnet.kernel.errors import socket_error
+from simnet.kernel.epoll import Epoll as KernelEpoll
+from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
 from simnet.trace import CALL
 from simnet.wait import FRUITLESS_MAX, current_scheduler
@@ -235,8 +236,11 @@ class Epoll(_Poller):
         """A poller over an epoll descriptor that is open already."""
         self = cls.__new__(cls)
         _Poller.__init__(self, "epoll")
-        self._epoll = self._process.descriptors.get(fd)
-        self._watched = [self._epoll]
+        file = self._process.descriptors.get(fd)
+        if not isinstance(file, KernelEpoll):
+            not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
+        self._epoll = file
+        self._watched = [file]
         self._fd = fd
         return self
 
@@ -261,26 +265,29 @@ class Epoll(_Poller):
             self._process.descriptors.close(fd)
 
     def fileno(self) -> int:
-        self._check()
+        if self._fd == -1:
+            self._check()
         return self._fd
 
     def _check(self) -> None:
         if self._fd == -1:
             raise ValueError("I/O operation on closed epoll object")
+        if not self._epoll.refs:  # closed through another object of the same descriptor
+            raise socket_error(errno.EBADF)
 
     def register(self, fd: Any, eventmask: int = POLL_DEFAULT) -> None:
-        self._check()
         number = descriptor_of(fd)
+        self._check()
         self._epoll.register(number, self._process.descriptors.get(number), eventmask)
 
     def modify(self, fd: Any, eventmask: int) -> None:
-        self._check()
         number = descriptor_of(fd)
+        self._check()
         self._epoll.modify(number, self._process.descriptors.get(number), eventmask)
 
     def unregister(self, fd: Any) -> None:
-        self._check()
         number = descriptor_of(fd)
+        self._check()
         self._epoll.unregister(number, self._process.descriptors.get(number))
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
@@ -297,6 +304,7 @@ class Epoll(_Poller):
         found = look(maxevents)
         scheduler = process.scheduler
         if not found:
+            self._check()
             limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
             found = self._wait_for(look, self._watched, limit, maxevents)
         elif not scheduler.recording:  # as `_report` does

@@ -161,6 +161,8 @@ class UdpSocket(File):
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
+        if ":" in ip and ip != inet.ANY6:
+            self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         self.port = port
         ports.hold(port, self)
 
@@ -173,6 +175,7 @@ class UdpSocket(File):
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         peer = self._destination(address)
+        self._may_send_to(peer)
         local = self._autobind()
         if local[0] in (inet.ANY4, inet.ANY6):
             self.local = (self.stack.source_for(peer[0]), local[1])
@@ -183,14 +186,19 @@ class UdpSocket(File):
         self.peer = peer
         self.state = ESTABLISHED
         self.origin = "client"
+        if self.corked is not None and ":" not in peer[0]:
+            self.corked = (self.corked[0], peer)  # IPv4 has one place for where a socket sends, and connect writes it
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
         bound = None if self.local is None else self.local[0]
-        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        if ip == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
+        if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
+            bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
+        return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
+
+    def _may_send_to(self, target: Endpoint) -> None:
+        if target[0] == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
             raise socket_error(EACCES)
-        return (ip, port)
 
     def listen(self, backlog: int = 128) -> None:
         raise socket_error(EOPNOTSUPP)
@@ -223,10 +231,40 @@ class UdpSocket(File):
         local = self._autobind()  # even if the send fails
         if self.family != AF_INET6:
             _check_v4(data, flags)
-        if self.corked is not None:
-            target = self.corked[1]
-        elif address is not None:
-            if not address[1]:
+        if address is not None and self._mixes(address):
+            raise socket_error(EINVAL)
+        corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
+        target = self._target(address, data, flags) if corked is None else corked[1]
+        payload = bytes(data)
+        size = len(payload)
+        if corked is not None:
+            payload = b"".join((*corked[0], payload))
+        if len(payload) > (PAYLOAD_MAX_V6 if ":" in target[0] else PAYLOAD_MAX):
+            raise socket_error(EMSGSIZE)
+        if corked is None:  # who adds to a datagram needs no new buffer, where these are asked
+            if self.error:
+                error, self.error = self.error, 0
+                raise socket_error(error)
+            if self.shut & SHUT_SEND:
+                raise socket_error(EPIPE)
+        if flags & MSG_MORE:
+            self.corked = ([payload], target)
+            return size
+        source = local[0]
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
+            source = self.stack.source_for(target[0])
+        self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack))
+        self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
+        return size
+
+    def _mixes(self, address: Sequence[Any]) -> bool:
+        """Does MSG_MORE collect for an IPv6 address, and this one is of IPv4?"""
+        return self.corked is not None and ":" in self.corked[1][0] and ":" not in inet.endpoint(AF_INET6, address)[0]
+
+    def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
+        """Where a datagram goes, refused in the kernel's order."""
+        if address is not None:
+            if not address[1] and (self.family != AF_INET6 or ":" in inet.endpoint(AF_INET6, address)[0]):
                 raise socket_error(EINVAL)
             target = self._destination(address)
         elif self.peer is not None:
@@ -235,27 +273,10 @@ class UdpSocket(File):
             raise socket_error(EDESTADDRREQ)
         if self.family == AF_INET6 and ":" not in target[0]:
             _check_v4(data, flags)
-        if self.error:
-            error, self.error = self.error, 0
-            raise socket_error(error)
-        if self.shut & SHUT_SEND:
-            raise socket_error(EPIPE)
-        payload = bytes(data)
-        size = len(payload)
-        if self.corked is not None:
-            payload = b"".join((*self.corked[0], payload))
-        if len(payload) > (PAYLOAD_MAX_V6 if ":" in target[0] else PAYLOAD_MAX):
-            raise socket_error(EMSGSIZE)
-        if flags & MSG_MORE:
-            self.corked = ([payload], target)
-            return size
-        self.corked = None
-        source = local[0]
-        if source in (inet.ANY4, inet.ANY6):
-            source = self.stack.source_for(target[0])
-        self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack))
-        self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
-        return size
+            if not target[1]:
+                raise socket_error(EINVAL)
+        self._may_send_to(target)
+        return target
 
     # Receiving.
 
@@ -326,8 +347,11 @@ class UdpSocket(File):
                     return 0
             elif ip != inet.ANY6 or (self.sharing & V6_ONLY and ":" not in target[0]):
                 return 0
-        if self.peer is not None:
-            return 8 + (ip == target[0]) if self.peer == source else 0
+        peer = self.peer
+        if peer is not None:
+            if peer[0] != source[0] or peer[1] not in (0, source[1]):
+                return 0
+            return (8 if peer[1] else 6) + (ip == target[0])  # who is connected to port 0 hears all ports
         return 1 + (ip == target[0]) * 4
 
     def take_in(self, datagram: Datagram) -> None:
@@ -345,7 +369,8 @@ class UdpSocket(File):
 
     def refused(self, icmp: Icmp) -> None:
         """An ICMP error about something this socket sent; only who is connected hears it, and only of dead ports."""
-        if self.peer == icmp.about.target and icmp.error == ECONNREFUSED:
+        peer, target = self.peer, icmp.about.target
+        if peer is not None and peer[0] == target[0] and peer[1] in (0, target[1]) and icmp.error == ECONNREFUSED:
             self.error = icmp.error
             self.wake(ERROR_NEWS)
 

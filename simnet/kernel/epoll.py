@@ -12,7 +12,7 @@ from typing import Final
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.readiness import ALWAYS, DATA_NEWS, IN, OUT, READABLE
+from simnet.kernel.readiness import ALWAYS, IN, OUT, READABLE
 
 EPOLLEXCLUSIVE: Final = 1 << 28
 EPOLLWAKEUP: Final = 1 << 29
@@ -57,7 +57,7 @@ class Entry:
             self.listed = True
             epoll.ready[self] = None
         if epoll.watchers is not None:
-            epoll.wake(DATA_NEWS)
+            epoll.wake(IN)  # and no other bit: a set around this one that asks for RDNORM hears nothing
         return True
 
     def file_closed(self, file: File) -> None:
@@ -135,7 +135,7 @@ class Epoll(File):
         if not entry.listed and entry.file.mask() & entry.wanted:
             entry.listed = True
             self.ready[entry] = None
-            self.wake(DATA_NEWS)
+            self.wake(IN)
 
     def collect(self, maxevents: int) -> list[tuple[int, int]]:
         """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""

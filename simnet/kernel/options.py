@@ -57,6 +57,10 @@ TCP_NOTSENT_LOWAT: Final = 25
 IP_TOS: Final = 1
 IP_TTL: Final = 2
 IP_RECVERR: Final = 11
+IP_MULTICAST_TTL: Final = 33
+IP_MULTICAST_LOOP: Final = 34
+IPV6_MULTICAST_HOPS: Final = 18
+IPV6_MULTICAST_LOOP: Final = 19
 IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
@@ -129,7 +133,14 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, -INT_MAX - 1, INT_MAX),
 }
 
-UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **IP_OPTIONS}
+UDP_OPTIONS: Final[dict[Key, Option]] = {
+    **SOCKET_OPTIONS,
+    **IP_OPTIONS,
+    (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255),  # these four without effect: there is no multicast
+    (IPPROTO_IP, IP_MULTICAST_LOOP): Option(1, switch=True),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, -1, 255),
+    (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
+}
 
 UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
 
@@ -180,7 +191,13 @@ def stored(key: Key, option: Option, value: int) -> int:
     return value
 
 
-_DEFAULT_BY_MINUS_ONE: Final = {(IPPROTO_IP, IP_TTL), (IPPROTO_IPV6, IPV6_UNICAST_HOPS), (IPPROTO_IPV6, IPV6_TCLASS)}
+_DEFAULT_BY_MINUS_ONE: Final = {
+    (IPPROTO_IP, IP_TTL),
+    (IPPROTO_IP, IP_MULTICAST_TTL),
+    (IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+    (IPPROTO_IPV6, IPV6_TCLASS),
+}
 
 
 def check_length(level: int, value: Any) -> Any:

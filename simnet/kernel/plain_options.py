@@ -100,6 +100,8 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
         value = _fixed(socket, name)
         if value is not None:
             return o.answer(value, buflen)
+    if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+        return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)  # bind() sets it too
     option = table.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=False)

@@ -79,7 +79,7 @@ class Stack:
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
         self._udp_ports: Ports | None = None
-        self._unix_names: dict[str | bytes, UnixSocket | None] | None = None
+        self._unix_names: dict[str | tuple[int, bytes], UnixSocket | None] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
@@ -99,8 +99,11 @@ class Stack:
         return self._udp_ports
 
     @property
-    def unix_names(self) -> dict[str | bytes, UnixSocket | None]:
-        """Who is bound to which name; None for a file whose socket is closed. Made on first use."""
+    def unix_names(self) -> dict[str | tuple[int, bytes], UnixSocket | None]:
+        """Who is bound to which name; None for a file whose socket is closed. Made on first use.
+
+        A path is there once; an abstract name once for each type of socket.
+        """
         if self._unix_names is None:
             self._unix_names = {}
         return self._unix_names
@@ -340,10 +343,10 @@ class Stack:
 
     # Names of Unix sockets.
 
-    def free_abstract_name(self) -> bytes:
+    def free_abstract_name(self, type: int) -> bytes:
         """NUL and five hexadecimal digits, as autobind gives; the kernel starts at a random one, we at 1."""
         number = 1
-        while (name := b"\0%05x" % number) in self.unix_names:
+        while (type, (name := b"\0%05x" % number)) in self.unix_names:
             number += 1
         return name
 

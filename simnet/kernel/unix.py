@@ -140,29 +140,42 @@ class UnixSocket(File):
         names = self.stack.unix_names
         if not name:
             if self.bound is None:
-                self._take(self.stack.free_abstract_name())
+                self._take(self.stack.free_abstract_name(self.type))
             return
         abstract = isinstance(name, bytes)
         if abstract and self.bound is not None:
             raise socket_error(EINVAL)
-        if name in names:
+        if self._key(name) in names:
             raise socket_error(EADDRINUSE)
         if self.bound is not None:
             raise socket_error(EINVAL)
         self._take(name)
 
+    def _key(self, name: Name) -> str | tuple[int, bytes]:
+        """Where the host keeps *name*: each type of socket has its own abstract ones."""
+        return name if isinstance(name, str) else (self.type, name)
+
     def _take(self, name: Name) -> None:
         self.bound = name
-        self.stack.unix_names[name] = self
+        self.stack.unix_names[self._key(name)] = self
+
+    def take_name_for_credentials(self, target: Name | None) -> None:
+        """Who asks for credentials has a name when it connects or sends: so that they can be answered.
+
+        Raises:
+            OSError: EINVAL, *target* is empty.
+        """
+        if target is not None and not target:
+            raise socket_error(EINVAL)
+        if self.bound is None and self.passes_credentials:
+            self._take(self.stack.free_abstract_name(self.type))
 
     def _find(self, name: Name) -> UnixSocket:
         """Who is bound to *name*, of this type."""
-        if not name:
-            raise socket_error(EINVAL)
         names = self.stack.unix_names
-        other = names.get(name)
+        other = names.get(self._key(name))
         if isinstance(name, bytes):
-            if other is None or other.type != self.type:
+            if other is None:
                 raise socket_error(ECONNREFUSED)
             return other
         if name not in names:
@@ -189,6 +202,7 @@ class UnixSocket(File):
 
     def connect(self, name: Name) -> None:
         """Connect at once, or say why not; the socket stays usable (K-100)."""
+        self.take_name_for_credentials(name)
         other = self._find(name)
         if other.state != LISTEN or other.shut & SHUT_RECEIVE:
             raise socket_error(ECONNREFUSED)
@@ -247,11 +261,11 @@ class UnixSocket(File):
 
     def _end(self, embryo: bool) -> None:
         names = self.stack.unix_names
-        if self.bound is not None and names.get(self.bound) is self:
-            if isinstance(self.bound, bytes):
-                del names[self.bound]
+        if self.bound is not None and names.get(key := self._key(self.bound)) is self:
+            if isinstance(key, tuple):
+                del names[key]
             else:
-                names[self.bound] = None  # the file stays until somebody unlinks it
+                names[key] = None  # the file stays until somebody unlinks it
         was_listening = self.state == LISTEN
         self.state = CLOSED
         self.shut = SHUT_BOTH

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from simnet.kernel.errors import NotModelled, not_modelled, socket_error
 from simnet.kernel.messages import (
-    MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
@@ -61,6 +60,7 @@ class UnixDatagram(UnixSocket):
         if self.type == SOCK_SEQPACKET:
             super().connect(name)
             return
+        self.take_name_for_credentials(name)
         other = self._find(name)
         assert isinstance(other, UnixDatagram)
         if other.peer is not None and other.peer is not self:
@@ -70,7 +70,6 @@ class UnixDatagram(UnixSocket):
             self._part_from(old)
         self.state = ESTABLISHED
         self.origin = "client"
-        self.credentials = self.stack.credentials
         if other.followers is None:
             other.followers = []
         if self not in other.followers:
@@ -112,6 +111,7 @@ class UnixDatagram(UnixSocket):
         credentials, files = parse_ancillary(ancillary, self.stack.credentials)
         if flags & MSG_OOB:
             raise socket_error(EOPNOTSUPP)
+        self.take_name_for_credentials(address)
         if len(data) > self.sndbuf - 32:
             raise socket_error(EMSGSIZE)
         self._take_error()
@@ -169,8 +169,6 @@ class UnixDatagram(UnixSocket):
             raise socket_error(ENOTCONN)
         if flags & MSG_OOB:
             raise socket_error(EOPNOTSUPP)
-        if flags & MSG_ERRQUEUE:
-            raise socket_error(EAGAIN)
         self._take_error()
         inbox = self.inbox
         if not inbox:

@@ -89,7 +89,7 @@ def parse_ancillary(
     files: list[File] = []
     for level, kind, data in ancillary:
         if level != SOL_SOCKET:
-            raise socket_error(EINVAL)
+            continue  # for another protocol
         if kind == SCM_RIGHTS:
             if isinstance(data, (bytes, bytearray, memoryview)):
                 not_modelled("sendmsg with descriptor numbers instead of files")
@@ -97,6 +97,8 @@ def parse_ancillary(
             if len(files) > SCM_MAX_FD:
                 raise socket_error(EINVAL)
         elif kind == SCM_CREDENTIALS:
+            if len(bytes(data)) != 12:
+                raise socket_error(EINVAL)
             credentials = struct.unpack("=iii", bytes(data))
             if credentials[1:] != own[1:] and own[1]:
                 raise socket_error(EPERM)  # only root may lie

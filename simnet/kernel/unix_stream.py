@@ -9,7 +9,6 @@ from typing import Any
 
 from simnet.kernel.errors import NotModelled, not_modelled, socket_error
 from simnet.kernel.messages import (
-    MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
     MSG_WAITALL,
@@ -91,15 +90,13 @@ class UnixStream(UnixSocket):
         return self.options is not None and bool(self.options.get((SOL_SOCKET, SO_OOBINLINE)))
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
-        """unix_stream_read_generic: bytes of as many sends as fit, up to the urgent byte or to descriptors."""
+        """unix_stream_read_generic: bytes of as many sends as fit, up to the urgent byte or to the end of one with files."""
         if flags & ~RECEIVE_FLAGS:
             not_modelled(f"recv(flags={flags:#x}) on a Unix stream")
         if self.state != ESTABLISHED:
             raise socket_error(EINVAL)
         if flags & MSG_OOB:
             return self._read_urgent(flags)
-        if flags & MSG_ERRQUEUE:
-            raise socket_error(EAGAIN)
         peek = flags & MSG_PEEK
         parts: list[bytes] = []
         left = n
@@ -122,7 +119,7 @@ class UnixStream(UnixSocket):
                     break
                 if not peek:
                     self.urgent = None
-            if parts and (record.files or files or self._other_writer(first, record)):
+            if parts and (files or self._other_writer(first, record)):
                 break
             first = first or record
             part = record.data[record.offset : record.offset + left]
@@ -189,6 +186,8 @@ class UnixStream(UnixSocket):
                 raise socket_error(EINVAL)
             return self.unread
         if request == SIOCATMARK:
+            if self.queue:
+                return 1  # a connection that waits is an empty record to the kernel
             first = self.inbox[0] if self.inbox else None
             return int(first is not None and (first is self.urgent or first.consumed))
         raise NotModelled(f"ioctl(request {request:#x}) on a Unix stream")

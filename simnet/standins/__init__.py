@@ -6,7 +6,7 @@ arguments. Two worlds use them: the simulated network and `RealNetwork`. Where t
 taken away again, is the business of `simnet.modules`.
 """
 
-from simnet.standins import chance, clocks, descriptors, interrupts, locks, pollers, sockets, ways_out
+from simnet.standins import chance, clocks, descriptors, files, interrupts, locks, pollers, sockets, ways_out
 from simnet.standins.pairs import Pair
 from simnet.standins.whose import Backend, Provider, active, answer_from
 
@@ -17,6 +17,7 @@ PAIRS: tuple[Pair, ...] = (
     *pollers.PAIRS,
     *sockets.PAIRS,
     *descriptors.PAIRS,
+    *files.PAIRS,
     *chance.PAIRS,
     *ways_out.PAIRS,
     *locks.PAIRS,

@@ -53,9 +53,13 @@ class _EpollType(type):
 
     def fromfd(cls, fd: int) -> Any:
         backend = whose.world()
-        if backend is not None:
+        if backend is None:
+            return cls.original.fromfd(fd)
+        epoll_of = getattr(backend, "epoll_of", None)  # only a world with descriptors of its own has one
+        if epoll_of is None:
             backend.escape("select.epoll.fromfd")
-        return cls.original.fromfd(fd)
+            return cls.original.fromfd(fd)
+        return epoll_of(fd)
 
 
 if hasattr(select, "epoll"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import tempfile
@@ -407,3 +408,33 @@ def test_waiting_ends_when_something_arrives(world: World) -> None:
     server.recv(1)
     server.close()
     join()
+
+
+def test_k114_a_set_in_a_set_is_readable_and_nothing_else(world: World, epoll: Any) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    with select.epoll() as inner:
+        inner.register(right, IN)
+        epoll.register(inner, select.EPOLLRDNORM)
+        left.send(b"x")
+        assert epoll.poll(0) == []  # the news of a set is IN alone, and nobody asked for that
+        epoll.modify(inner, IN | select.EPOLLRDNORM)
+        assert epoll.poll(0) == [(inner.fileno(), IN | select.EPOLLRDNORM)]
+
+
+def test_an_epoll_made_of_a_descriptor_shares_it(world: World, epoll: Any) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    other = select.epoll.fromfd(epoll.fileno())
+    other.register(right, IN)
+    left.send(b"x")
+    assert epoll.poll(0) == [(right.fileno(), IN)]
+    assert isinstance(other, select.epoll)
+    assert other.fileno() == epoll.fileno()
+    with select.epoll() as third:
+        shared = select.epoll.fromfd(third.fileno())
+        third.close()
+        world.gives("EBADF", shared.poll, 0)
+        world.gives("EBADF", shared.register, right, IN)
+        with contextlib.suppress(OSError):
+            shared.close()

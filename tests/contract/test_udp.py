@@ -307,3 +307,97 @@ def test_datagrams_travel_over_ipv6(world: World) -> None:
     world.readable(one)
     data, address = one.recvfrom(10)
     assert (data, address) == (b"six", ("::1", two.getsockname()[1], 0, 0))
+
+
+def test_k084_who_is_connected_to_port_0_hears_every_port_of_that_host(world: World) -> None:
+    sock, peer, stranger = datagram(world), datagram(world), datagram(world, ip=world.other_ip)
+    sock.connect((world.ip, 0))
+    assert peer.sendto(b"heard", sock.getsockname()) == 5
+    stranger.sendto(b"not heard", sock.getsockname())
+    world.gives(b"heard", sock.recv, 10)
+    world.gives("EAGAIN", sock.recv, 10)
+    nobody = peer.getsockname()
+    peer.close()
+    sock.sendto(b"x", nobody)
+    world.ready(sock, "OUT|ERR")
+    world.gives("ENOTCONN", sock.getpeername)
+
+
+def test_k087_a_datagram_too_long_is_refused_before_the_error_is_told(world: World) -> None:
+    sock = refused(world)
+    world.gives("EMSGSIZE", sock.send, bytes(65508))
+    world.gives("ECONNREFUSED", sock.send, bytes(65507))
+    sock.shutdown(socket.SHUT_WR)
+    world.gives("EMSGSIZE", sock.send, bytes(65508))
+    world.gives("EPIPE", sock.send, bytes(65507))
+
+
+def test_k089_what_more_collects(world: World) -> None:
+    sock, one, two = datagram(world), datagram(world), datagram(world)
+    # It is lost with a datagram that grows too long.
+    sock.sendto(b"lost", socket.MSG_MORE, one.getsockname())
+    world.gives("EMSGSIZE", sock.send, bytes(65507))
+    world.gives("EDESTADDRREQ", sock.send, b"x")
+    # A later address does not count, a later connect does.
+    sock.sendto(b"a", socket.MSG_MORE, one.getsockname())
+    sock.sendto(b"b", two.getsockname())
+    world.gives(b"ab", one.recv, 10)
+    sock.sendto(b"c", socket.MSG_MORE, one.getsockname())
+    sock.connect(two.getsockname())
+    sock.send(b"d")
+    world.gives(b"cd", two.recv, 10)
+    # What is added needs no new buffer: neither an error nor SHUT_WR is noticed.
+    sock.send(b"e", socket.MSG_MORE)
+    sock.shutdown(socket.SHUT_WR)
+    world.gives(1, sock.send, b"f")
+    world.gives(b"ef", two.recv, 10)
+    world.gives("EPIPE", sock.send, b"g")
+
+
+def test_an_ipv6_socket_and_ipv4_addresses(world: World) -> None:
+    def six() -> Any:
+        return world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+
+    mapped = f"::ffff:{world.ip}"
+    four = datagram(world)
+    port = four.getsockname()[1]
+    # One that connect has tied to ::1 may still turn to IPv4, one that was bound to it may not.
+    sock = six()
+    sock.connect(("::1", world.dead_port()))
+    assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+    world.gives(1, sock.sendto, b"x", (mapped, port))
+    world.gives(b"x", four.recv, 10)
+    world.gives(None, sock.connect, (mapped, port))
+    bound = six()
+    bound.bind(("::1", 0))
+    assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+    world.gives("ENETUNREACH", bound.sendto, b"x", (mapped, 0))
+    # Port 0 is refused even when it is the peer's.
+    sock = six()
+    sock.connect((mapped, 0))
+    world.gives("EINVAL", sock.send, b"x")
+    # What MSG_MORE collects for IPv6 stays there, whatever is connected to.
+    sock, target = six(), six()
+    target.bind(("::1", 0))
+    sock.sendto(b"a", socket.MSG_MORE, target.getsockname())
+    world.gives("EINVAL", sock.sendto, b"b", (mapped, port))
+    sock.connect(("::1", world.dead_port()))
+    sock.send(b"c")
+    world.gives(b"ac", target.recv, 10)
+
+
+def test_the_options_of_multicast_are_kept(world: World) -> None:
+    for family, level, option, values in (
+        (socket.AF_INET, socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, {0: 0, 255: 255, -1: 1, 256: "EINVAL"}),
+        (socket.AF_INET, socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, {0: 0, 255: 1, -1: 1, 256: 1}),
+        (socket.AF_INET6, socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, {0: 0, 255: 255, -1: 1, -2: "EINVAL"}),
+        (socket.AF_INET6, socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, {0: 0, 1: 1, 2: "EINVAL"}),
+    ):
+        sock = world.socket(family, socket.SOCK_DGRAM)
+        assert sock.getsockopt(level, option) == 1
+        for value, kept in values.items():
+            if isinstance(kept, str):
+                world.gives(kept, sock.setsockopt, level, option, value)
+            else:
+                sock.setsockopt(level, option, value)
+                assert sock.getsockopt(level, option) == kept, (option, value)

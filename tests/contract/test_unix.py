@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import socket
 import struct
 from typing import Any
@@ -238,12 +239,42 @@ def test_k104_a_path_stays_until_it_is_unlinked(world: World) -> None:
     world.gives("EADDRINUSE", world.socket(socket.AF_UNIX).bind, path)
 
 
-@pytest.mark.only_on("kernel", "os.unlink is the real one: simulated paths live in the network, until its end")
-def test_k104_unlink_makes_a_path_free(world: World) -> None:
+@pytest.mark.parametrize(
+    "remove",  # by lambdas: what a list holds, no stand-in takes the place of
+    [lambda path: os.unlink(path), lambda path: os.remove(path), lambda path: pathlib.Path(path).unlink()],
+)
+def test_k104_unlink_makes_a_path_free(world: World, remove: Any) -> None:
     path = world.unix_path("unlinked")
-    world.socket(socket.AF_UNIX).bind(path)
-    os.unlink(path)
-    world.gives(None, world.socket(socket.AF_UNIX).bind, path)
+    assert not os.path.exists(path)
+    first, second, client = (world.socket(socket.AF_UNIX) for _ in range(3))
+    first.bind(path)
+    assert os.path.exists(path)
+    remove(path)
+    assert not os.path.exists(path)
+    world.gives("ENOENT", remove, path)
+    world.gives("ENOENT", client.connect, path)
+    world.gives(None, second.bind, path)
+    first.listen()  # it keeps its name, which leads to the second now
+    second.listen()
+    client.connect(path)
+    world.ready(first, "0")
+    world.ready(second, "IN")
+    first.close()
+    assert os.path.exists(path)
+
+
+def test_k104_each_type_has_its_own_abstract_names(world: World) -> None:
+    name = world.abstract("shared")
+    stream, datagrams = world.socket(socket.AF_UNIX), world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    world.gives(None, stream.bind, name)
+    world.gives(None, datagrams.bind, name)
+    stream.listen()
+    sender = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.sendto(b"x", name)
+    world.ready(datagrams, "IN|OUT")
+    world.ready(stream, "0")
+    stream.close()
+    assert sender.sendto(b"x", name) == 1
 
 
 def test_k104_a_path_too_long_has_no_errno(world: World) -> None:
@@ -308,6 +339,67 @@ def test_k106_the_peers_credentials(world: World) -> None:
     pid, uid, gid = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     assert (uid, gid) == (os.getuid(), os.getgid())
     assert pid > 0  # a simulated process is no process of the machine, and has a number of its own
+
+
+def test_k106_who_asks_for_credentials_gets_a_name(world: World) -> None:
+    target = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    target.bind(world.abstract("target"))
+    lst = listener(world)
+    for kind, call in (
+        (socket.SOCK_DGRAM, lambda sock: sock.connect(target.getsockname())),
+        (socket.SOCK_DGRAM, lambda sock: sock.sendto(b"x", target.getsockname())),
+        (socket.SOCK_STREAM, lambda sock: sock.connect(lst.getsockname())),
+    ):
+        sock = world.socket(socket.AF_UNIX, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        assert sock.getsockname() == ""
+        call(sock)
+        assert len(sock.getsockname()) == 6
+        world.gives("EINVAL", sock.bind, world.abstract("late"))
+
+
+def test_k106_a_datagram_socket_learns_no_credentials_by_connect(world: World) -> None:
+    target, sock = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+    target.bind(world.abstract("target"))
+    sock.connect(target.getsockname())
+    assert struct.unpack("iii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)) == (0, -1, -1)
+
+
+def test_k106_bytes_before_descriptors_are_read_with_them_and_later_ones_are_not(world: World) -> None:
+    left, right = pair(world)
+    left.send(b"before ")
+    socket.send_fds(left, [b"with"], [right.fileno()])
+    left.send(b" after")
+    data, numbers, _, _ = socket.recv_fds(right, 100, 1)
+    assert data == b"before with"
+    world.keep(socket.socket(fileno=numbers[0]))
+    assert right.recv(100) == b" after"
+
+
+def test_k106_what_else_may_be_sent_beside_data(world: World) -> None:
+    left, right = pair(world)
+    for item, answer in (
+        ((socket.IPPROTO_IP, 1, b"abc"), 1),  # for another protocol
+        ((socket.SOL_SOCKET, 9, b"abc"), "EINVAL"),
+        ((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, b"abc"), "EINVAL"),
+        ((socket.SOL_SOCKET, socket.SCM_RIGHTS, b"abc"), 1),  # no whole number
+        ((socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", -1)), "EBADF"),
+    ):
+        world.gives(answer, left.sendmsg, [b"x"], [item])
+    assert right.recvmsg(10, 100) == (b"xx", [], 0, None)
+
+
+def test_unix_sockets_have_no_error_queue_to_read(world: World) -> None:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        left, right = pair(world, kind)
+        left.send(b"data")
+        world.gives(b"data", right.recv, 10, 0x2000)  # MSG_ERRQUEUE
+
+
+def test_a_datagram_to_no_name_is_refused_before_anything_else(world: World) -> None:
+    left, _ = pair(world, socket.SOCK_DGRAM)
+    left.shutdown(socket.SHUT_WR)
+    world.gives("EINVAL", left.sendto, b"x", "")
 
 
 def test_k106_descriptors_travel(world: World) -> None:
