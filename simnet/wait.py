@@ -142,33 +142,46 @@ class Scheduler:
             me.heartbeats += 1
         else:
             me.heartbeats = 0
-        me.waiting = what
-        me.since_ns = self.clock.now_ns
-        me.timed_out = False
-        me.asleep = True
-        timer = None
-        if deadline_ns is not None:
-            me.has_deadline = True
-            self._sleepers += 1
-            timer = self.clock.at(deadline_ns, self._expire, me, True)
-        following = self._next()
-        if following is not me:
-            self._switch(following)
-        me.waiting = None
-        me.activity = self.activity
-        if timer is not None:
-            me.has_deadline = False
-            self._sleepers -= 1
-            timer.cancel()
-        if me.pending is not None:
-            raise me.take_pending()
-        if self.interrupted is not None:
-            raise self.interrupted
+        clock = self.clock
+        me.since_ns = clock.now_ns
+        if deadline_ns is not None and not clock.due_by(deadline_ns) and self._alone_until_a_deadline(me):
+            clock.now_ns = max(deadline_ns, clock.now_ns)
+            me.timed_out = True
+            self.ticks += 1
+            me.activity = self.activity
+        else:
+            me.waiting = what
+            me.timed_out = False
+            me.asleep = True
+            timer = None
+            if deadline_ns is not None:
+                me.has_deadline = True
+                self._sleepers += 1
+                timer = clock.at(deadline_ns, self._expire, me, True)
+            following = self._next()
+            if following is not me:
+                self._switch(following)
+            me.waiting = None
+            me.activity = self.activity
+            if timer is not None:
+                me.has_deadline = False
+                self._sleepers -= 1
+                timer.cancel()
+            if me.pending is not None:
+                raise me.take_pending()
+            if self.interrupted is not None:
+                raise self.interrupted
         if self.recording:
             self.trace.entries.append(
-                (self.clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out)
+                (clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out)
             )  # fmt: skip
         return not me.timed_out
+
+    def _alone_until_a_deadline(self, me: Process) -> bool:
+        """Nothing is due before *me* wakes by time: does nobody run before it either, and do the rules let it wake?"""
+        if self._runnable or self._settling or self.interrupted is not None:
+            return False
+        return self.ticks < TICKS_MAX or me is self.body or self.body.has_deadline
 
     def pause(self) -> None:
         """Let everybody run who may run now; called by whatever looked, found nothing and may not block."""
