@@ -12,7 +12,7 @@ from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, URG, Icmp, Segment
+from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, URG, WANT_ACK, Icmp, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
@@ -24,7 +24,6 @@ LOOPBACK = ("127.", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
-HEADER_FLAGS, PAYLOAD = FIN | SYN | RST | ACK | URG, 0x40
 UNNAMED = ("?", "", None)
 ARP_FAILED_NS = (
     3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
@@ -274,9 +273,9 @@ class Fabric:
                     direction.last_ns = arrival
             if recording:
                 if proto == TCP:
-                    flags, payload, seq = packet.flags, packet.payload, packet.seq
-                    word = _WORDS[flags & HEADER_FLAGS | (PAYLOAD if payload else 0)]
-                    offset = seq - FIRST_BYTE_SEQ if seq > FIRST_BYTE_SEQ and not flags & SYN else 0
+                    payload, seq = packet.payload, packet.seq
+                    word = (_WORDS_WITH_DATA if payload else _WORDS)[packet.flags]
+                    offset = seq - FIRST_BYTE_SEQ if seq > FIRST_BYTE_SEQ else 0  # a SYN's own is before it
                 else:
                     word, offset, payload = ("datagram" if proto == UDP else "ICMP"), 0, getattr(packet, "payload", b"")
                 self.trace.entries.append(
@@ -318,8 +317,8 @@ class Fabric:
         """What a packet is, in a word, and the offset of its first byte in its direction."""
         if packet.proto != TCP:
             return ("datagram" if packet.proto == UDP else "ICMP"), 0
-        word = _WORDS[packet.flags & HEADER_FLAGS | (PAYLOAD if packet.payload else 0)]
-        return word, 0 if packet.flags & SYN else max(0, packet.seq - FIRST_BYTE_SEQ)
+        word = (_WORDS_WITH_DATA if packet.payload else _WORDS)[packet.flags]
+        return word, max(0, packet.seq - FIRST_BYTE_SEQ)
 
     def _path(self, machine: Machine, packet: Any) -> tuple[Machine | None, Direction | None, str, str]:
         """Where *packet* goes, along what, and the name of its connection, and towards which end; kept with who sent it."""
@@ -387,17 +386,17 @@ def _addresses(number: int) -> tuple[str, str]:
     return f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
 
 
-def _words() -> dict[int, str]:
-    """What a segment is, in a word, by its flags and whether it has a payload."""
-    words = {}
-    for key in range(HEADER_FLAGS | PAYLOAD + 1):
-        if key & SYN:
-            words[key] = "SYN ACK" if key & ACK else "SYN"
+def _words(data: bool) -> list[str]:
+    """What a segment is, in a word, by its flags."""
+    words = []
+    for flags in range(2 * WANT_ACK):
+        if flags & SYN:
+            words.append("SYN ACK" if flags & ACK else "SYN")
             continue
-        parts = ["data"] if key & PAYLOAD else []
-        parts += [name for bit, name in ((URG, "URG"), (FIN, "FIN"), (RST, "RST")) if key & bit]
-        words[key] = " ".join(parts) or "ACK"
+        parts = ["data"] if data else []
+        parts += [name for bit, name in ((URG, "URG"), (FIN, "FIN"), (RST, "RST")) if flags & bit]
+        words.append(" ".join(parts) or "ACK")
     return words
 
 
-_WORDS = _words()
+_WORDS, _WORDS_WITH_DATA = _words(False), _words(True)

@@ -25,6 +25,7 @@ from simnet.verdicts import NotModelled, Verdict
 if TYPE_CHECKING:
     from simnet.network import Machine
     from simnet.process import Process
+    from simnet.wait import Scheduler
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
@@ -310,8 +311,9 @@ class SystemCalls(_stdlib.socket):
             result = Failed("timed out")
         else:
             result = Failed(errno.errorcode.get(error.errno, str(error.errno)))
-        self._process.scheduler.no_effect(op, tag.text)
-        self._write(tag, op, n, arguments, result)
+        scheduler = self._process.scheduler
+        scheduler.no_effect(op, tag.text)
+        self._write(scheduler, tag, op, n, arguments, result)
 
     def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
         """Write down a call that gave *result*."""
@@ -322,14 +324,13 @@ class SystemCalls(_stdlib.socket):
         else:
             scheduler.no_effect(op, tag.text)
         if scheduler.recording:
-            self._write(tag, op, n, arguments, result)
+            self._write(scheduler, tag, op, n, arguments, result)
 
-    def _write(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
-        scheduler = self._process.scheduler
+    def _write(self, scheduler: Scheduler, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
         entries = scheduler.trace.entries
         if len(entries) > scheduler.entries_max:
             scheduler.too_much(self._process)
         entries.append(
-            (scheduler.clock.now_ns, CALL, self._machine.name, tag.text, tag.end, op, n,
+            (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))
         )  # fmt: skip
