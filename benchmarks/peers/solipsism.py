@@ -59,6 +59,27 @@ def round_trips(clients: int, rounds: int) -> float:
     return _run(main())
 
 
+def fresh(simulations: int = 200) -> float:
+    """Microseconds a loop of its own with one connection, one echo and the end of both."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Semaphore(0)
+        server = await loop.create_server(Echo, *PLACE)
+        transport, _ = await loop.create_connection(lambda: Client(1, done), *PLACE)
+        transport.write(MESSAGE)
+        await done.acquire()
+        transport.close()
+        server.close()
+        await server.wait_closed()
+
+    gc.collect()
+    began = time.process_time()
+    for _ in range(simulations):
+        _run(main())
+    return (time.process_time() - began) / simulations * 1e6
+
+
 def timers(count: int = 50_000) -> float:
     """Microseconds a timer that fires, each a millisecond after the other."""
 
