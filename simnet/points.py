@@ -82,7 +82,7 @@ class Points:
                             PollPoint(event.host, event.n, event.result, event.host, event.host in under_test, kind)
                         )
                     continue
-                if " " not in event.place:  # else it has no name yet, and no plan could mean it
+                if _has_name(event):
                     points.calls.append(_call_point(event, event.host in under_test))
             elif event.kind == SEGMENT:
                 if event.op == "SYN":
@@ -102,6 +102,13 @@ class Points:
             touches = client in under_test or rest.rpartition(":")[0] in under_test
             points.streams.append(StreamPoint(place, end, max(edges), tuple(sorted(set(edges))), touches))
         return points
+
+
+def _has_name(event: Event) -> bool:
+    """Whether a plan could mean this call: not on a socket without a name yet, a Unix socket, or one for datagrams."""
+    if " " in event.place or event.place[-1:] in ("'", '"') or "'#" in event.place or '"#' in event.place:
+        return False
+    return bool(event.end) or event.op not in ("recv", "send")
 
 
 def _call_point(event: Event, target: bool) -> CallPoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simnet import faults
+from simnet import Network, faults
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
 from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
 
@@ -98,6 +99,30 @@ def test_a_poll_with_one_ready_has_no_order_and_one_with_three_has_several() -> 
 def test_connects_that_touch_no_target_are_not_refused() -> None:
     connects = [ConnectPoint(PLACE, "test", "server", True), ConnectPoint("test->db:5#1", "test", "db", True)]
     assert lines(points_of(connects=connects), "refuse") == [f"refuse {PLACE}"]
+
+
+def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
+    def serve() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_UNIX) as unix:
+            udp.bind(("", 7))
+            unix.bind("/run/it's a socket")
+            unix.listen()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect("/run/it's a socket")
+                accepted, _ = unix.accept()
+                with accepted:
+                    client.sendall(b"hello")
+                    accepted.recv(5)
+            udp.sendto(*udp.recvfrom(100))
+
+    with Network() as net:
+        net.host("server").spawn(serve)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"hello", ("server", 7))
+            assert udp.recv(100) == b"hello"
+    found = families(Points.of(net.trace, ["server"]), ["server"])
+
+    assert {str(family.make(index).place) for family in found for index in range(family.size)} <= {"server"}
 
 
 def test_every_byte_of_a_short_stream_is_a_point() -> None:
