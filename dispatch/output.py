@@ -236,8 +236,8 @@ class Sender(Channel):
             self._left_over()
         elif error.errno in OUT_OF_RESOURCES:
             # No memory for us now: ask again in a moment, not in a circle.
-            self._channel_state |= BLOCKED
             self._rest(BREATH)
+            self._left_over()
         else:
             self._out_broken(error)
 

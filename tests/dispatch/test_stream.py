@@ -172,6 +172,26 @@ def test_a_slow_reader_is_not_read(world):
     world.run(loop, lambda: "drained" in channel.events)
 
 
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM])
+def test_a_kernel_without_memory_is_asked_again_and_reading_goes_on(world, code):
+    loop = world.loop()
+
+    class Generous(Recorder):
+        high_water, low_water = 3000, 100
+
+        def handle_data(self, data):
+            self.write(data * 4)  # more than high_water in one reply: nothing is read until it has gone
+
+    channel, client = world.connected(loop, Generous)
+    channel.socket = Fickle(channel.socket, send=[-code])
+    client.sendall(b"x" * 1000)
+    client.shutdown(socket.SHUT_WR)
+
+    assert world.read_all(loop, client) == b"x" * 4000
+    world.run(loop, lambda: channel.closed)
+    assert channel.events[:2] == ["full", "drained"]
+
+
 def test_two_ends_that_write_much_do_not_wait_for_each_other(world):
     """If waiting output alone stopped a stream from reading, both would stop."""
     loop = world.loop()
@@ -675,6 +695,26 @@ def test_an_idle_connection_may_be_kept(world):
     world.run(loop, lambda: channel.events == ["idle"] * 3)
 
     assert not channel.closed
+
+
+def test_who_keeps_an_idle_connection_is_asked_again_after_as_long_a_time(world):
+    """Not at once: the loop would spin, for as long as a peer takes to read what handle_idle wrote."""
+    loop = world.loop()
+
+    class Farewell(Recorder):
+        idle_timeout = 0.1
+
+        def handle_idle(self, error):
+            self.events.append(loop.time())
+            self.write(bytes(20_000_000))
+            self.close()  # which waits for a client that does not read
+
+    channel, _ = world.connected(loop, Farewell)
+    world.run(loop, lambda: len(channel.events) == 3)
+
+    first, second, third = channel.events
+    assert second - first >= 0.099
+    assert third - second >= 0.099
 
 
 def test_a_peer_that_takes_nothing_is_given_up(world):
