@@ -201,8 +201,13 @@ class Stream(Receiver):
     def _timed_out(self, error: Timeout) -> None:
         """idle_timeout has passed."""
         self._call("handle_idle", error)
-        if not self._channel_state & CLOSED and self._more is not None and self._more.idle is not None:
-            self._more.arm_idle(self)
+        if not self._channel_state & CLOSED:
+            more = self._extras()
+            if self.idle_timeout is not None and more.touched + self.idle_timeout <= self.loop.time():
+                more.touched = (
+                    self.loop.time()
+                )  # it is kept, touched or not: ask once more after as long a time, not at once
+            more.arm_idle(self)
 
     # ---- state
 
@@ -240,11 +245,12 @@ class Stream(Receiver):
         self.loop._join(self, 0 if self._channel_state & SILENT else READ)
         if self.idle_timeout is not None:
             self.touch()
+        pending = self._waiting is not None or self._channel_state & (SHUT | CLOSING)
         if not self._channel_state & CLOSING:
             self._call("handle_connect")
         if self._channel_state & LAYERED:
             self.loop.call_soon(self._extras().layer.begin, self)
-        elif self._waiting is not None or self._channel_state & (SHUT | CLOSING):
+        elif pending:
             self.loop._unsent.append(self)
 
     def _flush_later(self) -> None:
