@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from dispatch import asynchat, asyncore
 from tests.dispatch.conftest import the_harness
 
 simnet = the_harness()
+KINDS = [*simnet.TRANSPARENT, *simnet.DISRUPTIVE]
 
 
 class Echo(dispatch.Stream):
@@ -27,6 +29,83 @@ class Shout(dispatch.Chat):
     def handle_message(self, data):
         self.write(data.upper())
         self.write(b"\n")
+
+
+class Verbs(dispatch.Dispatcher):
+    """An echo that reads and writes itself."""
+
+    def __init__(self, *args, **options):
+        self.out = b""
+        super().__init__(*args, **options)
+
+    def handle_read(self):
+        self.out += self.recv(100)
+        self.handle_write()
+
+    def handle_write(self):
+        if self.out:
+            self.out = self.out[self.send(self.out) :]
+        self.writing = bool(self.out) and not self.closed
+
+    def handle_error(self, error):
+        self.abort(error)
+
+
+class Generous(dispatch.Stream):
+    """More goes out than comes in, and too much of it for the buffers."""
+
+    high_water, low_water = 3000, 100
+
+    def handle_data(self, data):
+        self.write(data)
+        self.write(data * 3)
+
+
+class Maker(dispatch.Stream):
+    """What a producer makes stands between what is written, and the close comes after all."""
+
+    def handle_data(self, data):
+        self.write(b"<")
+        self.write_from(bytes([65 + number]) * 1000 for number in range(10))
+        self.write(b">")
+        self.close()
+
+
+class Lengths(dispatch.Chat):
+    """Two digits, then as many bytes."""
+
+    terminator = 2
+
+    def handle_message(self, data):
+        if self.terminator == 2:
+            self.terminator = int(data)
+        else:
+            self.write(b"%d:%s\n" % (len(data), data))
+            self.terminator = 2
+
+
+class Slow(dispatch.Stream):
+    """Answers later, and reads nothing meanwhile."""
+
+    def handle_data(self, data):
+        self.pause()
+        self.loop.call_later(0.01, self.answer, data)
+
+    def answer(self, data):
+        if not self.closed:
+            self.write(data)
+            self.resume()
+
+
+class Farewell(dispatch.Stream):
+    idle_timeout = 1
+
+    def handle_data(self, data):
+        self.write(data)
+
+    def handle_idle(self, error):
+        self.write(b", bye")
+        self.close()
 
 
 class OldEcho(asyncore.dispatcher_with_send):
@@ -89,9 +168,9 @@ class OldListener(asyncore.dispatcher):
         pass
 
 
-def serve(handler):
+def serve(handler, **options):
     with dispatch.Loop() as loop:
-        dispatch.Listener(("", 7), handler, loop=loop)
+        dispatch.Listener(("", 7), handler, loop=loop, **options)
         loop.run()
 
 
@@ -193,6 +272,60 @@ def test_a_relay_survives_everything(net):
         sock.sendall(b"there and back")
         sock.shutdown(socket.SHUT_WR)
         assert sock.makefile("rb").read() == b"there and back"
+
+
+SHAPES = {
+    "verbs": (Verbs, [b"hello, network"], b"hello, network", 2000),
+    "generous": (Generous, [b"x" * 5000, b"x" * 5000], b"x" * 40_000, 500),
+    "producer": (Maker, [b"!"], b"<" + b"".join(bytes([65 + n]) * 1000 for n in range(10)) + b">", 500),
+    "lengths": (Lengths, [b"05hello12yyyyyy", b"yyyyyy"], b"5:hello\n12:yyyyyyyyyyyy\n", 2000),
+    "slow": (Slow, [b"abc", b"def"], b"abcdef", 2000),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_conversation_survives_everything(shape):
+    handler, requests, answer, runs = SHAPES[shape]
+
+    def converse(net):
+        net.host("server").spawn(serve, handler)
+        with socket.create_connection(("server", 7)) as sock:
+            for request in requests:
+                sock.sendall(request)
+                time.sleep(0.05)
+            if handler is not Verbs:  # there the end of the input is the end of the reply
+                sock.shutdown(socket.SHUT_WR)
+            reply = bytearray()
+            while len(reply) < len(answer):
+                piece = sock.recv(65_536)
+                assert piece, f"the end after {len(reply)} bytes"
+                reply += piece
+            assert reply == answer
+
+    simnet.check(converse, target="server", runs=runs)
+
+
+def test_who_says_goodbye_when_idle_survives_everything():
+    def converse(net):
+        net.host("server").spawn(serve, Farewell)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            assert sock.makefile("rb").read() == b"hello, bye"
+
+    simnet.check(converse, target="server", kinds=[kind for kind in KINDS if kind != "stall"])
+
+
+def test_a_limit_survives_everything():
+    def converse(net):
+        net.host("server").spawn(serve, Echo, limit=1)
+        waiting = [socket.create_connection(("server", 7)) for _ in range(3)]
+        for number, sock in enumerate(waiting):
+            with sock:
+                sock.sendall(b"%d" % number)
+                sock.shutdown(socket.SHUT_WR)
+                assert sock.makefile("rb").read() == b"%d" % number
+
+    simnet.check(converse, target="server")
 
 
 @pytest.mark.parametrize(("kind", "handler"), [(serve, Echo), (serve_old, OldEcho)], ids=["stream", "drop-in"])
