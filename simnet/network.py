@@ -60,11 +60,18 @@ class Machine:
 
     def arrive(self, packet: Any) -> None:
         """Take in what a link brought, and send what that puts out."""
-        connection = self.stack.connections.get((packet.target, packet.source)) if packet.proto == TCP else None
-        if connection is not None:  # as the stack's own `arrive` does; nearly every packet comes this way
-            connection.arrive(packet)
+        self.stack.arrive(packet)
+        if self.out:
+            self.fabric.route(self)
+
+    def arrive_segment(self, segment: Segment) -> None:
+        """As :meth:`arrive`, for TCP, which is nearly everything: to its connection at once, if it is of one."""
+        stack = self.stack
+        connection = stack.connections.get((segment.target, segment.source))
+        if connection is not None:
+            connection.arrive(segment)
         else:
-            self.stack.arrive(packet)
+            stack.arrive(segment)
         if self.out:
             self.fabric.route(self)
 
@@ -249,15 +256,16 @@ class Fabric:
         out, clock, recording = machine.out, self.clock, self.recording
         while out:
             packet = out.popleft()
-            proto = packet.proto
-            if proto == 0:  # a notice of the simulation to itself: no link carries it
-                owner, _ = self._way(machine, packet.target[0])
-                if owner is not None:
-                    owner.stack.arrive(packet)
-                    if owner is not machine and owner.out:
-                        self.route(owner)
-                continue
-            owner, direction, place, end = packet.sender.way or self._path(machine, packet)
+            way = packet.sender.way  # only a TCP connection knows its own
+            tcp = way is not None
+            if not tcp:
+                proto = packet.proto
+                if proto == 0:
+                    self._notify(machine, packet)
+                    continue
+                tcp = proto == TCP
+                way = self._path(machine, packet)
+            owner, direction, place, end = way
             now = clock.now_ns
             if direction is None:
                 arrival = now
@@ -272,12 +280,12 @@ class Fabric:
                 else:
                     direction.last_ns = arrival
             if recording:
-                if proto == TCP:
+                if tcp:
                     payload, seq = packet.payload, packet.seq
                     word = (_WORDS_WITH_DATA if payload else _WORDS)[packet.flags]
                     offset = seq - FIRST_BYTE_SEQ if seq > FIRST_BYTE_SEQ else 0  # a SYN's own is before it
                 else:
-                    word, offset, payload = ("datagram" if proto == UDP else "ICMP"), 0, getattr(packet, "payload", b"")
+                    (word, offset), payload = self._describe(packet), getattr(packet, "payload", b"")
                 self.trace.entries.append(
                     (now, SEGMENT, machine.name, place, end, word, offset, (payload, arrival))
                 )  # fmt: skip
@@ -289,10 +297,18 @@ class Fabric:
                 # Clock.post, without the call.
                 clock.busy += 1
                 clock.serial = serial = clock.serial + 1
-                heappush(clock.heap, (arrival, serial, owner.arrive, packet))
+                heappush(clock.heap, (arrival, serial, owner.arrive_segment if tcp else owner.arrive, packet))
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
                 clock.post(now + ARP_FAILED_NS, machine.arrive, unreachable)
+
+    def _notify(self, machine: Machine, notice: Any) -> None:
+        """A notice of the simulation to itself: no link carries it."""
+        owner, _ = self._way(machine, notice.target[0])
+        if owner is not None:
+            owner.stack.arrive(notice)
+            if owner is not machine and owner.out:
+                self.route(owner)
 
     def _send_over(
         self, direction: Direction, machine: Machine, owner: Machine | None, packet: Any, end: tuple[str, str]

@@ -6,6 +6,7 @@ import contextvars
 import inspect
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from greenlet import greenlet
@@ -192,14 +193,15 @@ class Process:
         self.state.clear()
         del self.scheduler, self.machine
 
-    def describe_wait(self) -> str:
-        """One line for people: who waits for what, where, since when, until when."""
+    def describe_wait(self, where: str | None = None) -> str:
+        """One line for people: who waits for what, where (if that is known already), since when, until when."""
         what, thing = self.waiting or ("nothing", None)
         text = f"{self.name} waits for {what}"
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
-        if self.greenlet is not None and self.greenlet.gr_frame is not None:
-            text += f" at {caller_outside(self.greenlet.gr_frame)}"
+        where = self.where() if where is None else where
+        if where:
+            text += f" at {where}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"
 
     def where(self) -> str:
@@ -224,14 +226,17 @@ OURS = ("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asyn
 def caller_outside(frame: Any) -> str:
     """The nearest frame that is the user's own code, as in ``file.py:12 in function``."""
     fallback = frame
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")
-        if package[0] not in OURS or frame.f_globals.get("__name__", "").startswith("simnet.demo"):
-            break
+    while frame is not None and _is_ours(str(frame.f_globals.get("__name__", ""))):
         frame = frame.f_back
     frame = frame or fallback
     name = frame.f_code.co_filename.rsplit("/", 1)[-1]
     return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+@lru_cache(maxsize=1024)
+def _is_ours(module: str) -> bool:
+    """Is a module of that name one of those between a user's code and the network?"""
+    return module.partition(".")[0] in OURS and not module.startswith("simnet.demo")
 
 
 def refuse_coroutines(fn: Any, where: str) -> None:
@@ -257,8 +262,7 @@ def traceback_place(error: BaseException) -> str:
     place = ""
     step = error.__traceback__
     while step is not None:
-        module = step.tb_frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in OURS or module.startswith("simnet.demo"):
+        if not _is_ours(str(step.tb_frame.f_globals.get("__name__", ""))):
             place = f"{step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}"
         step = step.tb_next
     return place

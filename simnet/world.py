@@ -284,7 +284,8 @@ class Network:
                 files = process.descriptors.files()
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == "LISTEN"]
             if not process.has_deadline:
-                self.waiting.append((process, process.describe_wait(), process.where()))
+                where = process.where()
+                self.waiting.append((process, process.describe_wait(where), where))
         self.listening = tuple(listening)
         self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
         left = checks.at_quiet(scheduler.processes)
