@@ -14,6 +14,7 @@ from dispatch import asyncore, maps
 from dispatch.annotations import Any
 from dispatch.events import generation
 from dispatch.observers import observers as _observers
+from dispatch.predicates import known_predicates
 
 
 class async_chat(asyncore.dispatcher):
@@ -26,25 +27,30 @@ class async_chat(asyncore.dispatcher):
     encoding = "latin-1"
 
     terminator: Any
+    ac_in_buffer: Any
+    incoming: list[Any]
+
+    # These are named so that no subclass has another use for the names.
+    _dispatch_fifo: Any = None  # made when something is put in; or what a program put in its place
+    _dispatch_producing = False
 
     def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
-        self.ac_in_buffer: Any = b""
-        self.incoming: list[Any] = []
-        self.__producing = False
-        self.__fifo: _Fifo | None = None  # made when something is put in
+        self.ac_in_buffer = b""
+        self.incoming = []
+        self._dispatch_fifo = None
         asyncore.dispatcher.__init__(self, sock, map)
 
     @property
     def producer_fifo(self) -> Any:
         """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
-        if self.__fifo is None:
-            self.__fifo = _Fifo(self)
-        return self.__fifo
+        if self._dispatch_fifo is None:
+            self._dispatch_fifo = _Fifo(self)
+        return self._dispatch_fifo
 
     @producer_fifo.setter
-    def producer_fifo(self, items: Iterable[Any]) -> None:
-        self.__fifo = _Fifo(self, items)
-        maps.interest_changed(self)
+    def producer_fifo(self, items: Any) -> None:
+        self._dispatch_fifo = items
+        maps.ask_from_now_on(self)  # somebody else's queue tells nobody when it grows
 
     # ---- what a subclass says
 
@@ -91,44 +97,52 @@ class async_chat(asyncore.dispatcher):
             return
         if isinstance(data, str) and self.use_encoding:
             data = bytes(data, self.encoding)
-        self.ac_in_buffer = self.ac_in_buffer + data if self.ac_in_buffer else data
+        self.ac_in_buffer = self.ac_in_buffer + data
         was = generation(self)
         while self.ac_in_buffer:
-            if not self.__cut():
-                return
             if generation(self) != was:
                 return  # closed by found_terminator: what else was in this read is not to be acted upon
+            if not self._dispatch_cut():
+                return
 
-    def __cut(self) -> bool:
-        """Hand over the buffer up to the next terminator; False if more input is needed to see it."""
+    def _dispatch_cut(self) -> bool:
+        """Hand over the buffer up to the next terminator; False if more input is needed to see it.
+
+        A program may look at, and change, the buffer and the terminator in each of its methods: they are called between the
+        same two lines as ever.
+        """
         buffer = self.ac_in_buffer
         terminator = self.get_terminator()
         if not terminator:
-            self.ac_in_buffer = b""
             self.collect_incoming_data(buffer)
+            self.ac_in_buffer = b""
         elif isinstance(terminator, int):
             if len(buffer) < terminator:
-                self.ac_in_buffer = b""
-                self.terminator = terminator - len(buffer)
                 self.collect_incoming_data(buffer)
+                self.ac_in_buffer = b""
+                self.terminator -= len(buffer)
             else:
-                self.ac_in_buffer = buffer[terminator:]
-                self.terminator = 0
                 self.collect_incoming_data(buffer[:terminator])
+                self.ac_in_buffer = self.ac_in_buffer[terminator:]
+                self.terminator = 0
                 self.found_terminator()
         else:
             index = buffer.find(terminator)
             if index != -1:
-                self.ac_in_buffer = buffer[index + len(terminator) :]
                 if index > 0:
                     self.collect_incoming_data(buffer[:index])
+                self.ac_in_buffer = self.ac_in_buffer[index + len(terminator) :]
                 self.found_terminator()
             else:
                 kept = find_prefix_at_end(buffer, terminator)
-                self.ac_in_buffer = buffer[len(buffer) - kept :] if kept else b""
+                if not kept:
+                    self.collect_incoming_data(buffer)
+                    self.ac_in_buffer = b""
+                    return True
                 if kept != len(buffer):
-                    self.collect_incoming_data(buffer[: len(buffer) - kept] if kept else buffer)
-                return not kept
+                    self.collect_incoming_data(buffer[:-kept])
+                    self.ac_in_buffer = self.ac_in_buffer[-kept:]
+                return False
         return True
 
     # ---- output
@@ -147,8 +161,7 @@ class async_chat(asyncore.dispatcher):
             data = bytes(data)  # the caller may use its buffer again
         size = self.ac_out_buffer_size
         if len(data) > size:
-            view = memoryview(data)
-            self.producer_fifo.extend(view[i : i + size] for i in range(0, len(data), size))
+            self.producer_fifo.extend([data[i : i + size] for i in range(0, len(data), size)])
         else:
             self.producer_fifo.append(data)
         self.initiate_send()
@@ -162,7 +175,7 @@ class async_chat(asyncore.dispatcher):
         return 1
 
     def writable(self) -> Any:
-        return self.__fifo or (not self.connected)
+        return self._dispatch_fifo or (not self.connected)
 
     def close_when_done(self) -> None:
         """Close when all that waits now has been sent."""
@@ -170,45 +183,49 @@ class async_chat(asyncore.dispatcher):
 
     def initiate_send(self) -> None:
         """One send of what waits, if the kernel takes it; asks producers for more."""
-        if self.__producing:
+        if self._dispatch_producing:
             return  # a producer pushes: its bytes have their place, and go out when it has given its own
-        fifo = self.__fifo
-        while fifo and self.connected:
+        while self.connected:
+            fifo = self._dispatch_fifo
+            if not fifo:
+                return
             first = fifo[0]
             if not first:
                 # b"", an empty producer, or the end.
-                fifo.popleft()
+                del fifo[0]
                 if first is None:
                     self.handle_close()
                     return
-                continue
             try:
                 data = first[: self.ac_out_buffer_size]
             except TypeError:
-                self.__produce(first)
+                if first:
+                    self._dispatch_produce(first)
                 continue
             if isinstance(data, str) and self.use_encoding:
                 data = bytes(data, self.encoding)
-            self.__send_first(first, data)
+            elif type(data) is memoryview:
+                data = bytes(data)  # subclasses that send it otherwise expect what was pushed
+            self._dispatch_send(first, data)
             return
 
-    def __produce(self, producer: Any) -> None:
+    def _dispatch_produce(self, producer: Any) -> None:
         """Put what the producer gives before the producer, or take it off if it gives nothing."""
-        fifo = self.__fifo
-        assert fifo
-        self.__producing = True
+        fifo = self._dispatch_fifo
+        self._dispatch_producing = True
         try:
             data = producer.more()
         finally:
-            self.__producing = False
-        if self.__fifo is not fifo or not fifo or fifo[0] is not producer:
+            self._dispatch_producing = False
+        if self._dispatch_fifo is not fifo or not fifo or fifo[0] is not producer:
             return  # it has thrown the queue away meanwhile
         if data:
-            fifo.appendleft(data)
+            fifo.insert(0, data)
         else:
-            fifo.popleft()
+            del fifo[0]
 
-    def __send_first(self, first: Any, data: Any) -> None:
+    def _dispatch_send(self, first: Any, data: Any) -> None:
+        """Send *data*, which is how *first* begins."""
         try:
             num_sent = self.send(data)
         except OSError as error:
@@ -216,23 +233,32 @@ class async_chat(asyncore.dispatcher):
                 observer.raised(self, "initiate_send", error)
             self.handle_error()
             return
-        fifo = self.__fifo
-        if num_sent and fifo and fifo[0] is first:
-            if num_sent < len(first):
-                # A view, so that a long queue entry is not copied for each piece of it.
-                fifo[0] = memoryview(first)[num_sent:] if isinstance(first, bytes) else first[num_sent:]
-            else:
-                fifo.popleft()
+        fifo = self._dispatch_fifo
+        if not num_sent or not fifo or fifo[0] is not first:
+            return
+        if isinstance(first, str) and len(data) != len(first[: self.ac_out_buffer_size]):
+            # Not a byte for each character: what is left cannot be counted in characters.
+            left = data[num_sent:], first[self.ac_out_buffer_size :]
+            del fifo[0]
+            for each in reversed(left):
+                if each:
+                    fifo.insert(0, each)
+        elif num_sent < len(data) or self.ac_out_buffer_size < len(first):
+            # A view of what was longer than a push makes it, so that it is not copied for each piece.
+            long = type(first) is bytes and len(first) > self.ac_out_buffer_size
+            fifo[0] = memoryview(first)[num_sent:] if long else first[num_sent:]
+        else:
+            del fifo[0]
 
     def discard_buffers(self) -> None:
         """Throw everything away, in emergencies."""
         self.ac_in_buffer = b""
         del self.incoming[:]
-        if self.__fifo is not None:
-            self.__fifo.clear()
+        if self._dispatch_fifo is not None:
+            self._dispatch_fifo.clear()
 
 
-maps.known_predicates((async_chat.readable, async_chat.writable))
+known_predicates((async_chat.readable, async_chat.writable))
 
 
 class _Fifo(deque[Any]):
@@ -247,7 +273,7 @@ class _Fifo(deque[Any]):
     def _grown(self) -> None:
         owner = self._owner()
         if owner is not None:
-            maps.interest_changed(owner)
+            maps.changed(owner)
 
     def append(self, item: Any, /) -> None:
         super().append(item)
@@ -275,8 +301,12 @@ class simple_producer:
 
     def more(self) -> Any:
         """The next piece, empty at the end."""
-        result = self.data[: self.buffer_size]
-        self.data = self.data[self.buffer_size :]
+        result = self.data
+        if len(result) > self.buffer_size:
+            result = result[: self.buffer_size]
+            self.data = self.data[self.buffer_size :]
+        else:
+            self.data = b""
         return result
 
 

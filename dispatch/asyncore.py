@@ -13,7 +13,6 @@ import socket
 import sys
 import time  # noqa: F401 - programs reach the modules and numbers that asyncore had imported
 import warnings  # noqa: F401 - as above
-from collections import deque
 from errno import (  # noqa: F401 - as above
     EAGAIN,
     EALREADY,
@@ -32,6 +31,7 @@ from errno import (  # noqa: F401 - as above
 
 from dispatch import events as _events
 from dispatch import maps as _maps
+from dispatch import predicates as _predicates
 from dispatch.annotations import Any, ClassVar
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
@@ -51,12 +51,13 @@ if "socket_map" not in globals():  # a reload keeps the channels
 
 def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """One turn over *map*, any number of descriptors, asleep for at most *timeout* seconds."""
-    _maps.turn(socket_map if map is None else map, timeout, _events.serve_select)
+    # By the names they have at this moment: programs replace them in this module.
+    _maps.turn(socket_map if map is None else map, timeout, readwrite, (read, write, _exception))
 
 
 def poll2(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """The same with poll(2)'s habits: a connection error that a handler lets out is a close, not an error."""
-    _maps.turn(socket_map if map is None else map, timeout, _events.serve_poll)
+    _maps.turn(socket_map if map is None else map, timeout, readwrite, None)
 
 
 poll3 = poll2
@@ -78,8 +79,8 @@ def loop(
                 count -= 1
 
 
-# Programs make these classes bases of others, beside threads and what not: an attribute of ours that asyncore had not is
-# private to its class, or no attribute at all.
+# What this library needs beside asyncore's own names is called _dispatch_...: subclasses have names of their own, and
+# other bases; threading.Thread has a _handle since Python 3.13.
 
 
 class dispatcher:
@@ -96,10 +97,12 @@ class dispatcher:
     socket: Any
     family_and_type: tuple[int, int]
 
+    _dispatch_closes = 0  # how often it was closed: what was under way then is not for what comes after
+
     def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
         self._map: dict[Any, Any] = socket_map if map is None else map
         self._fileno: int | None = None
-        if sock is None:
+        if not sock:  # a socket-like object that is false is none, as ever
             self.socket = None
             return
         sock.setblocking(False)
@@ -183,22 +186,22 @@ class dispatcher:
 
     # ---- the socket's calls
 
-    def listen(self, num: int) -> None:
+    def listen(self, num: int) -> Any:
         """Accept connections from now on."""
         self.accepting = True
-        _maps.interest_changed(self)
-        self.socket.listen(min(num, 5) if os.name == "nt" else num)
+        _maps.changed(self)
+        return self.socket.listen(min(num, 5) if os.name == "nt" else num)
 
-    def bind(self, addr: Any) -> None:
+    def bind(self, addr: Any) -> Any:
         """Take a local address."""
         self.addr = addr
-        self.socket.bind(addr)
+        return self.socket.bind(addr)
 
     def connect(self, address: Any) -> None:
         """Connect, now or later; a refusal that is known already is raised."""
         self.connected = False
         self.connecting = True
-        _maps.interest_changed(self)
+        _maps.changed(self)
         err = self.socket.connect_ex(address)
         if err in (EINPROGRESS, EALREADY, EWOULDBLOCK) or (err == EINVAL and os.name == "nt"):
             self.addr = address
@@ -258,6 +261,7 @@ class dispatcher:
 
     def close(self) -> None:
         """Leave the map and close the socket."""
+        self._dispatch_closes += 1
         self.connected = False
         self.accepting = False
         self.connecting = False
@@ -285,7 +289,7 @@ class dispatcher:
     def handle_read_event(self) -> None:
         """Something to read: a connection, the result of a connect, data, the end."""
         if self.accepting:
-            _events.handle(self, "handle_accept")
+            _events.tell(self, "handle_accept")
             return
         if not self.connected and self.connecting:
             was = _events.generation(self)
@@ -293,7 +297,7 @@ class dispatcher:
             if _events.generation(self) != was:
                 return
         if _observers:
-            _events.handle(self, "handle_read")
+            _events.tell(self, "handle_read")
         else:
             self.handle_read()
 
@@ -303,11 +307,11 @@ class dispatcher:
         if err != 0:
             raise OSError(err, _strerror(err))
         was = _events.generation(self)
-        _events.handle(self, "handle_connect")
+        _events.tell(self, "handle_connect")
         if _events.generation(self) == was:
             self.connected = True
             self.connecting = False
-            _maps.interest_changed(self)
+            _maps.changed(self)
 
     def handle_write_event(self) -> None:
         """Room to write, or the result of a connect. Nothing for a listener."""
@@ -319,21 +323,21 @@ class dispatcher:
             if _events.generation(self) != was:
                 return
         if _observers:
-            _events.handle(self, "handle_write")
+            _events.tell(self, "handle_write")
         else:
             self.handle_write()
 
     def handle_expt_event(self) -> None:
         """An exceptional condition: an error of the socket, or an urgent byte."""
         err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        _events.handle(self, "handle_close" if err != 0 else "handle_expt")
+        _events.tell(self, "handle_close" if err != 0 else "handle_expt")
 
     def handle_error(self) -> None:
         """A handler raised: log it in one line, and close the channel."""
         _, t, v, tbinfo = compact_traceback()
         try:
             self_repr = repr(self)
-        except Exception:  # noqa: BLE001 - a program's repr may fail, the log must not
+        except BaseException:  # noqa: BLE001 - a program's repr may fail, the log must not
             self_repr = f"<__repr__(self) failed for object at {id(self):0x}>"
         self.log_info(f"uncaptured python exception, closing channel {self_repr} ({t}:{v} {tbinfo})", "error")
         self.handle_close()
@@ -374,87 +378,86 @@ class dispatcher:
 _OURS = ("dispatch.asyncore", "dispatch.asynchat")
 
 
-class dispatcher_with_send(dispatcher):
-    """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set as bytes."""
+class _Queue(bytearray):
+    """Output that waits behind other output. Taking from its front copies nothing, so that a backlog costs what it holds."""
 
-    __out: Any = None  # None, or bytes, or a deque of pieces: nothing is made while nothing waits
-    __out_size = 0
+    __slots__ = ()
+
+
+class dispatcher_with_send(dispatcher):
+    """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set at any time."""
+
+    _dispatch_out: Any = b""  # bytes, or a queue of this library's, or what a program has put there
+
+    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
+        dispatcher.__init__(self, sock, map)
+        self.out_buffer = b""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        beginning = cls.__dict__.get("out_buffer")
+        if isinstance(beginning, (bytes, bytearray)):  # a default of the class, for who calls dispatcher.__init__ only
+            cls._dispatch_out = bytes(beginning)
+            del cls.out_buffer
 
     @property
-    def out_buffer(self) -> bytes:
+    def out_buffer(self) -> Any:
         """What waits to be sent."""
-        out = self.__out
-        if out is None:
-            return b""
-        if type(out) is not bytes:
-            self.__out = out = b"".join(out)
+        out = self._dispatch_out
+        if type(out) is _Queue:
+            out = self._dispatch_out = bytes(out)
         return out
 
     @out_buffer.setter
     def out_buffer(self, data: Any) -> None:
-        self.__out = bytes(data) if data else None
-        self.__out_size = len(data)
-        _maps.interest_changed(self)
+        self._dispatch_out = data
+        if type(data) is bytes:
+            _maps.changed(self)
+        else:
+            _maps.ask_from_now_on(self)  # it may be changed in place, and nobody would tell
 
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
-        out = self.__out
-        if out is None:
-            return
-        if type(out) is bytes:
-            first = out
-        elif len(out) == 1 or len(out[0]) >= 65536:
-            first = out[0]
+        out = self._dispatch_out
+        first = out[:65536]
+        num_sent = dispatcher.send(self, bytes(first) if type(out) is _Queue else first)
+        out = self._dispatch_out
+        if type(out) is bytes and len(out) > 65536:
+            out = self._dispatch_out = _Queue(out)
+        if type(out) is _Queue:
+            del out[:num_sent]
+            if not out:
+                self._dispatch_out = b""
         else:
-            pieces, size = [], 0
-            while out and size < 65536:
-                pieces.append(out.popleft())
-                size += len(pieces[-1])
-            first = b"".join(pieces)
-            out.appendleft(first)
-        size = len(first)
-        num_sent = dispatcher.send(self, first if size <= 65536 else memoryview(first)[:65536])
-        if not num_sent or self.__out is not out:
-            return
-        self.__out_size -= num_sent
-        if not self.__out_size:
-            self.__out = None
-        elif out is first:
-            self.__out = deque((memoryview(first)[num_sent:],))
-        elif num_sent == size:
-            out.popleft()
-        else:
-            out[0] = memoryview(first)[num_sent:]
+            self._dispatch_out = out[num_sent:]
 
     def handle_write(self) -> None:
         self.initiate_send()
 
     def writable(self) -> Any:
-        return (not self.connected) or self.__out_size
+        return (not self.connected) or len(self._dispatch_out)
 
     def send(self, data: Any) -> None:
         """Send *data* after what waits already."""
         if self.debug:
             self.log_info(f"sending {data!r}")
-        if data:
-            data = bytes(data)
-            self.__out_size += len(data)
-            out = self.__out
-            if out is None:
-                self.__out = data
-            elif type(out) is bytes:
-                self.__out = deque((out, data))
-            else:
-                out.append(data)
+        out = self._dispatch_out
+        if type(out) is _Queue:
+            out += b"" + data  # the sum refuses what is no bytes
+        elif type(out) is bytes and out:
+            self._dispatch_out = _Queue(out)
+            self._dispatch_out += b"" + data
+        else:
+            self._dispatch_out = out + data
         self.initiate_send()
-        if self.__out is not None:
-            _maps.interest_changed(self)
+        if self._dispatch_out:
+            _maps.changed(self)
 
 
-_maps.known_predicates(
+_predicates.known_predicates(
     (dispatcher.readable, dispatcher.writable, dispatcher_with_send.writable),
 )
-_maps.silent_writers(
+_predicates.silent_writers(
     dispatcher.writable,
     dispatcher.writable,
     dispatcher.handle_write,

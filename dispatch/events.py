@@ -1,6 +1,6 @@
 """One event for one object of an asyncore map: which handlers are called, and where what they raise goes.
 
-An exception of a handler goes to ``handle_error`` of its object; ExitNow, KeyboardInterrupt, SystemExit and what is no Exception
+An exception of a handler goes to ``handle_error`` of its object, whatever it is; only ExitNow, KeyboardInterrupt and SystemExit
 leave the loop. After each handler it is looked whether the object is still open: what else was polled for it is dropped if not.
 """
 
@@ -18,7 +18,7 @@ from dispatch.observers import observers
 DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
 
 OVER = HUP | ERR | NVAL
-ALONE = (None, None)  # one event only: nothing that it could outlive follows
+ALONE = (-1, False)  # one event only: nothing that it could outlive follows
 
 
 class ExitNow(Exception):
@@ -57,6 +57,15 @@ def exception(obj: Any) -> None:
     _event(obj, "handle_expt_event")
 
 
+def tell(obj: Any, name: str) -> None:
+    """Call a handler under the eyes of the observers."""
+    for observer in observers:
+        observer.event(obj, name)
+    getattr(obj, name)()
+    for observer in observers:
+        observer.handled(obj, name)
+
+
 def _event(obj: Any, event: str) -> None:
     """Call one handle_..._event; what it lets out goes to handle_error."""
     try:
@@ -65,7 +74,7 @@ def _event(obj: Any, event: str) -> None:
         raise
     except NotReady:
         pass
-    except Exception as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
+    except BaseException as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
         failed(obj, event, error)
 
 
@@ -92,58 +101,25 @@ def readwrite(obj: Any, flags: int) -> None:
             failed(obj, "handle_read_event", error)
     except RERAISED:
         raise
-    except Exception as error:  # noqa: BLE001 - as above
+    except BaseException as error:  # noqa: BLE001 - as above
         failed(obj, "handle_read_event", error)
 
 
-def serve_select(obj: Any, flags: int) -> None:
-    """As the loop over select(2) did it: each event by itself, an escaped connection error is an error."""
-    if flags == IN:
-        read(obj)
-        return
-    was = generation(obj)
-    if flags & IN:
-        read(obj)
-    if flags & OUT and generation(obj) == was:
-        write(obj)
-    if flags & PRI and generation(obj) == was:
-        exception(obj)
-        _drop_urgent(obj, was)
-    if flags & NVAL:
-        readwrite(obj, NVAL)
-
-
-def serve_poll(obj: Any, flags: int) -> None:
-    """As the loop over poll(2) did it: an escaped connection error is a close."""
-    if not flags & PRI:
-        readwrite(obj, flags)
-        return
-    was = generation(obj)
-    readwrite(obj, flags)
-    _drop_urgent(obj, was)
-
-
-def handle(obj: Any, name: str) -> None:
-    """Call a handler of *obj* under the eyes of the observers."""
-    for observer in observers:
-        observer.event(obj, name)
-    getattr(obj, name)()
-    for observer in observers:
-        observer.handled(obj, name)
-
-
-def _drop_urgent(obj: Any, was: tuple[Any, Any]) -> None:
+def drop_urgent(obj: Any) -> None:
     """An urgent byte that handle_expt did not read would be announced for ever."""
-    if generation(obj) == was:
-        try:
-            was[1].recv(1, socket.MSG_OOB)
-        except (OSError, ValueError, TypeError, AttributeError):
-            pass  # it was read, or ordinary data behind it was; or this is no socket
+    try:
+        obj.socket.recv(1, socket.MSG_OOB)
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass  # it was read, or ordinary data behind it was; or this is no socket
 
 
-def generation(obj: Any) -> tuple[Any, Any]:
-    """Changes when *obj* is closed, or gets another socket: the rest of what was polled is not for it then."""
-    return getattr(obj, "_fileno", None), getattr(obj, "socket", None)
+def generation(obj: Any) -> tuple[int, bool]:
+    """Changes when *obj* is closed: the rest of what was polled is not for what comes after.
+
+    Not when it gets another socket over the same connection, as a handler does that begins TLS, nor when it moves to
+    another map.
+    """
+    return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
 
 
 def failed(obj: Any, event: str, error: BaseException) -> None:

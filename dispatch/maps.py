@@ -12,36 +12,43 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP, Channel
-from dispatch.events import RERAISED, failed
+from dispatch.events import RERAISED, drop_urgent, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
+from dispatch.predicates import grumbles, predictable, uses_writable
 
 REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
+PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
+AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
 TROUBLE = ERR | HUP | NVAL
 
-Serve = Callable[[Any, int], None]
+Serve = Callable[[Any, int], None]  # one object, all of its events
+ServeKind = Callable[[Any], None]  # one object, one kind of event
+Kinds = tuple[ServeKind, ServeKind, ServeKind]  # reading, writing, the exceptional
 
 
 class Guest(Channel):
     """Stands in the loop for an object of the map; it is the object that is served."""
 
-    __slots__ = ("asked", "doubtful", "key", "obj", "resting")
+    __slots__ = ("asked", "doubtful", "key", "number", "obj", "resting")
 
     def __init__(self, loop: MapLoop, key: Any, obj: Any) -> None:
         self._attach(loop)
         self.key = key
         self.obj = obj
-        self.socket = key if not isinstance(key, int) else getattr(obj, "socket", None)
+        self.number = 0  # in the order of admission: who was there first is served first
+        #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
+        self.socket = None
         self.resting = False
         self.asked = True
         #: Its class says that it always wants to write, which need not be meant.
-        self.doubtful = getattr(type(obj), "writable", None) in _silent_writable
+        self.doubtful = grumbles(obj)
 
     def fileno_now(self) -> int:
         """The descriptor to poll: the key, or what a socket used as a key says."""
@@ -52,8 +59,10 @@ class Guest(Channel):
         obj = self.obj
         try:
             bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or _uses_writable(obj)):
+            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or uses_writable(obj)):
                 bits |= OUT
+        except RERAISED:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             failed(obj, "readable", error)
             return
@@ -65,14 +74,14 @@ class Guest(Channel):
                 loop.call_soon(loop._invalid, self)  # closed behind the map's back: as poll(2) says, NVAL
 
     def _turn(self, bits: int) -> None:
+        """Find its place among those that are served in this turn."""
         loop: MapLoop = self.loop  # type: ignore[assignment]
-        obj = self.obj
-        if loop.map.get(self.key) is not obj:
-            return
         asked = self._bits
         flags = bits & asked & (IN | OUT | PRI)
         if bits & NVAL:
             flags = NVAL
+        elif bits & TROUBLE and loop._serves_whole and not bits & IN:
+            flags |= bits & TROUBLE  # nothing is left to read
         elif bits & TROUBLE:
             # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
             flags |= asked & (IN | OUT) if bits & ERR else asked & IN
@@ -80,9 +89,12 @@ class Guest(Channel):
             if not flags:
                 loop._sleep(self)
                 return
-        loop.serve(obj, flags)
-        if not self.asked and self._fileno >= 0:
-            self._ask()
+        loop._ready.append((self.number, self, flags))
+
+    def _present(self) -> bool:
+        """Whether it still stands in the map, for the descriptor that was polled."""
+        loop: MapLoop = self.loop  # type: ignore[assignment]
+        return self._fileno >= 0 and loop.map.get(self.key) is self.obj
 
     def rest(self) -> None:
         """No events for a moment."""
@@ -99,12 +111,28 @@ class Guest(Channel):
 class MapLoop(Loop):
     """Serves the objects of one map, one turn at a time."""
 
-    __slots__ = ("_guests", "_mirror", "depth", "dirty", "map", "serve", "touched")
+    __slots__ = (
+        "_admitted",
+        "_guests",
+        "_idle_turns",
+        "_mirror",
+        "_ready",
+        "_serve_whole",
+        "_serves_whole",
+        "depth",
+        "dirty",
+        "map",
+        "touched",
+    )
 
     def __init__(self, map: dict[Any, Any], poller: str | Poller | None = None) -> None:
         super().__init__(poller=poller)
         self.map = map
-        self.serve: Serve = _nobody
+        self._serve_whole: Serve = _nobody
+        self._serves_whole = False  # in the turn under way: as poll(2), not as select(2)
+        self._admitted = 0
+        self._idle_turns = 0  # since the last audit
+        self._ready: list[tuple[int, Guest, int]] = []  # what the poll under way has found, by number
         self.depth = 0  # turns under way; a handler may ask for one
         self.touched: dict[Any, None] = {}  # keys that were set since the last turn
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
@@ -112,26 +140,75 @@ class MapLoop(Loop):
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
         self.touched.update(dict.fromkeys(map))
 
-    def turn(self, timeout: float | None, serve: Serve) -> None:
-        """Bring the poller up to date with the map, poll once, serve what is ready."""
-        self.serve = serve
+    def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
+        """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
+        self._serve_whole, self._serves_whole = serve, kinds is None
         self.depth += 1
+        interrupted, self._ready = self._ready, []
         try:
             self._sync()
             if not self.run_once(timeout):
-                self._audit()
+                self._idle_turns += 1
+                if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
+                    self._audit()
+            ready = self._ready
+            if len(ready) > 1:
+                ready.sort()  # in the order of the map, as select(2) and poll(2) told it
+            if kinds is None:
+                self._serve_each(ready, serve)
+            elif ready:
+                self._serve_by_kind(ready, serve, kinds)
         finally:
+            self._ready = interrupted
             self.depth -= 1
         if not self.map and not self.depth and isinstance(self.map, ChannelMap):
             self.map._let_go()
+
+    def _serve_each(self, ready: list[tuple[int, Guest, int]], serve: Serve) -> None:
+        """As the loop over poll(2) did it: an object has all of its events at once."""
+        for _, guest, flags in ready:
+            if guest._present():
+                if not guest.asked:
+                    self.dirty[guest.key] = None
+                serve(guest.obj, flags)
+                if flags & PRI and guest._present():
+                    drop_urgent(guest.obj)
+
+    def _serve_by_kind(self, ready: list[tuple[int, Guest, int]], serve: Serve, kinds: Kinds) -> None:
+        """As the loop over select(2) did it: first all that is to be read, then all writes, then the exceptional."""
+        read, write, exception = kinds
+        later = []
+        for event in ready:
+            _, guest, flags = event
+            if flags != IN:
+                later.append(event)
+            if flags & (IN | NVAL) and guest._present():
+                if not guest.asked:
+                    self.dirty[guest.key] = None
+                if flags & IN:
+                    read(guest.obj)
+                else:
+                    serve(guest.obj, NVAL)
+        for _, guest, flags in later:
+            if flags & OUT and guest._present():
+                if not guest.asked:
+                    self.dirty[guest.key] = None
+                write(guest.obj)
+        for _, guest, flags in later:
+            if flags & PRI and guest._present():
+                if not guest.asked:
+                    self.dirty[guest.key] = None
+                exception(guest.obj)
+                if guest._present():
+                    drop_urgent(guest.obj)
 
     def _sync(self) -> None:
         mirror = self._mirror
         if mirror is not None and mirror != self.map:
             for key in [key for key in mirror if mirror[key] is not self.map.get(key)]:
                 self.removed(key)
-            self.touched.update(dict.fromkeys(key for key in self.map if mirror.get(key) is not self.map[key]))
-            self._mirror = dict(self.map)
+            self._mirror = now = dict(self.map)  # in one step: another thread may be changing it
+            self.touched.update(dict.fromkeys(key for key in now if mirror.get(key) is not now[key]))
         while self.touched:
             touched, self.touched = self.touched, {}
             for key in touched:
@@ -157,9 +234,13 @@ class MapLoop(Loop):
             self.call_soon(self._invalid, guest)
             return
         guest._fileno = fd
+        self._admitted = guest.number = self._admitted + 1
+        sock = getattr(obj, "socket", None) if isinstance(key, int) else key
+        if _descriptor(sock) == fd:
+            guest.socket = sock
         guest._bits = 0
         guest._born = self._turn_number
-        guest.asked = not _predictable(obj)
+        guest.asked = not predictable(obj)
         self._guests[key] = guest
         self.channels[fd] = guest
         if guest.asked:
@@ -172,7 +253,7 @@ class MapLoop(Loop):
 
     def _invalid(self, guest: Guest) -> None:
         if self.map.get(guest.key) is guest.obj:
-            self.serve(guest.obj, NVAL)
+            self._serve_whole(guest.obj, NVAL)
 
     def removed(self, key: Any) -> None:
         """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
@@ -196,19 +277,21 @@ class MapLoop(Loop):
                 guest.rest()
 
     def _audit(self) -> None:
-        """Nothing happened for a whole time-out: look for what nobody tells us. Sockets closed behind the map's back, and
+        """Nothing happened for a whole time-out, or in several short ones: look for what nobody tells us. Sockets closed behind the map's back, and
         attributes that a program set from outside.
         """
+        self._idle_turns = 0
         for guest in list(self._guests.values()):
+            if not guest._present():
+                continue
             sock = guest.socket
-            if sock is not None and self.map.get(guest.key) is guest.obj:
-                now = getattr(guest.obj, "socket", sock) if isinstance(guest.key, int) else sock
-                if now is not sock:
-                    self.touched[guest.key] = None
-                elif guest._fileno >= 0 and sock.fileno() != guest._fileno:
-                    self.serve(guest.obj, NVAL)
-                elif not guest.asked:
-                    guest._ask()
+            now = getattr(guest.obj, "socket", None) if isinstance(guest.key, int) else sock
+            if sock is not None and now is not sock and now is not None:
+                self.touched[guest.key] = None
+            elif sock is not None and _descriptor(sock) != guest._fileno:
+                self._serve_whole(guest.obj, NVAL)
+            elif not guest.asked:
+                guest._ask()
 
     def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""
@@ -281,46 +364,20 @@ class ChannelMap(dict[Any, Any]):
     def copy(self) -> dict[Any, Any]:
         return dict(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy is served by nobody
+
 
 def _nobody(obj: Any, flags: int) -> None:
     """The serve of a map loop before its first turn."""
 
 
-#: ``readable`` and ``writable`` of this library's classes: what they answer changes only when the class says so.
-_known: set[Any] = set()
-_silent_writable: set[Any] = set()
-_silent_handlers: set[Any] = set()
-
-
-def known_predicates(functions: Iterable[Any]) -> None:
-    """Declare functions whose answers change only with a notice to :func:`changed`, or in the channel's own turn."""
-    _known.update(functions)
-
-
-def silent_writers(writable: Any, *handlers: Any) -> None:
-    """Declare a ``writable`` that is always true, and handlers of writing that do nothing but grumble."""
-    _silent_writable.add(writable)
-    _silent_handlers.update(handlers)
-
-
-def _predictable(obj: Any) -> bool:
-    kind = type(obj)
-    if getattr(kind, "readable", None) not in _known or getattr(kind, "writable", None) not in _known:
-        return False
-    own = getattr(obj, "__dict__", {})
-    return "readable" not in own and "writable" not in own
-
-
-def _uses_writable(obj: Any) -> bool:
-    """False for a channel that would be told of room to write, at all times, only to say that nobody handles it."""
-    kind = type(obj)
-    if getattr(obj, "connecting", False) or "warning" not in getattr(obj, "ignore_log_types", ()):
-        return True
-    own = getattr(obj, "__dict__", {})
-    return any(
-        name in own or getattr(kind, name, None) not in _silent_handlers
-        for name in ("writable", "handle_write", "handle_write_event", "log_info")
-    )
+def _descriptor(sock: Any) -> int | None:
+    """The number of a socket, or of what a program uses for one."""
+    try:
+        return int(sock.fileno())
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None
 
 
 _engines: dict[int, MapLoop] = {}  # those that serve an ordinary dict at the moment, by its id
@@ -358,22 +415,28 @@ def left(map: dict[Any, Any], key: Any) -> None:
             engine._mirror.pop(key, None)
 
 
-def changed(map: dict[Any, Any], key: Any) -> None:
-    """What a channel of *map* waits for may have changed."""
-    engine = engine_of(map)
-    if engine is not None:
-        turning = engine._turning
-        if not isinstance(turning, Guest) or turning.key != key:
-            engine.dirty[key] = None  # in its own turn it is asked at the end anyway
-
-
-def interest_changed(channel: Any) -> None:
+def changed(channel: Any) -> None:
     """What *channel* waits for may have changed, in a turn that need not be its own."""
-    if channel._fileno is not None:
-        changed(channel._map, channel._fileno)
+    key = getattr(channel, "_fileno", None)
+    if key is not None:
+        engine = engine_of(channel._map)
+        if engine is not None:
+            engine.dirty[key] = None
 
 
-def turn(map: dict[Any, Any], timeout: float | None, serve: Serve) -> None:
+def ask_from_now_on(channel: Any) -> None:
+    """What *channel* waits for may change without a notice: it is asked before each turn, like a class that overrides."""
+    channel._dispatch_ask = True
+    key = getattr(channel, "_fileno", None)
+    engine = None if key is None else engine_of(channel._map)
+    if engine is not None:
+        guest = engine._guests.get(key)
+        if guest is not None and guest.obj is channel and guest._fileno >= 0:
+            guest.asked = True
+            engine._asked[guest._fileno] = guest
+
+
+def turn(map: dict[Any, Any], timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
     """One turn over *map*, by the loop that serves it, or by one made for it; none over an empty one."""
     if not map:
         return
@@ -381,16 +444,16 @@ def turn(map: dict[Any, Any], timeout: float | None, serve: Serve) -> None:
         timeout = None  # as poll(2) takes it
     engine = engine_of(map)
     if engine is not None:
-        engine.turn(timeout, serve)
+        engine.turn(timeout, serve, kinds)
     elif isinstance(map, ChannelMap):
         map.engine = MapLoop(map)
-        map.engine.turn(timeout, serve)
+        map.engine.turn(timeout, serve, kinds)
     else:
         # One turn only: nothing to keep registered. poll(2) where there is one, it needs no descriptor of its own.
         engine = MapLoop(map, "poll" if hasattr(select, "poll") else None)
         try:
             serve_dict(map, engine)
-            engine.turn(timeout, serve)
+            engine.turn(timeout, serve, kinds)
         finally:
             serve_dict(map, None)
             engine.close()
@@ -421,7 +484,7 @@ def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
                 raise
         except RERAISED:
             raise
-        except Exception:
+        except BaseException:
             if not ignore_all:
                 raise
     map.clear()

@@ -59,6 +59,7 @@ STEPS = {
         ["dispatch.files", "dispatch.datagram"],
         ["dispatch.chat", "dispatch.listener"],
         ["dispatch.events"],
+        ["dispatch.predicates"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

@@ -265,6 +265,18 @@ def test_text_producers_are_encoded_if_asked(chat):
     assert client.recv(10) == b"\xe9"
 
 
+@pytest.mark.parametrize("limits", [[1] * 20, [3, 0, 2], [4, 4, 4]])
+def test_text_of_several_bytes_a_character_arrives_whole(chat, limits):
+    chat, client = chat
+    chat.use_encoding, chat.encoding, chat.ac_out_buffer_size = 1, "utf-8", 3
+    chat.socket = Fickle(chat.socket, send=limits)
+    chat.push_with_producer(asynchat.simple_producer("ééé\u20ac, 0"))
+    chat.close_when_done()
+    serve(chat, 40)
+
+    assert client.recv(100).decode() == "ééé\u20ac, 0"
+
+
 def test_the_queue_may_be_filled_by_others(chat):
     chat, client = chat
     serve(chat, 2)
