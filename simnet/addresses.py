@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.names import AF_INET, AF_INET6, resolve
@@ -26,16 +27,18 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
         if not isinstance(address, tuple):
             raise TypeError(f"{call}(): AF_INET address must be tuple, not {type(address).__name__}")
         if len(address) != 2:
-            raise TypeError(f"{call}(): AF_INET address must be a pair (host, port)"[len(call) + 4 :])
-        return (resolve(machine, _host(address[0]), family), _port(address[1], call))
+            raise TypeError("AF_INET address must be a pair (host, port)")
+        host, port = _host(address[0]), _number(address[1])
+        return (resolve(machine, host, family), _in_range(port, call))
     if family == AF_INET6:
         if not isinstance(address, tuple):
             raise TypeError(f"{call}(): AF_INET6 address must be tuple, not {type(address).__name__}")
         if not 2 <= len(address) <= 4:
             raise TypeError("AF_INET6 address must be a tuple (host, port[, flowinfo[, scopeid]])")
-        host, port = resolve(machine, _host(address[0]), family), _port(address[1], call)
-        flow = address[2] if len(address) > 2 else 0
-        scope = address[3] if len(address) > 3 else 0
+        host, port = _host(address[0]), _number(address[1])
+        flow = _number(address[2]) if len(address) > 2 else 0
+        scope = _number(address[3]) if len(address) > 3 else 0
+        host, port = resolve(machine, host, family), _in_range(port, call)
         if not 0 <= flow <= 0xFFFFF:
             raise OverflowError(f"{call}(): flowinfo must be 0-1048575.")
         return (host, port, flow, scope)
@@ -54,18 +57,19 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
 
 
 def _host(host: Any) -> str:
-    if isinstance(host, str):
-        return host
-    if isinstance(host, (bytes, bytearray)):
-        return bytes(host).decode("ascii")
-    raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
+    if not isinstance(host, (str, bytes, bytearray)):
+        raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
+    name = host if isinstance(host, str) else bytes(host).decode("ascii")
+    if "\0" in name:
+        raise TypeError("host name must not contain null character")
+    return name
 
 
-def _port(port: Any, call: str) -> int:
-    try:
-        number = port.__index__()
-    except AttributeError:
-        raise TypeError(f"{type(port).__name__!r} object cannot be interpreted as an integer") from None
-    if not 0 <= number <= 0xFFFF:
+def _number(value: Any) -> int:
+    return value if type(value) is int else index(value)
+
+
+def _in_range(port: int, call: str) -> int:
+    if not 0 <= port <= 0xFFFF:
         raise OverflowError(f"{call}(): port must be 0-65535.")
-    return int(number)
+    return port

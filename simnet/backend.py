@@ -6,6 +6,7 @@ import errno
 import os
 import socket as _stdlib
 from _thread import allocate_lock
+from operator import index
 from random import Random
 from typing import Any, NoReturn, cast
 
@@ -16,7 +17,8 @@ from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.process import OPEN_FILES_MAX, caller_outside
-from simnet.socket import Socket, socketpair
+from simnet.socket import Socket
+from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
 
@@ -48,10 +50,10 @@ class SimulatedBackend:
         return cast(Any, both).__new__(both)
 
     def socketpair(self, family: int | None, type: int, proto: int) -> Any:
-        return socketpair(int(_stdlib.AF_UNIX) if family is None else int(family), int(type), proto)
+        return socketpair(int(_stdlib.AF_UNIX) if family is None else index(family), index(type), index(proto))
 
     def dup(self, fd: int) -> int:
-        return self._scheduler.current.descriptors.dup(fd)
+        return self._scheduler.current.descriptors.dup(index(fd))
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
@@ -118,7 +120,7 @@ class SimulatedBackend:
         return names.getaddrinfo(self._scheduler.current.machine, host, port, family, type, proto, flags)
 
     def gethostbyname(self, name: str) -> str:
-        return names.resolve(self._scheduler.current.machine, name, names.AF_INET)
+        return names.gethostbyname(self._scheduler.current.machine, name)
 
     def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]:
         return names.gethostbyname_ex(self._scheduler.current.machine, name)

@@ -5,17 +5,28 @@ from __future__ import annotations
 import functools
 import ipaddress
 import socket as constants  # numbers and exception classes only; nothing here touches a real socket
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet.network import Machine
 
-__all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname_ex", "getnameinfo", "numeric_address", "resolve"]
+__all__ = [
+    "getaddrinfo",
+    "gethostbyaddr",
+    "gethostbyname",
+    "gethostbyname_ex",
+    "getnameinfo",
+    "numeric_address",
+    "resolve",
+]
 
 AF_INET, AF_INET6, AF_UNSPEC = int(constants.AF_INET), int(constants.AF_INET6), int(constants.AF_UNSPEC)
 SOCK_STREAM, SOCK_DGRAM, SOCK_RAW = int(constants.SOCK_STREAM), int(constants.SOCK_DGRAM), int(constants.SOCK_RAW)
 KINDS = ((SOCK_STREAM, 6), (SOCK_DGRAM, 17), (SOCK_RAW, 0))  # the three that glibc answers, in its order
+OTHER_KINDS = ((6, 33), (SOCK_DGRAM, 136), (SOCK_STREAM, 132), (5, 132))  # and those it has to be asked for
 NI_NAMEREQD = int(constants.NI_NAMEREQD)
+NI_FLAGS = 0x1F  # NI_NUMERICHOST to NI_DGRAM
 
 SERVICES = {  # IANA's names for the ports that test programs use; /etc/services differs from machine to machine
     "echo": 7, "discard": 9, "daytime": 13, "ftp-data": 20, "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "time": 37,
@@ -26,6 +37,11 @@ SERVICES = {  # IANA's names for the ports that test programs use; /etc/services
 NO_NAME = (constants.EAI_NONAME, "Name or service not known")
 NO_FAMILY = (constants.EAI_ADDRFAMILY, "Address family for hostname not supported")
 NO_SERVICE = (constants.EAI_SERVICE, "Servname not supported for ai_socktype")
+BAD_FLAGS = (constants.EAI_BADFLAGS, "Bad value for ai_flags")
+BAD_FAMILY = (constants.EAI_FAMILY, "ai_family not supported")
+BAD_KIND = (constants.EAI_SOCKTYPE, "ai_socktype not supported")
+FLAGS = 0x7FF  # AI_PASSIVE to AI_NUMERICSERV
+MAPPED = "::ffff:"
 
 
 def _error(pair: tuple[int, str]) -> constants.gaierror:
@@ -104,7 +120,7 @@ def resolve(machine: Machine, host: str, family: int) -> str:
     raise _error(NO_NAME)
 
 
-def _port(service: Any) -> int:
+def _port(service: Any, flags: int) -> int:
     if service is None:
         return 0
     if isinstance(service, bytes):
@@ -116,10 +132,26 @@ def _port(service: Any) -> int:
     if isinstance(service, str):
         if service.isdigit():
             return int(service) & 0xFFFF
+        if flags & constants.AI_NUMERICSERV:
+            raise _error(NO_NAME)
         if service in SERVICES:
             return SERVICES[service]
         raise _error(NO_SERVICE)
     raise OSError("Int or String expected")
+
+
+def _kinds(type: int, proto: int, service: Any) -> tuple[tuple[int, int], ...]:
+    """The kinds of sockets that are asked for, each with its protocol: three of them, or the first that is meant."""
+    if not type and not proto:
+        return KINDS
+    for kind, protocol in (*KINDS[:2], *OTHER_KINDS):
+        if type in (0, kind) and proto in (0, protocol):
+            return ((kind, protocol),)
+    if type in (0, SOCK_RAW):
+        if service is not None:
+            raise _error(NO_SERVICE)
+        return ((SOCK_RAW, proto),)
+    raise _error(BAD_KIND)
 
 
 def getaddrinfo(
@@ -128,34 +160,22 @@ def getaddrinfo(
     """As glibc's, with this network as the only source of names.
 
     Raises:
-        socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, as there.
+        socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS, as there.
     """
-    if isinstance(host, (bytes, bytearray)):
-        host = bytes(host).decode("idna")
+    if isinstance(host, bytes):
+        host = host.decode("idna")
+    elif host is not None and not isinstance(host, str):
+        raise TypeError("getaddrinfo() argument 1 must be string or None")
     if host is None and port is None:
         raise _error(NO_NAME)
-    number = _port(port)
-    if host is None:
-        passive = flags & constants.AI_PASSIVE
-        found = [(AF_INET, "0.0.0.0"), (AF_INET6, "::")] if passive else [(AF_INET6, "::1"), (AF_INET, "127.0.0.1")]
-    else:
-        if not isinstance(host, str):
-            raise TypeError("getaddrinfo() argument 1 must be string or None")
-        numeric = numeric_address(host)
-        if numeric is not None:
-            found = [numeric]
-            if family not in (AF_UNSPEC, numeric[0]):
-                raise _error(NO_FAMILY)
-        elif host == "" or flags & constants.AI_NUMERICHOST:
-            raise _error(NO_NAME)
-        else:
-            found = _addresses(machine, host)
-            if not found:
-                raise _error(NO_NAME)
+    if flags & ~FLAGS:
+        raise _error(BAD_FLAGS)
+    number = _port(port, flags)
+    if family not in (AF_UNSPEC, AF_INET, AF_INET6):
+        raise _error(BAD_FAMILY)
+    kinds = _kinds(type, proto, port)
+    found = _found(machine, host, family, flags)
     canonical = host if host is not None and flags & constants.AI_CANONNAME else ""
-    kinds = [
-        kind for kind in KINDS if (type in (0, kind[0]) and proto in (0, kind[1])) or (type == kind[0] == SOCK_RAW)
-    ]
     answers: list[tuple[int, int, int, str, tuple[Any, ...]]] = []
     for each, address in found:
         if family not in (AF_UNSPEC, each):
@@ -164,17 +184,51 @@ def getaddrinfo(
             sockaddr = (address, number) if each == AF_INET else (address, number, 0, 0)
             answers.append((each, kind, protocol, "" if answers else canonical, sockaddr))
     if not answers:
-        raise _error(NO_FAMILY if host is not None and kinds else (constants.EAI_SOCKTYPE, "ai_socktype not supported"))
+        raise _error(NO_FAMILY)
     return answers
 
 
-def gethostbyname_ex(machine: Machine, name: str) -> tuple[str, list[str], list[str]]:
+def _found(machine: Machine, host: str | None, family: int, flags: int) -> list[tuple[int, str]]:
+    """Every (family, address) that *host* stands for."""
+    if host is None:
+        passive = flags & constants.AI_PASSIVE
+        return [(AF_INET, "0.0.0.0"), (AF_INET6, "::")] if passive else [(AF_INET6, "::1"), (AF_INET, "127.0.0.1")]
+    numeric = numeric_address(host)
+    if numeric is not None:
+        if family == AF_INET6 and numeric[0] == AF_INET and flags & constants.AI_V4MAPPED:
+            return [(AF_INET6, MAPPED + numeric[1])]
+        if family not in (AF_UNSPEC, numeric[0]):
+            raise _error(NO_FAMILY)
+        return [numeric]
+    found = [] if host == "" or flags & constants.AI_NUMERICHOST else _addresses(machine, host)
+    if not found:
+        raise _error(NO_NAME)
+    if family == AF_INET6 and flags & constants.AI_V4MAPPED and all(each == AF_INET for each, _ in found):
+        return [(AF_INET6, MAPPED + address) for _, address in found]
+    return found
+
+
+def gethostbyname(machine: Machine, name: Any, call: str = "gethostbyname") -> str:
+    """The IPv4 address of *name*.
+
+    Raises:
+        socket.gaierror: EAI_NONAME.
+        TypeError: *name* is none.
+    """
+    if not isinstance(name, (str, bytes, bytearray)):
+        kind = "None" if name is None else type(name).__name__
+        raise TypeError(f"{call}() argument 1 must be str, bytes or bytearray, not {kind}")
+    return resolve(machine, name if isinstance(name, str) else bytes(name).decode("ascii"), AF_INET)
+
+
+def gethostbyname_ex(machine: Machine, name: Any) -> tuple[str, list[str], list[str]]:
     """(name, aliases, IPv4 addresses).
 
     Raises:
         socket.gaierror: EAI_NONAME.
     """
-    return name, [], [resolve(machine, name, AF_INET)]
+    address = gethostbyname(machine, name, "gethostbyname_ex")
+    return name if isinstance(name, str) else bytes(name).decode("ascii"), [], [address]
 
 
 def gethostbyaddr(machine: Machine, address: str) -> tuple[str, list[str], list[str]]:
@@ -197,9 +251,16 @@ def getnameinfo(machine: Machine, sockaddr: tuple[Any, ...], flags: int) -> tupl
     """(host, service) for a numeric address.
 
     Raises:
-        socket.gaierror: EAI_NONAME with NI_NAMEREQD and no name.
+        socket.gaierror: EAI_NONAME with NI_NAMEREQD and no name; EAI_BADFLAGS.
+        TypeError: *sockaddr* is none.
     """
-    address, port = sockaddr[0], sockaddr[1]
+    if not isinstance(sockaddr, tuple):
+        raise TypeError("getnameinfo() argument 1 must be a tuple")
+    if not 2 <= len(sockaddr) <= 4:
+        raise TypeError("getnameinfo(): illegal sockaddr argument")
+    if flags & ~NI_FLAGS:
+        raise _error(BAD_FLAGS)
+    address, port = sockaddr[0], index(sockaddr[1]) & 0xFFFF
     host, service = address, str(port)
     if not flags & constants.NI_NUMERICHOST:
         try:

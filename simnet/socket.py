@@ -16,18 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
 from simnet.ancillary import from_kernel, to_kernel
-from simnet.arguments import checked_bytes, checked_timeout, only_one, writable_view
+from simnet.arguments import (
+    INT_MAX,
+    SIZE_MAX,
+    checked_bytes,
+    checked_timeout,
+    look_over,
+    look_over_inheritable,
+    only_one,
+    writable_view,
+)  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import IN
-from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE, SystemCalls
+from simnet.quickcalls import QuickCalls
+from simnet.sendfile import send_file
+from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
 from simnet.wait import current_scheduler
 
 if TYPE_CHECKING:
     from simnet.network import Machine
 
-__all__ = ["Socket", "socketpair"]
+__all__ = ["Socket"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
@@ -37,10 +48,10 @@ KINDS = {int(each): each for each in _stdlib.SocketKind}
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 
 
-class Socket(SystemCalls):
+class Socket(QuickCalls):
     """A ``socket.socket`` of a simulated process."""
 
-    __slots__ = ("_kind", "_net_family", "_protocol")
+    __slots__ = ("_kind", "_protocol")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
         made: Socket = _new(cls)
@@ -65,18 +76,19 @@ class Socket(SystemCalls):
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
-            family = 2 if family == -1 else int(family)
-            kind = 1 if type == -1 else int(type)
+            family = 2 if family == -1 else index(family)
+            kind = 1 if type == -1 else index(type)
             if kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
             self._net_family = family
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-            self._protocol = 0 if proto == -1 else proto
+            self._protocol = proto = 0 if proto == -1 else index(proto)
             process.descriptors.reserve()
             file = machine.stack.socket(family, kind, self._protocol)
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             self._fd = process.descriptors.add(file)
         else:
+            fileno = index(fileno)
             if fileno < 0:
                 raise ValueError("negative file descriptor")
             known: Any = process.descriptors.get(fileno)
@@ -120,54 +132,24 @@ class Socket(SystemCalls):
         self._timeout = checked_timeout(only_one(value, "settimeout"))
         self._file()  # a closed socket remembers the time-out, and fails
 
-    def setblocking(self, flag: bool) -> None:
+    def setblocking(self, flag: Any) -> None:
+        if type(flag) is not bool and (type(flag) is not int or abs(flag) > INT_MAX):
+            look_over("setblocking", flag)
         self._timeout = None if flag else 0.0
         self._file()
 
     def get_inheritable(self) -> bool:
         self._file()
-        return False
+        return self._fd in self._process.descriptors.inheritable
 
-    def set_inheritable(self, inheritable: bool) -> None:
+    def set_inheritable(self, inheritable: Any) -> None:
         self._file()
-
-    # --- naming, options: never wait -------------------------------------------------------------------------------
-
-    def bind(self, *address: Any) -> None:
-        resolved = kernel_address(self._machine, self._net_family, only_one(address, "bind"), "bind")
-        file = self._file()
-        self._quick(file, "bind", (resolved,), file.bind, resolved)
-        if not file.tag.place and self._net_family != AF_UNIX:
-            name = f"{self._machine.name}:{file.getsockname()[1]}"
-            file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
-
-    def listen(self, backlog: int = 128, /) -> None:
-        backlog = index(backlog)
-        file = self._file()
-        self._quick(file, "listen", (backlog,), file.listen, backlog)
-        host = self._machine
-        file.tag = host.fabric.listener_tag(host, file)
-
-    def getsockname(self) -> Any:
-        file = self._file()
-        return self._quick(file, "getsockname", (), file.getsockname)
-
-    def getpeername(self) -> Any:
-        file = self._file()
-        return self._quick(file, "getpeername", (), file.getpeername)
-
-    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
-        file = self._file()
-        return self._quick(file, "getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
-
-    def setsockopt(self, level: int, optname: int, value: Any = None, optlen: int | None = None, /) -> None:
-        file = self._file()
-        self._quick(file, "setsockopt", (level, optname, value), file.setsockopt, level, optname, value, optlen)
-
-    def shutdown(self, *how: int) -> None:
-        number = index(only_one(how, "shutdown"))
-        file = self._file()
-        self._quick(file, "shutdown", (number,), file.shutdown, number)
+        if type(inheritable) is not bool:
+            look_over_inheritable(inheritable)
+        if inheritable:
+            self._process.descriptors.inheritable.add(self._fd)
+        else:
+            self._process.descriptors.inheritable.discard(self._fd)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -265,10 +247,11 @@ class Socket(SystemCalls):
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         if type(bufsize) is not int:
             bufsize = index(bufsize)
-        if bufsize <= 0:
-            if bufsize < 0:
-                raise ValueError("negative buffersize in recv")
+        if not 0 < bufsize <= SIZE_MAX:
+            look_over("recv", bufsize, flags)
             return b""
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            look_over("recv", bufsize, flags)
         if not flags:
             data = self._recv_straight(bufsize)
             if data is not None:
@@ -277,12 +260,12 @@ class Socket(SystemCalls):
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         view = writable_view(buffer, "recv_into")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recv_into")
-        if nbytes > len(view):
-            raise ValueError("buffer too small for requested bytes")
+        if type(nbytes) is not int or type(flags) is not int or abs(flags) > INT_MAX:
+            look_over("recv_into", view, nbytes, flags)
+        if not 0 <= nbytes <= len(view):
+            look_over("recv_into", view, nbytes, flags)
         size = nbytes or len(view)
         if size == 0:
             return 0
@@ -295,24 +278,26 @@ class Socket(SystemCalls):
         return len(data)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
-        bufsize = index(bufsize)
-        if bufsize < 0:
-            raise ValueError("negative buffersize in recvfrom")
+        if type(bufsize) is not int or type(flags) is not int or abs(flags) > INT_MAX:
+            look_over("recvfrom", bufsize, flags)
+        if not 0 <= bufsize <= SIZE_MAX:
+            look_over("recvfrom", bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
-    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         view = writable_view(buffer, "recvfrom_into")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recvfrom_into")
-        if nbytes > len(view):
-            raise ValueError("nbytes is greater than the length of the buffer")
+        if type(nbytes) is not int or type(flags) is not int or abs(flags) > INT_MAX:
+            look_over("recvfrom_into", view, nbytes, flags)
+        if not 0 <= nbytes <= len(view):
+            look_over("recvfrom_into", view, nbytes, flags)
         data, address = self.recvfrom(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data), address
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
-        if bufsize < 0:
-            raise ValueError("negative buffer size in recvmsg()")
+        look_over("recvmsg", bufsize, ancbufsize, flags)
+        if not 0 <= ancbufsize <= INT_MAX:
+            raise ValueError("invalid ancillary data buffer length")
         table = self._process.descriptors
         return self._call(  # type: ignore[no-any-return]
             "recv",
@@ -326,7 +311,11 @@ class Socket(SystemCalls):
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Any], int, Any]:
-        views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
+        try:
+            views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
+        except TypeError:
+            look_over("recvmsg_into", buffers)
+            raise
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         at = 0
         for view in views:
@@ -353,6 +342,8 @@ class Socket(SystemCalls):
     def send(self, data: Any, flags: int = 0, /) -> int:
         payload = data if type(data) is bytes else checked_bytes(data)
         sent = 0
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            look_over("send", payload, flags)
         if not flags:
             sent = self._send_straight(payload)
             if sent and (sent == len(payload) or self._timeout is not None):
@@ -364,6 +355,8 @@ class Socket(SystemCalls):
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         payload = checked_bytes(data)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            look_over("sendall", payload, flags)
         self._send_all(payload, flags, self._deadline())
 
     def sendto(self, data: Any, *rest: Any) -> int:
@@ -384,7 +377,16 @@ class Socket(SystemCalls):
     def sendmsg(
         self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
     ) -> int:
-        payload = b"".join(map(checked_bytes, buffers))
+        try:
+            payload = b"".join(map(checked_bytes, buffers))
+        except TypeError:
+            look_over("sendmsg", buffers)
+            raise
+        if ancdata != () or type(flags) is not int:
+            ancdata = (
+                ancdata if isinstance(ancdata, (list, tuple)) or not hasattr(ancdata, "__iter__") else list(ancdata)
+            )
+            look_over("sendmsg", [payload], ancdata, flags)
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == 1:
             return self.send(payload, flags)
@@ -422,6 +424,10 @@ class Socket(SystemCalls):
             sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):
             sent += self._send_some(payload[sent:], flags, deadline)
+
+    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+        return send_file(self, file, offset, count)
 
     # --- closing ---------------------------------------------------------------------------------------------------
 
@@ -467,19 +473,4 @@ class Socket(SystemCalls):
 
 
 Socket.__module__ = "socket"  # so that its repr is the real one's
-Socket.__qualname__ = "socket"
-
-
-def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
-    """Two connected sockets of the current process, as ``socket.socketpair`` gives them."""
-    scheduler = current_scheduler()
-    assert scheduler is not None
-    process = scheduler.current
-    ends: list[Socket] = []
-    for number, file in enumerate(
-        process.machine.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1
-    ):
-        process.pairs += number & 1
-        file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
-        ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))
-    return ends[0], ends[1]
+Socket.__name__ = Socket.__qualname__ = "socket"

@@ -94,12 +94,13 @@ class Descriptors:
     *limit* is RLIMIT_NOFILE: how many numbers there are.
     """
 
-    __slots__ = ("base", "limit", "open", "_free", "_next")
+    __slots__ = ("base", "limit", "open", "inheritable", "_free", "_next")
 
     def __init__(self, base: int = 0, limit: int = 1024) -> None:
         self.base = base
         self.limit = limit
         self.open: dict[int, File] = {}  # read by those who cannot afford a call for it; changed here alone
+        self.inheritable: set[int] = set()  # those without FD_CLOEXEC; nothing here calls exec
         self._free: list[int] = []
         self._next = base
 
@@ -146,6 +147,7 @@ class Descriptors:
         file = self.open.pop(fd, None)
         if file is None:
             raise socket_error(EBADF)
+        self.inheritable.discard(fd)
         heappush(self._free, fd)
         file.release()
         return file

@@ -36,8 +36,8 @@ from simnet.kernel.unix_stream import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
-IPPROTO_MAX: Final = 256
-IPPROTO_SCTP: Final = 132
+IPPROTO_MAX: Final = 263  # Linux 6.18
+IPPROTO_MPTCP: Final = 262
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
 TIME_WAIT_REUSE_NS: Final = 1_000_000_000  # net.ipv4.tcp_tw_reuse = 2: on loopback, after a second
@@ -141,7 +141,7 @@ class Stack:
             if 0 < family < AF_MAX:
                 raise NotModelled(f"socket(family {family})")
             raise socket_error(EAFNOSUPPORT)
-        if not 0 < kind < SOCK_MAX:
+        if not 0 <= kind < SOCK_MAX:
             raise socket_error(EINVAL)
         if family == AF_UNIX:
             return self._unix(kind, proto)
@@ -151,8 +151,8 @@ class Stack:
             return TcpSocket(self, family)
         if kind == SOCK_DGRAM and proto in (0, UDP):
             return UdpSocket(self, family)
-        if kind == SOCK_STREAM and proto == IPPROTO_SCTP:
-            raise NotModelled("socket(SOCK_STREAM, IPPROTO_SCTP)")
+        if kind == SOCK_STREAM and proto == IPPROTO_MPTCP:
+            raise NotModelled("socket(SOCK_STREAM, IPPROTO_MPTCP)")
         if kind == SOCK_RAW and proto:
             raise NotModelled("socket(SOCK_RAW)")
         if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):

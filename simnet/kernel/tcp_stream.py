@@ -24,10 +24,11 @@ from simnet.kernel.messages import (
     SIOCOUTQ,
     SIOCOUTQNSD,
 )  # fmt: skip
-from simnet.kernel.options import IPPROTO_TCP, TCP_NOTSENT_LOWAT
+from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
 
+UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 
@@ -261,8 +262,9 @@ class Stream(Connection):
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
     ) -> int:
         """Send what *buffers* hold together."""
-        if tuple(ancillary):
-            not_modelled("sendmsg with ancillary data on TCP")
+        for level, kind, _ in ancillary:
+            if level != SOL_SOCKET or kind not in UNIX_ONLY:
+                not_modelled("sendmsg with ancillary data on TCP")
         return self.send(b"".join(bytes(memoryview(part)) for part in buffers), flags)
 
     def ioctl(self, request: int) -> int:

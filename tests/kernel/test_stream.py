@@ -122,7 +122,7 @@ def test_the_other_ways_to_write(fabric: Fabric) -> None:
     [
         lambda a: a.send(b"x", 0x4000000),  # MSG_ZEROCOPY
         lambda a: a.recv(1, 0x10000),
-        lambda a: a.sendmsg([b"x"], [(1, 1, b"")]),
+        lambda a: a.sendmsg([b"x"], [(0, 2, b"")]),
         lambda a: a.ioctl(1),
         lambda a: a.setsockopt(6, 13, b"cubic"),
     ],

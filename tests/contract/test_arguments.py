@@ -1,0 +1,274 @@
+"""What CPython says of arguments is said of a simulated socket's too, on whichever Python: class, errno and text.
+
+The same calls are made on the machine's own sockets and on simulated ones, none of which is connected, and compared.
+"""
+
+from __future__ import annotations
+
+import array
+import io
+import socket
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import simnet
+
+INF, NAN = float("inf"), float("nan")
+SECONDS = (
+    None,
+    0,
+    -0.0,
+    1,
+    1.5,
+    -1,
+    "1",
+    b"1",
+    [],
+    INF,
+    NAN,
+    1e300,
+    1e10,
+    9223372036.0,
+    True,
+    10**20,
+    -(10**20),
+    1e-9,
+    1e-10,
+)
+INTS = (1, True, 1.5, "x", None, [], 2**31, -(2**31) - 1, 2**70)
+ADDRESSES = (
+    *("x", b"x", None, 5, [], (), ("127.0.0.1",), ("127.0.0.1", 1, 2), ("127.0.0.1", -1), ("127.0.0.1", 70000)),
+    *(
+        ("127.0.0.1", "x"),
+        ("127.0.0.1", 1.5),
+        (1, 2),
+        (None, 1),
+        ("::1", 1),
+        ("300.1.1.1", "x"),
+        ("\0", 1),
+        ("::1", 1, "x"),
+    ),
+    *(
+        (b"127.0.0.1", -1),
+        (bytearray(b"127.0.0.1"), -1),
+        ("::1", 1, 2**20),
+        ("::1", 1, 2, 3, 4),
+        ("127.0.0.1", "x", 1, 1),
+    ),
+)
+BUFFERS = ("x", 5, None, [], b"abc", bytearray(b"abc"), memoryview(b"abcd")[::2], array.array("H", [1, 2]))
+OPTIONS = (
+    *(
+        (1, 2, value)
+        for value in (1, True, "x", 1.0, None, 2**31, 2**40, -1, b"\1\0\0\0", b"\1", array.array("i", [1]))
+    ),
+    *(
+        (1, 2, None, 4),
+        (1, 2, None, 0),
+        (1, 2, None, -1),
+        (1, 2, None, "x"),
+        ("x", 2, 1),
+        (1, "x", 1),
+        (1, 9999, 1),
+        (99, 1, 1),
+    ),
+)
+READS = (
+    (1, 2),
+    (1, 2, 0),
+    (1, 2, 2),
+    (1, 2, 8),
+    (1, 2, 1025),
+    (1, 2, -1),
+    ("x", 2),
+    (1, "x"),
+    (1, 2, "x"),
+    (1, 2, 1.0),
+    (99, 1),
+)
+MESSAGES = ((), [], None, 5, [1], [(1, 2)], [(1, 2, 3)], [("x", 1, b"")])
+
+
+def calls() -> Iterator[tuple[Any, ...]]:
+    """The name of a method, and arguments of it."""
+    for seconds in SECONDS:
+        yield "settimeout", seconds
+        yield "setblocking", seconds
+    for number in INTS:
+        for method in ("listen", "shutdown", "recv", "recvfrom", "recvmsg", "set_inheritable"):
+            yield method, number
+        yield "recv", 1, number
+        yield "recvfrom", 1, number
+        yield "recvmsg", 1, number
+        yield "recv_into", bytearray(3), number
+        yield "recvfrom_into", bytearray(3), number
+        yield "recv_into", bytearray(3), 1, number
+        yield "send", b"x", number
+        yield "sendall", b"x", number
+    for address in ADDRESSES:
+        for method in ("connect", "connect_ex", "bind"):
+            yield method, address
+        yield "sendto", b"x", address
+        yield "sendto", b"x", 0, address
+        yield "sendmsg", [b"x"], [], 0, address
+    for buffer in BUFFERS:
+        for method in ("send", "sendall", "recv_into", "recvfrom_into", "sendmsg", "recvmsg_into"):
+            yield method, buffer
+        yield "sendmsg", [buffer]
+        yield "recvmsg_into", [buffer]
+    for arguments in OPTIONS:
+        yield "setsockopt", *arguments
+    for arguments in READS:
+        yield "getsockopt", *arguments
+    for ancillary in MESSAGES:
+        yield "sendmsg", [b"x"], ancillary
+
+
+def functions() -> Iterator[tuple[Any, ...]]:
+    """The name of a function of the module, and arguments of it. No name that a resolver would have to be asked for."""
+    for kind in (
+        (2, 0),
+        (2, -1),
+        (2, 11),
+        (2, 5),
+        (2, 1, 17),
+        (2, 1, 256),
+        (2, 1, 263),
+        (2, 1, -5),
+        (99, 1),
+        (-5, 1),
+        (1, 3),
+        (1, 1, 5),
+    ):
+        yield "socket", *kind
+    for kind in (
+        ("x",),
+        (2, "x"),
+        (2, 1, "x"),
+        (2.0,),
+        (None,),
+        (2, 1, 0, "x"),
+        (2, 1, 0, 1.5),
+        (2, 1, 0, -2),
+        (2, 1, 0, 99999),
+    ):
+        yield "socket", *kind
+    for kind in ((2,), (10,), (99,), ("x",), (1, 0), (1, 1, 7)):
+        yield "socketpair", *kind
+    for host in (
+        "127.0.0.1",
+        "127.1",
+        "0x7f.1",
+        "1.2.3.4.5 ",
+        "",
+        "::1",
+        "::ffff:127.0.0.1",
+        b"127.0.0.1",
+        bytearray(b"127.0.0.1"),
+        5,
+        None,
+    ):
+        for port in (80, None, "80", "http", "-1", -1, 70000, 1.5):
+            yield "getaddrinfo", host, port, 0, 1, 0, socket.AI_NUMERICHOST
+    for hints in (
+        (2, 1),
+        (10, 1),
+        (99, 1),
+        (0, 3),
+        (0, 5),
+        (0, 6),
+        (0, 99),
+        (0, 0, 17),
+        (0, 1, 17),
+        (0, 0, 99),
+        (0, 2, 136),
+    ):
+        yield "getaddrinfo", "127.0.0.1", 80, *hints
+        yield "getaddrinfo", "127.0.0.1", None, *hints
+    for flags in (socket.AI_V4MAPPED, socket.AI_NUMERICSERV, socket.AI_CANONNAME, socket.AI_PASSIVE, 1 << 20, -1):
+        yield "getaddrinfo", "127.0.0.1", "http", 10, 1, 0, flags
+    for sockaddr in (
+        ("127.0.0.1", 80),
+        ("::1", 80, 0, 0),
+        "x",
+        ("127.0.0.1",),
+        ("127.0.0.1", "x"),
+        ("127.0.0.1", 70000),
+        ("::1", 80, 0, 0, 0),
+    ):
+        yield "getnameinfo", sockaddr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    yield "getnameinfo", ("127.0.0.1", 80), -1
+    for name in ("127.0.0.1", b"127.0.0.1", 5, None, "::1"):
+        yield "gethostbyname", name
+        yield "gethostbyname_ex", name
+    for number in ("x", 1.5, -1, 99999):
+        yield "dup", number
+        yield "fromfd", number, 2, 1
+
+
+def said(function: Any, *arguments: Any) -> str:
+    try:
+        answer = function(*arguments)
+    except Exception as error:  # noqa: BLE001  # what it is, is the question
+        return f"{type(error).__name__}({getattr(error, 'errno', None)}): {error}"
+    if isinstance(answer, socket.socket):
+        answer.close()
+        return "a socket"
+    return repr(answer)
+
+
+def of_methods() -> dict[str, str]:
+    """What each call of a method says here."""
+    told = {}
+    for method, *arguments in calls():
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            for family in (socket.AF_INET, socket.AF_INET6):
+                with socket.socket(family, kind) as sock:
+                    sock.setblocking(False)
+                    answer = said(getattr(sock, method), *arguments)
+                    call = f"{method}{tuple(arguments)} on {family.name} {kind.name}"
+                    told[call] = f"{answer}; {sock.gettimeout()}, {sock.get_inheritable()}"
+    return told
+
+
+def of_functions() -> dict[str, str]:
+    return {f"{name}{tuple(arguments)}": said(getattr(socket, name), *arguments) for name, *arguments in functions()}
+
+
+@pytest.mark.parametrize("sayings", [of_methods, of_functions])
+def test_arguments_are_checked_as_cpython_checks_them(sayings: Any) -> None:
+    real = sayings()
+    with simnet.Network():
+        simulated = sayings()
+    assert {call: (answer, real[call]) for call, answer in simulated.items() if answer != real[call]} == {}
+
+
+def test_sendfile_goes_by_the_offset_and_leaves_the_file_behind_what_it_sent() -> None:
+    def story() -> list[Any]:
+        with tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as listener:
+            file.write(b"abcdefghij")
+            sender = socket.create_connection(listener.getsockname(), timeout=5)
+            receiver, _ = listener.accept()
+            receiver.settimeout(5)
+            seen: list[Any] = []
+            for position, offset, count in ((0, 0, None), (3, 0, None), (3, 2, 4), (0, 100, None), (5, 8, 50)):
+                file.seek(position)
+                sent = sender.sendfile(file, offset, count)
+                seen.append((sent, file.tell(), receiver.recv(100) if sent else b""))
+            seen += [(sender.sendfile(io.BytesIO(b"xyz"), 1), receiver.recv(100))]
+            seen += [
+                said(sender.sendfile, *wrong)
+                for wrong in ((file, 0, 0), (file, 0, -1), (file, 0, 1.5), (io.StringIO("x"),))
+            ]
+            sender.setblocking(False)
+            seen += [said(sender.sendfile, file)]
+            sender.close()
+            receiver.close()
+            return seen
+
+    real = story()
+    with simnet.Network():
+        assert story() == real
