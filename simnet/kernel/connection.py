@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from errno import ECONNREFUSED, ECONNRESET
+from typing import Final
 
 from simnet.kernel.buffer import Buffer
-from simnet.kernel.control import FIN_DUE, FIN_SENT, OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_ANNOUNCED, URGENT_HERE
+from simnet.kernel.control import (
+    FIN_DUE,
+    FIN_SENT,
+    ISN,
+    OOB_INLINE,
+    SHUT_RECEIVE,
+    SHUT_SEND,
+    URGENT_ANNOUNCED,
+    URGENT_HERE,
+)
 from simnet.kernel.listener import admit
+from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, URG, WANT_ACK, Segment
 from simnet.kernel.states import AFTER_PEER_FIN, CLOSED, ESTABLISHED, RECEIVING, SYN_RECV, SYN_SENT, TIME_WAIT
 from simnet.kernel.tampering import Tamperable
+
+SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
+DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
 
 
 class Connection(Tamperable):
@@ -65,8 +79,8 @@ class Connection(Tamperable):
             if not self._handshake_done(segment) or (flags == ACK and not segment.payload and not self.slow):
                 return
         elif flags & SYN:
-            if flags & ACK:
-                self.acknowledge()  # the SYN-ACK came again: our ACK was lost
+            # A SYN-ACK came again, for our ACK was lost; or somebody opens anew what is open here (RFC 5961, 4.2).
+            self.acknowledge()
             return
         self._heard(segment)
         if self.state == CLOSED:
@@ -148,7 +162,10 @@ class Connection(Tamperable):
         """What comes back to our SYN."""
         flags = segment.flags
         if flags & ACK and segment.ack != self.snd_nxt:
-            self.stack.refuse(segment)
+            self.stack.refuse(segment)  # of an old connection, which this ends
+            if self.guard is None:
+                clock = self.stack.clock
+                clock.at(clock.now_ns + SYN_AGAIN_NS, _open_again, self)
             return
         if flags & RST:
             if flags & ACK:
@@ -164,10 +181,18 @@ class Connection(Tamperable):
             self._established()
             self.wake(ANY_NEWS)
             if self.state == ESTABLISHED:
-                self.acknowledge()
+                self._complete()
         else:  # both sides opened at once, or a socket connected to itself (K-017)
             self.state = SYN_RECV
             self.send_syn(SYN | ACK)
+
+    def _complete(self) -> None:
+        """The third segment of our handshake; with TCP_DEFER_ACCEPT on the client's side too it waits for data."""
+        if self.options is not None and self.option(IPPROTO_TCP, TCP_DEFER_ACCEPT) and not self.unsent:
+            clock = self.stack.clock
+            clock.at(clock.now_ns + DELAYED_ACK_NS, _acknowledge_late, self)
+        else:
+            self.acknowledge()
 
     def _handshake_done(self, segment: Segment) -> bool:
         """The third segment of a handshake, or one that implies it; True to go on with its data."""
@@ -221,3 +246,13 @@ class Connection(Tamperable):
             self.rcv_edge += 1
         self.urg_data = URGENT_ANNOUNCED
         self.urg_seq = seq
+
+
+def _open_again(connection: Connection) -> None:
+    if connection.state == SYN_SENT:
+        connection.send_syn(SYN)
+
+
+def _acknowledge_late(connection: Connection) -> None:
+    if connection.state == ESTABLISHED and connection.snd_nxt == ISN + 1:
+        connection.acknowledge()

@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.cork import Cork
-from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT
+from simnet.kernel.idle_options import TCP_FASTOPEN
+from simnet.kernel.options import IPPROTO_TCP, SO_PRIORITY, SOL_SOCKET, TCP_DEFER_ACCEPT
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
 
 SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
+
+OF_A_LISTENER: Final = ((IPPROTO_TCP, TCP_DEFER_ACCEPT), (IPPROTO_TCP, TCP_FASTOPEN), (SOL_SOCKET, SO_PRIORITY))
 
 SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
@@ -74,7 +77,8 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.rcv_room = socket.rcv_room
     if socket.options is not None:
         child.options = dict(socket.options)
-        child.options.pop((IPPROTO_TCP, TCP_DEFER_ACCEPT), None)  # a matter of listeners
+        for key in OF_A_LISTENER:
+            child.options.pop(key, None)
         if socket.cork is not None and socket.cork.corked:
             child.cork = Cork(corked=True)
             child.slow = True

@@ -51,16 +51,13 @@ TCP_DEFER_ACCEPT: Final = 9
 TCP_WINDOW_CLAMP: Final = 10
 TCP_INFO: Final = 11
 TCP_QUICKACK: Final = 12
+TCP_CONGESTION: Final = 13
 TCP_USER_TIMEOUT: Final = 18
 TCP_NOTSENT_LOWAT: Final = 25
 
 IP_TOS: Final = 1
 IP_TTL: Final = 2
 IP_RECVERR: Final = 11
-IP_MULTICAST_TTL: Final = 33
-IP_MULTICAST_LOOP: Final = 34
-IPV6_MULTICAST_HOPS: Final = 18
-IPV6_MULTICAST_LOOP: Final = 19
 IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
@@ -83,6 +80,8 @@ class Option(NamedTuple):
     switch: bool = False  # any value but 0 counts as 1
     bits: int = 0  # only these are looked at, if any are named
     keeps: bool = True  # False: accepted and forgotten
+    minus_one: bool = False  # -1 asks for the default
+    fixed: bool = False  # any value but the default would have to do something that is not modelled
 
 
 _SWITCH: Final = Option(0, switch=True)
@@ -105,10 +104,10 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
 }
 
 IP_OPTIONS: Final[dict[Key, Option]] = {
-    (IPPROTO_IP, IP_TOS): Option(0, bits=0xFF),  # no effect
-    (IPPROTO_IP, IP_TTL): Option(64, 1, 255),  # no effect: no router counts it down
-    (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, -1, 255),
-    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255),  # no effect
+    (IPPROTO_IP, IP_TOS): Option(0, -INT_MAX - 1, INT_MAX, bits=0xFF),  # no effect
+    (IPPROTO_IP, IP_TTL): Option(64, 1, 255, minus_one=True),  # no effect: no router counts it down
+    (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, 0, 255, minus_one=True),
+    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True),  # no effect
     (IPPROTO_IPV6, IPV6_V6ONLY): _SWITCH,
 }
 
@@ -117,8 +116,8 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     **IP_OPTIONS,
     (SOL_SOCKET, SO_SNDBUF): Option(16384, -INT_MAX - 1, INT_MAX),
     (SOL_SOCKET, SO_RCVBUF): Option(131072, -INT_MAX - 1, INT_MAX),
-    (IPPROTO_IP, IP_TOS): Option(0, bits=0xFC),  # the lower two belong to TCP itself, for ECN
-    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, bits=0xFC),
+    (IPPROTO_IP, IP_TOS): Option(0, -INT_MAX - 1, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
+    (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True, bits=0xFC),
     (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # small writes go out at once anyway (K-060); setting it releases MSG_MORE
     (IPPROTO_TCP, TCP_CORK): _SWITCH,
     (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
@@ -133,16 +132,13 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, -INT_MAX - 1, INT_MAX),
 }
 
-UDP_OPTIONS: Final[dict[Key, Option]] = {
-    **SOCKET_OPTIONS,
-    **IP_OPTIONS,
-    (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255),  # these four without effect: there is no multicast
-    (IPPROTO_IP, IP_MULTICAST_LOOP): Option(1, switch=True),
-    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, -1, 255),
-    (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
-}
+UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **IP_OPTIONS}
 
 UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
+
+FOR_UNIX: Final = frozenset(
+    {SO_PASSCRED, 34, 76, 83}
+)  # and SO_PASSSEC, SO_PASSRIGHTS, SO_PASSPIDFD: EOPNOTSUPP elsewhere
 
 _READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT, SO_PEERCRED}
 
@@ -177,27 +173,23 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
 
 
 def stored(key: Key, option: Option, value: int) -> int:
-    """*value* as the kernel keeps it, or the refusal."""
+    """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
+    kept = _kept(option, value)
+    if option.fixed and kept != option.default:
+        not_modelled(f"setsockopt(level {key[0]}, option {key[1]}, {value})")
+    return kept
+
+
+def _kept(option: Option, value: int) -> int:
     if not option.keeps:
         return option.default
     if option.switch:
         return 1 if value else 0
-    if value == -1 and key in _DEFAULT_BY_MINUS_ONE:
+    if value == -1 and option.minus_one:
         return option.default
-    if option.bits:
-        return value & option.bits
     if not option.low <= value <= option.high:
         raise socket_error(option.refusal)
-    return value
-
-
-_DEFAULT_BY_MINUS_ONE: Final = {
-    (IPPROTO_IP, IP_TTL),
-    (IPPROTO_IP, IP_MULTICAST_TTL),
-    (IPPROTO_IPV6, IPV6_UNICAST_HOPS),
-    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
-    (IPPROTO_IPV6, IPV6_TCLASS),
-}
+    return value & option.bits if option.bits else value
 
 
 def check_length(level: int, value: Any) -> Any:
@@ -209,22 +201,26 @@ def check_length(level: int, value: Any) -> Any:
     raise socket_error(EINVAL)
 
 
-def answer(value: int, buflen: int) -> int | bytes:
+def check_buflen(buflen: int) -> None:
+    """What CPython sees to before it asks the kernel."""
+    if not 0 <= buflen <= 1024:
+        raise OSError("getsockopt buflen out of range")
+
+
+def answer(value: int, buflen: int, level: int = SOL_SOCKET) -> int | bytes:
     """*value* as CPython's getsockopt gives it: a number, or for a *buflen* the first bytes of the C int (K-131)."""
     if buflen == 0:
         return value
-    if not 0 < buflen <= 1024:
-        raise OSError("getsockopt buflen out of range")
+    if level == IPPROTO_IP and buflen < 4 and 0 <= value <= 255:
+        buflen = 1  # do_ip_getsockopt: what fits into one byte is one byte
     return struct.pack("=i", value)[:buflen]
 
 
 def packed_answer(packed: bytes, buflen: int) -> int | bytes:
     """A structure as CPython's getsockopt gives it: cut to *buflen*, or its first four bytes as a number."""
     if buflen == 0:
-        number: int = struct.unpack_from("=i", packed)[0]
+        number: int = struct.unpack("=i", packed[:4].ljust(4, b"\0"))[0]
         return number
-    if not 0 < buflen <= 1024:
-        raise OSError("getsockopt buflen out of range")
     return packed[:buflen]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from simnet.kernel import options as o
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 
@@ -33,15 +34,14 @@ class PlainSocket(Protocol):
 
 
 _FLAGS: Final = {o.SO_REUSEADDR: REUSE_ADDRESS, o.SO_REUSEPORT: REUSE_PORT}
-_NOT_FOR: Final = {AF_UNIX: o.SO_REUSEPORT}  # what a family refuses; the internet ones refuse SO_PASSCRED
 _SOCKET_LEVEL: Final = frozenset({o.SOL_SOCKET})
 _UDP_LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_UDP})
 
 
 def _table(socket: PlainSocket) -> tuple[dict[o.Key, o.Option], frozenset[int]]:
     if socket.family == AF_UNIX:
-        return o.UNIX_OPTIONS, _SOCKET_LEVEL
-    return o.UDP_OPTIONS, _UDP_LEVELS | {o.IPPROTO_IPV6} if socket.family == AF_INET6 else _UDP_LEVELS
+        return ALL_UNIX_OPTIONS, _SOCKET_LEVEL
+    return ALL_UDP_OPTIONS, _UDP_LEVELS | {o.IPPROTO_IPV6} if socket.family == AF_INET6 else _UDP_LEVELS
 
 
 def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: int | None) -> None:
@@ -60,7 +60,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
         kept = o.linger(value)
     elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
         kept = o.timeval(value)
-    elif level == o.SOL_SOCKET and name == _NOT_FOR.get(socket.family, o.SO_PASSCRED) and o.integer(value):
+    elif level == o.SOL_SOCKET and _refused_by_family(socket, name) and o.integer(value):
         raise socket_error(EOPNOTSUPP)
     else:
         option = table.get((level, name))
@@ -86,6 +86,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
 
 def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int | bytes:
     """getsockopt, as CPython answers it."""
+    o.check_buflen(buflen)
     table, levels = _table(socket)
     if level not in levels:
         raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
@@ -105,7 +106,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     option = table.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=False)
-    return o.answer(option.default if kept is None else kept, buflen)
+    return o.answer(option.default if kept is None else kept, buflen, level)
 
 
 def _fixed(socket: PlainSocket, name: int) -> int | None:
@@ -122,6 +123,10 @@ def _fixed(socket: PlainSocket, name: int) -> int | None:
         return int(socket.state == "LISTEN")
     if name == o.SO_SNDLOWAT:
         return 1
-    if name == o.SO_PASSCRED and socket.family != AF_UNIX:
+    if name in o.FOR_UNIX and socket.family != AF_UNIX:
         raise socket_error(EOPNOTSUPP)
     return None
+
+
+def _refused_by_family(socket: PlainSocket, name: int) -> bool:
+    return name == o.SO_REUSEPORT if socket.family == AF_UNIX else name in o.FOR_UNIX

@@ -313,6 +313,7 @@ class Sender(ControlBlock):
             self.error = ECONNRESET
         if old != CLOSED:
             self.vanish()  # a dead socket that was bound anew keeps its port
+        self.snd_edge = 0
         self.inbox = None
         self.urg_data = 0
         self.done = False

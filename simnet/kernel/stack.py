@@ -40,7 +40,6 @@ IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
-TIME_WAIT_REUSE_NS: Final = 1_000_000_000  # net.ipv4.tcp_tw_reuse = 2: on loopback, after a second
 
 
 class Timer(Protocol):
@@ -388,13 +387,11 @@ class Stack:
         self.tcp_ports.hold(local[1], wait)
 
     def may_replace(self, other: TcpSocket | TimeWait) -> bool:
-        """May a new connection take the addresses that *other* has: a TIME_WAIT that is over, or on loopback old?"""
-        if not isinstance(other, TimeWait):
-            return False
-        now_ns = self.clock.now_ns
-        started_ns = other.expires_ns - 60_000_000_000
-        old = other.peer[0].startswith("127.") and now_ns - started_ns >= TIME_WAIT_REUSE_NS
-        if old or other.expires_ns <= now_ns:
+        """May a bound socket connect with the addresses that *other* has? Yes if only TIME_WAIT or FIN_WAIT2 is left.
+
+        tcp_twsk_unique: timestamps tell the old segments from the new ones, so that it need not wait.
+        """
+        if isinstance(other, TimeWait):
             other.expire()
             return True
         return False

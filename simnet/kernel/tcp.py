@@ -30,7 +30,7 @@ from simnet.kernel.control import (
 from simnet.kernel.errors import socket_error
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
-from simnet.kernel.options import SO_LINGER, SOL_SOCKET
+from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
@@ -39,6 +39,7 @@ from simnet.kernel.tcp_stream import Stream
 
 LOCK_ADDRESS: Final = 1  # bind() named an address
 LOCK_PORT: Final = 2  # bind() named a port
+QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # connect() and listen() begin with it on, whatever was set
 
 
 class TcpSocket(Stream):
@@ -106,6 +107,8 @@ class TcpSocket(Stream):
             listener.backlog = backlog
             return
         stack = self.stack
+        if self.options is not None:
+            self.options.pop(QUICK_ACK, None)
         if not self.port:
             # A listener shut down gave its ephemeral port back, but an address named by hand stays.
             ip = self.local[0] if self.local is not None and self.locks & LOCK_ADDRESS else inet.wildcard(self.family)
@@ -180,6 +183,8 @@ class TcpSocket(Stream):
         self.way = self.twin = None
         self.origin = "client"
         self.state = SYN_SENT
+        if self.options is not None:
+            self.options.pop(QUICK_ACK, None)
         self.since_ns = now_ns
         self.error = 0
         self.done = False

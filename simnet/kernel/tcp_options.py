@@ -7,12 +7,15 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.cork import Cork, mss_of
+from simnet.kernel.control import ISN
+from simnet.kernel.cork import LOOPBACK_MSS, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.idle_options import ALL_TCP_OPTIONS, FASTOPEN, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
-from simnet.kernel.states import CLOSED, LISTEN, SYN_SENT
+from simnet.kernel.states import CLOSED, LISTEN
+from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -27,6 +30,7 @@ _FLAGS: Final = {
     o.SO_OOBINLINE: OOB_INLINE,
 }
 _LOW_WATER_MAX: Final = 16_777_216  # half of net.ipv4.tcp_rmem[2] (K-061)
+_SOMAXCONN: Final = 4096  # net.core.somaxconn
 _FIN_TIMEOUT: Final = 60  # net.ipv4.tcp_fin_timeout
 _FIN_TIMEOUT_MAX: Final = 120
 
@@ -37,10 +41,13 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
         not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
     if level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT)
+    if (level, name) == (o.IPPROTO_TCP, o.TCP_CONGESTION):
+        keep(socket, level, name, congestion_control(value))
+        return
     value = o.check_length(level, value)
     if level == o.SOL_SOCKET and _set_socket_level(socket, name, value):
         return
-    option = o.TCP_OPTIONS.get((level, name))
+    option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=True)
     number = o.integer(value)
@@ -68,7 +75,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
     """SOL_SOCKET, where nearly every option does something; True if all is done."""
     if o.read_only(o.SOL_SOCKET, name):
         raise socket_error(ENOPROTOOPT)
-    if name == o.SO_PASSCRED:
+    if name in o.FOR_UNIX:
         raise socket_error(EOPNOTSUPP)
     if name == o.SO_LINGER:
         on, seconds = o.linger(value)
@@ -122,6 +129,10 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
     """The number as TCP keeps it."""
     if name == o.TCP_LINGER2:
         return -1 if number < 0 else min(number, _FIN_TIMEOUT_MAX) or _FIN_TIMEOUT
+    if name in FASTOPEN and socket.state != CLOSED and (socket.state != LISTEN or name == TCP_FASTOPEN_CONNECT):
+        raise socket_error(EINVAL)
+    if name == TCP_FASTOPEN:
+        return min(number, _SOMAXCONN)
     if name == o.TCP_DEFER_ACCEPT:
         return _rounded_to_retries(number)
     if name == o.TCP_MAXSEG and number == 0:
@@ -157,27 +168,34 @@ def _rounded_to_retries(seconds: int) -> int:
 
 def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | bytes:
     """getsockopt, as CPython answers it: a number, or for a *buflen* that many bytes at most."""
+    o.check_buflen(buflen)
+    packed = _get_packed(socket, level, name)
+    if packed is not None:
+        return o.packed_answer(packed, buflen)
     if level == o.SOL_SOCKET:
-        packed = _get_packed(socket, name)
-        if packed is not None:
-            return o.packed_answer(packed, buflen)
         value = _get_socket_level(socket, name)
         if value is not None:
             return o.answer(value, buflen)
     elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
-    option = o.TCP_OPTIONS.get((level, name))
+    option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(level, name)
-    if level == o.IPPROTO_TCP and name == o.TCP_MAXSEG and socket.state not in (CLOSED, LISTEN, SYN_SENT):
-        kept = mss_of(socket)
-    return o.answer(option.default if kept is None else kept, buflen)
+    if level == o.IPPROTO_TCP and name == o.TCP_MAXSEG and socket.peer is not None:
+        kept = _shown_mss(socket)
+    return o.answer(option.default if kept is None else kept, buflen, level)
 
 
-def _get_packed(socket: TcpSocket, name: int) -> bytes | None:
+def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
+    if level == o.IPPROTO_TCP:
+        if name == o.TCP_INFO:
+            return tcp_info(socket.state)
+        return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
+    if level != o.SOL_SOCKET:
+        return None
     if name == o.SO_LINGER:
         return struct.pack("=ii", *(socket.option(o.SOL_SOCKET, name) or (0, 0)))
     if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
@@ -205,15 +223,28 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         return 1
     if name == o.SO_RCVLOWAT:
         return socket.low_water
-    if name == o.SO_PASSCRED:
+    if name in o.FOR_UNIX:
         raise socket_error(EOPNOTSUPP)
-    if (
-        name == o.SO_SNDBUF
-        and socket.option(o.SOL_SOCKET, name) is None
-        and socket.state not in (CLOSED, LISTEN, SYN_SENT)
-    ):
+    if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
         return _AUTOTUNED_SNDBUF
     return None
 
 
+def _shown_mss(socket: TcpSocket) -> int:
+    """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's."""
+    if not _was_established(socket):
+        return _MSS_OF_A_SYN
+    mss = mss_of(socket)
+    if mss == LOOPBACK_MSS and (socket.origin == "server" or socket.snd_nxt > ISN + 1):
+        return _LOOPBACK_MSS_LATER
+    return mss
+
+
+def _was_established(socket: TcpSocket) -> bool:
+    """Is or was this one end of a connection? What was agreed on stays to be read until the next attempt."""
+    return socket.snd_edge > 0 and socket.peer is not None
+
+
+_MSS_OF_A_SYN: Final = 524  # TCP_MSS_DEFAULT less the timestamps
+_LOOPBACK_MSS_LATER: Final = 32768
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18

@@ -1,0 +1,147 @@
+"""Options a kernel keeps for getsockopt while nothing a program sees depends on them, and the values of others that don't.
+
+An option is here for one of two reasons. Either no value of it shows through a socket in a simulated network (how a path
+finds its MTU, which CPU polls), so each is kept as Linux keeps it. Or one value is as good as not setting it, and that one
+is accepted and told; any other would have to do something that is not modelled, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simnet.kernel.options import (
+    IP_RECVERR,
+    IPPROTO_IP,
+    IPPROTO_IPV6,
+    IPPROTO_TCP,
+    SO_TIMESTAMP,
+    SOL_SOCKET,
+    TCP_OPTIONS,
+    UDP_OPTIONS,
+    UNIX_OPTIONS,
+    Key,
+    Option,
+)  # fmt: skip
+
+INT_MIN: Final = -(2**31)
+INT_MAX: Final = 2**31 - 1
+
+SO_DEBUG: Final = 1
+SO_NO_CHECK: Final = 11
+SO_PASSSEC: Final = 34
+SO_TIMESTAMPNS: Final = 35
+SO_MARK: Final = 36
+SO_RXQ_OVFL: Final = 40
+SO_PEEK_OFF: Final = 42
+SO_SELECT_ERR_QUEUE: Final = 45
+SO_ZEROCOPY: Final = 60
+SO_PREFER_BUSY_POLL: Final = 69
+
+IP_RECVOPTS: Final = 6
+IP_RETOPTS: Final = 7
+IP_PKTINFO: Final = 8
+IP_MTU_DISCOVER: Final = 10
+IP_RECVTTL: Final = 12
+IP_RECVTOS: Final = 13
+IP_FREEBIND: Final = 15
+IP_TRANSPARENT: Final = 19
+IP_RECVORIGDSTADDR: Final = 20
+IP_MINTTL: Final = 21
+IP_BIND_ADDRESS_NO_PORT: Final = 24
+IP_MULTICAST_TTL: Final = 33
+IP_MULTICAST_LOOP: Final = 34
+
+IPV6_MULTICAST_HOPS: Final = 18
+IPV6_MULTICAST_LOOP: Final = 19
+IPV6_MTU_DISCOVER: Final = 23
+IPV6_RECVERR: Final = 25
+IPV6_RECVPKTINFO: Final = 49
+IPV6_RECVHOPLIMIT: Final = 51
+IPV6_RECVHOPOPTS: Final = 53
+IPV6_RECVRTHDR: Final = 56
+IPV6_RECVDSTOPTS: Final = 58
+IPV6_RECVPATHMTU: Final = 60
+IPV6_DONTFRAG: Final = 62
+IPV6_RECVTCLASS: Final = 66
+IPV6_AUTOFLOWLABEL: Final = 70
+
+TCP_THIN_LINEAR_TIMEOUTS: Final = 16
+TCP_FASTOPEN: Final = 23
+TCP_SAVE_SYN: Final = 27
+TCP_FASTOPEN_CONNECT: Final = 30
+TCP_FASTOPEN_NO_COOKIE: Final = 34
+TCP_INQ: Final = 36
+TCP_TX_DELAY: Final = 37
+TCP_RTO_MAX_MS: Final = 44
+
+FASTOPEN: Final = (TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE)  # EINVAL once there is a connection
+
+_SWITCH: Final = Option(0, switch=True)
+_STAYS_ON: Final = Option(1, switch=True)
+_STAYS_OFF: Final = Option(0, switch=True, fixed=True)
+_ONLY_0: Final = Option(0, fixed=True)
+_ONLY_MINUS_1: Final = Option(-1, INT_MIN, INT_MAX, fixed=True)
+
+_EVERYWHERE: Final[dict[Key, Option]] = {
+    (SOL_SOCKET, SO_DEBUG): _SWITCH,
+    (SOL_SOCKET, SO_NO_CHECK): _SWITCH,  # checksums do not go wrong here
+    (SOL_SOCKET, SO_MARK): Option(0, INT_MIN, INT_MAX),  # no routing asks for it; to set it takes CAP_NET_ADMIN
+    (SOL_SOCKET, SO_PREFER_BUSY_POLL): _SWITCH,
+    (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time beside the data
+    (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
+    (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
+    (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _STAYS_OFF,
+    (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
+}
+
+_INTERNET: Final[dict[Key, Option]] = {
+    **_EVERYWHERE,
+    (SOL_SOCKET, SO_ZEROCOPY): _ONLY_0,
+    (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
+    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True),
+    (IPPROTO_IP, IP_MULTICAST_LOOP): _STAYS_ON,
+    (IPPROTO_IP, IP_RECVERR): _STAYS_OFF,
+    (IPPROTO_IP, IP_FREEBIND): _STAYS_OFF,
+    (IPPROTO_IP, IP_TRANSPARENT): _STAYS_OFF,
+    (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _STAYS_OFF,
+    (IPPROTO_IPV6, IPV6_MTU_DISCOVER): Option(1, 0, 5),
+    (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
+    (IPPROTO_IPV6, IPV6_DONTFRAG): _SWITCH,
+    (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): _STAYS_ON,
+    (IPPROTO_IPV6, IPV6_RECVERR): _STAYS_OFF,
+}
+
+_ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a datagram; a stream has none of it
+    *((IPPROTO_IP, name) for name in (IP_RECVOPTS, IP_RETOPTS, IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR)),
+    *(
+        (IPPROTO_IPV6, name)
+        for name in (
+            IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVHOPOPTS, IPV6_RECVRTHDR, IPV6_RECVDSTOPTS, IPV6_RECVPATHMTU,
+            IPV6_RECVTCLASS,
+        )
+    ),
+)  # fmt: skip
+
+ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
+    **_INTERNET,
+    **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
+    (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): Option(0),
+    (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN
+    (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): Option(0),
+    (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2, fixed=True),
+    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): _ONLY_0,
+    (IPPROTO_TCP, TCP_INQ): _ONLY_0,
+    (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, INT_MAX, fixed=True),
+    (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True),
+    **TCP_OPTIONS,
+}
+
+ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
+    **_INTERNET,
+    **dict.fromkeys(_ABOUT_DATAGRAMS, _STAYS_OFF),
+    (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
+    **UDP_OPTIONS,
+}
+
+ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {**_EVERYWHERE, (SOL_SOCKET, SO_PASSSEC): _SWITCH, **UNIX_OPTIONS}
