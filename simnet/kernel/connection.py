@@ -17,7 +17,7 @@ from simnet.kernel.control import (
     URGENT_HERE,
 )
 from simnet.kernel.listener import admit
-from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT
+from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, URG, WANT_ACK, Segment
 from simnet.kernel.states import AFTER_PEER_FIN, CLOSED, ESTABLISHED, RECEIVING, SYN_RECV, SYN_SENT, TIME_WAIT
@@ -187,12 +187,15 @@ class Connection(Tamperable):
             self.send_syn(SYN | ACK)
 
     def _complete(self) -> None:
-        """The third segment of our handshake; with TCP_DEFER_ACCEPT on the client's side too it waits for data."""
-        if self.options is not None and self.option(IPPROTO_TCP, TCP_DEFER_ACCEPT) and not self.unsent:
-            clock = self.stack.clock
-            clock.at(clock.now_ns + DELAYED_ACK_NS, _acknowledge_late, self)
-        else:
-            self.acknowledge()
+        """The third segment of our handshake. TCP_DEFER_ACCEPT on this side, or TCP_QUICKACK off, make it wait for data."""
+        options = self.options
+        if options is not None:
+            hurried = options.pop((IPPROTO_TCP, TCP_QUICKACK), 1)  # which is for once
+            if not self.unsent and (not hurried or options.get((IPPROTO_TCP, TCP_DEFER_ACCEPT))):
+                clock = self.stack.clock
+                clock.at(clock.now_ns + DELAYED_ACK_NS, _acknowledge_late, self)
+                return
+        self.acknowledge()
 
     def _handshake_done(self, segment: Segment) -> bool:
         """The third segment of a handshake, or one that implies it; True to go on with its data."""

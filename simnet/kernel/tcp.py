@@ -39,7 +39,7 @@ from simnet.kernel.tcp_stream import Stream
 
 LOCK_ADDRESS: Final = 1  # bind() named an address
 LOCK_PORT: Final = 2  # bind() named a port
-QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # connect() and listen() begin with it on, whatever was set
+QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # listen() begins with it on, whatever was set
 
 
 class TcpSocket(Stream):
@@ -183,8 +183,6 @@ class TcpSocket(Stream):
         self.way = self.twin = None
         self.origin = "client"
         self.state = SYN_SENT
-        if self.options is not None:
-            self.options.pop(QUICK_ACK, None)
         self.since_ns = now_ns
         self.error = 0
         self.done = False

@@ -232,9 +232,12 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
 
 def _shown_mss(socket: TcpSocket) -> int:
     """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's."""
+    asked = socket.option(o.IPPROTO_TCP, o.TCP_MAXSEG)
     if not _was_established(socket):
         return _MSS_OF_A_SYN
     mss = mss_of(socket)
+    if asked and asked - _TIMESTAMPS < mss:
+        return int(asked) - _TIMESTAMPS
     if mss == LOOPBACK_MSS and (socket.origin == "server" or socket.snd_nxt > ISN + 1):
         return _LOOPBACK_MSS_LATER
     return mss
@@ -245,6 +248,7 @@ def _was_established(socket: TcpSocket) -> bool:
     return socket.snd_edge > 0 and socket.peer is not None
 
 
-_MSS_OF_A_SYN: Final = 524  # TCP_MSS_DEFAULT less the timestamps
+_TIMESTAMPS: Final = 12  # bytes of each segment
+_MSS_OF_A_SYN: Final = 536 - _TIMESTAMPS
 _LOOPBACK_MSS_LATER: Final = 32768
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18

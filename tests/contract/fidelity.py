@@ -35,7 +35,7 @@ PARTS = (
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
 LEFT_OUT = """
-| Options that Linux knows and no table here has (`TCP_FASTOPEN`, `TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_INFO` ...) | NotModelled: storing a number that has no effect would be a lie |
+| Options that Linux knows and no table here has (`TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_ULP` ...), and values that would have to do something (`IP_RECVERR` 1, `SO_TIMESTAMP` 1, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
 | Multicast and broadcast delivery | a network of named hosts has no segments to broadcast on; EACCES and the options are as on Linux |
 | `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |
@@ -51,6 +51,7 @@ LEFT_OUT = """
 DIFFERENT = """
 | Pure acknowledgements are not sent between loss-free ends, nor shown in traces | the socket API cannot see them; a third of the time of a run went into them |
 | A segment may be as large as a write, unless a link cuts it or a fault stands in it | segment boundaries do not show through a stream socket |
+| `TCP_INFO` tells the state and the options agreed on; what it measures and counts is 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | Sequence numbers begin at 1 and never wrap | no socket call shows them |
 | How much fits into a connection is counted in bytes | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept |

@@ -1,0 +1,136 @@
+"""K-131: options nobody sees the effect of, and structures a TCP socket tells, on both worlds."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+IP, IPV6, TCP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_TCP, socket.SOL_SOCKET
+SWITCH = ((0, 0), (1, 1), (7, 1), (-1, 1))
+
+# Of each option: what it is before it is set, and for values that are set what it is then.
+IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] = {
+    "tcp": {
+        (SOL, 1): (0, SWITCH),  # SO_DEBUG
+        (SOL, 11): (0, SWITCH),  # SO_NO_CHECK
+        (SOL, 29): (0, ((0, 0),)),  # SO_TIMESTAMP
+        (SOL, 42): (-1, ((-1, -1),)),  # SO_PEEK_OFF
+        (SOL, 34): ("ENOTSUP", ((1, "ENOTSUP"),)),  # SO_PASSSEC
+        (IP, 10): (1, ((0, 0), (5, 5), (6, "EINVAL"), (-1, "EINVAL"))),  # IP_MTU_DISCOVER
+        (IP, 8): (0, SWITCH),  # IP_PKTINFO
+        (IP, 13): (0, SWITCH),  # IP_RECVTOS
+        (IP, 11): (0, ((0, 0),)),  # IP_RECVERR
+        (IP, 34): (1, SWITCH),  # IP_MULTICAST_LOOP
+        (TCP, 23): (0, ((5, 5), (5000, 4096), (-1, "EINVAL"))),  # TCP_FASTOPEN
+        (TCP, 30): (0, ((0, 0), (2, "EINVAL"))),  # TCP_FASTOPEN_CONNECT
+        (TCP, 34): (0, ((1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_NO_COOKIE
+        (TCP, 44): (120_000, ((120_000, 120_000), (1, "EINVAL"))),  # TCP_RTO_MAX_MS
+    },
+    "tcp6": {
+        (IPV6, 23): (1, ((5, 5), (6, "EINVAL"))),  # IPV6_MTU_DISCOVER
+        (IPV6, 49): (0, SWITCH),  # IPV6_RECVPKTINFO
+        (IPV6, 62): (0, SWITCH),  # IPV6_DONTFRAG
+        (IPV6, 67): (0, ((4, 4), (7, 4), (-1, 0), (256, "EINVAL"))),  # IPV6_TCLASS
+        (IPV6, 70): (1, SWITCH),  # IPV6_AUTOFLOWLABEL
+    },
+    "udp": {
+        (SOL, 40): (0, ((0, 0),)),  # SO_RXQ_OVFL
+        (IP, 8): (0, ((0, 0),)),
+        (IP, 10): (1, ((3, 3), (6, "EINVAL"))),
+        (IP, 33): (1, ((0, 0), (255, 255), (-1, 1), (256, "EINVAL"))),  # IP_MULTICAST_TTL
+        (IP, 34): (1, SWITCH),
+    },
+    "unix": {(SOL, 34): (0, SWITCH), (SOL, 69): (0, SWITCH)},  # SO_PASSSEC, SO_PREFER_BUSY_POLL
+}
+
+
+def fresh(world: World, kind: str) -> Any:
+    if kind == "unix":
+        return world.socket(socket.AF_UNIX)
+    return world.socket(
+        socket.AF_INET6 if kind.endswith("6") else socket.AF_INET,
+        socket.SOCK_DGRAM if kind.startswith("udp") else socket.SOCK_STREAM,
+    )
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_k131_options_without_an_effect_are_kept(world: World, kind: str) -> None:
+    answers = {}
+    for (level, name), (_, values) in IDLE[kind].items():
+        before = outcome(lambda: fresh(world, kind).getsockopt(level, name))  # noqa: B023 - called at once
+        after = []
+        for value, _ in values:
+            sock = fresh(world, kind)
+            refused = outcome(lambda: sock.setsockopt(level, name, value))  # noqa: B023
+            after.append((value, sock.getsockopt(level, name) if refused is None else refused))
+        answers[(level, name)] = (before, tuple(after))
+    assert answers == IDLE[kind]
+
+
+def test_k131_tcp_info_tells_the_state(world: World) -> None:
+    client, server = world.pair()
+    listener = world.listener()
+    refused = world.refused()
+    states = [sock.getsockopt(TCP, socket.TCP_INFO, 1)[0] for sock in (world.socket(), listener, client, refused)]
+    assert states == [7, 10, 1, 7]
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|OUT|RDHUP")
+    info = server.getsockopt(TCP, socket.TCP_INFO, 104)
+    assert (info[0], len(info)) == (8, 104)  # CLOSE_WAIT
+
+
+def test_k131_a_congestion_control_is_a_name(world: World) -> None:
+    sock = world.socket()
+    assert len(sock.getsockopt(TCP, socket.TCP_CONGESTION, 20)) == 16
+    sock.setsockopt(TCP, socket.TCP_CONGESTION, b"reno")
+    assert sock.getsockopt(TCP, socket.TCP_CONGESTION, 16) == b"reno".ljust(16, b"\0")
+    world.gives("ENOENT", sock.setsockopt, TCP, socket.TCP_CONGESTION, b"nothing")
+    world.gives("EINVAL", sock.setsockopt, TCP, socket.TCP_CONGESTION, b"")
+
+
+def test_k131_fast_open_and_priority_are_the_listeners_own(world: World) -> None:
+    listener = world.listener(options={(TCP, socket.TCP_FASTOPEN): 7, (SOL, socket.SO_PRIORITY): 3})
+    client = world.client(listener)
+    server = world.accept(listener)
+    assert [sock.getsockopt(TCP, socket.TCP_FASTOPEN) for sock in (listener, server)] == [7, 0]
+    assert [sock.getsockopt(SOL, socket.SO_PRIORITY) for sock in (listener, server)] == [3, 0]
+    world.gives("EINVAL", client.setsockopt, TCP, socket.TCP_FASTOPEN, 7)
+
+
+def test_k131_an_ip_option_that_fits_is_one_byte(world: World) -> None:
+    sock = world.socket()
+    answers = [sock.getsockopt(IP, socket.IP_TTL, size) for size in (1, 2, 3, 4, 5)]
+    assert answers == [b"\x40", b"\x40", b"\x40", b"\x40\0\0\0", b"\x40\0\0\0"]
+    with pytest.raises(OSError, match="getsockopt buflen out of range"):
+        sock.getsockopt(SOL, 9999, 1025)
+
+
+def test_k049_a_client_that_defers_too_says_nothing_until_it_has_data(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener, {(TCP, socket.TCP_DEFER_ACCEPT): 1})
+    assert world.mask(listener) == "0"
+    client.send(b"x")
+    world.ready(listener, "IN")
+    assert world.accept(listener).recv(9) == b"x"
+
+
+def test_k029_a_bound_client_takes_over_the_pair_of_its_time_wait(world: World) -> None:
+    listener = world.listener()
+    reuse = {(SOL, socket.SO_REUSEADDR): 1}
+    client = world.client(listener, reuse)
+    name = client.getsockname()
+    server = world.accept(listener)
+    client.close()
+    world.ready(server, "IN|OUT|RDHUP")
+    server.close()
+    again = world.socket()
+    again.setsockopt(SOL, socket.SO_REUSEADDR, 1)
+    again.bind(name)
+    world.gives("EINPROGRESS", again.connect, listener.getsockname())
+    world.ready(again, "OUT")
+    assert world.accept(listener).getpeername() == name
