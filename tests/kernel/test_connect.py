@@ -259,30 +259,43 @@ def test_the_same_four_numbers_are_not_used_twice(fabric: Fabric) -> None:
         b.connect(("10.0.0.2", 8))
 
 
-def test_time_wait_gives_way_on_loopback_after_a_second(fabric: Fabric) -> None:
-    stack = fabric.stack("10.0.0.1")
-    listener = stack.socket(AF_INET, SOCK_STREAM)
-    listener.bind(("127.0.0.1", 7))
+def test_time_wait_gives_way_to_a_bound_socket(fabric: Fabric) -> None:
+    client, _, listener = pair_of_hosts(fabric)
     listener.listen()
-    for wait in (0.0, 1.1):
-        fabric.run(wait)
-        a = stack.socket(AF_INET, SOCK_STREAM)
+    for _ in range(3):  # after the first time the pair is in TIME_WAIT
+        a = client.socket(AF_INET, SOCK_STREAM)
         a.setsockopt(*REUSE)
-        a.bind(("127.0.0.1", 4000))
+        a.bind(("10.0.0.1", 4000))
         with fails(EINPROGRESS):
-            a.connect(("127.0.0.1", 7))
+            a.connect(("10.0.0.2", 7))
         fabric.run()
         c, _ = listener.accept()
         a.release()
         fabric.run()
         c.release()
         fabric.run()
-        d = stack.socket(AF_INET, SOCK_STREAM)
-        d.setsockopt(*REUSE)
-        d.bind(("127.0.0.1", 4000))
-        with fails(EADDRNOTAVAIL):
-            d.connect(("127.0.0.1", 7))
-        d.release()
+
+
+def test_an_old_connection_answers_a_new_syn_and_is_reset(fabric: Fabric) -> None:
+    client, _, listener = pair_of_hosts(fabric)
+    listener.listen()
+    a = client.socket(AF_INET, SOCK_STREAM)
+    a.setsockopt(*REUSE)
+    a.bind(("10.0.0.1", 4000))
+    with fails(EINPROGRESS):
+        a.connect(("10.0.0.2", 7))
+    fabric.run()
+    c, _ = listener.accept()
+    a.release()  # FIN_WAIT2 without an owner here, CLOSE_WAIT there
+    fabric.run()
+    d = client.socket(AF_INET, SOCK_STREAM)
+    d.setsockopt(*REUSE)
+    d.bind(("10.0.0.1", 4000))
+    with fails(EINPROGRESS):
+        d.connect(("10.0.0.2", 7))
+    fabric.run(0.02)  # the SYN comes again two ticks after the reset
+    assert (c.state, d.state) == ("CLOSED", "ESTABLISHED")
+    assert listener.accept()[1] == ("10.0.0.1", 4000)
 
 
 def test_a_stray_answer_to_a_syn_is_reset(fabric: Fabric) -> None:
@@ -353,6 +366,6 @@ def test_a_syn_ack_that_comes_again_is_acknowledged_again(fabric: Fabric) -> Non
     fabric.run()
     fabric.seen.clear()
     client.arrive(Segment(a.peer, a.local, 0x12, 1, 2, 0, b"", server))
-    client.arrive(Segment(a.peer, a.local, 0x02, 1, 0, 0, b"", server))  # a bare SYN is nothing now
+    client.arrive(Segment(a.peer, a.local, 0x02, 1, 0, 0, b"", server))  # a bare SYN: who is there? (RFC 5961)
     fabric.run()
-    assert fabric.segments() == ["ACK:0"]
+    assert fabric.segments() == ["ACK:0", "ACK:0"]

@@ -124,7 +124,7 @@ def test_the_other_ways_to_write(fabric: Fabric) -> None:
         lambda a: a.recv(1, 0x10000),
         lambda a: a.sendmsg([b"x"], [(0, 2, b"")]),
         lambda a: a.ioctl(1),
-        lambda a: a.setsockopt(6, 13, b"cubic"),
+        lambda a: a.setsockopt(6, 31, b"smc\0"),
     ],
 )
 def test_what_is_not_modelled_says_so(fabric: Fabric, call: Any) -> None:
