@@ -6,11 +6,12 @@ a long push is not copied for each piece of it. Kept: all else, see docs/migrati
 
 from __future__ import annotations
 
-from collections import deque
+from collections import deque as deque  # programs reach it, and asyncore, through this module
 from collections.abc import Iterable
 from weakref import ref
 
-from dispatch import asyncore, maps
+from dispatch import asyncore as asyncore
+from dispatch import maps
 from dispatch.annotations import Any
 from dispatch.events import generation
 from dispatch.observers import observers as _observers

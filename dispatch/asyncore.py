@@ -7,27 +7,26 @@ them data is mended: see docs/migrating-from-asyncore.md.
 
 from __future__ import annotations
 
-import os
-import select
-import socket
-import sys
-import time  # noqa: F401 - programs reach the modules and numbers that asyncore had imported
-import warnings  # noqa: F401 - as above
-from errno import (  # noqa: F401 - as above
-    EAGAIN,
-    EALREADY,
-    EBADF,
-    ECONNABORTED,
-    ECONNRESET,
-    EINPROGRESS,
-    EINVAL,
-    EISCONN,
-    ENOTCONN,
-    EPIPE,
-    ESHUTDOWN,
-    EWOULDBLOCK,
-    errorcode,
-)  # fmt: skip
+# Programs reach the modules and numbers that asyncore had imported: each `as` says that it is meant to be reached.
+import os as os
+import select as select
+import socket as socket
+import sys as sys
+import time as time
+import warnings as warnings
+from errno import EAGAIN as EAGAIN
+from errno import EALREADY as EALREADY
+from errno import EBADF as EBADF
+from errno import ECONNABORTED as ECONNABORTED
+from errno import ECONNRESET as ECONNRESET
+from errno import EINPROGRESS as EINPROGRESS
+from errno import EINVAL as EINVAL
+from errno import EISCONN as EISCONN
+from errno import ENOTCONN as ENOTCONN
+from errno import EPIPE as EPIPE
+from errno import ESHUTDOWN as ESHUTDOWN
+from errno import EWOULDBLOCK as EWOULDBLOCK
+from errno import errorcode as errorcode
 
 from dispatch import events as _events
 from dispatch import maps as _maps

@@ -66,6 +66,8 @@ class Guest(Channel):
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             failed(obj, "readable", error)
             return
+        if not self.asked and not predictable(obj):
+            ask_each_turn(self)  # its class, or it, got a method of the program's own meanwhile
         if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
             loop: MapLoop = self.loop  # type: ignore[assignment]
             try:
@@ -432,8 +434,13 @@ def ask_from_now_on(channel: Any) -> None:
     if engine is not None:
         guest = engine._guests.get(key)
         if guest is not None and guest.obj is channel and guest._fileno >= 0:
-            guest.asked = True
-            engine._asked[guest._fileno] = guest
+            ask_each_turn(guest)
+
+
+def ask_each_turn(guest: Guest) -> None:
+    """What its object waits for is not announced."""
+    guest.asked = True
+    guest.loop._asked[guest._fileno] = guest
 
 
 def turn(map: dict[Any, Any], timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:

@@ -515,6 +515,30 @@ def test_an_error_in_readable_is_the_channels_own(pair, map, turn):
     assert channel.events == [("error", ValueError)]
 
 
+def test_a_predicate_may_be_put_into_an_object_while_it_is_served(map, turn, loopback_pair):
+    """As programs pause a channel: ``channel.readable = lambda: False``, and take it out again."""
+    opener, acceptor = loopback_pair
+    got = []
+
+    class Reading(asyncore.dispatcher):
+        def handle_read(self):
+            got.append(self.recv(1))
+            self.readable = lambda: len(got) != 2
+
+    busy, other = socket.socketpair()
+    other.send(b"x")
+    Recorder(busy, map).handle_read = lambda: None  # something is ready in each turn
+    Reading(acceptor, map)
+    opener.send(b"abc")
+    turn(map, 5)
+    assert got == [b"a", b"b"]
+
+    got.append(None)
+    turn(map, 5)
+    assert got == [b"a", b"b", None, b"c"]
+    other.close()
+
+
 def test_exit_now_leaves_the_loop_from_readable_too(pair, map, turn):
     channel, _ = pair
 
