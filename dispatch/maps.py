@@ -82,7 +82,7 @@ class Guest(Channel):
         flags = bits & asked & (IN | OUT | PRI)
         if bits & NVAL:
             flags = NVAL
-        elif bits & TROUBLE and loop._serves_whole and not bits & IN:
+        elif bits & TROUBLE and loop._serves_whole and asked & (IN | OUT) and not bits & IN:
             flags |= bits & TROUBLE  # nothing is left to read
         elif bits & TROUBLE:
             # As select(2) shows it: the end and an error are readable, so that data before the end is read first.

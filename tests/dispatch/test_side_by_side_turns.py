@@ -1,0 +1,143 @@
+"""Random programs turn by turn on the drop-in and on the module it stands for: the same handlers, in the same order.
+
+Four channels of three classes share a map. In their handlers they close themselves and each other, pause, want to write or
+not, raise; their peers write, shut down and close. Nothing differs but where that is mended, and from there on a program is
+not compared: who was closed is told no more, and data before a hang-up is read first.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+import warnings
+
+import pytest
+
+import dispatch.asynchat
+import dispatch.asyncore
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    theirs = pytest.importorskip("asyncore", reason="no other asyncore here: Python 3.12 removed it")
+    their_chat = pytest.importorskip("asynchat", reason="no other asynchat here: Python 3.12 removed it")
+
+TURNS = 10
+
+
+def program(asyncore, asynchat, seed, use_poll):
+    """What was told, in order: a tuple that begins with the number of a channel, or the mark between two turns."""
+    dice = random.Random(seed)
+    told, channels, made = [], {}, []
+
+    class Meddling:
+        reading, writing = True, False
+
+        def readable(self):
+            return self.reading
+
+        def writable(self):
+            return self.writing and bool(super().writable())
+
+        def tell(self, *what):
+            told.append((self.number, *what))
+
+        def meddle(self):
+            what, other = dice.randrange(16), dice.choice(made)
+            if what < 2:
+                other.tell("closed")
+                other.close()
+            elif what < 4:
+                self.writing = what == 2
+            elif what == 4:
+                other.reading = not other.reading
+            elif what == 5:
+                other.writing = not other.writing
+            elif what < 8:
+                raise [ValueError, BrokenPipeError][what - 6](32, "scripted")
+
+        def handle_write(self):
+            self.tell("write")
+            super().handle_write()
+            self.meddle()
+
+        def handle_close(self):
+            self.tell("close")
+            self.close()
+
+        def handle_error(self):
+            self.tell("error", sys.exc_info()[0].__name__)
+            if dice.random() < 0.5:
+                self.close()
+
+    class Plain(Meddling, asyncore.dispatcher):
+        def handle_read(self):
+            self.tell("read", self.recv(dice.choice([1, 3, 100])))
+            self.meddle()
+
+    class Sending(Meddling, asyncore.dispatcher_with_send):
+        def handle_read(self):
+            self.tell("read", self.recv(10))
+            self.meddle()
+            self.send(b"reply")
+
+    class Chatting(Meddling, asynchat.async_chat):
+        def collect_incoming_data(self, data):
+            self.tell("read", data)
+
+        def found_terminator(self):
+            self.tell("read", "found")
+            self.meddle()
+            self.push(b"line")
+
+    pairs = [socket.socketpair() for _ in range(4)]
+    for number, (near, far) in enumerate(pairs):
+        far.setblocking(False)
+        channel = dice.choice([Plain, Sending, Chatting])(near, channels)
+        channel.number = number
+        channel.terminator = dice.choice([b"\n", 2, b"ab"])
+        made.append(channel)
+    for turn in range(TURNS):
+        for number, (_, far) in enumerate(pairs):
+            what = dice.randrange(8)
+            try:
+                if what < 3:
+                    far.send(dice.choice([b"a", b"ab\n", b"xx\nyy\n"]))
+                elif what == 3 and turn > 5:
+                    far.close()
+                elif what == 4:
+                    told.append((number, "sent", far.recv(1000)))
+                elif what == 5 and turn > 4:
+                    far.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it is closed, or nothing is there
+        told.append("turn")
+        asyncore.loop(0, use_poll, channels, 1)
+        told.append(sorted(channel.number for channel in channels.values()))
+    asyncore.close_all(channels, ignore_all=True)
+    for near, far in pairs:
+        near.close()
+        far.close()
+    return told
+
+
+def mended(told, place):
+    """Whether what comes at *place* comes no more: for one that was closed in this turn, or a close that drops data."""
+    event, turn = told[place], told[:place]
+    turn = turn[len(turn) - turn[::-1].index("turn") :]
+    before = [each[1] for each in turn if each[0] == event[0]]
+    return "close" in before or "closed" in before or (event[1] == "close" and "read" in before)
+
+
+@pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
+def test_any_program_is_told_the_same(use_poll):
+    whole = 0
+    for seed in range(250):
+        on_theirs = program(theirs, their_chat, seed, use_poll)
+        on_ours = program(dispatch.asyncore, dispatch.asynchat, seed, use_poll)
+        if on_ours == on_theirs:
+            whole += 1
+            continue
+        place = next(index for index, pair in enumerate(zip(on_ours, on_theirs, strict=False)) if pair[0] != pair[1])
+        assert mended(on_theirs, place), (seed, on_ours[:place], on_ours[place], on_theirs[place])
+    assert whole > 100
