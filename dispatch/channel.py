@@ -71,8 +71,13 @@ class Channel:
             from dispatch.loop import current_loop
 
             loop = current_loop()
-        elif loop.closed:
-            raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
+        else:
+            try:
+                closed = loop.closed
+            except AttributeError:
+                raise TypeError(f"{loop=} is no dispatch.Loop; None means the current one") from None
+            if closed:
+                raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
         self.loop = loop
         self.socket = None
         self._fileno = -1
@@ -118,6 +123,9 @@ class Channel:
 
     def abort(self, reason: BaseException | None = None) -> None:
         """Close at once; output that waits is lost. ``handle_close`` gets *reason*."""
+        if reason is not None and not isinstance(reason, BaseException):
+            raise TypeError(f"{reason=} must be an exception, since handle_close is told of one; or None")
+        self.loop._check_thread()
         self._finish(Aborted("abort() was called") if reason is None else reason)
 
     def _turn(self, bits: int) -> None:
@@ -126,6 +134,7 @@ class Channel:
 
     def close(self) -> None:
         """End this channel in an orderly way."""
+        self.loop._check_thread()
         self._finish(None)
 
     def _progress(self) -> object:
@@ -161,6 +170,13 @@ class Channel:
                 observer.raised(self, "handle_error", second)
             self.loop.log_exception(f"{self!r} is given up: its handle_error failed as well", second)
             self._finish(second)
+
+    def _turn_failed(self, error: Exception) -> None:
+        """Its turn let *error* out: a socket that answers what no socket does, or an attribute that cannot be. It costs this channel only."""
+        for observer in observers:
+            observer.raised(self, "turn", error)
+        self.loop.log_exception(f"{self!r} is given up: its turn failed", error)
+        self._finish(error)
 
     def _finish(self, reason: BaseException | None) -> None:
         """The one way out: leave the loop, close the socket, have ``handle_close`` called soon."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
+from dispatch.checks import check_class
 from dispatch.interfaces import Address
 from dispatch.observers import observers
 from dispatch.stream import Stream
@@ -38,7 +39,9 @@ class Chat(Stream):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        check_terminator(cls.terminator)
+        if not hasattr(cls.terminator, "__get__"):  # a property answers when it is asked
+            check_terminator(cls.terminator)
+        check_class(cls, (), ("max_message",))
 
     # ---- what a subclass says
 

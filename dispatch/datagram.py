@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket as _socket
 from collections import deque
 
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
+from dispatch.checks import check_address, check_class
 from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 TROUBLE = ERR | HUP | NVAL
+NOWHERE = (errno.EDESTADDRREQ, errno.ENOTCONN)
 BATCH = 32  # datagrams in one turn; the other channels wait meanwhile
 BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
 
@@ -46,9 +49,14 @@ class Datagram(Channel):
         if sock is None:
             if local is None and peer is None:
                 raise ValueError("a Datagram needs an address of its own (local), the address of a peer, or a socket")
+            for address in (local, peer):
+                if address is not None:
+                    check_address(address, family)
             if family is None:
                 family = guess_family(peer if local is None else local)
             sock = self.loop.network.socket(family, _socket.SOCK_DGRAM)
+        elif getattr(sock, "type", None) != _socket.SOCK_DGRAM:
+            raise TypeError(f"{sock!r} is no datagram socket")
         try:
             sock.setblocking(False)
             if local is not None:
@@ -64,6 +72,10 @@ class Datagram(Channel):
         except BaseException:
             sock.close()
             raise
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_class(cls, (), ("max_size", "queue_limit"))
 
     # ---- what a subclass says
 
@@ -87,9 +99,14 @@ class Datagram(Channel):
                 return False
             self._queue.append((bytes(data), addr))
             return True
+        self.loop._check_thread()
         try:
             self._send(data, addr)
+        except OverflowError as error:
+            raise ValueError(f"cannot send to {addr}: {error}") from None
         except OSError as error:
+            if addr is None and error.errno in NOWHERE:
+                raise ValueError("no address to send to: this Datagram has no peer, so give addr") from None
             if error.errno not in TRY_AGAIN and error.errno not in OUT_OF_RESOURCES:
                 self.loop.call_soon(self._tell_failure, error)
                 return False
@@ -102,6 +119,7 @@ class Datagram(Channel):
 
     def close(self) -> None:
         """Send what waits if the kernel takes it now, and close."""
+        self.loop._check_thread()
         self._flush()
         self._finish(None)
 

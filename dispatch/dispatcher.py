@@ -11,6 +11,7 @@ import socket as _socket
 
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
+from dispatch.checks import check_address, no_socket
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
 
@@ -35,7 +36,10 @@ class Dispatcher(Channel):
         kind = type(self)
         self._asked = kind.readable is not Dispatcher.readable or kind.writable is not Dispatcher.writable
         if sock is not None:
-            sock.setblocking(False)
+            try:
+                sock.setblocking(False)
+            except AttributeError:
+                raise no_socket(sock) from None
             self._channel_state = CONNECTED
             self._adopt(sock)
 
@@ -108,10 +112,11 @@ class Dispatcher(Channel):
 
     def set_reuse_addr(self) -> None:
         """Let bind() take an address whose last connections are still in TIME_WAIT."""
-        self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        self._open_socket().setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
 
     def bind(self, address: Address) -> None:
         """Take a local address."""
+        check_address(address, self._open_socket().family)
         self.socket.bind(address)
         self.addr = self.socket.getsockname()
         if self.socket.type == _socket.SOCK_DGRAM and self._fileno < 0:
@@ -120,13 +125,14 @@ class Dispatcher(Channel):
 
     def listen(self, backlog: int = 1024) -> None:
         """Accept connections from now on."""
-        self.socket.listen(backlog)
+        self._open_socket().listen(backlog)
         self._channel_state |= ACCEPTING
         if self._fileno < 0:
             self._adopt(self.socket)
 
     def connect(self, address: Address) -> None:
         """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never inside this call."""
+        check_address(address, self._open_socket().family)
         if self._channel_state & (CONNECTING | CONNECTED | ACCEPTING):
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
         self.addr = address
@@ -144,7 +150,7 @@ class Dispatcher(Channel):
     def accept(self) -> tuple[Any, Address] | None:
         """The next connection, or None if there is none after all, or none can be had at the moment."""
         try:
-            pair: tuple[Any, Address] = self.socket.accept()
+            pair: tuple[Any, Address] = self._open_socket().accept()
         except OSError as error:
             if error.errno in TRY_AGAIN or error.errno in DIED_IN_QUEUE:
                 return None
@@ -165,7 +171,12 @@ class Dispatcher(Channel):
         """
         try:
             data: bytes = self.socket.recv(size)
+        except AttributeError:
+            self._open_socket()  # says what is missing
+            raise
         except OSError as error:
+            if self._channel_state & CLOSED:
+                return b""
             if error.errno in TRY_AGAIN:
                 raise NotReady(error.errno, error.strerror) from None
             if error.errno in PEER_GONE:
@@ -190,6 +201,9 @@ class Dispatcher(Channel):
             return 0
         try:
             sent: int = self.socket.send(data)
+        except AttributeError:
+            self._open_socket()  # says what is missing
+            raise
         except OSError as error:
             if error.errno in TRY_AGAIN:
                 return 0
@@ -201,7 +215,16 @@ class Dispatcher(Channel):
 
     def close(self) -> None:
         """Close now; ``handle_close`` follows at the end of this turn."""
+        self.loop._check_thread()
         self._finish(None)
+
+    def _open_socket(self) -> Any:
+        """The socket, if there is one."""
+        if self._channel_state & CLOSED:
+            raise RuntimeError(f"{self!r} is closed; make a new one")
+        if self.socket is None:
+            raise RuntimeError(f"{self!r} has no socket yet; call create_socket() first")
+        return self.socket
 
     # ---- a turn
 

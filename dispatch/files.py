@@ -117,6 +117,8 @@ class Pipe(Stream):
         """*file* is a descriptor, or has a ``fileno()``."""
         import fcntl
 
+        if not isinstance(file, int) and not hasattr(file, "fileno"):
+            raise TypeError(f"{file!r} is no descriptor, and has no fileno()")
         fd = file if isinstance(file, int) else file.fileno()
         super().__init__(loop=loop)
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE

@@ -16,6 +16,7 @@ from sys import intern
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
+from dispatch.checks import check_address, check_count, no_socket
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.observers import observers
@@ -81,10 +82,20 @@ class Listener(Channel):
         """
         if handler is None or not callable(handler):
             raise TypeError(f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel")
-        if limit is not None and limit < 1:
-            raise ValueError(f"{limit=} would accept nobody; None means no limit")
+        if limit is not None:
+            check_count("limit", limit, 1)  # None means no limit
+        check_count("backlog", backlog, 0)
         if (address is None) == (sock is None):
             raise ValueError("a Listener needs an address or a socket, and not both")
+        if sock is None:
+            check_address(address, family)
+        if tls is not None:
+            import ssl
+
+            if not isinstance(tls, ssl.SSLContext):
+                raise TypeError(f"{tls=} must be an ssl.SSLContext")
+            if tls.protocol == ssl.PROTOCOL_TLS_CLIENT:
+                raise ValueError("tls= is a context for clients; make it with ssl.PROTOCOL_TLS_SERVER")
         self._attach(loop)
         self.handler = handler
         self.limit = limit
@@ -98,6 +109,8 @@ class Listener(Channel):
         self._spare: Any = None
         if sock is None:
             sock = self._bound_socket(address, guess_family(address) if family is None else family, reuse_port)
+        if not hasattr(sock, "accept"):
+            raise no_socket(sock)
         try:
             sock.setblocking(False)
             sock.listen(backlog)
@@ -152,15 +165,18 @@ class Listener(Channel):
 
     def close(self) -> None:
         """Accept no more. Connections that were accepted live on."""
+        self.loop._check_thread()
         self._finish(None)
 
     def pause(self) -> None:
         """Leave those who connect in the kernel's queue until :meth:`resume`."""
+        self.loop._check_thread()
         self._channel_state |= PAUSED
         self._update()
 
     def resume(self) -> None:
         """Accept again."""
+        self.loop._check_thread()
         self._channel_state &= ~PAUSED
         self._update()
 

@@ -18,6 +18,7 @@ from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, Channel
+from dispatch.checks import check_seconds
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.observers import Observer, observers
@@ -81,13 +82,17 @@ class Loop:
         With *debug*, slow handlers and channels that spin are logged.
         """
         self.network = current_network() if network is None else network
+        if not hasattr(self.network, "poller") or not hasattr(self.network, "monotonic"):
+            raise TypeError(f"{network=} has not the shape of dispatch.interfaces.Network; None means the current one")
         self.poller: Poller
         self._poller_name: str | None = None
         if poller is None or isinstance(poller, str):
             self.poller = self.network.poller(poller)
             self._poller_name = self.poller.name
-        else:
+        elif hasattr(poller, "watch") and hasattr(poller, "poll"):
             self.poller = poller
+        else:
+            raise TypeError(f"{poller=} must be a name such as 'poll', or have the shape of dispatch.interfaces.Poller")
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
         self.closed = False
@@ -129,10 +134,14 @@ class Loop:
 
     def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call in *delay* seconds; ``cancel()`` of the result takes it back."""
+        if not isinstance(delay, (int, float)):
+            raise TypeError(f"{delay=} is no time: give seconds")
         return self.call_at(self.network.monotonic() + delay, function, *args)
 
     def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
-        """Call when the loop's clock shows *when*."""
+        """Call when the loop's clock shows *when*; in the next pass if that is past."""
+        if not isinstance(when, (int, float)):
+            raise TypeError(f"{when=} is no time: give seconds on the clock of Loop.time()")
         self._check_thread()
         timer = self._timer(when, function, args)
         self._timers.add(timer)
@@ -144,8 +153,11 @@ class Loop:
         Raises:
             ValueError: *interval* is not above 0; the loop would do nothing else.
         """
+        if not isinstance(interval, (int, float)):
+            raise TypeError(f"{interval=} is no time: give seconds")
         if not interval > 0:
             raise ValueError(f"{interval=} is not above 0; call_soon repeats at once")
+        self._check_thread()
         self._timer(0.0, function, args)
         repeat = Repeat(self.time() + interval, function, args, interval)
         self._timers.add(repeat)
@@ -204,7 +216,7 @@ class Loop:
         token = _current.set(self)
         try:
             while not self._stopping and self._alive():
-                self.run_once()
+                self._once(None)
         finally:
             self.running = self._stopping = False
             self._turning = None
@@ -214,10 +226,19 @@ class Loop:
 
     def stop(self) -> None:
         """``run()`` returns when this turn is over; channels stay as they are."""
+        self._check_thread()
         self._stopping = True
 
     def run_once(self, timeout: float | None = None) -> int:
         """One turn, asleep for at most *timeout* seconds (None: until something happens); how many were ready."""
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed; make a new one")
+        self._check_thread()
+        return self._once(timeout)
+
+    def _once(self, timeout: float | None) -> int:
         if self._asked:
             for channel in list(self._asked.values()):
                 channel._ask()
@@ -248,10 +269,13 @@ class Loop:
             # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
             if served is not None and served._born < turn:
                 self._turning = served
-                if watch is None:
-                    served._turn(bits)
-                else:
-                    watch.serve(self, served, bits)
+                try:
+                    if watch is None:
+                        served._turn(bits)
+                    else:
+                        watch.serve(self, served, bits)
+                except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+                    served._turn_failed(error)
         self._turning = None
         if timers:
             for timer in timers.due(self._now):
@@ -297,7 +321,10 @@ class Loop:
             if self._unsent:
                 unsent, self._unsent = self._unsent, []
                 for stream in unsent:
-                    stream._flush_later()
+                    try:
+                        stream._flush_later()
+                    except Exception as error:  # noqa: BLE001 - as in a turn
+                        stream._turn_failed(error)
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)
@@ -377,8 +404,12 @@ class Loop:
 
         Every channel is told. In a handler this begins the end: ``run()`` returns when it is reached.
         """
+        check_seconds("deadline", deadline)
+        if deadline is None:
+            raise TypeError("deadline=None would wait for the slowest peer for ever; give seconds")
         if self.closed:
             return
+        self._check_thread()
         if self.running or deadline > 0:
             self._draining = True
             for channel in list(self.channels.values()):

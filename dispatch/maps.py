@@ -98,6 +98,9 @@ class Guest(Channel):
         loop: MapLoop = self.loop  # type: ignore[assignment]
         return self._fileno >= 0 and loop.map.get(self.key) is self.obj
 
+    def _turn_failed(self, error: Exception) -> None:
+        raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
+
     def rest(self) -> None:
         """No events for a moment."""
         self.resting = True
@@ -149,7 +152,7 @@ class MapLoop(Loop):
         interrupted, self._ready = self._ready, []
         try:
             self._sync()
-            if not self.run_once(timeout):
+            if not self._once(timeout):
                 self._idle_turns += 1
                 if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
                     self._audit()

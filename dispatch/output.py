@@ -24,6 +24,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
+from dispatch.checks import check_count
 from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras
 
@@ -69,7 +70,12 @@ class Sender(Channel):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        high, low = cls.high_water, cls.low_water
+        high: Any = cls.high_water
+        low: Any = cls.low_water
+        if hasattr(high, "__get__") or hasattr(low, "__get__"):
+            return  # a property's value is its own affair
+        if not isinstance(high, (int, float)) or not isinstance(low, (int, float)):
+            raise TypeError(f"low_water={low!r} and high_water={high!r} must be numbers of bytes")
         if not 0 <= low <= high:
             raise ValueError(f"low_water={low} and high_water={high}: it must be 0 <= low_water <= high_water")
 
@@ -135,8 +141,11 @@ class Sender(Channel):
 
         The file must stay open until it is sent; its own position is neither used nor changed.
         """
-        if offset < 0 or (count is not None and count < 0):
-            raise ValueError(f"{offset=} and {count=} must not be negative")
+        check_count("offset", offset, 0)
+        if count is not None:
+            check_count("count", count, 0)
+        if not hasattr(file, "fileno"):
+            raise TypeError(f"{file!r} is no open file; write_from() sends what an iterable gives")
         from dispatch.files import FilePiece
 
         return self.write_from(FilePiece(file, offset, count))

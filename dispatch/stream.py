@@ -22,10 +22,12 @@ from dispatch.channel import (
     HELD,
     LAYERED,
     PAUSED,
+    PRODUCING,
     RESTING,
     SHUT,
     Channel,
 )
+from dispatch.checks import check_address, check_class, check_seconds, no_socket
 from dispatch.errors import Timeout
 from dispatch.input import Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from dispatch.statistics import StreamStatistics
 
 SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
+TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
+BEFORE = PAUSED | SHUT | LAYERED | PRODUCING  # what may be asked for before there is a connection
 DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
 
@@ -60,12 +64,19 @@ class Stream(Receiver):
         self.bytes_received = 0
         self.bytes_sent = 0
         if sock is not None:
-            sock.setblocking(False)
+            try:
+                sock.setblocking(False)
+            except AttributeError:
+                raise no_socket(sock) from None
             self.socket = sock
             self._channel_state = CONNECTED
             self.loop._join(self, READ)
             if self.idle_timeout is not None:
                 self.touch()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_class(cls, TIMEOUTS, ("read_size", "read_size_max"))
 
     # ---- what a subclass says
 
@@ -92,21 +103,31 @@ class Stream(Receiver):
         and the first that answers wins. The reason of a failure has the error of each in ``attempts``. What is written
         meanwhile waits. *source* is the local address. A path means a Unix socket.
         """
-        if self._channel_state or self.socket is not None:
+        check_address(address, family)
+        if source is not None:
+            check_address(source, family)
+        if self._channel_state & ~BEFORE or self.socket is not None:
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already; make a new one")
         from dispatch.connector import Connector
 
         self.addr = address
-        self._channel_state = CONNECTING
+        self._channel_state |= CONNECTING
         self._extras().connector = connector = Connector(self, address, family, source)
-        connector.start()
+        try:
+            connector.start()
+        except Exception:
+            connector.cancel()  # what cannot be an address is the caller's error, and nothing is under way
+            self._extras().disarm_limit()
+            self._channel_state &= ~CONNECTING
+            raise
 
     def close(self) -> None:
         """Send what was written, then close. Nothing more is read, nothing more can be written."""
         state = self._channel_state
         if state & (CLOSING | CLOSED):
             return
-        if state & CONNECTING and self._waiting is None:
+        self.loop._check_thread()
+        if not state & CONNECTED and (self._waiting is None or not state & CONNECTING):
             self._finish(None)
             return
         self._channel_state = state | CLOSING
@@ -126,18 +147,21 @@ class Stream(Receiver):
             return
         if self._channel_state & LAYERED:
             raise RuntimeError(f"{self!r} cannot half-close: TLS ends both directions; use close()")
+        self.loop._check_thread()
         self._channel_state |= SHUT
         self._seal()
-        if self._waiting is None and not self._channel_state & CONNECTING:
+        if self._waiting is None and self._channel_state & CONNECTED:
             self._output_over()
 
     def pause(self) -> None:
         """Read nothing until :meth:`resume`; no handle_data comes in between."""
+        self.loop._check_thread()
         self._channel_state |= PAUSED
         self._update()
 
     def resume(self) -> None:
         """Read again."""
+        self.loop._check_thread()
         if self._channel_state & PAUSED:
             self._channel_state &= ~PAUSED
             self._update()
@@ -149,6 +173,9 @@ class Stream(Receiver):
 
     def touch(self) -> None:
         """Count ``idle_timeout`` from now; also after setting it on this object."""
+        check_seconds("idle_timeout", self.idle_timeout)
+        if self._channel_state & CLOSED:
+            return
         more = self._extras()
         more.touched = self.loop.time()
         more.arm_idle(self)
@@ -167,6 +194,7 @@ class Stream(Receiver):
         """
         from dispatch.tls import start
 
+        check_seconds("handshake_timeout", handshake_timeout)
         start(self, context, server_side, server_hostname, handshake_timeout)
 
     @property
@@ -255,8 +283,8 @@ class Stream(Receiver):
 
     def _flush_later(self) -> None:
         state = self._channel_state
-        if state & (CONNECTING | CLOSED):
-            return
+        if not state & CONNECTED:
+            return  # it waits for the connection, or there is none any more
         self._spread_out()
         if state & BLOCKED:
             if self._waiting_bytes > self.high_water:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTING, EOF, HELD, LAYERED, PAUSED, PRODUCING
+from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING
 from dispatch.errors import Timeout
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def start(
         layer.deadline = stream.loop.call_later(
             seconds, stream.abort, Timeout("handshake", seconds, "the TLS handshake was not finished")
         )
-    if not stream._channel_state & CONNECTING:
+    if stream._channel_state & CONNECTED:
         stream.loop.call_soon(layer.begin, stream)
 
 

@@ -67,7 +67,7 @@ class SignalCall:
 
         try:
             self._before: Any = signal.signal(number, arrived)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
 
     def cancel(self) -> None:

@@ -161,6 +161,7 @@ def getaddrinfo(
 
     Raises:
         socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS, as there.
+        UnicodeError: no host can have that name: an empty label, or one of more than 63 letters.
     """
     if isinstance(host, bytes):
         host = host.decode("idna")
@@ -202,6 +203,7 @@ def _found(machine: Machine, host: str | None, family: int, flags: int) -> list[
         return [numeric]
     found = [] if host == "" or flags & constants.AI_NUMERICHOST else _addresses(machine, host)
     if not found:
+        host.encode("idna")  # CPython does so first: what cannot be a name is a UnicodeError
         raise _error(NO_NAME)
     if family == AF_INET6 and flags & constants.AI_V4MAPPED and all(each == AF_INET for each, _ in found):
         return [(AF_INET6, MAPPED + address) for _, address in found]

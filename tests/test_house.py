@@ -54,7 +54,7 @@ STEPS = {
     ],
     "dispatch": [
         ["dispatch.annotations", "dispatch.errors", "dispatch.statistics"],
-        ["dispatch.addresses", "dispatch.interfaces", "dispatch.observers", "dispatch.filewrapper"],
+        ["dispatch.addresses", "dispatch.checks", "dispatch.interfaces", "dispatch.observers", "dispatch.filewrapper"],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
         ["dispatch.channel", "dispatch.watchful"],

@@ -438,6 +438,12 @@ def test_k128_what_getaddrinfo_refuses(world: World, arguments: Any, options: An
     assert addresses(*arguments, **options) == error
 
 
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "two..dots", ".example", "\udc80"])
+def test_k128_what_cannot_be_a_name_is_no_name_that_is_unknown(world: World, name: str) -> None:
+    with pytest.raises(UnicodeError):
+        socket.getaddrinfo(name, 80)
+
+
 def test_k128_a_port_too_large_wraps(world: World) -> None:
     assert addresses("127.0.0.1", 70_000, type=socket.SOCK_STREAM) == [(2, 1, 6, ("127.0.0.1", 4464))]
 

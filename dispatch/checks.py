@@ -1,0 +1,76 @@
+"""What a program hands over is looked at when it does: a mistake is told at its line, not later inside the loop."""
+
+from __future__ import annotations
+
+import socket as _socket
+
+from dispatch.annotations import Any
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """*value* as a time to wait, or None for no limit.
+
+    Raises:
+        TypeError: no number.
+        ValueError: negative, or nan.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r} is no time: give seconds, or None for no limit")
+    if not value >= 0:
+        raise ValueError(f"{name}={value!r} must be 0 or more seconds; None means no limit")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """*value* as a number of things.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: fewer than *least*.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} must be a whole number")
+    if value < least:
+        raise ValueError(f"{name}={value!r} must be {least} or more")
+
+
+def check_class(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -> None:
+    """The attributes that a subclass has set; a property among them is its own affair."""
+    for name in seconds:
+        value = getattr(cls, name)
+        if not hasattr(value, "__get__"):
+            check_seconds(f"{cls.__name__}.{name}", value)
+    for name in counts:
+        value = getattr(cls, name)
+        if not hasattr(value, "__get__"):
+            check_count(f"{cls.__name__}.{name}", value, 1)
+
+
+def check_address(address: Any, family: int | None = None) -> None:
+    """An IP address by its looks: (host, port), for IPv6 with flow and scope. Paths and other families pass.
+
+    Raises:
+        TypeError: not a tuple of a host and a port.
+        ValueError: no such port.
+    """
+    if family not in (None, _socket.AF_INET, _socket.AF_INET6) or isinstance(address, (str, bytes)):
+        return
+    if hasattr(address, "__fspath__"):
+        return
+    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
+        raise TypeError(f"{address!r} is no address: give (host, port), or the path of a Unix socket")
+    host, port = address[0], address[1]
+    if not isinstance(host, (str, bytes, type(None))):
+        raise TypeError(f"{address!r} is no address: its host must be a text, not {type(host).__name__}")
+    if isinstance(port, (str, bytes)):
+        return  # the name of a service, for who looks names up
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"{address!r} is no address: its port must be a number, not {type(port).__name__}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{address!r} is no address: a port is a number from 0 to 65535")
+
+
+def no_socket(sock: Any) -> TypeError:
+    """What to raise when *sock* turns out to be none."""
+    return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")

@@ -1,0 +1,332 @@
+"""What cannot be is refused where it is handed over, with its value and a remedy; nothing of it fails later inside the loop."""
+
+from __future__ import annotations
+
+import io
+import math
+import signal
+import socket
+import ssl
+import threading
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Recorder
+
+NOBODY = ("127.0.0.1", 9)
+NAN = math.nan
+
+
+def nothing(*args):
+    pass
+
+
+def refused(error, text, function, *args, **options):
+    """The call raises *error*, whose message has *text*."""
+    with pytest.raises(error) as caught:
+        function(*args, **options)
+    assert text in str(caught.value), f"{function}{args}{options}: {caught.value}"
+    assert type(caught.value) is error, f"{function}{args}{options}: {caught.value!r}"
+
+
+def test_a_loop_refuses_what_is_no_network_poller_or_time(world):
+    loop = world.loop()
+    refused(TypeError, "network='x'", dispatch.Loop, "x")
+    refused(TypeError, "poller=5", dispatch.Loop, poller=5)
+    refused(TypeError, "poller=b'epoll'", dispatch.Loop, poller=b"epoll")
+    refused(ValueError, "'kpoll' is not to be had here; there are:", dispatch.Loop, poller="kpoll")
+    for call in (loop.call_later, loop.call_at, loop.call_every):
+        refused(TypeError, "'soon' is no time: give seconds", call, "soon", nothing)
+        refused(TypeError, "None is no time: give seconds", call, None, nothing)
+        refused(ValueError, "nan", call, NAN, nothing)
+        refused(TypeError, "5 is not callable", call, 1, 5)
+    for interval in (0, -1):
+        refused(ValueError, f"interval={interval} is not above 0", loop.call_every, interval, nothing)
+    for timeout in (-1, -0.001, NAN):
+        refused(ValueError, f"timeout={timeout} must be 0 or more", loop.run_once, timeout)
+        refused(ValueError, f"deadline={timeout} must be 0 or more", loop.close, timeout)
+    refused(TypeError, "timeout='1'", loop.run_once, "1")
+    refused(TypeError, "deadline='1'", loop.close, "1")
+    refused(TypeError, "deadline=None would wait", loop.close, None)
+
+    assert loop.run_once(0) == 0
+    assert not loop.closed
+
+
+def test_a_signal_that_nobody_can_catch_is_refused():
+    with dispatch.Loop() as loop:
+        refused(ValueError, f"signal {signal.SIGKILL:d} cannot be caught", loop.call_on_signal, signal.SIGKILL, nothing)
+        refused(ValueError, "signal 9999 cannot be caught", loop.call_on_signal, 9999, nothing)
+        refused(TypeError, "5 is not callable", loop.call_on_signal, signal.SIGUSR1, 5)
+
+
+def test_a_closed_loop_refuses_everything_but_a_second_close(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    loop.close()
+    for call in (loop.run, loop.run_once):
+        refused(RuntimeError, "is closed; make a new one", call)
+    for call in (loop.call_soon, loop.call_soon_threadsafe):
+        refused(RuntimeError, "is closed; it calls nobody", call, nothing)
+    refused(RuntimeError, "is closed; a channel needs a loop", Recorder, loop=loop)
+    refused(RuntimeError, "is closed; a channel needs a loop", dispatch.Listener, NOBODY, Recorder, loop=loop)
+    loop.close()
+    loop.stop()
+
+    assert channel.write(b"x") is False
+    for late in (channel.close, channel.abort, channel.pause, channel.resume, channel.touch, channel.write_eof):
+        late()  # the peer, or the loop, may have ended it at any time: no program need ask before
+
+
+CLASSES = {
+    dispatch.Stream: {
+        "high_water": [(-1, ValueError), ("x", TypeError), (None, TypeError), (NAN, ValueError)],
+        "low_water": [(70_000, ValueError), (-1, ValueError), ("x", TypeError)],
+        "read_size": [(0, ValueError), (-1, ValueError), ("x", TypeError), (None, TypeError), (1.5, TypeError)],
+        "read_size_max": [(0, ValueError), (None, TypeError)],
+        "idle_timeout": [(-1, ValueError), ("x", TypeError), (NAN, ValueError), (True, TypeError)],
+        "connect_timeout": [(-1, ValueError), ("x", TypeError), (NAN, ValueError)],
+        "write_timeout": [(-1, ValueError), ("x", TypeError), (NAN, ValueError)],
+        "close_timeout": [(-1, ValueError), ("x", TypeError), (NAN, ValueError)],
+    },
+    dispatch.Chat: {
+        "terminator": [(b"", ValueError), (0, ValueError), (-1, ValueError), ("\n", TypeError), (True, TypeError)],
+        "max_message": [(0, ValueError), (None, TypeError)],
+        "idle_timeout": [(-1, ValueError)],
+    },
+    dispatch.Datagram: {
+        "max_size": [(0, ValueError), ("x", TypeError)],
+        "queue_limit": [(0, ValueError), (None, TypeError)],
+    },
+}
+
+
+@pytest.mark.parametrize("base", CLASSES)
+def test_a_class_is_refused_with_the_attribute_that_cannot_be(base):
+    for name, values in CLASSES[base].items():
+        for value, error in values:
+            with pytest.raises(error) as caught:
+                type("Wrong", (base,), {name: value})
+            assert repr(value) in str(caught.value) or value == b""
+        type("Right", (base,), {name: property(lambda channel: None)})
+
+
+def test_a_stream_refuses_what_is_no_socket_or_output(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    for no_socket in ("x", 5, object()):
+        refused(TypeError, "is no socket", Recorder, no_socket, loop=loop)
+        refused(TypeError, "is no socket", dispatch.Dispatcher, no_socket, loop=loop)
+    refused(TypeError, "loop='x' is no dispatch.Loop", Recorder, loop="x")
+    for data in ("text", 5, None, [b"x"]):
+        refused(TypeError, "write() takes bytes", channel.write, data)
+    for producer in ("text", b"bytes", 5, None):
+        refused(TypeError, "is no producer", channel.write_from, producer)
+    refused(TypeError, "offset='x' must be a whole number", channel.write_file, None, "x")
+    refused(TypeError, "count=1.5 must be a whole number", channel.write_file, None, 0, 1.5)
+    refused(ValueError, "offset=-1 must be 0 or more", channel.write_file, None, -1)
+    refused(TypeError, "is no open file", channel.write_file, "name")
+    with pytest.raises(ValueError, match="fileno"):
+        channel.write_file(io.BytesIO(b"x"))
+    refused(TypeError, "reason='why' must be an exception", channel.abort, "why")
+    channel.idle_timeout = -1
+    refused(ValueError, "idle_timeout=-1 must be 0 or more", channel.touch)
+    refused(TypeError, "takes an ssl.SSLContext, not 'x'", channel.start_tls, "x")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    refused(ValueError, "handshake_timeout=-1 must", channel.start_tls, context, handshake_timeout=-1)
+    refused(TypeError, "handshake_timeout='1'", channel.start_tls, context, handshake_timeout="1")
+    world.turn(loop)
+
+    assert not channel.closed
+    assert channel.queued == 0
+
+
+ADDRESSES = [
+    (5, TypeError, "5 is no address"),
+    ((), TypeError, "() is no address"),
+    (("127.0.0.1",), TypeError, "is no address"),
+    (["127.0.0.1", 7], TypeError, "is no address"),
+    ((5, 7), TypeError, "its host must be a text"),
+    (("127.0.0.1", 7.5), TypeError, "its port must be a number"),
+    (("127.0.0.1", None), TypeError, "its port must be a number"),
+    (("127.0.0.1", -1), ValueError, "from 0 to 65535"),
+    (("127.0.0.1", 70_000), ValueError, "from 0 to 65535"),
+]
+
+
+def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
+    loop = world.loop()
+    for address, error, text in ADDRESSES:
+        stream = Recorder(loop=loop)
+        refused(error, text, stream.connect, address)
+        refused(error, text, stream.connect, NOBODY, source=address)
+        assert not stream.connecting
+        refused(error, text, dispatch.Listener, address, Recorder, loop=loop)
+        refused(error, text, dispatch.Datagram, address, loop=loop)
+        refused(error, text, dispatch.Datagram, peer=address, loop=loop)
+        verbs = dispatch.Dispatcher(loop=loop)
+        verbs.create_socket()
+        refused(error, text, verbs.bind, address)
+        refused(error, text, verbs.connect, address)
+        verbs.socket.close()
+    with pytest.raises(ValueError, match="label"):
+        stream.connect(("a" * 70 + ".example", 7))  # no name of a host: a label has 63 letters at most
+    assert not stream.connecting
+    assert not loop.channels
+    stream.connect(NOBODY)
+    world.run(loop, lambda: stream.closed)
+
+
+def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
+    loop = world.loop()
+    refused(TypeError, "5 cannot handle connections", dispatch.Listener, NOBODY, 5, loop=loop)
+    client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for error, text, options in (
+        (TypeError, "limit='x' must be a whole number", {"limit": "x"}),
+        (TypeError, "limit=1.5 must be a whole number", {"limit": 1.5}),
+        (ValueError, "limit=0 must be 1 or more", {"limit": 0}),
+        (TypeError, "backlog='x' must be a whole number", {"backlog": "x"}),
+        (ValueError, "backlog=-1 must be 0 or more", {"backlog": -1}),
+        (TypeError, "tls='x' must be an ssl.SSLContext", {"tls": "x"}),
+        (ValueError, "is a context for clients", {"tls": client_side}),
+    ):
+        refused(error, text, dispatch.Listener, ("127.0.0.1", 0), Recorder, loop=loop, **options)
+    refused(TypeError, "'x' is no socket", dispatch.Listener, None, Recorder, loop=loop, sock="x")
+    assert not loop.channels
+
+
+def test_a_datagram_refuses_what_it_cannot_send(world):
+    loop = world.loop()
+    channel = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
+    for data in ("text", 5, None):
+        refused(TypeError, "send() takes bytes", channel.send, data, NOBODY)
+    refused(ValueError, "no peer, so give addr", channel.send, b"x")
+    refused(ValueError, "port must be 0-65535", channel.send, b"x", ("127.0.0.1", 70_000))
+    with socket.socket() as stream:
+        refused(TypeError, "is no datagram socket", dispatch.Datagram, sock=stream, loop=loop)
+    refused(TypeError, "is no datagram socket", dispatch.Datagram, sock="x", loop=loop)
+    channel.close()
+
+    assert channel.send(b"x", NOBODY) is False
+
+
+def test_a_dispatcher_says_what_comes_first_and_when_it_is_too_late(world):
+    loop = world.loop()
+    verbs = dispatch.Dispatcher(loop=loop)
+    calls = [(verbs.connect, NOBODY), (verbs.bind, NOBODY), (verbs.listen,), (verbs.accept,), (verbs.set_reuse_addr,)]
+    for call, *args in [*calls, (verbs.recv, 1), (verbs.send, b"x")]:
+        refused(RuntimeError, "has no socket yet; call create_socket() first", call, *args)
+    verbs.create_socket()
+    verbs.close()
+    for call, *args in calls:
+        refused(RuntimeError, "is closed; make a new one", call, *args)
+
+    assert verbs.send(b"x") == 0
+    assert verbs.recv(1) == b""
+
+
+def test_a_pipe_refuses_what_has_no_descriptor():
+    with dispatch.Loop() as loop:
+        refused(TypeError, "'x' is no descriptor, and has no fileno()", dispatch.Pipe, "x", loop=loop)
+
+
+def test_what_is_asked_before_the_connection_waits_for_it(world):
+    loop = world.loop()
+    server: list[Recorder] = []
+
+    def serve(sock, **options):
+        server.append(Recorder(sock, **options))
+
+    listener = world.listen(loop, serve)
+    client = Recorder(loop=loop)
+    client.write(b"early")
+    client.write_eof()
+    client.pause()
+    world.turn(loop)
+    client.connect(listener.addr)
+    world.run(loop, lambda: server and "close" in str(server[0].events))
+
+    assert server[0].data == b"early"
+    assert client.paused
+
+
+def test_a_stream_that_never_connected_closes_and_says_so(world):
+    loop = world.loop()
+    streams = [Recorder(loop=loop) for _ in range(3)]
+    streams[1].write(b"never sent")
+    streams[2].write_eof()
+    for stream in streams:
+        stream.close()
+    world.turn(loop)
+
+    assert [stream.events for stream in streams] == [[("close", None)]] * 3
+    assert streams[1].statistics().lost == 10
+
+
+def test_another_thread_is_refused_at_every_verb(kernel_world):
+    loop = kernel_world.loop()
+    channel, _ = kernel_world.connected(loop, Recorder)
+    listener = kernel_world.listen(loop, Recorder)
+    datagram = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
+    started = threading.Event()
+    loop.call_soon(started.set)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    assert started.wait(5)
+    try:
+        for call, *args in (
+            (channel.write, b"x"), (channel.write_from, [b"x"]), (channel.pause,), (channel.resume,),
+            (channel.write_eof,), (channel.close,), (channel.abort,), (listener.pause,), (listener.resume,),
+            (listener.close,), (datagram.send, b"x", NOBODY), (datagram.close,), (loop.call_soon, nothing),
+            (loop.call_later, 1, nothing), (loop.call_every, 1, nothing), (loop.stop,), (loop.close,),
+            (loop.run_once, 0), (Recorder(loop=loop).connect, NOBODY),
+            (dispatch.Listener, ("127.0.0.1", 0), Recorder),
+        ):  # fmt: skip
+            options = {"loop": loop} if call is dispatch.Listener else {}
+            refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args, **options)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+
+    assert not thread.is_alive()
+    assert not channel.closed
+    assert channel.queued == 0
+
+
+class Odd:
+    """A socket that answers what no socket answers."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def recv(self, size, flags=0):
+        raise TypeError("what is recv?")
+
+
+def test_a_turn_that_fails_costs_its_channel_only(world, caplog):
+    loop = world.loop()
+    odd, odds_client = world.connected(loop, Recorder)
+    channel, client = world.connected(loop, Recorder)
+    odd.socket = Odd(odd.socket)
+    odds_client.sendall(b"x")
+    client.sendall(b"y")
+    world.run(loop, lambda: odd.closed and channel.data)
+
+    assert odd.events == [("close", TypeError)]
+    assert not channel.closed
+    assert "its turn failed" in caplog.text
+
+
+def test_a_deadline_that_cannot_be_costs_its_channel_only(world, caplog):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    channel.write_timeout = "soon"  # on one object: nobody looks before it is needed
+    channel.write(bytes(20_000_000))
+    world.run(loop, lambda: channel.closed)
+
+    assert channel.events == [("close", TypeError)]
+    assert "its turn failed" in caplog.text
