@@ -294,10 +294,16 @@ class Fabric:
             if direction is None:
                 machine.stack.arrive(packet)
             elif owner is not None:
+                take = owner.arrive_segment if tcp else owner.arrive
+                if arrival == clock.last_due_ns:
+                    clock.post_again(take, packet)
+                    continue
                 # Clock.post, without the call.
                 clock.busy += 1
+                clock.last_due_ns = arrival
+                clock.bunch = None
                 clock.serial = serial = clock.serial + 1
-                heappush(clock.heap, (arrival, serial, owner.arrive_segment if tcp else owner.arrive, packet))
+                heappush(clock.heap, (arrival, serial, take, packet))
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
                 clock.post(now + ARP_FAILED_NS, machine.arrive, unreachable)
