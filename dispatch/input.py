@@ -165,6 +165,8 @@ class Receiver(Sender):
         elif bits & TROUBLE and not self._bits & OUT:
             self._hung_up()
             return
+        if bits & PRI and self._bits & PRI:
+            self._drop_urgent()
         if not self._channel_state & CLOSED:
             self._spread_out()
             made = self._waiting_bytes - queued
@@ -200,6 +202,13 @@ class Receiver(Sender):
             return  # reading the ordinary data has passed it; the kernel drops it then (K-092)
         if data:
             self._call("handle_urgent", data)
+
+    def _drop_urgent(self) -> None:
+        """Under TLS an urgent byte is nobody's: whoever can send to us may have sent it. Unread, it would be told for ever."""
+        try:
+            self.socket.recv(1, _socket.MSG_OOB)
+        except OSError:
+            pass
 
     def _hung_up(self) -> None:
         """ERR or HUP, while nothing is asked for. Unmaskable: it would be reported for ever."""

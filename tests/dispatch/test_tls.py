@@ -244,6 +244,28 @@ def test_a_handshake_that_does_not_come_is_given_up_and_does_not_spin(world, ser
     assert channel.reason.which == "handshake"
 
 
+@pytest.mark.parametrize("when", ["before the handshake", "after it"])
+def test_an_urgent_byte_under_tls_is_dropped_and_does_not_spin(world, server_context, client_context, log, when):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    if when == "before the handshake":
+        server, peer = world.connected(loop, Secure)
+        server.start_tls(server_context, server_side=True)
+        peer.send(b"!", socket.MSG_OOB)
+    else:
+        client.socket.send(b"!", socket.MSG_OOB)
+    world.turn(loop, 5)
+    log.lines.clear()
+    world.turn(loop, 10)
+
+    assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+    assert not server.closed
+    assert not any("urgent" in str(event) for event in server.events)
+    if when == "after it":
+        client.write(b"hello")
+        world.run(loop, lambda: client.data == b"hello")
+
+
 def test_the_session_can_be_asked(world, server_context, client_context):
     loop = world.loop()
     _, client = secured(world, loop, server_context, client_context)
