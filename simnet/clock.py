@@ -106,6 +106,7 @@ class Clock:
 
     def _together(self, bunch: list[tuple[Callable[[Any], object], Any]]) -> None:
         self.last_due_ns = -1  # what is posted from now on comes after whatever else is due now
+        self.bunch = None
         done = 0
         try:
             for fn, arg in bunch:
@@ -161,6 +162,7 @@ class Clock:
         self.heap.clear()
         self.busy = 0
         self.last_due_ns = -1
+        self.bunch = None
 
     def due_now(self) -> bool:
         """Is something due at this very instant?"""
