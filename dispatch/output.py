@@ -29,6 +29,7 @@ from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
+KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
@@ -219,11 +220,14 @@ class Sender(Channel):
         for piece in out:
             pieces.append(piece)
             size += len(piece)
-            if size >= TURN_BYTES or (len(pieces) >= VECTOR and size >= JOIN_BELOW):
+            if size >= TURN_BYTES or (len(pieces) >= VECTOR and (size >= JOIN_BELOW or len(pieces[0]) >= KEPT)):
                 break
         if len(pieces) <= VECTOR and hasattr(self.socket, "sendmsg"):
             return size, self.socket.sendmsg(pieces)
         data = b"".join(pieces)  # many small pieces, or a socket without sendmsg
+        for _ in pieces:
+            out.popleft()
+        out.appendleft(data)  # what the kernel does not take of it is not joined again, until little is left
         return len(data), self.socket.send(data)
 
     def _advance(self, sent: int) -> None:

@@ -119,6 +119,28 @@ def test_a_short_send_loses_nothing(world, limits):
     assert world.read_all(loop, client) == b"hello, network"
 
 
+def test_small_pieces_are_joined_once_however_little_the_kernel_takes(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    joined: list[int] = []
+
+    class Narrow(Fickle):
+        def send(self, data, flags=0):
+            if type(data) is bytes:
+                joined.append(len(data))
+            return super().send(data[:4000])
+
+    channel.socket = Narrow(channel.socket, sendmsg=[])
+    channel.socket.sendmsg = lambda pieces: channel.socket.send(memoryview(b"".join(pieces)))
+    lines = [b"%063d\n" % number for number in range(10_000)]
+    for line in lines:
+        channel.write(line)
+    channel.close()
+
+    assert world.read_all(loop, client) == b"".join(lines)
+    assert sum(joined) <= 2 * 640_000
+
+
 def test_a_wake_up_without_data_is_no_end(world):
     loop = world.loop()
     channel, client = world.connected(loop, Echo)
@@ -452,6 +474,26 @@ def test_an_event_never_reaches_who_got_the_descriptor_of_a_closed_channel(world
     assert late[0].events == []
     assert not late[0].closed
     assert sorted(len(channel.data) for channel in channels) == [0, 1]
+
+
+def test_a_socket_closed_behind_the_loops_back_costs_its_channel_only(world):
+    loop = world.loop()
+    victim, _ = world.connected(loop, Recorder)
+    channel, client = world.connected(loop, Echo)
+    heirs: list[Echo] = []
+    listener = world.listen(loop, lambda sock, **options: heirs.append(Echo(sock, **options)))
+    heirs_client = world.connect(listener.addr)
+    number = victim.fileno()
+    victim.socket.close()
+    client.sendall(b"on")
+    heirs_client.sendall(b"mine")
+
+    assert world.read(loop, client, 2) == b"on"
+    assert world.read(loop, heirs_client, 4) == b"mine"
+    world.run(loop, lambda: victim.closed)
+    assert heirs[0].fileno() == number
+    assert [event[0] for event in victim.events] == ["close"]
+    assert not channel.closed
 
 
 def test_an_exception_closes_its_channel_and_no_other(world, caplog):
