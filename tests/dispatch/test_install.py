@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+PROGRAM = """
+import asyncore, multiprocessing, subprocess, sys
+
+def name():
+    return asyncore.dispatcher.__module__
+
+if __name__ == "__main__":
+    print(name())
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(name))
+    code = "import asyncore; print(asyncore.dispatcher.__module__)"
+    print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+"""
 
 
 def run(program: str, *options: str) -> str:
@@ -35,6 +50,39 @@ def test_another_one_that_is_loaded_already_is_named():
     assert "RuntimeWarning" in out
     assert "asyncore (/elsewhere/asyncore.py)" in out
     assert "True" in out
+
+
+def test_a_second_time_changes_nothing_and_says_nothing():
+    out = run(
+        "import dispatch; dispatch.install(); import asyncore; channel = asyncore.dispatcher();"
+        "dispatch.install(); import asyncore as again; print(again is asyncore, isinstance(channel, again.dispatcher))",
+        "-W",
+        "error",
+    )
+
+    assert out == "True True\n"
+
+
+def test_nothing_is_said_of_a_deprecation_where_the_interpreter_would():
+    out = run("import dispatch; dispatch.install(); import asyncore, asynchat; print('quiet')", "-W", "error")
+
+    assert out == "quiet\n"
+
+
+def test_a_site_customization_serves_every_process_of_an_environment(tmp_path):
+    """Also those that a program starts, and the workers of multiprocessing."""
+    (tmp_path / "sitecustomize.py").write_text("import dispatch\n\ndispatch.install()\n", encoding="utf-8")
+    (tmp_path / "old_program.py").write_text(PROGRAM, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, str(tmp_path / "old_program.py")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert result.stdout.split() == ["dispatch.asyncore"] * 3, result.stderr
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the interpreter's smtpd went with Python 3.12")

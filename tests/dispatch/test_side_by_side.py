@@ -357,7 +357,7 @@ class Story:
                 self.close()
 
             def handle_error(self):
-                told.append((name, "error", sys.exc_info()[0].__mro__[-3].__name__))
+                told.append((name, "error", sys.exc_info()[0].__name__))
                 self.close()
 
         for key, method in methods.items():
