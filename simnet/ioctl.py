@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.errors import socket_error
-from simnet.poll import descriptor_of
+from simnet.poll_arguments import descriptor_of
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:

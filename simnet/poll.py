@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +11,28 @@ from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
+from simnet.poll_arguments import (
+    INT_MAX,
+    c_int,
+    descriptor_of,
+    epoll_bits,
+    epoll_limit_ns,
+    poll_bits,
+    poll_limit_ns,
+    select_limit_ns,
+)
 from simnet.trace import CALL
 from simnet.wait import FRUITLESS_MAX, current_scheduler
 
-__all__ = ["Epoll", "Poll", "descriptor_of", "select"]
+__all__ = ["Epoll", "Poll", "select"]
 
 IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
 EPOLL_CLOEXEC = 0o2000000
+PLAIN = frozenset({int, float})
+TIMEOUT_PLAIN = 2_147_483  # seconds: the most that fits epoll_wait(2) in milliseconds
 
 
 class _Poller:
@@ -132,31 +143,6 @@ def _mask_name(process: Any, fd: int, events: int) -> str:
     return label
 
 
-def descriptor_of(thing: Any) -> int:
-    """As PyObject_AsFileDescriptor: a number, or an object with ``fileno()``."""
-    if isinstance(thing, int):
-        fd = int(thing)
-    else:
-        method = getattr(thing, "fileno", None)
-        if method is None:
-            raise TypeError("argument must be an int, or have a fileno() method.")
-        fd = method()
-        if not isinstance(fd, int):
-            raise TypeError("fileno() returned a non-integer")
-    if fd < 0:
-        raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
-    return fd
-
-
-def _milliseconds(timeout: Any) -> int | None:
-    """A time-out in ms as poll(2) takes it, in ns; ``None`` for no limit. Fractions round up, as in CPython."""
-    if timeout is None:
-        return None
-    if not isinstance(timeout, (int, float)):
-        raise TypeError("timeout must be an integer or None")
-    return None if timeout < 0 else math.ceil(timeout) * 1_000_000
-
-
 class Poll(_Poller):
     """``select.poll()``. Cost per call is O(registered), as on a kernel."""
 
@@ -166,14 +152,18 @@ class Poll(_Poller):
         super().__init__("poll")
         self._wanted: dict[int, int] = {}
 
+    def __repr__(self) -> str:
+        return f"<select.poll object at {id(self):#x}>"
+
     def register(self, fd: Any, eventmask: int = POLL_DEFAULT, /) -> None:
-        self._wanted[descriptor_of(fd)] = _event_bits(eventmask)
+        number, bits = descriptor_of(fd), poll_bits(eventmask)
+        self._wanted[number] = bits
 
     def modify(self, fd: Any, eventmask: int, /) -> None:
-        number = descriptor_of(fd)
+        number, bits = descriptor_of(fd), poll_bits(eventmask)
         if number not in self._wanted:
             raise socket_error(errno.ENOENT)
-        self._wanted[number] = _event_bits(eventmask)
+        self._wanted[number] = bits
 
     def unregister(self, fd: Any, /) -> None:
         number = descriptor_of(fd)
@@ -182,7 +172,7 @@ class Poll(_Poller):
         del self._wanted[number]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        limit = _milliseconds(timeout)
+        limit = poll_limit_ns(timeout)
         found = self._subset(self._look() or self._wait_for(self._look, self._files(), limit))
         self._report(found, timeout)
         return found
@@ -204,16 +194,6 @@ class Poll(_Poller):
         return [descriptors.get(fd) for fd in self._wanted if fd in descriptors]
 
 
-def _event_bits(eventmask: Any) -> int:
-    if not isinstance(eventmask, int):
-        raise TypeError(f"{type(eventmask).__name__!r} object cannot be interpreted as an integer")
-    if not 0 <= eventmask <= 0xFFFF:
-        raise OverflowError(
-            "unsigned short is greater than maximum" if eventmask > 0 else "can't convert negative value"
-        )
-    return int(eventmask)
-
-
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
@@ -222,10 +202,11 @@ class Epoll(_Poller):
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
         super().__init__("epoll")
+        sizehint, flags = c_int(sizehint), c_int(flags)
         if sizehint < -1 or sizehint == 0:
-            raise ValueError("negative sizehint" if sizehint < -1 else "sizehint must be greater than zero")
+            raise ValueError("negative sizehint")
         if flags & ~EPOLL_CLOEXEC:
-            raise socket_error(errno.EINVAL)
+            raise OSError("invalid flags")
         self._epoll = self._process.machine.stack.epoll()
         self._watched = [self._epoll]
         self._epoll.tag = self._name
@@ -243,6 +224,9 @@ class Epoll(_Poller):
         self._watched = [file]
         self._fd = fd
         return self
+
+    def __repr__(self) -> str:
+        return f"<select.epoll object at {id(self):#x}>"
 
     def __enter__(self) -> Epoll:
         self._check()
@@ -276,14 +260,14 @@ class Epoll(_Poller):
             raise socket_error(errno.EBADF)
 
     def register(self, fd: Any, eventmask: int = POLL_DEFAULT) -> None:
-        number = descriptor_of(fd)
+        number, bits = descriptor_of(fd), epoll_bits(eventmask)
         self._check()
-        self._epoll.register(number, self._process.descriptors.get(number), eventmask)
+        self._epoll.register(number, self._process.descriptors.get(number), bits)
 
     def modify(self, fd: Any, eventmask: int) -> None:
-        number = descriptor_of(fd)
+        number, bits = descriptor_of(fd), epoll_bits(eventmask)
         self._check()
-        self._epoll.modify(number, self._process.descriptors.get(number), eventmask)
+        self._epoll.modify(number, self._process.descriptors.get(number), bits)
 
     def unregister(self, fd: Any) -> None:
         number = descriptor_of(fd)
@@ -291,10 +275,12 @@ class Epoll(_Poller):
         self._epoll.unregister(number, self._process.descriptors.get(number))
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        if maxevents.__class__ is not int or maxevents > INT_MAX:
+            maxevents = c_int(maxevents)
         if self._fd == -1:
             self._check()
-        if timeout is not None and not isinstance(timeout, (int, float)):
-            raise TypeError("timeout must be an integer or None")
+        if timeout is not None and (timeout.__class__ not in PLAIN or not 0 <= timeout <= TIMEOUT_PLAIN):
+            epoll_limit_ns(timeout)  # may refuse it
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
@@ -305,8 +291,7 @@ class Epoll(_Poller):
         scheduler = process.scheduler
         if not found:
             self._check()
-            limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e3) * 1_000_000
-            found = self._wait_for(look, self._watched, limit, maxevents)
+            found = self._wait_for(look, self._watched, epoll_limit_ns(timeout), maxevents)
         elif not scheduler.recording:  # as `_report` does
             process.machine.polls += 1
             me = scheduler.current
@@ -331,28 +316,43 @@ class Epoll(_Poller):
 class _Select(_Poller):
     """One call of ``select.select``."""
 
-    __slots__ = ("_sets",)
+    __slots__ = ("sets",)
 
-    def __init__(self, sets: list[list[tuple[int, Any]]]) -> None:
+    def __init__(self) -> None:
         super().__init__("select")
         self._process.pollers -= 1
         self._name = f"{self._process.name} select"
-        self._sets = sets
+        self.sets: list[list[tuple[int, Any]]] = []
 
     def look(self) -> list[tuple[int, int, Any]]:
         descriptors = self._process.descriptors
         found = []
-        for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self._sets, strict=True)):
+        for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
             found += [(which, fd, each) for fd, each in members if descriptors.get(fd).mask() & events]
         return found
 
     def files(self) -> list[Any]:
         descriptors = self._process.descriptors
-        once = {fd: descriptors.get(fd) for members in self._sets for fd, _ in members}
+        once = {fd: descriptors.get(fd) for members in self.sets for fd, _ in members}
         return list(once.values())
 
     def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:
         return tuple([_mask_name(self._process, fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
+
+
+def _members(things: Any, base: int) -> list[tuple[int, Any]]:
+    """The descriptors of *things*, counted from 0 or *base* all below FD_SETSIZE, and what they are descriptors of."""
+    try:
+        things = list(things)
+    except TypeError:
+        raise TypeError("arguments 1-3 must be sequences") from None
+    members = []
+    for each in things:
+        fd = descriptor_of(each)
+        if (fd - base if fd >= base else fd) >= FD_SETSIZE:
+            raise ValueError("filedescriptor out of range in select()")
+        members.append((fd, each))
+    return members
 
 
 def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> tuple[list[Any], list[Any], list[Any]]:
@@ -362,26 +362,10 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
         ValueError: a descriptor of a closed object, or of an index that does not fit FD_SETSIZE.
         OSError: EBADF, a number that is not open.
     """
-    sets = []
-    for members in (rlist, wlist, xlist):
-        try:
-            sets.append([(descriptor_of(each), each) for each in members])
-        except TypeError as error:
-            if "fileno" in str(error) or "non-integer" in str(error):
-                raise
-            raise TypeError("arguments 1-3 must be sequences") from None
-    if timeout is not None:
-        if not isinstance(timeout, (int, float)):
-            raise TypeError("timeout must be a float or None")
-        if timeout < 0:
-            raise ValueError("timeout must be non-negative")
-    call = _Select(sets)
-    process = call._process
-    for members in sets:
-        for fd, _ in members:
-            if fd - process.descriptors.base >= FD_SETSIZE:
-                raise ValueError("filedescriptor out of range in select()")
-    limit = None if timeout is None else math.ceil(timeout * 1e9)
+    limit = select_limit_ns(timeout)
+    call = _Select()
+    base = call._process.descriptors.base
+    call.sets = [_members(each, base) for each in (rlist, wlist, xlist)]
     found = call._subset(call.look() or call._wait_for(call.look, call.files(), limit))
     call._report(found, timeout)
     ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])

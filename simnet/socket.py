@@ -28,8 +28,7 @@ from simnet.arguments import (
 )  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
-from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.readiness import IN
+from simnet.kernel.errors import socket_error
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
@@ -42,7 +41,7 @@ __all__ = ["Socket"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
-MSG_WAITALL, MSG_TRUNC, MSG_PEEK, MSG_OOB = 0x100, 0x20, 0x2, 0x1
+MSG_WAITALL, MSG_TRUNC, MSG_OOB = 0x100, 0x20, 0x1
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
@@ -175,11 +174,13 @@ class Socket(QuickCalls):
         internet = self._net_family != AF_UNIX
         try:
             begun = self._kind == 1 and internet and file.begin(resolved)
-            if not begun:
+            if begun:
+                pass
+            elif internet or self._timeout is not None:
                 file.connect(resolved)
+            else:
+                self._connect_when_there_is_room(file, resolved)
         except OSError as error:
-            if not internet and self._timeout != 0.0 and isinstance(error, BlockingIOError):
-                not_modelled("a blocking connect() to a Unix listener whose backlog is full")
             host.flush()
             self._record_failure(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
             raise
@@ -222,7 +223,7 @@ class Socket(QuickCalls):
         process = self._process
         process.descriptors.reserve()
         host = self._machine
-        file, address, fault = self._call("accept", (), None, IN, accept=True)
+        file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         listener = self._file().tag
         if self._net_family == AF_UNIX:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
@@ -256,7 +257,7 @@ class Socket(QuickCalls):
             data = self._recv_straight(bufsize)
             if data is not None:
                 return data
-        elif flags & MSG_WAITALL and self._timeout is None:
+        elif flags & MSG_WAITALL and self._timeout is None and self._kind == 1:
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
@@ -271,7 +272,7 @@ class Socket(QuickCalls):
             return 0
         if flags & MSG_TRUNC:  # it may count bytes that are not there
             return self._call(  # type: ignore[no-any-return]
-                "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags
+                "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags, nothing=0
             )
         data = self.recv(size, flags)
         view[: len(data)] = data
@@ -282,7 +283,15 @@ class Socket(QuickCalls):
             look_over("recvfrom", bufsize, flags)
         if not 0 <= bufsize <= SIZE_MAX:
             look_over("recvfrom", bufsize, flags)
-        return self._call("recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
+        return self._call(  # type: ignore[no-any-return]
+            "recv",
+            (bufsize,),
+            lambda file, n: file.recvfrom(n, flags),
+            READABLE,
+            bufsize,
+            flags,
+            nothing=(b"", None),
+        )
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         view = writable_view(buffer, "recvfrom_into")
@@ -306,6 +315,7 @@ class Socket(QuickCalls):
             READABLE,
             bufsize,
             flags,
+            nothing=(b"", [], 0, None),
         )
 
     def recvmsg_into(
@@ -323,19 +333,6 @@ class Socket(QuickCalls):
             view[: len(part)] = part
             at += len(part)
         return len(data), ancillary, message_flags, address
-
-    def _recv_all(self, bufsize: int, flags: int) -> bytes:
-        parts: list[bytes] = []
-        while bufsize > 0:
-            asked = bufsize
-            part = self._call("recv", (asked,), lambda file, n: file.recv(n, flags), READABLE, asked, flags)
-            if not part:
-                break
-            parts.append(part)
-            bufsize -= len(part)
-            if flags & MSG_PEEK:
-                break
-        return b"".join(parts)
 
     # --- bytes out -------------------------------------------------------------------------------------------------
 

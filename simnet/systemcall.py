@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
+SOCK_DGRAM = 2
+SHUT_RECEIVE = 1
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
-MSG_OOB, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x40, 0x2000
+MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x2, 0x40, 0x2000
 EFFECTIVE = frozenset(
     {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
 )  # though they give None
@@ -90,6 +92,43 @@ class SystemCalls(_stdlib.socket):
         finally:
             file.unwatch(me)
 
+    def _connect_when_there_is_room(self, file: Any, name: Any) -> None:
+        """connect() of a blocking Unix socket, which waits while the listener's backlog is full."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        deadline = self._kernel_deadline(file, "send") if file.options else None
+        while True:
+            try:
+                file.connect(name)
+                return
+            except BlockingIOError:
+                if deadline is not None and scheduler.clock.now_ns >= deadline:
+                    raise
+            listener = file.find(name)
+            listener.watch(me)
+            try:
+                scheduler.wait(("room in the backlog", listener), deadline)
+            finally:
+                listener.unwatch(me)
+
+    def _recv_all(self, bufsize: int, flags: int) -> bytes:
+        parts: list[bytes] = []
+        while bufsize > 0:
+            asked = bufsize
+            try:
+                part = self._call("recv", (asked,), lambda file, n: file.recv(n, flags), READABLE, asked, flags)
+            except BlockingIOError:  # MSG_DONTWAIT or SO_RCVTIMEO: what has come is not lost
+                if not parts:
+                    raise
+                break
+            if not part:
+                break
+            parts.append(part)
+            bufsize -= len(part)
+            if flags & MSG_PEEK:
+                break
+        return b"".join(parts)
+
     def _recv_straight(self, bufsize: int) -> bytes | None:
         """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
         process = self._process
@@ -100,7 +139,7 @@ class SystemCalls(_stdlib.socket):
         if not tag.plain or process.ending:
             return None
         inbox = file.inbox
-        if inbox is None or not inbox.size:
+        if inbox is None or not inbox.size or (self._timeout and not file.mask() & READABLE):
             return None
         try:
             data: bytes = file.recv(bufsize)
@@ -199,15 +238,20 @@ class SystemCalls(_stdlib.socket):
         flags: int = 0,
         deadline: int | None = -1,
         accept: bool = False,
+        nothing: Any = b"",
     ) -> Any:
-        """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded."""
+        """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded.
+
+        *nothing* is what a read from a datagram socket gives that may hear no more.
+        """
         file = self._file()
         host = self._machine
         tag = file.tag
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
         timeout = self._timeout
-        waits = timeout != 0.0 and not (flags and _never_waits(op, flags))
+        # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
+        waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags))
         from_kernel = False
         fault: Fault | None = None
         result: Any = None
@@ -219,7 +263,7 @@ class SystemCalls(_stdlib.socket):
             )
         # On a connection that is to wait, look first: an exception costs ten looks. So on a listener; but one that is none
         # is to say what is wrong.
-        look = waits and (tag.end or (accept and self._kind == 1 and file.state == LISTEN))
+        look = waits and (timeout is not None or tag.end or (accept and self._kind == 1 and file.state == LISTEN))
         while True:
             if not look or file.mask() & events:
                 try:
@@ -230,6 +274,11 @@ class SystemCalls(_stdlib.socket):
                         host.flush()
                         self._record_failure(tag, op, n, arguments, error)
                         raise
+                    if timeout is None and op == "recv" and self._kind == SOCK_DGRAM and file.shut & SHUT_RECEIVE:
+                        result = nothing  # who has said that it wants to hear nothing more does not wait for ever
+                        break
+                    if deadline is not None and deadline != -1 and self._process.scheduler.clock.now_ns >= deadline:
+                        raise self._late(tag, op, n, arguments, from_kernel) from None  # ready, to no avail
                 except OSError as error:
                     host.flush()
                     self._record_failure(tag, op, n, arguments, error)
@@ -243,8 +292,7 @@ class SystemCalls(_stdlib.socket):
                     deadline = self._kernel_deadline(file, op)
                     from_kernel = deadline is not None
             if not self._wait(file, events, deadline, op):
-                late = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
-                raise self._failed(tag, op, n, arguments, late)
+                raise self._late(tag, op, n, arguments, from_kernel)
             file = self._file()  # closed meanwhile by another thread of control: EBADF
             look = False
         if fault is not None:
@@ -256,6 +304,11 @@ class SystemCalls(_stdlib.socket):
             return (result[0], result[1], fault)
         self._record(tag, op, n, arguments, result)
         return result
+
+    def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool) -> OSError:
+        """The time is over: Python's own, or that of SO_RCVTIMEO and SO_SNDTIMEO."""
+        late = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
+        return self._failed(tag, op, n, arguments, late)
 
     def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         injector = self._machine.fabric.injector

@@ -24,7 +24,7 @@ STEPS = {
         ["simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
         ["simnet.network"],
-        ["simnet.names", "simnet.addresses", "simnet.arguments", "simnet.ancillary"],
+        ["simnet.names", "simnet.addresses", "simnet.arguments", "simnet.poll_arguments", "simnet.ancillary"],
         ["simnet.schedule", "simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state"],

@@ -107,7 +107,7 @@ class Epoll(File):
 
     def modify(self, fd: int, file: File, events: int) -> None:
         """EPOLL_CTL_MOD; also re-arms ONESHOT, and makes a new edge if ready."""
-        if events & EPOLLEXCLUSIVE:
+        if file is self or events & EPOLLEXCLUSIVE:
             raise socket_error(EINVAL)
         entry = self.entries.get((fd, file))
         if entry is None:
@@ -119,6 +119,8 @@ class Epoll(File):
 
     def unregister(self, fd: int, file: File) -> None:
         """EPOLL_CTL_DEL."""
+        if file is self:
+            raise socket_error(EINVAL)
         entry = self.entries.get((fd, file))
         if entry is None:
             raise socket_error(ENOENT)

@@ -170,7 +170,7 @@ class UnixSocket(File):
         if self.bound is None and self.passes_credentials:
             self._take(self.stack.free_abstract_name(self.type))
 
-    def _find(self, name: Name) -> UnixSocket:
+    def find(self, name: Name) -> UnixSocket:
         """Who is bound to *name*, of this type."""
         names = self.stack.unix_names
         other = names.get(self._key(name))
@@ -203,7 +203,7 @@ class UnixSocket(File):
     def connect(self, name: Name) -> None:
         """Connect at once, or say why not; the socket stays usable (K-100)."""
         self.take_name_for_credentials(name)
-        other = self._find(name)
+        other = self.find(name)
         if other.state != LISTEN or other.shut & SHUT_RECEIVE:
             raise socket_error(ECONNREFUSED)
         queue = other.queue
@@ -239,6 +239,7 @@ class UnixSocket(File):
         if not queue:
             raise socket_error(EAGAIN)
         child = queue.popleft()
+        self.wake(0)  # no news of this socket, but who waits for room in the backlog looks again
         return child, child.getpeername()
 
     # Ending.
@@ -281,6 +282,7 @@ class UnixSocket(File):
                 child.refs = 0
                 child._end(embryo=True)
             self.queue = None
+            self.wake(0)  # who waits for room in the backlog is to be refused
 
     def leaves_unread(self) -> bool:
         """Is there anything in the queue that was sent in vain? An empty record at its head is not looked at."""

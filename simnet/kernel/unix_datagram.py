@@ -61,7 +61,7 @@ class UnixDatagram(UnixSocket):
             super().connect(name)
             return
         self.take_name_for_credentials(name)
-        other = self._find(name)
+        other = self.find(name)
         assert isinstance(other, UnixDatagram)
         if other.peer is not None and other.peer is not self:
             raise socket_error(EPERM)
@@ -120,7 +120,7 @@ class UnixDatagram(UnixSocket):
         if self.held >= self.sndbuf:
             raise socket_error(EAGAIN)
         try:
-            target = self.peer if address is None else self._find(address)
+            target = self.peer if address is None else self.find(address)
             if target is None:
                 raise socket_error(ENOTCONN)
             self._deliver(target, data, credentials, files)

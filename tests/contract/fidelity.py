@@ -43,7 +43,6 @@ LEFT_OUT = """
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
 | Other file calls than `os.unlink`, `os.remove` and `os.path.exists` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; directories and permissions are not looked at |
-| A blocking `connect()` to a Unix listener whose backlog is full | NotModelled; non-blocking it is EAGAIN, as on Linux |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """
 

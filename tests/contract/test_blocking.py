@@ -228,3 +228,123 @@ def test_the_selectors_of_the_standard_library_work(world: World, make: Any) -> 
         assert selector.select(0.01) == []
         client.send(b"x")
         assert [(key.data, events) for key, events in selector.select(5.0)] == [("server", selectors.EVENT_READ)]
+
+
+KINDS = ("udp", "dgram", "seqpacket", "stream")
+
+
+def ends(world: World, kind: str) -> tuple[Any, Any]:
+    """Two connected sockets."""
+    if kind != "udp":
+        made = socket.socketpair(socket.AF_UNIX, getattr(socket, f"SOCK_{kind.upper()}"))
+        return world.keep(made[0]), world.keep(made[1])
+    one, two = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+    for sock in (one, two):
+        sock.bind((world.ip, 0))
+    one.connect(two.getsockname())
+    two.connect(one.getsockname())
+    return one, two
+
+
+def last_for(sock: Any, milliseconds: int) -> None:
+    """Let blocking calls of *sock* wait so long: the kernel's own time-out."""
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, milliseconds * 1000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, milliseconds * 1000))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_timeout_python_waits_whatever_the_flags_say(world: World, kind: str) -> None:
+    sock, peer = ends(world, kind)
+    sock.settimeout(0.005)
+    late = "TimeoutError: timed out"
+    for flags in (socket.MSG_DONTWAIT, socket.MSG_OOB, 0x2000):  # MSG_ERRQUEUE
+        world.gives(late, sock.recv, 1, flags)
+    world.gives(late, sock.accept)
+    peer.send(b"x")
+    world.ready(sock, "IN|OUT")
+    world.gives(b"x", sock.recv, 1, socket.MSG_DONTWAIT)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_with_a_timeout_a_listener_says_nothing_until_it_is_ready(world: World, family: int) -> None:
+    lst = world.socket(family)
+    lst.settimeout(0.005)
+    world.gives("EINVAL", lst.accept)  # hung up, which is ready too
+    lst.bind((world.ip, 0) if family == socket.AF_INET else world.abstract("l"))
+    lst.listen()
+    for call, argument in ((lst.recv, 1), (lst.recvfrom, 1), (lst.send, b"x")):
+        world.gives("TimeoutError: timed out", call, argument)
+    lst.settimeout(None)
+    world.gives("ENOTCONN" if family == socket.AF_INET else "EINVAL", lst.recv, 1)
+
+
+def test_with_a_timeout_an_urgent_byte_alone_is_not_asked_for(world: World) -> None:
+    client, server = world.pair()
+    server.settimeout(0.005)
+    client.send(b"!", socket.MSG_OOB)
+    world.ready(server, "PRI|OUT")
+    world.gives("TimeoutError: timed out", server.recv, 1, socket.MSG_OOB)
+    world.gives("TimeoutError: timed out", server.recv, 1)
+    world.ready(server, "PRI|OUT")
+    server.settimeout(None)
+    assert server.recv(1, socket.MSG_OOB) == b"!"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_waitall_waits_for_bytes_and_not_for_records(world: World, kind: str) -> None:
+    sock, peer = ends(world, kind)
+    last_for(sock, 5)
+    world.gives("EAGAIN", sock.recv, 5, socket.MSG_WAITALL)
+    peer.send(b"abc")
+    assert sock.recv(5, socket.MSG_WAITALL) == b"abc"  # what has come when the time is over is not lost
+    peer.send(b"abc")
+    assert sock.recv(5, socket.MSG_WAITALL | socket.MSG_DONTWAIT) == b"abc"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blocking_read_of_who_has_shut_it_down_gives_nothing(world: World, kind: str) -> None:
+    sock, _ = ends(world, kind)
+    last_for(sock, 500)
+    sock.shutdown(socket.SHUT_RD)
+    began = time.monotonic()
+    assert sock.recv(5) == b""
+    assert sock.recvfrom(5) == (b"", None)
+    assert sock.recvmsg(5) == (b"", [], 0, None)
+    assert sock.recv_into(bytearray(5)) == 0
+    assert time.monotonic() - began < 0.4
+    if kind in {"udp", "dgram"}:  # where the end does not show without blocking
+        world.gives("EAGAIN", sock.recv, 5, socket.MSG_DONTWAIT)
+        sock.settimeout(0.005)
+        world.gives("TimeoutError: timed out", sock.recv, 5)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_a_blocking_connect_waits_for_room_in_a_unix_backlog(world: World, kind: int) -> None:
+    lst = world.socket(socket.AF_UNIX, kind)
+    name = world.abstract("crowded")
+    lst.bind(name)
+    lst.listen(0)
+    first, second = (world.keep(socket.socket(socket.AF_UNIX, kind)) for _ in range(2))
+    first.connect(name)
+    second.settimeout(5.0)
+    world.gives("EAGAIN", second.connect, name)  # with a time-out CPython does not wait for this one
+    last_for(second, 5)
+    world.gives("EAGAIN", second.connect, name)
+
+    answers = []
+
+    def client() -> None:
+        for expected in (None, "ECONNREFUSED"):  # room comes; then the listener goes
+            answers.append(expected)
+            with socket.socket(socket.AF_UNIX, kind) as sock:
+                world.gives(expected, sock.connect, name)
+
+    join = world.beside(client)
+    time.sleep(SOON)
+    assert answers == [None]
+    lst.accept()[0].close()
+    time.sleep(SOON)
+    assert answers == [None, "ECONNREFUSED"]
+    lst.close()
+    join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -438,3 +439,111 @@ def test_an_epoll_made_of_a_descriptor_shares_it(world: World, epoll: Any) -> No
         world.gives("EBADF", shared.register, right, IN)
         with contextlib.suppress(OSError):
             shared.close()
+
+
+class _Numbered:
+    """An object whose ``fileno()`` gives what it was told."""
+
+    def __init__(self, number: Any) -> None:
+        self._number = number
+
+    def fileno(self) -> Any:
+        return self._number
+
+
+TOO_LARGE = "OverflowError: Python int too large to convert to C int"
+TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
+
+
+def test_what_is_no_descriptor_is_refused_by_every_poller(world: World, epoll: Any) -> None:
+    poll = select.poll()
+    for thing, answer in (
+        (-1, "ValueError: file descriptor cannot be a negative integer (-1)"),
+        (_Numbered(-2), "ValueError: file descriptor cannot be a negative integer (-2)"),
+        (1 << 40, TOO_LARGE),
+        (-(1 << 40), TOO_LARGE),
+        (_Numbered(7.0), "TypeError: fileno() returned a non-integer"),
+        (_Numbered(None), "TypeError: fileno() returned a non-integer"),
+        (3.5, "TypeError: argument must be an int, or have a fileno() method."),
+        (None, "TypeError: argument must be an int, or have a fileno() method."),
+    ):
+        world.gives(answer, poll.register, thing, "no mask")  # which is looked at later
+        world.gives(answer, epoll.register, thing, 1)
+        world.gives(answer, select.select, [thing], [], [], 0)
+    world.gives("ValueError: filedescriptor out of range in select()", select.select, [99999], [], [], 0)
+    world.gives("TypeError: arguments 1-3 must be sequences", select.select, [], None, [], 0)
+
+
+def test_what_is_no_event_mask(world: World, epoll: Any) -> None:
+    poll, sock = select.poll(), world.socket()
+    for mask, for_poll, for_epoll in (
+        ("x", "TypeError: an integer is required", "TypeError: 'str' object cannot be interpreted as an integer"),
+        (1.5, "TypeError: an integer is required", "TypeError: 'float' object cannot be interpreted as an integer"),
+        (-1, "ValueError: value must be positive", "EINVAL"),
+        (1 << 16, "OverflowError: Python int too large for C unsigned short", None),
+        (1 << 70, "OverflowError: Python int too large to convert to C unsigned long", "EEXIST"),
+    ):
+        world.gives(for_poll, poll.register, sock, mask)
+        world.gives(for_poll, poll.modify, sock, mask)  # before it is looked for
+        world.gives(for_epoll, epoll.register, sock, mask)
+    world.gives("ENOENT", poll.modify, sock, 1)
+    with pytest.raises(KeyError) as caught:
+        poll.unregister(sock)
+    assert caught.value.args == (sock.fileno(),)
+
+
+def test_what_is_no_timeout(world: World, epoll: Any) -> None:
+    poll, sock = select.poll(), world.socket(kind=socket.SOCK_DGRAM)
+    poll.register(sock)
+    epoll.register(sock)
+    out_of_range = "OverflowError: timestamp out of range for platform time_t"
+    too_large = f"OverflowError: timestamp too large to convert to C {TIME_TYPE}"
+    for timeout, answer in (
+        (1e30, out_of_range),
+        (float("inf"), out_of_range),
+        (float("nan"), "ValueError: Invalid value NaN (not a number)"),
+        (1 << 70, too_large),
+        ("x", "TypeError: timeout must be an integer or None"),
+        (2**31, "OverflowError: timeout is too large"),
+        (-(2**31) - 1, "OverflowError: timeout is too large"),
+    ):
+        world.gives(answer, poll.poll, timeout)
+        world.gives(answer, epoll.poll, timeout)
+    for timeout, answer in (
+        (1e30, out_of_range),
+        (1 << 70, too_large),
+        ([], "TypeError: timeout must be a float or None"),
+        (-1e-12, "ValueError: timeout must be non-negative"),
+        (-(2**31) - 1, "ValueError: timeout must be non-negative"),
+    ):
+        world.gives(answer, select.select, [None], [], [], timeout)  # looked at before the rest
+    poll.unregister(sock)
+    epoll.unregister(sock)
+    assert epoll.poll(-0.0009) == poll.poll(0) == []  # a part of a millisecond below 0 is 0
+
+
+def test_what_epoll_takes_besides(world: World, epoll: Any) -> None:
+    for maxevents, answer in (
+        (0, "ValueError: maxevents must be greater than 0, got 0"),
+        (-2, "ValueError: maxevents must be greater than 0, got -2"),
+        ("x", "TypeError: 'str' object cannot be interpreted as an integer"),
+        (1 << 31, TOO_LARGE),
+        (True, []),
+    ):
+        world.gives(answer, epoll.poll, 0, maxevents)
+    for call in (epoll.register, epoll.modify):
+        world.gives("EINVAL", call, epoll, IN)
+    world.gives("EINVAL", epoll.unregister, epoll)
+    for arguments in ((0,), (-2,)):
+        world.gives("ValueError: negative sizehint", select.epoll, *arguments)
+    world.gives("OSError: invalid flags", select.epoll, -1, 1)
+    assert repr(epoll).startswith("<select.epoll object at 0x")
+    assert repr(select.poll()).startswith("<select.poll object at 0x")
+    epoll.close()
+    closed = "ValueError: I/O operation on closed epoll object"
+    world.gives(closed, epoll.poll, "x")
+    world.gives(closed, epoll.register, 0, IN)
+    world.gives("ValueError: file descriptor cannot be a negative integer (-1)", epoll.register, -1, IN)
+    world.gives(closed, epoll.fileno)
+    assert epoll.closed
+    assert epoll.close() is None

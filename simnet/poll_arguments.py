@@ -1,0 +1,113 @@
+"""What programs hand to select, poll and epoll, checked as CPython checks it: class and text of the error are its own."""
+
+from __future__ import annotations
+
+import math
+import sys
+from operator import index
+from typing import Any
+
+__all__ = ["c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "poll_bits", "poll_limit_ns", "select_limit_ns"]
+
+INT_MAX = 2**31 - 1
+TIME_MAX = 2**63  # CPython counts nanoseconds in a signed 64-bit integer
+TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
+MS = 1_000_000
+
+
+def c_int(value: Any) -> int:
+    """A number that fits a C int.
+
+    Raises:
+        TypeError, OverflowError: it is none, or does not fit.
+    """
+    number = index(value)
+    if not -INT_MAX - 1 <= number <= INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
+    return number
+
+
+def descriptor_of(thing: Any) -> int:
+    """As PyObject_AsFileDescriptor: a number, or an object with ``fileno()``."""
+    if isinstance(thing, int):
+        fd = thing
+    else:
+        method = getattr(thing, "fileno", None)
+        if method is None:
+            raise TypeError("argument must be an int, or have a fileno() method.")
+        fd = method()
+        if not isinstance(fd, int):
+            raise TypeError("fileno() returned a non-integer")
+    fd = c_int(fd)
+    if fd < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
+    return fd
+
+
+def poll_bits(eventmask: Any) -> int:
+    """The event mask of ``select.poll``: an unsigned short."""
+    if not isinstance(eventmask, int):
+        raise TypeError("an integer is required")
+    if eventmask < 0:
+        raise ValueError("value must be positive")
+    if eventmask > 0xFFFF:
+        wide = eventmask >= 2**64
+        raise OverflowError(
+            f"Python int too large {'to convert to C unsigned long' if wide else 'for C unsigned short'}"
+        )
+    return int(eventmask)
+
+
+def epoll_bits(eventmask: Any) -> int:
+    """The event mask of ``select.epoll``: the lower 32 bits of any integer."""
+    return index(eventmask) & 0xFFFFFFFF
+
+
+def _nanoseconds(value: Any, unit: int, refusal: str) -> int:
+    """*value*, counted in *unit* nanoseconds, as nanoseconds; fractions are rounded away from 0."""
+    if isinstance(value, float):
+        if value != value:
+            raise ValueError("Invalid value NaN (not a number)")
+        exact = value * unit
+        if not -TIME_MAX <= exact < TIME_MAX:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return math.ceil(exact) if exact > 0 else math.floor(exact)
+    try:
+        whole = index(value) * unit
+    except TypeError:
+        raise TypeError(refusal) from None
+    if not -TIME_MAX <= whole < TIME_MAX:
+        raise OverflowError(f"timestamp too large to convert to C {TIME_TYPE}")
+    return whole
+
+
+def _whole_ms(ms: int) -> int | None:
+    """Milliseconds as poll(2) and epoll_wait(2) take them, in ns; ``None`` for no limit."""
+    if not -INT_MAX - 1 <= ms <= INT_MAX:
+        raise OverflowError("timeout is too large")
+    return None if ms < 0 else ms * MS
+
+
+def poll_limit_ns(timeout: Any) -> int | None:
+    """The time-out of ``poll.poll``, which counts milliseconds."""
+    if timeout is None:
+        return None
+    ns = _nanoseconds(timeout, MS, "timeout must be an integer or None")
+    return _whole_ms(-(-ns // MS) if ns > 0 else ns // MS)
+
+
+def epoll_limit_ns(timeout: Any) -> int | None:
+    """The time-out of ``epoll.poll``, which counts seconds; less than a millisecond below 0 is 0."""
+    if timeout is None:
+        return None
+    return _whole_ms(-(-_nanoseconds(timeout, 1000 * MS, "timeout must be an integer or None") // MS))
+
+
+def select_limit_ns(timeout: Any) -> int | None:
+    """The time-out of ``select.select``."""
+    if timeout is None:
+        return None
+    ns = _nanoseconds(timeout, 1000 * MS, "timeout must be a float or None")
+    if ns < 0:
+        raise ValueError("timeout must be non-negative")
+    return ns
