@@ -15,7 +15,6 @@ from dispatch.channel import (
     BROKEN,
     CLOSED,
     CLOSING,
-    CONNECTED,
     EOF,
     HELD,
 )
@@ -29,6 +28,7 @@ TROUBLE = ERR | HUP | NVAL
 READABLE = IN | TROUBLE
 WRITABLE = OUT | TROUBLE
 READ_SIZE = 65536  # bytes
+FIRST_SIZE = 448  # bytes; the interpreter keeps what is below 512, its head included, at hand; for more it asks malloc
 
 
 class Receiver(Sender):
@@ -66,9 +66,10 @@ class Receiver(Sender):
         else:
             if data:
                 got = len(data)
-                self.bytes_received += got
                 if got == size:
-                    self._extras().grown = True
+                    data = self._came_full(data)
+                    got = len(data)
+                self.bytes_received += got
                 try:
                     if observers:
                         self._call_raising("handle_data", data)
@@ -80,7 +81,7 @@ class Receiver(Sender):
                 self._peer_finished()
         out = self._waiting
         if out is not None:
-            if self._channel_state == CONNECTED and type(out) is bytes:
+            if type(out) is bytes:  # and so we are connected, and nothing is in the way
                 try:
                     sent = self.socket.send(out)
                 except OSError as error:
@@ -113,6 +114,9 @@ class Receiver(Sender):
                 self._read_failed(error)
             else:
                 if data:
+                    if len(data) == self._read_size:
+                        data = self._came_full(data)
+                        more = self._more
                     self.bytes_received += len(data)
                     if more is not None:
                         more.touched = self.loop._now
@@ -176,6 +180,20 @@ class Receiver(Sender):
                 self._left_over()
             if made > 0:
                 self._hold_back()
+
+    def _came_full(self, data: bytes) -> bytes:
+        """There is more than was asked for. To a stream whose first large message this is: that message."""
+        size = len(data)
+        if size >= self.read_size:
+            self._extras().grown = True
+            return data
+        self._read_size = self.read_size
+        try:
+            data += self.socket.recv(self.read_size - size)
+        except OSError as error:
+            if error.errno not in TRY_AGAIN:  # the kernel tells an error once; first comes what was read before it
+                self.loop.call_soon(self._read_failed, error)
+        return data
 
     def _adapt(self, got: int) -> None:
         """Offer more to a peer that fills what is offered; less to one for whom the small buffer would have done (a large one costs its malloc)."""

@@ -265,9 +265,11 @@ class Loop:
         channels = self.channels
         watch = self._watch
         for fd, bits in ready:
-            served = channels.get(fd)
-            # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
-            if served is not None and served._born < turn:
+            try:
+                served = channels[fd]
+            except KeyError:
+                continue  # a channel that left gets nothing
+            if served._born < turn:  # nor does one that got the number of a closed one meanwhile
                 self._turning = served
                 try:
                     if watch is None:

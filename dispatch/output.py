@@ -55,7 +55,7 @@ class Sender(Channel):
     #: Seconds that output may still take after close().
     close_timeout: float | None = 30.0
 
-    _waiting: Any  # None; one piece, as bytes; a list while a handler writes more; a deque once the kernel was full
+    _waiting: Any  # None; bytes, one piece, while simply connected; a list of pieces; a deque once the kernel was full
     _waiting_bytes: int  # bytes in the list or deque; 0 for a single piece
     _more: Extras | None
     bytes_sent: int
@@ -89,30 +89,42 @@ class Sender(Channel):
         need not ask before each write.
         """
         out = self._waiting
-        if type(data) is bytes:
-            if type(out) is list:  # never after close(), see _seal
-                out.append(data)
-                self._waiting_bytes = queued = self._waiting_bytes + len(data)
-                return queued <= LITTLE or queued <= self.high_water
-        else:
+        if out is None:
+            # The first piece of a handler, and mostly the last, is asked no more than this.
+            if self._channel_state == CONNECTED and type(data) is bytes:
+                if data:
+                    loop = self.loop
+                    if loop._turning is not self:
+                        loop._written_to(self)
+                    self._waiting = data
+                return len(data) <= LITTLE or len(data) <= self.high_water
+        elif type(out) is list and type(data) is bytes:  # a list: never after close(), see _seal
+            out.append(data)
+            self._waiting_bytes = queued = self._waiting_bytes + len(data)
+            return queued <= LITTLE or queued <= self.high_water
+        return self._write_otherwise(data)
+
+    def _write_otherwise(self, data: bytes | bytearray | memoryview) -> bool:
+        """As :meth:`write`: a second piece, or what is no bytes, or the stream is not simply connected."""
+        if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
             data = bytes(data)  # the caller may use its buffer again while this waits
-        if self._channel_state != CONNECTED and self._channel_state & DONE:
+        if self._channel_state & DONE:
             return False
+        out = self._waiting
         if out is None:
-            if data:
-                loop = self.loop
-                if loop._turning is not self:
-                    loop._written_to(self)
-                self._waiting = data
-            return len(data) <= LITTLE or len(data) <= self.high_water
-        if type(out) is bytes:
+            if not data:
+                return True
+            if self.loop._turning is not self:
+                self.loop._written_to(self)
+            self._waiting = [data]
+        elif type(out) is bytes:
             self._waiting = [out, data]
-            self._waiting_bytes = queued = len(out) + len(data)
+            self._waiting_bytes = len(out)
         else:
             out.append(data)
-            self._waiting_bytes = queued = self._waiting_bytes + len(data)
+        self._waiting_bytes = queued = self._waiting_bytes + len(data)
         return queued <= LITTLE or queued <= self.high_water
 
     def write_from(self, producer: Any) -> bool:

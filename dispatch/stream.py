@@ -29,7 +29,7 @@ from dispatch.channel import (
 )
 from dispatch.checks import check_address, check_class, check_seconds, no_socket
 from dispatch.errors import Timeout
-from dispatch.input import Receiver
+from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
 from dispatch.output import JOIN_BELOW
 
@@ -60,7 +60,7 @@ class Stream(Receiver):
         self._waiting = None
         self._waiting_bytes = 0
         self._more = None
-        self._read_size = self.read_size
+        self._read_size = min(self.read_size, FIRST_SIZE)
         self.bytes_received = 0
         self.bytes_sent = 0
         if sock is not None:

@@ -34,6 +34,7 @@ def start(
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     layer = Layer(context, server_side, server_hostname)
     more = stream._extras()
+    stream._read_size = stream.read_size  # records are large
     stream._spread_out()
     if stream._waiting is not None:
         more.staged = b"".join(stream._waiting)  # written before: goes out in clear

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import dispatch
+from dispatch.input import FIRST_SIZE
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
@@ -649,6 +650,56 @@ def test_reads_grow_while_they_come_back_full_and_fall_back(world):
     client.send(b"x")
     world.run(loop, lambda: sizes[-1] == 1)
     assert channel._read_size == channel.read_size
+
+
+@pytest.mark.parametrize("idle_timeout", [None, 60.0])
+def test_a_large_message_comes_whole_after_small_ones_too(world, idle_timeout):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    if idle_timeout is not None:
+        channel.idle_timeout = idle_timeout
+        channel.touch()
+    sizes = []
+    channel.handle_data = lambda data: sizes.append(len(data))
+    for size in (10, FIRST_SIZE, FIRST_SIZE + 1, 10, 5000):
+        client.send(b"x" * size)
+        world.run(loop, lambda size=size: sizes[-1:] == [size])
+        sizes.clear()
+
+
+@pytest.mark.parametrize("code", [errno.ECONNRESET, errno.ENOBUFS])
+def test_an_error_met_behind_a_full_read_comes_after_its_data(world, code):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, recv=[0, code])
+    client.send(b"x" * 1000)
+    world.run(loop, lambda: len(channel.data) == 1000 or channel.closed)
+    world.turn(loop, 1)
+    if code == errno.ENOBUFS:  # this one passes
+        assert channel.data == b"x" * 1000
+        assert not channel.closed
+    else:
+        assert channel.data == b"x" * FIRST_SIZE
+        assert channel.events == ["data", ("close", ConnectionResetError)]
+
+
+def test_reads_of_a_stream_with_a_deadline_grow_too(world):
+    class Patient(Recorder):
+        idle_timeout = 60.0
+
+    loop = world.loop()
+    channel, client = world.connected(loop, Patient)
+    sizes = []
+    channel.handle_data = lambda data: sizes.append(len(data))
+    client.setblocking(False)
+    total = 0
+    for _ in range(200):
+        try:
+            total += client.send(b"x" * 1_000_000)
+        except BlockingIOError:
+            break
+    world.run(loop, lambda: sum(sizes) == total)
+    assert max(sizes) > channel.read_size
 
 
 def test_one_channel_does_not_take_a_whole_turn(world):
