@@ -73,7 +73,7 @@ class Connection(Tamperable):
             self._answered(segment)
             return
         if flags & RST:
-            self.reset()
+            self.reset(segment.ack)
             return
         if state == SYN_RECV:
             if not self._handshake_done(segment) or (flags == ACK and not segment.payload and not self.slow):
@@ -169,6 +169,7 @@ class Connection(Tamperable):
             return
         if flags & RST:
             if flags & ACK:
+                self.owed = 1  # the SYN
                 self.die(ECONNREFUSED)
             return
         if not flags & SYN:

@@ -67,7 +67,7 @@ class ControlBlock(File):
         "stack", "emit", "family", "state", "stage", "error", "soft_error", "shut", "done", "origin",
         "local", "peer", "port", "locks", "autobound", "sharing", "since_ns",
         "listener", "parent", "options",
-        "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space",
+        "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
         "slow", "tampering", "cork", "guard", "way", "twin",
     )  # fmt: skip
@@ -103,6 +103,7 @@ class ControlBlock(File):
         self.fin = FIN_NONE
         self.mss = WHOLE
         self.urg_out = 0  # sequence number of an urgent byte that waits to be sent
+        self.owed = 0  # sequence numbers that nobody had acknowledged when it died, for SIOCOUTQ
         self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)
         self.rcv_nxt = 0
         self.rcv_edge = self.rcv_told = ISN + 1 + AUTOTUNED_RECEIVE_ROOM

@@ -42,6 +42,8 @@ from simnet.kernel.states import (
     TIME_WAIT,
 )  # fmt: skip
 
+FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
+LATER_WINDOW: Final = 65536
 URGENT_REACH: Final = 0x10000  # how far ahead the 16 bits of an urgent pointer can point
 
 
@@ -274,11 +276,12 @@ class Sender(ControlBlock):
         else:
             self.soft_error = error
 
-    def reset(self) -> None:
-        """An RST arrived."""
+    def reset(self, ack: int = 0) -> None:
+        """An RST arrived; *ack* says how much of what this end sent had come there, 0 for all of it."""
         if self.state == SYN_RECV and self.parent is not None:
             self.vanish()  # a request nobody was told of; the listener never shows it
         else:
+            self.owed = self.unsent + (self.snd_nxt - ack if ack else 0)
             self.die(EPIPE if self.state == CLOSE_WAIT else ECONNRESET)
 
     def linger_on(self, state: str) -> None:
@@ -311,6 +314,11 @@ class Sender(ControlBlock):
             self.error = ECONNRESET
         elif old == SYN_SENT:
             self.error = ECONNRESET
+            self.owed = 1
+        if self.snd_edge:
+            quiet = self.origin == "client" and self.snd_nxt == self.rcv_nxt == ISN + 1
+            self.owed += FIRST_WINDOW if quiet else LATER_WINDOW
+        self.owed += 2  # tcp_disconnect leaves numbers out, lest old segments fit
         if old != CLOSED:
             self.vanish()  # a dead socket that was bound anew keeps its port
         self.snd_edge = 0

@@ -256,12 +256,15 @@ class Stack:
                 sender.refused(icmp)
 
     def refuse(self, segment: Segment) -> None:
-        """RST for a segment that nobody wants; never for an RST (RFC 9293, 3.10.7.1)."""
+        """RST for a segment that nobody wants; never for an RST (RFC 9293, 3.10.7.1).
+
+        Its ACK field, which counts for nothing without the flag, is where the segment began: what came before was heard.
+        """
         flags = segment.flags
         if flags & RST:
             return
         if flags & ACK:
-            answer = Segment(segment.target, segment.source, RST, segment.ack, 0, 0, b"", self)
+            answer = Segment(segment.target, segment.source, RST, segment.ack, segment.seq, 0, b"", self)
         else:
             end = segment.seq + len(segment.payload) + bool(flags & SYN) + bool(flags & FIN)
             answer = Segment(segment.target, segment.source, RST | ACK, 0, end, end, b"", self)

@@ -184,7 +184,7 @@ class TcpSocket(Stream):
         self.origin = "client"
         self.state = SYN_SENT
         self.since_ns = now_ns
-        self.error = 0
+        self.error = self.owed = 0
         self.done = False
         self.snd_nxt = ISN
         self.fin = FIN_NONE

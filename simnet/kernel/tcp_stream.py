@@ -281,6 +281,8 @@ class Stream(Connection):
                 return self.urg_seq - copied
             return self.unread
         unsent = self.unsent
+        if self.state == CLOSED and request == SIOCOUTQ:
+            return self.owed
         if request == SIOCOUTQ and self.guard is not None:
             return unsent + self.guard.unacknowledged
         return unsent

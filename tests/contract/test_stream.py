@@ -272,6 +272,24 @@ def test_k062_siocoutq_counts_what_the_peer_has_not_acknowledged(world: World) -
     assert world.ioctl(client, "SIOCOUTQ") == 4
 
 
+def test_k062_siocoutq_of_a_dead_socket_is_what_nobody_acknowledged(world: World) -> None:
+    refused = world.refused()
+    assert world.ioctl(refused, "SIOCOUTQ") == 1  # the SYN
+    world.gives("ECONNREFUSED", refused.connect, (world.ip, 9))
+    assert world.ioctl(refused, "SIOCOUTQ") == 3  # and two numbers that are left out
+    client, server = world.pair()
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP")
+    client.send(b"hello")
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == 5
+    client, server = world.pair()
+    client.send(b"held", socket.MSG_MORE)
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == 4
+
+
 def test_k063_a_full_buffer_takes_a_part_then_nothing_and_loses_no_byte(world: World) -> None:
     client, server = world.tight_pair()
     payload = bytes(range(256)) * 1024
