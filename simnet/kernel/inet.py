@@ -7,7 +7,7 @@ talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EAFNOSUPPORT, ENETUNREACH
+from errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
 from typing import Any
 
 from simnet.kernel.errors import socket_error
@@ -17,6 +17,7 @@ from simnet.kernel.segment import Endpoint
 ANY4 = "0.0.0.0"
 ANY6 = "::"
 BROADCAST = "255.255.255.255"
+LOOPBACK_BROADCAST = "127.255.255.255"
 
 
 def endpoint(family: int, address: Sequence[Any]) -> Endpoint:
@@ -58,14 +59,22 @@ def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
     if family == AF_INET6:
         if source is not None and ":" not in source:
             if ip == ANY6:
-                ip = ANY4
-            elif ":" in ip:
+                return "127.0.0.1"
+            if ":" in ip:
                 raise socket_error(EAFNOSUPPORT)
         elif ":" not in ip and (v6_only or source not in (None, ANY6)):
             raise socket_error(ENETUNREACH)
     if ip == ANY4:
         return "127.0.0.1" if source is None or source in (ANY4, ANY6) else source
     return "::1" if ip == ANY6 else ip
+
+
+def check_scope(address: Sequence[Any]) -> None:
+    """EINVAL for an IPv6 address of one link, or of a group on it, that does not say of which link."""
+    ip = address[0]
+    of_a_link = ip[:3] in ("fe8", "fe9", "fea", "feb") or (ip[:2] == "ff" and ip[3] in "12")
+    if of_a_link and (len(address) < 4 or not address[3]):
+        raise socket_error(EINVAL)
 
 
 def is_loopback(ip: str) -> bool:

@@ -69,6 +69,8 @@ class TcpSocket(Stream):
         """
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
+        if ip[0] == "f":
+            inet.check_scope(address)
         if not stack.is_bindable(ip):
             raise socket_error(EADDRNOTAVAIL)
         if self.state != CLOSED or self.port:
@@ -161,8 +163,10 @@ class TcpSocket(Stream):
             chosen = None  # a dead socket was bound anew, and the lock is of the first time
         bound = local[0] if local is not None and self.port else chosen
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        if inet.is_many(ip):
+        if inet.is_many(ip) or ip == inet.LOOPBACK_BROADCAST:
             raise socket_error(ENETUNREACH)
+        if ip[0] == "f":
+            inet.check_scope(address)
         peer = (ip, port)
         source = stack.source_for(ip) if chosen is None else chosen
         connections = stack.connections

@@ -37,6 +37,13 @@ def test_k025_only_local_addresses_can_be_bound_and_all_of_127_is_local(world: W
     assert bound(world, "127.255.255.254").getsockname()[0] == "127.255.255.254"
 
 
+def test_k025_an_address_of_one_link_needs_its_number(world: World) -> None:
+    for ip in ("fe80::1", "ff02::1"):
+        world.gives("EINVAL", world.socket(socket.AF_INET6).bind, (ip, 0))
+    world.gives("EINVAL", world.socket(socket.AF_INET6).connect, ("fe80::1", 9))
+    world.gives("ENETUNREACH", world.socket(socket.AF_INET6).connect, ("ff02::1", 9))
+
+
 @pytest.mark.parametrize(
     ("host", "shown"), [pytest.param("", "0.0.0.0", id="wildcard"), pytest.param("<broadcast>", "255.255.255.255")]
 )

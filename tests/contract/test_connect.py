@@ -303,6 +303,19 @@ def test_k018_the_wildcard_of_ipv6_means_its_localhost(world: World) -> None:
     assert sock.getpeername()[0] == "::1"
 
 
+def test_k018_the_wildcard_of_ipv6_means_ipv4_to_a_socket_bound_there(world: World) -> None:
+    listener = world.listener(ip="127.0.0.1")
+    sock = world.socket(socket.AF_INET6)
+    sock.bind((f"::ffff:{world.ip}", 0))
+    sock.connect_ex(("::", listener.getsockname()[1]))
+    world.ready(sock, "OUT")
+    assert sock.getpeername()[0] == "::ffff:127.0.0.1"
+
+
+def test_k018_loopback_has_a_broadcast_address(world: World) -> None:
+    world.gives("ENETUNREACH", world.socket().connect, ("127.255.255.255", 9))
+
+
 def test_k019_one_port_can_serve_two_connections_but_not_to_one_place(world: World) -> None:
     first, second = world.listener(), world.listener()
     clients = [world.socket(), world.socket(), world.socket()]
