@@ -107,7 +107,7 @@ class Connection(Tamperable):
         if flags & WANT_ACK and self.state != CLOSED:
             self.acknowledge()
         if self.cork is not None:
-            self.cork.heard(self)
+            self.cork.heard(self, segment)
 
     def _resume(self) -> None:
         """A hole is filled: take what waited behind it."""

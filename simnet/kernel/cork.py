@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.control import ISN
+from simnet.kernel.segment import ACK, WANT_ACK, Segment
+
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
@@ -44,9 +47,15 @@ class Cork:
         self.corked = self.more = False
         self.stop()
 
-    def heard(self, connection: Sender) -> None:
-        """A segment of the peer arrived: that makes the kernel push what only MSG_MORE held back."""
-        if self.more and not self.corked and connection.unsent:
+    def heard(self, connection: Sender, segment: Segment) -> None:
+        """A segment of the peer arrived: one that is no plain data makes the kernel push what only MSG_MORE held back.
+
+        Plain data takes the fast path of tcp_rcv_established, which looks at nothing else; but for the first of all to an
+        opener that has sent nothing, where the path is not open yet, and while there is urgent data.
+        """
+        plain = segment.payload and segment.flags & ~WANT_ACK == ACK and not connection.urg_data
+        first = connection.origin == "client" and segment.seq == connection.snd_nxt == ISN + 1
+        if self.more and not self.corked and connection.unsent and (first or not plain):
             self.more = False
             self.stop()
             connection.transmit()

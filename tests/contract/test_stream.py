@@ -162,6 +162,27 @@ def test_k060_more_holds_back_until_released(world: World, release: str) -> None
     world.gives(b"held" + end.encode(), server.recv, 100)
 
 
+def test_k060_data_of_the_peer_does_not_release_what_more_holds(world: World) -> None:
+    client, server = world.pair()
+    server.send(b"held", socket.MSG_MORE)
+    client.send(b"x")
+    world.readable(server)
+    world.pause()
+    world.gives("EAGAIN", client.recv, 9)
+    server.send(b"!")
+    world.gives(b"held!", client.recv, 9)
+
+
+def test_k060_but_the_first_data_to_an_opener_and_an_end_do(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"held", socket.MSG_MORE)
+    server.send(b"x")
+    world.gives(b"held", server.recv, 9)
+    client.send(b"more", socket.MSG_MORE)
+    server.shutdown(socket.SHUT_WR)
+    world.gives(b"more", server.recv, 9)
+
+
 def test_k060_nodelay_set_before_does_not_cancel_more(world: World) -> None:
     client, server = world.pair()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
