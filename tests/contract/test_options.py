@@ -121,15 +121,17 @@ def test_k049_a_client_that_defers_too_says_nothing_until_it_has_data(world: Wor
 
 def test_k029_a_bound_client_takes_over_the_pair_of_its_time_wait(world: World) -> None:
     listener = world.listener()
-    reuse = {(SOL, socket.SO_REUSEADDR): 1}
-    client = world.client(listener, reuse)
+    client, again = world.socket(), world.socket()
+    for sock in (client, again):
+        sock.setsockopt(SOL, socket.SO_REUSEADDR, 1)
+    client.bind((world.other_ip, 0))  # an address nobody else connects from
     name = client.getsockname()
+    client.connect_ex(listener.getsockname())
+    world.ready(client, "OUT")
     server = world.accept(listener)
     client.close()
     world.ready(server, "IN|OUT|RDHUP")
     server.close()
-    again = world.socket()
-    again.setsockopt(SOL, socket.SO_REUSEADDR, 1)
     again.bind(name)
     world.gives("EINPROGRESS", again.connect, listener.getsockname())
     world.ready(again, "OUT")
