@@ -68,7 +68,9 @@ class Opening:
                 ("TCP_CORK", 0, 1),
                 ("TCP_KEEPIDLE", 0, 1, 100, 40_000),
                 ("TCP_KEEPCNT", 0, 5, 200),
-                ("TCP_DEFER_ACCEPT", 1),
+                ("TCP_DEFER_ACCEPT", 1) if name.startswith("l") else ("TCP_DEFER_ACCEPT",),  # a client's delays its ACK
+                ("TCP_FASTOPEN", 0, 5, 5000),
+                *((("IP_RECVTOS", 0, 1),) if name[0] in "lsc" else ()),
                 ("TCP_LINGER2", 10),
                 ("IP_TTL", 0, 1, 255, 256),
                 ("IP_TOS", 16),
