@@ -257,7 +257,7 @@ class SystemCalls(_stdlib.socket):
         result: Any = None
         if tag.faults is not None or tag.dice is not None:
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
-        elif op == "send" and host.fabric.injector.dice is not None:
+        elif op == "send" and tag.end and host.fabric.injector.dice is not None:
             host.fabric.injector.throw_for_bytes(
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
@@ -322,7 +322,7 @@ class SystemCalls(_stdlib.socket):
     ) -> tuple[Fault | None, int]:
         """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
         injector = self._machine.fabric.injector
-        if op == "send":
+        if op == "send" and tag.end:  # a connection's, not a datagram
             injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
         # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
         blocking = timeout is None if op == "send" else waits

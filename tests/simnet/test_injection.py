@@ -279,3 +279,25 @@ def test_dice_thrown_while_a_stream_grows_act_when_a_plan_would() -> None:
     with pair(*plan.faults) as (net, _client, server):
         server.send(b"abc")
         assert net.happened == plan  # not when more is sent
+
+
+def test_rates_leave_datagrams_and_unix_sockets_alone() -> None:
+    """Their bytes have no place that a plan could name; and whoever serves TCP may well serve them too."""
+
+    def serve() -> None:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("", 7))
+        one, other = socket.socketpair()
+        with udp, one, other:
+            data, addr = udp.recvfrom(100)
+            one.sendall(data)
+            udp.sendto(other.recv(100), addr)
+
+    with simnet.Network(
+        rates=simnet.FaultRates(split=0.5, urgent=0.5, short_recv=0.5, partial_send=0.5, reset=0.5)
+    ) as net:
+        net.host("server").spawn(serve)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"hello", ("server", 7))
+            assert udp.recv(100) == b"hello"
+    assert not net.plan.faults
