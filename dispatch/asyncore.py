@@ -32,6 +32,7 @@ from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
 from dispatch.annotations import Any, ClassVar
+from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
 from dispatch.observers import observers as _observers
@@ -45,7 +46,7 @@ compact_traceback = _events.compact_traceback
 _DISCONNECTED, _reraised_exceptions, _strerror = _events.DISCONNECTED, _events.RERAISED, _events.strerror
 
 if "socket_map" not in globals():  # a reload keeps the channels
-    socket_map: dict[Any, Any] = _maps.ChannelMap()
+    socket_map: dict[Any, Any] = _ChannelMap()
 
 
 def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:

@@ -5,7 +5,8 @@ two ways. A class that overrides ``readable`` or ``writable`` is asked before ea
 has them from this library is asked when something happens to it: it joined, it had its turn, it says that it changed. So the
 second kind costs nothing while it waits.
 
-A :class:`ChannelMap` reports its own changes. An ordinary dict is compared with what it was, every turn.
+A :class:`ChannelMap` reports its own changes. Of an ordinary dict the channels say that they join or leave; what a program does
+to it by hand is found by comparing it with what it was: each turn where it is small, and before long where it is large.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP, Channel
+from dispatch.channelmap import ChannelMap
 from dispatch.events import RERAISED, drop_urgent, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -25,6 +27,7 @@ from dispatch.predicates import grumbles, predictable, uses_writable
 
 REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
+LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
 AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
 TROUBLE = ERR | HUP | NVAL
 
@@ -96,7 +99,10 @@ class Guest(Channel):
     def _present(self) -> bool:
         """Whether it still stands in the map, for the descriptor that was polled."""
         loop: MapLoop = self.loop  # type: ignore[assignment]
-        return self._fileno >= 0 and loop.map.get(self.key) is self.obj
+        if self._fileno >= 0 and loop.map.get(self.key) is self.obj:
+            return True
+        loop._surprised = True
+        return False
 
     def _turn_failed(self, error: Exception) -> None:
         raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
@@ -124,6 +130,8 @@ class MapLoop(Loop):
         "_ready",
         "_serve_whole",
         "_serves_whole",
+        "_surprised",
+        "_unlooked",
         "depth",
         "dirty",
         "map",
@@ -137,6 +145,8 @@ class MapLoop(Loop):
         self._serves_whole = False  # in the turn under way: as poll(2), not as select(2)
         self._admitted = 0
         self._idle_turns = 0  # since the last audit
+        self._unlooked = 0  # turns since an ordinary dict was compared with what it was
+        self._surprised = True  # who was ready stands in the map no more: more may have changed
         self._ready: list[tuple[int, Guest, int]] = []  # what the poll under way has found, by number
         self.depth = 0  # turns under way; a handler may ask for one
         self.touched: dict[Any, None] = {}  # keys that were set since the last turn
@@ -154,6 +164,7 @@ class MapLoop(Loop):
             self._sync()
             if not self._once(timeout):
                 self._idle_turns += 1
+                self._surprised = True  # there is time to look
                 if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
                     self._audit()
             ready = self._ready
@@ -209,9 +220,10 @@ class MapLoop(Loop):
 
     def _sync(self) -> None:
         mirror = self._mirror
-        if mirror is not None and mirror != self.map:
-            for key in [key for key in mirror if mirror[key] is not self.map.get(key)]:
-                self.removed(key)
+        if mirror is not None and self._looks(mirror) and mirror != self.map:
+            for key, obj in list(mirror.items()):
+                if obj is not self.map.get(key):
+                    self.removed(key)
             self._mirror = now = dict(self.map)  # in one step: another thread may be changing it
             self.touched.update(dict.fromkeys(key for key in now if mirror.get(key) is not now[key]))
         while self.touched:
@@ -227,6 +239,14 @@ class MapLoop(Loop):
                 guest = self._guests.get(key)
                 if guest is not None:
                     guest._ask()
+
+    def _looks(self, mirror: dict[Any, Any]) -> bool:
+        """Whether to compare the map with what it was. To walk over thousands each turn would be what a turn costs."""
+        self._unlooked += 1
+        if len(mirror) == len(self.map) and not self._surprised and self._unlooked * LOOKED < len(mirror):
+            return False
+        self._unlooked, self._surprised = 0, False
+        return True
 
     def _admit(self, key: Any, obj: Any) -> None:
         guest = Guest(self, key, obj)
@@ -303,74 +323,6 @@ class MapLoop(Loop):
         for key in list(self._guests):
             self.removed(key)
         super().close()
-
-
-class ChannelMap(dict[Any, Any]):
-    """A dict of channels by descriptor that tells the loop serving it what changes."""
-
-    __slots__ = ("engine",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.engine: MapLoop | None = None
-
-    def __setitem__(self, key: Any, obj: Any) -> None:
-        super().__setitem__(key, obj)
-        if self.engine is not None:
-            self.engine.removed(key)
-            self.engine.touched[key] = None
-
-    def __delitem__(self, key: Any) -> None:
-        super().__delitem__(key)
-        self._removed(key)
-
-    def _removed(self, key: Any) -> None:
-        if self.engine is not None:
-            self.engine.removed(key)
-            if not self:
-                self._let_go()
-
-    def _let_go(self) -> None:
-        """An empty map holds no poller; the next turn with channels makes one."""
-        engine = self.engine
-        if engine is not None and not engine.depth:
-            self.engine = None
-            engine.close()
-
-    def pop(self, key: Any, *default: Any) -> Any:
-        value = super().pop(key, *default)
-        self._removed(key)
-        return value
-
-    def popitem(self) -> tuple[Any, Any]:
-        key, value = super().popitem()
-        self._removed(key)
-        return key, value
-
-    def clear(self) -> None:
-        keys = list(self)
-        super().clear()
-        for key in keys:
-            self._removed(key)
-
-    def setdefault(self, key: Any, default: Any = None) -> Any:
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        for key, obj in dict(*args, **kwargs).items():
-            self[key] = obj
-
-    def __ior__(self, other: Any) -> ChannelMap:  # type: ignore[misc]
-        self.update(other)
-        return self
-
-    def copy(self) -> dict[Any, Any]:
-        return dict(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)  # a copy is served by nobody
 
 
 def _nobody(obj: Any, flags: int) -> None:

@@ -68,7 +68,7 @@ STEPS = {
         ["dispatch.files", "dispatch.datagram"],
         ["dispatch.chat", "dispatch.listener"],
         ["dispatch.events"],
-        ["dispatch.predicates"],
+        ["dispatch.channelmap", "dispatch.predicates"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

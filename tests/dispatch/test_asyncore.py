@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from dispatch import asynchat, asyncore, maps, predicates
+from dispatch import asynchat, asyncore, channelmap, predicates
 from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
 
 pytestmark = pytest.mark.usefixtures("anywhere")
@@ -36,7 +36,7 @@ def turn(request):
 @pytest.fixture(params=["dict", "ChannelMap"], name="map")
 def a_map(request, anywhere):
     """A program's own dict, or the kind the module has."""
-    channels = {} if request.param == "dict" else maps.ChannelMap()
+    channels = {} if request.param == "dict" else channelmap.ChannelMap()
     yield channels
     asyncore.close_all(channels, ignore_all=True)
 
@@ -364,7 +364,7 @@ def test_a_handler_may_turn_the_loop_itself(pair, map, turn):
 def test_a_class_without_readable_and_writable_waits_in_the_poller(loopback_pair, monkeypatch):
     """No call per channel and turn: it was asked once."""
     opener, acceptor = loopback_pair
-    channels, asked = maps.ChannelMap(), []
+    channels, asked = channelmap.ChannelMap(), []
 
     class Plain(asyncore.dispatcher):
         def handle_read(self):
@@ -410,7 +410,7 @@ class Chatting(asynchat.async_chat):
 
 @kernel_only
 @pytest.mark.parametrize("kind", [Reading, Sending, Chatting])
-@pytest.mark.parametrize("kind_of_map", [dict, maps.ChannelMap])
+@pytest.mark.parametrize("kind_of_map", [dict, channelmap.ChannelMap])
 def test_a_turn_makes_as_many_calls_with_two_hundred_idle_channels_as_with_two(kind, kind_of_map):
     """Counted, not timed: calls of Python functions, and of C functions, in ten turns that serve one channel."""
 
@@ -460,7 +460,7 @@ def test_a_turn_makes_as_many_calls_with_two_hundred_idle_channels_as_with_two(k
 @kernel_only
 def test_a_look_in_passing_does_not_walk_over_all_channels(loopback_pair):
     """A game polls once a frame, mostly for nothing: what nobody tells of is looked for now and then, not each time."""
-    channels, looked = maps.ChannelMap(), []
+    channels, looked = channelmap.ChannelMap(), []
     near, _ = loopback_pair
 
     class Looked(asyncore.dispatcher):
@@ -576,9 +576,44 @@ def test_a_channel_may_stand_for_a_descriptor_that_is_not_its_sockets(map, turn)
 
 
 @kernel_only
+def test_what_is_put_into_a_large_dict_by_hand_is_served_though_the_loop_is_busy(turn):
+    pairs = [socket.socketpair() for _ in range(4)]
+    stands_for = {}
+
+    class Echo(Recorder):
+        def handle_read(self):
+            self.events.append(self.socket.recv(1))
+            pairs[0][1].send(b"x")  # so that something is ready in each turn
+
+    busy = Echo(pairs[0][0], stands_for)
+    pairs[0][1].send(b"x")
+    replaced = Recorder(pairs[1][0], stands_for)
+    stands_for.update(
+        dict.fromkeys(range(10_000, 14_000), None)
+    )  # strangers without an object: nobody is served for them
+    turn(stands_for, 5)
+
+    other = Recorder(None, {})
+    other.set_socket(pairs[1][0])
+    stands_for[replaced._fileno] = other
+    pairs[1][1].send(b"to the other")
+    added = Recorder(None, {})
+    added.set_socket(pairs[2][0])
+    stands_for[added._fileno] = added
+    pairs[2][1].send(b"to the added")
+    turn(stands_for, 10)
+
+    assert len(busy.events) > 10
+    assert (replaced.data, other.data, added.data) == (b"", b"to the other", b"to the added")
+    for near, far in pairs:
+        near.close()
+        far.close()
+
+
+@kernel_only
 def test_another_thread_may_change_the_map_while_it_is_served():
     """Channels come and go in one thread, the loop turns in another; nothing is raised there."""
-    for channels in ({}, maps.ChannelMap()):
+    for channels in ({}, channelmap.ChannelMap()):
         near, far = socket.socketpair()
         keeper = Recorder(near, channels)
         failed = []
@@ -951,7 +986,7 @@ def test_close_all_closes_everything_and_stops_at_the_first_error_unless_told(ma
 
 
 def test_clearing_the_map_lets_go_of_the_poller(loopback_pair):
-    channels = maps.ChannelMap()
+    channels = channelmap.ChannelMap()
     channel = Recorder(loopback_pair[1], channels)
     asyncore.loop(0, map=channels, count=1)
     assert channels.engine is not None
@@ -968,7 +1003,7 @@ def test_clearing_the_map_lets_go_of_the_poller(loopback_pair):
 
 def test_attributes_set_from_outside_are_noticed_when_nothing_happens(loopback_pair):
     _, acceptor = loopback_pair
-    channels = maps.ChannelMap()
+    channels = channelmap.ChannelMap()
 
     class Writer(asyncore.dispatcher_with_send):
         sent = 0

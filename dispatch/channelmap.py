@@ -1,0 +1,76 @@
+"""A dict of channels by descriptor that tells the loop serving it what changes: what ``asyncore.socket_map`` is here."""
+
+from __future__ import annotations
+
+from dispatch.annotations import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch.maps import MapLoop
+
+
+class ChannelMap(dict[Any, Any]):
+    """A dict whose changes cost what changes, and nothing each turn. Programs may treat it as any dict."""
+
+    __slots__ = ("engine",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.engine: MapLoop | None = None
+
+    def __setitem__(self, key: Any, obj: Any) -> None:
+        super().__setitem__(key, obj)
+        if self.engine is not None:
+            self.engine.removed(key)
+            self.engine.touched[key] = None
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        self._removed(key)
+
+    def _removed(self, key: Any) -> None:
+        if self.engine is not None:
+            self.engine.removed(key)
+            if not self:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """An empty map holds no poller; the next turn with channels makes one."""
+        engine = self.engine
+        if engine is not None and not engine.depth:
+            self.engine = None
+            engine.close()
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        value = super().pop(key, *default)
+        self._removed(key)
+        return value
+
+    def popitem(self) -> tuple[Any, Any]:
+        key, value = super().popitem()
+        self._removed(key)
+        return key, value
+
+    def clear(self) -> None:
+        keys = list(self)
+        super().clear()
+        for key in keys:
+            self._removed(key)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        for key, obj in dict(*args, **kwargs).items():
+            self[key] = obj
+
+    def __ior__(self, other: Any) -> ChannelMap:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[Any, Any]:
+        return dict(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy is served by nobody
