@@ -5,25 +5,32 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from types import ModuleType
+
+from dispatch.annotations import Any
 
 #: Built on the two, and often imported beside them: re-executed on ours if it stands on others.
 FAMILY = ("smtpd",)
+
+NAMED = 5  # modules that are named in a warning; who wants to mend it needs the first
 
 
 def install() -> None:
     """Make ``asyncore`` and ``asynchat`` importable as this library's, from now on and for the whole program.
 
-    Call it before anything that uses them is imported. If others are loaded already they are named in a RuntimeWarning:
-    classes built on them stay on them. ``smtpd`` is re-executed on ours then, so that ``import smtpd`` may come first,
-    but what was taken *from* it before has to be taken again.
+    Call it before anything that uses them is imported. If others are loaded already they are named in a RuntimeWarning, with
+    the modules that imported them: classes built on them stay on them. ``smtpd`` is re-executed on ours then, so that
+    ``import smtpd`` may come first, but what was taken *from* it before has to be taken again.
     """
     from dispatch import asynchat, asyncore
 
     replaced = []
+    users: dict[str, None] = {}
     for name, ours in (("asyncore", asyncore), ("asynchat", asynchat)):
         loaded = sys.modules.get(name)
         if loaded is not None and loaded is not ours:
             replaced.append(f"{name} ({getattr(loaded, '__file__', None) or 'no file'})")
+            users.update(dict.fromkeys(_users_of(loaded)))
         sys.modules[name] = ours
     if not replaced:
         return
@@ -35,6 +42,27 @@ def install() -> None:
     message = (
         f"dispatch.install() came late: {', '.join(replaced)} was loaded already, and classes built on it stay on it"
     )
+    if users:
+        message += f" (imported by {', '.join(list(users)[:NAMED])})"
     if again:
         message += f"; {', '.join(again)} was executed again on this library's"
     warnings.warn(message + ". Call it before the first import of asyncore", RuntimeWarning, stacklevel=2)
+
+
+def _users_of(loaded: ModuleType) -> list[str]:
+    """The modules that hold *loaded*, or a class of its, under a name of their own."""
+    users = []
+    for name, module in list(sys.modules.items()):
+        if name in ("asyncore", "asynchat", *FAMILY):
+            continue  # they are replaced, too
+        held = list(getattr(module, "__dict__", {}).values())
+        if any(each is loaded or _is_from(each, loaded) for each in held):
+            users.append(name)
+    return users
+
+
+def _is_from(each: Any, loaded: ModuleType) -> bool:
+    # Of its real type: a lazy proxy that is asked for its class may raise.
+    return (
+        issubclass(type(each), type) and each.__module__ == loaded.__name__ and vars(loaded).get(each.__name__) is each
+    )

@@ -52,6 +52,20 @@ def test_another_one_that_is_loaded_already_is_named():
     assert "True" in out
 
 
+def test_who_had_imported_the_other_one_is_named(tmp_path):
+    (tmp_path / "asyncore.py").write_text("class dispatcher: pass\n", encoding="utf-8")
+    (tmp_path / "by_module.py").write_text("import asyncore as old\n", encoding="utf-8")
+    (tmp_path / "by_class.py").write_text("from asyncore import dispatcher\n", encoding="utf-8")
+    out = run(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import by_module, by_class, dispatch; dispatch.install();"
+        "import asyncore; print(asyncore is dispatch.asyncore)"
+    )
+
+    assert f"asyncore ({tmp_path / 'asyncore.py'}) was loaded" in out
+    assert "(imported by by_module, by_class)" in out
+    assert "True" in out
+
+
 def test_a_second_time_changes_nothing_and_says_nothing():
     out = run(
         "import dispatch; dispatch.install(); import asyncore; channel = asyncore.dispatcher();"
