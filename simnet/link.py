@@ -95,7 +95,7 @@ class Link:
 
     @bandwidth.setter
     def bandwidth(self, bytes_a_second: float | None) -> None:
-        if bytes_a_second is not None and not bytes_a_second > 0:
+        if bytes_a_second is not None and not _number("bandwidth", bytes_a_second) > 0:
             raise ValueError(f"bandwidth={bytes_a_second!r} is not above 0 bytes a second; None is no limit")
         self._bandwidth = bytes_a_second
         self._note()
@@ -134,7 +134,7 @@ class Link:
 
     @mtu.setter
     def mtu(self, size: int) -> None:
-        if not 68 <= size <= 65_536:
+        if not 68 <= _number("mtu", size) <= 65_536:
             raise ValueError(f"mtu={size!r} is outside 68 (RFC 791) to 65536 (Linux' lo)")
         self._mtu = size
         self._note()
@@ -168,7 +168,7 @@ class Link:
         return None if self.plain else self._mtu - HEADERS
 
     def _chance(self, name: str, probability: float) -> None:
-        if not 0 <= probability <= 1:
+        if not 0 <= _number(name, probability) <= 1:
             raise ValueError(f"{name}={probability!r} is outside 0..1")
         self._chances[name] = probability
         self._note()
@@ -219,7 +219,13 @@ class Direction:
         return (arrival,)
 
 
+def _number(name: str, value: float) -> float:
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r} is no number")
+    return value
+
+
 def _nanoseconds(name: str, seconds: float) -> int:
-    if not 0 <= seconds < 86_400:
+    if not 0 <= _number(name, seconds) < 86_400:
         raise ValueError(f"{name}={seconds!r} is outside 0..86400 seconds")
     return round(seconds * 1e9)

@@ -348,8 +348,14 @@ class Scheduler:
                     self._rouse_body()
                 else:
                     clock.tick()
-            elif not self._sleepers or (self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline)):
+            elif self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline):
                 self._nothing_will_happen()
+            elif not self._sleepers:
+                if self._settling or clock.next_due_ns() is None:
+                    self._nothing_will_happen()
+                else:  # a keepalive: it may find out that the peer is gone
+                    self.ticks += 1
+                    clock.tick()
             elif self._settling and (self._only_hearts_beat() or (clock.next_due_ns() or 0) > self._settle_until_ns):
                 self._rouse_body()
             else:

@@ -16,6 +16,7 @@ from simnet.kernel.control import (
     URGENT_ANNOUNCED,
     URGENT_HERE,
 )
+from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
@@ -219,9 +220,11 @@ class Connection(Tamperable):
 
     def _established(self) -> None:
         self.state = ESTABLISHED
+        stack = self.stack
+        trip_ns = stack.clock.now_ns - self.since_ns
+        self.trip_ns = trip_ns or 1 if trip_ns < RTO_FIRST_NS else 0
         if self.guard is not None:
             self.guard.keep_alive(self)
-        stack = self.stack
         if stack.on_established is not None:
             stack.on_established(self)
 

@@ -65,7 +65,7 @@ class ControlBlock(File):
 
     __slots__ = (
         "stack", "emit", "family", "state", "stage", "error", "soft_error", "shut", "done", "origin",
-        "local", "peer", "port", "locks", "autobound", "sharing", "since_ns",
+        "local", "peer", "port", "locks", "autobound", "sharing", "since_ns", "trip_ns",
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
@@ -93,6 +93,7 @@ class ControlBlock(File):
         self.autobound = False
         self.sharing = 0
         self.since_ns = 0
+        self.trip_ns = 0  # the round trip that the handshake took; 0 before it, or if it had to be repeated
         self.listener: Listener | None = None
         self.parent: TcpSocket | None = None
         self.options: dict[tuple[int, int], Any] | None = None

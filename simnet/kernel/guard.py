@@ -112,7 +112,7 @@ class Guard:
             self.unacknowledged -= len(segment.payload)
             sent_ns = self.times.pop(segment.seq, None)
             if sent_ns is not None:
-                self._measured(now_ns - sent_ns)
+                self.measured(now_ns - sent_ns)
             moved = True
         if moved:
             self.duplicates = 0
@@ -136,7 +136,7 @@ class Guard:
                 self._stop_timer()
                 self.rto_ns = self._rto()
 
-    def _measured(self, trip_ns: int) -> None:
+    def measured(self, trip_ns: int) -> None:
         """A sample of the round trip (RFC 6298)."""
         if not self.smoothed_ns:
             self.smoothed_ns = max(1, trip_ns)
@@ -144,6 +144,8 @@ class Guard:
         else:
             self.variance_ns = (3 * self.variance_ns + abs(self.smoothed_ns - trip_ns)) // 4
             self.smoothed_ns = max(1, (7 * self.smoothed_ns + trip_ns) // 8)
+        if not self.retries:
+            self.rto_ns = self._rto()
 
     def _rto(self) -> int:
         """tcp_set_rto: the variance part is never below 200 ms."""

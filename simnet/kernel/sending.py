@@ -258,6 +258,8 @@ class Sender(ControlBlock):
         guard = self.guard = Guard()
         self.slow = True
         guard.heard_ns = self.stack.clock.now_ns
+        if self.trip_ns:
+            guard.measured(self.trip_ns)
         guard.keep_alive(self)
         if self.unsent:
             guard.probe_later(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 import time
@@ -105,6 +106,38 @@ def test_a_partition_that_does_not_heal_ends_in_etimedout() -> None:
             assert 900 < net.time < 1_000  # tcp_retries2 = 15: 924.6 s, ip-sysctl
 
 
+OPTIONS = [
+    pytest.param(
+        {}, True, 926.646, id="tcp_retries2"
+    ),  # 924.6 s after the first repetition, at the next one (ip-sysctl)
+    pytest.param({(6, 18): 5_000}, True, 5.202, id="TCP_USER_TIMEOUT"),  # ms, from the first repetition, after 0.202 s
+    pytest.param({(1, 9): 1}, False, 7_875.0, id="keepalive"),  # 7200 s of silence, and 9 probes 75 s apart
+    pytest.param({(1, 9): 1, (6, 4): 10, (6, 5): 3, (6, 6): 4}, False, 22.0, id="keepalive-of-ones-own"),
+]
+
+
+@pytest.mark.parametrize(("options", "sends", "seconds"), OPTIONS)
+def test_a_peer_that_is_gone_is_found_out_when_linux_does(
+    options: dict[tuple[int, int], int], sends: bool, seconds: float
+) -> None:
+    with simnet.Network() as net:
+        listener = net.host("server").listen(7)
+        with socket.create_connection(("server", 7)) as sock:
+            peer, _ = listener.accept()
+            for (level, name), value in options.items():
+                sock.setsockopt(level, name, value)
+            began = net.time
+            net.partition("test", "server")
+            if sends:
+                sock.send(b"is anybody there?")
+            with pytest.raises(TimeoutError) as error:
+                sock.recv(1)  # blocking, without a time-out of its own
+            assert error.value.errno == errno.ETIMEDOUT
+            assert net.time - began == pytest.approx(seconds, abs=0.001)
+            peer.close()
+        listener.close()
+
+
 def test_a_connect_into_a_partition_gives_up_after_its_retries() -> None:
     with simnet.Network() as net:
         net.host("server").spawn(echo, 7)
@@ -129,6 +162,12 @@ def test_what_cannot_be_is_refused_with_the_value(name: str, value: float) -> No
     link = simnet.Network().link("a", "b")
     with pytest.raises(ValueError, match=rf"{name}="):
         setattr(link, name, value)
+
+
+@pytest.mark.parametrize("name", ["latency", "jitter", "bandwidth", "loss", "reordering", "duplication", "mtu"])
+def test_what_is_no_number_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name}='fast' is no number"):
+        setattr(simnet.Network().link("a", "b"), name, "fast")
 
 
 def test_an_unknown_profile_is_refused_with_those_that_are() -> None:
