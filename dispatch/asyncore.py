@@ -31,6 +31,7 @@ from errno import errorcode as errorcode
 from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
+from dispatch.accepting import accept as _accept
 from dispatch.annotations import Any, ClassVar
 from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
@@ -214,7 +215,7 @@ class dispatcher:
     def accept(self) -> tuple[Any, Any] | None:
         """The next connection and its address; None if there is none after all, or none can be had at the moment."""
         try:
-            conn, addr = self.socket.accept()
+            conn, addr = _accept(self.socket)
         except TypeError:
             return None
         except OSError as why:

@@ -147,7 +147,10 @@ class Channel:
     def _call(self, name: str, *args: Any) -> None:
         """Run a handler; the loop goes on whatever it does."""
         try:
-            self._call_raising(name, *args)
+            if observers:
+                self._call_raising(name, *args)
+            else:
+                getattr(self, name)(*args)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed(name, error)
 

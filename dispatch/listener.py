@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from sys import intern
 
+from dispatch.accepting import accept
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
@@ -195,7 +196,7 @@ class Listener(Channel):
         self._last_turn = turn
         for _ in range(self._batch):
             try:
-                sock, addr = self.socket.accept()
+                sock, addr = accept(self.socket)
             except OSError as error:
                 if error.errno in TRY_AGAIN:
                     self._batch = 1

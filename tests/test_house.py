@@ -54,7 +54,14 @@ STEPS = {
     ],
     "dispatch": [
         ["dispatch.annotations", "dispatch.errors", "dispatch.statistics"],
-        ["dispatch.addresses", "dispatch.checks", "dispatch.interfaces", "dispatch.observers", "dispatch.filewrapper"],
+        [
+            "dispatch.accepting",
+            "dispatch.addresses",
+            "dispatch.checks",
+            "dispatch.interfaces",
+            "dispatch.observers",
+            "dispatch.filewrapper",
+        ],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
         ["dispatch.channel", "dispatch.watchful"],

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 import dispatch
+from dispatch.accepting import accept
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 
 RESET = struct.pack("ii", 1, 0)
@@ -262,3 +263,33 @@ def test_a_socket_that_stops_listening_closes_the_listener(world):
     listener.socket = Fickle(listener.socket, accept=[errno.EINVAL])
     world.connect(listener.addr)
     world.run(loop, lambda: listener.closed)
+
+
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
+def test_what_is_accepted_is_what_the_socket_itself_would_have_accepted(family, tmp_path):
+    kind = getattr(socket, family)
+    address = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0), "AF_UNIX": str(tmp_path / "socket")}[family]
+    with socket.socket(kind, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        told = []
+        for take in (socket.socket.accept, accept):
+            with socket.socket(kind, socket.SOCK_STREAM) as client:
+                client.connect(listener.getsockname())
+                name = client.getsockname()
+                sock, addr = take(listener)
+                with sock:
+                    assert addr == name
+                    traits = sock.family, sock.type, sock.proto, sock.gettimeout(), sock.get_inheritable()
+                    told.append((type(sock), traits, os.get_blocking(sock.fileno())))
+        assert told[0] == told[1]
+
+
+def test_who_stands_in_for_accept_is_obeyed(monkeypatch):
+    def nobody(sock):
+        raise OSError(errno.EMFILE, "none left")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(socket.socket, "accept", nobody)
+        with pytest.raises(OSError, match="none left"):
+            accept(listener)
