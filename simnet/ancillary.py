@@ -17,15 +17,14 @@ MSG_CTRUNC = 0x8
 def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[int, int, Any]]:
     """*ancillary* as a program hands it to ``sendmsg``, with files in place of their numbers.
 
-    Raises:
-        OSError: EBADF, a number is not open.
+    ``None`` for a number that is not open: the kernel says EBADF, but other things first.
     """
     messages: list[tuple[int, int, Any]] = []
     for level, kind, data in ancillary:
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             numbers = array.array("i")
             numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
-            messages.append((level, kind, [descriptors.get(number) for number in numbers]))
+            messages.append((level, kind, [descriptors.open.get(number) for number in numbers]))
         else:
             messages.append((level, kind, data))
     return messages

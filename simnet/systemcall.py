@@ -371,7 +371,7 @@ class SystemCalls(_stdlib.socket):
     def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
         """Write down a call that gave *result*."""
         scheduler = self._process.scheduler
-        if result or op in EFFECTIVE:  # as its `effect` does
+        if result or op in EFFECTIVE or (op == "recv" and self._kind == SOCK_DGRAM):  # as its `effect` does
             scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0
             scheduler.activity += 1
         else:

@@ -37,6 +37,7 @@ from simnet.kernel.messages import (
     SIOCINQ,
     SIOCOUTQ,
     SOCK_DGRAM,
+    UNIX_ONLY,
 )  # fmt: skip
 from simnet.kernel.options import SO_BROADCAST, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
@@ -61,18 +62,27 @@ if TYPE_CHECKING:
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 RCVBUF_DEFAULT: Final = 212992  # net.core.rmem_default
+HEADERS_V4, HEADERS_V6 = 59, 72  # of UDP and IP, and the room that is kept for a link's
+SMALL_HEAD, SMALL_MEMORY = 256, 832  # bytes that a small sk_buff holds, and what it costs
+SHARED_INFO: Final = 320  # struct skb_shared_info
+HEAD_MAX: Final = 16064  # SKB_MAX_ALLOC
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
 
 
-def memory_of(length: int) -> int:
-    """What a queued datagram of *length* bytes costs its socket.
+def memory_of(length: int, six: bool) -> int:
+    """What a queued datagram of *length* bytes over IPv4, or *six*, costs its socket.
 
-    A struct sk_buff and the power of two that holds data, headers and shared info; this reproduces the counts measured
-    with buffers of 16,384 and 212,992 (K-088: 19 datagrams of 100 bytes, 7 of 1,000; 256 with the default).
+    A struct sk_buff, and the power of two that holds data, headers and shared info; a small one of its own kind, or one
+    with pages besides for what is longer. Measured for every length through SO_MEMINFO, and by counting (K-088: 19
+    datagrams of 100 bytes fit 16,384).
     """
-    room = max(512, 1 << (length + 383).bit_length())
-    return 256 + room + (64 if room <= 1024 else 0)
+    head = length + (HEADERS_V6 if six else HEADERS_V4)
+    if head <= SMALL_HEAD:
+        return SMALL_MEMORY
+    if head >= HEAD_MAX:
+        return SMALL_MEMORY + length
+    return int(256 + max(1024, 1 << (head + SHARED_INFO - 1).bit_length()))
 
 
 class UdpSocket(File):
@@ -220,8 +230,9 @@ class UdpSocket(File):
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
     ) -> int:
         """One datagram of what *buffers* hold together."""
-        if tuple(ancillary):
-            not_modelled("sendmsg with ancillary data on UDP")
+        for level, kind, _ in ancillary:
+            if level != SOL_SOCKET or kind not in UNIX_ONLY:
+                not_modelled("sendmsg with ancillary data on UDP")
         return self._send(b"".join(bytes(memoryview(part)) for part in buffers), flags, address)
 
     def _send(self, data: bytes | bytearray | memoryview, flags: int, address: Sequence[Any] | None) -> int:
@@ -231,8 +242,11 @@ class UdpSocket(File):
         local = self._autobind()  # even if the send fails
         if self.family != AF_INET6:
             _check_v4(data, flags)
-        if address is not None and self._mixes(address):
-            raise socket_error(EINVAL)
+        if self.corked is not None and self.family == AF_INET6:
+            if ":" not in self.corked[1][0]:
+                _check_v4(data, flags)
+            elif address is not None and ":" not in inet.endpoint(AF_INET6, address)[0]:
+                raise socket_error(EINVAL)  # what MSG_MORE collects is for an IPv6 address
         corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
         target = self._target(address, data, flags) if corked is None else corked[1]
         payload = bytes(data)
@@ -256,10 +270,6 @@ class UdpSocket(File):
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
         return size
-
-    def _mixes(self, address: Sequence[Any]) -> bool:
-        """Does MSG_MORE collect for an IPv6 address, and this one is of IPv4?"""
-        return self.corked is not None and ":" in self.corked[1][0] and ":" not in inet.endpoint(AF_INET6, address)[0]
 
     def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
         """Where a datagram goes, refused in the kernel's order."""
@@ -303,7 +313,7 @@ class UdpSocket(File):
             payload, source = inbox[0]
         else:
             payload, source = inbox.popleft()
-            self.held -= memory_of(len(payload))
+            self.held -= memory_of(len(payload), ":" in source[0])
         return payload[:n], source, max(0, len(payload) - n)
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
@@ -359,7 +369,7 @@ class UdpSocket(File):
         inbox = self.inbox
         if inbox is None:
             inbox = self.inbox = deque()
-        memory = memory_of(len(datagram.payload))
+        memory = memory_of(len(datagram.payload), ":" in datagram.source[0])
         limit = RCVBUF_DEFAULT if self.options is None else self.options.get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
         if inbox and self.held + memory > limit:
             return

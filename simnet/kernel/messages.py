@@ -41,3 +41,5 @@ SOCK_RAW: Final = 3
 SOCK_SEQPACKET: Final = 5
 SOCK_NONBLOCK: Final = 0o4000
 SOCK_CLOEXEC: Final = 0o2000000
+
+UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)

@@ -23,12 +23,12 @@ from simnet.kernel.messages import (
     SIOCINQ,
     SIOCOUTQ,
     SIOCOUTQNSD,
+    UNIX_ONLY,
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
 
-UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 

@@ -384,6 +384,14 @@ def test_an_ipv6_socket_and_ipv4_addresses(world: World) -> None:
     sock.connect(("::1", world.dead_port()))
     sock.send(b"c")
     world.gives(b"ac", target.recv, 10)
+    # And what it collects for IPv4 is sent by the rules of IPv4.
+    sock.sendto(b"a", socket.MSG_MORE, (mapped, port))
+    world.gives("ENOTSUP", sock.send, b"b", socket.MSG_OOB)
+    # The wildcard of IPv6 means the localhost of IPv4 to who is bound there.
+    bound = six()
+    bound.bind((mapped, 0))
+    assert bound.connect(("::", bound.getsockname()[1])) is None
+    assert bound.getpeername()[0] == "::ffff:127.0.0.1"
 
 
 def test_the_options_of_multicast_are_kept(world: World) -> None:
@@ -401,3 +409,29 @@ def test_the_options_of_multicast_are_kept(world: World) -> None:
             else:
                 sock.setsockopt(level, option, value)
                 assert sock.getsockopt(level, option) == kept, (option, value)
+
+
+def test_k088_how_many_fit_a_queue(world: World) -> None:
+    sender = datagram(world)
+    fits = {
+        0: 256,
+        100: 256,
+        128: 256,
+        197: 256,
+        198: 166,
+        645: 166,
+        646: 92,
+        5000: 25,
+        16004: 12,
+        16005: 12,
+        20000: 10,
+    }
+    for size, count in fits.items():
+        sock = datagram(world)
+        for _ in range(count + 20):
+            sender.sendto(bytes(size), sock.getsockname())
+        taken = 0
+        while world.mask(sock) == "IN|OUT":  # an empty one is told from an empty queue, and is an effect
+            assert len(sock.recv(65535)) == size
+            taken += 1
+        assert taken == count, (size, taken)
