@@ -312,6 +312,7 @@ class Stream(Receiver):
     def _out_broken(self, error: OSError) -> None:
         """Sending failed. What the peer sent before it went is still read, if we read at all."""
         self._lose_output()
+        self._reset_at_close()  # a peer that lives, behind a route that is gone, must not take what it got for a whole
         if self._channel_state & (EOF | CLOSING | PAUSED | LAYERED):
             self._finish(error)
             return

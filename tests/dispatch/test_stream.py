@@ -348,6 +348,25 @@ def test_a_reply_is_read_though_sending_failed(world):
     assert channel.statistics().lost == 6
 
 
+@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH])
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_reply_that_could_not_be_sent_whole_does_not_end_like_one(world, code, closing):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, send=[3, -code])
+    channel.write(b"whole")
+    if closing:
+        channel.close()
+    world.run(loop, lambda: channel.closed)
+
+    assert channel.reason.errno == code
+    assert channel.statistics().lost == 2
+    client.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        while client.recv(100):  # what arrived, then no end
+            pass
+
+
 def test_nothing_is_written_after_close(world):
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)
