@@ -45,11 +45,13 @@ class async_chat(asyncore.dispatcher):
     def producer_fifo(self) -> Any:
         """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
         if self._dispatch_fifo is None:
-            self._dispatch_fifo = _Fifo(self)
+            self._dispatch_fifo = _Fifo((), self)
         return self._dispatch_fifo
 
     @producer_fifo.setter
     def producer_fifo(self, items: Any) -> None:
+        if items is self._dispatch_fifo:
+            return  # after +=, which has told
         self._dispatch_fifo = items
         maps.ask_from_now_on(self)  # somebody else's queue tells nobody when it grows
 
@@ -263,16 +265,17 @@ known_predicates((async_chat.readable, async_chat.writable))
 
 
 class _Fifo(deque[Any]):
-    """A queue of output that tells its channel when somebody adds to it."""
+    """A queue of output that tells its channel when somebody adds to it; for all else, and to look at, a deque."""
 
     __slots__ = ("_owner",)
 
-    def __init__(self, owner: async_chat, items: Iterable[Any] = ()) -> None:
+    def __init__(self, items: Iterable[Any] = (), owner: async_chat | None = None) -> None:
         super().__init__(items)
-        self._owner = ref(owner)  # weak: no cycle, a closed channel goes when its last user does
+        # Weak: no cycle, a closed channel goes when its last user does. A copy has no owner.
+        self._owner = None if owner is None else ref(owner)
 
     def _grown(self) -> None:
-        owner = self._owner()
+        owner = None if self._owner is None else self._owner()
         if owner is not None:
             maps.changed(owner)
 
@@ -288,9 +291,23 @@ class _Fifo(deque[Any]):
         super().extend(items)
         self._grown()
 
+    def extendleft(self, items: Iterable[Any], /) -> None:
+        super().extendleft(items)
+        self._grown()
+
     def insert(self, index: int, item: Any, /) -> None:
         super().insert(index, item)
         self._grown()
+
+    def __iadd__(self, items: Iterable[Any]) -> _Fifo:
+        self.extend(items)
+        return self
+
+    def __repr__(self) -> str:
+        return repr(deque(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return deque, (list(self),)
 
 
 class simple_producer:

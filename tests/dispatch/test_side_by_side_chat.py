@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import copy
+import pickle
 import random
+import socket
 import warnings
 
 import pytest
@@ -179,6 +182,50 @@ def speech(asynchat, seed):
 def test_any_speech_goes_out_in_the_same_pieces():
     for seed in range(1500):
         alike(speech, seed)
+
+
+def test_the_queue_is_a_deque_for_who_looks_at_it():
+    def program(asynchat):
+        chat = asynchat.async_chat(map={})
+        chat.push(b"a")
+        chat.producer_fifo += [b"b", None]
+        chat.producer_fifo.extendleft([b"0"])
+        queue = chat.producer_fifo
+        twins = [queue.copy(), copy.copy(queue), copy.deepcopy(queue), pickle.loads(pickle.dumps(queue)), queue + queue]
+        return repr(queue), isinstance(queue, collections.deque), [list(twin) for twin in twins], queue == twins[0]
+
+    alike(program)
+
+
+@pytest.mark.parametrize("grow", ["append", "appendleft", "extend", "extendleft", "insert", "+=", "="])
+def test_what_is_put_into_the_queue_goes_out(grow):
+    """Also where the loop does not ask, and something else is ready in each turn."""
+
+    def program(asynchat):
+        pairs, channels = [socket.socketpair() for _ in range(2)], {}
+        chat = asynchat.async_chat(pairs[0][0], channels)
+        busy = asynchat.asyncore.dispatcher(pairs[1][0], channels)
+        busy.handle_read = lambda: None
+        busy.writable = lambda: False
+        pairs[1][1].send(b"x")
+        asynchat.asyncore.loop(0.05, False, channels, 3)
+        queue = chat.producer_fifo
+        if grow == "+=":
+            chat.producer_fifo += [b"x"]
+        elif grow == "=":
+            chat.producer_fifo = collections.deque([b"x"])
+        else:
+            arguments = {"extend": ([b"x"],), "extendleft": ([b"x"],), "insert": (0, b"x")}.get(grow, (b"x",))
+            getattr(queue, grow)(*arguments)
+        asynchat.asyncore.loop(0.05, False, channels, 3)
+        pairs[0][1].setblocking(False)
+        got = outcome(pairs[0][1].recv, 10)
+        asynchat.asyncore.close_all(channels)
+        pairs[0][1].close()
+        pairs[1][1].close()
+        return got
+
+    assert alike(program) == b"x"
 
 
 def test_a_queue_of_the_programs_own_stays_its_own():
