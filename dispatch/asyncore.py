@@ -420,8 +420,14 @@ class dispatcher_with_send(dispatcher):
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
         out = self._dispatch_out
-        first = out[:65536]
-        num_sent = dispatcher.send(self, bytes(first) if type(out) is _Queue else first)
+        if type(out) is bytes and len(out) <= 65536:
+            num_sent = dispatcher.send(self, out)
+            if self._dispatch_out is out:
+                self._dispatch_out = out[num_sent:]
+                return
+        else:
+            first = out[:65536]
+            num_sent = dispatcher.send(self, bytes(first) if type(out) is _Queue else first)
         out = self._dispatch_out
         if type(out) is bytes and len(out) > 65536:
             out = self._dispatch_out = _Queue(out)

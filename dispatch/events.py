@@ -80,12 +80,13 @@ def _event(obj: Any, event: str) -> None:
 
 def readwrite(obj: Any, flags: int) -> None:
     """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
-    was = generation(obj) if flags & (flags - 1) else ALONE
     try:
+        if flags == IN:  # mostly
+            obj.handle_read_event()
+            return
+        was = generation(obj) if flags & (flags - 1) else ALONE
         if flags & IN:
             obj.handle_read_event()
-            if was is ALONE:
-                return
         if flags & OUT and (was is ALONE or generation(obj) == was):
             obj.handle_write_event()
         if flags & PRI and (was is ALONE or generation(obj) == was):

@@ -30,6 +30,7 @@ PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit 
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
 AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
 TROUBLE = ERR | HUP | NVAL
+EVENTS = IN | OUT | PRI
 
 Serve = Callable[[Any, int], None]  # one object, all of its events
 ServeKind = Callable[[Any], None]  # one object, one kind of event
@@ -82,7 +83,10 @@ class Guest(Channel):
         """Find its place among those that are served in this turn."""
         loop: MapLoop = self.loop  # type: ignore[assignment]
         asked = self._bits
-        flags = bits & asked & (IN | OUT | PRI)
+        if bits == IN and asked == READ:  # mostly; whole numbers are compared, a test of a bit makes a number first
+            loop._ready.append((self.number, self, IN))
+            return
+        flags = bits & asked & EVENTS
         if bits & NVAL:
             flags = NVAL
         elif bits & TROUBLE and loop._serves_whole and asked & (IN | OUT) and not bits & IN:
