@@ -390,7 +390,7 @@ class Fabric:
         return True
 
 
-@lru_cache(maxsize=4096)  # runs of one test name the same places again and again
+@lru_cache(maxsize=1024)  # runs of one test name the same places again and again
 def _place(source: str, target: str, port: int, number: int | None) -> tuple[Place, str]:
     """The *number*-th connection from *source* to *target*, a flow without one, a listener without a source; its text."""
     if not source:
