@@ -14,7 +14,7 @@ from dispatch import asynchat, asyncore
 from tests.dispatch.conftest import the_harness
 
 simnet = the_harness()
-KINDS = [*simnet.TRANSPARENT, *simnet.DISRUPTIVE]
+KINDS = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.playable(kind)]
 
 
 class Echo(dispatch.Stream):
@@ -303,6 +303,29 @@ def test_any_conversation_survives_everything(shape):
             assert reply == answer
 
     simnet.check(converse, target="server", runs=runs)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "verbs"])
+def test_a_reply_is_whole_or_visibly_cut_off(shape):
+    """But for what no program can tell: an early end of the stream, and two urgent bytes, whose first becomes data (K-095)."""
+    handler, requests, answer, _ = SHAPES[shape]
+
+    @given(plan=simnet.strategies.fault_plans([kind for kind in KINDS if kind not in ("eof", "urgent")]))
+    @settings(max_examples=150)
+    def holds(plan):
+        with simnet.Network(plan, targets="server") as net:
+            net.host("server").spawn(serve, handler)
+            try:
+                with socket.create_connection(("server", 7), timeout=1000) as sock:
+                    for request in requests:
+                        sock.sendall(request)
+                    sock.shutdown(socket.SHUT_WR)
+                    reply = sock.makefile("rb").read()
+            except OSError:
+                return
+            assert reply == answer
+
+    holds()
 
 
 def test_who_says_goodbye_when_idle_survives_everything():
