@@ -329,7 +329,7 @@ class simple_producer:
 
 
 class fifo:
-    """The queue asynchat had until Python 3.7, for programs that still use it."""
+    """The queue asynchat had until Python 3.7, for programs that still use it. It may stand for a ``producer_fifo``."""
 
     def __init__(self, list: Any = None) -> None:
         self.list: deque[Any] = deque(list or ())
@@ -352,6 +352,28 @@ class fifo:
     def pop(self) -> tuple[int, Any]:
         """(1, the next one), or (0, None)."""
         return (1, self.list.popleft()) if self.list else (0, None)
+
+    # What async_chat asks of its queue, which has been a deque since.
+
+    append = push
+
+    def extend(self, items: Iterable[Any]) -> None:
+        self.list.extend(items)
+
+    def insert(self, index: int, item: Any) -> None:
+        self.list.insert(index, item)
+
+    def clear(self) -> None:
+        self.list.clear()
+
+    def __getitem__(self, index: int) -> Any:
+        return self.list[index]
+
+    def __setitem__(self, index: int, item: Any) -> None:
+        self.list[index] = item
+
+    def __delitem__(self, index: int) -> None:
+        del self.list[index]
 
 
 def find_prefix_at_end(haystack: Any, needle: Any) -> int:

@@ -334,3 +334,16 @@ def test_the_old_fifo_is_there():
     assert fifo.first() == b"a"
     assert [fifo.pop(), fifo.pop(), fifo.pop()] == [(1, b"a"), (1, b"b"), (0, None)]
     assert fifo.is_empty()
+
+
+def test_the_old_fifo_may_be_the_queue(chat):
+    chat, client = chat
+    chat.producer_fifo = asynchat.fifo()
+    chat.producer_fifo.push(b"old, ")
+    chat.producer_fifo.push(asynchat.simple_producer(b"older, "))
+    chat.push(b"new")
+    chat.close_when_done()
+    serve(chat, 10)
+
+    assert client.recv(100) == b"old, older, new"
+    assert not chat.connected
