@@ -166,7 +166,7 @@ class MapLoop(Loop):
         interrupted, self._ready = self._ready, []
         try:
             self._sync()
-            if not self._once(timeout):
+            if not self._polled(timeout):
                 self._idle_turns += 1
                 self._surprised = True  # there is time to look
                 if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
@@ -183,6 +183,15 @@ class MapLoop(Loop):
             self.depth -= 1
         if not self.map and not self.depth and isinstance(self.map, ChannelMap):
             self.map._let_go()
+
+    def _polled(self, timeout: float | None) -> int:
+        """How many were ready."""
+        try:
+            return self._once(timeout)
+        except ValueError:
+            if not self.closed:
+                raise
+            return 0  # another thread closed the last channel just now, and with it this loop was let go
 
     def _serve_each(self, ready: list[tuple[int, Guest, int]], serve: Serve) -> None:
         """As the loop over poll(2) did it: an object has all of its events at once."""

@@ -1001,6 +1001,20 @@ def test_clearing_the_map_lets_go_of_the_poller(loopback_pair):
     asyncore.loop(0, map=channels)
 
 
+@kernel_only
+def test_a_turn_that_another_thread_overtook_is_over(loopback_pair):
+    """One closes the last channel between the other's look at the map and its sleep."""
+    channels = channelmap.ChannelMap()
+    channel = Recorder(loopback_pair[1], channels)
+    asyncore.loop(0, map=channels, count=1)
+    engine = channels.engine
+    channel.close()
+    assert engine.closed
+
+    engine.turn(PATIENCE, asyncore.readwrite, None)
+    assert channel.events == []
+
+
 def test_attributes_set_from_outside_are_noticed_when_nothing_happens(loopback_pair):
     _, acceptor = loopback_pair
     channels = channelmap.ChannelMap()
