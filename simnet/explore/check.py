@@ -39,12 +39,22 @@ def sweep(test: _Function | None = None, /, **options: Any) -> Any:
         TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
         ValueError: an option cannot be.
     """
-    checked = SweepOptions.of(**options)
-    if test is None:
-        return functools.partial(_decorated, options=checked)
-    if not callable(test):
-        raise TypeError(f"sweep({test!r}): options are given by name, as in @simnet.sweep(target='server')")
-    return _decorated(test, options=checked)
+    try:
+        checked = SweepOptions.of(**options)
+        if test is None:
+            return functools.partial(_decorate, options=checked)
+        if not callable(test):
+            raise TypeError(f"sweep({test!r}): options are given by name, as in @simnet.sweep(target='server')")
+    except (TypeError, ValueError) as error:
+        raise error.with_traceback(None) from None  # what is wrong is the line that says @simnet.sweep
+    return _decorate(test, options=checked)
+
+
+def _decorate(test: _Function, *, options: SweepOptions) -> _Function:
+    try:
+        return _decorated(test, options=options)
+    except (TypeError, ValueError) as error:
+        raise error.with_traceback(None) from None
 
 
 def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Any) -> SweepResult:

@@ -48,7 +48,7 @@ def ladder(
     if last is not None:
         _end_with(rows, *last)
     names = list(hosts) if hosts is not None else _hosts(trace)
-    lines = _window(rows, parting, before, after, whole, len(trace))
+    lines = _window(rows, parting, before, after, whole, len(trace), compared=against is not None)
     shown = [row for row in lines if isinstance(row, Row)]
     if hosts is None and not whole:
         seen = shown_hosts(shown)
@@ -82,7 +82,9 @@ def _hosts(trace: Trace) -> list[str]:
     return [name for name in names if name == BODY] + [name for name in names if name != BODY]
 
 
-def _window(rows: list[Row], parting: int | None, before: int, after: int, whole: bool, events: int) -> list[Row | str]:
+def _window(
+    rows: list[Row], parting: int | None, before: int, after: int, whole: bool, events: int, *, compared: bool
+) -> list[Row | str]:
     """The rows to show, with a line wherever some are left out."""
     if whole or (parting is None and len(rows) <= before + after):
         return list(rows)
@@ -96,7 +98,7 @@ def _window(rows: list[Row], parting: int | None, before: int, after: int, whole
     if start:
         lines.append(f"{margin}⋮  {start} rows")
     lines.extend(rows[start:first])
-    if first:
+    if first and compared:
         lines.append(f"{margin}─── equal to the baseline up to here ({parting} events) ───")
     rest = rows[first:]
     if len(rest) <= after + 2:

@@ -18,7 +18,7 @@ def line_of(name: str, text: str, end: str, width: int) -> str:
     lines, rest = [], f"{text}   {end}".strip()
     while len(rest) > room and " " in rest[:room].strip() and name not in ("run it", "keep it"):
         cut = rest.rfind(" ", 0, room)
-        lines.append(rest[:cut])
+        lines.append(rest[:cut].rstrip())
         rest = rest[cut + 1 :].strip()
     lines.append(rest)
     return "\n".join(f"{name if place == 0 else '':<{MARGIN}}{line}" for place, line in enumerate(lines))

@@ -210,6 +210,8 @@ def _consequence(judgement: Judgement) -> str:
         if rest:
             return f"{_told(rest[0])}  [{rest[0].reason}]"
         return f"{_told(first)}  [{first.reason}]" if first.host != TEST else ""
+    if first.error is not None and str(first.error) == first.message:
+        return f"the rule [{first.reason}] is broken"  # how, the error above has said
     after = "".join(f"; {_told(each)}" for each in rest[:1] if each.error is not first.error)
     return f"{_told(first)}{after}  [{first.reason}]"
 

@@ -23,6 +23,7 @@ from simnet.explore.verdict import Judgement, judge
 from simnet.faults.kinds import KINDS, playable
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
+from simnet.trace import CALL
 
 if TYPE_CHECKING:
     from simnet.run import Run
@@ -147,8 +148,9 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
 def _nothing(baseline: Run, options: SweepOptions) -> str:
     points = baseline.points
     hosts = list(dict.fromkeys([*(call.host for call in points.calls), *(each.host for each in points.polls)]))
-    acted = [host for host in hosts if any(call.host == host and call.target for call in points.calls)]
-    if options.target is not None and not acted:
+    targets = options.target or baseline.targets
+    called = any(event.host in targets for event in baseline.trace.of(CALL))
+    if options.target is not None and not called:
         return (
             f"target={', '.join(options.target)}: no process on that host made a socket call, so no fault can act. "
             f"Hosts whose processes did: {', '.join(hosts) or 'none'}."
@@ -157,6 +159,11 @@ def _nothing(baseline: Run, options: SweepOptions) -> str:
     if there:
         assert options.kinds is not None
         return f"kinds={', '.join(options.kinds)}: none can act on what the test does; these can: {', '.join(there)}."
+    if called:
+        return (
+            f"target={', '.join(targets)}: its processes made socket calls, but on no connection and no listener, and found "
+            "nothing by a poller. The faults of datagrams are still to come, so none can act."
+        )
     return (
         "the test made no connection and no socket call on a target, so no fault can act. Does it spawn the program under "
         'test (net.host("server").spawn(serve, 7)) and talk to it?'

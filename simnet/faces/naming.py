@@ -11,13 +11,11 @@ from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.faces.refusals import Refused
-from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, kind_classes, playable
+from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, kind_classes, playable
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 
 __all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
-
-_CLASSES = {"transparent": TRANSPARENT, "disruptive": DISRUPTIVE}
 
 
 class NeedsPytest(Refused):
@@ -49,8 +47,8 @@ def kinds_of(text: str) -> tuple[str, ...]:
     """
     names: list[str] = []
     for word in (part.strip() for part in text.split(",")):
-        if word in _CLASSES:
-            names += [name for name in _CLASSES[word] if playable(name)]
+        if word in WHOLE:
+            names += [name for name in WHOLE[word] if playable(name)]
         elif word:
             names += [kind.kind for kind in kind_classes([word])]
     if not names:

@@ -97,16 +97,12 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for mark in reversed(list(item.iter_markers("simnet"))):
         if mark.args:
-            raise pytest.UsageError(
-                f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}"
-            )
+            _refuse(f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}")
         options.update(mark.kwargs)
     known = {*NETWORK_OPTIONS, *(each.name for each in fields(SweepOptions))}
     for name in options:
         if name not in known:
-            raise pytest.UsageError(
-                f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}"
-            )
+            _refuse(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}")
     return options
 
 
@@ -119,7 +115,7 @@ def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
     try:
         return options.but(**marked).but(runs=asked.runs, kinds=asked.kinds, first=first)
     except (TypeError, ValueError) as error:
-        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.simnet: {error}") from error
+        _refuse(f"{item.nodeid}: @pytest.mark.simnet: {error}")
 
 
 def network_options(item: pytest.Item) -> dict[str, Any]:

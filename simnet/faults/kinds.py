@@ -92,6 +92,7 @@ KINDS: Final[Mapping[str, type[Fault]]] = {kind.kind: kind for kind in ALL}
 
 TRANSPARENT: Final = tuple(kind.kind for kind in ALL if kind.transparent)
 DISRUPTIVE: Final = tuple(kind.kind for kind in ALL if not kind.transparent)
+WHOLE: Final[Mapping[str, tuple[str, ...]]] = {"transparent": TRANSPARENT, "disruptive": DISRUPTIVE}
 
 
 def kind_class(kind: object) -> type[Fault]:
@@ -115,9 +116,15 @@ def kind_class(kind: object) -> type[Fault]:
 
 
 def kind_classes(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
-    """The classes of several kinds, each once, in the vocabulary's order; one name or class alone is taken too."""
+    """The classes of several kinds, each once, in the vocabulary's order; one name or class alone is taken too.
+
+    ``"transparent"`` and ``"disruptive"`` stand for all of theirs.
+    """
     several = (kinds,) if isinstance(kinds, str | type) else kinds
-    named = [kind_class(kind) for kind in several]
+    named: list[type[Fault]] = []
+    for kind in several:
+        whole = WHOLE.get(kind) if isinstance(kind, str) else None
+        named += [kind_class(kind)] if whole is None else map(kind_class, whole)
     return tuple(kind for kind in ALL if kind in named)
 
 

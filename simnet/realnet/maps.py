@@ -25,9 +25,12 @@ class Maps:
 
     def __init__(self) -> None:
         self._replaced: list[tuple[dict[str, Any], str, Any, Any]] = []
+        self._over = False
 
     def look(self) -> None:
-        """Take up what has been imported since the last look."""
+        """Take up what has been imported since the last look; nothing any more once the run is over."""
+        if self._over:
+            return  # a thread that would not end has spawned one more process
         for name, attribute, _ in PER_PROCESS:
             module = sys.modules.get(name)
             namespace = getattr(module, "__dict__", {})
@@ -38,7 +41,8 @@ class Maps:
             self._replaced.append((namespace, attribute, original, divided))
 
     def restore(self) -> None:
-        """The modules have their own again."""
+        """The modules have their own again, for good."""
+        self._over = True
         for namespace, attribute, original, divided in self._replaced:
             if namespace.get(attribute) is divided:
                 namespace[attribute] = original

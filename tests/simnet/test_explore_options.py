@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+import simnet
 from simnet import faults
 from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import NothingToTest
 
 
 def test_one_name_or_several_may_stand() -> None:
@@ -62,3 +66,32 @@ def test_a_wrong_option_is_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(error, match=says):
         SweepOptions.of(**options)
+
+
+def test_a_whole_class_of_kinds_is_named_by_one_word() -> None:
+    chosen = SweepOptions.of(kinds="transparent").kinds
+    assert chosen is not None
+    assert set(chosen) == {kind for kind in faults.TRANSPARENT if faults.playable(kind)}
+    assert SweepOptions.of(kinds=["transparent", "eof"]).kinds == (*chosen, "eof")
+
+
+def test_a_wrong_option_is_told_at_the_line_that_gives_it() -> None:
+    with pytest.raises(TypeError, match="sweep has no option 'targt'") as caught:
+        simnet.sweep(targt="server")
+    assert [entry.name for entry in caught.traceback][1:] == ["sweep"]
+
+
+def test_a_target_whose_calls_no_fault_can_touch_yet_is_told_so() -> None:
+    def serve() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 7))
+            sock.sendto(*sock.recvfrom(100))
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"hello", ("server", 7))
+            assert sock.recv(100) == b"hello"
+
+    with pytest.raises(NothingToTest, match="no connection and no listener"):
+        simnet.check(test, target="server")
