@@ -59,9 +59,14 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
 def _host(host: Any) -> str:
     if not isinstance(host, (str, bytes, bytearray)):
         raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
-    name = host if isinstance(host, str) else bytes(host).decode("ascii")
+    name = host if isinstance(host, str) else bytes(host).decode("ascii", "surrogateescape")
     if "\0" in name:
         raise TypeError("host name must not contain null character")
+    if name is host and not name.isascii():
+        try:
+            name.encode("idna")
+        except UnicodeError:
+            raise TypeError("encoding of hostname failed") from None
     return name
 
 

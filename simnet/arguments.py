@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 from errno import EBADF, EFAULT, EINVAL
+from math import ceil
 from typing import Any
 
 from simnet.kernel.errors import socket_error
@@ -120,7 +121,7 @@ def checked_timeout(value: Any) -> float | None:
     if value is None:
         return None
     if (type(value) is float or type(value) is int) and 0.001 <= value <= USUAL_SECONDS:
-        return float(value)
+        return ceil(value * 1e9) / 1e9  # CPython keeps whole nanoseconds, rounded up
     seconds: float | None = _CSocket.gettimeout(look_over("settimeout", value))
     return seconds
 

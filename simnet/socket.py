@@ -42,6 +42,7 @@ __all__ = ["Socket"]
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
 MSG_WAITALL, MSG_TRUNC, MSG_OOB = 0x100, 0x20, 0x1
+UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
@@ -326,6 +327,8 @@ class Socket(QuickCalls):
         except TypeError:
             look_over("recvmsg_into", buffers)
             raise
+        if len(views) > UIO_MAXIOV:
+            raise socket_error(errno.EMSGSIZE)
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         at = 0
         for view in views:
@@ -375,10 +378,13 @@ class Socket(QuickCalls):
         self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
     ) -> int:
         try:
-            payload = b"".join(map(checked_bytes, buffers))
+            parts = [checked_bytes(buffer) for buffer in buffers]
         except TypeError:
             look_over("sendmsg", buffers)
             raise
+        if len(parts) > UIO_MAXIOV:
+            raise socket_error(errno.EMSGSIZE)
+        payload = b"".join(parts)
         if ancdata != () or type(flags) is not int:
             ancdata = (
                 ancdata if isinstance(ancdata, (list, tuple)) or not hasattr(ancdata, "__iter__") else list(ancdata)

@@ -20,5 +20,7 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     ):
         process.pairs += number & 1
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
-        ends.append(Socket(family, type, proto, fileno=process.descriptors.add(file)))
+        ends.append(end := Socket(family, type, proto, fileno=process.descriptors.add(file)))
+        if type & SOCK_NONBLOCK:
+            end.setblocking(False)
     return ends[0], ends[1]

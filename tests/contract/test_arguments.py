@@ -37,6 +37,7 @@ SECONDS = (
     -(10**20),
     1e-9,
     1e-10,
+    0.1234567891234,
 )
 INTS = (1, True, 1.5, "x", None, [], 2**31, -(2**31) - 1, 2**70)
 ADDRESSES = (
@@ -123,6 +124,8 @@ def calls() -> Iterator[tuple[Any, ...]]:
         yield "setsockopt", *arguments
     for arguments in READS:
         yield "getsockopt", *arguments
+    yield "sendmsg", [b"x"] * 1025
+    yield "recvmsg_into", [bytearray(1) for _ in range(1025)]
     for ancillary in MESSAGES:
         yield "sendmsg", [b"x"], ancillary
 
