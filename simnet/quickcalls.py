@@ -1,11 +1,11 @@
-"""The calls of a socket that never wait: names, options, listening, shutdown."""
+"""The calls of a socket that never wait: names, options, listening, shutdown, inheritance."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from simnet.addresses import AF_UNIX, kernel_address
-from simnet.arguments import look_over, only_one, option_value, whole
+from simnet.arguments import look_over, look_over_inheritable, only_one, option_value, whole
 from simnet.faults.inject import Tag
 from simnet.systemcall import SystemCalls
 
@@ -57,3 +57,16 @@ class QuickCalls(SystemCalls):
         number = whole("shutdown", last=only_one(how, "shutdown"))
         file = self._file()
         self._quick(file, "shutdown", (number,), file.shutdown, number)
+
+    def get_inheritable(self) -> bool:
+        self._file()
+        return self._fd in self._process.descriptors.inheritable
+
+    def set_inheritable(self, inheritable: Any) -> None:
+        self._file()
+        if type(inheritable) is not bool:
+            look_over_inheritable(inheritable)
+        if inheritable:
+            self._process.descriptors.inheritable.add(self._fd)
+        else:
+            self._process.descriptors.inheritable.discard(self._fd)

@@ -22,12 +22,12 @@ from simnet.arguments import (
     checked_bytes,
     checked_timeout,
     look_over,
-    look_over_inheritable,
     only_one,
     writable_view,
 )  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
+from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
@@ -138,19 +138,6 @@ class Socket(QuickCalls):
         self._timeout = None if flag else 0.0
         self._file()
 
-    def get_inheritable(self) -> bool:
-        self._file()
-        return self._fd in self._process.descriptors.inheritable
-
-    def set_inheritable(self, inheritable: Any) -> None:
-        self._file()
-        if type(inheritable) is not bool:
-            look_over_inheritable(inheritable)
-        if inheritable:
-            self._process.descriptors.inheritable.add(self._fd)
-        else:
-            self._process.descriptors.inheritable.discard(self._fd)
-
     # --- connections -----------------------------------------------------------------------------------------------
 
     def connect(self, *address: Any) -> None:
@@ -183,7 +170,13 @@ class Socket(QuickCalls):
                 self._connect_when_there_is_room(file, resolved)
         except OSError as error:
             host.flush()
-            self._record_failure(file.tag, "connect", file.tag.count("connect"), (resolved,), error)
+            n = file.tag.count("connect")
+            if error.errno == errno.EALREADY and self._timeout is None:
+                self._wait_connected(
+                    file, resolved, n, errno.EALREADY
+                )  # a blocking connect waits for the attempt that is made
+                return
+            self._record_failure(file.tag, "connect", n, (resolved,), error)
             raise
         if internet and (begun or self._kind == 2):
             host.fabric.connecting(host, file)
@@ -197,11 +190,13 @@ class Socket(QuickCalls):
             raise self._failed(file.tag, "connect", n, (resolved,), socket_error(errno.EINPROGRESS))
         self._wait_connected(file, resolved, n)
 
-    def _wait_connected(self, file: Any, resolved: Any, n: int) -> None:
+    def _wait_connected(self, file: Any, resolved: Any, n: int, late: int = errno.EINPROGRESS) -> None:
         deadline = self._deadline()
+        if deadline is None and file.options:
+            deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
         if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
-            error = TimeoutError("timed out")
+            error = socket_error(late) if self._timeout is None else TimeoutError("timed out")
         elif self._timeout is None:
             try:
                 file.connect(resolved)  # takes the error and leaves the socket fresh, as a blocking connect does
@@ -284,6 +279,8 @@ class Socket(QuickCalls):
             look_over("recvfrom", bufsize, flags)
         if not 0 <= bufsize <= SIZE_MAX:
             look_over("recvfrom", bufsize, flags)
+        if bufsize and self._waits_for_all(flags):
+            return self._recv_all(bufsize, flags), None
         return self._call(  # type: ignore[no-any-return]
             "recv",
             (bufsize,),
@@ -293,6 +290,10 @@ class Socket(QuickCalls):
             flags,
             nothing=(b"", None),
         )
+
+    def _waits_for_all(self, flags: int) -> bool:
+        """Is this a read of a blocking TCP connection that is to fill its buffer?"""
+        return bool(flags & MSG_WAITALL) and self._timeout is None and self._kind == 1 and self._net_family != AF_UNIX
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         view = writable_view(buffer, "recvfrom_into")
@@ -308,6 +309,8 @@ class Socket(QuickCalls):
         look_over("recvmsg", bufsize, ancbufsize, flags)
         if not 0 <= ancbufsize <= INT_MAX:
             raise ValueError("invalid ancillary data buffer length")
+        if bufsize and self._waits_for_all(flags):
+            return self._recv_all(bufsize, flags), [], 0, None
         table = self._process.descriptors
         return self._call(  # type: ignore[no-any-return]
             "recv",
@@ -330,11 +333,7 @@ class Socket(QuickCalls):
         if len(views) > UIO_MAXIOV:
             raise socket_error(errno.EMSGSIZE)
         data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
-        at = 0
-        for view in views:
-            part = data[at : at + len(view)]
-            view[: len(part)] = part
-            at += len(part)
+        scatter(views, data)
         return len(data), ancillary, message_flags, address
 
     # --- bytes out -------------------------------------------------------------------------------------------------
@@ -349,8 +348,7 @@ class Socket(QuickCalls):
             if sent and (sent == len(payload) or self._timeout is not None):
                 return sent
         if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
-            self._send_all(payload[sent:] if sent else payload, flags, None)  # a blocking send waits until all is taken
-            return len(payload)
+            return self._send_waiting(payload, sent, flags)
         return self._send_some(payload, flags)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
@@ -386,9 +384,7 @@ class Socket(QuickCalls):
             raise socket_error(errno.EMSGSIZE)
         payload = b"".join(parts)
         if ancdata != () or type(flags) is not int:
-            ancdata = (
-                ancdata if isinstance(ancdata, (list, tuple)) or not hasattr(ancdata, "__iter__") else list(ancdata)
-            )
+            ancdata = list(ancdata) if hasattr(ancdata, "__iter__") else ancdata
             look_over("sendmsg", [payload], ancdata, flags)
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == 1:
@@ -421,7 +417,21 @@ class Socket(QuickCalls):
             deadline,
         )
 
+    def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first."""
+        while True:
+            try:
+                sent += self._send_some(payload[sent:] if sent else payload, flags)
+            except OSError:
+                if not sent:
+                    raise
+                return sent
+            if sent >= len(payload):
+                return sent
+
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+        if deadline is None:
+            deadline = -1  # SO_SNDTIMEO may set one
         sent = self._send_straight(payload) if not flags else 0
         if not sent:
             sent = self._send_some(payload, flags, deadline)

@@ -17,7 +17,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
-from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
+from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
@@ -112,12 +112,15 @@ class SystemCalls(_stdlib.socket):
                 listener.unwatch(me)
 
     def _recv_all(self, bufsize: int, flags: int) -> bytes:
+        """MSG_WAITALL of a blocking stream: until there are *bufsize* bytes, an end, an urgent byte, or SO_RCVTIMEO is over."""
+        if flags & MSG_PEEK:
+            return self._peek_all(bufsize, flags)
         parts: list[bytes] = []
         while bufsize > 0:
             asked = bufsize
             try:
                 part = self._call("recv", (asked,), lambda file, n: file.recv(n, flags), READABLE, asked, flags)
-            except BlockingIOError:  # MSG_DONTWAIT or SO_RCVTIMEO: what has come is not lost
+            except OSError:  # MSG_DONTWAIT, SO_RCVTIMEO, or a Unix socket's error: what has come is not lost
                 if not parts:
                     raise
                 break
@@ -125,9 +128,25 @@ class SystemCalls(_stdlib.socket):
                 break
             parts.append(part)
             bufsize -= len(part)
-            if flags & MSG_PEEK:
+            if self._file().stops_here():
                 break
         return b"".join(parts)
+
+    def _peek_all(self, bufsize: int, flags: int) -> bytes:
+        def attempt(file: Any, n: int) -> bytes:
+            if file.unread < n and not file.mask() & (RDHUP | ERR | HUP | PRI):
+                raise socket_error(errno.EAGAIN)
+            peeked: bytes = file.recv(n, flags)
+            return peeked
+
+        try:
+            data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags)
+        except BlockingIOError:  # SO_RCVTIMEO: what there is by then
+            file = self._file()
+            if not file.unread:
+                raise
+            data = file.recv(bufsize, flags)
+        return data
 
     def _recv_straight(self, bufsize: int) -> bytes | None:
         """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
@@ -263,7 +282,11 @@ class SystemCalls(_stdlib.socket):
             )
         # On a connection that is to wait, look first: an exception costs ten looks. So on a listener; but one that is none
         # is to say what is wrong.
-        look = waits and (timeout is not None or tag.end or (accept and self._kind == 1 and file.state == LISTEN))
+        look = waits and (timeout is not None or (file.state == LISTEN if accept and self._kind == 1 else tag.end))
+        if not size and op == "send" and timeout is None:
+            look = False  # nothing needs no room
+        if timeout is None and op == "recv":
+            events |= PRI  # the kernel's own wait is for anything new: a read drops the urgent byte it comes to
         while True:
             if not look or file.mask() & events:
                 try:

@@ -36,6 +36,10 @@ class File:
         """The poll mask now."""
         raise NotImplementedError
 
+    def stops_here(self) -> bool:
+        """Does a read that waits for more, and has something, end here?"""
+        return False
+
     def watch(self, watcher: Watcher) -> None:
         """Tell *watcher* of each edge from now on. The latest to watch is told first, as on a Linux wait queue (K-112)."""
         if self.watchers is None:

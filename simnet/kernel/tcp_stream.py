@@ -90,6 +90,12 @@ class Stream(Connection):
             return b""
         raise socket_error(ENOTCONN if self.state == CLOSED else EAGAIN)
 
+    def stops_here(self) -> bool:
+        """At the urgent mark, and at an end or error, which is left for the next read to tell."""
+        if self.urg_data and self.urg_seq == self.copied_seq:
+            return True
+        return not self.unread and bool(self.shut & SHUT_RECEIVE or self.error)
+
     def _read_to_mark(self, inbox: Buffer, n: int, peek: int) -> bytes:
         """Read while an urgent mark is about: up to it, or from it on, over the byte itself (K-092)."""
         ahead = self.urg_seq - self.copied_seq

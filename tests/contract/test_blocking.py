@@ -348,3 +348,71 @@ def test_a_blocking_connect_waits_for_room_in_a_unix_backlog(world: World, kind:
     assert answers == [None, "ECONNREFUSED"]
     lst.close()
     join()
+
+
+HELLO: list[Callable[[Any], object]] = [lambda peer: peer.send(b"hello")]
+MARKED: list[Callable[[Any], object]] = [*HELLO, lambda peer: peer.send(b"x!", socket.MSG_OOB)]
+ENDED: list[Callable[[Any], object]] = [*HELLO, lambda peer: peer.close()]
+WAITALL, PEEK = socket.MSG_WAITALL, socket.MSG_PEEK
+
+
+@pytest.mark.parametrize(
+    ("acts", "read", "answers"),
+    [
+        pytest.param(HELLO, lambda s: s.recv(9, WAITALL), [b"hello", "EAGAIN"], id="recv"),
+        pytest.param(HELLO, lambda s: s.recvfrom(9, WAITALL)[0], [b"hello", "EAGAIN"], id="recvfrom"),
+        pytest.param(HELLO, lambda s: s.recvmsg(9, 0, WAITALL)[0], [b"hello", "EAGAIN"], id="recvmsg"),
+        pytest.param(HELLO, lambda s: s.recv(9, WAITALL | PEEK), [b"hello", b"hello"], id="peek"),
+        pytest.param(MARKED, lambda s: s.recv(9, WAITALL), [b"hellox", "EAGAIN"], id="mark"),
+        pytest.param(ENDED, lambda s: s.recv(9, WAITALL), [b"hello", b""], id="end"),
+        pytest.param([*HELLO, World.reset], lambda s: s.recv(9, WAITALL), [b"hello", "ECONNRESET"], id="reset"),
+    ],
+)
+def test_k055_waitall_gives_what_there_is_when_it_ends_early(
+    world: World, acts: list[Any], read: Callable[[Any], object], answers: list[object]
+) -> None:
+    sock, peer = world.pair()
+    for act in acts:
+        if act is World.reset:
+            world.reset(peer)
+        else:
+            act(peer)
+    world.readable(sock)
+    world.pause()
+    last_for(sock, 5)
+    for answer in answers:
+        world.gives(answer, read, sock)
+
+
+def test_a_blocking_read_drops_the_urgent_byte_it_comes_to(world: World) -> None:
+    sock, peer = world.pair()
+    peer.send(b"!", socket.MSG_OOB)
+    world.ready(sock, "PRI|OUT")
+    sock.settimeout(0.005)
+    world.gives("TimeoutError: timed out", sock.recv, 9)
+    world.ready(sock, "PRI|OUT")  # Python's wait is not a read
+    last_for(sock, 5)
+    world.gives("EAGAIN", sock.recv, 9)
+    world.ready(sock, "OUT")
+
+
+def test_a_blocking_connect_waits_for_the_attempt_that_is_made(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    world.readable(listener)
+    sock = world.socket()
+    world.gives("EINPROGRESS", sock.connect, listener.getsockname())
+    last_for(sock, 5)
+    world.gives("EALREADY", sock.connect, listener.getsockname())
+    world.gives("EAGAIN", sock.send, b"x")
+    other = world.socket()
+    last_for(other, 5)
+    world.gives("EINPROGRESS", other.connect, listener.getsockname())
+
+
+def test_what_needs_no_wait_does_not_wait(world: World) -> None:
+    full, _ = world.full_pair()
+    last_for(full, 5)
+    world.gives(0, full.send, b"")
+    world.gives("EAGAIN", full.send, b"x")
+    world.gives("EINVAL", full.accept)
