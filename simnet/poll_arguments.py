@@ -12,6 +12,8 @@ __all__ = ["c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "poll_bits"
 INT_MAX = 2**31 - 1
 TIME_MAX = 2**63  # CPython counts nanoseconds in a signed 64-bit integer
 TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
+TOO_LARGE = f"timestamp too large to convert to C {TIME_TYPE}"
+OUT_OF_RANGE = "timestamp out of range for platform time_t" if sys.version_info >= (3, 11, 4) else TOO_LARGE
 MS = 1_000_000
 
 
@@ -70,14 +72,14 @@ def _nanoseconds(value: Any, unit: int, refusal: str) -> int:
             raise ValueError("Invalid value NaN (not a number)")
         exact = value * unit
         if not -TIME_MAX <= exact < TIME_MAX:
-            raise OverflowError("timestamp out of range for platform time_t")
+            raise OverflowError(OUT_OF_RANGE)
         return math.ceil(exact) if exact > 0 else math.floor(exact)
     try:
         whole = index(value) * unit
     except TypeError:
         raise TypeError(refusal) from None
     if not -TIME_MAX <= whole < TIME_MAX:
-        raise OverflowError(f"timestamp too large to convert to C {TIME_TYPE}")
+        raise OverflowError(TOO_LARGE)
     return whole
 
 

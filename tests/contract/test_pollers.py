@@ -496,8 +496,10 @@ def test_what_is_no_timeout(world: World, epoll: Any) -> None:
     poll, sock = select.poll(), world.socket(kind=socket.SOCK_DGRAM)
     poll.register(sock)
     epoll.register(sock)
-    out_of_range = "OverflowError: timestamp out of range for platform time_t"
     too_large = f"OverflowError: timestamp too large to convert to C {TIME_TYPE}"
+    out_of_range = "OverflowError: timestamp out of range for platform time_t"
+    if sys.version_info < (3, 11, 4):
+        out_of_range = too_large  # what older ones said of the same
     for timeout, answer in (
         (1e30, out_of_range),
         (float("inf"), out_of_range),

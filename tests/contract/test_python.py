@@ -138,7 +138,7 @@ def test_k121_timeouts_and_blocking_are_one_thing(world: World) -> None:
 )
 @pytest.mark.parametrize("setter", ["settimeout", "setdefaulttimeout"])
 def test_k121_what_is_no_timeout(world: World, setter: str, value: Any, error: str) -> None:
-    if "time_t" in error and world.name == "kernel" and sys.version_info < (3, 11, 4):
+    if "time_t" in error and sys.version_info < (3, 11, 4):
         error = "OverflowError: timestamp too large to convert to C _PyTime_t"  # what older ones said of the same
     if setter == "settimeout":
         world.gives(error, world.socket().settimeout, value)

@@ -95,6 +95,14 @@ class World:
         self._sockets.append(acceptor)
         return opener, acceptor
 
+    def unix_pair(self) -> tuple[socket.socket, socket.socket]:
+        """Two ends of a Unix connection: what one sends, up to a MiB and more, is there for the other at once."""
+        pair = socket.socketpair()
+        for end in pair:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self._sockets += pair
+        return pair
+
     def read_all(self, loop: dispatch.Loop, client: socket.socket) -> bytes:
         """What the client gets up to the end, while the loop turns."""
         client.setblocking(False)
