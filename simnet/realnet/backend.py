@@ -97,7 +97,7 @@ class RealBackend:
         return names.getaddrinfo(self._names, host, port, family, type, proto, flags)
 
     def gethostbyname(self, name: str) -> str:
-        return names.resolve(self._names, name, names.AF_INET)
+        return names.gethostbyname(self._names, name)
 
     def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]:
         return names.gethostbyname_ex(self._names, name)

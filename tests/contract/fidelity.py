@@ -58,6 +58,7 @@ DIFFERENT = """
 | Nagle's rule and delayed acknowledgements are not there | small writes arrive at once, as they do on an idle loopback (K-060); TCP_NODELAY is stored, and lets go what MSG_MORE held back |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | What SO_REUSEPORT shares is given to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
+| `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not asked: a run is the same on every machine |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
 """
 

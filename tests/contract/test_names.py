@@ -1,0 +1,219 @@
+"""Names and services (K-128): what getaddrinfo and its relatives make of hosts, services and flags, row by row."""
+
+from __future__ import annotations
+
+import socket
+from socket import (
+    AF_INET,
+    AF_INET6,
+    AI_ALL,
+    AI_CANONNAME,
+    AI_NUMERICHOST,
+    AI_NUMERICSERV,
+    AI_PASSIVE,
+    AI_V4MAPPED,
+    IPPROTO_SCTP,
+    IPPROTO_UDP,
+    NI_DGRAM,
+    NI_NAMEREQD,
+    NI_NUMERICHOST,
+    NI_NUMERICSERV,
+    SOCK_DGRAM,
+    SOCK_RAW,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+)
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+NONAME, ADDRFAMILY, SERVICE, BADFLAGS = "gaierror -2", "gaierror -9", "gaierror -8", "gaierror -1"
+NOT_FOUND, NO_RECOVERY = "EPERM", "ESRCH"  # how `outcome` reads the numbers 1 and 3 of an herror
+BOTH_NUMERIC = NI_NUMERICHOST | NI_NUMERICSERV
+
+
+def addresses(host: Any, service: Any, family: int = 0, kind: int = 0, proto: int = 0, flags: int = 0) -> Any:
+    """The answers of getaddrinfo, each as (type, protocol, address); the canonical name before them if there is one."""
+
+    def ask() -> Any:
+        found = socket.getaddrinfo(host, service, family, kind, proto, flags)
+        names = [name for _, _, _, name, _ in found if name]
+        return [*names, *((int(each), protocol, address) for _, each, protocol, _, address in found)]
+
+    return outcome(ask)
+
+
+@pytest.mark.parametrize("flags", [0, AI_NUMERICHOST, AI_PASSIVE])
+def test_k128_a_numeric_host_has_one_address_or_none(world: World, flags: int) -> None:
+    wrong = [
+        (host, family, answer)
+        for host, family, wanted in [
+            ("127.1", 0, ("127.0.0.1", 80)),
+            ("0x7f.1", 0, ("127.0.0.1", 80)),
+            ("0177.0.0.1", AF_INET, ("127.0.0.1", 80)),
+            ("2130706433", 0, ("127.0.0.1", 80)),
+            ("0", 0, ("0.0.0.0", 80)),
+            ("127.0.0.1", AF_INET6, ADDRFAMILY),
+            ("::1", AF_INET, ADDRFAMILY),
+            ("::FFFF", 0, ("::ffff", 80, 0, 0)),
+            ("::ffff:1.2.3.4", 0, ("::ffff:1.2.3.4", 80, 0, 0)),
+            ("::ffff:1.2.3.4", AF_INET, ("1.2.3.4", 80)),
+            ("::1%1", 0, ("::1", 80, 0, 1)),
+            ("::1%0", 0, ("::1", 80, 0, 0)),
+            ("::1%lo", 0, NONAME),
+            ("::1%lo", AF_INET, ADDRFAMILY),
+            ("::1%", 0, NONAME),
+            ("fe80::1", 0, ("fe80::1", 80, 0, 0)),
+            ("fe80::1%lo", 0, ("fe80::1", 80, 0, 1)),
+            ("fe80::1%99", 0, ("fe80::1", 80, 0, 99)),
+            ("fe80::1%no-such-link", 0, NONAME),
+            ("ff02::1%lo", 0, ("ff02::1", 80, 0, 1)),
+            ("[::1]", 0, NONAME) if flags == AI_NUMERICHOST else ("::1", 0, ("::1", 80, 0, 0)),
+            (b"127.0.0.1", 0, ("127.0.0.1", 80)),
+        ]
+        if (answer := addresses(host, 80, family, SOCK_STREAM, 0, flags))
+        != (wanted if isinstance(wanted, str) else [(1, 6, wanted)])
+    ]
+    assert wrong == []
+
+
+def test_k128_what_the_flags_of_getaddrinfo_do(world: World) -> None:
+    stream, mapped = (AF_INET6, SOCK_STREAM, 0), [(1, 6, ("::ffff:127.0.0.1", 80, 0, 0))]
+    assert addresses("127.0.0.1", 80, *stream, AI_V4MAPPED) == mapped
+    assert addresses("127.0.0.1", 80, *stream, AI_V4MAPPED | AI_ALL) == mapped
+    assert addresses("127.0.0.1", 80, *stream, AI_ALL) == ADDRFAMILY
+    assert addresses("127.1", 80, 0, SOCK_STREAM, 0, AI_CANONNAME) == ["127.1", (1, 6, ("127.0.0.1", 80))]
+    assert addresses("fe80::1%lo", 80, 0, SOCK_STREAM, 0, AI_CANONNAME) == ["fe80::1%lo", (1, 6, ("fe80::1", 80, 0, 1))]
+    assert addresses("LOCALHOST", 80, AF_INET, SOCK_STREAM, 0, AI_CANONNAME) == ["localhost", (1, 6, ("127.0.0.1", 80))]
+    assert addresses(None, 80, 0, SOCK_STREAM, 0, AI_CANONNAME) == BADFLAGS
+    assert addresses("127.0.0.1", 80, 0, 0, 0, 0x800) == BADFLAGS
+    assert addresses("127.0.0.1", 80, 0, 0, 0, -1) == BADFLAGS
+    assert addresses("127.0.0.1", 80, 0, 0, 0, 2**40) == "OverflowError: signed integer is greater than maximum"
+    assert addresses("127.0.0.1", 80, socket.AF_UNIX) == "gaierror -6"
+
+
+def test_k128_a_service_that_is_a_number(world: World) -> None:
+    too_large = "OverflowError: Python int too large to convert to C long"
+    wrong = [
+        (service, answer)
+        for service, wanted in [
+            ("", 0), (b"", 0), ("0", 0), (" 80", 80), ("+80", 80), (b"80", 80), ("65536", 0), (70_000, 4464), (-65537, SERVICE),
+            ("99999999999", 59391), (str(2**32 - 1), SERVICE), (str(2**70), SERVICE), ("-1", SERVICE), ("80 ", SERVICE),
+            (True, "OSError: Int or String expected"), (1.5, "OSError: Int or String expected"),
+            (2**70, too_large), (-(2**70), too_large),
+        ]
+        if (answer := addresses("127.0.0.1", service, 0, SOCK_STREAM))
+        != (wanted if isinstance(wanted, str) else [(1, 6, ("127.0.0.1", wanted))])
+    ]  # fmt: skip
+    assert wrong == []
+    assert addresses("127.0.0.1", "80 ", 0, SOCK_STREAM, 0, AI_NUMERICSERV) == NONAME
+    assert addresses("127.0.0.1", "-1", 0, SOCK_STREAM, 0, AI_NUMERICSERV) == SERVICE
+    assert addresses("127.0.0.1", "", 0, SOCK_RAW) == [(3, 0, ("127.0.0.1", 0))]
+    assert addresses("127.0.0.1", "80", 0, SOCK_RAW) == SERVICE
+    assert addresses("127.0.0.1", 80, 0, SOCK_SEQPACKET) == [(5, 132, ("127.0.0.1", 80))]
+
+
+def test_k128_a_service_by_name_is_for_the_protocols_it_has(world: World) -> None:
+    try:
+        socket.getservbyname("http", "tcp")
+    except OSError:  # this machine has no /etc/services
+        assert world.name == "kernel" or addresses("127.0.0.1", "http") == [(1, 6, ("127.0.0.1", 80))]
+        return
+    wrong = [
+        (service, kind, proto, answer)
+        for service, kind, proto, wanted in [
+            ("http", 0, 0, [(1, 6, 80)]),
+            (b"http", SOCK_STREAM, 0, [(1, 6, 80)]),
+            ("http", SOCK_DGRAM, 0, SERVICE),
+            ("http", 0, IPPROTO_UDP, SERVICE),
+            ("http", 0, IPPROTO_SCTP, SERVICE),
+            ("http", SOCK_SEQPACKET, 0, SERVICE),
+            ("HTTP", 0, 0, SERVICE),
+            ("domain", 0, 0, [(1, 6, 53), (2, 17, 53)]),
+            ("domain", SOCK_RAW, 0, SERVICE),
+            ("ntp", 0, 0, [(2, 17, 123)]),
+            ("ntp", SOCK_STREAM, 0, SERVICE),
+            ("imap", 0, 0, [(1, 6, 143)]),
+            ("pop-3", 0, 0, [(1, 6, 110)]),
+            ("syslog", SOCK_DGRAM, 0, [(2, 17, 514)]),
+        ]
+        if (answer := addresses("127.0.0.1", service, 0, kind, proto))
+        != (wanted if isinstance(wanted, str) else [(one, p, ("127.0.0.1", port)) for one, p, port in wanted])
+    ]
+    assert wrong == []
+    assert socket.getnameinfo(("127.0.0.1", 69), NI_NUMERICHOST | NI_DGRAM) == ("127.0.0.1", "tftp")
+    assert socket.getnameinfo(("127.0.0.1", 69), NI_NUMERICHOST) == ("127.0.0.1", "69")
+    assert socket.getnameinfo(("::1", 22), NI_NUMERICHOST) == ("::1", "ssh")
+
+
+def test_k128_getnameinfo_reads_its_address_as_a_number(world: World) -> None:
+    illegal = "TypeError: getnameinfo(): illegal sockaddr argument"
+    wrong = [
+        (sockaddr, flags, answer)
+        for sockaddr, flags, wanted in [
+            (("127.1", 80), BOTH_NUMERIC, ("127.0.0.1", "80")),
+            (("::1", 80, 0, 1), BOTH_NUMERIC, ("::1%1", "80")),
+            (("fe80::1", 80, 0, 1), BOTH_NUMERIC, ("fe80::1%lo", "80")),
+            (("fe80::1", 80, 0, 99), BOTH_NUMERIC, ("fe80::1%99", "80")),
+            (("fe80::1%lo", 80), BOTH_NUMERIC, ("fe80::1", "80")),
+            (("127.0.0.1", 65536), BOTH_NUMERIC, ("127.0.0.1", "0")),
+            (("127.0.0.1", 80), NI_NUMERICSERV, ("localhost", "80")),
+            (("127.0.0.1", 80), NI_NUMERICHOST | NI_NAMEREQD, NONAME),
+            (("127.0.0.1", 80), 0x100, BADFLAGS),
+            (("127.0.0.1", -1), BOTH_NUMERIC, SERVICE),
+            (("localhost", 80), BOTH_NUMERIC, NONAME),
+            (("", 80), BOTH_NUMERIC, NONAME),
+            (("127.0.0.1", 80, 0), BOTH_NUMERIC, "OSError: IPv4 sockaddr must be 2 tuple"),
+            (("::1", 80, 1 << 20), BOTH_NUMERIC, "OverflowError: getnameinfo(): flowinfo must be 0-1048575."),
+            (("127.0.0.1",), BOTH_NUMERIC, illegal),
+            ((None, 80), BOTH_NUMERIC, illegal),
+            (["127.0.0.1", 80], BOTH_NUMERIC, "TypeError: getnameinfo() argument 1 must be a tuple"),
+        ]
+        if (answer := outcome(lambda s=sockaddr, f=flags: socket.getnameinfo(s, f))) != wanted  # type: ignore[misc]
+    ]
+    assert wrong == []
+
+
+def test_k128_what_the_older_calls_say(world: World) -> None:
+    none = "TypeError: {}() argument 1 must be str, bytes or bytearray, not None"
+    nul = "TypeError: {}() argument 1 must be encoded string without null bytes, not str"
+    wrong = [
+        (call, host, answer)
+        for call, host, wanted in [
+            ("gethostbyname", "", "0.0.0.0"),
+            ("gethostbyname", "<broadcast>", "255.255.255.255"),
+            ("gethostbyname", "::ffff:127.0.0.1", "127.0.0.1"),
+            ("gethostbyname", "::1", ADDRFAMILY),
+            ("gethostbyname", b"127.1", "127.0.0.1"),
+            ("gethostbyname", None, none),
+            ("gethostbyname", "a\0b", nul),
+            ("gethostbyname_ex", "127.1", ("127.1", [], ["127.0.0.1"])),
+            ("gethostbyname_ex", "", NO_RECOVERY),
+            ("gethostbyname_ex", "0x7f.1", NOT_FOUND),
+            ("gethostbyname_ex", "<broadcast>", NOT_FOUND),
+            ("gethostbyname_ex", None, none),
+            ("gethostbyaddr", b"127.0.0.1", ("localhost", [], ["127.0.0.1"])),
+            ("gethostbyaddr", "", "OSError: wildcard resolved to multiple address"),
+            ("gethostbyaddr", None, none),
+        ]
+        if (answer := outcome(lambda c=call, h=host: getattr(socket, c)(h)))  # type: ignore[misc]
+        != (wanted.format(call) if isinstance(wanted, str) else wanted)
+    ]
+    assert wrong == []
+    for call in (socket.gethostbyname, socket.gethostbyname_ex, socket.gethostbyaddr):
+        with pytest.raises(UnicodeError):
+            call("two..dots")
+
+
+def test_k128_an_ipv4_socket_takes_the_ipv4_address_in_an_ipv6_one(world: World) -> None:
+    listener = world.listener()
+    client = world.socket()
+    client.connect_ex((f"::ffff:{world.ip}", listener.getsockname()[1]))
+    world.ready(client, "OUT")
+    assert client.getpeername() == listener.getsockname()
+    six = world.socket(AF_INET6)
+    world.gives("OSError: address family mismatched", six.connect, ("<broadcast>", 80))
+    world.gives(NONAME, six.connect, ("fe80::1%no-such-link", 80))
