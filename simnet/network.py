@@ -295,15 +295,14 @@ class Fabric:
                 machine.stack.arrive(packet)
             elif owner is not None:
                 take = owner.arrive_segment if tcp else owner.arrive
-                if arrival == clock.last_due_ns:
-                    clock.post_again(take, packet)
-                    continue
                 # Clock.post, without the call.
                 clock.busy += 1
-                clock.last_due_ns = arrival
-                clock.bunch = None
-                clock.serial = serial = clock.serial + 1
-                heappush(clock.heap, (arrival, serial, take, packet))
+                bunch = clock.due.get(arrival)
+                if bunch is None:
+                    clock.due[arrival] = [(take, packet)]
+                    heappush(clock.heap, arrival)
+                else:
+                    bunch.append((take, packet))
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
                 clock.post(now + ARP_FAILED_NS, machine.arrive, unreachable)
