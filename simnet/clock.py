@@ -101,11 +101,6 @@ class Clock:
         else:
             bunch.append((fn, arg))
 
-    def due_by(self, deadline_ns: int) -> bool:
-        """May something be due until *deadline_ns*? What has been called off may count."""
-        heap = self.heap
-        return bool(heap) and heap[0] <= deadline_ns
-
     def next_due_ns(self) -> int | None:
         """When the next thing is due; ``None`` if nothing ever is."""
         heap = self.heap

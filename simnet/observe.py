@@ -21,10 +21,11 @@ __all__ = ["Watcher"]
 class _Channel:
     """What is known of one channel, by its identity while it is open."""
 
-    __slots__ = ("label", "listens", "closed", "closes", "raised")
+    __slots__ = ("label", "tag", "listens", "closed", "closes", "raised")
 
     def __init__(self) -> None:
         self.label = "a channel"
+        self.tag: Any = None  # of its socket, when it was last looked at
         self.listens = False
         self.closed = False
         self.closes = 0  # calls of handle_close
@@ -117,19 +118,15 @@ class Watcher:
         if known is None:
             known = self._channels[id(channel)] = _Channel()
         if not known.closed:
-            tag = self._tag(channel)
-            if tag is not None:
+            try:
+                file: Any = self._scheduler.current.descriptors.open.get(channel.socket.fileno())
+            except (OSError, AttributeError):  # no socket, or none any more
+                return known
+            if file is not None and file.tag is not known.tag:
+                known.tag = tag = file.tag
                 known.label = tag.name
                 known.listens = tag.place is not None and tag.place.form == "listener"
         return known
-
-    def _tag(self, channel: Any) -> Any:
-        sock = getattr(channel, "socket", None)
-        try:
-            fd = sock.fileno() if sock is not None else -1
-            return None if fd == -1 else self._scheduler.current.descriptors.get(fd).tag
-        except (OSError, AttributeError):
-            return None
 
     def _note(self, known: _Channel, name: str, text: str | None) -> None:
         scheduler = self._scheduler

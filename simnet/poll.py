@@ -13,6 +13,7 @@ from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
 from simnet.poll_arguments import (
     INT_MAX,
+    PLAIN_SECONDS,
     c_int,
     descriptor_of,
     epoll_bits,
@@ -22,7 +23,7 @@ from simnet.poll_arguments import (
     select_limit_ns,
 )
 from simnet.trace import CALL
-from simnet.wait import FRUITLESS_MAX, current_scheduler
+from simnet.wait import current_scheduler
 
 __all__ = ["Epoll", "Poll", "select"]
 
@@ -32,7 +33,6 @@ POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
 EPOLL_CLOEXEC = 0o2000000
 PLAIN = frozenset({int, float})
-TIMEOUT_PLAIN = 2_147_483  # seconds: the most that fits epoll_wait(2) in milliseconds
 
 
 class _Poller:
@@ -81,9 +81,7 @@ class _Poller:
         n = 0
         if found:
             process.machine.polls = n = process.machine.polls + 1
-            me = scheduler.current
-            me.fruitless += 1
-            if me.fruitless > FRUITLESS_MAX:
+            if scheduler.told():
                 scheduler.spins(self._names(found))
         if scheduler.recording:
             names = self._names(found)
@@ -279,24 +277,27 @@ class Epoll(_Poller):
             maxevents = c_int(maxevents)
         if self._fd == -1:
             self._check()
-        if timeout is not None and (timeout.__class__ not in PLAIN or not 0 <= timeout <= TIMEOUT_PLAIN):
+        if timeout is not None and (timeout.__class__ not in PLAIN or not -1 <= timeout <= PLAIN_SECONDS):
             epoll_limit_ns(timeout)  # may refuse it
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif maxevents < 1:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         process = self._process
-        look = self._chosen if process.target and self._faulty else self._epoll.collect
+        faulty = process.target and process.machine.fabric.injector.watches_polls
+        look = self._chosen if faulty else self._epoll.collect
         found = look(maxevents)
         scheduler = process.scheduler
         if not found:
-            self._check()
+            if not self._epoll.refs:
+                self._check()
             found = self._wait_for(look, self._watched, epoll_limit_ns(timeout), maxevents)
         elif not scheduler.recording:  # as `_report` does
-            process.machine.polls += 1
             me = scheduler.current
-            me.fruitless = told = me.fruitless + 1
-            if told <= FRUITLESS_MAX:
+            if me.told_at != scheduler.effects:
+                process.machine.polls += 1
+                me.told_at = scheduler.effects
+                me.fruitless = 1
                 return found
         self._report(found, timeout)
         return found

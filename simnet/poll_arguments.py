@@ -7,7 +7,10 @@ import sys
 from operator import index
 from typing import Any
 
-__all__ = ["c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "poll_bits", "poll_limit_ns", "select_limit_ns"]
+__all__ = [
+    "INT_MAX", "PLAIN_SECONDS",
+    "c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "poll_bits", "poll_limit_ns", "select_limit_ns",
+]  # fmt: skip
 
 INT_MAX = 2**31 - 1
 TIME_MAX = 2**63  # CPython counts nanoseconds in a signed 64-bit integer
@@ -15,6 +18,7 @@ TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
 TOO_LARGE = f"timestamp too large to convert to C {TIME_TYPE}"
 OUT_OF_RANGE = "timestamp out of range for platform time_t" if sys.version_info >= (3, 11, 4) else TOO_LARGE
 MS = 1_000_000
+PLAIN_SECONDS = 2_147_483  # the most that fits epoll_wait(2) in milliseconds
 
 
 def c_int(value: Any) -> int:
@@ -31,6 +35,8 @@ def c_int(value: Any) -> int:
 
 def descriptor_of(thing: Any) -> int:
     """As PyObject_AsFileDescriptor: a number, or an object with ``fileno()``."""
+    if thing.__class__ is int and 0 <= thing <= INT_MAX:
+        return thing
     if isinstance(thing, int):
         fd = thing
     else:
@@ -102,6 +108,8 @@ def epoll_limit_ns(timeout: Any) -> int | None:
     """The time-out of ``epoll.poll``, which counts seconds; less than a millisecond below 0 is 0."""
     if timeout is None:
         return None
+    if timeout.__class__ is float and 0.0 <= timeout <= PLAIN_SECONDS:  # as below, without the questions
+        return -(-math.ceil(timeout * 1e9) // MS) * MS
     return _whole_ms(-(-_nanoseconds(timeout, 1000 * MS, "timeout must be an integer or None") // MS))
 
 

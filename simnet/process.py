@@ -55,6 +55,7 @@ class Process:
         "waiting",
         "since_ns",
         "fruitless",
+        "told_at",
         "heartbeats",
         "activity",
         "joiners",
@@ -96,7 +97,8 @@ class Process:
         self.pending: BaseException | None = None
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
-        self.fruitless = 0
+        self.fruitless = 0  # polls in a row that told it something is ready, to no effect
+        self.told_at = 0  # the scheduler's count of effects when a poll told it so last
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []

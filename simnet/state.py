@@ -34,7 +34,7 @@ class ProcessState:
             if not colon or not attribute:
                 raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
             self._wanted.append((module, attribute, _fresh_like(module, attribute)))
-        self._slots: list[tuple[dict[str, Any], str, Callable[[], Any]]] = []
+        self._slots: list[tuple[int, dict[str, Any], str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
@@ -57,28 +57,28 @@ class ProcessState:
                 continue
             namespace = module.__dict__
             if attribute in namespace and not any(
-                ours is namespace and key == attribute for ours, key, _ in self._slots
+                ours is namespace and key == attribute for _, ours, key, _ in self._slots
             ):
-                self._slots.append((namespace, attribute, fresh))
+                self._slots.append((len(self._slots), namespace, attribute, fresh))
                 self._outside.append(namespace[attribute])
                 namespace[attribute] = fresh()
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""
-        for index, (namespace, attribute, fresh) in enumerate(self._slots):
-            old.state[index] = namespace[attribute]
-            kept = new.state
-            namespace[attribute] = kept[index] if index in kept else fresh()
+        mine, theirs = old.state, new.state
+        for number, namespace, attribute, fresh in self._slots:
+            mine[number] = namespace[attribute]
+            namespace[attribute] = theirs[number] if number in theirs else fresh()
         if self._get_loop is not None:
             loop = self._get_loop()
-            theirs = new.state.get("loop")
-            if loop is not None or theirs is not None:
-                old.state["loop"] = loop
-                self._set_loop(theirs)
+            due = theirs.get("loop")
+            if loop is not None or due is not None:
+                mine["loop"] = loop
+                self._set_loop(due)
 
     def restore(self) -> None:
         """The interpreter has its own again."""
-        for (namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
+        for (_, namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
             namespace[attribute] = value
 
 

@@ -25,7 +25,6 @@ from simnet.verdicts import NotModelled, Verdict
 if TYPE_CHECKING:
     from simnet.network import Machine
     from simnet.process import Process
-    from simnet.wait import Scheduler
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
@@ -171,8 +170,7 @@ class SystemCalls(_stdlib.socket):
         if machine.out:
             machine.fabric.route(machine)
         scheduler = process.scheduler
-        scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0  # as its `effect` does
-        scheduler.activity += 1
+        scheduler.effects += 1
         if scheduler.recording:
             counts = tag.counts
             counts["recv"] = n = counts.get("recv", 0) + 1
@@ -206,8 +204,7 @@ class SystemCalls(_stdlib.socket):
         if machine.out:
             machine.fabric.route(machine)
         scheduler = process.scheduler
-        scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0  # as its `effect` does
-        scheduler.activity += 1
+        scheduler.effects += 1
         if scheduler.recording:
             counts = tag.counts
             counts["send"] = n = counts.get("send", 0) + 1
@@ -389,24 +386,26 @@ class SystemCalls(_stdlib.socket):
             result = Failed(errno.errorcode.get(error.errno, str(error.errno)))
         scheduler = self._process.scheduler
         scheduler.no_effect(op, tag.text)
-        self._write(scheduler, tag, op, n, arguments, result)
-
-    def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
-        """Write down a call that gave *result*."""
-        scheduler = self._process.scheduler
-        if result or op in EFFECTIVE or (op == "recv" and self._kind == SOCK_DGRAM):  # as its `effect` does
-            scheduler.ticks = scheduler.calls = scheduler.forced = scheduler.current.fruitless = 0
-            scheduler.activity += 1
-        else:
-            scheduler.no_effect(op, tag.text)
-        if scheduler.recording:
-            self._write(scheduler, tag, op, n, arguments, result)
-
-    def _write(self, scheduler: Scheduler, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
         entries = scheduler.trace.entries
-        if len(entries) > scheduler.entries_max:
-            scheduler.too_much(self._process)
         entries.append(
             (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
              (arguments, result, self._timeout != 0.0))
         )  # fmt: skip
+        if len(entries) > scheduler.entries_max:
+            scheduler.too_much(self._process)
+
+    def _record(self, tag: Tag, op: str, n: int, arguments: Any, result: Any) -> None:
+        """Write down a call that gave *result*."""
+        scheduler = self._process.scheduler
+        if result or op in EFFECTIVE or (op == "recv" and self._kind == SOCK_DGRAM):
+            scheduler.effects += 1
+        else:
+            scheduler.no_effect(op, tag.text)
+        if scheduler.recording:
+            entries = scheduler.trace.entries
+            entries.append(
+                (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
+                 (arguments, result, self._timeout != 0.0))
+            )  # fmt: skip
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(self._process)

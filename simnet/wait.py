@@ -79,6 +79,8 @@ class Scheduler:
         "verdicts",
         "ticks",
         "calls",
+        "effects",
+        "seen",
         "activity",
         "entries_max",
         "entries_at_ns",
@@ -112,10 +114,12 @@ class Scheduler:
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
-        self.activity = 0  # calls, and looks at a clock or at dice, by anybody
+        self.effects = 0  # calls that did something, by anybody
+        self.seen = 0  # how many of them are in the accounts: see `account`
+        self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
         self.entries_max = ENTRIES_AN_INSTANT_MAX  # so long a trace is a reason to look whether time passes
         self.entries_at_ns = 0  # when that was set
-        self.calls = 0  # calls without effect since the last wait
+        self.calls = 0  # calls without effect since the last wait, or the last call with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
         self._runnable: deque[Process] = deque()
@@ -137,18 +141,26 @@ class Scheduler:
         me = self.current
         if me.ending:
             return self._wait_when_ending(me, deadline_ns)
+        if self.effects != self.seen:
+            self.account()
         self.calls = 0
-        if me.timed_out and self.activity == me.activity:
+        if me.timed_out and self.activity + self.seen == me.activity:
             me.heartbeats += 1
         else:
             me.heartbeats = 0
         clock = self.clock
-        me.since_ns = clock.now_ns
-        if deadline_ns is not None and not clock.due_by(deadline_ns) and self._alone_until_a_deadline(me):
-            clock.now_ns = max(deadline_ns, clock.now_ns)
+        me.since_ns = now_ns = clock.now_ns
+        heap = clock.heap
+        if (
+            deadline_ns is not None
+            and not (heap and heap[0] <= deadline_ns)  # nothing is due before that, unless it was called off
+            and self._alone_until_a_deadline(me)
+        ):
+            if deadline_ns > now_ns:
+                clock.now_ns = deadline_ns
             me.timed_out = True
             self.ticks += 1
-            me.activity = self.activity
+            me.activity = self.activity + self.seen
         else:
             me.waiting = what
             me.timed_out = False
@@ -162,7 +174,7 @@ class Scheduler:
             if following is not me:
                 self._switch(following)
             me.waiting = None
-            me.activity = self.activity
+            me.activity = self.activity + self.effects
             if timer is not None:
                 me.has_deadline = False
                 self._sleepers -= 1
@@ -189,6 +201,7 @@ class Scheduler:
         if me.ending:
             self._wait_when_ending(me, 0)
             return
+        self.account()
         clock = self.clock
         if self._pauses_at_ns != clock.now_ns:
             self._pauses_at_ns = clock.now_ns
@@ -215,10 +228,15 @@ class Scheduler:
         if self.interrupted is not None:
             raise self.interrupted
 
-    def effect(self) -> None:
-        """A call did something: neither do only clocks tick, nor does the current process spin."""
-        self.ticks = self.calls = self.forced = self.current.fruitless = 0
-        self.activity += 1
+    def account(self) -> None:
+        """Calls that did something do no more than count themselves, in ``effects``; here it counts what follows.
+
+        It is not only clocks that tick, and no loop of calls for nothing. Asked wherever somebody waits or loses the
+        floor, and before anything is concluded from calls without effect.
+        """
+        if self.effects != self.seen:
+            self.seen = self.effects
+            self.ticks = self.calls = self.forced = 0
 
     def _spin(self, text: str) -> NoReturn:
         error = Spin(text)
@@ -227,6 +245,8 @@ class Scheduler:
 
     def no_effect(self, op: str, place: str) -> None:
         """A call did nothing, and did not wait: which one, should this go on for ever."""
+        if self.effects != self.seen:
+            self.account()
         self.calls += 1
         self.activity += 1
         if self.calls > CALLS_MAX:  # a loop that will not end by itself
@@ -238,6 +258,15 @@ class Scheduler:
             )
             self.record(Verdict("Hang", str(error), me.host_name, error))
             raise error
+
+    def told(self) -> bool:
+        """A poll tells the current process that something is ready. True if it spins: it did nothing about it, for long."""
+        me = self.current
+        if me.told_at != self.effects:
+            me.told_at = self.effects
+            me.fruitless = 0
+        me.fruitless += 1
+        return me.fruitless > FRUITLESS_MAX
 
     def spins(self, what: tuple[str, ...]) -> NoReturn:
         """Polls of the current process reported readiness, of *what* at last, more often than FRUITLESS_MAX for nothing."""
@@ -279,6 +308,7 @@ class Scheduler:
     def start(self, process: Process) -> None:
         """Run a new process until it first waits, or ends; then the caller goes on."""
         me = self.current
+        self.account()
         self.processes.append(process)
         me.waiting = ("its turn", None)
         self._runnable.appendleft(me)
@@ -297,6 +327,7 @@ class Scheduler:
 
     def settle(self) -> None:
         """Called by the body when it has ended: everybody else goes on until the network is quiet."""
+        self.account()
         self._settling = True
         self._settle_until_ns = self.clock.now_ns + SETTLE_MAX_NS
         body = self.body
@@ -324,6 +355,7 @@ class Scheduler:
 
     def finished(self, process: Process) -> Process:
         """Called on a worker greenlet whose process has ended: the next process to run."""
+        self.account()
         for joiner in process.joiners:
             self.wake(joiner)
         process.joiners.clear()
@@ -413,12 +445,14 @@ class Scheduler:
             self.interrupted = error
         self._swap(me, process)
         self.current = process
+        effects = self.effects
         trace = sys.gettrace()
         if process.greenlet is None:
             process.greenlet = worker = _idle_worker()
             worker.switch(process)
         else:
             process.greenlet.switch()
+        me.told_at += self.effects - effects  # what others did meanwhile is not its own doing
         if sys.gettrace() is not trace:
             sys.settrace(trace)
 

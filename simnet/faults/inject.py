@@ -74,7 +74,10 @@ class Tag:
 class Injector:
     """A plan and rates in force."""
 
-    __slots__ = ("plan", "dice", "fired", "clock", "trace", "_call", "_byte", "_connect", "_poll", "_acted")
+    __slots__ = (
+        "plan", "dice", "fired", "clock", "trace", "watches_polls", "_call", "_byte", "_connect", "_poll",
+        "_acted",
+    )  # fmt: skip
 
     def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
         self.plan = plan
@@ -91,6 +94,7 @@ class Injector:
         self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
         self._connect = by_form["connect"]
         self._poll = by_form["poll"]
+        self.watches_polls = bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
 
     @property
@@ -159,10 +163,6 @@ class Injector:
         if self.dice is not None and self.dice.active("poll"):
             return self.dice.for_poll(host, n, ready)
         return None
-
-    @property
-    def watches_polls(self) -> bool:
-        return bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
 
     # --- bytes ---------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What poll can say about a file, as bits, and which bits each kind of news may set."""
 
+from functools import lru_cache
 from typing import Final
 
 # Numbers of <poll.h>; epoll has the same ones (K-001, K-007).
@@ -31,6 +32,7 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=256)  # every line of a trace that is about a poll asks
 def describe(mask: int) -> str:
     """``IN|OUT`` for a mask; ``0`` for none. RDNORM, WRNORM and WRBAND go with IN and OUT and are left out."""
     return "|".join(name for bit, name in _NAMES if mask & bit) or "0"
