@@ -69,33 +69,10 @@ class Scheduler:
     """Who runs, who waits for what, and until when."""
 
     __slots__ = (
-        "clock",
-        "trace",
-        "recording",
-        "current",
-        "backend",
-        "body",
-        "processes",
-        "verdicts",
-        "ticks",
-        "calls",
-        "effects",
-        "seen",
-        "activity",
-        "entries_max",
-        "entries_at_ns",
-        "interrupted",
-        "switches",
-        "_runnable",
-        "_sleepers",
-        "_settling",
-        "_settle_until_ns",
-        "_pauses",
-        "_pauses_at_ns",
-        "forced",
-        "_choose",
-        "_swap",
-    )
+        "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
+        "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
+        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_pauses", "_pauses_at_ns", "_choose", "_swap",
+    )  # fmt: skip
 
     def __init__(
         self,
