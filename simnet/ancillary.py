@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 from simnet.kernel.descriptors import Descriptors
@@ -21,12 +22,12 @@ def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[
     """
     messages: list[tuple[int, int, Any]] = []
     for level, kind, data in ancillary:
-        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+        if (index(level), index(kind)) == (SOL_SOCKET, SCM_RIGHTS):
             numbers = array.array("i")
             numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
-            messages.append((level, kind, [descriptors.open.get(number) for number in numbers]))
+            messages.append((SOL_SOCKET, SCM_RIGHTS, [descriptors.open.get(number) for number in numbers]))
         else:
-            messages.append((level, kind, data))
+            messages.append((index(level), index(kind), data))
     return messages
 
 

@@ -9,24 +9,27 @@ from __future__ import annotations
 import _socket
 import os
 from errno import EBADF, EFAULT, EINVAL
+from itertools import takewhile
 from math import ceil
+from operator import index
 from typing import Any
 
 from simnet.kernel.errors import socket_error
 
 __all__ = [
-    "INT_MAX", "SIZE_MAX", "checked_bytes", "checked_timeout", "look_over", "look_over_inheritable", "only_one",
-    "option_value", "whole", "writable_view",
+    "INT_MAX", "MISSING", "SIZE_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout", "iterable", "look_over",
+    "look_over_inheritable", "only_one", "option_value", "taken", "whole", "writable_view",
 ]  # fmt: skip
 
 USUAL_SECONDS = 1e6  # of a time-out: twelve days
 INT_MAX = 0x7FFFFFFF
-SIZE_MAX = (1 << 63) - 1
+SIZE_MAX = (1 << 63) - 34  # of what is read at once: PY_SSIZE_T_MAX less the head of a bytes object
 SIZE_OF_INT = 4
+MISSING: Any = type("MISSING", (), {})()  # the default of an argument that must be given: a call without it gets to us
 _CSocket: Any = _socket.socket
 
 
-def look_over(call: str, *arguments: Any) -> Any:
+def look_over(call: str, *arguments: Any, **named: Any) -> Any:
     """Let CPython look at the *arguments* of *call*; the socket it was shown them for, which never had a descriptor.
 
     Raises:
@@ -34,11 +37,19 @@ def look_over(call: str, *arguments: Any) -> Any:
     """
     nobody = _CSocket.__new__(_CSocket)
     try:
-        getattr(_CSocket, call)(nobody, *arguments)
+        getattr(nobody, call)(*takewhile(lambda each: each is not MISSING, arguments), **named)
     except OSError as error:
-        if error.errno not in (EBADF, None):  # None: it has no address family either
+        if error.errno not in (EBADF, EINVAL, None) or "out of range" in str(
+            error
+        ):  # None: it has no address family either
             raise
     return nobody
+
+
+def taken(call: str, *arguments: Any) -> list[Any]:
+    """The *arguments* of *call* once CPython has looked at them; whatever passes for an integer is one now."""
+    look_over(call, *arguments)
+    return [index(each) if hasattr(each, "__index__") else each for each in arguments]
 
 
 def look_over_inheritable(value: Any) -> None:
@@ -57,59 +68,73 @@ def whole(call: str, *arguments: Any, last: Any) -> int:
     """
     if type(last) is not int or not -INT_MAX <= last <= INT_MAX:
         look_over(call, *arguments, last)
-        return int(last)
+        return int(index(last))
     return last
 
 
-def option_value(level: int, name: int, value: tuple[Any, ...]) -> int | bytes:
-    """What ``setsockopt`` hands to the kernel: a C int, or the bytes of anything that has some.
+def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, int, int | bytes | OSError]:
+    """What ``setsockopt`` hands to the kernel: level, name, and a C int or the bytes of anything that has some.
+
+    ``None`` and a length are handed on as the error that a kernel makes of it, which is given no buffer.
 
     Raises:
         TypeError, OverflowError: it is none of these.
-        OSError: EFAULT or EINVAL, for ``None`` and a length: the kernel is handed no buffer.
     """
     given: Any = value[0] if len(value) == 1 else None
-    if type(level) is int and type(name) is int and type(given) is int and abs(given) <= INT_MAX:
-        return given
+    if type(level) is type(name) is type(given) is int and max(abs(level), abs(name), abs(given)) <= INT_MAX:
+        return level, name, given
     look_over("setsockopt", level, name, *value)
     if len(value) == 2:
-        raise socket_error(EFAULT if value[1] >= SIZE_OF_INT else EINVAL)
-    return int(given) if isinstance(given, int) else bytes(memoryview(given))
+        length = index(value[1]) & 0xFFFFFFFF  # as a C unsigned int, which the kernel takes for a signed one
+        return index(level), index(name), socket_error(EFAULT if SIZE_OF_INT <= length <= INT_MAX else EINVAL)
+    return index(level), index(name), index(given) if hasattr(given, "__index__") else bytes(memoryview(given))
 
 
-def checked_bytes(data: Any) -> bytes:
-    """The bytes of any object that has some.
+def iterable(thing: Any) -> bool:
+    """Can one go through it? An error while one does is its own."""
+    try:
+        iter(thing)
+    except TypeError:
+        return False
+    except Exception:  # noqa: BLE001  # it says so once more to whoever does
+        pass
+    return True
+
+
+def checked_bytes(call: str, data: Any, *rest: Any) -> bytes:
+    """The bytes of any object that has some, the first of the arguments of *call*.
 
     Raises:
-        TypeError: it has none.
+        TypeError, ValueError, BufferError: it has none, or not in one piece.
     """
     if type(data) is bytes:
         return data
-    if isinstance(data, str):
-        raise TypeError("a bytes-like object is required, not 'str'")
     try:
         view = memoryview(data)
-    except TypeError:
-        raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
-    if not view.c_contiguous:
-        raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return bytes(view)
+        if view.c_contiguous:
+            return bytes(view)
+    except (TypeError, ValueError):
+        pass
+    look_over(call, data, *rest)
+    raise AssertionError(f"CPython sends {data!r}, which has no bytes in one piece")
 
 
-def writable_view(buffer: Any, call: str) -> memoryview:
-    """The bytes of *buffer*, to be written into.
+def writable_view(buffer: Any, call: str, *rest: Any) -> memoryview:
+    """The bytes of *buffer*, to be written into, the first of the arguments of *call*; two may follow it.
 
     Raises:
         TypeError: it cannot be.
     """
+    if buffer is MISSING:
+        look_over(call)
     try:
         view = memoryview(buffer)
-    except TypeError:
-        view = None
-    if view is None or view.readonly:
-        name = "None" if buffer is None else type(buffer).__name__
-        raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {name}")
-    return view.cast("B") if view.nbytes else view
+        if view.c_contiguous and not view.readonly and len(rest) <= 2:
+            return view.cast("B") if view.nbytes else view
+    except (TypeError, ValueError):
+        pass
+    look_over(call, [buffer] if call == "recvmsg_into" else buffer, *rest)
+    raise AssertionError(f"CPython writes into {buffer!r}, which is not writable in one piece")
 
 
 def checked_timeout(value: Any) -> float | None:
@@ -126,12 +151,35 @@ def checked_timeout(value: Any) -> float | None:
     return seconds
 
 
-def only_one(arguments: tuple[Any, ...], call: str) -> Any:
+def checked_blocking(flag: Any) -> float | None:
+    """The time-out that ``setblocking`` stands for. Before Python 3.12 *flag* has to be an integer.
+
+    Raises:
+        TypeError, OverflowError: it has to be, and is none.
+    """
+    if type(flag) is bool:
+        return None if flag else 0.0
+    seconds: float | None = _CSocket.gettimeout(look_over("setblocking", flag))
+    return seconds
+
+
+def only_one(call: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The one argument of *call*.
 
     Raises:
-        TypeError: there are none, or several.
+        TypeError: there are none, or several, or some with a name.
     """
-    if len(arguments) != 1:
-        raise TypeError(f"socket.{call}() takes exactly one argument ({len(arguments)} given)")
+    if named or len(arguments) != 1:
+        look_over(call, *arguments, **named)
     return arguments[0]
+
+
+def c_name(thing: Any) -> str:
+    """The type of *thing* as CPython's C code calls it, which is not always its ``__name__``: ``array.array``."""
+    try:
+        index(thing)
+    except TypeError as error:
+        return str(error).split("'")[1]
+    except Exception:  # noqa: BLE001  # its own `__index__` raised: it is a class of Python
+        pass
+    return type(thing).__name__

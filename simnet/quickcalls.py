@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from simnet.addresses import AF_UNIX, kernel_address
-from simnet.arguments import look_over, look_over_inheritable, only_one, option_value, whole
+from simnet.arguments import (
+    INT_MAX,
+    MISSING,
+    look_over,
+    look_over_inheritable,
+    only_one,
+    option_value,
+    taken,
+    whole,
+)  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.systemcall import SystemCalls
 
@@ -19,42 +29,56 @@ class QuickCalls(SystemCalls):
 
     _net_family: int
 
-    def bind(self, *address: Any) -> None:
-        resolved = kernel_address(self._machine, self._net_family, only_one(address, "bind"), "bind")
+    def bind(self, *address: Any, **named: Any) -> None:
+        resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")
         file = self._file()
         self._quick(file, "bind", (resolved,), file.bind, resolved)
         if not file.tag.place and self._net_family != AF_UNIX:
             name = f"{self._machine.name}:{file.getsockname()[1]}"
             file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
 
-    def listen(self, backlog: int = 128, /) -> None:
-        backlog = whole("listen", last=backlog)
+    def listen(self, *backlog: Any, **named: Any) -> None:
+        number = 128 if not backlog and not named else whole("listen", last=only_one("listen", backlog, named))
         file = self._file()
-        self._quick(file, "listen", (backlog,), file.listen, backlog)
+        self._quick(file, "listen", (number,), file.listen, number)
         host = self._machine
         file.tag = host.fabric.listener_tag(host, file)
 
-    def getsockname(self) -> Any:
+    def getsockname(self, *none: Any) -> Any:
+        if none:
+            look_over("getsockname", *none)
         file = self._file()
         return self._quick(file, "getsockname", (), file.getsockname)
 
-    def getpeername(self) -> Any:
+    def getpeername(self, *none: Any) -> Any:
+        if none:
+            look_over("getpeername", *none)
         file = self._file()
         return self._quick(file, "getpeername", (), file.getpeername)
 
-    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
-        if type(level) is not int or type(optname) is not int or type(buflen) is not int:
-            look_over("getsockopt", level, optname, buflen)
+    def getsockopt(
+        self, level: Any = MISSING, optname: Any = MISSING, buflen: Any = 0, /, *more: Any, **named: Any
+    ) -> Any:
+        if named:
+            look_over("getsockopt", **named)
+        if more or not (type(level) is type(optname) is type(buflen) is int and abs(level) | abs(optname) <= INT_MAX):
+            level, optname, buflen = taken("getsockopt", level, optname, buflen, *more)
+        elif buflen:
+            look_over("getsockopt", level, optname, buflen)  # its range is told before the socket is asked
         file = self._file()
         return self._quick(file, "getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
 
-    def setsockopt(self, level: int, optname: int, *value: Any) -> None:
-        given = option_value(level, optname, value)
+    def setsockopt(self, level: Any = MISSING, optname: Any = MISSING, /, *value: Any, **named: Any) -> None:
+        if named:
+            look_over("setsockopt", level, optname, *value, **named)
+        level, optname, given = option_value(level, optname, value)
         file = self._file()
+        if isinstance(given, OSError):
+            raise given
         self._quick(file, "setsockopt", (level, optname, given), file.setsockopt, level, optname, given)
 
-    def shutdown(self, *how: int) -> None:
-        number = whole("shutdown", last=only_one(how, "shutdown"))
+    def shutdown(self, *how: Any, **named: Any) -> None:
+        number = whole("shutdown", last=only_one("shutdown", how, named))
         file = self._file()
         self._quick(file, "shutdown", (number,), file.shutdown, number)
 
@@ -63,9 +87,10 @@ class QuickCalls(SystemCalls):
         return self._fd in self._process.descriptors.inheritable
 
     def set_inheritable(self, inheritable: Any) -> None:
-        self._file()
         if type(inheritable) is not bool:
             look_over_inheritable(inheritable)
+            inheritable = index(inheritable)
+        self._file()
         if inheritable:
             self._process.descriptors.inheritable.add(self._fd)
         else:

@@ -10,25 +10,28 @@ from __future__ import annotations
 import _socket
 import errno
 import socket as _stdlib
-from collections.abc import Iterable
 from operator import index
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
-from simnet.ancillary import from_kernel, to_kernel
 from simnet.arguments import (
     INT_MAX,
+    MISSING,
     SIZE_MAX,
+    checked_blocking,
     checked_bytes,
     checked_timeout,
     look_over,
     only_one,
+    taken,
+    whole,
     writable_view,
 )  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
-from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
+from simnet.messagecalls import MessageCalls
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
@@ -42,13 +45,12 @@ __all__ = ["Socket"]
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
 MSG_WAITALL, MSG_TRUNC, MSG_OOB = 0x100, 0x20, 0x1
-UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 
 
-class Socket(QuickCalls):
+class Socket(MessageCalls):
     """A ``socket.socket`` of a simulated process."""
 
     __slots__ = ("_kind", "_protocol")
@@ -76,13 +78,14 @@ class Socket(QuickCalls):
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
-            family = 2 if family == -1 else index(family)
-            kind = 1 if type == -1 else index(type)
+            family, kind, proto = [_number(each) for each in (family, type, proto)]
+            family = 2 if family == -1 else family
+            kind = 1 if kind == -1 else kind
             if kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
             self._net_family = family
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-            self._protocol = proto = 0 if proto == -1 else index(proto)
+            self._protocol = proto = 0 if proto == -1 else proto
             process.descriptors.reserve()
             file = machine.stack.socket(family, kind, self._protocol)
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
@@ -128,23 +131,21 @@ class Socket(QuickCalls):
     def getblocking(self) -> bool:
         return self._timeout != 0.0
 
-    def settimeout(self, *value: Any) -> None:
-        self._timeout = checked_timeout(only_one(value, "settimeout"))
+    def settimeout(self, *value: Any, **named: Any) -> None:
+        self._timeout = checked_timeout(only_one("settimeout", value, named))
         self._file()  # a closed socket remembers the time-out, and fails
 
-    def setblocking(self, flag: Any) -> None:
-        if type(flag) is not bool and (type(flag) is not int or abs(flag) > INT_MAX):
-            look_over("setblocking", flag)
-        self._timeout = None if flag else 0.0
+    def setblocking(self, *flag: Any, **named: Any) -> None:
+        self._timeout = checked_blocking(only_one("setblocking", flag, named))
         self._file()
 
     # --- connections -----------------------------------------------------------------------------------------------
 
-    def connect(self, *address: Any) -> None:
-        self._connect(only_one(address, "connect"), "connect")
+    def connect(self, *address: Any, **named: Any) -> None:
+        self._connect(only_one("connect", address, named), "connect")
 
-    def connect_ex(self, *address: Any) -> int:
-        to = only_one(address, "connect_ex")
+    def connect_ex(self, *address: Any, **named: Any) -> int:
+        to = only_one("connect_ex", address, named)
         try:
             self._connect(to, "connect_ex")
         except TimeoutError as error:
@@ -228,7 +229,7 @@ class Socket(QuickCalls):
         if isinstance(fault, ResetBeforeAccept):
             file.sever()
             host.flush()
-        accepted = Socket.__new__(type(self) if type(self).__init__ is Socket.__init__ else Socket)
+        accepted = Socket.__new__(Socket)  # whatever class the listener is of, as CPython does
         accepted._fd = -1
         accepted._io_refs = 0
         accepted._closed = False
@@ -241,14 +242,17 @@ class Socket(QuickCalls):
 
     # --- bytes in --------------------------------------------------------------------------------------------------
 
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if type(bufsize) is not int:
-            bufsize = index(bufsize)
-        if not 0 < bufsize <= SIZE_MAX:
-            look_over("recv", bufsize, flags)
-            return b""
-        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
-            look_over("recv", bufsize, flags)
+    def recv(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> bytes:
+        if (
+            type(bufsize) is not int
+            or not 0 < bufsize <= SIZE_MAX
+            or type(flags) is not int
+            or (flags and abs(flags) > INT_MAX)
+            or more
+        ):
+            bufsize, flags = taken("recv", bufsize, flags, *more)
+            if not bufsize:
+                return b""
         if not flags:
             data = self._recv_straight(bufsize)
             if data is not None:
@@ -257,12 +261,10 @@ class Socket(QuickCalls):
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        view = writable_view(buffer, "recv_into")
-        if type(nbytes) is not int or type(flags) is not int or abs(flags) > INT_MAX:
-            look_over("recv_into", view, nbytes, flags)
-        if not 0 <= nbytes <= len(view):
-            look_over("recv_into", view, nbytes, flags)
+    def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> int:
+        view = writable_view(buffer, "recv_into", nbytes, flags, *more)
+        if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
+            _, nbytes, flags = taken("recv_into", view, nbytes, flags)
         size = nbytes or len(view)
         if size == 0:
             return 0
@@ -274,11 +276,15 @@ class Socket(QuickCalls):
         view[: len(data)] = data
         return len(data)
 
-    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
-        if type(bufsize) is not int or type(flags) is not int or abs(flags) > INT_MAX:
-            look_over("recvfrom", bufsize, flags)
-        if not 0 <= bufsize <= SIZE_MAX:
-            look_over("recvfrom", bufsize, flags)
+    def recvfrom(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> tuple[bytes, Any]:
+        if (
+            type(bufsize) is not int
+            or not 0 <= bufsize <= SIZE_MAX
+            or type(flags) is not int
+            or abs(flags) > INT_MAX
+            or more
+        ):
+            bufsize, flags = taken("recvfrom", bufsize, flags, *more)
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), None
         return self._call(  # type: ignore[no-any-return]
@@ -291,58 +297,21 @@ class Socket(QuickCalls):
             nothing=(b"", None),
         )
 
-    def _waits_for_all(self, flags: int) -> bool:
-        """Is this a read of a blocking TCP connection that is to fill its buffer?"""
-        return bool(flags & MSG_WAITALL) and self._timeout is None and self._kind == 1 and self._net_family != AF_UNIX
-
-    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
-        view = writable_view(buffer, "recvfrom_into")
-        if type(nbytes) is not int or type(flags) is not int or abs(flags) > INT_MAX:
-            look_over("recvfrom_into", view, nbytes, flags)
-        if not 0 <= nbytes <= len(view):
-            look_over("recvfrom_into", view, nbytes, flags)
+    def recvfrom_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> tuple[int, Any]:
+        view = writable_view(buffer, "recvfrom_into", nbytes, flags, *more)
+        if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
+            _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
         data, address = self.recvfrom(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data), address
 
-    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
-        look_over("recvmsg", bufsize, ancbufsize, flags)
-        if not 0 <= ancbufsize <= INT_MAX:
-            raise ValueError("invalid ancillary data buffer length")
-        if bufsize and self._waits_for_all(flags):
-            return self._recv_all(bufsize, flags), [], 0, None
-        table = self._process.descriptors
-        return self._call(  # type: ignore[no-any-return]
-            "recv",
-            (bufsize,),
-            lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
-            READABLE,
-            bufsize,
-            flags,
-            nothing=(b"", [], 0, None),
-        )
-
-    def recvmsg_into(
-        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
-    ) -> tuple[int, list[Any], int, Any]:
-        try:
-            views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
-        except TypeError:
-            look_over("recvmsg_into", buffers)
-            raise
-        if len(views) > UIO_MAXIOV:
-            raise socket_error(errno.EMSGSIZE)
-        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
-        scatter(views, data)
-        return len(data), ancillary, message_flags, address
-
     # --- bytes out -------------------------------------------------------------------------------------------------
 
-    def send(self, data: Any, flags: int = 0, /) -> int:
-        payload = data if type(data) is bytes else checked_bytes(data)
+    def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
+        payload = data if type(data) is bytes else checked_bytes("send", data, flags, *more)
         sent = 0
-        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
-            look_over("send", payload, flags)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX) or more:
+            _, flags = taken("send", payload, flags, *more)
         if not flags:
             sent = self._send_straight(payload)
             if sent and (sent == len(payload) or self._timeout is not None):
@@ -351,51 +320,24 @@ class Socket(QuickCalls):
             return self._send_waiting(payload, sent, flags)
         return self._send_some(payload, flags)
 
-    def sendall(self, data: Any, flags: int = 0, /) -> None:
-        payload = checked_bytes(data)
-        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
-            look_over("sendall", payload, flags)
+    def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> None:
+        payload = data if type(data) is bytes else checked_bytes("sendall", data, flags, *more)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX) or more:
+            _, flags = taken("sendall", payload, flags, *more)
         self._send_all(payload, flags, self._deadline())
 
-    def sendto(self, data: Any, *rest: Any) -> int:
+    def sendto(self, data: Any = MISSING, /, *rest: Any) -> int:
         if not 1 <= len(rest) <= 2:
-            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
+            look_over("sendto", data, *rest)
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
-        payload = checked_bytes(data)
+        payload = data if type(data) is bytes else checked_bytes("sendto", data, *rest)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            _, flags, _ = taken("sendto", payload, flags, address)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload, resolved),
             lambda file, n: file.sendto(payload, flags, resolved),
-            WRITABLE,
-            len(payload),
-            flags,
-        )
-
-    def sendmsg(
-        self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
-    ) -> int:
-        try:
-            parts = [checked_bytes(buffer) for buffer in buffers]
-        except TypeError:
-            look_over("sendmsg", buffers)
-            raise
-        if len(parts) > UIO_MAXIOV:
-            raise socket_error(errno.EMSGSIZE)
-        payload = b"".join(parts)
-        if ancdata != () or type(flags) is not int:
-            ancdata = list(ancdata) if hasattr(ancdata, "__iter__") else ancdata
-            look_over("sendmsg", [payload], ancdata, flags)
-        ancillary = to_kernel(self._process.descriptors, ancdata)
-        if not ancillary and address is None and self._kind == 1:
-            return self.send(payload, flags)
-        resolved = None
-        if address is not None:
-            resolved = kernel_address(self._machine, self._net_family, address, "sendmsg")
-        return self._call(  # type: ignore[no-any-return]
-            "send",
-            (payload,),
-            lambda file, n: file.sendmsg([payload], ancillary, flags, resolved),
             WRITABLE,
             len(payload),
             flags,
@@ -480,10 +422,18 @@ class Socket(QuickCalls):
 
     def dup(self) -> Socket:
         fd = self._process.descriptors.dup(self._checked_fd())
-        twin = Socket(self._net_family, self._kind, self._protocol, fileno=fd)
-        twin._timeout = self._timeout
+        twin: Socket = type(self)(self.family, self.type, self.proto, fileno=fd)
+        twin.settimeout(self.gettimeout())
         return twin
+
+
+def _number(value: Any) -> int:
+    """A C int, which most are that are handed to a new socket."""
+    return index(value) if isinstance(value, int) and abs(value) <= INT_MAX else whole("listen", last=value)
 
 
 Socket.__module__ = "socket"  # so that its repr is the real one's
 Socket.__name__ = Socket.__qualname__ = "socket"
+for _method in (each for room in (QuickCalls, MessageCalls, Socket) for each in vars(room).values()):
+    if isinstance(_method, FunctionType):
+        _method.__qualname__ = f"socket.{_method.__name__}"  # it is in the text of a TypeError about its arguments

@@ -40,6 +40,7 @@ STEPS = {
             "simnet.sendfile",
             "simnet.systemcall",
             "simnet.quickcalls",
+            "simnet.messagecalls",
             "simnet.socket",
             "simnet.socketpair",
             "simnet.poll",

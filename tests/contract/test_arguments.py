@@ -17,6 +17,34 @@ import pytest
 import simnet
 
 INF, NAN = float("inf"), float("nan")
+
+
+class Whole:
+    """It passes for an integer."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+    def __repr__(self) -> str:
+        return f"Whole({self._number})"
+
+
+class Odd:
+    """It passes for an integer, or for many things, until it is asked."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("odd")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise RuntimeError("odd")
+
+    def __repr__(self) -> str:
+        return "Odd()"
+
+
 SECONDS = (
     None,
     0,
@@ -39,7 +67,7 @@ SECONDS = (
     1e-10,
     0.1234567891234,
 )
-INTS = (1, True, 1.5, "x", None, [], 2**31, -(2**31) - 1, 2**70)
+INTS = (1, True, 1.5, "x", None, [], 2**31, -(2**31) - 1, 2**70, Whole(1), Whole(0), Odd())
 ADDRESSES = (
     *("x", b"x", None, 5, [], (), ("127.0.0.1",), ("127.0.0.1", 1, 2), ("127.0.0.1", -1), ("127.0.0.1", 70000)),
     *(
@@ -58,9 +86,39 @@ ADDRESSES = (
         ("::1", 1, 2**20),
         ("::1", 1, 2, 3, 4),
         ("127.0.0.1", "x", 1, 1),
+        ("127.0.0.1", Odd()),
+        ("127.0.0.1", 2**70),
+        ("::1", 1, -1),
+        ("255.255.255.255", -1),
+        array.array("B", b"/x"),
     ),
 )
-BUFFERS = ("x", 5, None, [], b"abc", bytearray(b"abc"), memoryview(b"abcd")[::2], array.array("H", [1, 2]))
+BUFFERS = (
+    *("x", 5, None, [], b"abc", bytearray(b"abc"), memoryview(b"abcd")[::2], array.array("H", [1, 2])),
+    *(memoryview(bytearray(8))[::2], memoryview(bytearray(8)).cast("B", (2, 4)), memoryview(bytearray(8)).cast("d")),
+    *(bytearray(), array.array("B"), Odd()),
+)
+WRONG_NUMBERS = {
+    "recv": ((), (1, 0, 0)),
+    "recvfrom": ((), (1, 0, 0)),
+    "recv_into": ((), (bytearray(1), 0, 0, 0)),
+    "recvfrom_into": ((), (bytearray(1), 0, 0, 0)),
+    "recvmsg": ((), (1, 0, 0, 0)),
+    "recvmsg_into": ((), ([], 0, 0, 0)),
+    "send": ((), (b"", 0, 0)),
+    "sendall": ((), (b"", 0, 0)),
+    "sendto": ((), (b"",), (b"", 0, None, 0)),
+    "sendmsg": ((), ([], [], 0, None, 0)),
+    "getsockopt": ((), (1,), (1, 2, 0, 0)),
+    "setsockopt": ((), (1,), (1, 2), (1, 2, 3, 4, 5), (1, 2, 1, 4)),
+    "getsockname": ((1,),),
+    "getpeername": ((1,),),
+    "accept": ((1,), (1, 2)),
+    "listen": ((1, 2),),
+    "detach": ((1,),),
+    "dup": ((1,),),
+    **dict.fromkeys(("connect", "connect_ex", "bind", "shutdown", "settimeout", "setblocking"), ((), (1, 2))),
+}
 OPTIONS = (
     *(
         (1, 2, value)
@@ -71,6 +129,11 @@ OPTIONS = (
         (1, 2, None, 0),
         (1, 2, None, -1),
         (1, 2, None, "x"),
+        (1, 2, None, 2**32 + 4),
+        (1, 2, Whole(1)),
+        (Whole(1), Whole(2), 1),
+        (2**31, 2, 1),
+        (1, 2**70, 1),
         ("x", 2, 1),
         (1, "x", 1),
         (1, 9999, 1),
@@ -88,9 +151,15 @@ READS = (
     (1, "x"),
     (1, 2, "x"),
     (1, 2, 1.0),
+    (1, 2, 0.0),
+    (1, 2, None),
+    (1, 2, Whole(4)),
+    (Whole(1), Whole(2)),
+    (2**31, 2),
+    (1, -(2**70)),
     (99, 1),
 )
-MESSAGES = ((), [], None, 5, [1], [(1, 2)], [(1, 2, 3)], [("x", 1, b"")])
+MESSAGES = ((), [], None, 5, [1], [(1, 2)], [(1, 2, 3)], [("x", 1, b"")], Odd())
 
 
 def calls() -> Iterator[tuple[Any, ...]]:
@@ -104,6 +173,10 @@ def calls() -> Iterator[tuple[Any, ...]]:
         yield "recv", 1, number
         yield "recvfrom", 1, number
         yield "recvmsg", 1, number
+        yield "recvmsg", 1, 0, number
+        yield "recvmsg_into", [bytearray(1)], number
+        yield "sendto", b"x", number, 5
+        yield "sendmsg", [b"x"], [], number
         yield "recv_into", bytearray(3), number
         yield "recvfrom_into", bytearray(3), number
         yield "recv_into", bytearray(3), 1, number
@@ -120,6 +193,9 @@ def calls() -> Iterator[tuple[Any, ...]]:
             yield method, buffer
         yield "sendmsg", [buffer]
         yield "recvmsg_into", [buffer]
+        for size in (-1, 0, 1, 7, 9):
+            yield "recv_into", buffer, size
+            yield "recvfrom_into", buffer, size
     for arguments in OPTIONS:
         yield "setsockopt", *arguments
     for arguments in READS:
@@ -128,6 +204,19 @@ def calls() -> Iterator[tuple[Any, ...]]:
     yield "recvmsg_into", [bytearray(1) for _ in range(1025)]
     for ancillary in MESSAGES:
         yield "sendmsg", [b"x"], ancillary
+    # Which of two errors is told:
+    yield "recv", -1, "x"
+    yield "send", "x", "x"
+    yield "sendto", "x", "x", 5
+    yield "sendto", b"x", "x", ("127.0.0.1", -1)
+    yield "sendmsg", ["x"], [], "x", 5
+    yield "sendmsg", ["x"], 5, 0, ("127.0.0.1", -1)
+    yield "recvmsg_into", ["x"], "x"
+    yield "recvmsg_into", ["x"], -1
+    yield "recvmsg_into", [bytearray(1)] * 1025, -1
+    for method, tries in WRONG_NUMBERS.items():
+        for arguments in tries:
+            yield method, *arguments
 
 
 def functions() -> Iterator[tuple[Any, ...]]:
@@ -234,6 +323,7 @@ def of_methods() -> dict[str, str]:
                     answer = said(getattr(sock, method), *arguments)
                     call = f"{method}{tuple(arguments)} on {family.name} {kind.name}"
                     told[call] = f"{answer}; {sock.gettimeout()}, {sock.get_inheritable()}"
+        told[f"{method}{tuple(arguments)} when closed"] = said(getattr(sock, method), *arguments)
     return told
 
 

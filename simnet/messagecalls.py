@@ -1,0 +1,101 @@
+"""The calls of a socket that move a message: bytes in several buffers, and what travels beside them."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from simnet.addresses import AF_UNIX, kernel_address
+from simnet.ancillary import from_kernel, to_kernel
+from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
+from simnet.kernel.buffer import scatter
+from simnet.kernel.errors import socket_error
+from simnet.quickcalls import QuickCalls
+from simnet.systemcall import READABLE, WRITABLE
+
+__all__ = ["MessageCalls"]
+
+MSG_WAITALL = 0x100
+UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
+
+
+class MessageCalls(QuickCalls):
+    """The part of a simulated socket that sends and receives messages."""
+
+    __slots__ = ()
+
+    def _waits_for_all(self, flags: int) -> bool:
+        """Is this a read of a blocking TCP connection that is to fill its buffer?"""
+        return bool(flags & MSG_WAITALL) and self._timeout is None and self._kind == 1 and self._net_family != AF_UNIX
+
+    def recvmsg(
+        self, bufsize: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
+    ) -> tuple[bytes, list[Any], int, Any]:
+        bufsize, ancbufsize, flags = taken("recvmsg", bufsize, ancbufsize, flags, *more)
+        _check_message(ancbufsize, flags)
+        if bufsize and self._waits_for_all(flags):
+            return self._recv_all(bufsize, flags), [], 0, None
+        table = self._process.descriptors
+        return self._call(  # type: ignore[no-any-return]
+            "recv",
+            (bufsize,),
+            lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
+            READABLE,
+            bufsize,
+            flags,
+            nothing=(b"", [], 0, None),
+        )
+
+    def recvmsg_into(
+        self, buffers: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
+    ) -> tuple[int, list[Any], int, Any]:
+        if more or buffers is MISSING or type(ancbufsize) is not int or type(flags) is not int or not iterable(buffers):
+            _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
+        views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
+        if len(views) > UIO_MAXIOV:
+            _check_message(ancbufsize, flags)
+            self._file()
+            raise socket_error(errno.EMSGSIZE)
+        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        scatter(views, data)
+        return len(data), ancillary, message_flags, address
+
+    def sendmsg(
+        self, buffers: Any = MISSING, ancdata: Any = (), flags: Any = 0, address: Any = None, /, *more: Any
+    ) -> int:
+        if more or buffers is MISSING or type(flags) is not int or abs(flags) > INT_MAX:
+            look_over("sendmsg", buffers, ancdata, flags, address, *more) if more or buffers is MISSING else None
+            _, _, flags = taken("sendmsg", (), (), flags)
+        resolved = None
+        if address is not None:
+            resolved = kernel_address(self._machine, self._net_family, address, "sendmsg")
+        if not iterable(buffers):
+            look_over("sendmsg", buffers)
+        parts = [checked_bytes("send", buffer) for buffer in buffers]
+        if ancdata.__class__ is not tuple or ancdata:
+            ancdata = list(ancdata) if iterable(ancdata) else ancdata
+            look_over("sendmsg", (), ancdata)
+        _check_message(0, flags)
+        if len(parts) > UIO_MAXIOV:
+            self._file()
+            raise socket_error(errno.EMSGSIZE)
+        payload = b"".join(parts)
+        ancillary = to_kernel(self._process.descriptors, ancdata)
+        if not ancillary and address is None and self._kind == 1:
+            return self.send(payload, flags)
+        return self._call(  # type: ignore[no-any-return]
+            "send",
+            (payload,),
+            lambda file, n: file.sendmsg([payload], ancillary, flags, resolved),
+            WRITABLE,
+            len(payload),
+            flags,
+        )
+
+
+def _check_message(ancbufsize: int, flags: int) -> None:
+    """What CPython and the kernel look at before they look for the socket."""
+    if not 0 <= ancbufsize <= INT_MAX:
+        raise ValueError("invalid ancillary data buffer length")
+    if flags < 0:  # MSG_CMSG_COMPAT, which is the kernel's own
+        raise socket_error(errno.EINVAL)
