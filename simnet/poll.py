@@ -31,8 +31,8 @@ IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
-EPOLL_CLOEXEC = 0o2000000
 PLAIN = frozenset({int, float})
+EPOLL_CLOEXEC = 0o2000000
 
 
 class _Poller:

@@ -108,8 +108,10 @@ def epoll_limit_ns(timeout: Any) -> int | None:
     """The time-out of ``epoll.poll``, which counts seconds; less than a millisecond below 0 is 0."""
     if timeout is None:
         return None
-    if timeout.__class__ is float and 0.0 <= timeout <= PLAIN_SECONDS:  # as below, without the questions
-        return -(-math.ceil(timeout * 1e9) // MS) * MS
+    kind = timeout.__class__
+    if (kind is float or kind is int) and 0 <= timeout <= PLAIN_SECONDS:  # as below, without the questions
+        ns: int = math.ceil(timeout * 1e9)
+        return -(-ns // MS) * MS
     return _whole_ms(-(-_nanoseconds(timeout, 1000 * MS, "timeout must be an integer or None") // MS))
 
 

@@ -78,16 +78,15 @@ class Socket(MessageCalls):
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
-            family, kind, proto = [_number(each) for each in (family, type, proto)]
-            family = 2 if family == -1 else family
-            kind = 1 if kind == -1 else kind
+            family = 2 if family == -1 else _number(family)
+            kind = 1 if type == -1 else _number(type)
+            proto = 0 if proto == -1 else _number(proto)
             if kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
             self._net_family = family
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-            self._protocol = proto = 0 if proto == -1 else proto
-            process.descriptors.reserve()
-            file = machine.stack.socket(family, kind, self._protocol)
+            self._protocol = proto
+            file = machine.stack.socket(family, kind, proto)
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             self._fd = process.descriptors.add(file)
         else:

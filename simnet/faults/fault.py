@@ -113,6 +113,11 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
         return f"faults.{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def __str__(self) -> str:
+        return self.line
+
+    @cached_property
+    def line(self) -> str:
+        """Its one-line form, as plans and traces have it."""
         words = [self.kind]
         for name, value in self.items():
             words.append(_word(value) if name in ("on", "op") else f"{name}={_word(value)}")
