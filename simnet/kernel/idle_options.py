@@ -7,6 +7,7 @@ is accepted and told; any other would have to do something that is not modelled,
 
 from __future__ import annotations
 
+from errno import EINVAL, ENODEV, ENOPROTOOPT, EOPNOTSUPP
 from typing import Final
 
 from simnet.kernel.options import (
@@ -14,9 +15,11 @@ from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_TCP,
+    IPPROTO_UDP,
     SO_TIMESTAMP,
     SOL_SOCKET,
     TCP_OPTIONS,
+    TCP_WINDOW_CLAMP,
     UDP_OPTIONS,
     UNIX_OPTIONS,
     Key,
@@ -34,9 +37,13 @@ SO_MARK: Final = 36
 SO_RXQ_OVFL: Final = 40
 SO_PEEK_OFF: Final = 42
 SO_SELECT_ERR_QUEUE: Final = 45
+SO_INCOMING_CPU: Final = 49
 SO_ZEROCOPY: Final = 60
 SO_PREFER_BUSY_POLL: Final = 69
+SO_PASSPIDFD: Final = 76
+SO_PASSRIGHTS: Final = 83
 
+IP_HDRINCL: Final = 3
 IP_RECVOPTS: Final = 6
 IP_RETOPTS: Final = 7
 IP_PKTINFO: Final = 8
@@ -51,6 +58,7 @@ IP_BIND_ADDRESS_NO_PORT: Final = 24
 IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
 
+IPV6_MULTICAST_IF: Final = 17
 IPV6_MULTICAST_HOPS: Final = 18
 IPV6_MULTICAST_LOOP: Final = 19
 IPV6_MTU_DISCOVER: Final = 23
@@ -65,6 +73,9 @@ IPV6_DONTFRAG: Final = 62
 IPV6_RECVTCLASS: Final = 66
 IPV6_AUTOFLOWLABEL: Final = 70
 
+UDPLITE_SEND_CSCOV: Final = 10
+UDPLITE_RECV_CSCOV: Final = 11
+
 TCP_THIN_LINEAR_TIMEOUTS: Final = 16
 TCP_FASTOPEN: Final = 23
 TCP_SAVE_SYN: Final = 27
@@ -78,9 +89,17 @@ FASTOPEN: Final = (TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE)  
 
 _SWITCH: Final = Option(0, switch=True)
 _STAYS_ON: Final = Option(1, switch=True)
+_ON_BY_A_BYTE: Final = Option(1, switch=True, shortest=1)
+_OFF_BY_A_BYTE: Final = Option(0, switch=True, fixed=True, shortest=1)
 _STAYS_OFF: Final = Option(0, switch=True, fixed=True)
 _ONLY_0: Final = Option(0, fixed=True)
 _ONLY_MINUS_1: Final = Option(-1, INT_MIN, INT_MAX, fixed=True)
+
+
+def _refused(default: int, error: int) -> Option:
+    """One that is told, and never set."""
+    return Option(default, 1, 0, error)
+
 
 _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DEBUG): _SWITCH,
@@ -92,22 +111,24 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _STAYS_OFF,
     (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
+    (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
 }
 
 _INTERNET: Final[dict[Key, Option]] = {
     **_EVERYWHERE,
-    (SOL_SOCKET, SO_ZEROCOPY): _ONLY_0,
+    (SOL_SOCKET, SO_ZEROCOPY): Option(0),  # until a send says MSG_ZEROCOPY
     (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
-    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True),
-    (IPPROTO_IP, IP_MULTICAST_LOOP): _STAYS_ON,
+    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, shortest=1),
+    (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
     (IPPROTO_IP, IP_RECVERR): _STAYS_OFF,
-    (IPPROTO_IP, IP_FREEBIND): _STAYS_OFF,
-    (IPPROTO_IP, IP_TRANSPARENT): _STAYS_OFF,
+    (IPPROTO_IP, IP_HDRINCL): _refused(0, ENOPROTOOPT),  # it is a raw socket's
+    (IPPROTO_IP, IP_FREEBIND): _OFF_BY_A_BYTE,
+    (IPPROTO_IP, IP_TRANSPARENT): _OFF_BY_A_BYTE,
     (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _STAYS_OFF,
     (IPPROTO_IPV6, IPV6_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
-    (IPPROTO_IPV6, IPV6_DONTFRAG): _SWITCH,
-    (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): _STAYS_ON,
+    (IPPROTO_IPV6, IPV6_DONTFRAG): Option(0, switch=True, shortest=0),
+    (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): Option(1, switch=True, shortest=0),
     (IPPROTO_IPV6, IPV6_RECVERR): _STAYS_OFF,
 }
 
@@ -125,6 +146,10 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
+    (IPPROTO_IP, IP_MULTICAST_TTL): _refused(1, EINVAL),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): _refused(1, ENOPROTOOPT),
+    (IPPROTO_IPV6, IPV6_MULTICAST_IF): _refused(0, ENOPROTOOPT),
+    (IPPROTO_TCP, TCP_WINDOW_CLAMP): Option(0, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): Option(0),
     (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN
     (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): Option(0),
@@ -139,9 +164,19 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
 ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _STAYS_OFF),
-    (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True),
+    (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
+    (IPPROTO_IPV6, IPV6_MULTICAST_IF): Option(0, 0, 2, ENODEV),
+    (IPPROTO_UDP, UDPLITE_SEND_CSCOV): _refused(0, ENOPROTOOPT),
+    (IPPROTO_UDP, UDPLITE_RECV_CSCOV): _refused(0, ENOPROTOOPT),
     **UDP_OPTIONS,
 }
 
-ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {**_EVERYWHERE, (SOL_SOCKET, SO_PASSSEC): _SWITCH, **UNIX_OPTIONS}
+ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
+    **_EVERYWHERE,
+    (SOL_SOCKET, SO_PASSSEC): _SWITCH,
+    (SOL_SOCKET, SO_ZEROCOPY): _refused(0, EOPNOTSUPP),
+    (SOL_SOCKET, SO_PASSPIDFD): _STAYS_OFF,
+    (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
+    **UNIX_OPTIONS,
+}

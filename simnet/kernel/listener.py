@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.cork import Cork
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.options import IPPROTO_TCP, SO_PRIORITY, SOL_SOCKET, TCP_DEFER_ACCEPT
-from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 
@@ -69,7 +68,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
 
 def inherit(socket: TcpSocket, child: TcpSocket) -> None:
     """What an accepted socket has of its listener (K-048)."""
-    child.sharing = socket.sharing & ~V6_ONLY
+    child.sharing = socket.sharing
     child.low_water = socket.low_water
     child.snd_room = socket.snd_room
     if child.rcv_room != socket.rcv_room:

@@ -66,6 +66,9 @@ BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kern
 SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
 INT_MAX: Final = 2**31 - 1
+LINGER_FOR_EVER: Final = (
+    0x978D4FDF - 2**32
+)  # what is told of a negative time: LONG_MAX ticks at 250 a second, as a C int
 
 Key = tuple[int, int]
 
@@ -82,6 +85,7 @@ class Option(NamedTuple):
     keeps: bool = True  # False: accepted and forgotten
     minus_one: bool = False  # -1 asks for the default
     fixed: bool = False  # any value but the default would have to do something that is not modelled
+    shortest: int = -1  # bytes of the shortest value that is taken; by default what the level takes
 
 
 _SWITCH: Final = Option(0, switch=True)
@@ -142,13 +146,14 @@ FOR_UNIX: Final = frozenset(
 
 _READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT, SO_PEERCRED}
 
-# Known to Linux 6.18 and not to us: refused by name instead of ENOPROTOOPT, which would be a lie.
+# Known to Linux 6.18 and not to us: refused by name instead of ENOPROTOOPT, which would be a lie. What it refuses on every
+# socket we have, such as IPV6_CHECKSUM and SO_PEERSEC, is not among them.
 _KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
-    SOL_SOCKET: frozenset({*range(1, 85)}) - {19, 22, 23, 24},
+    SOL_SOCKET: frozenset({*range(1, 85)}) - {19, 22, 23, 24, 31, 54, 58, 78, 79, 81},
     IPPROTO_IP: frozenset({*range(1, 27), *range(32, 53), *range(64, 100)}),  # 64 and up are netfilter's
-    IPPROTO_TCP: frozenset(range(1, 47)),
-    IPPROTO_UDP: frozenset({1, 10, 11, *range(100, 105)}),
-    IPPROTO_IPV6: frozenset(range(1, 84)) - {38, 39, 40},
+    IPPROTO_TCP: frozenset(range(1, 47)) - {15, 38, 39, 40, 41},
+    IPPROTO_UDP: frozenset({1, *range(100, 105)}),
+    IPPROTO_IPV6: frozenset(range(1, 81)) - {7, 9, 10, *range(12, 16), *range(36, 42), 52, 63, 71, 79},
 }
 
 
@@ -192,13 +197,25 @@ def _kept(option: Option, value: int) -> int:
     return value & option.bits if option.bits else value
 
 
-def check_length(level: int, value: Any) -> Any:
-    """EINVAL for less than a C int; at the IP level a single byte will do, or none."""
+def check_length(level: int, option: Option | None, value: Any) -> Any:
+    """EINVAL for less than a C int; at the IP level a single byte will do, or none, but for some options."""
     if isinstance(value, int) or len(value) >= 4:
         return value
-    if level == IPPROTO_IP:
-        return value[0] if value else 0
-    raise socket_error(EINVAL)
+    shortest = option.shortest if option is not None else -1
+    if len(value) < (shortest if shortest >= 0 else 0 if level == IPPROTO_IP else 4):
+        raise socket_error(EINVAL)
+    return value[0] if value and level == IPPROTO_IP else 0
+
+
+def look_up(table: dict[Key, Option], level: int, name: int) -> Option | None:
+    """The option to be set. IPv6 says what it does not know, or does not let be set, before it looks at the value."""
+    option = table.get((level, name))
+    if level == IPPROTO_IPV6:
+        if option is None:
+            raise unknown(level, name, setting=True)
+        if option.low > option.high:
+            raise socket_error(option.refusal)
+    return option
 
 
 def check_buflen(buflen: int) -> None:
@@ -239,7 +256,7 @@ def linger(value: int | bytes | bytearray | memoryview) -> tuple[int, int]:
     if isinstance(value, int) or len(value) < 8:
         raise socket_error(EINVAL)
     on, seconds = struct.unpack_from("=ii", value)
-    return (1 if on else 0), seconds
+    return (1 if on else 0), seconds if seconds >= 0 else LINGER_FOR_EVER
 
 
 def timeval(value: int | bytes | bytearray | memoryview) -> int:

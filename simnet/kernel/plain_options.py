@@ -10,6 +10,7 @@ from simnet.kernel import options as o
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
+from simnet.kernel.packed_options import get_packed, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 
 
@@ -19,6 +20,7 @@ class PlainSocket(Protocol):
     state: str
     error: int
     port: int
+    peer: Any
     sharing: int
     options: dict[o.Key, Any] | None
 
@@ -52,7 +54,10 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
     if level not in levels:
         # AF_UNIX has no protocol level at all.
         raise socket_error(EOPNOTSUPP if socket.family == AF_UNIX else ENOPROTOOPT)
-    value = o.check_length(level, value)
+    if set_packed(socket, (level, name), value):
+        return
+    option = o.look_up(table, level, name)
+    value = o.check_length(level, option, value)
     if o.read_only(level, name):
         raise socket_error(ENOPROTOOPT)
     kept: Any
@@ -60,10 +65,9 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
         kept = o.linger(value)
     elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
         kept = o.timeval(value)
-    elif level == o.SOL_SOCKET and _refused_by_family(socket, name) and o.integer(value):
+    elif level == o.SOL_SOCKET and _refused_by_family(socket, name, o.integer(value)):
         raise socket_error(EOPNOTSUPP)
     else:
-        option = table.get((level, name))
         if option is None:
             raise o.unknown(level, name, setting=True)
         number = o.integer(value)
@@ -101,6 +105,9 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
         value = _fixed(socket, name)
         if value is not None:
             return o.answer(value, buflen)
+    packed = get_packed(socket, (level, name), buflen)
+    if packed is not None:
+        return o.packed_answer(packed, buflen)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)  # bind() sets it too
     option = table.get((level, name))
@@ -128,5 +135,5 @@ def _fixed(socket: PlainSocket, name: int) -> int | None:
     return None
 
 
-def _refused_by_family(socket: PlainSocket, name: int) -> bool:
-    return name == o.SO_REUSEPORT if socket.family == AF_UNIX else name in o.FOR_UNIX
+def _refused_by_family(socket: PlainSocket, name: int, value: int) -> bool:
+    return name == o.SO_REUSEPORT and value != 0 if socket.family == AF_UNIX else name in o.FOR_UNIX

@@ -30,7 +30,7 @@ from simnet.kernel.control import (
 from simnet.kernel.errors import socket_error
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
-from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
+from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
@@ -92,6 +92,8 @@ class TcpSocket(Stream):
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
+            if ":" in ip:
+                self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         self.autobound = False
         self.port = port
         ports.hold(port, self)
@@ -292,7 +294,8 @@ class TcpSocket(Stream):
         """How long close() may wait for what is not delivered yet; ask before the last release (K-073)."""
         if self.refs != 1 or not self.lingers or self.state in (CLOSED, LISTEN, SYN_SENT) or not self.unsent:
             return 0
-        return int(self.option(SOL_SOCKET, SO_LINGER)[1]) * 1_000_000_000
+        seconds = int(self.option(SOL_SOCKET, SO_LINGER)[1])
+        return (seconds if seconds >= 0 else INT_MAX) * 1_000_000_000
 
     @property
     def closing(self) -> bool:

@@ -10,8 +10,16 @@ from simnet.kernel import options as o
 from simnet.kernel.control import ISN
 from simnet.kernel.cork import LOOPBACK_MSS, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.idle_options import ALL_TCP_OPTIONS, FASTOPEN, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT
+from simnet.kernel.idle_options import (
+    ALL_TCP_OPTIONS,
+    FASTOPEN,
+    IP_MULTICAST_TTL,
+    IPV6_MULTICAST_HOPS,
+    TCP_FASTOPEN,
+    TCP_FASTOPEN_CONNECT,
+)  # fmt: skip
 from simnet.kernel.messages import AF_INET6
+from simnet.kernel.packed_options import get_packed, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSED, LISTEN
@@ -44,10 +52,12 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
     if (level, name) == (o.IPPROTO_TCP, o.TCP_CONGESTION):
         keep(socket, level, name, congestion_control(value))
         return
-    value = o.check_length(level, value)
+    if set_packed(socket, (level, name), value):
+        return
+    option = o.look_up(ALL_TCP_OPTIONS, level, name)
+    value = o.check_length(level, option, value)
     if level == o.SOL_SOCKET and _set_socket_level(socket, name, value):
         return
-    option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=True)
     number = o.integer(value)
@@ -57,7 +67,11 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
         if socket.port:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
-    keep(socket, level, name, o.stored((level, name), option, number))
+    kept = o.stored((level, name), option, number)
+    if (
+        name != o.TCP_MAXSEG or level != o.IPPROTO_TCP or socket.state in (CLOSED, LISTEN)
+    ):  # a connection has agreed on its own
+        keep(socket, level, name, kept)
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name)
     elif (level, name) == (o.SOL_SOCKET, o.SO_KEEPALIVE) and socket.guard is not None:
@@ -135,6 +149,10 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return min(number, _SOMAXCONN)
     if name == o.TCP_DEFER_ACCEPT:
         return _rounded_to_retries(number)
+    if name == o.TCP_WINDOW_CLAMP:
+        if not number and socket.state != CLOSED:
+            raise socket_error(EINVAL)
+        return max(number, _WINDOW_CLAMP_MIN) if number else 0
     if name == o.TCP_MAXSEG and number == 0:
         return o.TCP_OPTIONS[(o.IPPROTO_TCP, name)].default
     if name == o.TCP_CORK:
@@ -178,14 +196,17 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
             return o.answer(value, buflen)
     elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
+    packed = get_packed(socket, (level, name), buflen)
+    if packed is not None:
+        return o.packed_answer(packed, buflen)
     option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(level, name)
-    if level == o.IPPROTO_TCP and name == o.TCP_MAXSEG and socket.peer is not None:
-        kept = _shown_mss(socket)
+    if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
+        kept = _shown_of_a_connection(socket, name, kept)
     return o.answer(option.default if kept is None else kept, buflen, level)
 
 
@@ -230,9 +251,17 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
     return None
 
 
-def _shown_mss(socket: TcpSocket) -> int:
+def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> int | None:
+    """What is measured or agreed on: the segment size, the window's limit, and the hops of the SYN that came."""
+    if name == o.TCP_MAXSEG:
+        return _shown_mss(socket, kept)
+    if name == o.TCP_WINDOW_CLAMP:
+        return _WINDOW_CLAMP if kept is None else kept
+    return _HOPS if socket.origin == "server" else kept
+
+
+def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
     """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's."""
-    asked = socket.option(o.IPPROTO_TCP, o.TCP_MAXSEG)
     if not _was_established(socket):
         return _MSS_OF_A_SYN
     mss = mss_of(socket)
@@ -248,6 +277,17 @@ def _was_established(socket: TcpSocket) -> bool:
     return socket.snd_edge > 0 and socket.peer is not None
 
 
+_OF_A_CONNECTION: Final = frozenset(
+    {
+        (o.IPPROTO_TCP, o.TCP_MAXSEG),
+        (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP),
+        (o.IPPROTO_IP, IP_MULTICAST_TTL),
+        (o.IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+    }
+)
+_WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
+_WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
+_HOPS: Final = 64
 _TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS_OF_A_SYN: Final = 536 - _TIMESTAMPS
 _LOOPBACK_MSS_LATER: Final = 32768

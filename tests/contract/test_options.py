@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -25,7 +26,19 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IP, 8): (0, SWITCH),  # IP_PKTINFO
         (IP, 13): (0, SWITCH),  # IP_RECVTOS
         (IP, 11): (0, ((0, 0),)),  # IP_RECVERR
-        (IP, 34): (1, SWITCH),  # IP_MULTICAST_LOOP
+        (IP, 34): (1, (*SWITCH, (b"", "EINVAL"))),  # IP_MULTICAST_LOOP
+        (SOL, 49): (-1, ((1, 1), (-1, -1))),  # SO_INCOMING_CPU
+        (SOL, 60): (0, ((1, 1), (2, "EINVAL"))),  # SO_ZEROCOPY
+        (SOL, 31): ("ENOPROTOOPT", ((1, "ENOPROTOOPT"), (b"", "EINVAL"))),  # SO_PEERSEC
+        (SOL, 16): ("ENOTSUP", ((0, "ENOTSUP"), (b"", "EINVAL"))),  # SO_PASSCRED
+        (IP, 3): (0, ((0, "ENOPROTOOPT"), (b"", "ENOPROTOOPT"))),  # IP_HDRINCL
+        (IP, 4): (0, ((b"", 0), (bytes(64), "EINVAL"))),  # IP_OPTIONS
+        (IP, 14): ("ENOTCONN", ((1, "ENOPROTOOPT"),)),  # IP_MTU
+        (IP, 19): (0, ((0, 0), (b"", "EINVAL"))),  # IP_TRANSPARENT
+        (IP, 32): (0, ((0, "EINVAL"), (b"", "EINVAL"))),  # IP_MULTICAST_IF
+        (IP, 33): (1, ((1, "EINVAL"),)),  # IP_MULTICAST_TTL
+        (IP, 35): ("ENOPROTOOPT", ((b"", "EPROTO"), (bytes(8), "EPROTO"))),  # IP_ADD_MEMBERSHIP
+        (TCP, 10): (0, ((0, 0), (1, 1152), (-1, 1152), (5000, 5000), (b"1", "EINVAL"))),  # TCP_WINDOW_CLAMP
         (TCP, 23): (0, ((5, 5), (5000, 4096), (-1, "EINVAL"))),  # TCP_FASTOPEN
         (TCP, 30): (0, ((0, 0), (2, "EINVAL"))),  # TCP_FASTOPEN_CONNECT
         (TCP, 34): (0, ((1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_NO_COOKIE
@@ -36,7 +49,16 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IPV6, 49): (0, SWITCH),  # IPV6_RECVPKTINFO
         (IPV6, 62): (0, SWITCH),  # IPV6_DONTFRAG
         (IPV6, 67): (0, ((4, 4), (7, 4), (-1, 0), (256, "EINVAL"))),  # IPV6_TCLASS
-        (IPV6, 70): (1, SWITCH),  # IPV6_AUTOFLOWLABEL
+        (IPV6, 70): (1, (*SWITCH, (b"1", 0))),  # IPV6_AUTOFLOWLABEL
+        (IPV6, 7): ("ENOPROTOOPT", ((0, "ENOPROTOOPT"), (b"", "ENOPROTOOPT"))),  # IPV6_CHECKSUM
+        (IPV6, 17): (0, ((0, "ENOPROTOOPT"), (b"", "ENOPROTOOPT"))),  # IPV6_MULTICAST_IF
+        (IPV6, 18): (1, ((1, "ENOPROTOOPT"),)),  # IPV6_MULTICAST_HOPS
+        (IPV6, 20): ("ENOPROTOOPT", ((b"", "EINVAL"), (bytes(20), "EPROTO"))),  # IPV6_JOIN_GROUP
+        (IPV6, 50): ("ENOPROTOOPT", ((b"", "EINVAL"),)),  # IPV6_PKTINFO
+        (IPV6, 54): (0, ((b"", 0), (1, "EINVAL"), (bytes(12), "EINVAL"))),  # IPV6_HOPOPTS
+        (IPV6, 57): (0, ((b"", 0), (1, "EINVAL"))),  # IPV6_RTHDR
+        (IPV6, 61): ("EINVAL", ((1, "ENOPROTOOPT"),)),  # IPV6_PATHMTU
+        (IPV6, 89): ("ENOPROTOOPT", ((b"", "ENOPROTOOPT"),)),
     },
     "udp": {
         (SOL, 40): (0, ((0, 0),)),  # SO_RXQ_OVFL
@@ -44,8 +66,19 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IP, 10): (1, ((3, 3), (6, "EINVAL"))),
         (IP, 33): (1, ((0, 0), (255, 255), (-1, 1), (256, "EINVAL"))),  # IP_MULTICAST_TTL
         (IP, 34): (1, SWITCH),
+        (IP, 32): (
+            0,
+            ((0, 0), (b"", "EINVAL"), (bytes((1, 2, 3, 4)), "EADDRNOTAVAIL"), (bytes(12), 0)),
+        ),  # IP_MULTICAST_IF
+        (IP, 35): ("ENOPROTOOPT", ((b"", "EINVAL"), (bytes(8), "EINVAL"))),  # IP_ADD_MEMBERSHIP
+        (IP, 36): ("ENOPROTOOPT", ((b"", "EINVAL"), (bytes(8), "EADDRNOTAVAIL"))),  # IP_DROP_MEMBERSHIP
+        (17, 10): (0, ((0, "ENOPROTOOPT"),)),  # UDPLITE_SEND_CSCOV
     },
-    "unix": {(SOL, 34): (0, SWITCH), (SOL, 69): (0, SWITCH)},  # SO_PASSSEC, SO_PREFER_BUSY_POLL
+    "unix": {
+        (SOL, 34): (0, SWITCH),  # SO_PASSSEC
+        (SOL, 60): (0, ((0, "ENOTSUP"),)),  # SO_ZEROCOPY
+        (SOL, 69): (0, SWITCH),  # SO_PREFER_BUSY_POLL
+    },
 }
 
 
@@ -70,6 +103,49 @@ def test_k131_options_without_an_effect_are_kept(world: World, kind: str) -> Non
             after.append((value, sock.getsockopt(level, name) if refused is None else refused))
         answers[(level, name)] = (before, tuple(after))
     assert answers == IDLE[kind]
+
+
+def test_k131_a_socket_is_bound_to_a_link_by_name(world: World) -> None:
+    link = (SOL, socket.SO_BINDTODEVICE)
+    for kind in ("tcp", "udp", "unix"):
+        sock = fresh(world, kind)
+        assert (sock.getsockopt(*link), sock.getsockopt(*link, 16)) == (0, b"")
+        for name in (b"lo", b"lo\0", b"lo\0 and more than a name has room for"):
+            sock.setsockopt(*link, name)
+            assert sock.getsockopt(*link, 16) == b"lo\0"
+        world.gives("EINVAL", sock.getsockopt, *link, 15)
+        world.gives("ENODEV", sock.setsockopt, *link, b"no-such-link")
+        sock.setsockopt(*link, b"")
+        assert sock.getsockopt(*link, 16) == b""
+
+
+def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) -> None:
+    for ip, mtu in (("127.0.0.1", 65535), ("::1", 65536)):
+        client, server = world.pair(ip)
+        assert client.getsockopt(IP, 14) == mtu  # IP_MTU
+        before = client.getsockopt(TCP, socket.TCP_MAXSEG)
+        client.setsockopt(TCP, socket.TCP_MAXSEG, 100)
+        assert client.getsockopt(TCP, socket.TCP_MAXSEG) == before
+        hops = (IP, socket.IP_MULTICAST_TTL) if ip[0] == "1" else (IPV6, socket.IPV6_MULTICAST_HOPS)
+        assert [end.getsockopt(*hops) for end in (client, server)] == [1, 64]
+    assert client.getsockopt(IPV6, socket.IPV6_PATHMTU, 32) == bytes(28) + b"\0\0\1\0"
+
+
+def test_k034_who_is_bound_to_an_ipv6_address_has_no_ipv4(world: World) -> None:
+    v6_only = (IPV6, socket.IPV6_V6ONLY)
+    for ip, wanted in (("::1", 1), ("::", 0)):
+        listener = world.listener(ip=ip)
+        client = world.socket(socket.AF_INET6)
+        client.connect_ex(("::1", listener.getsockname()[1]))
+        ends = (listener, client, world.accept(listener))
+        assert [end.getsockopt(*v6_only) for end in ends] == [wanted, 0, wanted]
+
+
+def test_k072_a_negative_time_to_linger_is_for_ever(world: World) -> None:
+    sock = world.socket()
+    sock.setsockopt(SOL, socket.SO_LINGER, struct.pack("ii", 1, -1))
+    on, seconds = struct.unpack("ii", sock.getsockopt(SOL, socket.SO_LINGER, 8))
+    assert (on, seconds & 0xF) == (1, 0xF)  # the rest of the number hangs on the kernel's ticks
 
 
 def test_k131_tcp_info_tells_the_state(world: World) -> None:

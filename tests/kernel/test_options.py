@@ -101,8 +101,8 @@ def test_what_does_not_exist_and_what_is_not_modelled(stack: Stack, family: int,
     with fails(ENOPROTOOPT if family == AF_INET6 else EOPNOTSUPP):
         s.getsockopt(99, 1)
     for call in (
-        lambda: s.setsockopt(1, 25, b"eth0"),
-        lambda: s.getsockopt(1, 25),
+        lambda: s.setsockopt(1, 26, b"\0" * 16),
+        lambda: s.getsockopt(1, 26),
         lambda: s.setsockopt(1, 2, None, 4),
     ):
         with pytest.raises(NotModelled):

@@ -1,0 +1,185 @@
+"""Options whose value is no plain number: the name of a link, an address, a header, a group, what a path is like.
+
+What would have to do something is NotModelled: to join a group that is one, to send with a header.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
+from typing import Any, Final, Protocol
+
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.inet import is_loopback
+from simnet.kernel.messages import SOCK_STREAM
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET, Key
+from simnet.kernel.segment import Endpoint
+
+SO_BINDTODEVICE: Final = 25
+IP_OPTIONS: Final = 4
+IP_MTU: Final = 14
+IP_MULTICAST_IF: Final = 32
+IP_ADD_MEMBERSHIP: Final = 35
+IP_DROP_MEMBERSHIP: Final = 36
+IPV6_JOIN_GROUP: Final = 20
+IPV6_LEAVE_GROUP: Final = 21
+IPV6_MTU: Final = 24
+IPV6_PKTINFO: Final = 50
+IPV6_HOPOPTS: Final = 54
+IPV6_RTHDRDSTOPTS: Final = 55
+IPV6_RTHDR: Final = 57
+IPV6_DSTOPTS: Final = 59
+IPV6_PATHMTU: Final = 61
+
+IFNAMSIZ: Final = 16
+LINKS: Final = (b"lo", b"eth0")  # of a simulated host
+OPTIONS_MAX: Final = 40  # bytes of IP options that a header has room for
+MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
+PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
+ETHERNET_MTU: Final = 1500
+LOOPBACK_MTU: Final = 65535
+LOOPBACK_MTU_V6: Final = 65536
+
+
+class PackedSocket(Protocol):
+    """What a socket must have for these options."""
+
+    peer: Any
+    options: dict[Key, Any] | None
+
+    @property
+    def type(self) -> int: ...
+
+
+LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
+MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
+PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
+PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
+MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
+HEADERS: Final = frozenset(
+    {
+        (IPPROTO_IP, IP_OPTIONS),
+        (IPPROTO_IPV6, IPV6_HOPOPTS),
+        (IPPROTO_IPV6, IPV6_RTHDRDSTOPTS),
+        (IPPROTO_IPV6, IPV6_RTHDR),
+        (IPPROTO_IPV6, IPV6_DSTOPTS),
+    }
+)
+MEMBERSHIPS: Final = frozenset(
+    {
+        (IPPROTO_IP, IP_ADD_MEMBERSHIP),
+        (IPPROTO_IP, IP_DROP_MEMBERSHIP),
+        (IPPROTO_IPV6, IPV6_JOIN_GROUP),
+        (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
+    }
+)
+PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, MULTICAST_LINK, PATH_MTU, PKTINFO, *MTUS}
+
+
+def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
+    """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
+    if key not in PACKED:
+        return None
+    if key in HEADERS:
+        return b""
+    if key == LINK:
+        name = _kept(socket, key)
+        if name and buflen < IFNAMSIZ:
+            raise socket_error(EINVAL)
+        return name
+    if key == MULTICAST_LINK:
+        return _kept(socket, key) or bytes(4)
+    if key in MTUS:
+        return struct.pack("=i", _mtu(socket))
+    if key == PATH_MTU:
+        if buflen < MTUINFO_SIZE:
+            raise socket_error(EINVAL)
+        return struct.pack("=28xi", _mtu(socket))
+    raise socket_error(ENOPROTOOPT)  # to be set only
+
+
+def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
+    """Set the option if it is one of these; False for another kind."""
+    if key not in PACKED:
+        return False
+    value = struct.pack("=i", given) if isinstance(given, int) else given
+    if key in HEADERS:
+        _set_header(key, value)
+    elif key in MEMBERSHIPS:
+        _set_membership(socket, key, value)
+    elif key == LINK:
+        name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
+        if name and name not in LINKS:
+            raise socket_error(ENODEV)
+        _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
+    elif key == MULTICAST_LINK:
+        _set_multicast_link(socket, value)
+    elif key == PKTINFO:
+        if len(value) < PKTINFO_SIZE:
+            raise socket_error(EINVAL)
+        if value[:PKTINFO_SIZE].strip(b"\0"):
+            not_modelled("setsockopt(IPV6_PKTINFO) with a source to send from")
+    elif key[0] == IPPROTO_IPV6 and key in MTUS:
+        not_modelled("setsockopt(IPV6_MTU)")
+    else:
+        raise socket_error(ENOPROTOOPT)  # to be told only
+    return True
+
+
+def _keep(socket: PackedSocket, key: Key, value: bytes) -> None:
+    if socket.options is None:
+        socket.options = {}
+    socket.options[key] = value
+
+
+def _kept(socket: PackedSocket, key: Key) -> bytes:
+    value: bytes = (socket.options or {}).get(key, b"")
+    return value
+
+
+def _mtu(socket: PackedSocket) -> int:
+    peer: Endpoint | None = socket.peer
+    if peer is None:
+        raise socket_error(ENOTCONN)
+    if not is_loopback(peer[0]):
+        return ETHERNET_MTU
+    return LOOPBACK_MTU_V6 if ":" in peer[0] else LOOPBACK_MTU
+
+
+def _set_header(key: Key, value: bytes) -> None:
+    """IP options, or an extension header of IPv6: only none of them is modelled."""
+    if key[0] == IPPROTO_IP:
+        refused, empty = len(value) > OPTIONS_MAX, not value.strip(b"\0")
+    else:
+        refused, empty = len(value) < 8 or len(value) % 8 != 0 or key[1] == IPV6_RTHDR, not value
+    if refused and value:
+        raise socket_error(EINVAL)
+    if not empty:
+        not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
+
+
+def _set_multicast_link(socket: PackedSocket, value: bytes) -> None:
+    """A struct in_addr, ip_mreq or ip_mreqn; only the address of a link that there is will do."""
+    if socket.type == SOCK_STREAM or len(value) < 4:
+        raise socket_error(EINVAL)
+    address, link = (value[4:8] if len(value) >= 8 else value[:4]), 0
+    if len(value) >= 12:
+        (link,) = struct.unpack_from("=i", value, 8)
+    if (link and not 0 < link <= len(LINKS)) or (not link and address != bytes(4) and address[0] != 127):
+        raise socket_error(EADDRNOTAVAIL)
+    _keep(socket, MULTICAST_LINK, address)
+
+
+def _set_membership(socket: PackedSocket, key: Key, value: bytes) -> None:
+    if key[0] == IPPROTO_IP:
+        short, group, many = len(value) < 8, value[:4], 224 <= (value or b"\0")[0] < 240
+    else:
+        short, group, many = len(value) < 20, value[:16], value[:1] == b"\xff"
+    if socket.type == SOCK_STREAM:
+        raise socket_error(EINVAL if short and key[0] == IPPROTO_IPV6 else EPROTO)
+    leaves = key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP)
+    if short or (not many and not (leaves and key[0] == IPPROTO_IP)):
+        raise socket_error(EINVAL)
+    if leaves:
+        raise socket_error(EADDRNOTAVAIL)  # nobody can be in a group
+    not_modelled(f"joining the multicast group {group.hex()}")
