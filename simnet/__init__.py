@@ -82,7 +82,15 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'simnet' has no attribute {name!r}")
-    value = getattr(import_module(home), name) if home else import_module(f"simnet.{name}")
+    try:
+        value = getattr(import_module(home), name) if home else import_module(f"simnet.{name}")
+    except ModuleNotFoundError as error:
+        from simnet.extra import missing
+
+        text = missing(error)
+        if text is None:
+            raise
+        raise ModuleNotFoundError(text, name=error.name) from None
     globals()[name] = value
     return value
 

@@ -1,7 +1,26 @@
-"""``python -m simnet``: the command ``simnet``, where it is not on the path."""
+"""The door: the command ``simnet`` and ``python -m simnet``. Where dispatch alone is installed, it says what to install."""
+
+from __future__ import annotations
 
 import sys
 
-from simnet.cli import main
+__all__ = ["main"]
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command and give its exit code."""
+    try:
+        from simnet import cli
+    except ModuleNotFoundError as error:
+        from simnet.extra import missing
+
+        text = missing(error)
+        if text is None:
+            raise
+        sys.stderr.write(f"simnet: {text}\n")
+        return 2
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,7 +44,7 @@ def demo(folder: Path | None) -> int:
     return tell(folder)
 
 
-@simnet.command()
+@simnet.command(short_help="Run a test once for every single fault at every point.")
 @click.argument("test", metavar="PATH::TEST")
 @click.option(
     "--kinds", help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class."
@@ -67,7 +67,7 @@ def sweep(test: str, as_json: bool, **options: Any) -> int:
     return sweep_tests(test, as_json=as_json, **options)
 
 
-@simnet.command()
+@simnet.command(short_help="Play a scenario file, and say if its failure is still there.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--real", is_flag=True, help="On this machine's own sockets, and say what the kernel confirmed.")
 @click.option("--trace", is_flag=True, help="Show all that happened, not only where it went another way.")
@@ -83,7 +83,7 @@ def replay(file: Path, real: bool, trace: bool, as_json: bool) -> int:
     return replay_file(file, real=real, trace=trace, as_json=as_json)
 
 
-@simnet.command()
+@simnet.command(short_help="Move a found failure into scenarios/, where pytest plays it.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--to",
@@ -101,7 +101,7 @@ def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> 
     return keep_file(file, to=to, title=title, reason=reason)
 
 
-@simnet.command()
+@simnet.command(short_help="Show a scenario in words, or a test and where faults could act.")
 @click.argument("what", metavar="FILE|PATH::TEST")
 @_json
 def show(what: str, as_json: bool) -> int:
@@ -113,7 +113,7 @@ def show(what: str, as_json: bool) -> int:
     return show_test(what, as_json=as_json)
 
 
-@simnet.command()
+@simnet.command(short_help="Compare the simulated kernel with this machine's own.")
 @click.option("--programs", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the series; a program is its seed and number.")
 @click.option(

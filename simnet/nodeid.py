@@ -127,7 +127,9 @@ class NodeId(NamedTuple):
                 if not hasattr(found, name):
                     raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found))}")
                 found = _instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
-        if not callable(found) or isinstance(found, type):
+        if isinstance(found, type):
+            raise ValueError(f"{str(self)!r} is a class; name a method of it: {self}::test_name")
+        if not callable(found):
             raise ValueError(f"{str(self)!r} is {type(found).__name__}, no function")
         assert callable(found)
         return found  # type: ignore[no-any-return]  # callable is all there is to know

@@ -21,6 +21,7 @@ from simnet.faults.fields import FaultError
 from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan, PlanError
 from simnet.nodeid import NodeId, project_root
+from simnet.wholefile import write_whole
 
 __all__ = ["Expect", "Found", "Scenario", "ScenarioError", "load_test"]
 
@@ -185,13 +186,7 @@ class Scenario(msgspec.Struct, frozen=True):
             OSError: as the file system says.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        try:
-            unfinished.write_text(self.dumps(), encoding="utf-8", newline="\n")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, self.dumps())
         return path
 
 

@@ -19,7 +19,7 @@ from tests.house import ROOT, Import, Room, rooms
 # within them only circles are ruled out.
 STEPS = {
     "simnet": [
-        ["simnet.kernel", "simnet.real"],
+        ["simnet.kernel", "simnet.real", "simnet.extra"],
         ["simnet.clock", "simnet.verdicts"],
         ["simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
@@ -52,7 +52,7 @@ STEPS = {
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],
-        ["simnet.nodeid", "simnet.expect"],
+        ["simnet.nodeid", "simnet.expect", "simnet.wholefile"],
         ["simnet.scenario"],
         ["simnet.explore"],
         ["simnet.strategies", "simnet.stateful"],

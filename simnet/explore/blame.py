@@ -16,6 +16,11 @@ _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
 _STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _SITE = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # below _STDLIB
 
+_RUNNERS = (
+    "_pytest",
+    "pluggy",
+)  # packages whose frames lead to a test, or end it (pytest.fail), and tell nothing of it
+
 
 class UserPlace(NamedTuple):
     """A line of the user's code."""
@@ -36,7 +41,7 @@ NOWHERE = UserPlace("", 0, "")
 def user_place(error: BaseException | None) -> UserPlace:
     """The innermost line of the user's code in the traceback of *error*.
 
-    The user's are neither the standard library, nor simnet, nor dispatch. Where nothing else is in the traceback, a line of
+    The user's are neither the standard library, nor simnet, nor dispatch, nor pytest. Where nothing else is in the traceback, a line of
     dispatch or the library will do: it is what there is to look at.
     """
     if error is None:
@@ -57,7 +62,7 @@ def user_place(error: BaseException | None) -> UserPlace:
 
 
 def users_own(path: str) -> bool:
-    """Whether the file at *path* is the user's: neither simnet's, nor dispatch's, nor the standard library's."""
+    """Whether the file at *path* is the user's: neither simnet's, nor dispatch's, nor the standard library's, nor pytest's."""
     return _rank(path) == 2
 
 
@@ -114,7 +119,7 @@ def _rank(path: str) -> int:
     path = os.path.abspath(path) if not path.startswith("<") else path  # "<stdin>" and notebooks' cells are the user's
     if _below(path, _SIMNET) and not _below(path, _DEMO):
         return 0
-    if _below(path, _DISPATCH):
+    if _below(path, _DISPATCH) or os.path.basename(os.path.dirname(path)) in _RUNNERS:
         return 1
     if any(_below(path, folder) for folder in _STDLIB) and not any(_below(path, folder) for folder in _SITE):
         return 1

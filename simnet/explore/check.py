@@ -28,7 +28,7 @@ def sweep(test: _Function, /) -> _Function: ...
 def sweep(**options: Any) -> Callable[[_Function], _Function]: ...
 
 
-def sweep(test: _Function | None = None, /, **options: Any) -> Any:
+def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **options: Any) -> Any:
     """Run a test once for every fault at every point; the network is given to its first parameter, whatever its name.
 
     ``target``: hosts under test. ``kinds``: which faults. ``survives``: disruptive kinds that must not change the outcome.
@@ -43,14 +43,14 @@ def sweep(test: _Function | None = None, /, **options: Any) -> Any:
         checked = SweepOptions.of(**options)
         if test is None:
             return functools.partial(_decorate, options=checked)
-        if not callable(test):
+        if not (callable(test) or isinstance(test, classmethod)):
             raise TypeError(f"sweep({test!r}): options are given by name, as in @simnet.sweep(target='server')")
     except (TypeError, ValueError) as error:
         raise error.with_traceback(None) from None  # what is wrong is the line that says @simnet.sweep
     return _decorate(test, options=checked)
 
 
-def _decorate(test: _Function, *, options: SweepOptions) -> _Function:
+def _decorate(test: Any, *, options: SweepOptions) -> Any:
     try:
         return _decorated(test, options=options)
     except (TypeError, ValueError) as error:
@@ -76,7 +76,9 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: An
     return result
 
 
-def _decorated(test: _Function, *, options: SweepOptions) -> _Function:
+def _decorated(test: Any, *, options: SweepOptions) -> Any:
+    if isinstance(test, (staticmethod, classmethod)):  # our decorator stands above theirs: the test is within
+        return type(test)(_decorated(test.__func__, options=options))
     if hasattr(test, "simnet_options"):
         raise TypeError(f"{test.__name__} is decorated with @simnet.sweep twice; put all options into one")
     position, signature = _network_parameter(test)

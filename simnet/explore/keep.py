@@ -46,11 +46,15 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
 
 
 def save(result: SweepResult, root: Path, test_id: str) -> None:
-    """Write every failure of *result* that has a plan, and remember where."""
+    """Write every failure of *result* that has a plan, and remember where, or why it could not be written.
+
+    A folder that cannot be written to is no reason to hide what was found.
+    """
     for failure in result.failures:
         if failure.plan:
             scenario = scenario_of(failure, result, test_id)
             path = scenario.failure_path(root)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scenario.write(path)
-            failure.file = path
+            try:
+                failure.file = scenario.write(path)
+            except OSError as error:
+                failure.file, failure.unwritten = None, f"{error.filename or path}: {error.strerror or error}"

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from simnet.explore.looks import WIDTH
 from simnet.explore.rows import Row, rows_of, shown_hosts
 from simnet.trace import Trace
 
-__all__ = ["WIDTH", "ladder"]
+__all__ = ["ladder"]
 
-WIDTH = 110  # columns: fits a terminal of 120 with a margin, and a code host's page
 CLOCK = 10  # columns of the time and its margin
 LANE_MIN = 24  # columns below which calls are unreadable; more hosts than fit so become a list
 ARROW_MIN = 12  # columns that an arrow needs with its label cut short
@@ -56,7 +56,7 @@ def ladder(
     canvas = _Canvas(names, width)
     text = [canvas.head()]
     for line in lines:
-        text.extend(canvas.row(line) if isinstance(line, Row) else [line])
+        text.extend(canvas.row(line) if isinstance(line, Row) else [_shortened(line, width)])
     drawn = "\n".join(each.rstrip() for each in text)
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["colored", "line_of"]
+import os
 
+__all__ = ["WIDTH", "colored", "line_of", "width_of"]
+
+WIDTH = (
+    110  # columns where nobody says how many there are: fits a terminal of 120 with a margin, and a code host's page
+)
+WIDTH_MIN, WIDTH_MAX = 60, 120  # a ladder has no room in fewer; a line of text that is longer is hard to come back from
 MARGIN = 10  # columns of the words at the left: network, so, run it ...
 
 RED, BOLD, DIM, YELLOW, CYAN, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[33m", "\033[36m", "\033[0m"
+
+
+def width_of(terminal: int | None) -> int:
+    """The columns to write for: those of a *terminal*, else what ``COLUMNS`` says, else `WIDTH`; within what can be read."""
+    columns = terminal
+    if columns is None:
+        asked = os.environ.get("COLUMNS", "")
+        columns = int(asked) if asked.isdecimal() and int(asked) else WIDTH
+    return max(WIDTH_MIN, min(columns, WIDTH_MAX))
 
 
 def line_of(name: str, text: str, end: str, width: int) -> str:

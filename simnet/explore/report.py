@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from simnet.explore.blame import stopping_place, user_place
 from simnet.explore.findings import TEST, Finding
-from simnet.explore.ladder import WIDTH, ladder
-from simnet.explore.looks import colored, line_of
+from simnet.explore.ladder import ladder
+from simnet.explore.looks import WIDTH, colored, line_of
 from simnet.explore.table import TABLE
 from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
@@ -115,6 +115,8 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
         file=failure.file,
         kernel=kernel or failure.kernel,
     )
+    if failure.unwritten:
+        found.commands += (("keep it", f"no file of it could be written: {failure.unwritten}"),)
     found.seen = seen
     runs = f"1 bug, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"
     found.headline = f"{found.headline} ({runs})"

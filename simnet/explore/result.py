@@ -34,6 +34,7 @@ class Failure:
     count: int = 0
     kinds: dict[str, int] = field(default_factory=dict)  # runs by kind of fault
     file: Path | None = None  # the scenario it was saved as
+    unwritten: str = ""  # why it could not be saved
     kernel: str = ""  # what real sockets said, if they were asked
 
     @property

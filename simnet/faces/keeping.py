@@ -11,6 +11,7 @@ import click
 from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
 from simnet.scenario import Expect, Scenario
+from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
 
@@ -30,8 +31,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
             raise Refused(f"{path} is kept already; to change its title or reason give --title or --reason")
     elif target.exists():
         raise Refused(f"{target} is there already; name another place with --to, or another --title")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8", newline="\n")
+    write_whole(target, text)
     if target.resolve() != path.resolve():
         path.unlink()
         _remove_if_empty(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.faces.refusals import Refused
+from simnet.faces.setups import set_up_by
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, kind_classes, playable
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 
 __all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
 
+_INSTEAD = ", with --simnet-runs, --simnet-kinds and --simnet-replay FILE"  # of the command's own options
+
 
 class NeedsPytest(Refused):
-    """The test has fixtures or parameters, which nobody else provides."""
+    """The test has fixtures, parameters or a set-up, which nobody else provides."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ def named_test(text: str) -> Named:
     """
     file, separator, names = text.partition("::")
     if not separator:
-        raise Refused(f"{text} names a file and no test; write {text}::test_name")
+        raise Refused(
+            f"{text} names a file and no test; write {text}::{next(iter(_swept_in(_file(text))), 'test_name')}"
+        )
     path = _file(file)
     root = _root(path)
     return _bound(Scenario(test=f"{path.relative_to(root).as_posix()}::{names}"), root)
@@ -81,7 +87,7 @@ def named_tests(text: str) -> list[Named]:
     path = _file(text)
     root = _root(path)
     place = path.relative_to(root).as_posix()
-    found = [_bound(Scenario(test=f"{place}::{name}"), root) for name in _swept(place, path, root)]
+    found = [_bound(Scenario(test=f"{place}::{name}"), root) for name in _swept_in(path)]
     if not found:
         raise Refused(
             f"{text} holds no test decorated with @simnet.sweep; name a function of a network: {text}::test_name"
@@ -96,21 +102,24 @@ def test_of(scenario: Scenario, path: Path) -> Named:
         Refused: pytest alone can run it.
         ScenarioError: it is not there, or cannot be imported.
     """
-    return _bound(scenario, project_root(path))
+    return _bound(scenario, project_root(path), path)
 
 
-def _bound(scenario: Scenario, root: Path) -> Named:
+def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
     node = scenario.node
     with beside(root, node):
         function = load_test(scenario, root)
         options = getattr(function, "simnet_options", None)
         swept = options is not None
-        wanted = _needed(function, 0 if swept else 1, scenario)
-        if wanted:
-            raise NeedsPytest(
-                f"{scenario.test} takes {', '.join(wanted)}, which pytest provides. Run it with pytest: "
-                f"pytest {scenario.test}, with --simnet-runs, --simnet-kinds and --simnet-replay FILE."
+        wanted, before = _needed(function, 0 if swept else 1, scenario), set_up_by(function)
+        if wanted or before:
+            why = (
+                f"takes {', '.join(wanted)}, which pytest provides"
+                if wanted
+                else f"is set up by {before}, which pytest calls"
             )
+            how = f" --simnet-replay {shlex.quote(str(file))}" if file is not None else _INSTEAD
+            raise NeedsPytest(f"{scenario.test} {why}. Run it with pytest: pytest {shlex.quote(scenario.test)}{how}")
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
     if scenario.target:
@@ -156,19 +165,28 @@ def _root(path: Path) -> Path:
         raise Refused(str(error)) from error
 
 
-def _swept(place: str, path: Path, root: Path) -> list[str]:
-    """The names of the module's functions that are decorated with ``@simnet.sweep``."""
+def _swept_in(path: Path) -> list[str]:
+    """What of the module is decorated with ``@simnet.sweep``: its functions, and the methods of its classes."""
     import ast
 
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise Refused(f"{path}:{error.lineno} is no Python: {error.msg}") from error
-    functions = [each.name for each in tree.body if isinstance(each, ast.FunctionDef)]
-    loaded = []
-    for name in functions:
-        scenario = Scenario(test=f"{place}::{name}")
+
+    def decorated(body: list[ast.stmt]) -> list[str]:
+        return [each.name for each in body if isinstance(each, ast.FunctionDef) and each.decorator_list]
+
+    names = []
+    for each in tree.body:
+        if isinstance(each, ast.ClassDef) and each.name.startswith("Test"):  # as pytest looks for them
+            names += [f"{each.name}::{method}" for method in decorated(each.body)]
+        else:
+            names += decorated([each])
+    swept, root = [], _root(path)
+    for name in names:
+        scenario = Scenario(test=f"{path.relative_to(root).as_posix()}::{name}")
         with beside(root, scenario.node):
             if hasattr(load_test(scenario, root), "simnet_options"):
-                loaded.append(name)
-    return loaded
+                swept.append(name)
+    return swept

@@ -7,7 +7,6 @@ a reader nothing. Several distinct failures stand one after the other, each with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +20,7 @@ from _pytest._code.code import (
 )
 
 from simnet.explore.blame import users_own
+from simnet.explore.looks import width_of
 
 if TYPE_CHECKING:
     from simnet.explore.report import FailureReport
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Told", "add_to", "settle_for", "summarise", "told_of"]
 
-WIDTH_PLAIN = 110  # columns of a ladder where there is no terminal to ask
 _KEY = pytest.StashKey["Told"]()
-_RUNNERS = ("_pytest", "pluggy")  # packages whose frames lead to a test and tell nothing of it
 
 
 @dataclass
@@ -54,7 +52,7 @@ def settle_for(item: pytest.Item, result: SweepResult) -> None:
     """Write the line of *result*, its numbers and its warnings where they also cross from one process to another."""
     told_of(item).summary = result.summary()
     item.user_properties.append(("simnet", result.summary()))
-    item.user_properties.append(("simnet-simulations", str(result.simulations)))
+    item.user_properties.append(("simnet-runs", str(result.runs)))
     item.user_properties.append(("simnet-seconds", f"{result.seconds:.3f}"))
     for warning in result.warnings:
         runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
@@ -77,9 +75,12 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         return
     if not told.failures:
         return
-    style = item.config.getoption("tbstyle")
-    if style in ("native", "line", "no"):
-        return  # somebody wants it plain; the notes on the exception carry the report
+    style = item.config.getoption("tbstyle", "auto")
+    if style in ("native", "line", "no"):  # somebody wants it plain; the notes on the exception carry the report
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None and told.headline:
+            crash.message = told.headline  # what the summary's one line says
+        return
     chain = []
     for number, (error, failure) in enumerate(told.failures, 1):
         drawn = _drawn(item, error, failure, style)
@@ -111,7 +112,7 @@ def _drawn(
     try:
         excinfo = pytest.ExceptionInfo.from_exception(error)
         drawn = excinfo.getrepr(
-            showlocals=item.config.getoption("showlocals"),
+            showlocals=item.config.getoption("showlocals", False),
             style=_style(style),
             tbfilter=_users_frames,
             chain=True,
@@ -125,10 +126,7 @@ def _drawn(
 
 
 def _users_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
-    frames = excinfo.traceback.filter(
-        lambda entry: users_own(str(entry.path)) and Path(entry.path).parent.name not in _RUNNERS
-    )
-    return frames or excinfo.traceback
+    return excinfo.traceback.filter(lambda entry: users_own(str(entry.path))) or excinfo.traceback
 
 
 def _style(asked: str) -> TracebackStyle:
@@ -143,23 +141,23 @@ def looks(config: pytest.Config) -> dict[str, Any]:
     encoding = (getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8").lower()
     return {
         "color": bool(getattr(writer, "hasmarkup", False)),
-        "width": max(60, min(int(getattr(writer, "fullwidth", WIDTH_PLAIN)), 120)) if terminal else WIDTH_PLAIN,
+        "width": width_of(int(writer.fullwidth) if terminal and writer is not None else None),
         "unicode": encoding.replace("-", "").startswith("utf"),
     }
 
 
 def summarise(reporter: Any) -> None:
     """One line on all sweeps of the session, and what they warn of."""
-    sweeps, simulations, seconds = 0, 0, 0.0
+    sweeps, runs, seconds = 0, 0, 0.0
     warnings: list[tuple[str, str]] = []
     for reports in reporter.stats.values():
         for report in reports:
             if getattr(report, "when", "call") != "call":
                 continue
             for name, value in getattr(report, "user_properties", ()):
-                if name == "simnet-simulations":
+                if name == "simnet-runs":
                     sweeps += 1
-                    simulations += int(value)
+                    runs += int(value)
                 elif name == "simnet-seconds":
                     seconds += float(value)
                 elif name == "simnet-warning":
@@ -170,7 +168,7 @@ def summarise(reporter: Any) -> None:
             reporter.line(f"{nodeid}: {text}")
     if sweeps:
         reporter.line("")
-        reporter.line(f"simnet: {_count(sweeps, 'sweep')}, {_count(simulations, 'simulation')} in {seconds:.1f} s")
+        reporter.line(f"simnet: {_count(sweeps, 'sweep')}, {_count(runs, 'run')} in {seconds:.1f} s")
 
 
 def _count(number: int, what: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 __all__ = ["Refused", "refusal"]
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # said by a write, which does not know of what file
 
 
 class Refused(Exception):  # it is what a command does, not an error of the program
@@ -23,4 +27,6 @@ def refusal(error: Exception) -> str | None:
         return f"{type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fspath(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"cannot write: {error.strerror}"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from simnet import real
+from simnet.explore.looks import width_of
 
 __all__ = ["Screen"]
 
-WIDTH_MAX = 120  # columns: a line of text that is longer is hard to come back from
-WIDTH_PLAIN = 110  # columns, where there is no terminal to ask
 PLAIN_LINE_EVERY = 10.0  # seconds between two lines of progress in a log
 
 
@@ -27,10 +27,9 @@ class Screen:
     """Standard output, as a person or a log wants it."""
 
     def __init__(self, file: TextIO | None = None) -> None:
-        stream = file if file is not None else sys.stdout
+        stream = file or sys.stdout or io.StringIO()  # a program may be started without standard output
         self.terminal = stream.isatty()
-        columns = shutil.get_terminal_size((WIDTH_PLAIN, 24)).columns if self.terminal else WIDTH_PLAIN
-        self.width = min(columns, WIDTH_MAX)
+        self.width = width_of(shutil.get_terminal_size().columns if self.terminal else None)
         self.unicode = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
         self.console = Console(
             file=stream, width=self.width, highlight=False, emoji=False, markup=False, soft_wrap=False
@@ -59,12 +58,20 @@ class Screen:
     ) -> None:
         """*rows* under *columns*; the first *left* columns hold words, the others numbers. *styles* are of the rows."""
         lines = box.SIMPLE_HEAD if self.unicode else box.ASCII2
-        table = Table(box=lines, pad_edge=False, show_edge=False, header_style="", row_styles=list(styles))
+        padding = (0, 1) if self.has_room_for(columns, rows) else (0, 1, 0, 0)
+        table = Table(
+            box=lines, pad_edge=False, show_edge=False, header_style="", row_styles=list(styles), padding=padding
+        )
         for index, name in enumerate(columns):
             table.add_column(name, justify="left" if index < left else "right", overflow="fold")
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         self.console.print(table)
+
+    def has_room_for(self, columns: Sequence[str], rows: Sequence[Sequence[object]], gap: int = 3) -> bool:
+        """Whether a table of these fits with *gap* columns of the screen between its own."""
+        widths = [max(_cell(value).cell_len for value in each) for each in zip(columns, *rows, strict=True)]
+        return sum(widths) + gap * (len(widths) - 1) <= self.width
 
     def code(self, source: str, *, language: str = "python", first_line: int = 1) -> None:
         """Lines of a program with their numbers."""

@@ -28,6 +28,7 @@ from simnet.faces.screen import Screen
 from simnet.faces.showing import show_baseline
 from simnet.faces.sweeping import kinds_table, print_failures, sweep_named
 from simnet.run import play
+from simnet.wholefile import write_whole
 
 __all__ = ["FILES", "tell"]
 
@@ -58,11 +59,13 @@ def tell(folder: Path | None = None) -> int:
         result = _sweep(screen, tutorial)
         _failures(screen, tutorial, result)
         if result.stopped == CTRL_C:
-            return 130
+            raise KeyboardInterrupt  # said after the failures that were found by then
         _replays(screen, tutorial, result)
         mended = _corrected(screen, corrected)
     _what_next(screen, place, result)
-    return 130 if mended.stopped == CTRL_C else 0 if mended.ok else 1
+    if mended.stopped == CTRL_C:
+        raise KeyboardInterrupt
+    return 0 if mended.ok else 1
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
@@ -73,25 +76,33 @@ def _lay_out(screen: Screen, folder: Path | None) -> Path:
     place = folder if folder is not None else _choose()
     place.mkdir(parents=True, exist_ok=True)
     stamp = place / ".simnet" / "demo.json"  # what was laid out, to tell an old copy from a changed one
-    laid_out: dict[str, str] = json.loads(stamp.read_text()) if stamp.exists() else {}
+    laid_out = _laid_out(stamp)
     changed = []
     for name in FILES:
-        target, shipped = place / name, (SHIPPED / name).read_bytes()
-        if not target.exists() or _digest(target.read_bytes()) == laid_out.get(name):
-            target.write_bytes(shipped)
-            laid_out[name] = _digest(shipped)
-        elif target.read_bytes() != shipped:
+        target, shipped = place / name, (SHIPPED / name).read_text(encoding="utf-8")
+        there = target.read_bytes() if target.exists() else None
+        if there is None or _digest(there) == laid_out.get(name):
+            write_whole(target, shipped)
+            laid_out[name] = _digest(shipped.encode())
+        elif there != shipped.encode():
             changed.append(name)
     if not (place / "pyproject.toml").exists():
-        (place / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
-    stamp.parent.mkdir(exist_ok=True)
-    stamp.write_text(json.dumps(laid_out, indent=1))
+        write_whole(place / "pyproject.toml", PROJECT)
+    write_whole(stamp, json.dumps(laid_out, indent=1))
     screen.title("1. An echo server, as asyncore tutorials write it")
     screen.say()
     screen.paragraph(f"Its files are in {_from_here(place)}, to read and to change: {', '.join(FILES)}.")
     if changed:
         screen.paragraph(f"As you left {'it' if len(changed) == 1 else 'them'}: {', '.join(changed)}.", "bold")
     return place.resolve()
+
+
+def _laid_out(stamp: Path) -> dict[str, str]:
+    try:
+        noted = json.loads(stamp.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none, or somebody has written into it
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def _digest(content: bytes) -> str:
@@ -220,10 +231,9 @@ def _corrected(screen: Screen, named: Named) -> SweepResult:
     kinds_table(screen, result)
     print_failures(screen, named, result)
     screen.say()
-    style = "bold green" if result.ok else "bold red"
     screen.paragraph(
-        f"{'No failure' if result.ok else 'Failures'} in {result.simulations:,} simulations, {result.rate:,.0f} a second.",
-        style,
+        f"{'No failure' if result.ok else 'Failures'} in {result.runs:,} runs, {result.rate:,.0f} simulations a second.",
+        "bold green" if result.ok else "bold red",
     )
     screen.paragraph(result.summary())
     return result

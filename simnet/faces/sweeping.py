@@ -95,9 +95,13 @@ def kinds_table(screen: Screen, result: SweepResult) -> None:
     columns += [("failed", lambda row: row.failed or ""), ("interrupted", lambda row: row.interrupted or "")]
     if any(row.noted for row in shown):
         columns.append(("another outcome", lambda row: row.noted or ""))
+    names = [name for name, _ in columns]
     rows = [[cell(row) for _, cell in columns] for row in shown]
+    left = 2
+    if not screen.has_room_for(names, rows, gap=2):  # the class is what a narrow screen can do without
+        names, rows, left = [names[0], *names[2:]], [[row[0], *row[2:]] for row in rows], 1
     styles = ["red" if row.failed else "" for row in shown]
-    screen.table([name for name, _ in columns], rows, left=2, styles=styles or [""])
+    screen.table(names, rows, left=left, styles=styles or [""])
 
 
 def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:

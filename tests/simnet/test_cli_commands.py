@@ -246,7 +246,7 @@ REFUSED = [
     pytest.param(("sweep", "servers.py"), "simnet sweep: servers.py holds no test decorated with @simnet.sweep", id="no-sweep"),
     pytest.param(("sweep", "test_servers.py", "--kinds", "rest"), "--kinds rest: 'rest' is no kind of fault; did you mean 'reset'?", id="no-kind"),
     pytest.param(("sweep", "test_servers.py", "--runs", "0"), "--runs=0: at least 1", id="no-runs"),
-    pytest.param(("show", "test_servers.py"), "names a file and no test; write test_servers.py::test_name", id="show-a-file"),
+    pytest.param(("show", "test_servers.py"), "names a file and no test; write test_servers.py::test_echo", id="show-a-file"),
     pytest.param(("replay", "gone.toml"), "simnet replay: gone.toml: cannot be read: No such file or directory", id="no-scenario"),
     pytest.param(("keep", "gone.toml"), "simnet keep: gone.toml: cannot be read", id="keep-nothing"),
     pytest.param(("sweeep", "x"), "No such command 'sweeep'", id="no-command"),
@@ -302,6 +302,39 @@ def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
     ran = simnet("sweep", "test_servers.py::test_echo")
     assert ran.code == 2
     assert "takes tmp_path, which pytest provides. Run it with pytest: pytest test_servers.py::test_echo" in ran.err
+
+
+def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
+    head = "import unittest, pytest, simnet\n"
+    body = "\n\n    @simnet.sweep\n    def test_it(self, net): ...\n"
+    for source, name in (
+        ("class TestIt(unittest.TestCase):\n    def setUp(self): ...", "TestIt.setUp"),
+        ("class TestIt:\n    def setup_method(self): ...", "TestIt.setup_method"),
+        ("class TestIt:\n    @pytest.fixture(autouse=True)\n    def state(self): ...", "TestIt.state"),
+        ("def setup_module(): ...\n\nclass TestIt:", "setup_module"),
+    ):
+        forget_modules("test_groups")
+        Path("test_groups.py").write_text(head + source + body)
+        ran = simnet("sweep", "test_groups.py")
+        assert ran.code == 2
+        assert (
+            f"test_groups.py::TestIt::test_it is set up by {name}, which pytest calls. Run it with pytest: " in ran.err
+        )
+    forget_modules("test_groups")
+
+
+def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
+    Path("test_groups.py").write_text(
+        "import unittest, simnet\nfrom test_servers import talk\nfrom servers import echo\n\n"
+        "class TestIt(unittest.TestCase):\n    @simnet.sweep(target='server', kinds=['refuse'])\n"
+        "    def test_it(self, net):\n        net.host('server').spawn(echo, 7)\n        self.assertEqual(talk(b'a'), b'a')\n"
+    )
+    ran = simnet("sweep", "test_groups.py", "--json")
+    assert [each["test"] for each in ran.json] == ["test_groups.py::TestIt::test_it"]
+    assert simnet("sweep", "test_groups.py::TestIt").err == (
+        "simnet sweep: test='test_groups.py::TestIt' is a class; name a method of it: test_groups.py::TestIt::test_name\n"
+    )
+    forget_modules("test_groups")
 
 
 def test_a_test_that_differs_from_run_to_run_is_not_swept(simnet: Run) -> None:

@@ -47,12 +47,28 @@ class Methods:
     def test_static(net: Any, payload: bytes) -> tuple[Any, ...]:
         return (net, payload)
 
+    @sweep
+    @staticmethod
+    def test_static_within(net: Any) -> Any:
+        return net
+
+    @sweep(target="server")  # type: ignore[arg-type]
+    @classmethod
+    def test_class(cls, net: Any) -> tuple[Any, ...]:
+        return (cls, net)
+
 
 def test_in_a_method_the_network_comes_after_self() -> None:
     methods = Methods()
     assert list(inspect.signature(methods.test_echo).parameters) == ["payload"]
     assert Methods.test_echo.simnet_bind(methods, b"x")("network") == (methods, "network", b"x")  # type: ignore[attr-defined]
     assert Methods.test_static.simnet_bind(b"x")("network") == ("network", b"x")  # type: ignore[attr-defined]
+
+
+def test_static_and_class_methods_may_stand_below_the_decorator_too() -> None:
+    within: Any = Methods().test_static_within
+    assert within.simnet_bind()("network") == "network"
+    assert Methods.test_class.simnet_bind(Methods)("network") == (Methods, "network")  # type: ignore[attr-defined]
 
 
 def test_marks_below_the_decorator_are_kept() -> None:

@@ -39,7 +39,7 @@ def failure_file(suite: pytest.Pytester) -> Path:
 def test_a_sweep_that_passes_takes_one_line(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_servers.py::test_echo")
     result.stdout.fnmatch_lines(["test_servers.py::test_echo PASSED   [[]sweep: server; * runs in * s; *equal*[]]*"])
-    result.stdout.fnmatch_lines(["simnet: 1 sweep, * simulations in * s*"])
+    result.stdout.fnmatch_lines(["simnet: 1 sweep, * runs in * s*"])
     result.assert_outcomes(passed=1)
     assert not (suite.path / ".simnet").exists()
 
@@ -130,6 +130,31 @@ def test_a_mark_with_an_unknown_option_is_refused(suite: pytest.Pytester) -> Non
 def test_the_whole_ladder_is_shown_when_asked_for(suite: pytest.Pytester) -> None:
     result = run(suite, "-rP", "test_servers.py::test_echo", "--simnet-trace")
     result.stdout.fnmatch_lines(["*simnet: the run without faults*", "*connect server:7*SYN*"])
+
+
+@pytest.mark.parametrize("style", ["no", "line"])
+def test_where_tracebacks_are_not_wanted_the_summary_still_has_the_headline(suite: pytest.Pytester, style: str) -> None:
+    result = run(suite, f"--tb={style}", "test_servers.py::test_hasty")
+    result.stdout.fnmatch_lines(["FAILED test_servers.py::test_hasty - KeyError at servers.py:25 when recv*"])
+
+
+def test_without_pytests_own_reporter_a_failure_is_a_failure(suite: pytest.Pytester) -> None:
+    assert run(suite, "-p", "no:terminal", "test_servers.py::test_hasty").ret == 1
+
+
+def test_pytest_fail_is_blamed_on_the_line_that_calls_it(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_fails="""
+        import pytest, simnet
+
+        @simnet.sweep(target="server")
+        def test_fails(net):
+            pytest.fail("not like this")
+        """
+    )
+    result = run(suite, "test_fails.py")
+    result.stdout.fnmatch_lines(["test_fails.py:5: in test_fails", "E   Failed: not like this"])
+    result.stdout.fnmatch_lines(["FAILED test_fails.py::test_fails - Failed at test_fails.py:5 *"])
 
 
 def test_a_pass_through_other_decorators_classes_and_unittest(pytester: pytest.Pytester) -> None:

@@ -452,7 +452,7 @@ def test_a_method_comes_bound_to_an_instance_of_its_own(make: Make, project: Pat
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
         ("def test_y(): ...", "there is no 'test_x' in .*; did you mean 'test_y'"),
         ("test_x = 5", "is int, no function"),
-        ("class test_x: ...", "is type, no function"),
+        ("class test_x: ...", "is a class; name a method of it: test_it.py::test_x::test_name"),
     ],
 )
 def test_a_test_that_cannot_be_loaded_says_why(make: Make, project: Path, source: str, complaint: str) -> None:

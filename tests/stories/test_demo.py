@@ -63,7 +63,7 @@ def test_the_demo_breaks_the_tutorials_server_and_confirms_it_on_the_kernel(
     assert parts["5"].count("the same run, event for event") == failures
     assert parts["5"].count("on real sockets  ") == failures
     assert "confirmed on the kernel: the same failure" in parts["5"]
-    assert re.search(r"No failure in [\d,]+ simulations, [\d,]+ a second", parts["6"])
+    assert re.search(r"No failure in [\d,]+ runs, [\d,]+ simulations a second", parts["6"])
     left = {path.name for path in empty.iterdir()} - {"__pycache__"}
     assert left == {*FILES, "pyproject.toml", ".simnet"}
     saved = list(empty.glob(".simnet/failures/*/*.toml"))

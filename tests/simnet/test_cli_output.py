@@ -1,0 +1,115 @@
+"""Where a command writes: a narrow screen, no screen at all, a full disk, a folder that is not ours; and dispatch alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simnet.cli import main
+from simnet.wholefile import write_whole
+from tests.simnet.faces_samples import forget_modules, lay_out
+
+HASTY = "test_servers.py::test_hasty"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The sample project as current folder."""
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    forget_modules()
+
+
+def unwritable(project: Path) -> None:
+    (project / ".simnet").write_text("a file is in the way, which stops root too")
+
+
+def test_a_failure_that_cannot_be_written_is_told_all_the_same(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unwritable(project)
+    assert main(["sweep", HASTY]) == 1
+    told = capsys.readouterr().out
+    assert "1 of 1: KeyError at servers.py:25 when recv returns 1 byte" in told
+    assert f'run it    pytest {HASTY} --simnet-fault "short-recv test->server:7#1 end=server call=1 bytes=1"' in told
+    assert "keep it   no file of it could be written: " in told
+
+
+def test_so_it_is_under_pytest(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    unwritable(pytester.path)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", HASTY)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E   KeyError: *", "keep it   no file of it could be written: *"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which answers as a full disk does")
+def test_a_full_disk_is_told_in_a_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = open("/dev/full", "w", buffering=1, encoding="utf-8")  # noqa: SIM115  # it cannot be closed in peace
+    monkeypatch.setattr("sys.stdout", full)
+    assert main(["show", "test_servers.py::test_echo"]) == 2
+    assert capsys.readouterr().err == "simnet show: cannot write: No space left on device\n"
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "deep" / "file"
+    write_whole(file, "old")
+
+    def full(self: Path, text: str, **_: object) -> None:
+        with self.open("w") as half:
+            half.write(text[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(file, "new")
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_without_standard_output_a_sweep_still_has_its_exit_code(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["sweep", HASTY]) == 1
+
+
+@pytest.mark.parametrize("columns", [60, 76, 100])
+def test_columns_says_how_wide_a_report_is(
+    project: Path, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    main(["sweep", HASTY])
+    lines = capsys.readouterr().out.splitlines()
+    to_copy = ("run it", "keep it", "1 of 1")  # a command, a headline: in one piece, however long
+    assert [line for line in lines if len(line) > columns and not line.startswith(to_copy)] == []
+    (head,) = (line.split() for line in lines if line.startswith("kind "))
+    assert ("class" in head) == (columns > 60)
+    assert head[-1] == "interrupted"
+
+
+@pytest.mark.slow
+def test_where_dispatch_alone_is_installed_the_command_says_what_to_install(tmp_path: Path) -> None:
+    """As it is after ``pip install simnet-dispatch``: what the extra brings cannot be imported."""
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('click', 'msgspec', 'hypothesis'))); "
+    remedy = 'pip install "simnet-dispatch[simnet]"'
+    for what, code in (
+        ("from simnet.__main__ import main; sys.exit(main())", 2),
+        ("import simnet; simnet.sweep", 1),
+        ("import simnet; simnet.strategies", 1),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", hidden + what], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == code, done.stderr
+        assert remedy in done.stderr
+        assert done.stdout == ""
