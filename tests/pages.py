@@ -43,7 +43,7 @@ PAGES = sorted(
 )
 
 COMMAND_SECONDS = 120.0  # a command that takes longer hangs; on an idle machine all take a few seconds
-WIDTH = "100"  # columns that a command finds: what a page shows without a scroll bar
+WIDTH = "110"  # columns that a command finds: as many as it takes where nobody says
 
 NOT_AT_A_READERS_DESK = re.compile(r"PYTEST_.*|CI|BUILD_NUMBER")  # under the last two pytest abridges nothing
 

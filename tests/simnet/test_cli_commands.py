@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from simnet.cli import main
+from tests.house import ROOT
 from tests.simnet.faces_samples import forget_modules, lay_out
 
 Run = Callable[..., "Ran"]
@@ -235,6 +236,21 @@ def test_show_draws_a_test_without_faults_and_counts_its_points(simnet: Run) -> 
     assert "connect server:7" in ran.out
     assert "outcome   returned None" in ran.out
     assert re.search(r"short-recv +1 +\d   short-recv test->server:7#1 end=server call=1 bytes=1", ran.out)
+
+
+def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (.+?) \| (.+) \|$", page[page.index("## JSON") :], re.MULTILINE))
+    (sweep,) = simnet("sweep", "test_servers.py::test_hasty", "--json").json
+    for row, printed in {
+        "`sweep`": sweep,
+        "its `failures`": sweep["failures"][0],
+        "`replay`": simnet("replay", failure, "--json").json,
+        "`show FILE`": simnet("show", failure, "--json").json,
+        "`show PATH::TEST`": simnet("show", "test_servers.py::test_echo", "--json").json,
+        "`conform`": simnet("conform", "--programs", 1, "--json").json,
+    }.items():
+        assert [key for key in printed if f"`{key}`" not in rows[row]] == [], row
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------
