@@ -261,7 +261,7 @@ class async_chat(asyncore.dispatcher):
             self._dispatch_fifo.clear()
 
 
-known_predicates((async_chat.readable, async_chat.writable))
+known_predicates((async_chat.readable,), (async_chat.writable,))
 
 
 class _Fifo(deque[Any]):

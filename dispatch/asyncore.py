@@ -99,6 +99,7 @@ class dispatcher:
     family_and_type: tuple[int, int]
 
     _dispatch_closes = 0  # how often it was closed: what was under way then is not for what comes after
+    _dispatch_ask = False  # whether it is asked before each turn what it waits for, whatever its class is
 
     def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
         self._map: dict[Any, Any] = socket_map if map is None else map
@@ -420,10 +421,10 @@ class dispatcher_with_send(dispatcher):
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
         out = self._dispatch_out
-        if type(out) is bytes and len(out) <= 65536:
+        if type(out) is bytes and (size := len(out)) <= 65536:
             num_sent = dispatcher.send(self, out)
-            if self._dispatch_out is out:
-                self._dispatch_out = out[num_sent:]
+            if num_sent == size and self._dispatch_out is out:
+                self._dispatch_out = b""
                 return
         else:
             first = out[:65536]
@@ -449,9 +450,11 @@ class dispatcher_with_send(dispatcher):
         if self.debug:
             self.log_info(f"sending {data!r}")
         out = self._dispatch_out
-        if type(out) is _Queue:
+        if not out:
+            self._dispatch_out = out + data
+        elif type(out) is _Queue:
             out += b"" + data  # the sum refuses what is no bytes
-        elif type(out) is bytes and out:
+        elif type(out) is bytes:
             self._dispatch_out = _Queue(out)
             self._dispatch_out += b"" + data
         else:
@@ -461,15 +464,9 @@ class dispatcher_with_send(dispatcher):
             _maps.changed(self)
 
 
-_predicates.known_predicates(
-    (dispatcher.readable, dispatcher.writable, dispatcher_with_send.writable),
-)
+_predicates.known_predicates((dispatcher.readable,), (dispatcher.writable, dispatcher_with_send.writable))
 _predicates.silent_writers(
-    dispatcher.writable,
-    dispatcher.writable,
-    dispatcher.handle_write,
-    dispatcher.handle_write_event,
-    dispatcher.log_info,
+    dispatcher.writable, dispatcher.handle_write, dispatcher.handle_write_event, dispatcher.log_info
 )
 
 

@@ -18,18 +18,20 @@ class ChannelMap(dict[Any, Any]):
         self.engine: MapLoop | None = None
 
     def __setitem__(self, key: Any, obj: Any) -> None:
-        super().__setitem__(key, obj)
-        if self.engine is not None:
-            self.engine.removed(key)
-            self.engine.touched[key] = None
+        dict.__setitem__(self, key, obj)
+        engine = self.engine
+        if engine is not None:
+            engine.removed(key)
+            engine.touched[key] = None
 
     def __delitem__(self, key: Any) -> None:
-        super().__delitem__(key)
+        dict.__delitem__(self, key)
         self._removed(key)
 
     def _removed(self, key: Any) -> None:
-        if self.engine is not None:
-            self.engine.removed(key)
+        engine = self.engine
+        if engine is not None:
+            engine.removed(key)
             if not self:
                 self._let_go()
 

@@ -44,12 +44,26 @@ def strerror(err: int) -> str:
 
 def read(obj: Any) -> None:
     """A read event for *obj*."""
-    _event(obj, "handle_read_event")
+    try:
+        obj.handle_read_event()
+    except RERAISED:
+        raise
+    except NotReady:
+        pass
+    except BaseException as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
+        failed(obj, "handle_read_event", error)
 
 
 def write(obj: Any) -> None:
     """A write event for *obj*."""
-    _event(obj, "handle_write_event")
+    try:
+        obj.handle_write_event()
+    except RERAISED:
+        raise
+    except NotReady:
+        pass
+    except BaseException as error:  # noqa: BLE001 - as above
+        failed(obj, "handle_write_event", error)
 
 
 def exception(obj: Any) -> None:
@@ -74,7 +88,7 @@ def _event(obj: Any, event: str) -> None:
         raise
     except NotReady:
         pass
-    except BaseException as error:  # noqa: BLE001 - asyncore's rule: whatever a handler raises is its channel's error
+    except BaseException as error:  # noqa: BLE001 - as above
         failed(obj, event, error)
 
 

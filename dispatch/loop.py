@@ -13,7 +13,7 @@ import sys
 from _thread import allocate_lock, get_ident
 from _weakref import ref  # weakref itself would bring more than this
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
@@ -210,7 +210,10 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``stop()``, or until no channel and no call is left."""
-        self._check_idle()
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed; make a new one")
+        if self.running:
+            raise RuntimeError(f"{self!r} runs already; a handler may use call_soon, not run")
         self.running = True
         self._thread = get_ident()
         token = _current.set(self)
@@ -231,8 +234,7 @@ class Loop:
 
     def run_once(self, timeout: float | None = None) -> int:
         """One turn, asleep for at most *timeout* seconds (None: until something happens); how many were ready."""
-        if timeout is not None:
-            check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
@@ -262,6 +264,19 @@ class Loop:
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
+        self._deliver(ready, turn)
+        if timers:
+            for timer in timers.due(self._now):
+                self._make(timer)
+        if self._soon:
+            for _ in range(len(self._soon)):  # what these ask for comes in the next pass
+                self._make(self._soon.popleft())
+        if self._unsent or self._ended:
+            self._settle()
+        return len(ready)
+
+    def _deliver(self, ready: Sequence[tuple[int, int]], turn: int) -> None:
+        """Give each channel that is ready its turn."""
         channels = self.channels
         watch = self._watch
         for fd, bits in ready:
@@ -279,15 +294,6 @@ class Loop:
                 except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
                     served._turn_failed(error)
         self._turning = None
-        if timers:
-            for timer in timers.due(self._now):
-                self._make(timer)
-        if self._soon:
-            for _ in range(len(self._soon)):  # what these ask for comes in the next pass
-                self._make(self._soon.popleft())
-        if self._unsent or self._ended:
-            self._settle()
-        return len(ready)
 
     def _alive(self) -> bool:
         if len(self.channels) > self._background:
@@ -330,12 +336,6 @@ class Loop:
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)
-
-    def _check_idle(self) -> None:
-        if self.closed:
-            raise RuntimeError(f"{self!r} is closed; make a new one")
-        if self.running:
-            raise RuntimeError(f"{self!r} runs already; a handler may use call_soon, not run")
 
     # ---- what channels tell the loop
 

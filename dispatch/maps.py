@@ -1,9 +1,6 @@
 """An asyncore map served by a loop: the map stays a dict that programs may change as they like, the poller stays persistent.
 
-Each object in the map gets a :class:`Guest`, which is the loop's channel for it. Who is polled for what is found out in one of
-two ways. A class that overrides ``readable`` or ``writable`` is asked before each turn, as asyncore asked everybody. One that
-has them from this library is asked when something happens to it: it joined, it had its turn, it says that it changed. So the
-second kind costs nothing while it waits.
+Each object in the map gets a :class:`~dispatch.guest.Guest`, which is the loop's channel for it.
 
 A :class:`ChannelMap` reports its own changes. Of an ordinary dict the channels say that they join or leave; what a program does
 to it by hand is found by comparing it with what it was: each turn where it is small, and before long where it is large.
@@ -13,114 +10,26 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from dispatch.annotations import Any
-from dispatch.channel import ASLEEP, Channel
+from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap
-from dispatch.events import RERAISED, drop_urgent, failed
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
+from dispatch.events import RERAISED, drop_urgent
+from dispatch.guest import Guest
+from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
-from dispatch.predicates import grumbles, predictable, uses_writable
 
-REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
 AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
-TROUBLE = ERR | HUP | NVAL
-EVENTS = IN | OUT | PRI
 
 Serve = Callable[[Any, int], None]  # one object, all of its events
 ServeKind = Callable[[Any], None]  # one object, one kind of event
 Kinds = tuple[ServeKind, ServeKind, ServeKind]  # reading, writing, the exceptional
-
-
-class Guest(Channel):
-    """Stands in the loop for an object of the map; it is the object that is served."""
-
-    __slots__ = ("asked", "doubtful", "key", "number", "obj", "resting")
-
-    def __init__(self, loop: MapLoop, key: Any, obj: Any) -> None:
-        self._attach(loop)
-        self.key = key
-        self.obj = obj
-        self.number = 0  # in the order of admission: who was there first is served first
-        #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
-        self.socket = None
-        self.resting = False
-        self.asked = True
-        #: Its class says that it always wants to write, which need not be meant.
-        self.doubtful = grumbles(obj)
-
-    def fileno_now(self) -> int:
-        """The descriptor to poll: the key, or what a socket used as a key says."""
-        return self.key if isinstance(self.key, int) else int(self.key.fileno())
-
-    def _ask(self) -> None:
-        """Find out what to poll for; the object may fail to say, which is its own affair."""
-        obj = self.obj
-        try:
-            bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or uses_writable(obj)):
-                bits |= OUT
-        except RERAISED:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
-            failed(obj, "readable", error)
-            return
-        if not self.asked and not predictable(obj):
-            ask_each_turn(self)  # its class, or it, got a method of the program's own meanwhile
-        if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
-            loop: MapLoop = self.loop  # type: ignore[assignment]
-            try:
-                loop._want(self, bits)
-            except OSError:
-                loop.call_soon(loop._invalid, self)  # closed behind the map's back: as poll(2) says, NVAL
-
-    def _turn(self, bits: int) -> None:
-        """Find its place among those that are served in this turn."""
-        loop: MapLoop = self.loop  # type: ignore[assignment]
-        asked = self._bits
-        if bits == IN and asked == READ:  # mostly; whole numbers are compared, a test of a bit makes a number first
-            loop._ready.append((self.number, self, IN))
-            return
-        flags = bits & asked & EVENTS
-        if bits & NVAL:
-            flags = NVAL
-        elif bits & TROUBLE and loop._serves_whole and asked & (IN | OUT) and not bits & IN:
-            flags |= bits & TROUBLE  # nothing is left to read
-        elif bits & TROUBLE:
-            # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
-            flags |= asked & (IN | OUT) if bits & ERR else asked & IN
-            flags = flags or asked & OUT
-            if not flags:
-                loop._sleep(self)
-                return
-        loop._ready.append((self.number, self, flags))
-
-    def _present(self) -> bool:
-        """Whether it still stands in the map, for the descriptor that was polled."""
-        loop: MapLoop = self.loop  # type: ignore[assignment]
-        if self._fileno >= 0 and loop.map.get(self.key) is self.obj:
-            return True
-        loop._surprised = True
-        return False
-
-    def _turn_failed(self, error: Exception) -> None:
-        raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
-
-    def rest(self) -> None:
-        """No events for a moment."""
-        self.resting = True
-        self.loop._sleep(self)
-        self.loop.call_later(REST, self._wake)
-
-    def _wake(self) -> None:
-        self.resting = False
-        if self._fileno >= 0:
-            self._ask()
+Ready = tuple[int, Guest, int]  # its place in the map, who, and the bits
 
 
 class MapLoop(Loop):
@@ -133,6 +42,7 @@ class MapLoop(Loop):
         "_mirror",
         "_ready",
         "_serve_whole",
+        "_served",
         "_serves_whole",
         "_surprised",
         "_unlooked",
@@ -151,7 +61,8 @@ class MapLoop(Loop):
         self._idle_turns = 0  # since the last audit
         self._unlooked = 0  # turns since an ordinary dict was compared with what it was
         self._surprised = True  # who was ready stands in the map no more: more may have changed
-        self._ready: list[tuple[int, Guest, int]] = []  # what the poll under way has found, by number
+        self._ready: list[Ready] = []  # what the poll under way has found
+        self._served: list[Ready] = []  # who had a turn since it was asked
         self.depth = 0  # turns under way; a handler may ask for one
         self.touched: dict[Any, None] = {}  # keys that were set since the last turn
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
@@ -172,13 +83,17 @@ class MapLoop(Loop):
                 if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
                     self._audit()
             ready = self._ready
-            if len(ready) > 1:
-                ready.sort()  # in the order of the map, as select(2) and poll(2) told it
-            if kinds is None:
-                self._serve_each(ready, serve)
-            elif ready:
-                self._serve_by_kind(ready, serve, kinds)
+            if ready:
+                if len(ready) > 1:
+                    ready.sort()  # in the order of the map, as select(2) and poll(2) told it
+                self._served = ready
+                if kinds is None:
+                    self._serve_each(ready, serve)
+                else:
+                    self._serve_by_kind(ready, serve, kinds)
         finally:
+            if self._ready and self._served is not self._ready:
+                self._served = self._served + self._ready  # a handler has turned the loop
             self._ready = interrupted
             self.depth -= 1
         if not self.map and not self.depth and isinstance(self.map, ChannelMap):
@@ -193,42 +108,60 @@ class MapLoop(Loop):
                 raise
             return 0  # another thread closed the last channel just now, and with it this loop was let go
 
-    def _serve_each(self, ready: list[tuple[int, Guest, int]], serve: Serve) -> None:
-        """As the loop over poll(2) did it: an object has all of its events at once."""
-        for _, guest, flags in ready:
-            if guest._present():
-                if not guest.asked:
-                    self.dirty[guest.key] = None
-                serve(guest.obj, flags)
-                if flags & PRI and guest._present():
-                    drop_urgent(guest.obj)
+    def _deliver(self, ready: Sequence[tuple[int, int]], turn: int) -> None:
+        """Collect who is ready: it is served in the order of the map."""
+        channels, found = self.channels, self._ready
+        guest: Any = None
+        for fd, bits in ready:
+            try:
+                guest = channels[fd]
+                number = guest.number
+            except KeyError:
+                continue  # another thread took it out of the map just now
+            except AttributeError:
+                guest._turn(bits)  # who wakes this loop is not in the map
+                continue
+            if bits == IN:  # mostly; whole numbers are compared, a test of a bit makes a number first
+                found.append((number, guest, IN))
+            else:
+                guest._turn(bits)
 
-    def _serve_by_kind(self, ready: list[tuple[int, Guest, int]], serve: Serve, kinds: Kinds) -> None:
+    def _serve_each(self, ready: list[Ready], serve: Serve) -> None:
+        """As the loop over poll(2) did it: an object has all of its events at once."""
+        stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
+        for _, guest, flags in ready:
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
+                serve(guest.obj, flags)
+                if flags != IN and flags & PRI and guest.present():
+                    drop_urgent(guest.obj)
+            else:
+                self._surprised = True
+
+    def _serve_by_kind(self, ready: list[Ready], serve: Serve, kinds: Kinds) -> None:
         """As the loop over select(2) did it: first all that is to be read, then all writes, then the exceptional."""
+        stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
         read, write, exception = kinds
         later = []
         for event in ready:
             _, guest, flags = event
             if flags != IN:
                 later.append(event)
-            if flags & (IN | NVAL) and guest._present():
-                if not guest.asked:
-                    self.dirty[guest.key] = None
-                if flags & IN:
+                if not flags & (IN | NVAL):
+                    continue
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
+                if flags == IN or flags & IN:
                     read(guest.obj)
                 else:
                     serve(guest.obj, NVAL)
+            else:
+                self._surprised = True
         for _, guest, flags in later:
-            if flags & OUT and guest._present():
-                if not guest.asked:
-                    self.dirty[guest.key] = None
+            if flags & OUT and guest.present():
                 write(guest.obj)
         for _, guest, flags in later:
-            if flags & PRI and guest._present():
-                if not guest.asked:
-                    self.dirty[guest.key] = None
+            if flags & PRI and guest.present():
                 exception(guest.obj)
-                if guest._present():
+                if guest.present():
                     drop_urgent(guest.obj)
 
     def _sync(self) -> None:
@@ -252,6 +185,25 @@ class MapLoop(Loop):
                 guest = self._guests.get(key)
                 if guest is not None:
                     guest._ask()
+        if self._served:
+            self._ask_served()
+
+    def _ask_served(self) -> None:
+        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
+        served, self._served = self._served, []
+        for _, guest, _ in served:
+            if guest.asked:
+                continue
+            obj = guest.obj
+            try:
+                if guest._bits == READ and obj.readable.__func__ is guest.reads:
+                    writes = guest.writes
+                    if obj.writable.__func__ is writes and not writes(obj):
+                        continue
+            except AttributeError:
+                pass  # no method of its class any more
+            if guest._fileno >= 0:
+                guest._ask()
 
     def _looks(self, mirror: dict[Any, Any]) -> bool:
         """Whether to compare the map with what it was. To walk over thousands each turn would be what a turn costs."""
@@ -262,24 +214,17 @@ class MapLoop(Loop):
         return True
 
     def _admit(self, key: Any, obj: Any) -> None:
-        guest = Guest(self, key, obj)
+        self._guests[key] = guest = Guest(self, key, obj)
         try:
             fd = guest.fileno_now()
-            self.poller.watch(fd, 0)
         except (OSError, ValueError):
-            # Closed before its first turn, or nothing a poller can watch: as poll(2) says, NVAL.
-            self._guests[key] = guest
-            self.call_soon(self._invalid, guest)
+            self.refused(guest)
             return
         guest._fileno = fd
         self._admitted = guest.number = self._admitted + 1
         sock = getattr(obj, "socket", None) if isinstance(key, int) else key
         if _descriptor(sock) == fd:
             guest.socket = sock
-        guest._bits = 0
-        guest._born = self._turn_number
-        guest.asked = not predictable(obj)
-        self._guests[key] = guest
         self.channels[fd] = guest
         if guest.asked:
             self._asked[fd] = guest
@@ -289,6 +234,12 @@ class MapLoop(Loop):
             for observer in observers:
                 observer.opened(obj)
 
+    def refused(self, guest: Guest) -> None:
+        """What a poller cannot watch: closed before its first turn, or behind the map's back. As poll(2) says, NVAL."""
+        if guest._bits & ASLEEP:  # never watched
+            self._strike(guest)
+        self.call_soon(self._invalid, guest)
+
     def _invalid(self, guest: Guest) -> None:
         if self.map.get(guest.key) is guest.obj:
             self._serve_whole(guest.obj, NVAL)
@@ -297,16 +248,21 @@ class MapLoop(Loop):
         """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
         guest = self._guests.pop(key, None)
         if guest is not None and guest._fileno >= 0:
-            if self.channels.get(guest._fileno) is guest:
-                del self.channels[guest._fileno]
-                self._asked.pop(guest._fileno, None)
-                if not guest._bits & ASLEEP:
-                    self.poller.forget(guest._fileno)
-            guest._fileno = -1
-            guest._bits = ASLEEP
+            self._strike(guest)
             if observers and not hasattr(guest.obj, "del_channel"):
                 for observer in observers:
                     observer.closed(guest.obj, None)
+
+    def _strike(self, guest: Guest) -> None:
+        fd = guest._fileno
+        if self.channels.get(fd) is guest:
+            del self.channels[fd]
+            if guest.asked:
+                self._asked.pop(fd, None)
+            if not guest._bits & ASLEEP:
+                self.poller.forget(fd)
+        guest._fileno = -1
+        guest._bits = ASLEEP
 
     def rest(self, obj: Any) -> None:
         """Give *obj* no events for a moment."""
@@ -320,7 +276,7 @@ class MapLoop(Loop):
         """
         self._idle_turns = 0
         for guest in list(self._guests.values()):
-            if not guest._present():
+            if not guest.present():
                 continue
             sock = guest.socket
             now = getattr(guest.obj, "socket", None) if isinstance(guest.key, int) else sock
@@ -370,7 +326,9 @@ def serve_dict(map: dict[Any, Any], engine: MapLoop | None) -> None:
 
 def joined(map: dict[Any, Any], key: Any) -> None:
     """A channel has put itself into *map*; also if the same one stood there, with another socket."""
-    engine = engine_of(map)
+    if isinstance(map, ChannelMap):
+        return  # it has told
+    engine = _engines.get(id(map))
     if engine is not None:
         engine.removed(key)
         engine.touched[key] = None
@@ -378,7 +336,9 @@ def joined(map: dict[Any, Any], key: Any) -> None:
 
 def left(map: dict[Any, Any], key: Any) -> None:
     """A channel has taken itself out of *map*, its socket is about to be closed."""
-    engine = engine_of(map)
+    if isinstance(map, ChannelMap):
+        return  # it has told
+    engine = _engines.get(id(map))
     if engine is not None:
         engine.removed(key)
         if engine._mirror is not None:
@@ -401,14 +361,8 @@ def ask_from_now_on(channel: Any) -> None:
     engine = None if key is None else engine_of(channel._map)
     if engine is not None:
         guest = engine._guests.get(key)
-        if guest is not None and guest.obj is channel and guest._fileno >= 0:
-            ask_each_turn(guest)
-
-
-def ask_each_turn(guest: Guest) -> None:
-    """What its object waits for is not announced."""
-    guest.asked = True
-    guest.loop._asked[guest._fileno] = guest
+        if guest is not None and guest.obj is channel:
+            guest.ask_each_turn()
 
 
 def turn(map: dict[Any, Any], timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:

@@ -85,6 +85,7 @@ STEPS = {
         ["dispatch.chat", "dispatch.listener"],
         ["dispatch.events"],
         ["dispatch.channelmap", "dispatch.predicates"],
+        ["dispatch.guest"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

@@ -1,0 +1,116 @@
+"""Who stands in the loop for an object of an asyncore map: it knows what the object is polled for, and when to ask it.
+
+A class that overrides ``readable`` or ``writable`` is asked before each turn, as asyncore asked everybody. One that has them
+from this library is asked when something happens to it: it joined, it had its turn, it says that it changed. So the second
+kind costs nothing while it waits.
+"""
+
+from __future__ import annotations
+
+from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.channel import ASLEEP, Channel
+from dispatch.events import RERAISED, failed
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
+from dispatch.predicates import as_known, grumbles, predictable, uses_writable
+
+if TYPE_CHECKING:
+    from dispatch.maps import MapLoop
+
+REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
+TROUBLE = ERR | HUP | NVAL
+EVENTS = IN | OUT | PRI
+
+
+class Guest(Channel):
+    """It is the object that is served."""
+
+    __slots__ = ("asked", "doubtful", "key", "number", "obj", "reads", "resting", "writes")
+
+    loop: MapLoop
+
+    def __init__(self, loop: MapLoop, key: Any, obj: Any) -> None:
+        self.loop = loop
+        self.key = key
+        self.obj = obj
+        self.number = 0  # in the order of admission: who was there first is served first
+        #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
+        self.socket = None
+        self.resting = False
+        #: Before each turn, rather than when something happened to it.
+        self.asked = not predictable(obj)
+        #: Its class's own functions, where they are this library's.
+        self.reads = None if self.asked else type(obj).readable
+        self.writes = None if self.asked else type(obj).writable
+        #: Its class says that it always wants to write, which need not be meant.
+        self.doubtful = grumbles(obj)
+        self._fileno = -1
+        self._bits = ASLEEP
+
+    def fileno_now(self) -> int:
+        """The descriptor to poll: the key, or what a socket used as a key says."""
+        return self.key if isinstance(self.key, int) else int(self.key.fileno())
+
+    def _ask(self) -> None:
+        """Find out what to poll for; the object may fail to say, which is its own affair."""
+        obj = self.obj
+        try:
+            bits = READ if obj.readable() else 0
+            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or uses_writable(obj)):
+                bits |= OUT
+            if not self.asked and not as_known(obj):
+                self.ask_each_turn()  # its class, or it, got a method of the program's own meanwhile
+        except RERAISED:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
+            failed(obj, "readable", error)
+            return
+        if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
+            try:
+                self.loop._want(self, bits)
+            except (OSError, ValueError):
+                self.loop.refused(self)
+
+    def ask_each_turn(self) -> None:
+        """What its object waits for is not announced."""
+        self.asked = True
+        if self._fileno >= 0:
+            self.loop._asked[self._fileno] = self
+
+    def _turn(self, bits: int) -> None:
+        """Find its place among those that are served in this turn."""
+        loop = self.loop
+        asked = self._bits
+        flags = bits & asked & EVENTS
+        if bits & NVAL:
+            flags = NVAL
+        elif bits & TROUBLE and loop._serves_whole and asked & (IN | OUT) and not bits & IN:
+            flags |= bits & TROUBLE  # nothing is left to read
+        elif bits & TROUBLE:
+            # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
+            flags |= asked & (IN | OUT) if bits & ERR else asked & IN
+            flags = flags or asked & OUT
+            if not flags:
+                loop._sleep(self)
+                return
+        loop._ready.append((self.number, self, flags))
+
+    def present(self) -> bool:
+        """Whether it still stands in the map, for the descriptor that was polled."""
+        if self._fileno >= 0 and self.loop.map.get(self.key) is self.obj:
+            return True
+        self.loop._surprised = True
+        return False
+
+    def _turn_failed(self, error: Exception) -> None:
+        raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
+
+    def rest(self) -> None:
+        """No events for a moment."""
+        self.resting = True
+        self.loop._sleep(self)
+        self.loop.call_later(REST, self._wake)
+
+    def _wake(self) -> None:
+        self.resting = False
+        if self._fileno >= 0:
+            self._ask()
