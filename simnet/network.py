@@ -12,7 +12,7 @@ from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, URG, WANT_ACK, Icmp, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
@@ -410,7 +410,7 @@ def _addresses(number: int) -> tuple[str, str]:
 def _words(data: bool) -> list[str]:
     """What a segment is, in a word, by its flags."""
     words = []
-    for flags in range(2 * WANT_ACK):
+    for flags in range(2 * FILLS):
         if flags & SYN:
             words.append("SYN ACK" if flags & ACK else "SYN")
             continue

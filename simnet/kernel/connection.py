@@ -20,9 +20,10 @@ from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
-from simnet.kernel.segment import ACK, FIN, RST, SYN, URG, WANT_ACK, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, URG, WANT_ACK, Segment
 from simnet.kernel.states import AFTER_PEER_FIN, CLOSED, ESTABLISHED, RECEIVING, SYN_RECV, SYN_SENT, TIME_WAIT
 from simnet.kernel.tampering import Tamperable
+from simnet.kernel.window import acknowledge_later
 
 SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
 DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
@@ -107,6 +108,8 @@ class Connection(Tamperable):
                 self._resume()
         if flags & WANT_ACK and self.state != CLOSED:
             self.acknowledge()
+        elif flags & FILLS and self.state in RECEIVING:
+            acknowledge_later(self)
         if self.cork is not None:
             self.cork.heard(self, segment)
 
@@ -236,6 +239,8 @@ class Connection(Tamperable):
             self.snd_edge = segment.edge
         if self.guard is not None:
             self.guard.acknowledged(self, ack, pure=segment.flags == ACK and not segment.payload and not moved)
+        if self.window is not None and self.window.flight:
+            self.window.heard(self, ack)
         if self.fin == FIN_SENT and ack >= self.snd_nxt:
             self.fin_acknowledged()
         elif self.fin == FIN_DUE or self.unsent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ISN
-from simnet.kernel.segment import ACK, WANT_ACK, Segment
+from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -53,7 +53,7 @@ class Cork:
         Plain data takes the fast path of tcp_rcv_established, which looks at nothing else; but for the first of all to an
         opener that has sent nothing, where the path is not open yet, and while there is urgent data.
         """
-        plain = segment.payload and segment.flags & ~WANT_ACK == ACK and not connection.urg_data
+        plain = segment.payload and segment.flags & ~(WANT_ACK | FILLS) == ACK and not connection.urg_data
         first = connection.origin == "client" and segment.seq == connection.snd_nxt == ISN + 1
         if self.more and not self.corked and connection.unsent and (first or not plain):
             self.more = False

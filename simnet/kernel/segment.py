@@ -37,6 +37,7 @@ URG: Final = 0x20
 # Not in any header: "acknowledge this one". Between loss-free ends an acknowledgement tells nothing that the sender
 # does not know, so it is sent only where the sender asks: half-closing, lingering, or on a path that may lose.
 WANT_ACK: Final = 0x100
+FILLS: Final = 0x200  # nor this: "my data fills your window"
 
 _FLAG_NAMES: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (URG, "URG"), (ACK, "ACK"))
 

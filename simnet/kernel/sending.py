@@ -3,7 +3,8 @@
 Flow control without acknowledgements: between loss-free ends an ACK tells the sender nothing but that the receiver
 reads, so none is sent. Bytes that went out stand in the peer's window, and only a window that moved by half its size is
 told, by the next segment or by one of its own. A sender that is out of window is always told: it filled all of it, so
-reading all of it moves the edge by the whole. Where a path may lose, ``guard`` keeps what was sent until it is acknowledged.
+reading all of it moves the edge by the whole; and to it alone an acknowledgement shows, which ``window`` sees to. Where
+a path may lose, ``guard`` keeps what was sent until it is acknowledged.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from simnet.kernel.control import (
     FIN_SENT,
     ISN,
     SHUT_BOTH,
+    SHUT_RECEIVE,
     WHOLE,
     ControlBlock,
 )  # fmt: skip
@@ -25,7 +27,7 @@ from simnet.kernel.guard import Guard
 from simnet.kernel.listener import forget
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
 from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
-from simnet.kernel.segment import ACK, FIN, RST, URG, WANT_ACK, Notice, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, URG, WANT_ACK, Notice, Segment
 from simnet.kernel.states import (
     AFTER_FIN_ACKNOWLEDGED,
     AFTER_OUR_FIN,
@@ -41,6 +43,7 @@ from simnet.kernel.states import (
     SYN_SENT,
     TIME_WAIT,
 )  # fmt: skip
+from simnet.kernel.window import fill, tell_when_probed
 
 FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
 LATER_WINDOW: Final = 65536
@@ -68,7 +71,11 @@ class Sender(ControlBlock):
             if n <= 0 or (self.cork is not None and n == size and self.cork.holds(self, n)):
                 break
             assert outbox is not None
-            self.send_data(outbox.take(n))
+            if n == allowed and self.guard is None and tampering is None:
+                fill(self, n)
+                self.send_data(outbox.take(n), ACK | FILLS)
+            else:
+                self.send_data(outbox.take(n))
         if self.guard is not None and self.unsent:
             self.guard.probe_later(self)
         if self.no_space:
@@ -87,6 +94,8 @@ class Sender(ControlBlock):
         guard = self.guard
         if guard is not None and length:
             flags |= WANT_ACK
+        if self.window is not None:
+            self.window.told()
         seq = self.snd_nxt
         self.snd_nxt = seq + length
         edge = self.rcv_told = self.rcv_edge
@@ -105,16 +114,16 @@ class Sender(ControlBlock):
             guard.keep(self, segment)
         self.emit(segment)
 
-    def send_data(self, payload: bytes) -> None:
+    def send_data(self, payload: bytes, flags: int = ACK) -> None:
         """Put *payload* on the wire now, with the urgent pointer if a byte in sight is urgent."""
         length = len(payload)
         urgent = self.urg_out
         if urgent and urgent - self.snd_nxt < URGENT_REACH:
             if urgent < self.snd_nxt + length:
                 self.urg_out = 0
-            self.put(ACK | URG, payload, length, urgent)
+            self.put(flags | URG, payload, length, urgent)
         else:
-            self.put(ACK, payload, length)
+            self.put(flags, payload, length)
 
     def send_syn(self, flags: int) -> None:
         """Our SYN, for the first time or because the peer's came again."""
@@ -174,13 +183,19 @@ class Sender(ControlBlock):
     def freed(self) -> None:
         """The program read something: move the window, and say so if the sender may need to know.
 
-        A window that is nearly shut stays where it is: Linux offers no sixteenths (__tcp_select_window).
+        A window that is nearly shut stays where it is: Linux offers no sixteenths (__tcp_select_window). And the first
+        read of a window that was filled acknowledges (tcp_cleanup_rbuf).
         """
         room = self.rcv_room
-        if (room - self.unread) * 16 >= room:
+        window = self.window
+        owes = window is not None and window.owed is not None
+        if (room - self.unread) * (3 if owes else 16) >= room:
             self.rcv_edge = self.copied_seq + room
-        if self.rcv_edge - self.rcv_told >= room >> 1 and self.state in RECEIVING:
-            self.acknowledge()
+        if (owes or self.rcv_edge - self.rcv_told >= room >> 1) and self.state in RECEIVING:
+            if owes or not self.shut & SHUT_RECEIVE:
+                self.acknowledge()
+            else:
+                tell_when_probed(self)
 
     # Ends.
 
@@ -231,6 +246,13 @@ class Sender(ControlBlock):
             self.port = 0
         if self.slow:
             self._drop_timers()
+        if self.window is not None:
+            self.window.told()
+
+    def hurry(self) -> None:
+        """Nothing is in flight any more that counts: the short ways are open again, unless something else is in them."""
+        unusual = (self.guard, self.cork, self.tampering, self.later)
+        self.slow = self.mss != WHOLE or any(each is not None for each in unusual)
 
     def _drop_timers(self) -> None:
         if self.guard is not None:
@@ -257,6 +279,7 @@ class Sender(ControlBlock):
             return
         guard = self.guard = Guard()
         self.slow = True
+        self.window = None  # the guard counts what is in flight
         guard.heard_ns = self.stack.clock.now_ns
         if self.trip_ns:
             guard.measured(self.trip_ns)

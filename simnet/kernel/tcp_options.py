@@ -7,7 +7,7 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.control import ISN
+from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import LOOPBACK_MSS, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import (
@@ -106,7 +106,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
     if name == o.SO_SNDBUF:
         size = o.sndbuf(o.integer(value))
         keep(socket, o.SOL_SOCKET, name, size)
-        socket.snd_room = size // 2
+        socket.snd_room = size
         socket.space_came()
         return True
     if name == o.SO_RCVBUF:
@@ -170,6 +170,8 @@ def _after_tcp_level(socket: TcpSocket, name: int) -> None:
         cork.push(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
+    elif name == o.TCP_QUICKACK and socket.window is not None and socket.window.owed is not None:
+        socket.acknowledge()
 
 
 def _rounded_to_retries(seconds: int) -> int:
@@ -247,7 +249,7 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
     if name in o.FOR_UNIX:
         raise socket_error(EOPNOTSUPP)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
-        return _AUTOTUNED_SNDBUF
+        return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
     return None
 
 
@@ -292,3 +294,4 @@ _TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS_OF_A_SYN: Final = 536 - _TIMESTAMPS
 _LOOPBACK_MSS_LATER: Final = 32768
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
+_AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]

@@ -28,6 +28,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.window import in_flight
 
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -181,8 +182,8 @@ class Stream(Connection):
                     data = memoryview(data).tobytes()
                 size = len(data)
                 end = seq + size
-                if end <= self.snd_edge and size:
-                    # Nearly every send: all of it fits in the peer's window.
+                if end < self.snd_edge and size:
+                    # Nearly every send: it fits in the peer's window, and does not fill it.
                     self.snd_nxt = end
                     edge = self.rcv_told = self.rcv_edge
                     twin = self.twin
@@ -247,14 +248,19 @@ class Stream(Connection):
 
     def _room(self, queued: int, size: int) -> int:
         """How many bytes may be taken now: what can go out at once and what the send buffer has room for."""
-        free = self.snd_room - queued
+        window = max(0, self.snd_edge - self.snd_nxt)
         if self.guard is not None:
-            free -= self.guard.unacknowledged
+            free = self.lossy_room - queued - self.guard.unacknowledged
+        else:
+            free = self.snd_room - queued
+            if window and not queued and self.tampering is None:
+                free -= in_flight(self, window)
+            elif self.window is not None:
+                free -= self.window.flight
         lowest = self.option(IPPROTO_TCP, TCP_NOTSENT_LOWAT)
         if lowest:
             free = min(free, lowest - 1 - queued)
         if not queued:
-            window = max(0, self.snd_edge - self.snd_nxt)
             free += window if self.guard is None else 0
             if lowest and free <= 0:
                 free = 1  # an empty queue takes something, or OUT would lie
@@ -289,6 +295,9 @@ class Stream(Connection):
         unsent = self.unsent
         if self.state == CLOSED and request == SIOCOUTQ:
             return self.owed
-        if request == SIOCOUTQ and self.guard is not None:
-            return unsent + self.guard.unacknowledged
+        if request == SIOCOUTQ:
+            if self.guard is not None:
+                return unsent + self.guard.unacknowledged
+            if self.window is not None:
+                return unsent + self.window.flight
         return unsent

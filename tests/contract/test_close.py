@@ -260,6 +260,24 @@ def test_k080_shut_rd_is_a_private_matter_and_data_still_comes(world: World) -> 
     world.gives(b"and back", server.recv, 100)
 
 
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_k080_what_is_read_after_shut_rd_opens_no_window(world: World, how: int) -> None:
+    client, server = world.tight_pair()
+    sent = world.fill(client, server)
+    server.shutdown(how)
+    world.ready(client, "0" if how == socket.SHUT_RD else "IN|RDHUP")
+    received = 0
+    while part := server.recv(65536):
+        received += len(part)
+    assert received < sent
+    time.sleep(0.22)  # the sender's window probe comes after TCP_RTO_MIN, and finds the window open
+    if how == socket.SHUT_RD:
+        world.gives(b"F", server.recv, 1)
+    else:
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+        world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+
+
 def test_k081_shut_rdwr_and_then_data_breaks_both_sides(world: World) -> None:
     client, server = world.pair()
     client.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,8 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -410,6 +412,37 @@ def test_k066_writable_means_that_a_send_takes_something(world: World) -> None:
         if part == "EAGAIN":
             world.pause()
     raise AssertionError("never writable again")
+
+
+def send_all(sock: socket.socket) -> int:
+    """Send until there is no room; how much went."""
+    total = 0
+    while isinstance(part := outcome(lambda: sock.send(bytes(65536))), int):
+        total += part
+    return total
+
+
+ACKNOWLEDGING: dict[str, tuple[Callable[[Any], object], str]] = {
+    "a read": (lambda sock: sock.recv(10), "OUT"),
+    "data": (lambda sock: sock.send(b"x"), "IN|OUT"),
+    "a FIN": (lambda sock: sock.shutdown(socket.SHUT_WR), "IN|OUT|RDHUP"),
+    "time": (lambda sock: time.sleep(0.06), "OUT"),  # TCP_DELACK_MIN is 40 ms
+}
+
+
+@pytest.mark.parametrize("what", ACKNOWLEDGING)
+def test_k066_an_acknowledgement_makes_room(world: World, what: str) -> None:
+    client, server = world.tight_pair()
+    act, mask = ACKNOWLEDGING[what]
+    assert send_all(client) > 0
+    act(server)
+    world.ready(client, mask)
+    assert send_all(client) > 0
+    world.fill(client, server)
+    if what == "a read":  # nothing is in flight any more, and a small read opens no window
+        act(server)
+        world.pause()
+        world.ready(client, "0")
 
 
 def test_k067_a_larger_sndbuf_gives_room_at_once(world: World) -> None:

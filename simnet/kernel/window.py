@@ -1,0 +1,107 @@
+"""A window that was filled: its sender counts what is in flight, and its receiver acknowledges late.
+
+Elsewhere nobody acknowledges between loss-free ends (``sending.py``). Here a program sees it: what is not acknowledged
+takes room in the send buffer, so that one who fills the peer's window is full sooner, and has room again when the
+acknowledgement comes (K-066): with the peer's first read, with its next segment, or 44 ms later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.control import (
+    AUTOTUNED_RECEIVE_ROOM,
+    AUTOTUNED_SEND_ROOM,
+    AUTOTUNED_SEND_ROOM_LATER,
+    ISN,
+)  # fmt: skip
+from simnet.kernel.states import RECEIVING
+
+if TYPE_CHECKING:
+    from simnet.kernel.sending import Sender
+
+DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
+PROBED_NS: Final = 204_000_000  # TCP_RTO_MIN and a tick: when a sender asks for a window that is shut
+
+
+class Window:
+    """Made when a connection first fills the peer's window, or has its own filled."""
+
+    __slots__ = ("acknowledged", "flight", "owed", "probed")
+
+    def __init__(self) -> None:
+        self.acknowledged = ISN + 1  # up to which number the peer was heard to have all
+        self.flight = 0  # bytes that went out and take room until they are acknowledged
+        self.owed: Any = None  # the timer of an acknowledgement that waits
+        self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
+
+    def told(self) -> None:
+        """A segment goes out, which acknowledges and tells the window."""
+        if self.owed is not None:
+            self.owed.cancel()
+            self.owed = None
+        if self.probed is not None:
+            self.probed.cancel()
+            self.probed = None
+
+    # The end that sends.
+
+    def heard(self, sender: Sender, ack: int) -> None:
+        """A segment that acknowledges came while something is in flight."""
+        self.acknowledged = ack
+        left = sender.snd_nxt - ack
+        if left >= self.flight:
+            return
+        self.flight = max(left, 0)
+        if sender.no_space:
+            if sender.snd_room == AUTOTUNED_SEND_ROOM:
+                sender.snd_room = AUTOTUNED_SEND_ROOM_LATER  # tcp_new_space
+            sender.space_came()
+        if not self.flight:
+            sender.hurry()
+
+
+def window_of(connection: Sender) -> Window:
+    """The connection's, made on first use."""
+    window = connection.window
+    if window is None:
+        window = connection.window = Window()
+    return window
+
+
+def in_flight(sender: Sender, n: int) -> int:
+    """What will not be acknowledged once *n* bytes more have filled the window.
+
+    The peer acknowledged some of it, which nobody counted: it never is more than half of the buffer.
+    """
+    window = sender.window
+    since = ISN + 1 if window is None else window.acknowledged
+    return min(sender.snd_nxt + n - since, AUTOTUNED_RECEIVE_ROOM, sender.snd_room >> 1)
+
+
+def fill(sender: Sender, n: int) -> None:
+    """The next *n* bytes that go out fill the window."""
+    flight = in_flight(sender, n)
+    window_of(sender).flight = flight
+    sender.slow = True  # acknowledgements count now
+
+
+def acknowledge_later(receiver: Sender) -> None:
+    """Our window was filled: tcp_send_delayed_ack."""
+    window = window_of(receiver)
+    if window.owed is None:
+        clock = receiver.stack.clock
+        window.owed = clock.at(clock.now_ns + DELAYED_NS, _tell, receiver)
+
+
+def tell_when_probed(receiver: Sender) -> None:
+    """Room was made after SHUT_RD, which Linux tells nobody: the sender's window probe finds it."""
+    window = window_of(receiver)
+    if window.probed is None:
+        clock = receiver.stack.clock
+        window.probed = clock.at(clock.now_ns + PROBED_NS, _tell, receiver)
+
+
+def _tell(receiver: Sender) -> None:
+    if receiver.state in RECEIVING:
+        receiver.acknowledge()
