@@ -12,13 +12,15 @@ from errno import EBADF, EFAULT, EINVAL
 from itertools import takewhile
 from math import ceil
 from operator import index
+from types import FunctionType
 from typing import Any
 
 from simnet.kernel.errors import socket_error
 
 __all__ = [
-    "INT_MAX", "MISSING", "SIZE_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout", "iterable", "look_over",
-    "look_over_inheritable", "only_one", "option_value", "taken", "whole", "writable_view",
+    "INT_MAX", "MISSING", "SIZE_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout",
+    "given_descriptor", "iterable", "look_over",
+    "look_over_inheritable", "name_as_the_real_one", "only_one", "option_value", "taken", "whole", "writable_view",
 ]  # fmt: skip
 
 USUAL_SECONDS = 1e6  # of a time-out: twelve days
@@ -163,6 +165,21 @@ def checked_blocking(flag: Any) -> float | None:
     return seconds
 
 
+def given_descriptor(number: Any) -> int:
+    """The ``fileno`` that a new socket is to have.
+
+    Raises:
+        TypeError, OverflowError, ValueError: it is none.
+    """
+    number = index(number)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError("Python int too large to convert to C long")
+    number = (number + (1 << 31)) % (1 << 32) - (1 << 31)  # cut down to a C int
+    if number < 0:
+        raise ValueError("negative file descriptor")
+    return int(number)
+
+
 def only_one(call: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The one argument of *call*.
 
@@ -183,3 +200,12 @@ def c_name(thing: Any) -> str:
     except Exception:  # noqa: BLE001  # its own `__index__` raised: it is a class of Python
         pass
     return type(thing).__name__
+
+
+def name_as_the_real_one(cls: type, *bases: type, like: type) -> None:
+    """Give *cls* the name of the class it stands in for: it shows in a ``repr``, and in what Python says of arguments."""
+    cls.__module__ = like.__module__
+    cls.__name__ = cls.__qualname__ = like.__name__
+    for method in (each for room in (cls, *bases) for each in vars(room).values()):
+        if isinstance(method, FunctionType):
+            method.__qualname__ = f"{like.__name__}.{method.__name__}"

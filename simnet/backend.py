@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NoReturn, cast
 
 from simnet import names
-from simnet.arguments import checked_timeout
+from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
@@ -50,14 +50,15 @@ class SimulatedBackend:
         return cast(Any, both).__new__(both)
 
     def socketpair(self, family: int | None, type: int, proto: int) -> Any:
-        return socketpair(int(_stdlib.AF_UNIX) if family is None else index(family), index(type), index(proto))
+        given = (int(_stdlib.AF_UNIX) if family is None else family, type, proto)
+        return socketpair(*[whole("listen", last=each) for each in given])
 
     def dup(self, fd: int) -> int:
         return self._scheduler.current.descriptors.dup(index(fd))
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
-        process.descriptors.close(fd)
+        process.descriptors.close(index(fd))
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
@@ -83,13 +84,13 @@ class SimulatedBackend:
         there: bool = _path(path) in self._scheduler.current.machine.stack.unix_names
         return there
 
-    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
+    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         return select(rlist, wlist, xlist, timeout)
 
     def poll(self) -> Poll:
         return Poll()
 
-    def epoll(self, sizehint: int, flags: int) -> Epoll:
+    def epoll(self, sizehint: int = -1, flags: int = 0) -> Epoll:
         return Epoll(sizehint, flags)
 
     def epoll_of(self, fd: int) -> Epoll:

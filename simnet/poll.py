@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
+from simnet import real
+from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll as KernelEpoll
@@ -18,6 +20,8 @@ from simnet.poll_arguments import (
     descriptor_of,
     epoll_bits,
     epoll_limit_ns,
+    look_over_epoll,
+    look_over_poll,
     poll_bits,
     poll_limit_ns,
     select_limit_ns,
@@ -32,6 +36,7 @@ READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
 PLAIN = frozenset({int, float})
+MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
 EPOLL_CLOEXEC = 0o2000000
 
 
@@ -39,6 +44,9 @@ class _Poller:
     """What the three have in common: whose it is, waiting, faults on the report, the line in the trace."""
 
     __slots__ = ("_process", "_name")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(f"cannot pickle 'select.{type(self).__name__}' object")
 
     def __init__(self, kind: str) -> None:
         scheduler = current_scheduler()
@@ -153,17 +161,23 @@ class Poll(_Poller):
     def __repr__(self) -> str:
         return f"<select.poll object at {id(self):#x}>"
 
-    def register(self, fd: Any, eventmask: int = POLL_DEFAULT, /) -> None:
+    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, /, *more: Any) -> None:
+        if fd is MISSING or more:
+            look_over_poll("register", fd, eventmask, *more)
         number, bits = descriptor_of(fd), poll_bits(eventmask)
         self._wanted[number] = bits
 
-    def modify(self, fd: Any, eventmask: int, /) -> None:
+    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, /, *more: Any) -> None:
+        if eventmask is MISSING or more:
+            look_over_poll("modify", fd, eventmask, *more)
         number, bits = descriptor_of(fd), poll_bits(eventmask)
         if number not in self._wanted:
             raise socket_error(errno.ENOENT)
         self._wanted[number] = bits
 
-    def unregister(self, fd: Any, /) -> None:
+    def unregister(self, fd: Any = MISSING, /, *more: Any) -> None:
+        if fd is MISSING or more:
+            look_over_poll("unregister", fd, *more)
         number = descriptor_of(fd)
         if number not in self._wanted:
             raise KeyError(number)
@@ -215,6 +229,7 @@ class Epoll(_Poller):
         """A poller over an epoll descriptor that is open already."""
         self = cls.__new__(cls)
         _Poller.__init__(self, "epoll")
+        fd = c_int(fd)
         file = self._process.descriptors.get(fd)
         if not isinstance(file, KernelEpoll):
             not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
@@ -257,23 +272,29 @@ class Epoll(_Poller):
         if not self._epoll.refs:  # closed through another object of the same descriptor
             raise socket_error(errno.EBADF)
 
-    def register(self, fd: Any, eventmask: int = POLL_DEFAULT) -> None:
+    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
+        if fd is MISSING or more:
+            look_over_epoll("register", fd, eventmask, *more)
         number, bits = descriptor_of(fd), epoll_bits(eventmask)
         self._check()
         self._epoll.register(number, self._process.descriptors.get(number), bits)
 
-    def modify(self, fd: Any, eventmask: int) -> None:
+    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
+        if fd is MISSING or eventmask is MISSING or more:
+            look_over_epoll("modify", fd, eventmask, *more)
         number, bits = descriptor_of(fd), epoll_bits(eventmask)
         self._check()
         self._epoll.modify(number, self._process.descriptors.get(number), bits)
 
-    def unregister(self, fd: Any) -> None:
+    def unregister(self, fd: Any = MISSING, *more: Any) -> None:
+        if fd is MISSING or more:
+            look_over_epoll("unregister", fd, *more)
         number = descriptor_of(fd)
         self._check()
         self._epoll.unregister(number, self._process.descriptors.get(number))
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        if maxevents.__class__ is not int or maxevents > INT_MAX:
+        if maxevents.__class__ is not int:
             maxevents = c_int(maxevents)
         if self._fd == -1:
             self._check()
@@ -281,7 +302,9 @@ class Epoll(_Poller):
             epoll_limit_ns(timeout)  # may refuse it
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
-        elif maxevents < 1:
+        elif not 0 < maxevents <= MAXEVENTS_MAX:
+            if c_int(maxevents) > 0:
+                raise socket_error(errno.EINVAL)
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         process = self._process
         faulty = process.target and process.machine.fabric.injector.watches_polls
@@ -312,6 +335,10 @@ class Epoll(_Poller):
             maxevents = min(maxevents, choice[1])
         found: list[tuple[int, int]] = epoll.collect(maxevents)
         return found
+
+
+name_as_the_real_one(Poll, like=type(real.poll()))
+name_as_the_real_one(Epoll, like=real.epoll)
 
 
 class _Select(_Poller):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
+from itertools import takewhile
 from operator import index
 from typing import Any
 
+from simnet import real
+from simnet.arguments import MISSING
+
 __all__ = [
     "INT_MAX", "PLAIN_SECONDS",
-    "c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "poll_bits", "poll_limit_ns", "select_limit_ns",
+    "c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "look_over_epoll", "look_over_poll", "poll_bits",
+    "poll_limit_ns", "select_limit_ns",
 ]  # fmt: skip
 
 INT_MAX = 2**31 - 1
@@ -19,6 +25,25 @@ TOO_LARGE = f"timestamp too large to convert to C {TIME_TYPE}"
 OUT_OF_RANGE = "timestamp out of range for platform time_t" if sys.version_info >= (3, 11, 4) else TOO_LARGE
 MS = 1_000_000
 PLAIN_SECONDS = 2_147_483  # the most that fits epoll_wait(2) in milliseconds
+
+
+def look_over_poll(call: str, *arguments: Any) -> None:
+    """Let CPython look at the *arguments* of a method of ``select.poll``.
+
+    Raises:
+        TypeError, ValueError, OverflowError: as CPython's, text included.
+    """
+    _look_over(real.poll(), call, arguments)
+
+
+def look_over_epoll(call: str, *arguments: Any) -> None:
+    """The same for a method of ``select.epoll``, of one whose number no descriptor has."""
+    _look_over(real.epoll.fromfd(INT_MAX), call, arguments)
+
+
+def _look_over(nobody: Any, call: str, arguments: Any) -> None:
+    with suppress(OSError, KeyError):
+        getattr(nobody, call)(*takewhile(lambda each: each is not MISSING, arguments))
 
 
 def c_int(value: Any) -> int:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import _socket
 import errno
 import socket as _stdlib
-from operator import index
-from types import FunctionType
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
@@ -22,16 +21,19 @@ from simnet.arguments import (
     checked_blocking,
     checked_bytes,
     checked_timeout,
+    given_descriptor,
     look_over,
+    name_as_the_real_one,
     only_one,
     taken,
-    whole,
     writable_view,
 )  # fmt: skip
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
+from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.messagecalls import MessageCalls
+from simnet.poll_arguments import c_int
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
@@ -78,9 +80,9 @@ class Socket(MessageCalls):
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
-            family = 2 if family == -1 else _number(family)
-            kind = 1 if type == -1 else _number(type)
-            proto = 0 if proto == -1 else _number(proto)
+            family = 2 if family == -1 else c_int(family)
+            kind = 1 if type == -1 else c_int(type)
+            proto = 0 if proto == -1 else c_int(proto)
             if kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
             self._net_family = family
@@ -90,18 +92,22 @@ class Socket(MessageCalls):
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             self._fd = process.descriptors.add(file)
         else:
-            fileno = index(fileno)
-            if fileno < 0:
-                raise ValueError("negative file descriptor")
-            known: Any = process.descriptors.get(fileno)
-            self._fd = fileno
-            self._net_family = known.family if family == -1 else int(family)
-            self._kind = known.type if type == -1 else int(type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+            family, kind, proto = c_int(family), c_int(type), c_int(proto)
+            fd = given_descriptor(fileno)
+            known: Any = process.descriptors.get(fd)
+            if isinstance(known, Epoll):
+                raise socket_error(errno.ENOTSOCK)
+            self._fd = fd
+            self._net_family = known.family if family == -1 else family
+            self._kind = known.type if kind == -1 else kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
             self._protocol = known.proto if proto == -1 else proto
+            if kind != -1 and kind & SOCK_NONBLOCK:
+                self._timeout = 0.0
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not self._process.done:
-            self._real_close()
+            with suppress(OSError):  # somebody else has closed the number
+                self._real_close()
 
     # --- what the object knows without asking the kernel -----------------------------------------------------------
 
@@ -426,13 +432,4 @@ class Socket(MessageCalls):
         return twin
 
 
-def _number(value: Any) -> int:
-    """A C int, which most are that are handed to a new socket."""
-    return index(value) if isinstance(value, int) and abs(value) <= INT_MAX else whole("listen", last=value)
-
-
-Socket.__module__ = "socket"  # so that its repr is the real one's
-Socket.__name__ = Socket.__qualname__ = "socket"
-for _method in (each for room in (QuickCalls, MessageCalls, Socket) for each in vars(room).values()):
-    if isinstance(_method, FunctionType):
-        _method.__qualname__ = f"socket.{_method.__name__}"  # it is in the text of a TypeError about its arguments
+name_as_the_real_one(Socket, QuickCalls, MessageCalls, like=_stdlib.socket)

@@ -70,13 +70,13 @@ class RealBackend:
     def limit_open_files(self, soft: int, hard: int) -> None:
         real.setrlimit(real.RLIMIT_NOFILE, (soft, hard))  # of all processes, and of pytest: they are threads
 
-    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
+    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         return select(self._process, rlist, wlist, xlist, timeout)
 
     def poll(self) -> RealPoll:
         return RealPoll(self._process)
 
-    def epoll(self, sizehint: int, flags: int) -> RealEpoll:
+    def epoll(self, sizehint: int = -1, flags: int = 0) -> RealEpoll:
         return RealEpoll(self._process, sizehint, flags)
 
     # --- time ------------------------------------------------------------------------------------------------------

@@ -15,20 +15,20 @@ PAIRS = Pairs()
 
 @PAIRS.standin(select, "select")
 def _(original: Any) -> Any:
-    def standin(_: Origin, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
-        if backend is None:
-            return original(rlist, wlist, xlist, timeout)
-        return backend.select(rlist, wlist, xlist, timeout)
+        if backend is None or kwargs or not 3 <= len(args) <= 4:  # then it says what is wrong
+            return original(*args, **kwargs)
+        return backend.select(*args)
 
     return standin
 
 
 @PAIRS.standin(select, "poll")
 def _(original: Any) -> Any:
-    def standin(_: Origin) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
-        return original() if backend is None else backend.poll()
+        return original(*args, **kwargs) if backend is None or args or kwargs else backend.poll()
 
     return standin
 
@@ -38,9 +38,10 @@ class _EpollType(type):
 
     original: Any  # the true class
 
-    def __call__(cls, sizehint: int = -1, flags: int = 0) -> Any:
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
-        return cls.original(sizehint, flags) if backend is None else backend.epoll(sizehint, flags)
+        wrong = len(args) > 2 or not kwargs.keys() <= {"sizehint", "flags"}  # the original says so
+        return (cls.original if backend is None or wrong else backend.epoll)(*args, **kwargs)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, cls.original) or getattr(type(instance), "stands_in_for_epoll", False)

@@ -6,9 +6,14 @@ The same calls are made on the machine's own sockets and on simulated ones, none
 from __future__ import annotations
 
 import array
+import copy
+import fcntl
 import io
+import pickle
+import select
 import socket
 import tempfile
+import termios
 from collections.abc import Iterator
 from typing import Any
 
@@ -298,7 +303,12 @@ def functions() -> Iterator[tuple[Any, ...]]:
         yield "gethostbyname_ex", name
     for number in ("x", 1.5, -1, 99999):
         yield "dup", number
+        yield "close", number
         yield "fromfd", number, 2, 1
+    for number in ("x", 1.5, -1, 99999, 2**31, 2**32 + 99999, 2**70, Odd()):
+        yield "socket", 2, 1, 0, number
+        yield "socketpair", 1, number
+    yield "socket", 1, 2, 3, 4, 5
 
 
 def said(function: Any, *arguments: Any) -> str:
@@ -331,7 +341,49 @@ def of_functions() -> dict[str, str]:
     return {f"{name}{tuple(arguments)}": said(getattr(socket, name), *arguments) for name, *arguments in functions()}
 
 
-@pytest.mark.parametrize("sayings", [of_methods, of_functions])
+POLL = ((), (1,), (1, 2), (1, 2, 3), ("x",), (1, "x"))
+IOCTLS = (
+    *((request, *rest) for request in ("x", 1.5, None) for rest in ((), (b"",))),
+    *(
+        (request, argument, *mutate)
+        for request in (termios.FIONREAD, termios.TIOCOUTQ, termios.FIOCLEX)
+        for argument in (1.5, None, "", "abcd", b"", b"12345", Whole(1), b"x" * 1025)
+        for mutate in ((), (True,), (False,))
+    ),
+)
+
+
+def of_descriptors() -> dict[str, str]:
+    """What the calls that take a descriptor say here: of select, poll, epoll and ioctl."""
+    told = {}
+    one, other = socket.socketpair()
+    with one, other, select.epoll() as epoll:
+        poll = select.poll()
+        for poller in (poll, epoll):
+            for method in ("register", "modify", "unregister"):
+                for arguments in POLL:
+                    if not (
+                        poller is epoll and arguments in POLL[1:3]
+                    ):  # of a descriptor that is open on one of the two
+                        told[f"{method}{arguments} of {poller is epoll}"] = said(getattr(poller, method), *arguments)
+            for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+                told[f"{copied.__name__} of {poller is epoll}"] = said(copied, poller)
+        epoll.register(one, select.EPOLLOUT)
+        for arguments in ((0, 2**28), (0, -(2**31) - 1), (0, Whole(1)), (None, Odd())):
+            told[f"epoll.poll{arguments}"] = said(lambda *given: len(epoll.poll(*given)), *arguments)
+        for arguments in ((), ([],), ([], []), ([], [], [], 0, 0), (1, 2, 3, "x")):
+            told[f"select{arguments}"] = said(select.select, *arguments)
+        for arguments in ((-2,), (1, "x"), (1, 1), (1, 0, 0)):
+            told[f"epoll{arguments}"] = said(select.epoll, *arguments)
+        for wrong in ("x", 1.5, None, 2**31):
+            told[f"fromfd({wrong})"] = said(select.epoll.fromfd, wrong)
+        told["a socket of a poller's number"] = said(lambda: socket.socket(2, 1, 0, epoll.fileno()))
+        for arguments in IOCTLS:
+            told[f"ioctl{tuple(arguments)}"] = said(fcntl.ioctl, one, *arguments)
+    return told
+
+
+@pytest.mark.parametrize("sayings", [of_methods, of_functions, of_descriptors])
 def test_arguments_are_checked_as_cpython_checks_them(sayings: Any) -> None:
     real = sayings()
     with simnet.Network():
