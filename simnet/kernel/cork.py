@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
 LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
+LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
 
 
@@ -70,8 +71,9 @@ class Cork:
 def mss_of(connection: Sender) -> int:
     """How large a segment is full: what TCP_MAXSEG says of a connection."""
     peer = connection.peer
-    loopback = peer is not None and (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1")
-    return min(connection.mss, LOOPBACK_MSS if loopback else ETHERNET_MSS)
+    if peer is None or not (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1"):
+        return min(connection.mss, ETHERNET_MSS)
+    return min(connection.mss, LOOPBACK_MSS_V6 if ":" in peer[0] else LOOPBACK_MSS)
 
 
 def _timed_out(connection: Sender) -> None:

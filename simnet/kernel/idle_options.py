@@ -16,6 +16,7 @@ from simnet.kernel.options import (
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    SO_PASSCRED,
     SO_TIMESTAMP,
     SOL_SOCKET,
     TCP_OPTIONS,
@@ -180,3 +181,7 @@ ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
     **UNIX_OPTIONS,
 }
+
+PASSED_ON: Final = frozenset(
+    {(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC)}
+)  # by a Unix listener to its children

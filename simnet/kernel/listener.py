@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.cork import Cork
 from simnet.kernel.idle_options import TCP_FASTOPEN
-from simnet.kernel.options import IPPROTO_TCP, SO_PRIORITY, SOL_SOCKET, TCP_DEFER_ACCEPT
+from simnet.kernel.options import (
+    IPPROTO_IP,
+    IPPROTO_TCP,
+    SO_PRIORITY,
+    SOL_SOCKET,
+    TCP_DEFER_ACCEPT,
+    TCP_WINDOW_CLAMP,
+    WINDOW_CLAMP,
+)  # fmt: skip
+from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 
@@ -16,7 +25,13 @@ if TYPE_CHECKING:
 
 SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
 
-OF_A_LISTENER: Final = ((IPPROTO_TCP, TCP_DEFER_ACCEPT), (IPPROTO_TCP, TCP_FASTOPEN), (SOL_SOCKET, SO_PRIORITY))
+OF_A_LISTENER: Final = (
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT),
+    (IPPROTO_TCP, TCP_FASTOPEN),
+    (SOL_SOCKET, SO_PRIORITY),
+    (IPPROTO_IP, IP_OPTIONS),
+)
+WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 
 SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
@@ -78,6 +93,8 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.options = dict(socket.options)
         for key in OF_A_LISTENER:
             child.options.pop(key, None)
+        if WINDOW_LIMIT in child.options:
+            child.options[WINDOW_LIMIT] = min(child.options[WINDOW_LIMIT], WINDOW_CLAMP)
         if socket.cork is not None and socket.cork.corked:
             child.cork = Cork(corked=True)
             child.slow = True

@@ -65,6 +65,7 @@ IPV6_TCLASS: Final = 67
 BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
 SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
+WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
 INT_MAX: Final = 2**31 - 1
 LINGER_FOR_EVER: Final = (
     0x978D4FDF - 2**32

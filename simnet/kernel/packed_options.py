@@ -33,6 +33,7 @@ IPV6_PATHMTU: Final = 61
 
 IFNAMSIZ: Final = 16
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
+NO_OPERATION: Final = b"\1"  # IPOPT_NOOP
 OPTIONS_MAX: Final = 40  # bytes of IP options that a header has room for
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
@@ -51,6 +52,7 @@ class PackedSocket(Protocol):
     def type(self) -> int: ...
 
 
+IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
@@ -58,7 +60,6 @@ PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
 MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
 HEADERS: Final = frozenset(
     {
-        (IPPROTO_IP, IP_OPTIONS),
         (IPPROTO_IPV6, IPV6_HOPOPTS),
         (IPPROTO_IPV6, IPV6_RTHDRDSTOPTS),
         (IPPROTO_IPV6, IPV6_RTHDR),
@@ -73,7 +74,7 @@ MEMBERSHIPS: Final = frozenset(
         (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
     }
 )
-PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, MULTICAST_LINK, PATH_MTU, PKTINFO, *MTUS}
+PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, *MTUS}
 
 
 def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
@@ -87,6 +88,8 @@ def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
         if name and buflen < IFNAMSIZ:
             raise socket_error(EINVAL)
         return name
+    if key == IP_HEADER:
+        return _kept(socket, key)
     if key == MULTICAST_LINK:
         return _kept(socket, key) or bytes(4)
     if key in MTUS:
@@ -103,7 +106,9 @@ def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
     if key not in PACKED:
         return False
     value = struct.pack("=i", given) if isinstance(given, int) else given
-    if key in HEADERS:
+    if key == IP_HEADER:
+        _set_ip_options(socket, key, value)
+    elif key in HEADERS:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
@@ -146,15 +151,20 @@ def _mtu(socket: PackedSocket) -> int:
     return LOOPBACK_MTU_V6 if ":" in peer[0] else LOOPBACK_MTU
 
 
-def _set_header(key: Key, value: bytes) -> None:
-    """IP options, or an extension header of IPv6: only none of them is modelled."""
-    if key[0] == IPPROTO_IP:
-        refused, empty = len(value) > OPTIONS_MAX, not value.strip(b"\0")
-    else:
-        refused, empty = len(value) < 8 or len(value) % 8 != 0 or key[1] == IPV6_RTHDR, not value
-    if refused and value:
+def _set_ip_options(socket: PackedSocket, key: Key, value: bytes) -> None:
+    """IP options that do nothing are kept, padded to a whole header word; others are not modelled."""
+    if len(value) > OPTIONS_MAX:
         raise socket_error(EINVAL)
-    if not empty:
+    if value.partition(b"\0")[0].strip(NO_OPERATION):
+        not_modelled("setsockopt(IP_OPTIONS)")
+    _keep(socket, key, value.partition(b"\0")[0].ljust(-(-len(value) // 4) * 4, b"\0"))
+
+
+def _set_header(key: Key, value: bytes) -> None:
+    """An extension header of IPv6, of which only none is modelled."""
+    if value and (len(value) < 8 or len(value) % 8 or key[1] == IPV6_RTHDR):
+        raise socket_error(EINVAL)
+    if value:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
-from simnet.kernel.cork import LOOPBACK_MSS, Cork, mss_of
+from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
@@ -67,10 +67,13 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int
         if socket.port:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
-    kept = o.stored((level, name), option, number)
-    if (
-        name != o.TCP_MAXSEG or level != o.IPPROTO_TCP or socket.state in (CLOSED, LISTEN)
-    ):  # a connection has agreed on its own
+    key = (level, name)
+    if key in _UNSET_BY_0 and not number:
+        if socket.options is not None:
+            socket.options.pop(key, None)
+        return
+    kept = o.stored(key, option, number)
+    if key != _MAXSEG or socket.state in (CLOSED, LISTEN):  # a connection has agreed on its own
         keep(socket, level, name, kept)
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name)
@@ -153,8 +156,6 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         if not number and socket.state != CLOSED:
             raise socket_error(EINVAL)
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
-    if name == o.TCP_MAXSEG and number == 0:
-        return o.TCP_OPTIONS[(o.IPPROTO_TCP, name)].default
     if name == o.TCP_CORK:
         if number and socket.cork is None:
             socket.cork = Cork()
@@ -258,7 +259,7 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     if name == o.TCP_MAXSEG:
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
-        return _WINDOW_CLAMP if kept is None else kept
+        return o.WINDOW_CLAMP if kept is None else kept
     return _HOPS if socket.origin == "server" else kept
 
 
@@ -269,7 +270,7 @@ def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
     mss = mss_of(socket)
     if asked and asked - _TIMESTAMPS < mss:
         return int(asked) - _TIMESTAMPS
-    if mss == LOOPBACK_MSS and (socket.origin == "server" or socket.snd_nxt > ISN + 1):
+    if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (socket.origin == "server" or socket.snd_nxt > ISN + 1):
         return _LOOPBACK_MSS_LATER
     return mss
 
@@ -287,7 +288,8 @@ _OF_A_CONNECTION: Final = frozenset(
         (o.IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
     }
 )
-_WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
+_MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
+_UNSET_BY_0: Final = (_MAXSEG, (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP))
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _HOPS: Final = 64
 _TIMESTAMPS: Final = 12  # bytes of each segment

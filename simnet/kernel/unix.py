@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.buffer import scatter
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
+from simnet.kernel.idle_options import PASSED_ON
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM
 from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
@@ -215,7 +216,8 @@ class UnixSocket(File):
         child = type(self)(self.stack, self.type)
         child.bound = other.bound
         child.origin = "server"
-        child.options = None if other.options is None else dict(other.options)
+        if other.options is not None:  # of which only what is to come beside data is inherited
+            child.options = {key: value for key, value in other.options.items() if key in PASSED_ON}
         self.join(child)
         self.origin = "client"
         self.credentials = other.credentials

@@ -120,8 +120,9 @@ def test_k131_a_socket_is_bound_to_a_link_by_name(world: World) -> None:
 
 
 def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) -> None:
-    for ip, mtu in (("127.0.0.1", 65535), ("::1", 65536)):
-        client, server = world.pair(ip)
+    for ip, mtu, mss in (("127.0.0.1", 65535, 32741), ("::1", 65536, 32732)):
+        client, server = world.pair(ip, {(TCP, socket.TCP_MAXSEG): 0})  # which asks for nothing
+        assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [mss, 32768]
         assert client.getsockopt(IP, 14) == mtu  # IP_MTU
         before = client.getsockopt(TCP, socket.TCP_MAXSEG)
         client.setsockopt(TCP, socket.TCP_MAXSEG, 100)

@@ -358,6 +358,20 @@ def test_k106_who_asks_for_credentials_gets_a_name(world: World) -> None:
         world.gives("EINVAL", sock.bind, world.abstract("late"))
 
 
+def test_k106_an_accepted_socket_has_no_options_but_for_what_comes_beside_data(world: World) -> None:
+    listener = world.socket(socket.AF_UNIX)
+    options = (socket.SO_PASSCRED, socket.SO_KEEPALIVE, socket.SO_SNDBUF, socket.SO_PRIORITY)
+    for option in options:
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
+    listener.bind("")
+    listener.listen()
+    client = world.socket(socket.AF_UNIX)
+    client.connect(listener.getsockname())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)  # it was asked when the connection was made
+    server = world.keep(listener.accept()[0])
+    assert [server.getsockopt(socket.SOL_SOCKET, option) for option in options] == [1, 0, 212992, 0]
+
+
 def test_k106_a_datagram_socket_learns_no_credentials_by_connect(world: World) -> None:
     target, sock = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
     target.bind(world.abstract("target"))
