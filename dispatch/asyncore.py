@@ -37,6 +37,7 @@ from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
 from dispatch.observers import observers as _observers
+from dispatch.pollers.replaced import replaced as _replaced
 
 if os.name == "posix":
     from dispatch.filewrapper import file_wrapper
@@ -52,23 +53,21 @@ if "socket_map" not in globals():  # a reload keeps the channels
 
 def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """One turn over *map*, any number of descriptors, asleep for at most *timeout* seconds."""
-    # By the names they have at this moment: programs replace them in this module.
-    _maps.turn(socket_map if map is None else map, timeout, readwrite, (read, write, _exception))
+    # By the names they have at this moment: programs replace them in this module, and the modules it had imported.
+    map = socket_map if map is None else map
+    _maps.turn(map, timeout, readwrite, (read, write, _exception), _replaced(select, time, "select"))
 
 
 def poll2(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
     """The same with poll(2)'s habits: a connection error that a handler lets out is a close, not an error."""
-    _maps.turn(socket_map if map is None else map, timeout, readwrite, None)
+    _maps.turn(socket_map if map is None else map, timeout, readwrite, None, _replaced(select, time, "poll"))
 
 
 poll3 = poll2
 
 
 def loop(
-    timeout: float | None = 30.0,
-    use_poll: bool = False,
-    map: dict[Any, Any] | None = None,
-    count: int | None = None,
+    timeout: float | None = 30.0, use_poll: bool = False, map: dict[Any, Any] | None = None, count: int | None = None
 ) -> None:
     """Serve *map* until it is empty, or for *count* turns. Each turn sleeps for at most *timeout* seconds."""
     map = socket_map if map is None else map

@@ -13,6 +13,8 @@ class ChannelMap(dict[Any, Any]):
 
     __slots__ = ("engine",)
 
+    __class__ = property(lambda _: dict)  # what ``socket_map.__class__ is dict`` is about
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.engine: MapLoop | None = None

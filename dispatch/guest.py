@@ -48,7 +48,10 @@ class Guest(Channel):
 
     def fileno_now(self) -> int:
         """The descriptor to poll: the key, or what a socket used as a key says."""
-        return self.key if isinstance(self.key, int) else int(self.key.fileno())
+        fd = self.key if isinstance(self.key, int) else self.key.fileno()
+        if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
+            raise TypeError("fileno() returned a non-integer")
+        return fd
 
     def _ask(self) -> None:
         """Find out what to poll for; the object may fail to say, which is its own affair."""

@@ -255,7 +255,7 @@ class Loop:
                 pause = due - self.network.monotonic()
                 if timeout is None or pause < timeout:
                     timeout = max(pause, 0)
-        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
+        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and self._others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
@@ -336,6 +336,11 @@ class Loop:
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)
+
+    def _others_may_call(self) -> bool:
+        """Whether there is another thread that could want to wake this one."""
+        threading = sys.modules.get("threading")
+        return threading is not None and threading.active_count() > 1
 
     # ---- what channels tell the loop
 
@@ -460,7 +465,10 @@ class Loop:
             self.poller = self.network.poller(self._poller_name)
             for channel in self.channels.values():
                 if not channel._bits & ASLEEP:
-                    self.poller.watch(channel._fileno, channel._bits)
+                    try:
+                        self.poller.watch(channel._fileno, channel._bits)
+                    except OSError:
+                        pass  # closed behind our back: the parent's has forgotten it, too
 
     def log_exception(self, message: str, error: BaseException) -> None:
         """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
@@ -483,17 +491,9 @@ _making_waker = allocate_lock()
 _loops: set[ref[Loop]] = set()
 
 
-def _others_may_call() -> bool:
-    """Whether there is another thread that could want to wake this one."""
-    threading = sys.modules.get("threading")
-    return threading is not None and threading.active_count() > 1
-
-
 def _after_fork() -> None:
-    for reference in list(_loops):
-        loop = reference()
-        if loop is not None:
-            loop._renew_poller()
+    for loop in filter(None, [reference() for reference in list(_loops)]):
+        loop._renew_poller()
 
 
 if hasattr(os, "register_at_fork"):

@@ -68,7 +68,7 @@ class MapLoop(Loop):
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         self._guests: dict[Any, Guest] = {}
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
-        self.touched.update(dict.fromkeys(map))
+        self.touched.update(dict.fromkeys(_items(map)))
 
     def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
         """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
@@ -170,7 +170,7 @@ class MapLoop(Loop):
             for key, obj in list(mirror.items()):
                 if obj is not self.map.get(key):
                     self.removed(key)
-            self._mirror = now = dict(self.map)  # in one step: another thread may be changing it
+            self._mirror = now = _items(self.map)  # in one step: another thread may be changing it
             self.touched.update(dict.fromkeys(key for key in now if mirror.get(key) is not now[key]))
         while self.touched:
             touched, self.touched = self.touched, {}
@@ -287,10 +287,14 @@ class MapLoop(Loop):
             elif not guest.asked:
                 guest._ask()
 
+    def _others_may_call(self) -> bool:
+        return False  # who joins from another thread is seen in the next turn, as ever
+
     def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""
         for key in list(self._guests):
             self.removed(key)
+        self._served, self._mirror = [], None  # who is in them might be kept by nothing else
         super().close()
 
 
@@ -298,12 +302,23 @@ def _nobody(obj: Any, flags: int) -> None:
     """The serve of a map loop before its first turn."""
 
 
+def _ordinary(map: Any) -> bool:
+    """A dict, but not one that tells what changes."""
+    return isinstance(map, dict) and not isinstance(map, ChannelMap)
+
+
+def _items(map: Any) -> dict[Any, Any]:
+    """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
+    return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+
+
 def _descriptor(sock: Any) -> int | None:
     """The number of a socket, or of what a program uses for one."""
     try:
-        return int(sock.fileno())
+        fd = sock.fileno()
     except (AttributeError, OSError, TypeError, ValueError):
         return None
+    return fd if isinstance(fd, int) else None
 
 
 _engines: dict[int, MapLoop] = {}  # those that serve an ordinary dict at the moment, by its id
@@ -316,9 +331,11 @@ def engine_of(map: dict[Any, Any]) -> MapLoop | None:
     return _engines.get(id(map))
 
 
-def serve_dict(map: dict[Any, Any], engine: MapLoop | None) -> None:
-    """*engine* serves an ordinary dict from now on; None: nobody does."""
-    if engine is None:
+def serve_map(map: dict[Any, Any], engine: MapLoop | None) -> None:
+    """*engine* serves *map* from now on; None: nobody does."""
+    if isinstance(map, ChannelMap):
+        map.engine = engine
+    elif engine is None:
         _engines.pop(id(map), None)
     else:
         _engines[id(map)] = engine
@@ -365,41 +382,49 @@ def ask_from_now_on(channel: Any) -> None:
             guest.ask_each_turn()
 
 
-def turn(map: dict[Any, Any], timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
-    """One turn over *map*, by the loop that serves it, or by one made for it; none over an empty one."""
+def turn(
+    map: dict[Any, Any], timeout: float | None, serve: Serve, kinds: Kinds | None, poller: Poller | None = None
+) -> None:
+    """One turn over *map*, by the loop that serves it, or by one made for it; none over an empty one.
+
+    Over a *poller* of the caller's it is one for this turn only.
+    """
     if not map:
         return
     if timeout is not None and timeout < 0:
         timeout = None  # as poll(2) takes it
     engine = engine_of(map)
-    if engine is not None:
+    if engine is None and poller is None and isinstance(map, ChannelMap):
+        engine = map.engine = MapLoop(map)
+    if engine is not None and (poller is None or engine.depth):
         engine.turn(timeout, serve, kinds)
-    elif isinstance(map, ChannelMap):
-        map.engine = MapLoop(map)
-        map.engine.turn(timeout, serve, kinds)
-    else:
-        # One turn only: nothing to keep registered. poll(2) where there is one, it needs no descriptor of its own.
-        engine = MapLoop(map, "poll" if hasattr(select, "poll") else None)
-        try:
-            serve_dict(map, engine)
-            engine.turn(timeout, serve, kinds)
-        finally:
-            serve_dict(map, None)
-            engine.close()
+        return
+    # Nothing to keep registered: poll(2) where there is one, it needs no descriptor of its own.
+    once = MapLoop(map, poller or ("poll" if hasattr(select, "poll") else None))
+    try:
+        serve_map(map, once)
+        once.turn(timeout, serve, kinds)
+    finally:
+        serve_map(map, engine)
+        once.close()
+        if engine is not None:  # it has heard of nothing meanwhile
+            engine.touched.update(dict.fromkeys([*engine._guests, *map]))
+            if not map and isinstance(map, ChannelMap):
+                map._let_go()
 
 
 @contextmanager
 def served(map: dict[Any, Any]) -> Iterator[None]:
-    """Keep one loop for an ordinary dict over many turns. A ChannelMap keeps its own."""
-    if not map or isinstance(map, ChannelMap) or engine_of(map) is not None:
+    """Keep one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
+    if not map or not _ordinary(map) or engine_of(map) is not None:
         yield
         return
     engine = MapLoop(map)
-    serve_dict(map, engine)
+    serve_map(map, engine)
     try:
         yield
     finally:
-        serve_dict(map, None)
+        serve_map(map, None)
         engine.close()
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from dispatch import asynchat, asyncore, channelmap, predicates
 from dispatch.interfaces import current_network
-from dispatch.maps import MapLoop, serve_dict
+from dispatch.maps import MapLoop, serve_map
 from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
 
 pytestmark = pytest.mark.usefixtures("anywhere")
@@ -588,7 +588,7 @@ def test_a_connection_is_registered_once_and_forgotten_once(map, turn):
     if isinstance(map, channelmap.ChannelMap):
         map.engine = engine
     else:
-        serve_dict(map, engine)
+        serve_map(map, engine)
     turn(map)
     for kind in (Reading, Sending, Chatting, Recorder):
         calls.clear()
@@ -602,7 +602,7 @@ def test_a_connection_is_registered_once_and_forgotten_once(map, turn):
         far.close()
         assert calls == ["watch", "forget"], kind
     keeper.close()
-    serve_dict(map, None)
+    serve_map(map, None)
     engine.close()
 
 
@@ -675,6 +675,26 @@ def test_what_is_put_into_a_large_dict_by_hand_is_served_though_the_loop_is_busy
     for near, far in pairs:
         near.close()
         far.close()
+
+
+@kernel_only
+def test_a_turn_makes_no_descriptors_for_threads_that_cannot_wake_it(loopback_pair, monkeypatch):
+    """A program with threads that polls a dict of its own: it had a socket pair made and closed each turn."""
+    opener, acceptor = loopback_pair
+    channel = Recorder(acceptor, {})
+    monkeypatch.setattr(socket, "socketpair", None)
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        opener.send(b"x")
+        asyncore.poll(PATIENCE, channel._map)
+    finally:
+        done.set()
+        thread.join()
+        channel.close()
+
+    assert channel.data == b"x"
 
 
 @kernel_only

@@ -383,6 +383,27 @@ def test_a_forked_child_polls_for_itself(kernel_world):
     theirs.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_polls_for_itself_though_a_descriptor_is_gone(kernel_world):
+    """What somebody closed behind the loop's back cannot be watched anew; the others are all the same."""
+    loop = kernel_world.loop()
+    (gone, _first), (ours, theirs) = pairs = [socket.socketpair() for _ in range(2)]
+    channels = [Recorder(gone, loop=loop), Recorder(ours, loop=loop)]
+    os.close(gone.fileno())
+    theirs.send(b"x")
+    child = os.fork()
+    if child == 0:
+        for _ in range(3):  # select(2) tells of the other one first
+            loop.run_once(0.1)
+        os._exit(len(channels[1].data))
+    _, status = os.waitpid(child, 0)
+    gone.detach()
+    for end in [*pairs[0], *pairs[1]]:
+        end.close()
+
+    assert os.waitstatus_to_exitcode(status) == 1
+
+
 def test_channels_opened_by_the_last_ones_are_closed_too(world):
     loop = world.loop()
     late = []

@@ -1,0 +1,254 @@
+"""What tests of other people's programs put in the place of parts of asyncore: it is asked, and as often, on both modules."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import gc
+import json
+import pickle
+import select
+import socket
+import types
+import warnings
+import weakref
+from unittest import mock
+
+import pytest
+
+import dispatch.asyncore
+from tests.dispatch.test_side_by_side import outcome
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    theirs = pytest.importorskip("asyncore", reason="no other asyncore here: Python 3.12 removed it")
+
+ours = dispatch.asyncore
+
+
+def channel_in(asyncore, map, **methods):
+    """A channel that tells what happens to it, and its peer."""
+    near, far = socket.socketpair()
+    told = []
+    for name in ("read", "write", "expt", "error"):
+        methods.setdefault(f"handle_{name}", lambda self, name=name: told.append(name))
+    channel = type("Told", (asyncore.dispatcher,), methods)(near, map)
+    channel.told = told
+    return channel, far
+
+
+def alike(program, *args):
+    """What *program* returns or raises is the same on each of the two, and nobody stays in their maps."""
+    seen = []
+    for asyncore in (theirs, ours):
+        seen.append(outcome(program, asyncore, *args))
+        asyncore.close_all(ignore_all=True)
+    assert seen[1] == seen[0]
+    return seen[1]
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("ready", [(), (0,), (1,), (2,), (0, 1, 2)])
+def test_a_mock_of_select_is_asked_and_what_it_says_is_served(ready, own_map):
+    def program(asyncore):
+        channel, far = channel_in(asyncore, {} if own_map else None)
+        fd = channel.socket.fileno()
+        asyncore.loop(0, False, channel._map, 1)
+        del channel.told[:]
+        with far, mock.patch.object(asyncore.select, "select") as asked:
+            asked.return_value = tuple([fd] if kind in ready else [] for kind in range(3))
+            asyncore.poll(0.5, channel._map)
+            asyncore.loop(0.25, False, channel._map, 2)
+        calls = [tuple(each == [fd] for each in call.args[:3]) + call.args[3:] for call in asked.call_args_list]
+        far.close()
+        channel.close()
+        return calls, channel.told, len(channel._map)
+
+    calls, told, _ = alike(program)
+    assert calls == [(True, True, True, 0.5)] + [(True, True, True, 0.25)] * 2
+    assert len(told) == 3 * len(ready)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(9, "EBADF"), InterruptedError(4, "EINTR"), KeyboardInterrupt(), ValueError(), AssertionError()]
+)
+def test_what_a_mock_of_select_raises_leaves_the_loop(error):
+    def program(asyncore):
+        channel, far = channel_in(asyncore, {})
+        with far, channel.socket, mock.patch.object(asyncore.select, "select", side_effect=error):
+            asyncore.loop(0.1, False, channel._map, 1)
+
+    assert alike(program)[0] == type(error).__name__
+
+
+def test_a_mock_of_poll_is_asked():
+    def program(asyncore):
+        channel, far = channel_in(asyncore, {})
+        fd = channel.socket.fileno()
+        with far, channel.socket, mock.patch.object(asyncore.select, "poll") as asked:
+            pollster = asked.return_value
+            pollster.poll.return_value = [(fd, select.POLLIN)]
+            asyncore.poll2(0.5, channel._map)
+            asyncore.loop(0.25, True, channel._map, 1)
+        return channel.told, [call.args[0] == fd for call in pollster.register.call_args_list], pollster.poll.mock_calls
+
+    assert alike(program)[0] == ["read", "read"]
+
+
+def test_another_select_module_is_asked_for_that_map_only_as_long_as_it_is_there():
+    def program(asyncore):
+        asked = []
+
+        def function(*args):
+            asked.append(args[3])
+            return select.select(*args[:3], 0)
+
+        channel, far = channel_in(asyncore, None, writable=lambda self: False)
+        with far:
+            far.send(b"x")
+            with mock.patch.object(asyncore, "select", types.SimpleNamespace(select=function, error=OSError)):
+                asyncore.loop(1, False, None, 1)
+                asyncore.loop(2, True, None, 1)  # it has no poll
+                late, other = channel_in(asyncore, None, writable=lambda self: False)
+                asyncore.loop(3, False, None, 1)
+                channel.socket.recv(1)
+            with other:
+                other.send(b"y")
+                asyncore.loop(0.01, False, None, 1)
+                with mock.patch.object(asyncore.select, "select", return_value=([], [], [])):
+                    channel.close()
+                    asyncore.loop(0.01, False, None, 1)
+                    late.close()
+        return asked, channel.told, late.told, len(asyncore.socket_map)
+
+    assert alike(program) == ([1, 2, 3], ["read"] * 3, ["read"], 0)
+    assert ours.socket_map.engine is None
+
+
+def test_a_mock_of_time_is_asked_to_sleep_where_nobody_waits_for_anything():
+    def program(asyncore):
+        channel, far = channel_in(asyncore, {}, readable=lambda self: False, writable=lambda self: False)
+        with far, channel.socket:
+            with mock.patch.object(asyncore, "time") as module:
+                asyncore.loop(5, False, channel._map, 2)
+            with mock.patch("time.sleep") as function:
+                asyncore.poll(3, channel._map)
+        return module.mock_calls, function.mock_calls
+
+    assert alike(program) == ([mock.call.sleep(5)] * 2, [mock.call(3)])
+
+
+def test_a_turn_inside_a_turn_asks_the_mock_too():
+    def program(asyncore):
+        def handle_read(self):
+            self.told.append("in")
+            if len(self.told) < 3:
+                asyncore.poll(0, self._map)
+            self.told.append("out")
+
+        channel, far = channel_in(asyncore, None, handle_read=handle_read)
+        with far, mock.patch.object(asyncore.select, "select") as asked:
+            asked.return_value = [channel.socket.fileno()], [], []
+            asyncore.poll(0, None)
+        return channel.told, asked.call_count
+
+    assert alike(program) == (["in", "in", "in", "out", "out", "out"], 3)
+
+
+class Minimal:
+    """As much of a map as asyncore asks for."""
+
+    def __init__(self):
+        self._channels = {}
+
+    def __len__(self):
+        return len(self._channels)
+
+    def __contains__(self, key):
+        return key in self._channels
+
+    def __setitem__(self, key, value):
+        self._channels[key] = value
+
+    def __delitem__(self, key):
+        del self._channels[key]
+
+    def get(self, key, default=None):
+        return self._channels.get(key, default)
+
+    def items(self):
+        return self._channels.items()
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, collections.UserDict, Minimal, weakref.WeakValueDictionary])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_map_may_be_anything_with_the_methods_of_one(kind, use_poll):
+    def program(asyncore):
+        channels = kind()
+        channel, far = channel_in(asyncore, channels, writable=lambda self: False)
+        with far:
+            far.send(b"x")
+            asyncore.loop(0.01, use_poll, channels, 2)
+        channel.close()
+        return channel.told, len(channels)
+
+    assert alike(program) == (["read", "read"], 0)
+
+
+def test_a_map_that_holds_nobody_loses_its_channels_while_it_is_served():
+    def program(asyncore):
+        channels = weakref.WeakValueDictionary()
+
+        def handle_read(self):
+            box.clear()
+            gc.collect()
+            self.told.append(len(channels))
+
+        held, far = channel_in(asyncore, channels, writable=lambda self: False)
+        box = [held]
+        del held
+        dropper, other = channel_in(asyncore, channels, handle_read=handle_read, writable=lambda self: False)
+        with far, other, dropper.socket:
+            other.send(b"x")
+            asyncore.loop(0.01, False, channels, 3)
+        return dropper.told[1:]  # here it is held for the turn that is under way
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the channel that was let go had a socket
+        assert alike(program) == [1, 1]
+
+
+def test_the_map_of_the_module_passes_for_the_dict_that_it_is():
+    def program(asyncore):
+        channel, far = channel_in(asyncore, None)
+        channels = asyncore.socket_map
+        fd = channel.socket.fileno()
+        copies = [copy.copy(channels), channels.copy(), channels | {}, {} | channels, dict(channels), {**channels}]
+        seen = [
+            channels.__class__ is dict,
+            isinstance(channels, dict),
+            {type(each) for each in copies},
+            copies == [channels] * 6,
+        ]
+        seen += [
+            list(channels) == list(reversed(channels)) == [fd],
+            repr(channels) == repr(dict(channels)),
+            channels == {fd: channel},
+        ]
+        far.close()
+        channel.close()
+        return seen, json.dumps(channels), type(pickle.loads(pickle.dumps(channels))), type(copy.deepcopy(channels))
+
+    assert alike(program)[1] == "{}"
+
+
+def test_a_mock_is_no_descriptor():
+    """A mock can be made a number, 1, which is somebody else's."""
+
+    def program(asyncore):
+        channel = asyncore.dispatcher()
+        with mock.patch("socket.socket"):
+            channel.create_socket()
+        asyncore.loop(0.01, False, None, 1)
+
+    assert alike(program)[0] == "TypeError"
