@@ -217,6 +217,7 @@ def test_an_asyncio_server_serves_a_blocking_library_client() -> None:
 
     with RealNetwork() as net:
         net.host("server").spawn(asyncio.run, web())
+        net.host("server").wait_listening(80)  # it waits for a name first
         with urllib.request.urlopen("http://server/") as page:
             assert page.read() == b"hello"
 
