@@ -82,7 +82,7 @@ class World:
     def poll(self) -> Any:
         return "a poller"
 
-    def epoll(self, sizehint: int, flags: int) -> Any:
+    def epoll(self, sizehint: int = -1, flags: int = 0) -> Any:
         self.asked.append(("epoll", sizehint, flags))
         return FakeEpoll()
 
