@@ -24,7 +24,7 @@ LOOPBACK = ("127.", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
-UNNAMED = ("?", "", None)
+UNNAMED: tuple[str, str, None] = ("?", "", None)
 ARP_FAILED_NS = (
     3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
 )
@@ -120,8 +120,8 @@ class Fabric:
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
-        # Keyed by the host (of a connection within one; else ""), source, and target: connection and towards whom.
-        self._names: dict[tuple[str, Any, Any], tuple[str, str, Place | None]] = {}
+        # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
+        self._names: dict[tuple[str, Any, Any], tuple[Place, str]] = {}
         self._refused: dict[tuple[str, Any, Any], Fault] = {}
 
     def machine(self, name: str, seed: str = "") -> Machine:
@@ -198,6 +198,14 @@ class Fabric:
         owner = self.owner_of(target[0], machine)
         return (machine.name if owner is machine else "", source, target)
 
+    def _named(self, here: str, source: Any, target: Any) -> tuple[str, str, Place | None]:
+        """The name of the connection between the two, which end of it *target* is, and its place."""
+        named = self._names.get((here, source, target))
+        if named is not None and source != target:
+            return named[1], "server", named[0]
+        named = self._names.get((here, target, source))
+        return UNNAMED if named is None else (named[1], "client", named[0])
+
     def with_name(self, machine: Machine, address: Any) -> Any:
         """An address as people read it: the name of its host, and the port."""
         if not isinstance(address, tuple):
@@ -213,10 +221,10 @@ class Fabric:
         attempt = (machine.name, name, target[1])
         self.attempts[attempt] = number = self.attempts.get(attempt, 0) + 1
         datagrams = file.type == SOCK_DGRAM
-        place, text = _place(machine.name, name, target[1], None if datagrams else number)
+        place, text = named = _place(machine.name, name, target[1], None if datagrams else number)
         here = machine.name if owner is machine else ""
-        self._names[here, source, target] = (text, "server", place)
-        self._names[here, target, source] = (text, "client", place)
+        self._names.pop((here, target, source), None)  # an older one, that the other side had opened
+        self._names[here, source, target] = named
         file.tag = tag = Tag(place, text, "client", machine.name, file.tag.counts)
         injector = self.injector
         injector.arm(tag, machine.target)
@@ -232,7 +240,7 @@ class Fabric:
 
     def accepted(self, machine: Machine, file: Any, listener: Tag) -> None:
         """*file* came out of an accept queue: it gets the name that its opener's connect gave the connection."""
-        text, _, place = self._names.get(self._key(machine, file.local, file.peer), UNNAMED)
+        text, _, place = self._named(*self._key(machine, file.local, file.peer))
         if place is None:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", machine.name)
             return
@@ -345,7 +353,7 @@ class Fabric:
         """Where *packet* goes, along what, and the name of its connection, and towards which end; kept with who sent it."""
         source, target, sender = packet.source, packet.target, packet.sender
         owner, direction = self._way(machine, target[0])
-        place, end, _ = self._names.get((machine.name if direction is None else "", source, target), UNNAMED)
+        place, end, _ = self._named(machine.name if direction is None else "", source, target)
         path = (owner, direction, place, end)
         if owner is not None and isinstance(sender, TcpSocket):
             sender.way = path
@@ -380,7 +388,7 @@ class Fabric:
         fault = self._refused.pop(key, None)
         if fault is None:
             return False
-        text, _, place = self._names[key]
+        place, text = self._names[key]
         self.injector.fire(fault, place, text, "", 1)
         rst = Segment(syn.target, syn.source, RST | ACK, 0, syn.seq + 1, 0, b"", machine.stack)
         back = arrival_ns + (arrival_ns - self.clock.now_ns)
