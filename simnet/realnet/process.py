@@ -112,7 +112,7 @@ class RealProcess:
             if me is not None:
                 me.look_up()
         limit = self.stage.clock.now_ns + SETTLE_NS
-        while len(self._threads) > 1 and not self.idle and self.stage.clock.now_ns < limit:
+        while len(self._threads) > 1 and not self._still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit:
             real.sleep(0.002)  # it may wait for a thread of its own: asyncio looks up names in one
 
     def _run(self) -> None:
@@ -290,7 +290,12 @@ class RealProcess:
     @property
     def idle(self) -> bool:
         """Every thread of it waits: here, or in a lock, where it uses no processor time."""
-        if self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS:
+        return self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS or self._still
+
+    @property
+    def _still(self) -> bool:
+        """As ``idle``, of one that does not poll without waiting; a single look says nothing about what comes next."""
+        if self.done:
             return True
         if not self._threads:
             return bool(self.waits)  # the body, which runs on a thread that was there before
