@@ -112,7 +112,9 @@ class RealProcess:
             if me is not None:
                 me.look_up()
         limit = self.stage.clock.now_ns + SETTLE_NS
-        while len(self._threads) > 1 and not self._still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit:
+        while (
+            len(self._threads) > 1 and not self._still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit
+        ):
             real.sleep(0.002)  # it may wait for a thread of its own: asyncio looks up names in one
 
     def _run(self) -> None:
