@@ -51,7 +51,7 @@ def colored(text: str) -> str:
             line = f"{YELLOW}{line}{PLAIN}"
         elif "equal to the baseline up to here" in line or "⋮" in line:
             line = f"{DIM}{line}{PLAIN}"
-        elif name in ("network", "so", "seen", "run it", "keep it", "kernel"):
+        elif name in ("network", "so", "seen", "akin", "run it", "keep it", "kernel"):
             line = f"{CYAN}{line[:MARGIN]}{PLAIN}{line[MARGIN:]}"
         lines.append(line)
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simnet.explore.akin import akin_to
 from simnet.explore.blame import stopping_place, user_place
 from simnet.explore.findings import TEST, Finding
 from simnet.explore.ladder import ladder
@@ -51,6 +52,8 @@ class FailureReport:
     """What to type next: ``("run it", "pytest ...")``."""
     kernel: str
     """What real sockets said; empty if they were not asked."""
+    akin: str
+    """Which other failure of the sweep may be the same bug; empty if none."""
     headline: str
     """``TypeError at tutorial_server.py:71 when accept says EAGAIN (1 bug, 3 of 214 runs)``."""
 
@@ -92,6 +95,8 @@ class FailureReport:
             lines.append(line_of("so", told or self.consequence, f"[{rule}" if told else "", width))
         if self.seen:
             lines.append(line_of("seen", self.seen, "", width))
+        if self.akin:
+            lines.append(line_of("akin", self.akin, "", width))
         lines += ["", self.diagram(width, unicode), ""]
         lines += [line_of(name, command, "", width) for name, command in self.commands]
         if self.kernel:
@@ -118,7 +123,13 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
     if failure.unwritten:
         found.commands += (("keep it", f"no file of it could be written: {failure.unwritten}"),)
     found.seen = seen
-    runs = f"1 bug, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"
+    akin = akin_to(failure, result.failures)
+    if akin is not None:
+        found.akin = (
+            f"to {akin}: the same input, cut elsewhere. Mend that one first, and sweep again: this may be the same bug"
+        )
+    bug = "1 bug" if akin is None else f"akin to {akin}"
+    runs = f"{bug}, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"
     found.headline = f"{found.headline} ({runs})"
     return found
 
@@ -143,6 +154,7 @@ def report_run(
         network=tuple(_network(run, judgement, plan)),
         consequence=_consequence(judgement),
         seen="",
+        akin="",
         diagram=diagram,
         commands=tuple(_commands(plan, main, test_id, file)),
         kernel=kernel,

@@ -109,7 +109,7 @@ def show_baseline(screen: Screen, baseline: Run) -> None:
     for failure in baseline.failures:
         screen.paragraph(f"failed    {failure.process}: {type(failure.error).__name__}: {failure.error}", "red")
     for waiting in baseline.waiting:
-        screen.say(f"waits on  {waiting.what}   {waiting.where}")
+        screen.say(f"waits on  {waiting.what}")
     screen.say(f"digest    {baseline.digest}", "dim")
 
 

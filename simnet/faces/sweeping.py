@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from simnet.explore.akin import akin_to
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
@@ -158,6 +159,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
                 "at": failure.at,
                 "host": failure.host,
                 "count": failure.count,
+                "akin_to": akin_to(failure, result.failures),
                 "kinds": failure.kinds,
                 "plan": str(failure.plan),
                 "digest": failure.run.digest,

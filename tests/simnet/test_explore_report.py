@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
 from simnet.explore.report import report, report_run
 from simnet.explore.result import Failure, SweepResult
+from simnet.explore.sweep import run_sweep
 from simnet.explore.verdict import judge
 from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
@@ -71,6 +75,37 @@ def test_a_report_has_all_its_parts() -> None:
     assert f"keep it   simnet keep {path}" in lines
     assert lines[-1] == "kernel    real sockets, injected result: the same failure"
     assert told.headline == f"TypeError at {failure.at} when accept says EAGAIN (1 bug, 3 of 214 runs)"
+
+
+def sums(port: int) -> None:
+    """Takes what one read brings for a message."""
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                words = conn.recv(100).split()
+                if len(words) == 3:
+                    conn.sendall(b"%d" % (int(words[1]) + int(words[2])))
+                else:
+                    raise ValueError(words)
+
+
+def ask_for_a_sum(net: Any) -> None:
+    net.host("server").spawn(sums, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"add 12 30")
+        assert sock.makefile("rb").read() == b"42"
+
+
+def test_what_the_same_input_shows_cut_elsewhere_is_akin_and_not_a_bug_of_its_own() -> None:
+    options = SweepOptions.of(target="server", kinds=["short-recv", "split", "would-block", "refuse"])
+    told = [report(failure, result) for result in [run_sweep(ask_for_a_sum, options)] for failure in result.failures]
+    first, reset, short = (each.headline for each in told)
+    assert re.fullmatch(r"ValueError at .* when recv returns 1 byte \(1 bug, 9 of 13 runs\)", first)
+    assert re.fullmatch(r"ConnectionResetError at .* when recv returns 8 bytes \(akin to 1, 1 of 13 runs\)", reset)
+    assert re.fullmatch(r"AssertionError at .* when a segment ends before byte 8 \(akin to 1, 1 of 13 runs\)", short)
+    assert "akin      to 1: the same input, cut elsewhere." in told[1].text()
+    assert "akin" not in told[0].text()
 
 
 def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
