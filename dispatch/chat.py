@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
-from dispatch.checks import check_class
 from dispatch.interfaces import Address
+from dispatch.limits import guard_limits
 from dispatch.observers import observers
 from dispatch.stream import Stream
 
@@ -41,7 +41,7 @@ class Chat(Stream):
         super().__init_subclass__(**options)
         if not hasattr(cls.terminator, "__get__"):  # a property answers when it is asked
             check_terminator(cls.terminator)
-        check_class(cls, (), ("max_message",))
+        guard_limits(cls, (), ("max_message",))
 
     # ---- what a subclass says
 
@@ -177,6 +177,9 @@ class Chat(Stream):
     def _below_low_water(self) -> None:
         super()._below_low_water()
         self._cut_later()
+
+
+guard_limits(Chat, (), ("max_message",))
 
 
 def check_terminator(terminator: Any) -> bytes | int | None:

@@ -35,18 +35,6 @@ def check_count(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name}={value!r} must be {least} or more")
 
 
-def check_class(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -> None:
-    """The attributes that a subclass has set; a property among them is its own affair."""
-    for name in seconds:
-        value = getattr(cls, name)
-        if not hasattr(value, "__get__"):
-            check_seconds(f"{cls.__name__}.{name}", value)
-    for name in counts:
-        value = getattr(cls, name)
-        if not hasattr(value, "__get__"):
-            check_count(f"{cls.__name__}.{name}", value, 1)
-
-
 def check_address(address: Any, family: int | None = None) -> None:
     """An IP address by its looks: (host, port), for IPv6 with flow and scope. Paths and other families pass.
 

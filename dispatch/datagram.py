@@ -9,9 +9,10 @@ from collections import deque
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
-from dispatch.checks import check_address, check_class
+from dispatch.checks import check_address
 from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
+from dispatch.limits import guard_limits
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
@@ -75,7 +76,7 @@ class Datagram(Channel):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        check_class(cls, (), ("max_size", "queue_limit"))
+        guard_limits(cls, (), ("max_size", "queue_limit"))
 
     # ---- what a subclass says
 

@@ -27,6 +27,7 @@ from dispatch.channel import (
 from dispatch.checks import check_count
 from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras
+from dispatch.limits import guard_water
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
@@ -71,14 +72,7 @@ class Sender(Channel):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        high: Any = cls.high_water
-        low: Any = cls.low_water
-        if hasattr(high, "__get__") or hasattr(low, "__get__"):
-            return  # a property's value is its own affair
-        if not isinstance(high, (int, float)) or not isinstance(low, (int, float)):
-            raise TypeError(f"low_water={low!r} and high_water={high!r} must be numbers of bytes")
-        if not 0 <= low <= high:
-            raise ValueError(f"low_water={low} and high_water={high}: it must be 0 <= low_water <= high_water")
+        guard_water(cls)
 
     # ---- what a program does
 

@@ -27,10 +27,11 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_class, check_seconds, no_socket
+from dispatch.checks import check_address, check_seconds, no_socket
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
+from dispatch.limits import guard_limits
 from dispatch.output import JOIN_BELOW
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Stream(Receiver):
         self._waiting = None
         self._waiting_bytes = 0
         self._more = None
-        self._read_size = min(self.read_size, FIRST_SIZE)
+        size = self.read_size
+        self._read_size = size if size < FIRST_SIZE else FIRST_SIZE  # noqa: FURB136  # min() costs as much as all else here
         self.bytes_received = 0
         self.bytes_sent = 0
         if sock is not None:
@@ -76,7 +78,7 @@ class Stream(Receiver):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        check_class(cls, TIMEOUTS, ("read_size", "read_size_max"))
+        guard_limits(cls, TIMEOUTS, ("read_size", "read_size_max"))
 
     # ---- what a subclass says
 
@@ -173,7 +175,6 @@ class Stream(Receiver):
 
     def touch(self) -> None:
         """Count ``idle_timeout`` from now; also after setting it on this object."""
-        check_seconds("idle_timeout", self.idle_timeout)
         if self._channel_state & CLOSED:
             return
         more = self._extras()

@@ -68,6 +68,7 @@ STEPS = {
             "dispatch.addresses",
             "dispatch.checks",
             "dispatch.interfaces",
+            "dispatch.limits",
             "dispatch.observers",
             "dispatch.filewrapper",
         ],
