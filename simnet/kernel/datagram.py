@@ -89,8 +89,8 @@ class UdpSocket(File):
     """One UDP socket. ``peer`` is who it is connected to; its state is then ESTABLISHED, as ``ss`` says."""
 
     __slots__ = (
-        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "locks", "autobound", "sharing",
-        "options", "inbox", "held", "corked",
+        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "locks", "autobound",
+        "sharing", "options", "inbox", "held", "corked",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP
@@ -109,6 +109,7 @@ class UdpSocket(File):
         self.local: Endpoint | None = None
         self.peer: Endpoint | None = None
         self.port = 0
+        self.paired: tuple[Endpoint, Endpoint] | None = None  # its place in the table of connected sockets
         self.locks = 0
         self.autobound = False
         self.sharing = 0
@@ -187,13 +188,15 @@ class UdpSocket(File):
         peer = self._destination(address)
         self._may_send_to(peer)
         local = self._autobind()
+        ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
             self.local = (self.stack.source_for(peer[0]), local[1])
+            ports.renew(self.port, self)
         elif inet.is_loopback(local[0]) and not self.stack.is_local(peer[0]):
             raise socket_error(EINVAL)  # no route from a loopback address to elsewhere
-        if peer != self.peer:
-            self.stack.udp_ports.renew(self.port, self)  # of several connected alike, the latest to connect hears it
         self.peer = peer
+        if self.paired is None:
+            ports.pair(self)
         self.state = ESTABLISHED
         self.origin = "client"
         if self.corked is not None and ":" not in peer[0]:
@@ -347,23 +350,6 @@ class UdpSocket(File):
 
     # Packets in.
 
-    def score(self, target: Endpoint, source: Endpoint) -> int:
-        """How well this socket fits a datagram, 0 for not at all: connected before bound before wildcard (K-086)."""
-        assert self.local is not None
-        ip = self.local[0]
-        if ip != target[0]:
-            if ip == inet.ANY4:
-                if ":" in target[0]:
-                    return 0
-            elif ip != inet.ANY6 or (self.sharing & V6_ONLY and ":" not in target[0]):
-                return 0
-        peer = self.peer
-        if peer is not None:
-            if peer[0] != source[0] or peer[1] not in (0, source[1]):
-                return 0
-            return (8 if peer[1] else 6) + (ip == target[0])  # who is connected to port 0 hears all ports
-        return 1 + (ip == target[0]) * 4
-
     def take_in(self, datagram: Datagram) -> None:
         """Queue *datagram*, or drop it if the queue is full; an empty queue takes any."""
         inbox = self.inbox
@@ -398,7 +384,7 @@ class UdpSocket(File):
     def destroy(self) -> None:
         """Give the port back."""
         if self.port:
-            self.stack.udp_ports.free(self.port, self)
+            self.stack.udp_ports.forget(self)
             self.port = 0
         self.state = CLOSED
         self.inbox = None

@@ -30,6 +30,7 @@ from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.timewait import TimeWait
+from simnet.kernel.udp_ports import UdpPorts, fit
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_stream import UnixStream
@@ -77,7 +78,7 @@ class Stack:
         self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = Ports()
-        self._udp_ports: Ports | None = None
+        self._udp_ports: UdpPorts | None = None
         self._unix_names: dict[str | tuple[int, bytes], UnixSocket | None] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
@@ -91,10 +92,10 @@ class Stack:
         return f"<Stack {self.name or ','.join(self.addresses)}>"
 
     @property
-    def udp_ports(self) -> Ports:
+    def udp_ports(self) -> UdpPorts:
         """Who holds which UDP port; made on first use."""
         if self._udp_ports is None:
-            self._udp_ports = Ports()
+            self._udp_ports = UdpPorts()
         return self._udp_ports
 
     @property
@@ -225,23 +226,14 @@ class Stack:
         target, source = datagram.target, datagram.source
         if inet.is_many(target[0]):
             for socket in self.udp_ports.of(target[1]):
-                if socket.score((socket.local[0], target[1]), source):
+                if fit(socket, (socket.local[0], target[1]), source):
                     socket.take_in(datagram)
             return
-        socket = self._udp_socket(target, source)
+        socket = self.udp_ports.hearer(target, source)
         if socket is not None:
             socket.take_in(datagram)
         else:
             self.out.append(Icmp(ECONNREFUSED, datagram, self))
-
-    def _udp_socket(self, target: Endpoint, source: Endpoint) -> UdpSocket | None:
-        """Who hears what goes from *source* to *target*."""
-        best, best_score = None, 0
-        for socket in self.udp_ports.of(target[1]):
-            score = socket.score(target, source)
-            if score and score >= best_score:
-                best, best_score = socket, score
-        return best
 
     def _arrive_icmp(self, icmp: Icmp) -> None:
         """An error about something sent from here: to the connection or the UDP socket that sent it."""
@@ -251,7 +243,7 @@ class Stack:
             if isinstance(connection, TcpSocket):
                 connection.unreachable(icmp.error)
         else:
-            sender = self._udp_socket(about.source, about.target)
+            sender = self.udp_ports.hearer(about.source, about.target)
             if sender is not None:
                 sender.refused(icmp)
 
@@ -364,6 +356,7 @@ class Stack:
         self.tcp_ports.users.clear()
         if self._udp_ports is not None:
             self._udp_ports.users.clear()
+            self._udp_ports.pairs.clear()
         if self._unix_names is not None:
             self._unix_names.clear()
 

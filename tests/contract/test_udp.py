@@ -164,6 +164,50 @@ def test_k086_of_several_connected_alike_the_latest_to_connect_hears_it(world: W
     world.ready(socks[2], "OUT")
 
 
+@pytest.mark.parametrize("ip", ["here", "any"])
+@pytest.mark.parametrize(
+    ("connects", "hearer"),
+    [
+        ("0Y 1Y", 1),
+        ("1Y 0Y", 0),
+        ("0Y 1Z 1Y", 0),  # who was connected to it from the first hears it
+        ("1Y 0Z 0Y", 1),
+        ("0Z 1Z 1Y 0Y", 1),  # none was: the latest to be bound, or to be given its address by a connect
+        ("0Z 1Z 0Y 1Y", 1),
+        ("0Y 0Z 0Y 1Y", 1),
+        ("1Y 0Y 1Z 1Y", 0),
+        ("1Z 1Y 0Y", 0),
+    ],
+)
+def test_k086_who_is_connected_elsewhere_keeps_the_place_of_its_first_connect(
+    world: World, connects: str, hearer: int, ip: str
+) -> None:
+    socks, peers = [], {"Y": datagram(world), "Z": datagram(world)}
+    port = 0
+    for _ in range(2):
+        sock = world.socket(kind=socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((world.ip if ip == "here" else "", port))
+        port = sock.getsockname()[1]
+        socks.append(sock)
+    for number, peer in connects.split():
+        socks[int(number)].connect(peers[peer].getsockname())
+    peers["Y"].sendto(b"x", socks[0].getsockname())
+    world.ready(socks[hearer], "IN|OUT")
+    world.ready(socks[1 - hearer], "OUT")
+
+
+def test_k086_of_two_wildcards_that_of_ipv4_hears_ipv4(world: World) -> None:
+    four, six = datagram(world, bind=False), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for sock in (four, six):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    four.bind(("", 0))
+    six.bind(("", four.getsockname()[1]))
+    datagram(world).sendto(b"x", (world.ip, four.getsockname()[1]))
+    world.ready(four, "IN|OUT")
+    world.ready(six, "OUT")
+
+
 @pytest.mark.parametrize("report", ["recv", "send", "send nothing", "SO_ERROR"])
 def test_k087_a_connected_sender_hears_once_that_nobody_is_there(world: World, report: str) -> None:
     sock = refused(world)

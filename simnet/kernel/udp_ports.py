@@ -1,0 +1,84 @@
+"""Who holds which UDP port, and which of several sockets on one port hears a datagram (K-086)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simnet.kernel.inet import ANY4, ANY6
+from simnet.kernel.messages import AF_INET
+from simnet.kernel.ports import V6_ONLY, Ports
+from simnet.kernel.segment import Endpoint
+
+if TYPE_CHECKING:
+    from simnet.kernel.datagram import UdpSocket
+
+
+class UdpPorts(Ports):
+    """The UDP ports of one host.
+
+    Linux keeps connected sockets in a table of their own, by where they are and to whom they are connected, and asks it
+    first. A socket enters it at its first connect and stays at that place: when it is connected elsewhere, it is found among
+    all sockets of its address only, behind those that are in their right place.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
+
+    def pair(self, socket: UdpSocket) -> None:
+        """*socket* is connected for the first time."""
+        assert socket.local is not None
+        assert socket.peer is not None
+        socket.paired = (socket.local, socket.peer)
+        self.pairs.setdefault(socket.paired, []).append(socket)
+
+    def forget(self, socket: UdpSocket) -> None:
+        """*socket* gives its port back."""
+        self.free(socket.port, socket)
+        if socket.paired is not None:
+            group = self.pairs[socket.paired]
+            group.remove(socket)
+            if not group:
+                del self.pairs[socket.paired]
+            socket.paired = None
+
+    def hearer(self, target: Endpoint, source: Endpoint) -> UdpSocket | None:
+        """Who hears what goes from *source* to *target*: the best, and of several alike the latest."""
+        users = self.users.get(target[1])
+        if users is None:
+            return None
+        if type(users) is not dict:
+            return users if fit(users, target, source) else None
+        group = self.pairs.get((target, source))
+        if group is not None:
+            for socket in reversed(group):
+                if socket.local == target and socket.peer == source:
+                    found: UdpSocket = socket
+                    return found
+        best, best_fit = None, 0
+        for socket in users:
+            grade = fit(socket, target, source)
+            if grade and grade >= best_fit:
+                best, best_fit = socket, grade
+        return best
+
+
+def fit(socket: UdpSocket, target: Endpoint, source: Endpoint) -> int:
+    """How well *socket* fits a datagram, 0 for not at all: connected before bound before wildcard, IPv4's before IPv6's."""
+    assert socket.local is not None
+    ip = socket.local[0]
+    own = socket.family == AF_INET
+    if ip != target[0]:
+        if ip == ANY4:
+            return 1 + own if ":" not in target[0] else 0
+        if ip != ANY6 or (socket.sharing & V6_ONLY and ":" not in target[0]):
+            return 0
+        return 1
+    peer = socket.peer
+    if peer is None:
+        return 3 + own
+    if peer[0] != source[0] or peer[1] not in (0, source[1]):  # who is connected to port 0 hears all ports
+        return 0
+    return (7 if peer[1] else 5) + own
