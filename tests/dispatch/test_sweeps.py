@@ -264,6 +264,7 @@ def test_a_chat_of_the_drop_in_survives_everything(net):
         assert lines.readline() == b"TWO\n"
 
 
+@pytest.mark.slow
 @simnet.sweep(target="relay")
 def test_a_relay_survives_everything(net):
     net.host("backend").spawn(serve, Echo)
@@ -283,7 +284,14 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+LONG = ("generous", "producer", "slow")
+
+
+def each_of(shapes):
+    return [pytest.param(shape, marks=pytest.mark.slow) if shape in LONG else shape for shape in shapes]
+
+
+@pytest.mark.parametrize("shape", each_of(SHAPES))
 def test_any_conversation_survives_everything(shape):
     handler, requests, answer, runs = SHAPES[shape]
 
@@ -305,7 +313,7 @@ def test_any_conversation_survives_everything(shape):
     simnet.check(converse, target="server", runs=runs)
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "verbs"])
+@pytest.mark.parametrize("shape", each_of(shape for shape in SHAPES if shape != "verbs"))
 def test_a_reply_is_whole_or_visibly_cut_off(shape):
     """But for what no program can tell: an early end of the stream, and two urgent bytes, whose first becomes data (K-095)."""
     handler, requests, answer, _ = SHAPES[shape]
