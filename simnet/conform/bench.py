@@ -19,6 +19,7 @@ from typing import Any
 from simnet import real
 from simnet.conform.program import FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
 from simnet.conform.words import Setting, Words, outcome
+from simnet.kernel.window import owes_acknowledgement
 
 __all__ = ["ASKED", "FILLER", "NOTHING", "Bench"]
 
@@ -97,12 +98,13 @@ class Bench:
         """Have every connection acknowledge what it has received now, and not in 40 ms.
 
         Linux delays acknowledgements as it thinks fit, and Nagle's rule holds small writes back until one comes, if
-        TCP_NODELAY is not set. What K-060 describes and simnet models is a kernel that has none outstanding.
+        TCP_NODELAY is not set. What K-060 describes and simnet models is a kernel that has none outstanding, but for
+        who filled a window (K-066).
         """
-        if self._prompt:
-            for _, thing in self.open_sockets():
-                if thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM:
-                    thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        for _, thing in self.open_sockets():
+            stream = thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM
+            if stream and (self._prompt or owes_acknowledgement(thing._file())):
+                thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def open_sockets(self) -> list[tuple[str, Any]]:
         """Name and socket of each that is not closed."""

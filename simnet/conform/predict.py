@@ -82,6 +82,7 @@ def _one_step(bench: Bench, loose: Loose, step: Step, prediction: Prediction) ->
             prediction.not_modelled = refusal.call
             prediction.states.pop()
             return False
+        bench.acknowledge()
         loose.note(step, answer)
     ignored = loose.ignored()
     prediction.seen.append(Seen(step, answer, without(bench.masks(), ignored), ignored))

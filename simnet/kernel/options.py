@@ -132,7 +132,7 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_SYNCNT): Option(6, 1, 127),
     (IPPROTO_TCP, TCP_LINGER2): Option(60, -INT_MAX - 1, INT_MAX),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): Option(0, -INT_MAX - 1, INT_MAX),
-    (IPPROTO_TCP, TCP_QUICKACK): Option(1, switch=True),  # no effect: there is no delayed acknowledgement
+    (IPPROTO_TCP, TCP_QUICKACK): Option(1, switch=True),  # only who filled a window waits for one
     (IPPROTO_TCP, TCP_USER_TIMEOUT): Option(0, 0, INT_MAX),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, -INT_MAX - 1, INT_MAX),
 }

@@ -43,7 +43,7 @@ from simnet.kernel.states import (
     SYN_SENT,
     TIME_WAIT,
 )  # fmt: skip
-from simnet.kernel.window import fill, tell_when_probed
+from simnet.kernel.window import fill, owes_acknowledgement, tell_when_probed
 
 FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
 LATER_WINDOW: Final = 65536
@@ -187,11 +187,12 @@ class Sender(ControlBlock):
         read of a window that was filled acknowledges (tcp_cleanup_rbuf).
         """
         room = self.rcv_room
-        window = self.window
-        owes = window is not None and window.owed is not None
+        owes = owes_acknowledgement(self)
         if (room - self.unread) * (3 if owes else 16) >= room:
             self.rcv_edge = self.copied_seq + room
-        if (owes or self.rcv_edge - self.rcv_told >= room >> 1) and self.state in RECEIVING:
+        moved = self.rcv_edge - self.rcv_told
+        shut = self.rcv_told <= self.rcv_nxt
+        if (owes or moved >= room >> 1 or (shut and moved * 3 >= room)) and self.state in RECEIVING:
             if owes or not self.shut & SHUT_RECEIVE:
                 self.acknowledge()
             else:

@@ -24,6 +24,7 @@ from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSED, LISTEN
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
+from simnet.kernel.window import owes_acknowledgement
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -171,7 +172,7 @@ def _after_tcp_level(socket: TcpSocket, name: int) -> None:
         cork.push(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
-    elif name == o.TCP_QUICKACK and socket.window is not None and socket.window.owed is not None:
+    elif name == o.TCP_QUICKACK and owes_acknowledgement(socket):
         socket.acknowledge()
 
 

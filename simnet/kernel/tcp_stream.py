@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simnet.kernel.buffer import Buffer, scatter
 from simnet.kernel.connection import Connection
-from simnet.kernel.control import OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_HERE, URGENT_READ
+from simnet.kernel.control import FIN_DUE, OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_HERE, URGENT_READ
 from simnet.kernel.cork import Cork
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import (
@@ -295,6 +295,8 @@ class Stream(Connection):
         unsent = self.unsent
         if self.state == CLOSED and request == SIOCOUTQ:
             return self.owed
+        if self.fin == FIN_DUE:
+            unsent += 1  # it has a sequence number, and stands behind what is queued
         if request == SIOCOUTQ:
             if self.guard is not None:
                 return unsent + self.guard.unacknowledged

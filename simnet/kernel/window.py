@@ -94,6 +94,11 @@ def acknowledge_later(receiver: Sender) -> None:
         window.owed = clock.at(clock.now_ns + DELAYED_NS, _tell, receiver)
 
 
+def owes_acknowledgement(receiver: Sender) -> bool:
+    """Does one wait for its time, or for something to go along with?"""
+    return receiver.window is not None and receiver.window.owed is not None
+
+
 def tell_when_probed(receiver: Sender) -> None:
     """Room was made after SHUT_RD, which Linux tells nobody: the sender's window probe finds it."""
     window = window_of(receiver)

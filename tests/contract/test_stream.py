@@ -293,6 +293,10 @@ def test_k062_siocoutq_counts_what_the_peer_has_not_acknowledged(world: World) -
     assert world.ioctl(client, "SIOCOUTQ") == 0
     client.send(b"held", socket.MSG_MORE)
     assert world.ioctl(client, "SIOCOUTQ") == 4
+    client, _ = world.full_pair()
+    before = world.ioctl(client, "SIOCOUTQ")
+    client.shutdown(socket.SHUT_WR)
+    assert world.ioctl(client, "SIOCOUTQ") == before + 1  # the FIN behind it
 
 
 def test_k062_siocoutq_of_a_dead_socket_is_what_nobody_acknowledged(world: World) -> None:
