@@ -1,4 +1,4 @@
-"""accept() of the interpreter's own sockets, without what makes it slow."""
+"""accept() and the type of the interpreter's own sockets, without what makes them slow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from dispatch.annotations import Any
 _MEMBERS = vars(_socket.socket)
 _family, _kind, _protocol = (getattr(_MEMBERS.get(name), "__get__", None) for name in ("family", "type", "proto"))
 _SHORT = _protocol is not None and "_accept" in _MEMBERS  # as CPython has them; others may not
+
+
+def kind(sock: Any) -> Any:
+    """``sock.type``, as a number; None for what has none."""
+    if _kind is not None and isinstance(sock, _socket.socket) and type(sock).type is socket.socket.type:
+        return _kind(sock)
+    return getattr(sock, "type", None)
 
 
 def accept(sock: Any) -> tuple[Any, Any]:

@@ -28,10 +28,10 @@ from errno import ESHUTDOWN as ESHUTDOWN
 from errno import EWOULDBLOCK as EWOULDBLOCK
 from errno import errorcode as errorcode
 
+from dispatch import accepting as _accepting
 from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
-from dispatch.accepting import accept as _accept
 from dispatch.annotations import Any, ClassVar
 from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
@@ -139,7 +139,8 @@ class dispatcher:
         """Stand in the map."""
         map = self._map if map is None else map
         map[self._fileno] = self
-        _maps.joined(map, self._fileno)
+        if type(map) is not _ChannelMap:
+            _maps.joined(map, self._fileno)
         for observer in _observers:
             observer.opened(self)
 
@@ -149,7 +150,8 @@ class dispatcher:
         map = self._map if map is None else map
         if fd in map:
             del map[fd]
-            _maps.left(map, fd)
+            if type(map) is not _ChannelMap:
+                _maps.left(map, fd)
             for observer in _observers:
                 observer.closed(self, sys.exc_info()[1])
         self._fileno = None
@@ -215,7 +217,7 @@ class dispatcher:
     def accept(self) -> tuple[Any, Any] | None:
         """The next connection and its address; None if there is none after all, or none can be had at the moment."""
         try:
-            conn, addr = _accept(self.socket)
+            conn, addr = _accepting.accept(self.socket)
         except TypeError:
             return None
         except OSError as why:
@@ -255,7 +257,7 @@ class dispatcher:
                 self.handle_close()
                 return b""
             raise
-        if not data and getattr(self.socket, "type", None) != socket.SOCK_DGRAM:  # an empty datagram is no end
+        if not data and _accepting.kind(self.socket) != socket.SOCK_DGRAM:  # an empty datagram is no end
             self.handle_close()
             return b""
         return data
@@ -290,13 +292,13 @@ class dispatcher:
     def handle_read_event(self) -> None:
         """Something to read: a connection, the result of a connect, data, the end."""
         if self.accepting:
-            _events.tell(self, "handle_accept")
+            if _observers:
+                _events.tell(self, "handle_accept")
+            else:
+                self.handle_accept()
             return
-        if not self.connected and self.connecting:
-            was = _events.generation(self)
-            self.handle_connect_event()
-            if _events.generation(self) != was:
-                return
+        if not self.connected and self.connecting and _events.closed_by_connect(self):
+            return
         if _observers:
             _events.tell(self, "handle_read")
         else:
@@ -318,11 +320,8 @@ class dispatcher:
         """Room to write, or the result of a connect. Nothing for a listener."""
         if self.accepting:
             return
-        if not self.connected and self.connecting:
-            was = _events.generation(self)
-            self.handle_connect_event()
-            if _events.generation(self) != was:
-                return
+        if not self.connected and self.connecting and _events.closed_by_connect(self):
+            return
         if _observers:
             _events.tell(self, "handle_write")
         else:
@@ -411,9 +410,10 @@ class dispatcher_with_send(dispatcher):
 
     @out_buffer.setter
     def out_buffer(self, data: Any) -> None:
-        self._dispatch_out = data
+        before, self._dispatch_out = self._dispatch_out, data
         if type(data) is bytes:
-            _maps.changed(self)
+            if data or before:
+                _maps.changed(self)
         else:
             _maps.ask_from_now_on(self)  # it may be changed in place, and nobody would tell
 

@@ -137,6 +137,13 @@ def generation(obj: Any) -> tuple[int, bool]:
     return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
 
 
+def closed_by_connect(obj: Any) -> bool:
+    """Let *obj* hear of the result of its connect; whether it closed itself then."""
+    was = generation(obj)
+    obj.handle_connect_event()
+    return generation(obj) != was
+
+
 def failed(obj: Any, event: str, error: BaseException) -> None:
     """Called in the handler of an exception of *obj*: tell the observers, and let it handle its error."""
     if observers:

@@ -11,7 +11,7 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, Channel
 from dispatch.events import RERAISED, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
-from dispatch.predicates import as_known, grumbles, predictable, uses_writable
+from dispatch.predicates import own_functions, still_has, uses_writable
 
 if TYPE_CHECKING:
     from dispatch.maps import MapLoop
@@ -24,7 +24,7 @@ EVENTS = IN | OUT | PRI
 class Guest(Channel):
     """It is the object that is served."""
 
-    __slots__ = ("asked", "doubtful", "key", "number", "obj", "reads", "resting", "writes")
+    __slots__ = ("asked", "key", "number", "obj", "reads", "resting", "writes")
 
     loop: MapLoop
 
@@ -36,32 +36,20 @@ class Guest(Channel):
         #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
         self.socket = None
         self.resting = False
+        #: Its class's own predicates, where they are this library's.
+        self.reads, self.writes = own_functions(obj)
         #: Before each turn, rather than when something happened to it.
-        self.asked = not predictable(obj)
-        #: Its class's own functions, where they are this library's.
-        self.reads = None if self.asked else type(obj).readable
-        self.writes = None if self.asked else type(obj).writable
-        #: Its class says that it always wants to write, which need not be meant.
-        self.doubtful = grumbles(obj)
+        self.asked = self.reads is None
         self._fileno = -1
         self._bits = ASLEEP
-
-    def fileno_now(self) -> int:
-        """The descriptor to poll: the key, or what a socket used as a key says."""
-        fd = self.key if isinstance(self.key, int) else self.key.fileno()
-        if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
-            raise TypeError("fileno() returned a non-integer")
-        return fd
 
     def _ask(self) -> None:
         """Find out what to poll for; the object may fail to say, which is its own affair."""
         obj = self.obj
         try:
             bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and (not self.doubtful or uses_writable(obj)):
+            if obj.writable() and not getattr(obj, "accepting", False) and uses_writable(obj):
                 bits |= OUT
-            if not self.asked and not as_known(obj):
-                self.ask_each_turn()  # its class, or it, got a method of the program's own meanwhile
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
@@ -72,6 +60,14 @@ class Guest(Channel):
                 self.loop._want(self, bits)
             except (OSError, ValueError):
                 self.loop.refused(self)
+
+    def ask_again(self) -> None:
+        """Something may have happened to it."""
+        if self._fileno >= 0 and not self.asked:
+            if still_has(self.obj, self.reads, self.writes):
+                self._ask()
+            else:
+                self.ask_each_turn()
 
     def ask_each_turn(self) -> None:
         """What its object waits for is not announced."""
@@ -115,5 +111,4 @@ class Guest(Channel):
 
     def _wake(self) -> None:
         self.resting = False
-        if self._fileno >= 0:
-            self._ask()
+        self.ask_again()

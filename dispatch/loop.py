@@ -249,7 +249,7 @@ class Loop:
         timers = self._timers
         if self._soon or self._stopping:
             timeout = 0
-        elif timers:
+        elif timers.heap:
             due = timers.next_due()
             if due is not None:
                 pause = due - self.network.monotonic()
@@ -259,13 +259,13 @@ class Loop:
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
-        if timers:
+        if timers.heap:
             self._now = self.network.monotonic()
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
         self._deliver(ready, turn)
-        if timers:
+        if timers.heap:
             for timer in timers.due(self._now):
                 self._make(timer)
         if self._soon:

@@ -76,7 +76,8 @@ class MapLoop(Loop):
         self.depth += 1
         interrupted, self._ready = self._ready, []
         try:
-            self._sync()
+            if self._mirror is not None or self.touched or self.dirty or self._served:
+                self._sync()
             if not self._polled(timeout):
                 self._idle_turns += 1
                 self._surprised = True  # there is time to look
@@ -175,7 +176,8 @@ class MapLoop(Loop):
         while self.touched:
             touched, self.touched = self.touched, {}
             for key in touched:
-                self.removed(key)
+                if key in self._guests:
+                    self.removed(key)
                 obj = self.map.get(key)
                 if obj is not None:
                     self._admit(key, obj)
@@ -184,7 +186,7 @@ class MapLoop(Loop):
             for key in dirty:
                 guest = self._guests.get(key)
                 if guest is not None:
-                    guest._ask()
+                    guest.ask_again()
         if self._served:
             self._ask_served()
 
@@ -192,18 +194,16 @@ class MapLoop(Loop):
         """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
         served, self._served = self._served, []
         for _, guest, _ in served:
-            if guest.asked:
-                continue
-            obj = guest.obj
-            try:
-                if guest._bits == READ and obj.readable.__func__ is guest.reads:
-                    writes = guest.writes
-                    if obj.writable.__func__ is writes and not writes(obj):
-                        continue
-            except AttributeError:
-                pass  # no method of its class any more
-            if guest._fileno >= 0:
-                guest._ask()
+            if not guest.asked:
+                obj = guest.obj
+                try:
+                    if guest._bits == READ and obj.readable.__func__ is guest.reads:
+                        writes = guest.writes
+                        if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
+                            continue
+                except AttributeError:
+                    pass  # no method of its class any more
+                guest.ask_again()
 
     def _looks(self, mirror: dict[Any, Any]) -> bool:
         """Whether to compare the map with what it was. To walk over thousands each turn would be what a turn costs."""
@@ -215,16 +215,18 @@ class MapLoop(Loop):
 
     def _admit(self, key: Any, obj: Any) -> None:
         self._guests[key] = guest = Guest(self, key, obj)
-        try:
-            fd = guest.fileno_now()
-        except (OSError, ValueError):
+        sock = getattr(obj, "socket", None) if isinstance(key, int) else key
+        fd = key if isinstance(key, int) else _descriptor(key)
+        if fd is None:
             self.refused(guest)
             return
-        guest._fileno = fd
         self._admitted = guest.number = self._admitted + 1
-        sock = getattr(obj, "socket", None) if isinstance(key, int) else key
-        if _descriptor(sock) == fd:
-            guest.socket = sock
+        try:
+            if sock is not None and sock.fileno() == fd:
+                guest.socket = sock
+        except (AttributeError, OSError, TypeError, ValueError):
+            pass  # it has something else there
+        guest._fileno = fd
         self.channels[fd] = guest
         if guest.asked:
             self._asked[fd] = guest
@@ -284,8 +286,8 @@ class MapLoop(Loop):
                 self.touched[guest.key] = None
             elif sock is not None and _descriptor(sock) != guest._fileno:
                 self._serve_whole(guest.obj, NVAL)
-            elif not guest.asked:
-                guest._ask()
+            else:
+                guest.ask_again()
 
     def _others_may_call(self) -> bool:
         return False  # who joins from another thread is seen in the next turn, as ever

@@ -27,38 +27,34 @@ def silent_writers(writable: Any, *handlers: Any) -> None:
     _silent_handlers.update(handlers)
 
 
-def predictable(obj: Any) -> bool:
-    """Whether *obj* says when its answers change: its class has both functions from this library, and so has it."""
+def own_functions(obj: Any) -> tuple[Any, Any]:
+    """``readable`` and ``writable`` of an object that says when their answers change; None for one that is to be asked each turn."""
     kind = type(obj)
-    if getattr(kind, "readable", None) not in _readable or getattr(kind, "writable", None) not in _writable:
-        return False
-    return as_known(obj) and not getattr(obj, "_dispatch_ask", False)
+    reads, writes = getattr(kind, "readable", None), getattr(kind, "writable", None)
+    if reads in _readable and writes in _writable and still_has(obj, reads, writes) and not obj._dispatch_ask:
+        return reads, writes
+    return None, None
 
 
-def as_known(obj: Any) -> bool:
-    """Whether that is still so: a program may have put a function of its own into the object, or into its class."""
+def still_has(obj: Any, reads: Any, writes: Any) -> bool:
+    """Whether nothing has come before these functions: a program may put its own into an object, or into its class."""
     try:
         # Not by way of its __dict__: who asks an object for that makes it one, and its attributes are found slower from then on.
-        return obj.readable.__func__ in _readable and obj.writable.__func__ in _writable
+        return obj.readable.__func__ is reads and obj.writable.__func__ is writes
     except AttributeError:
         return False  # no method of a class
 
 
 def uses_writable(obj: Any) -> bool:
     """False for a channel that would be told of room to write, at all times, only to say that nobody handles it."""
-    if getattr(obj, "connecting", False) or "warning" not in getattr(obj, "ignore_log_types", ()):
-        return True
     try:
         return (
-            obj.handle_write.__func__ not in _silent_handlers
-            or obj.writable.__func__ not in _silent_writable
+            obj.writable.__func__ not in _silent_writable
+            or obj.connecting
+            or "warning" not in obj.ignore_log_types
+            or obj.handle_write.__func__ not in _silent_handlers
             or obj.handle_write_event.__func__ not in _silent_handlers
             or obj.log_info.__func__ not in _silent_handlers
         )
     except AttributeError:
         return True  # some function of the program's own
-
-
-def grumbles(obj: Any) -> bool:
-    """Whether its class says that it always wants to write, which need not be meant."""
-    return getattr(type(obj), "writable", None) in _silent_writable

@@ -50,35 +50,36 @@ class Repeat(Timer):
 class Timers:
     """Timers by the time they are due; those due at one moment come in the order they were made."""
 
-    __slots__ = ("_count", "_heap")
+    __slots__ = ("_count", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
+        #: Empty or not is asked three times a turn, so it is looked at without a call.
+        self.heap: list[tuple[float, int, Timer]] = []
         self._count = 0
 
     def add(self, timer: Timer) -> None:
         self._count += 1
-        heappush(self._heap, (timer.when, self._count, timer))
+        heappush(self.heap, (timer.when, self._count, timer))
         if not self._count & 1023:
             self._sweep()
 
     def _sweep(self) -> None:
         """Cancelled timers leave when they are due, or here when they are more than half of a large heap."""
-        alive = [entry for entry in self._heap if entry[2].function is not None]
-        if 2 * len(alive) < len(self._heap):
+        alive = [entry for entry in self.heap if entry[2].function is not None]
+        if 2 * len(alive) < len(self.heap):
             heapify(alive)
-            self._heap = alive
+            self.heap = alive
 
     def next_due(self) -> float | None:
         """When the first timer that still wants to be called is due; None if there is none."""
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][2].function is None:
             heappop(heap)
         return heap[0][0] if heap else None
 
     def due(self, now: float) -> list[Timer]:
         """Take out what is due by *now*, in order."""
-        heap, due = self._heap, []
+        heap, due = self.heap, []
         while heap and heap[0][0] <= now:
             timer = heappop(heap)[2]
             if timer.function is not None:
@@ -86,11 +87,8 @@ class Timers:
         return due
 
     def clear(self) -> None:
-        self._heap.clear()
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+        self.heap.clear()
 
     def __len__(self) -> int:
         """How many still want to be called."""
-        return sum(1 for entry in self._heap if entry[2].function is not None)
+        return sum(1 for entry in self.heap if entry[2].function is not None)

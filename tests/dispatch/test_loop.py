@@ -474,6 +474,6 @@ def test_cancelled_timers_do_not_pile_up(world):
         loop.call_later(3600, print).cancel()
     kept = loop.call_later(3600, print)
 
-    assert len(loop._timers._heap) < 2500
+    assert len(loop._timers.heap) < 2500
     assert len(loop._timers) == 1
     kept.cancel()
