@@ -11,7 +11,7 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, Channel
 from dispatch.events import RERAISED, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
-from dispatch.predicates import own_functions, still_has, uses_writable
+from dispatch.predicates import still_has, uses_writable
 
 if TYPE_CHECKING:
     from dispatch.maps import MapLoop
@@ -24,11 +24,11 @@ EVENTS = IN | OUT | PRI
 class Guest(Channel):
     """It is the object that is served."""
 
-    __slots__ = ("asked", "key", "number", "obj", "reads", "resting", "writes")
+    __slots__ = ("key", "number", "obj", "reads", "resting", "writes")
 
     loop: MapLoop
 
-    def __init__(self, loop: MapLoop, key: Any, obj: Any) -> None:
+    def __init__(self, loop: MapLoop, key: Any, obj: Any, reads: Any, writes: Any) -> None:
         self.loop = loop
         self.key = key
         self.obj = obj
@@ -36,10 +36,9 @@ class Guest(Channel):
         #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
         self.socket = None
         self.resting = False
-        #: Its class's own predicates, where they are this library's.
-        self.reads, self.writes = own_functions(obj)
-        #: Before each turn, rather than when something happened to it.
-        self.asked = self.reads is None
+        #: Its class's own predicates, where they are this library's; None: it is asked before each turn.
+        self.reads = reads
+        self.writes = writes
         self._fileno = -1
         self._bits = ASLEEP
 
@@ -63,7 +62,7 @@ class Guest(Channel):
 
     def ask_again(self) -> None:
         """Something may have happened to it."""
-        if self._fileno >= 0 and not self.asked:
+        if self._fileno >= 0 and self.reads is not None:
             if still_has(self.obj, self.reads, self.writes):
                 self._ask()
             else:
@@ -71,7 +70,7 @@ class Guest(Channel):
 
     def ask_each_turn(self) -> None:
         """What its object waits for is not announced."""
-        self.asked = True
+        self.reads = None
         if self._fileno >= 0:
             self.loop._asked[self._fileno] = self
 
@@ -111,4 +110,4 @@ class Guest(Channel):
 
     def _wake(self) -> None:
         self.resting = False
-        self.ask_again()
+        self.ask_again()  # who is asked each turn, is asked in the next

@@ -21,6 +21,7 @@ from dispatch.guest import Guest
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
+from dispatch.predicates import own_functions, still_has
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
@@ -39,6 +40,8 @@ class MapLoop(Loop):
         "_admitted",
         "_guests",
         "_idle_turns",
+        "_kind",
+        "_known",
         "_mirror",
         "_ready",
         "_serve_whole",
@@ -58,6 +61,8 @@ class MapLoop(Loop):
         self._serve_whole: Serve = _nobody
         self._serves_whole = False  # in the turn under way: as poll(2), not as select(2)
         self._admitted = 0
+        self._kind: type = object  # of who joined last, and its predicates
+        self._known: tuple[Any, Any] = (None, None)
         self._idle_turns = 0  # since the last audit
         self._unlooked = 0  # turns since an ordinary dict was compared with what it was
         self._surprised = True  # who was ready stands in the map no more: more may have changed
@@ -76,8 +81,7 @@ class MapLoop(Loop):
         self.depth += 1
         interrupted, self._ready = self._ready, []
         try:
-            if self._mirror is not None or self.touched or self.dirty or self._served:
-                self._sync()
+            self._sync()
             if not self._polled(timeout):
                 self._idle_turns += 1
                 self._surprised = True  # there is time to look
@@ -194,15 +198,15 @@ class MapLoop(Loop):
         """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
         served, self._served = self._served, []
         for _, guest, _ in served:
-            if not guest.asked:
+            if guest.reads is not None:
                 obj = guest.obj
                 try:
                     if guest._bits == READ and obj.readable.__func__ is guest.reads:
                         writes = guest.writes
                         if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
                             continue
-                except AttributeError:
-                    pass  # no method of its class any more
+                except Exception:  # noqa: BLE001 - it is no method any more, or the object fails to say: see there
+                    pass
                 guest.ask_again()
 
     def _looks(self, mirror: dict[Any, Any]) -> bool:
@@ -214,9 +218,15 @@ class MapLoop(Loop):
         return True
 
     def _admit(self, key: Any, obj: Any) -> None:
-        self._guests[key] = guest = Guest(self, key, obj)
+        kind = type(obj)
+        if kind is not self._kind:
+            self._kind, self._known = kind, own_functions(kind)
+        reads, writes = self._known
+        if reads is not None and (obj._dispatch_ask or not still_has(obj, reads, writes)):
+            reads = None
+        self._guests[key] = guest = Guest(self, key, obj, reads, writes)
         sock = getattr(obj, "socket", None) if isinstance(key, int) else key
-        fd = key if isinstance(key, int) else _descriptor(key)
+        fd = key if sock is not key else _descriptor(key)
         if fd is None:
             self.refused(guest)
             return
@@ -228,7 +238,7 @@ class MapLoop(Loop):
             pass  # it has something else there
         guest._fileno = fd
         self.channels[fd] = guest
-        if guest.asked:
+        if reads is None:
             self._asked[fd] = guest
         else:
             guest._ask()
@@ -256,12 +266,12 @@ class MapLoop(Loop):
                     observer.closed(guest.obj, None)
 
     def _strike(self, guest: Guest) -> None:
-        fd = guest._fileno
-        if self.channels.get(fd) is guest:
-            del self.channels[fd]
-            if guest.asked:
+        fd, channels = guest._fileno, self.channels
+        if channels.get(fd) is guest:
+            del channels[fd]
+            if guest.reads is None:
                 self._asked.pop(fd, None)
-            if not guest._bits & ASLEEP:
+            if guest._bits != ASLEEP:
                 self.poller.forget(fd)
         guest._fileno = -1
         guest._bits = ASLEEP
@@ -395,7 +405,7 @@ def turn(
         return
     if timeout is not None and timeout < 0:
         timeout = None  # as poll(2) takes it
-    engine = engine_of(map)
+    engine = map.engine if isinstance(map, ChannelMap) else _engines.get(id(map))
     if engine is None and poller is None and isinstance(map, ChannelMap):
         engine = map.engine = MapLoop(map)
     if engine is not None and (poller is None or engine.depth):

@@ -27,13 +27,10 @@ def silent_writers(writable: Any, *handlers: Any) -> None:
     _silent_handlers.update(handlers)
 
 
-def own_functions(obj: Any) -> tuple[Any, Any]:
-    """``readable`` and ``writable`` of an object that says when their answers change; None for one that is to be asked each turn."""
-    kind = type(obj)
+def own_functions(kind: type) -> tuple[Any, Any]:
+    """``readable`` and ``writable`` of a class whose objects say when their answers change; None if they are to be asked each turn."""
     reads, writes = getattr(kind, "readable", None), getattr(kind, "writable", None)
-    if reads in _readable and writes in _writable and still_has(obj, reads, writes) and not obj._dispatch_ask:
-        return reads, writes
-    return None, None
+    return (reads, writes) if reads in _readable and writes in _writable else (None, None)
 
 
 def still_has(obj: Any, reads: Any, writes: Any) -> bool:
