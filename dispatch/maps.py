@@ -225,11 +225,17 @@ class MapLoop(Loop):
         if reads is not None and (obj._dispatch_ask or not still_has(obj, reads, writes)):
             reads = None
         self._guests[key] = guest = Guest(self, key, obj, reads, writes)
-        sock = getattr(obj, "socket", None) if isinstance(key, int) else key
-        fd = key if sock is not key else _descriptor(key)
-        if fd is None:
-            self.refused(guest)
-            return
+        sock, fd = key, key
+        if isinstance(key, int):
+            sock = getattr(obj, "socket", None)
+        else:
+            try:
+                fd = key.fileno()
+            except (OSError, ValueError):
+                self.refused(guest)
+                return
+            if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
+                raise TypeError("fileno() returned a non-integer")
         self._admitted = guest.number = self._admitted + 1
         try:
             if sock is not None and sock.fileno() == fd:
