@@ -7,7 +7,6 @@ kernel, and has no descriptor to ask it about. So an error says what this interp
 from __future__ import annotations
 
 import _socket
-import os
 from errno import EBADF, EFAULT, EINVAL
 from itertools import takewhile
 from math import ceil
@@ -15,6 +14,7 @@ from operator import index
 from types import FunctionType
 from typing import Any
 
+from simnet import real
 from simnet.kernel.errors import socket_error
 
 __all__ = [
@@ -57,7 +57,7 @@ def taken(call: str, *arguments: Any) -> list[Any]:
 def look_over_inheritable(value: Any) -> None:
     """The same for ``set_inheritable``, which CPython leaves to the function of ``os``."""
     try:
-        os.set_inheritable(-1, value)
+        real.set_inheritable(-1, value)
     except OSError:
         pass
 

@@ -10,13 +10,14 @@ from operator import index
 from random import Random
 from typing import Any, NoReturn, cast
 
-from simnet import names
+from simnet import descriptor_flags, names, real
 from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
-from simnet.process import OPEN_FILES_MAX, caller_outside
+from simnet.poll_arguments import descriptor_of
+from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, caller_outside
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
@@ -24,6 +25,7 @@ from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
 
 __all__ = ["SimulatedBackend", "provider"]
 
+_TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
 
 
@@ -38,7 +40,7 @@ class SimulatedBackend:
     # --- sockets ---------------------------------------------------------------------------------------------------
 
     def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:
-        if cls is _stdlib.socket or cls is Socket:
+        if cls is _TRUE_SOCKET or cls is Socket:
             return Socket.__new__(Socket)
         if issubclass(cls, Socket):
             return None
@@ -62,7 +64,16 @@ class SimulatedBackend:
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
+        if descriptor_of(fd) < FIRST_DESCRIPTOR:  # a file that the program opened, or a terminal
+            return real.ioctl(fd, request, argument, mutate)
         return ioctl(self._scheduler.current, fd, request, argument, mutate)
+
+    def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
+        """What *call* of ``fcntl`` or ``os`` says of a simulated descriptor, or *original* of a real one."""
+        number = descriptor_of(fd) if call == "fcntl" else fd
+        if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
+            return original(fd, *arguments)
+        return getattr(descriptor_flags, call)(self._scheduler.current, number, *arguments)
 
     def open_files_limit(self) -> tuple[int, int]:
         return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX

@@ -161,8 +161,8 @@ _class_dict = type.__dict__["__dict__"].__get__
 
 
 def _members(cls: type) -> dict[str, Any]:
-    """The class's own attributes, whatever its metaclass says."""
-    return dict(_class_dict(cls))
+    """The class's own attributes, whatever its metaclass says; none of one in C that was never made ready."""
+    return dict(_class_dict(cls) or {})
 
 
 def _swap_class(cls: type, members: dict[str, Any], table: dict[int, Any], changes: list[_Change]) -> None:

@@ -19,7 +19,7 @@ from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, S
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["OPEN_FILES_MAX", "Process", "caller_outside", "refuse_coroutines"]
+__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "caller_outside", "refuse_coroutines"]
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF

@@ -5,12 +5,12 @@ instead; the scan of `simnet.modules` spares this room.
 """
 
 from _thread import start_new_thread
-from os import urandom
+from os import set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 
 try:
-    from fcntl import ioctl
+    from fcntl import fcntl, ioctl
     from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 except ImportError:  # Windows has none
     pass
@@ -18,6 +18,7 @@ except ImportError:  # Windows has none
 __all__ = [
     "RLIMIT_NOFILE",
     "epoll",
+    "fcntl",
     "getrlimit",
     "ioctl",
     "monotonic",
@@ -26,6 +27,7 @@ __all__ = [
     "perf_counter_ns",
     "poll",
     "select",
+    "set_inheritable",
     "setrlimit",
     "sleep",
     "start_new_thread",

@@ -90,6 +90,8 @@ class Socket(MessageCalls):
             self._protocol = proto
             file = machine.stack.socket(family, kind, proto)
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
+            if self._timeout is not None:
+                file.nonblocking = True
             self._fd = process.descriptors.add(file)
         else:
             family, kind, proto = c_int(family), c_int(type), c_int(proto)
@@ -103,6 +105,8 @@ class Socket(MessageCalls):
             self._protocol = known.proto if proto == -1 else proto
             if kind != -1 and kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
+            elif self._timeout is not None:
+                known.nonblocking = True
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not self._process.done:
@@ -137,12 +141,12 @@ class Socket(MessageCalls):
         return self._timeout != 0.0
 
     def settimeout(self, *value: Any, **named: Any) -> None:
-        self._timeout = checked_timeout(only_one("settimeout", value, named))
-        self._file()  # a closed socket remembers the time-out, and fails
+        self._timeout = timeout = checked_timeout(only_one("settimeout", value, named))
+        self._file().nonblocking = timeout is not None  # a closed socket remembers the time-out, and fails
 
     def setblocking(self, *flag: Any, **named: Any) -> None:
-        self._timeout = checked_blocking(only_one("setblocking", flag, named))
-        self._file()
+        self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
+        self._file().nonblocking = timeout is not None
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -177,7 +181,7 @@ class Socket(MessageCalls):
         except OSError as error:
             host.flush()
             n = file.tag.count("connect")
-            if error.errno == errno.EALREADY and self._timeout is None:
+            if error.errno == errno.EALREADY and self._timeout is None and file.blocks():
                 self._wait_connected(
                     file, resolved, n, errno.EALREADY
                 )  # a blocking connect waits for the attempt that is made
@@ -192,7 +196,7 @@ class Socket(MessageCalls):
             host.flush()
             return
         host.flush()
-        if self._timeout == 0.0:
+        if self._timeout == 0.0 or (self._timeout is None and not file.blocks()):
             raise self._failed(file.tag, "connect", n, (resolved,), socket_error(errno.EINPROGRESS))
         self._wait_connected(file, resolved, n)
 
@@ -242,6 +246,8 @@ class Socket(MessageCalls):
         accepted._machine = host
         accepted._timeout = process.default_timeout
         accepted._net_family, accepted._kind, accepted._protocol = self._net_family, self._kind, self._protocol
+        if process.default_timeout is not None:
+            file.nonblocking = True
         accepted._fd = process.descriptors.add(file)
         return accepted, address
 

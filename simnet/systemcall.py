@@ -101,7 +101,7 @@ class SystemCalls(_stdlib.socket):
                 file.connect(name)
                 return
             except BlockingIOError:
-                if deadline is not None and scheduler.clock.now_ns >= deadline:
+                if not file.blocks() or (deadline is not None and scheduler.clock.now_ns >= deadline):
                     raise
             listener = file.find(name)
             listener.watch(me)
@@ -307,6 +307,9 @@ class SystemCalls(_stdlib.socket):
                     self._refused(refusal)
                     raise
             if deadline == -1:
+                if timeout is None and not file.blocks():  # by another descriptor, which Python knows nothing of
+                    host.flush()
+                    raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
                 deadline = None if timeout is None else self._deadline()
                 if deadline is None and file.options:
                     deadline = self._kernel_deadline(file, op)

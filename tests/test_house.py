@@ -46,6 +46,7 @@ STEPS = {
             "simnet.poll",
             "simnet.selector",
             "simnet.ioctl",
+            "simnet.descriptor_flags",
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe"],

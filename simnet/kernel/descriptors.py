@@ -26,8 +26,9 @@ class File:
     It is born with one reference, its creator's; ``Descriptors.add`` takes that one over.
     """
 
-    __slots__ = ("refs", "watchers", "tag")
+    __slots__ = ("refs", "watchers", "tag", "nonblocking")
 
+    nonblocking: bool  # O_NONBLOCK; not there until somebody sets or clears it
     refs: int
     watchers: list[Watcher] | None
     tag: object
@@ -35,6 +36,10 @@ class File:
     def mask(self) -> int:
         """The poll mask now."""
         raise NotImplementedError
+
+    def blocks(self) -> bool:
+        """Does a call wait that cannot go on, as far as the kernel knows? All descriptors of a file agree on that."""
+        return not getattr(self, "nonblocking", False)
 
     def stops_here(self) -> bool:
         """Does a read that waits for more, and has something, end here?"""

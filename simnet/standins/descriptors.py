@@ -1,12 +1,13 @@
-"""What a program asks of descriptors besides reading and writing them: ``fcntl.ioctl``, and how many it may open."""
+"""What a program asks of descriptors besides reading and writing them: ``fcntl``, flags, and how many it may open."""
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from simnet.standins import whose
-from simnet.standins.pairs import Origin, Pairs
+from simnet.standins.pairs import Maker, Origin, Pairs
 
 __all__ = ["PAIRS"]
 
@@ -17,7 +18,26 @@ try:
 except ImportError:  # Windows has none of the two
     fcntl = resource = None  # type: ignore[assignment]
 
+
+def _flags(name: str) -> Maker:
+    """A maker of stand-ins for what tells or sets a flag of a descriptor."""
+
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any) -> Any:
+            # Only a world with descriptors of its own has one.
+            descriptor_flags = getattr(whose.world(), "descriptor_flags", None)
+            return original(*args) if descriptor_flags is None else descriptor_flags(name, original, *args)
+
+        return standin
+
+    return maker
+
+
+for _name in ("get_blocking", "set_blocking", "get_inheritable", "set_inheritable"):
+    PAIRS.standin(os, _name)(_flags(_name))
+
 if fcntl is not None:
+    PAIRS.standin(fcntl, "fcntl")(_flags("fcntl"))
 
     @PAIRS.standin(fcntl, "ioctl")
     def _(original: Any) -> Any:

@@ -39,7 +39,7 @@ LEFT_OUT = """
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
 | Multicast and broadcast delivery | a network of named hosts has no segments to broadcast on; EACCES and the options are as on Linux |
 | `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |
-| `os.read`, `os.write`, `os.close` and other real system calls on a simulated descriptor | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
+| `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
 | Other file calls than `os.unlink`, `os.remove` and `os.path.exists` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; directories and permissions are not looked at |

@@ -6,11 +6,14 @@ import contextlib
 import errno
 import fcntl
 import io
+import os
 import resource
 import socket
 import sys
 import tempfile
+import termios
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -648,6 +651,96 @@ def _told_by_poll(sock: Any) -> str:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return "IN" if poll.poll(0) else "0"
+
+
+def test_all_descriptors_of_a_socket_block_or_none_does(world: World) -> None:
+    def unaware(sock: Any) -> Any:
+        """The same socket; Python thinks that it blocks, the kernel knows better."""
+        return world.keep(socket.socket(fileno=sock.dup().detach()))
+
+    client, server = world.pair()
+    twin = unaware(client)
+    assert (twin.gettimeout(), twin.getblocking()) == (None, True)
+    for call, *arguments in (
+        (twin.recv, 1),
+        (twin.recv, 1, socket.MSG_WAITALL),
+        (twin.recvfrom, 1),
+        (twin.recv_into, bytearray(1)),
+        (unaware(world.listener()).accept,),
+        (unaware(world.socket(kind=socket.SOCK_DGRAM)).recv, 1),
+    ):
+        assert outcome(lambda: call(*arguments)) == "EAGAIN", call  # noqa: B023  # it is called at once
+    fresh = unaware(world.socket())
+    assert outcome(lambda: fresh.connect((world.ip, 1))) == "EINPROGRESS"
+    world.fill(client, server)
+    assert outcome(lambda: twin.send(b"x")) == "EAGAIN"
+    assert outcome(lambda: twin.sendall(b"x")) == "EAGAIN"
+    for setter, value, blocks in (("settimeout", 5.0, False), ("setblocking", True, True), ("settimeout", 0.0, False)):
+        getattr(twin, setter)(value)
+        assert os.get_blocking(client.fileno()) is blocks
+    os.set_blocking(twin.fileno(), True)
+    assert fcntl.fcntl(client, fcntl.F_GETFL) & os.O_NONBLOCK == 0
+    fcntl.fcntl(client, fcntl.F_SETFL, os.O_NONBLOCK)
+    assert fcntl.fcntl(client, fcntl.F_GETFL) == os.O_NONBLOCK | os.O_RDWR
+
+
+def test_the_flags_of_a_descriptor(world: World) -> None:
+    sock = world.socket()
+    fd = sock.fileno()
+    assert (fcntl.fcntl(sock, fcntl.F_GETFD), os.get_inheritable(fd)) == (fcntl.FD_CLOEXEC, False)
+    for change, arguments, inheritable in (
+        (fcntl.fcntl, (sock, fcntl.F_SETFD, 0), True),
+        (fcntl.ioctl, (sock, termios.FIOCLEX), False),
+        (sock.set_inheritable, (True,), True),
+        (os.set_inheritable, (fd, False), False),
+        (fcntl.ioctl, (sock, termios.FIONCLEX), True),
+    ):
+        change(*arguments)
+        assert os.get_inheritable(fd) is sock.get_inheritable() is inheritable
+        assert fcntl.fcntl(fd, fcntl.F_GETFD) == (0 if inheritable else fcntl.FD_CLOEXEC)
+        assert os.get_inheritable(world.keep(sock.dup()).fileno()) is False
+    sock.close()
+    for call, *arguments in (
+        (os.get_blocking, fd),
+        (os.set_blocking, fd, True),
+        (os.get_inheritable, fd),
+        (os.set_inheritable, fd, True),
+        (fcntl.fcntl, fd, fcntl.F_GETFL),
+    ):
+        world.gives("EBADF", call, *arguments)
+    with tempfile.TemporaryFile() as file:  # a real one stays real
+        assert fcntl.fcntl(file, fcntl.F_GETFD) == fcntl.FD_CLOEXEC
+        assert os.get_blocking(file.fileno())
+
+
+def test_what_class_another_socket_is_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(socket.socket):
+        pass
+
+    listener = world.keep(Own())
+    listener.bind((world.ip, 0))
+    listener.listen()
+    world.client(listener)
+    accepted = world.accept(listener)
+    assert not isinstance(accepted, Own)  # a plain socket, whatever the listener is
+    twin = world.keep(listener.dup())
+    assert (isinstance(twin, Own), type(twin).__name__, twin.gettimeout()) == (True, "Own", None)
+
+    class Refused(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            raise TimeoutError(address)
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    with pytest.raises(TimeoutError, match="7"):
+        socket.create_connection((world.ip, 7), timeout=1)
+
+
+def test_a_socket_that_somebody_else_closed_goes_in_silence(world: World) -> None:
+    sock = socket.socket()
+    socket.close(sock.fileno())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # which a real one gives
+        del sock
 
 
 @pytest.mark.parametrize("where", ["kernel", "simnet"])

@@ -109,6 +109,13 @@ def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(or
         del sys.modules["late_program"]
 
 
+def test_a_class_in_c_that_was_never_made_ready_stops_no_scan(originals: None) -> None:
+    testcapi = pytest.importorskip("_testcapi", reason="the interpreter's own test modules are not installed")
+    assert isinstance(testcapi._test_structmembersType, type)
+    modules.install(nobody)
+    modules.remove(nobody)
+
+
 def test_every_pair_is_put_in_place_and_taken_back(originals: None) -> None:
     def found(wanted: list[object]) -> list[str]:
         ids = {id(it) for it in wanted}
