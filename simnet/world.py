@@ -13,6 +13,7 @@ from greenlet import getcurrent
 
 from simnet import invariants as checks
 from simnet import modules, wait, watchdog
+from simnet.aftermath import explain, raise_what_failed
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock, deadline_after
 from simnet.faults.inject import Injector
@@ -194,12 +195,9 @@ class Network:
     ) -> None:
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
         if error is None:
-            self._raise_what_failed()
-            return
-        for process in self._running().processes:  # the body's own exception is raised; these may be why
-            if process.error is not None:
-                text = f"{type(process.error).__name__}: {process.error}"
-                error.add_note(f"the process {process.name} had ended with {text}")
+            raise_what_failed(self)
+        else:
+            explain(error, self)
 
     def begin(self) -> None:
         """From here on, the calling code is the process ``test``."""
@@ -335,20 +333,6 @@ class Network:
         scheduler.backend = None
         for process in scheduler.processes:
             process.forget()
-
-    def _raise_what_failed(self) -> None:
-        for verdict in self.verdicts:
-            if verdict.level == "failure" and verdict.error is not None:
-                raise verdict.error
-        for process in self._running().processes:
-            if process.error is not None and not isinstance(process.error, self.may_raise):
-                process.error.add_note(
-                    f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}"
-                )
-                raise process.error
-        for verdict in self.verdicts:
-            if verdict.level == "failure":
-                raise AssertionError(f"{verdict} (plan: {self.happened or 'no faults'})")
 
     def _running(self) -> Scheduler:
         if self._scheduler is None:

@@ -19,7 +19,7 @@ from tests.house import ROOT, Import, Room, rooms
 # within them only circles are ruled out.
 STEPS = {
     "simnet": [
-        ["simnet.kernel", "simnet.real", "simnet.extra"],
+        ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame"],
         ["simnet.clock", "simnet.verdicts"],
         ["simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
@@ -49,7 +49,7 @@ STEPS = {
             "simnet.descriptor_flags",
         ],
         ["simnet.standins"],
-        ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe"],
+        ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],

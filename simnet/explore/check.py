@@ -143,6 +143,11 @@ def _refuse(test: _Function) -> None:
             f"{_where(test)} is `async def`: called, it returns at once and would pass without having run. Write the body as a "
             "plain function, and run asyncio programs on a host: net.host('server').spawn(asyncio.run, main())"
         )
+    if getattr(test, "is_hypothesis_test", False) is True:
+        raise TypeError(
+            f"{_where(test)} has @given below @simnet.sweep: all its examples would share one network. Put @given above: then "
+            "each example is swept in networks of its own"
+        )
     if inspect.isgeneratorfunction(test):
         raise TypeError(
             f"{_where(test)} is a generator (it holds `yield`): called, it returns at once and would pass without having run. "
@@ -160,7 +165,7 @@ def _is_method(test: _Function, parameters: list[inspect.Parameter]) -> bool:
 
 def _where(test: _Function) -> str:
     code = getattr(inspect.unwrap(test), "__code__", None)
-    name = getattr(test, "__qualname__", repr(test))
+    name = getattr(test, "__qualname__", repr(test)).rpartition("<locals>.")[2]
     return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code is not None else name
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from simnet.explore.blame import user_place
+from simnet.blame import user_place
 from simnet.explore.excuses import excused
 from simnet.explore.options import WAITS_FOR_EVER
 from simnet.explore.outcomes import difference_of_outcomes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from simnet.explore.blame import trimmed
+from simnet.blame import trimmed
 from simnet.explore.report import FailureReport, report
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 

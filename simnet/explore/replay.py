@@ -200,7 +200,7 @@ def _matches(expect: Expect, finding: Finding) -> bool:
         return finding.reason == expect.invariant
     if finding.error is None or expect.error not in [each.__name__ for each in type(finding.error).__mro__]:
         return False
-    from simnet.explore.blame import user_place
+    from simnet.blame import user_place
 
     at = expect.at
     return at is None or at in (

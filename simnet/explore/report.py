@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simnet.blame import stopping_place, user_place
 from simnet.explore.akin import akin_to
-from simnet.explore.blame import stopping_place, user_place
 from simnet.explore.findings import TEST, Finding
 from simnet.explore.ladder import ladder
 from simnet.explore.looks import WIDTH, colored, line_of

@@ -57,7 +57,7 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
     Raises:
         Refused: it does not fail.
     """
-    from simnet.explore.blame import user_place
+    from simnet.blame import user_place
     from simnet.explore.replay import replay
     from simnet.faces.naming import test_of
     from simnet.faces.quiet import quiet

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simnet.explore.blame import without_simnet
+from simnet.blame import without_simnet
 from simnet.faces.pytest_options import Asked, network_options
 from simnet.faces.pytest_report import looks, told_of
 
@@ -82,8 +82,6 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     held = item.stash.get(_KEY, None)
     if held is None:
         return  # its set-up failed
-    if error is not None:
-        error.__traceback__ = without_simnet(error.__traceback__)
     try:
         held.leave(error)
     except BaseException as failed:

@@ -19,7 +19,7 @@ from _pytest._code.code import (
     TracebackStyle,
 )
 
-from simnet.explore.blame import users_own
+from simnet.blame import users_own
 from simnet.explore.looks import width_of
 
 if TYPE_CHECKING:
@@ -66,14 +66,13 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     told = item.stash.get(_KEY, None)
     if told is None or call.when != "call":
         return
-    for title, text in told.traces:
-        report.sections.append((title, text))
+    report.sections += told.traces
     if not report.failed or call.excinfo is None:
         return
     if told.verdict is not None and call.excinfo.value is told.verdict:
         report.longrepr = f"{type(told.verdict).__name__}: {told.verdict}"
         return
-    if not told.failures:
+    if not told.failures or not _is_told(call.excinfo.value, told):
         return
     style = item.config.getoption("tbstyle", "auto")
     if style in ("native", "line", "no"):  # somebody wants it plain; the notes on the exception carry the report
@@ -88,8 +87,9 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
             heading = ReprEntryNative([f"--- {number} of {len(told.failures)}: {failure.headline} ---\n\n"])
             drawn[0].reprentries = [heading, *drawn[0].reprentries]
         chain.append(drawn)
-    if told.summary:
-        chain[-1][0].extraline = f"{chain[-1][0].extraline}{told.summary}\n"
+    for text in (*_others_notes(call.excinfo.value, told), told.summary):
+        if text:
+            chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
     longrepr = ExceptionChainRepr(chain)
     crash = longrepr.reprcrash or ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, "")
     crash.message = told.headline or told.failures[0][1].headline
@@ -97,6 +97,21 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     report.longrepr = longrepr
     path, line, name = report.location
     report.location = (path, line, f"{name} [sweep]" if hasattr(getattr(item, "obj", None), "simnet_options") else name)
+
+
+def _is_told(raised: BaseException, told: Told) -> bool:
+    """Whether the failures of the last sweep are all that is raised: @given may have collected those of several."""
+    from simnet.explore.raising import SweepFailure
+
+    if isinstance(raised, BaseExceptionGroup) and not any(raised is error for error, _ in told.failures):
+        return all(_is_told(each, told) for each in raised.exceptions)
+    return isinstance(raised, SweepFailure) or any(raised is error for error, _ in told.failures)
+
+
+def _others_notes(raised: BaseException, told: Told) -> list[str]:
+    """What others have noted on the exception: hypothesis, with which example it fails."""
+    ours = {note for _, failure in told.failures for note in failure.notes()}
+    return [note for note in getattr(raised, "__notes__", ()) if note not in ours]
 
 
 def _drawn(

@@ -53,6 +53,8 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         )
     asked = Asked.of(item.config)
     told = told_of(item)
+    told.failures.clear()  # of the sweep before, where @given has each of its examples swept
+    told.headline, told.verdict = "", None
     test_id = _identity(item, wrapper)
     options = sweep_options(item, wrapper.simnet_options)
     if asked.plan is not None or asked.real:

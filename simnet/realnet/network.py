@@ -16,6 +16,7 @@ from typing import Any
 
 from simnet import invariants as checks
 from simnet import modules, real
+from simnet.aftermath import explain, raise_what_failed
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.observe import Watcher
@@ -195,7 +196,9 @@ class RealNetwork:
     ) -> None:
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
         if error is None:
-            self._raise_what_failed()
+            raise_what_failed(self)
+        else:
+            explain(error, self)
 
     def begin(self) -> None:
         """From here on, the calling thread is the process ``test``."""
@@ -303,20 +306,6 @@ class RealNetwork:
                         file.let_go()
             stage.ground.close()
             stage.verdicts[:] = checks.with_levels(stage.verdicts, self.invariants)
-
-    def _raise_what_failed(self) -> None:
-        for verdict in self.verdicts:
-            if verdict.level == "failure" and verdict.error is not None:
-                raise verdict.error
-        for process in self.processes:
-            if process.error is not None and not isinstance(process.error, self.may_raise):
-                process.error.add_note(
-                    f"it ended the process {process.name} under the plan: {self.happened or 'no faults'}"
-                )
-                raise process.error
-        for verdict in self.verdicts:
-            if verdict.level == "failure":
-                raise AssertionError(f"{verdict} (plan: {self.happened or 'no faults'})")
 
     def _running(self) -> RealProcess:
         process = current_process()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from simnet.explore.check import check, sweep, test_id
 from simnet.explore.options import SweepOptions
@@ -108,6 +109,14 @@ def test_what_would_pass_without_having_run_is_refused_with_its_place(test: Any,
     assert "test_explore_check.py:" in str(caught.value)
     with pytest.raises(TypeError, match=says):
         check(test)
+
+
+def test_given_stands_above_since_its_examples_would_share_a_network() -> None:
+    with pytest.raises(TypeError, match=r"test_explore_check.py:\d+: test_echo has @given below .* Put @given above"):
+
+        @sweep(target="server")
+        @given(size=strategies.integers())
+        def test_echo(net: Any, size: int) -> None: ...
 
 
 def test_decorating_twice_is_refused() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simnet import faults
-from simnet.explore.blame import stopping_place, trimmed, user_place
+from simnet.blame import stopping_place, trimmed, user_place
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
 from simnet.explore.report import report, report_run

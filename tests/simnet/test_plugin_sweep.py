@@ -257,6 +257,29 @@ def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Py
     result.stdout.fnmatch_lines_random(["E   ValueError: one", "E   KeyError: 'few'", "FAILED *2 distinct failures: *"])
 
 
+def test_under_given_the_sweep_that_failed_last_is_told_with_its_example(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_given="""
+        import simnet
+        from hypothesis import given, settings, strategies
+        from test_servers import talk
+        from servers import hasty, GREETINGS
+
+        @settings(max_examples=5, deadline=None, database=None)
+        @given(word=strategies.sampled_from([b"hello", b"what", b"ever"]))
+        @simnet.sweep(target="server", kinds=["short-recv"])
+        def test_given(net, word):
+            net.host("server").spawn(hasty, 7)
+            assert talk(word) == GREETINGS.get(word, b"")
+        """
+    )
+    result = run(suite, "-p", "no:randomly", "test_given.py")
+    text = result.stdout.str()
+    assert text.count("\nE   KeyError: ") == 1
+    result.stdout.fnmatch_lines(["*test_given [[]sweep[]]*", "Failing test case: test_given(", "    word=b'hello',*"])
+    result.stdout.fnmatch_lines(["FAILED test_given.py::test_given - KeyError at servers.py:25 *"])
+
+
 def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(

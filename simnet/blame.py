@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 __all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "users_own", "without_simnet"]
 
-_SIMNET = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SIMNET = os.path.dirname(os.path.abspath(__file__))
 _DEMO = os.path.join(_SIMNET, "demo")
 _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
 _STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))

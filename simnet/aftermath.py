@@ -1,0 +1,80 @@
+"""What is raised when a run is over, and what is noted on the exception that the test itself has raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from simnet.blame import user_place, without_simnet
+from simnet.verdicts import HandlerError, Verdict
+
+__all__ = ["Over", "explain", "raise_what_failed"]
+
+NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
+
+
+class Ended(Protocol):
+    """A process, when all is over."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def error(self) -> BaseException | None: ...
+
+
+class Over(Protocol):
+    """A network, when all is over."""
+
+    @property
+    def verdicts(self) -> list[Verdict]: ...
+    @property
+    def handler_errors(self) -> list[HandlerError]: ...
+    @property
+    def processes(self) -> Sequence[Ended]: ...
+    @property
+    def may_raise(self) -> tuple[type[BaseException], ...]: ...
+    @property
+    def happened(self) -> object: ...
+
+
+def raise_what_failed(network: Over) -> None:
+    """The test raised nothing: raise what failed beside it."""
+    for verdict in network.verdicts:
+        if verdict.level == "failure" and verdict.error is not None:
+            raise verdict.error
+    for process in network.processes:
+        if process.error is not None and not isinstance(process.error, network.may_raise):
+            process.error.add_note(
+                f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
+            )
+            raise process.error
+    for verdict in network.verdicts:
+        if verdict.level == "failure":
+            raise AssertionError(f"{verdict} (plan: {network.happened or 'no faults'})")
+
+
+def explain(error: BaseException, network: Over) -> None:
+    """The test raised *error*. Note on it what else went wrong, which may be why, and leave the user's frames alone."""
+    error.__traceback__ = without_simnet(error.__traceback__)
+    for _, note in zip(range(NOTES), _notes(error, network), strict=False):
+        error.add_note(note)
+
+
+def _notes(error: BaseException, network: Over) -> Iterator[str]:
+    ended = [process for process in network.processes if process.error is not None and process.error is not error]
+    told = [error, *(process.error for process in ended)]
+    for verdict in network.verdicts:
+        if verdict.level == "failure" and not any(verdict.error is each for each in told):
+            told.append(verdict.error)
+            yield str(verdict)
+    for handled in network.handler_errors:
+        if not any(handled.error is each for each in told):
+            yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
+    for process in ended:
+        yield f"the process {process.name} had ended with {_words(process.error)}"
+
+
+def _words(error: BaseException | None) -> str:
+    text, place = str(error), user_place(error).short
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{what} (at {place})" if place and place not in text else what

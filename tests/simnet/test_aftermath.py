@@ -1,0 +1,118 @@
+"""A test that fails says what else went wrong in its network, and shows nobody's frames but the user's."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simnet
+from dispatch import Listener, Loop, Stream, asyncore
+from simnet.blame import users_own
+
+
+class Hasty(Stream):
+    def handle_data(self, data: bytes) -> None:
+        raise KeyError(data)
+
+
+def hasty() -> None:
+    with Loop() as loop:
+        Listener(("", 7), Hasty, loop=loop)
+        loop.run()
+
+
+def threaded() -> None:
+    with socket.create_server(("", 7)) as listener:
+        conn, _ = listener.accept()
+        thread = threading.Thread(target=conn.close)
+        try:
+            thread.start()
+        finally:
+            conn.close()
+            thread.join()  # raises that it was never started, and hides why
+
+
+def worn_out() -> None:
+    with socket.create_server(("", 7)) as listener:
+        listener.accept()[0].close()
+    raise RuntimeError("that was all")
+
+
+def ask() -> None:
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(100) == b"a reply"
+
+
+def failure(serve: Callable[[], None], network: Any) -> BaseException:
+    with pytest.raises((OSError, AssertionError)) as caught, network as net:
+        net.host("server").spawn(serve)
+        ask()
+    return caught.value
+
+
+NOTED = [
+    pytest.param(hasty, ["handle_data of test->server:7#1 (server) on server had failed with KeyError: b'hello' (at test_aftermath.py:"], id="handler"),
+    pytest.param(threaded, ["[Escape] server/threaded called the thread", "the process server/threaded had ended with RuntimeError: "], id="escape"),
+    pytest.param(worn_out, ["the process server/worn_out had ended with RuntimeError: that was all (at test_aftermath.py:"], id="process"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("serve", "noted"), NOTED)
+def test_what_else_went_wrong_is_noted_on_the_tests_own_exception(serve: Callable[[], None], noted: list[str]) -> None:
+    notes = failure(serve, simnet.Network()).__notes__
+    assert [note[: len(text)] for note, text in zip(notes, noted, strict=True)] == noted
+
+
+def test_so_it_is_on_real_sockets() -> None:
+    (note,) = failure(worn_out, simnet.RealNetwork()).__notes__
+    assert note.startswith("the process server/worn_out had ended with RuntimeError: that was all")
+
+
+def test_a_thousand_mistakes_are_noted_five_times() -> None:
+    with pytest.raises(AssertionError, match="seen enough") as caught, simnet.Network() as net:
+        net.host("server").spawn(hasty)
+        for _ in range(20):
+            with pytest.raises((OSError, AssertionError)):
+                ask()
+        raise AssertionError("seen enough")
+    assert len(caught.value.__notes__) == 5
+
+
+def test_the_traceback_has_no_frame_of_the_simulator() -> None:
+    with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
+        net.host("server")
+        socket.create_connection(("server", 7))
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert users_own(frames[0].filename)
+    assert not [frame.filename for frame in frames if "/simnet/" in frame.filename and "/tests/" not in frame.filename]
+
+
+def test_an_error_that_reached_handle_error_is_the_networks_to_tell() -> None:
+    """It ends nobody, so that a network of one's own does not fail: a sweep does, and whoever asks is told."""
+
+    class Server(asyncore.dispatcher):
+        def handle_accepted(self, sock: Any, addr: Any) -> None:
+            sock.close()
+            raise KeyError(addr)
+
+        def handle_error(self) -> None: ...
+
+    def serve() -> None:
+        server = Server()
+        server.create_socket()
+        server.bind(("", 7))
+        server.listen(5)
+        asyncore.loop(timeout=1, count=3)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(100) == b""
+    (told,) = net.handler_errors
+    assert (told.handler, type(told.error)) == ("handle_accepted", KeyError)
