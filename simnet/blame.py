@@ -16,10 +16,8 @@ _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
 _STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _SITE = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # below _STDLIB
 
-_RUNNERS = (
-    "_pytest",
-    "pluggy",
-)  # packages whose frames lead to a test, or end it (pytest.fail), and tell nothing of it
+_RUNNERS = ("_pytest", "pluggy")  # whose frames lead to a test, or end it (pytest.fail), and tell nothing of it
+_REDISTRIBUTED = ("asyncore", "asynchat", "smtpd")  # what the standard library lost, as the index has it
 
 
 class UserPlace(NamedTuple):
@@ -121,7 +119,10 @@ def _rank(path: str) -> int:
         return 0
     if _below(path, _DISPATCH) or os.path.basename(os.path.dirname(path)) in _RUNNERS:
         return 1
-    if any(_below(path, folder) for folder in _STDLIB) and not any(_below(path, folder) for folder in _SITE):
+    for site in _SITE:
+        if _below(path, site):
+            return 1 if path[len(site) + 1 :].split(os.sep)[0].removesuffix(".py") in _REDISTRIBUTED else 2
+    if any(_below(path, folder) for folder in _STDLIB):
         return 1
     return 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import socket as constants  # numbers and exception classes only; nothing here touches a real socket
+import sys
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -134,7 +135,7 @@ def service_text(service: Any) -> str | None:
     if service is None:
         return None
     if type(service) is int:
-        if not -LONG_MAX - 1 <= service <= LONG_MAX:
+        if not -LONG_MAX - 1 <= service <= LONG_MAX and sys.version_info < (3, 12):  # later ones write it out
             raise OverflowError("Python int too large to convert to C long")
         return str(service)
     if isinstance(service, str):

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import unittest
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from sybil import Example, Region, Sybil
@@ -172,7 +173,9 @@ def read(page: Path, files: Files) -> Document:
     toml = CodeBlockParser(language="toml", evaluator=files.toml)
     console = CodeBlockParser(language="console", evaluator=files.console)
     document = Sybil([python, toml, console, SkipParser()]).parse(page)
-    document.namespace["sys"] = sys  # a page may spare an example on some versions: skip: next if(sys.version_info ...)
+    document.namespace["find_spec"] = (
+        find_spec  # a page may spare an example: skip: next if(find_spec("asyncore") is None ...)
+    )
     return document
 
 

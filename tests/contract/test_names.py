@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from socket import (
     AF_INET,
     AF_INET6,
@@ -97,6 +98,8 @@ def test_k128_what_the_flags_of_getaddrinfo_do(world: World) -> None:
 
 def test_k128_a_service_that_is_a_number(world: World) -> None:
     too_large = "OverflowError: Python int too large to convert to C long"
+    if sys.version_info >= (3, 12):  # it is written out, and the C library reads it
+        too_large = SERVICE
     wrong = [
         (service, answer)
         for service, wanted in [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from simnet import faults
-from simnet.blame import stopping_place, trimmed, user_place
+from simnet.blame import stopping_place, trimmed, user_place, users_own
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
 from simnet.explore.report import report, report_run
@@ -214,3 +216,10 @@ def test_a_debugger_stops_in_the_users_code() -> None:
     assert not any("/simnet/" in frame.filename and "/tests/" not in frame.filename for frame in shown)
     assert stopping_place(error).line == shown[-1].lineno
     assert user_place(error).function == "body"
+
+
+def test_what_the_standard_library_lost_is_a_library_where_the_index_brought_it_back() -> None:
+    site = sysconfig.get_path("purelib")
+    assert not users_own(os.path.join(site, "asyncore", "__init__.py"))
+    assert not users_own(os.path.join(site, "asyncore.py"))
+    assert users_own(os.path.join(site, "my_asyncore", "server.py"))  # a program may be installed
