@@ -15,6 +15,7 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
 from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
 from dispatch.interfaces import OUT, Address
+from dispatch.nodelay import no_delay
 
 if TYPE_CHECKING:
     from dispatch.stream import Stream
@@ -141,6 +142,7 @@ class Attempt(Channel):
         self.socket = self.loop.network.socket(family, _socket.SOCK_STREAM)
         try:
             self.socket.setblocking(False)
+            no_delay(self.socket, family)
             if connector.source() is not None:
                 self.socket.bind(connector.source())
             self._connect()

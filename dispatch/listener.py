@@ -20,6 +20,7 @@ from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.checks import check_address, check_count, no_socket
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
+from dispatch.nodelay import no_delay
 from dispatch.observers import observers
 from dispatch.stream import Stream
 
@@ -126,6 +127,7 @@ class Listener(Channel):
     def _bound_socket(self, address: Address, family: int, reuse_port: bool) -> Any:
         sock = self.loop.network.socket(family, _socket.SOCK_STREAM)
         try:
+            no_delay(sock, family)
             if family in (_socket.AF_INET, _socket.AF_INET6):
                 if os.name == "posix":
                     # So that a restart need not wait for TIME_WAIT; on Windows it would let two programs share the port.

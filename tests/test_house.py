@@ -69,6 +69,7 @@ STEPS = {
             "dispatch.addresses",
             "dispatch.checks",
             "dispatch.interfaces",
+            "dispatch.nodelay",
             "dispatch.limits",
             "dispatch.observers",
             "dispatch.filewrapper",

@@ -1064,3 +1064,21 @@ def test_a_stream_prints_what_it_is(world):
     assert f"connected {client.getsockname()}" in repr(channel)
     channel.abort()
     assert "closed" in repr(channel)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_both_ends_send_without_nagles_rule(world, family):
+    """It keeps what does not fill a segment until the peer acknowledges what went before."""
+    loop = world.loop()
+    accepted = []
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+
+    def accept(sock, **options):
+        accepted.append(Recorder(sock, **options))
+        return accepted[0]
+
+    listener = dispatch.Listener((host, 0), accept, loop=loop)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr[:2])
+    world.run(loop, lambda: client.connected and accepted)
+    assert [end.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in (client, accepted[0])] == [1, 1]
