@@ -13,7 +13,6 @@ from weakref import ref
 from dispatch import asyncore as asyncore
 from dispatch import maps
 from dispatch.annotations import Any
-from dispatch.events import generation
 from dispatch.observers import observers as _observers
 from dispatch.predicates import known_predicates
 
@@ -101,12 +100,12 @@ class async_chat(asyncore.dispatcher):
         if isinstance(data, str) and self.use_encoding:
             data = bytes(data, self.encoding)
         self.ac_in_buffer = self.ac_in_buffer + data
-        was = generation(self)
+        closes, apart = self._dispatch_closes, self._fileno is None
         while self.ac_in_buffer:
-            if generation(self) != was:
-                return  # closed by found_terminator: what else was in this read is not to be acted upon
             if not self._dispatch_cut():
                 return
+            if self._dispatch_closes != closes or (self._fileno is None) is not apart:
+                return  # closed by found_terminator: what else was in this read is not to be acted upon
 
     def _dispatch_cut(self) -> bool:
         """Hand over the buffer up to the next terminator; False if more input is needed to see it.
@@ -158,16 +157,22 @@ class async_chat(asyncore.dispatcher):
 
     def push(self, data: Any) -> None:
         """Send *data* after what waits already."""
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError("data argument must be byte-ish (%r)", type(data))
-        if not isinstance(data, bytes):
+        if type(data) is not bytes and not isinstance(data, bytes):
+            if not isinstance(data, (bytearray, memoryview)):
+                raise TypeError("data argument must be byte-ish (%r)", type(data))
             data = bytes(data)  # the caller may use its buffer again
         size = self.ac_out_buffer_size
         if len(data) > size:
             self.producer_fifo.extend([data[i : i + size] for i in range(0, len(data), size)])
+        elif type(self._dispatch_fifo) is _Fifo:
+            _append(self._dispatch_fifo, data)  # mostly it is sent at once, and there is nothing to tell
         else:
             self.producer_fifo.append(data)
-        self.initiate_send()
+        try:
+            self.initiate_send()
+        finally:
+            if self._dispatch_fifo:
+                maps.changed(self)
 
     def push_with_producer(self, producer: Any) -> None:
         """Send what ``producer.more()`` gives until it gives nothing."""
@@ -239,7 +244,9 @@ class async_chat(asyncore.dispatcher):
         fifo = self._dispatch_fifo
         if not num_sent or not fifo or fifo[0] is not first:
             return
-        if isinstance(first, str) and len(data) != len(first[: self.ac_out_buffer_size]):
+        if data is first and num_sent == len(data):
+            del fifo[0]
+        elif isinstance(first, str) and len(data) != len(first[: self.ac_out_buffer_size]):
             # Not a byte for each character: what is left cannot be counted in characters.
             left = data[num_sent:], first[self.ac_out_buffer_size :]
             del fifo[0]
@@ -262,6 +269,7 @@ class async_chat(asyncore.dispatcher):
 
 
 known_predicates((async_chat.readable,), (async_chat.writable,))
+_append = deque.append
 
 
 class _Fifo(deque[Any]):

@@ -202,7 +202,7 @@ def test_what_is_put_into_the_queue_goes_out(grow):
     """Also where the loop does not ask, and something else is ready in each turn."""
 
     def program(asynchat):
-        pairs, channels = [socket.socketpair() for _ in range(2)], {}
+        pairs, channels = [socket.socketpair() for _ in range(2)], type(asynchat.asyncore.socket_map)()
         chat = asynchat.async_chat(pairs[0][0], channels)
         busy = asynchat.asyncore.dispatcher(pairs[1][0], channels)
         busy.handle_read = lambda: None
@@ -226,6 +226,32 @@ def test_what_is_put_into_the_queue_goes_out(grow):
         return got
 
     assert alike(program) == b"x"
+
+
+def test_what_a_push_that_failed_has_left_goes_out():
+    """From outside the channel's turn, while the loop has other things to do."""
+
+    def program(asynchat):
+        pairs, channels = [socket.socketpair() for _ in range(2)], type(asynchat.asyncore.socket_map)()
+        chat = asynchat.async_chat(pairs[0][0], channels)
+        busy = asynchat.asyncore.dispatcher(pairs[1][0], channels)
+        busy.handle_read = lambda: None
+        busy.writable = lambda: False
+        pairs[1][1].send(b"x")
+        sends, send = [], chat.send
+        chat.send = lambda data: sends.append(data) or (send(data) if len(sends) != 2 else 1 // 0)
+        chat.push(b"first ")
+        asynchat.asyncore.loop(0.05, False, channels, 3)
+        seen = outcome(chat.push, b"pushed")
+        asynchat.asyncore.loop(0.05, False, channels, 3)
+        pairs[0][1].setblocking(False)
+        got = outcome(pairs[0][1].recv, 100)
+        asynchat.asyncore.close_all(channels)
+        pairs[0][1].close()
+        pairs[1][1].close()
+        return seen, got
+
+    assert alike(program) == (("ZeroDivisionError", None), b"first pushed")
 
 
 def test_a_queue_of_the_programs_own_stays_its_own():
