@@ -74,6 +74,7 @@ IPV6_DONTFRAG: Final = 62
 IPV6_RECVTCLASS: Final = 66
 IPV6_AUTOFLOWLABEL: Final = 70
 
+UDP_CORK: Final = 1
 UDPLITE_SEND_CSCOV: Final = 10
 UDPLITE_RECV_CSCOV: Final = 11
 
@@ -110,7 +111,7 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time beside the data
     (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
     (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
-    (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _STAYS_OFF,
+    (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
     (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
 }
@@ -133,7 +134,8 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_RECVERR): _STAYS_OFF,
 }
 
-_ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a datagram; a stream has none of it
+_ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a datagram; a stream has none of it, and
+    # no datagram here has IP options or extension headers
     *((IPPROTO_IP, name) for name in (IP_RECVOPTS, IP_RETOPTS, IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR)),
     *(
         (IPPROTO_IPV6, name)
@@ -164,7 +166,10 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
 
 ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
-    **dict.fromkeys(_ABOUT_DATAGRAMS, _STAYS_OFF),
+    **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
+    (IPPROTO_IP, IP_RECVERR): _SWITCH,
+    (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
+    (IPPROTO_UDP, UDP_CORK): _SWITCH,
     (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
     (IPPROTO_IPV6, IPV6_MULTICAST_IF): Option(0, 0, 2, ENODEV),

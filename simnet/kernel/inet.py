@@ -16,6 +16,7 @@ from simnet.kernel.segment import Endpoint
 
 ANY4 = "0.0.0.0"
 ANY6 = "::"
+MAPPED = "::ffff:"
 BROADCAST = "255.255.255.255"
 LOOPBACK_BROADCAST = "127.255.255.255"
 
@@ -23,8 +24,8 @@ LOOPBACK_BROADCAST = "127.255.255.255"
 def endpoint(family: int, address: Sequence[Any]) -> Endpoint:
     """A program's address as packets carry it."""
     ip: str = address[0]
-    if family == AF_INET6 and ip.startswith("::ffff:") and "." in ip:
-        ip = ip[7:]
+    if family == AF_INET6 and ip.startswith(MAPPED) and "." in ip:
+        ip = ip[len(MAPPED) :]
     return (ip, address[1])
 
 
@@ -33,7 +34,7 @@ def shown(family: int, pair: Endpoint) -> tuple[Any, ...]:
     if family != AF_INET6:
         return pair
     ip, port = pair
-    return (ip if ":" in ip else f"::ffff:{ip}", port, 0, 0)
+    return (ip if ":" in ip else MAPPED + ip, port, 0, 0)
 
 
 def shown_local(family: int, pair: Endpoint | None) -> tuple[Any, ...]:

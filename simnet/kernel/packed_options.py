@@ -146,9 +146,14 @@ def _mtu(socket: PackedSocket) -> int:
     peer: Endpoint | None = socket.peer
     if peer is None:
         raise socket_error(ENOTCONN)
-    if not is_loopback(peer[0]):
+    return mtu_to(peer[0])
+
+
+def mtu_to(ip: str) -> int:
+    """How long a packet to *ip* may be."""
+    if not is_loopback(ip):
         return ETHERNET_MTU
-    return LOOPBACK_MTU_V6 if ":" in peer[0] else LOOPBACK_MTU
+    return LOOPBACK_MTU_V6 if ":" in ip else LOOPBACK_MTU
 
 
 def _set_ip_options(socket: PackedSocket, key: Key, value: bytes) -> None:

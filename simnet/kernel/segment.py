@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    from simnet.kernel.datagram_ancillary import Marks
     from simnet.kernel.descriptors import File
     from simnet.kernel.stack import Stack
 
@@ -95,14 +96,17 @@ class Segment:
 class Datagram:
     """One UDP datagram, whole."""
 
-    __slots__ = ("source", "target", "payload", "sender")
+    __slots__ = ("source", "target", "payload", "sender", "marks")
     proto: Final = UDP
 
-    def __init__(self, source: Endpoint, target: Endpoint, payload: bytes, sender: Stack) -> None:
+    def __init__(
+        self, source: Endpoint, target: Endpoint, payload: bytes, sender: Stack, marks: Marks | None = None
+    ) -> None:
         self.source = source
         self.target = target
         self.payload = payload
         self.sender = sender
+        self.marks = marks  # TOS and TTL, if they are not the usual ones
 
     def __repr__(self) -> str:
         return (

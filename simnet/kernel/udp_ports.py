@@ -11,6 +11,7 @@ from simnet.kernel.segment import Endpoint
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram import UdpSocket
+    from simnet.kernel.datagram_sending import DatagramSender
 
 
 class UdpPorts(Ports):
@@ -27,14 +28,14 @@ class UdpPorts(Ports):
         super().__init__()
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
 
-    def pair(self, socket: UdpSocket) -> None:
+    def pair(self, socket: DatagramSender) -> None:
         """*socket* is connected for the first time."""
         assert socket.local is not None
         assert socket.peer is not None
         socket.paired = (socket.local, socket.peer)
         self.pairs.setdefault(socket.paired, []).append(socket)
 
-    def forget(self, socket: UdpSocket) -> None:
+    def forget(self, socket: DatagramSender) -> None:
         """*socket* gives its port back."""
         self.free(socket.port, socket)
         if socket.paired is not None:
@@ -65,7 +66,7 @@ class UdpPorts(Ports):
         return best
 
 
-def fit(socket: UdpSocket, target: Endpoint, source: Endpoint) -> int:
+def fit(socket: DatagramSender, target: Endpoint, source: Endpoint) -> int:
     """How well *socket* fits a datagram, 0 for not at all: connected before bound before wildcard, IPv4's before IPv6's."""
     assert socket.local is not None
     ip = socket.local[0]

@@ -35,7 +35,7 @@ PARTS = (
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
 LEFT_OUT = """
-| Options that Linux knows and no table here has (`TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_ULP` ...), and values that would have to do something (`IP_RECVERR` 1, `SO_TIMESTAMP` 1, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
+| Options that Linux knows and no table here has (`TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMP` 1, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
 | Multicast and broadcast delivery | a network of named hosts has no segments to broadcast on; EACCES and the options are as on Linux |
 | `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |

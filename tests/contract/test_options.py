@@ -62,7 +62,10 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
     },
     "udp": {
         (SOL, 40): (0, ((0, 0),)),  # SO_RXQ_OVFL
-        (IP, 8): (0, ((0, 0),)),
+        (IP, 8): (0, (*SWITCH, (b"", 0))),  # IP_PKTINFO
+        (IP, 11): (0, SWITCH),  # IP_RECVERR
+        (SOL, 45): (0, SWITCH),  # SO_SELECT_ERR_QUEUE
+        (17, 1): (0, (*SWITCH, (b"1", "EINVAL"))),  # UDP_CORK
         (IP, 10): (1, ((3, 3), (6, "EINVAL"))),
         (IP, 33): (1, ((0, 0), (255, 255), (-1, 1), (256, "EINVAL"))),  # IP_MULTICAST_TTL
         (IP, 34): (1, SWITCH),

@@ -254,7 +254,7 @@ def test_what_udp_has_not(fabric: Fabric) -> None:
         lambda: a.send(b"x", 1 << 26),
         lambda: a.recv(1, 1 << 16),
         lambda: a.ioctl(1),
-        lambda: a.sendmsg([b"x"], [(0, 8, b"")]),
+        lambda: a.sendmsg([b"x"], [(17, 103, b"\1\0")], 0, ("10.0.0.1", 53)),
     ):
         with pytest.raises(NotModelled):
             unknown()

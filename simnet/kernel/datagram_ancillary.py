@@ -1,0 +1,215 @@
+"""What is told beside a datagram: where it came in, with which TOS and TTL; and what a sender may say of its own.
+
+`told` makes the messages that ``recvmsg`` gives for the options that ask for them, `fitted` cuts them to the caller's
+buffer as the kernel does, `said` reads those that ``sendmsg`` is given.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from errno import EINVAL, ENETUNREACH, ENODEV
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.idle_options import (
+    IP_PKTINFO,
+    IP_RECVORIGDSTADDR,
+    IP_RECVTOS,
+    IP_RECVTTL,
+    IPV6_RECVHOPLIMIT,
+    IPV6_RECVPKTINFO,
+    IPV6_RECVTCLASS,
+)  # fmt: skip
+from simnet.kernel.messages import AF_INET, AF_INET6, MSG_CTRUNC, UNIX_ONLY
+from simnet.kernel.options import (
+    IP_TOS,
+    IP_TTL,
+    IPPROTO_IP,
+    IPPROTO_IPV6,
+    IPPROTO_UDP,
+    IPV6_TCLASS,
+    IPV6_UNICAST_HOPS,
+    SOL_SOCKET,
+    Key,
+)  # fmt: skip
+from simnet.kernel.packed_options import IPV6_PKTINFO, LINKS, PKTINFO_SIZE
+from simnet.kernel.segment import Datagram
+
+if TYPE_CHECKING:
+    from simnet.kernel.datagram_sending import DatagramSender
+
+Message = tuple[int, int, bytes]
+
+IPV6_HOPLIMIT: Final = 52
+SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 36, 37, 61, 65, 81  # what SOL_SOCKET knows
+NOT_OURS: Final = (SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
+UDP_SEGMENT: Final = 103
+HEADER: Final = 16  # struct cmsghdr
+LOOPBACK_LINK, OTHER_LINK = 1, 2
+NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
+IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
+MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+
+
+class Marks(NamedTuple):
+    """What a datagram's header says, where it is not what it says by default."""
+
+    tos: int = 0
+    ttl: int = 64
+
+
+PLAIN: Final = Marks()
+
+
+def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
+    """What a sender's *options* make of a datagram over IPv4, or *six*; ``None`` for nothing."""
+    if options is None:
+        return None
+    level, tos, ttl = (IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS) if six else (IPPROTO_IP, IP_TOS, IP_TTL)
+    marks = Marks(options.get((level, tos), PLAIN.tos), options.get((level, ttl), PLAIN.ttl))
+    return None if marks == PLAIN else marks
+
+
+def fitted(messages: Iterable[Message], room: int) -> tuple[list[Message], int]:
+    """Those of *messages* that fit a buffer of *room* bytes, the last one cut, and MSG_CTRUNC if they do not all; put_cmsg."""
+    fitting: list[Message] = []
+    flags = 0
+    for level, kind, data in messages:
+        if room < HEADER:
+            flags = MSG_CTRUNC
+            continue
+        if room < HEADER + len(data):
+            flags = MSG_CTRUNC
+        fitting.append((level, kind, data[: room - HEADER]))
+        room -= min(HEADER + -(-len(data) // 8) * 8, room)
+    return fitting, flags
+
+
+class Noted(Datagram):
+    """One whose way in was noted when it was queued, since IP_PKTINFO was set then; of others it is told as 0."""
+
+    __slots__ = ()
+
+
+def note(options: dict[Key, Any], datagram: Datagram) -> Datagram:
+    """*datagram* as a socket of these *options* queues it."""
+    if not (options.get((IPPROTO_IP, IP_PKTINFO)) or options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO))):
+        return datagram
+    return Noted(datagram.source, datagram.target, datagram.payload, datagram.sender, datagram.marks)
+
+
+def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list[Message]:
+    """What the options of *socket* ask to be told of *datagram*, or of an ICMP error, in the kernel's order."""
+    options = socket.options
+    if not options:
+        return []
+    target, port = datagram.target
+    six = ":" in target
+    marks = datagram.marks or PLAIN
+    address = ip_address(target)
+    noted = isinstance(datagram, Noted)
+    link = 0
+    if noted or icmp or six:
+        link = LOOPBACK_LINK if datagram.sender is socket.stack else OTHER_LINK
+    messages: list[Message] = []
+    if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
+        here = address.packed if six else ip_address(f"::ffff:{target}").packed
+        messages.append((IPPROTO_IPV6, IPV6_PKTINFO, here + struct.pack("=i", link)))
+    if six:
+        if options.get((IPPROTO_IPV6, IPV6_RECVHOPLIMIT)):
+            messages.append((IPPROTO_IPV6, IPV6_HOPLIMIT, struct.pack("=i", marks.ttl)))
+        if options.get((IPPROTO_IPV6, IPV6_RECVTCLASS)):
+            messages.append((IPPROTO_IPV6, IPV6_TCLASS, struct.pack("=i", marks.tos)))
+        return messages
+    if options.get((IPPROTO_IP, IP_PKTINFO)):
+        here = address.packed if noted else bytes(4)
+        messages.append((IPPROTO_IP, IP_PKTINFO, struct.pack("=i", link) + here + address.packed))
+    if options.get((IPPROTO_IP, IP_RECVTTL)):
+        messages.append((IPPROTO_IP, IP_TTL, struct.pack("=i", marks.ttl)))
+    if options.get((IPPROTO_IP, IP_RECVTOS)):
+        messages.append((IPPROTO_IP, IP_TOS, bytes((marks.tos,))))
+    if options.get((IPPROTO_IP, IP_RECVORIGDSTADDR)) and port != NO_PORT:
+        messages.append((IPPROTO_IP, IP_RECVORIGDSTADDR, sockaddr(AF_INET, target, port)))
+    return messages
+
+
+def sockaddr(family: int, ip: str, port: int) -> bytes:
+    """``struct sockaddr_in`` or ``sockaddr_in6``."""
+    if family == AF_INET6:
+        return struct.pack("=H2s4x16s4x", family, port.to_bytes(2, "big"), ip_address(ip).packed)
+    return struct.pack("=H2s4s8x", family, port.to_bytes(2, "big"), ip_address(ip).packed)
+
+
+def said(
+    socket: DatagramSender, ancillary: Iterable[tuple[int, int, Any]], six: bool, marks: Marks | None
+) -> tuple[Marks | None, str | None]:
+    """The marks of a datagram over IPv4, or *six*, and the address it is to come from, if *ancillary* says so.
+
+    Raises:
+        OSError: EINVAL for what is no such message; EINVAL or ENETUNREACH for an address of another host; ENODEV for no
+            link of ours.
+    """
+    source: str | None = None
+    link = 0
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET:
+            _check_socket_level(kind)
+            continue
+        if level not in (IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP):
+            continue  # another protocol's
+        value = bytes(memoryview(data))
+        if level == IPPROTO_UDP:
+            if kind == UDP_SEGMENT:
+                not_modelled("sendmsg with UDP_SEGMENT")
+            raise socket_error(EINVAL)
+        if level == IPPROTO_IPV6 and kind == IPV6_PKTINFO and socket.family == AF_INET6:
+            link, source = _source_v6(value, six)
+        elif level != (IPPROTO_IPV6 if six else IPPROTO_IP):
+            continue
+        elif kind == IP_PKTINFO and not six:
+            if len(value) != IN_PKTINFO_SIZE:
+                raise socket_error(EINVAL)
+            link, packed = struct.unpack_from("=i4s", value)
+            source = str(ip_address(packed)) if any(packed) else None
+        elif kind == (IPV6_HOPLIMIT if six else IP_TTL):
+            marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
+        elif kind == (IPV6_TCLASS if six else IP_TOS):
+            number = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, PLAIN.tos)
+            marks = (marks or PLAIN)._replace(tos=number)
+        else:
+            raise socket_error(EINVAL)
+    if source is not None and not socket.stack.is_local(source):
+        raise socket_error(EINVAL if six else ENETUNREACH)
+    if not 0 <= link <= len(LINKS):
+        raise socket_error(ENODEV)
+    return marks, source
+
+
+def _check_socket_level(kind: int) -> None:
+    if kind in NOT_OURS:
+        not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
+    if kind not in UNIX_ONLY:
+        raise socket_error(EINVAL)
+
+
+def _number(value: bytes, lowest: int, default: int) -> int:
+    if len(value) != 4:
+        raise socket_error(EINVAL)
+    number: int = struct.unpack("=i", value)[0]
+    if not lowest <= number <= 255:
+        raise socket_error(EINVAL)
+    return default if number == -1 else number
+
+
+def _source_v6(value: bytes, six: bool) -> tuple[int, str | None]:
+    """The link and the address in a struct in6_pktinfo."""
+    if len(value) < PKTINFO_SIZE:
+        raise socket_error(EINVAL)
+    packed, link = struct.unpack_from("=16si", value)
+    if not six:
+        if not packed.startswith(MAPPED_PREFIX):
+            raise socket_error(EINVAL)
+        packed = packed[12:]
+    return link, str(ip_address(packed)) if any(packed) else None

@@ -1,0 +1,106 @@
+"""The error queue of a UDP socket: what IP_RECVERR and IPV6_RECVERR keep, and ``recvmsg(MSG_ERRQUEUE)`` tells."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from simnet.kernel import inet
+from simnet.kernel.datagram_ancillary import NO_PORT, PLAIN, Marks, Message, fitted, sockaddr, told
+from simnet.kernel.errors import socket_error
+from simnet.kernel.idle_options import IPV6_RECVERR
+from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC
+from simnet.kernel.options import IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6
+from simnet.kernel.packed_options import mtu_to
+from simnet.kernel.readiness import ERROR_NEWS
+from simnet.kernel.segment import Datagram, Endpoint, Icmp
+
+if TYPE_CHECKING:
+    from simnet.kernel.datagram_sending import DatagramSender
+
+LOCAL, ICMP, ICMP6 = 1, 2, 3  # SO_EE_ORIGIN_*
+UNREACHABLE, UNREACHABLE6 = 3, 1  # types of ICMP and ICMPv6
+CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0)}  # of port and network, in both; else the host's
+HOST_CODES: Final = (1, 3)
+INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
+QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
+KEYS: Final = ((IPPROTO_IP, IP_RECVERR), (IPPROTO_IPV6, IPV6_RECVERR))
+
+
+class Report(NamedTuple):
+    """One error that waits to be told."""
+
+    payload: bytes  # the beginning of the datagram
+    target: Endpoint  # where it was sent
+    error: int
+    origin: int
+    type: int = 0
+    code: int = 0
+    info: int = 0
+    icmp: Datagram | None = None  # who said so to whom, as a datagram
+
+
+def keeps_errors(socket: DatagramSender, target: Endpoint) -> bool:
+    """Is *socket* to be told by its queue of what becomes of datagrams to *target*?"""
+    return socket.options is not None and bool(socket.options.get(KEYS[":" in target[0]]))
+
+
+def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
+    """Queue what a host has said about a datagram."""
+    target = icmp.about.target
+    six = ":" in target[0]
+    code = CODES.get(icmp.error, HOST_CODES)[six]
+    kind, origin, room = (UNREACHABLE6, ICMP6, QUOTED_V6) if six else (UNREACHABLE, ICMP, QUOTED)
+    about = icmp.about
+    assert isinstance(about, Datagram)
+    tos = 0 if six else INTERNET_CONTROL | (about.marks or PLAIN).tos
+    # Linux reads the port of its own packet from the datagram quoted in it.
+    port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else NO_PORT
+    word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
+    _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, 0, word))
+
+
+def keep_too_long(socket: DatagramSender, target: Endpoint) -> None:
+    """Queue that a datagram was too long to be sent, and how long one may be."""
+    if ":" not in target[0]:
+        target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
+    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0])))
+
+
+def _keep(socket: DatagramSender, report: Report) -> None:
+    if socket.reports is None:
+        socket.reports = deque()
+    socket.reports.append(report)
+    socket.wake(ERROR_NEWS)
+
+
+def tell(socket: DatagramSender, n: int, ancbufsize: int = 0) -> tuple[bytes, list[Message], int, Endpoint]:
+    """The first report, as recvmsg gives it; the next one, if it is a host's, becomes the socket's error."""
+    reports = socket.reports
+    if not reports:
+        raise socket_error(EAGAIN)
+    report = reports.popleft()
+    if reports and reports[0].origin != LOCAL:
+        socket.error = reports[0].error
+    elif report.origin != LOCAL:
+        socket.error = 0
+    if reports:
+        socket.wake(ERROR_NEWS)
+    level, name = KEYS[socket.family == AF_INET6]
+    text = struct.pack("=IBBBxII", report.error, report.origin, report.type, report.code, report.info, 0)
+    offender = _offender(socket.family, "" if report.icmp is None else report.icmp.source[0])
+    beside = [] if report.icmp is None else told(socket, report.icmp, icmp=True)
+    messages, flags = fitted([*beside, (level, name, text + offender)], ancbufsize)
+    if len(report.payload) > n:
+        flags |= MSG_TRUNC
+    return report.payload[:n], messages, flags | MSG_ERRQUEUE, report.target
+
+
+def _offender(family: int, ip: str) -> bytes:
+    if not ip:
+        return bytes(28 if family == AF_INET6 else 16)
+    if family == AF_INET6 and ":" not in ip:
+        ip = inet.MAPPED + ip
+    return sockaddr(AF_INET6 if family == AF_INET6 else AF_INET, ip, 0)

@@ -1,0 +1,290 @@
+"""The sending half of a UDP socket: its names, where a datagram goes, and what is collected before it goes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from errno import (
+    EACCES,
+    EADDRNOTAVAIL,
+    EAFNOSUPPORT,
+    EDESTADDRREQ,
+    EINVAL,
+    EMSGSIZE,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPIPE,
+)  # fmt: skip
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from simnet.kernel import inet
+from simnet.kernel.datagram_ancillary import Marks, marks_of, said
+from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
+from simnet.kernel.datagram_memory import memory_of
+from simnet.kernel.descriptors import File
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.idle_options import UDP_CORK
+from simnet.kernel.messages import (
+    AF_INET6,
+    MSG_MORE,
+    MSG_OOB,
+    SEND_FLAGS,
+    SOCK_DGRAM,
+)  # fmt: skip
+from simnet.kernel.options import IPPROTO_UDP, SO_BROADCAST, SOL_SOCKET
+from simnet.kernel.ports import V6_ONLY
+from simnet.kernel.readiness import (
+    SPACE_NEWS,
+)
+from simnet.kernel.segment import UDP, Datagram, Endpoint
+from simnet.kernel.states import CLOSED, ESTABLISHED
+
+if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
+
+PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
+PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
+SHUT_RECEIVE, SHUT_SEND = 1, 2
+LOCK_ADDRESS: Final = 1
+CORK: Final = (IPPROTO_UDP, UDP_CORK)
+
+
+class Corked(NamedTuple):
+    """A datagram that is not sent yet: its parts, for whom, as what, and the memory it takes."""
+
+    parts: list[bytes]
+    target: Endpoint
+    marks: Marks | None
+    source: str | None
+    memory: int
+
+
+class DatagramSender(File):
+    """What a UDP socket is but for receiving. ``peer`` is who it is connected to."""
+
+    __slots__ = (
+        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "locks", "autobound",
+        "sharing", "options", "inbox", "held", "corked", "flow", "reports",
+    )  # fmt: skip
+    type: Final = SOCK_DGRAM
+    proto: Final = UDP
+    credentials: Final = (0, -1, -1)
+
+    def __init__(self, stack: Stack, family: int) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag = None
+        self.stack = stack
+        self.family = family
+        self.state: str = CLOSED
+        self.error = 0
+        self.shut = 0
+        self.origin: str | None = None
+        self.local: Endpoint | None = None
+        self.peer: Endpoint | None = None
+        self.port = 0
+        self.paired: tuple[Endpoint, Endpoint] | None = None  # its place in the table of connected sockets
+        self.locks = 0
+        self.autobound = False
+        self.sharing = 0
+        self.options: dict[tuple[int, int], Any] | None = None
+        self.inbox: deque[Datagram] | None = None
+        self.held = 0  # memory of what is queued
+        self.corked: Corked | None = None  # what MSG_MORE or UDP_CORK collects
+        self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_send`
+        self.reports: deque[Report] | None = None  # the error queue
+
+    # Names.
+
+    def getsockname(self) -> tuple[Any, ...]:
+        return inet.shown_local(self.family, self.local)
+
+    def getpeername(self) -> tuple[Any, ...]:
+        if self.peer is None or not self.peer[1]:
+            raise socket_error(ENOTCONN)
+        return inet.shown(self.family, self.peer)
+
+    def bind(self, address: Sequence[Any]) -> None:
+        """Take an address and a port; the errors of ``TcpSocket.bind``."""
+        stack = self.stack
+        ip, port = inet.endpoint(self.family, address)
+        if not stack.is_bindable(ip):
+            raise socket_error(EADDRNOTAVAIL)
+        if self.port or (self.sharing & V6_ONLY and ":" not in ip):
+            raise socket_error(EINVAL)
+        before = self.local
+        self.local = (ip, port)
+        ports = stack.udp_ports
+        try:
+            if port:
+                ports.check(port, self, stack.clock.now_ns)
+            else:
+                port = ports.choose_for_datagrams()
+                self.local = (ip, port)
+        except OSError:
+            self.local = before
+            raise
+        if ip not in (inet.ANY4, inet.ANY6):
+            self.locks |= LOCK_ADDRESS
+        if ":" in ip and ip != inet.ANY6:
+            self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
+        self.port = port
+        ports.hold(port, self)
+
+    def _autobind(self) -> Endpoint:
+        if not self.port:
+            self.bind((inet.wildcard(self.family), 0))
+        assert self.local is not None
+        return self.local
+
+    def connect(self, address: Sequence[Any]) -> None:
+        """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
+        peer = self._destination(address)
+        self._may_send_to(peer)
+        local = self._autobind()
+        ports = self.stack.udp_ports
+        if local[0] in (inet.ANY4, inet.ANY6):
+            self.local = (self.stack.source_for(peer[0]), local[1])
+            ports.renew(self.port, self)
+        elif inet.is_loopback(local[0]) and not self.stack.is_local(peer[0]):
+            raise socket_error(EINVAL)  # no route from a loopback address to elsewhere
+        self.peer = peer
+        if self.paired is None:
+            ports.pair(self)
+        self.state = ESTABLISHED
+        self.origin = "client"
+        if ":" not in peer[0]:
+            self.flow = peer
+
+    def _destination(self, address: Sequence[Any]) -> Endpoint:
+        ip, port = inet.endpoint(self.family, address)
+        bound = None if self.local is None else self.local[0]
+        if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
+            bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
+        return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
+
+    def _may_send_to(self, target: Endpoint) -> None:
+        if target[0] == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
+            raise socket_error(EACCES)
+
+    def listen(self, backlog: int = 128) -> NoReturn:
+        raise socket_error(EOPNOTSUPP)
+
+    def accept(self) -> NoReturn:
+        raise socket_error(EOPNOTSUPP)
+
+    # Sending.
+
+    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+        """One datagram to the peer."""
+        return self._send(data, flags, None)
+
+    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Sequence[Any]) -> int:
+        """One datagram to *address*, whoever the peer is."""
+        return self._send(data, flags, address)
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
+    ) -> int:
+        """One datagram of what *buffers* hold together."""
+        return self._send(b"".join(bytes(memoryview(part)) for part in buffers), flags, address, tuple(ancillary))
+
+    def _send(
+        self,
+        data: bytes | bytearray | memoryview,
+        flags: int,
+        address: Sequence[Any] | None,
+        ancillary: tuple[Any, ...] = (),
+    ) -> int:
+        """udp_sendmsg."""
+        if flags & ~SEND_FLAGS:
+            not_modelled(f"send(flags={flags:#x}) on UDP")
+        local = self._autobind()  # even if the send fails
+        if self.family != AF_INET6:
+            _check_v4(data, flags)
+        if self.corked is not None and self.family == AF_INET6:
+            if ":" not in self.corked.target[0]:
+                _check_v4(data, flags)
+            elif address is not None and ":" not in inet.endpoint(AF_INET6, address)[0]:
+                raise socket_error(EINVAL)  # what MSG_MORE collects is for an IPv6 address
+        corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
+        options = self.options
+        marks: Marks | None = None
+        source: str | None = None
+        collects = bool(flags & MSG_MORE) or (options is not None and bool(options.get(CORK)))
+        if corked is not None:
+            target, marks, source = corked.target, corked.marks, corked.source
+            if self.flow is not None and ":" not in target[0]:
+                target = self.flow
+        else:
+            try:
+                target = self._target(address, data, flags)
+            except OSError as refusal:
+                if refusal.errno == EAFNOSUPPORT:
+                    said(self, ancillary, True, None)  # which is looked at first
+                raise
+            six = ":" in target[0]
+            if options is not None:
+                marks = marks_of(options, six)
+            if ancillary:
+                marks, source = said(self, ancillary, six, marks)
+            elif address is None and not six and self.flow is not None:
+                target = (self.flow[0], target[1]) if collects else self.flow
+        payload = bytes(data)
+        size = len(payload)
+        if corked is not None:
+            payload = b"".join((*corked.parts, payload))
+        if len(payload) > (PAYLOAD_MAX_V6 if ":" in target[0] else PAYLOAD_MAX):
+            if keeps_errors(self, target):
+                keep_too_long(self, target)
+            raise socket_error(EMSGSIZE)
+        if corked is None:  # who adds to a datagram needs no new buffer, where these are asked
+            if self.error:
+                error, self.error = self.error, 0
+                raise socket_error(error)
+            if self.shut & SHUT_SEND:
+                raise socket_error(EPIPE)
+        if collects:
+            memory = memory_of(size, ":" in target[0]) if corked is None else corked.memory + size
+            self.corked = Corked([payload], target, marks, source, memory)
+            if ":" not in target[0]:
+                # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
+                # connected socket sends from then on goes there, until it is connected again.
+                self.flow = target
+            return size
+        self._emit(local, Corked([payload], target, marks, source, 0))
+        return size
+
+    def _emit(self, local: Endpoint, datagram: Corked) -> None:
+        """Send what was collected."""
+        target, source = datagram.target, datagram.source or local[0]
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
+            source = self.stack.source_for(target[0])
+        payload = b"".join(datagram.parts)
+        self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, datagram.marks))
+        self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
+
+    def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
+        """Where a datagram goes, refused in the kernel's order."""
+        if address is not None:
+            if not address[1] and (self.family != AF_INET6 or ":" in inet.endpoint(AF_INET6, address)[0]):
+                raise socket_error(EINVAL)
+            target = self._destination(address)
+        elif self.peer is not None:
+            target = self.peer
+        else:
+            raise socket_error(EDESTADDRREQ)
+        if self.family == AF_INET6 and ":" not in target[0]:
+            _check_v4(data, flags)
+            if not target[1]:
+                raise socket_error(EINVAL)
+        self._may_send_to(target)
+        return target
+
+
+def _check_v4(data: bytes | bytearray | memoryview, flags: int) -> None:
+    """What udp_sendmsg looks at before anything else; the IPv6 one knows neither."""
+    if len(data) > 0xFFFF:
+        raise socket_error(EMSGSIZE)
+    if flags & MSG_OOB:
+        raise socket_error(EOPNOTSUPP)

@@ -1,0 +1,180 @@
+"""What goes beside datagrams: messages of recvmsg and sendmsg, the error queue, and what a cork collects."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from typing import Any
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
+IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
+MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
+OPTIONS = {
+    4: [(IP, IP_PKTINFO), (IP, IP_RECVTTL), (IP, socket.IP_RECVTOS), (IP, IP_RECVORIGDSTADDR)],
+    6: [(IPV6, socket.IPV6_RECVPKTINFO), (IPV6, socket.IPV6_RECVHOPLIMIT), (IPV6, socket.IPV6_RECVTCLASS)],
+}
+
+
+def bound(world: World, family: int = 4, options: Any = ()) -> Any:
+    sock = world.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    for option in options:
+        sock.setsockopt(*option, 1)
+    sock.bind((world.ip if family == 4 else "::1", 0))
+    return sock
+
+
+def number(value: int) -> bytes:
+    return struct.pack("i", value)
+
+
+def test_k131_a_datagram_tells_where_it_came_in_and_with_which_tos_and_ttl(world: World) -> None:
+    here, ip = bound(world, 4, OPTIONS[4]), socket.inet_aton(world.ip)
+    there = bound(world)
+    there.setsockopt(IP, socket.IP_TOS, 8)
+    there.sendto(b"x", here.getsockname())
+    world.readable(here)
+    data, messages, flags, source = here.recvmsg(9, 200)
+    address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(here.getsockname()[1]), ip)
+    assert (data, flags, source) == (b"x", 0, there.getsockname())
+    assert messages == [
+        (IP, IP_PKTINFO, number(1) + ip + ip),
+        (IP, socket.IP_TTL, number(64)),
+        (IP, socket.IP_TOS, b"\x08"),
+        (IP, IP_RECVORIGDSTADDR, address),
+    ]
+
+
+def test_k131_so_does_one_of_ipv6(world: World) -> None:
+    here, there = bound(world, 6, OPTIONS[6]), bound(world, 6)
+    there.setsockopt(IPV6, socket.IPV6_UNICAST_HOPS, 9)
+    there.sendmsg([b"x"], [(IPV6, socket.IPV6_TCLASS, number(5))], 0, here.getsockname())
+    world.readable(here)
+    assert here.recvmsg(9, 200)[1] == [
+        (IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, "::1") + number(1)),
+        (IPV6, socket.IPV6_HOPLIMIT, number(9)),
+        (IPV6, socket.IPV6_TCLASS, number(5)),
+    ]
+
+
+def test_k131_what_was_queued_before_knows_no_link(world: World) -> None:
+    here = bound(world)
+    bound(world).sendto(b"x", here.getsockname())
+    world.readable(here)
+    here.setsockopt(IP, IP_PKTINFO, 1)
+    assert here.recvmsg(9, 200)[1] == [(IP, IP_PKTINFO, bytes(8) + socket.inet_aton(world.ip))]
+
+
+def test_k131_messages_are_cut_to_the_buffer(world: World) -> None:
+    here, there = bound(world, 4, OPTIONS[4][1:3]), bound(world)
+    told = []
+    for room in (0, 15, 16, 18, 20, 24, 39, 40, 41):
+        there.sendto(b"x", here.getsockname())
+        world.readable(here)
+        _, messages, flags, _ = here.recvmsg(9, room)
+        told.append((room, [len(data) for _, _, data in messages], flags))
+    assert told == [
+        (0, [], CTRUNC),
+        (15, [], CTRUNC),
+        (16, [0], CTRUNC),
+        (18, [2], CTRUNC),
+        (20, [4], CTRUNC),
+        (24, [4], CTRUNC),
+        (39, [4], CTRUNC),
+        (40, [4, 0], CTRUNC),
+        (41, [4, 1], 0),
+    ]
+
+
+def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
+    here, there = bound(world, 4, OPTIONS[4][1:3]), world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    there.bind(("", 0))
+    source = (IP, IP_PKTINFO, number(0) + socket.inet_aton(world.other_ip) + bytes(4))
+    there.sendmsg([b"x"], [(IP, socket.IP_TTL, number(7)), source, (99, 1, b"another's")], 0, here.getsockname())
+    world.readable(here)
+    _, messages, _, (ip, _) = here.recvmsg(9, 200)
+    assert (messages[0], ip) == ((IP, socket.IP_TTL, number(7)), world.other_ip)
+    refused = [
+        ((IP, socket.IP_TTL, number(0)), "EINVAL"),
+        ((IP, socket.IP_TTL, b"1"), "EINVAL"),
+        ((IP, socket.IP_TOS, number(256)), "EINVAL"),
+        ((IP, 99, b""), "EINVAL"),
+        ((SOL, 99, b""), "EINVAL"),
+        ((IP, IP_PKTINFO, bytes(11)), "EINVAL"),
+        ((IP, IP_PKTINFO, number(0) + socket.inet_aton("10.9.9.9") + bytes(4)), "ENETUNREACH"),
+        ((IP, IP_PKTINFO, number(77) + bytes(8)), "ENODEV"),
+    ]
+    for message, error in refused:
+        world.gives(error, there.sendmsg, [b"x"], [message], 0, here.getsockname())
+
+
+def test_k087_an_error_queue_keeps_what_became_of_which_datagram(world: World) -> None:
+    for family, option, ee, peer in (
+        (4, (IP, IP_RECVERR), (111, 2, 3, 3), struct.pack("=HH4s8x", 2, 0, socket.inet_aton(world.ip))),
+        (6, (IPV6, IPV6_RECVERR), (111, 3, 1, 4), struct.pack("=HH4x16s4x", 10, 0, bytes(15) + b"\1")),
+    ):
+        dead, sock = bound(world, family), bound(world, family, [option])
+        name = dead.getsockname()
+        dead.close()
+        for _ in range(2):  # it is not connected, and hears it all the same
+            sock.sendto(b"nobody", name)
+            world.ready(sock, "OUT|ERR")
+            assert world.error(sock) == "ECONNREFUSED"
+        sock.setsockopt(SOL, 45, 1)  # SO_SELECT_ERR_QUEUE
+        world.ready(sock, "PRI|OUT|ERR")
+        told = (b"nobody", [(*option, struct.pack("=IBBBxII", *ee, 0, 0) + peer)], ERRQUEUE, name)
+        assert sock.recvmsg(100, 100, ERRQUEUE) == told
+        assert world.error(sock) == "ECONNREFUSED"  # the next one's
+        assert sock.recvfrom(3, ERRQUEUE) == (b"nob", name)
+        world.ready(sock, "OUT")
+        world.gives("EAGAIN", sock.recv, 9, ERRQUEUE)
+
+
+def test_k087_a_datagram_too_long_is_told_by_the_queue_too(world: World) -> None:
+    sock = bound(world, 4, [(IP, IP_RECVERR)])
+    world.gives("EMSGSIZE", sock.sendto, bytes(65508), (world.ip, 9))
+    world.ready(sock, "OUT|ERR")
+    assert world.error(sock) == "0"
+    told = struct.pack("=IBBBxII", 90, 1, 0, 0, 65535, 0) + bytes(16)
+    assert sock.recvmsg(9, 100, ERRQUEUE) == (b"", [(IP, IP_RECVERR, told)], ERRQUEUE, (world.ip, 0))
+    world.gives("EMSGSIZE", sock.sendto, bytes(65508), (world.ip, 9))
+    sock.setsockopt(IP, IP_RECVERR, 0)  # and forgets
+    world.ready(sock, "OUT")
+
+
+def test_k089_a_cork_collects_until_it_is_taken_off(world: World) -> None:
+    here, sock = bound(world), bound(world)
+    sock.connect(here.getsockname())
+    sock.setsockopt(UDP, UDP_CORK, 1)
+    for part in (b"one ", b"two ", b"three"):
+        assert sock.send(part) == len(part)
+    assert world.ioctl(sock, "SIOCOUTQ") == 832 + 4 + 5  # the memory of a small one, and what was added
+    world.pause()
+    world.ready(here, "OUT")
+    sock.setsockopt(UDP, UDP_CORK, 0)
+    world.readable(here)
+    assert here.recv(99) == b"one two three"
+    assert world.ioctl(sock, "SIOCOUTQ") == 0
+
+
+def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: World) -> None:
+    peer, other, sock = bound(world), bound(world), bound(world)
+    sock.connect(peer.getsockname())
+    sock.sendto(b"for ", MORE, other.getsockname())
+    sock.send(b"the other")
+    sock.send(b"and this")  # IPv4 has one place for where a socket sends
+    answers = []
+    for _ in range(2):
+        world.readable(other)
+        answers.append(other.recv(99))
+    assert answers == [b"for the other", b"and this"]
+    assert sock.getpeername() == peer.getsockname()
+    sock.connect(peer.getsockname())
+    sock.send(b"home")
+    world.readable(peer)
+    assert peer.recv(99) == b"home"
+    assert select.select([other], [], [], 0) == ([], [], [])
+    assert outcome(lambda: other.recv(9)) == "EAGAIN"
