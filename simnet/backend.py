@@ -6,6 +6,7 @@ import errno
 import os
 import socket as _stdlib
 from _thread import allocate_lock
+from collections.abc import Callable
 from operator import index
 from random import Random
 from typing import Any, NoReturn, cast
@@ -32,10 +33,11 @@ _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the sam
 class SimulatedBackend:
     """One for each network. Every method is called by code of the process that runs now."""
 
-    __slots__ = ("_scheduler",)
+    __slots__ = ("_look", "_scheduler")
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, look: Callable[[], None]) -> None:
         self._scheduler = scheduler
+        self._look = look  # whether a library was loaded meanwhile that keeps something for each process
 
     # --- sockets ---------------------------------------------------------------------------------------------------
 
@@ -102,6 +104,7 @@ class SimulatedBackend:
         return Poll()
 
     def epoll(self, sizehint: int = -1, flags: int = 0) -> Epoll:
+        self._look()  # an asyncio loop begins with one
         return Epoll(sizehint, flags)
 
     def epoll_of(self, fd: int) -> Epoll:

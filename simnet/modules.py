@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins
-from simnet.standins import Backend, Provider, active, dates, interrupts, sockets
+from simnet.standins import Backend, Provider, active, dates, interrupts, resolver, sockets
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
 
@@ -99,6 +99,7 @@ def _place() -> None:
     _placed = True
     socket.socket.__new__ = staticmethod(sockets.new_socket)  # type: ignore[assignment]
     dates.place()
+    resolver.place()
     _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
     atexit.register(_at_exit)
 
@@ -109,6 +110,7 @@ def _unplace() -> None:
     interrupts.give_back()
     del socket.socket.__new__  # the one of `_socket.socket` shows again
     dates.unplace()
+    resolver.unplace()
     for change in reversed(_changes):
         _take_back(change)
     _changes.clear()

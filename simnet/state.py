@@ -1,25 +1,28 @@
 """What life keeps per process and CPython per thread or module: exchanged whenever another process runs.
 
-A table of module attributes (``asyncore.socket_map`` and its relatives) and asyncio's running loop. Each process finds
+A table of module attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop and its hooks of generators. Each process finds
 them fresh; after the run, the interpreter has its own back.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["ProcessState"]
+__all__ = ["ProcessState", "ended_in_the_middle"]
 
 PER_PROCESS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("asyncore", "socket_map", dict),  # the interpreter's own, on 3.11
     ("pyasyncore", "socket_map", dict),
     ("dispatch.asyncore", "socket_map", dict),
 )
+
+CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
 
 
 class ProcessState:
@@ -71,15 +74,35 @@ class ProcessState:
             namespace[attribute] = theirs[number] if number in theirs else fresh()
         if self._get_loop is not None:
             loop = self._get_loop()
-            due = theirs.get("loop")
-            if loop is not None or due is not None:
-                mine["loop"] = loop
-                self._set_loop(due)
+            if loop is not None or "loop" in theirs:
+                if loop is not None:
+                    mine["loop"], mine["hooks"] = loop, sys.get_asyncgen_hooks()
+                self._set_loop(theirs.pop("loop", None))
+                sys.set_asyncgen_hooks(*theirs.pop("hooks", (None, None)))
 
     def restore(self) -> None:
         """The interpreter has its own again."""
         for (_, namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
             namespace[attribute] = value
+
+
+@contextmanager
+def ended_in_the_middle(process: Process) -> Iterator[None]:
+    """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
+    loop = process.state.get("loop")
+    tasks = [] if loop is None else sorted(sys.modules["asyncio"].all_tasks(loop), key=lambda task: task.get_name())
+    for task in tasks:
+        task._log_destroy_pending = False
+    yield
+    for transport in list(getattr(loop, "_transports", {}).values()):
+        transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
+    for task in tasks:
+        for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
+            try:
+                task.get_coro().close()
+                break
+            except BaseException:  # noqa: BLE001  # nobody is left to be told
+                pass
 
 
 def _fresh_like(module: str, attribute: str) -> Callable[[], Any]:

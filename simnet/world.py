@@ -27,8 +27,8 @@ from simnet.observe import Watcher
 from simnet.process import Process, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.socket import Socket
-from simnet.standins import interrupts
-from simnet.state import ProcessState
+from simnet.standins import interrupts, resolver
+from simnet.state import ProcessState, ended_in_the_middle
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler
@@ -217,7 +217,7 @@ class Network:
             raise
 
     def _enter(self, scheduler: Scheduler) -> None:
-        scheduler.backend = SimulatedBackend(scheduler)
+        scheduler.backend = SimulatedBackend(scheduler, self._look_around)
         scheduler.verdicts = self.verdicts
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
         body.greenlet = getcurrent()
@@ -300,7 +300,8 @@ class Network:
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
-                    scheduler.end(process)
+                    with ended_in_the_middle(process):
+                        scheduler.end(process)
             scheduler.body.ending = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
@@ -339,6 +340,14 @@ class Network:
             raise RuntimeError("enter the network first: with simnet.Network() as net:")
         return self._scheduler
 
+    def _look_around(self) -> None:
+        """Take up what was imported since the last look."""
+        assert self._state is not None
+        assert self._watcher is not None
+        self._state.look()
+        self._watcher.attach()
+        resolver.place()
+
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
         """Used by :meth:`Host.spawn`."""
         scheduler = self._running()
@@ -351,10 +360,7 @@ class Network:
             name = f"{name}#{count}"
         if self.targets is None and machine.name != TEST:
             machine.target = True
-        assert self._state is not None
-        assert self._watcher is not None
-        self._state.look()
-        self._watcher.attach()
+        self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
         process.target = machine.target
         scheduler.start(process)

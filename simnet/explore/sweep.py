@@ -33,6 +33,8 @@ __all__ = ["NotRepeatable", "NothingToTest", "run_sweep"]
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
+TLS_HANDSHAKE = r"\x16\x03"  # how a record of one begins (RFC 8446, 5.1), in a payload's repr
+
 
 class NotRepeatable(Exception):
     """Two runs of the test without faults were not the same, so no comparison would mean anything."""
@@ -112,7 +114,17 @@ def _compare(first: Run, second: Run) -> None:
             difference_of_outcomes(first.outcome, second.outcome).replace("without the fault", "the other time"), where
         )
     if first.digest != second.digest:
-        raise NotRepeatable("the outcome is the same, what happened on the way is not", _where(first, second))
+        raise NotRepeatable(
+            f"the outcome is the same, what happened on the way is not{_tls(first, second)}", _where(first, second)
+        )
+
+
+def _tls(first: Run, second: Run) -> str:
+    """What to say if the first thing that differs is a TLS handshake."""
+    place = first.trace.first_difference(second.trace)
+    if place is None or not any(TLS_HANDSHAKE in repr(entry) for entry in first.trace.entries[place : place + 1]):
+        return ""
+    return ": it is TLS, for which OpenSSL draws random bytes. Sweep the program without TLS, and play TLS in a simnet.Network"
 
 
 def _where(first: Run, second: Run) -> str:

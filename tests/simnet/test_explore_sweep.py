@@ -6,6 +6,7 @@ import gc
 import itertools
 import signal
 import socket
+import ssl
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_
         run_sweep(greets, SERVER)
     assert "equal to the baseline up to here" in str(caught.value)
     assert "send b'hello 1'" in str(caught.value)
+
+
+def test_that_tls_is_never_the_same_twice_is_told() -> None:
+    def greet(net: Any) -> None:
+        _listener = net.host("server").listen(7)
+        written = ssl.MemoryBIO()
+        client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), written, server_hostname="server")
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(written.read())
+
+    with pytest.raises(NotRepeatable, match="it is TLS, for which OpenSSL draws random bytes"):
+        run_sweep(greet)
 
 
 def test_a_test_without_a_network_is_nothing_to_test() -> None:

@@ -1,0 +1,47 @@
+"""asyncio asks for names in threads. A simulated process has none, and needs none: its network answers at once.
+
+asyncio is not imported for this; it is looked for when the stand-ins are put in place, and whenever a loop may be made.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+from simnet.standins import whose
+
+__all__ = ["place", "unplace"]
+
+_originals: dict[str, Any] = {}
+
+
+async def _getaddrinfo(
+    self: Any, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> Any:
+    if whose.world() is None:
+        return await _originals["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
+    return socket.getaddrinfo(host, port, family, type, proto, flags)
+
+
+async def _getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
+    if whose.world() is None:
+        return await _originals["getnameinfo"](self, sockaddr, flags)
+    return socket.getnameinfo(sockaddr, flags)
+
+
+def place() -> None:
+    """If asyncio is loaded: from now on its loops ask the network of the process they run in."""
+    loops = sys.modules.get("asyncio.base_events")
+    if loops is None or _originals or not hasattr(loops, "BaseEventLoop"):  # not at all, already, or half
+        return
+    for standin in (_getaddrinfo, _getnameinfo):
+        name = standin.__name__[1:]
+        _originals[name] = getattr(loops.BaseEventLoop, name)
+        setattr(loops.BaseEventLoop, name, standin)
+
+
+def unplace() -> None:
+    for name, original in _originals.items():
+        setattr(sys.modules["asyncio.base_events"].BaseEventLoop, name, original)
+    _originals.clear()

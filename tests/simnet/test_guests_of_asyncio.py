@@ -1,0 +1,174 @@
+"""asyncio programs on simnet, unmodified: names, several loops in one run, beside blocking programs and dispatch."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import simnet
+from dispatch import Chat, Listener, Loop
+
+
+class Capitals(Chat):
+    terminator = b"\n"
+
+    def handle_message(self, data: bytes) -> None:
+        self.write(data.upper() + b"\n")
+
+
+def serve_by_dispatch(port: int) -> None:
+    with Loop() as loop:
+        Listener(("", port), Capitals, loop=loop)
+        loop.run()
+
+
+async def serve(port: int, host: str | None = None) -> None:
+    async def capitals(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line.upper())
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(capitals, host, port)
+    await server.serve_forever()
+
+
+async def ask(host: str, port: int, word: bytes, pause: float = 0) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    await asyncio.sleep(pause)
+    writer.write(word + b"\n")
+    answer = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("host", [None, "server", "0.0.0.0", ""])
+def test_a_server_listens_by_any_name(simnet_network: Any, host: str | None) -> None:
+    simnet_network.host("server").spawn(asyncio.run, serve(7, host))
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"what\n")
+        assert sock.recv(100) == b"WHAT\n"
+
+
+def test_clients_find_servers_by_name_and_each_process_has_a_loop_of_its_own(simnet_network: Any) -> None:
+    net = simnet_network
+    net.host("one").spawn(asyncio.run, serve(7))
+    net.host("two").spawn(serve_by_dispatch, 7)
+    clients = [
+        net.host(f"client{number}").spawn(asyncio.run, ask(host, 7, b"%d" % number, pause=number))
+        for number, host in enumerate(("one", "two", "one"))
+    ]
+    assert asyncio.run(ask("two", 7, b"x", pause=1.5)) == b"X\n"  # the test is one more
+    for number, client in enumerate(clients):
+        assert client.join(timeout=10)
+        assert client.result == b"%d\n" % number
+    assert asyncio.run(ask("one", 7, b"again")) == b"AGAIN\n"
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()
+
+
+def test_a_name_that_nobody_has_is_an_error_of_the_resolver(simnet_network: Any) -> None:
+    async def names() -> tuple[str, str]:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(socket.gaierror):
+            await ask("nowhere", 7, b"")
+        info = await loop.getaddrinfo("server", "http", type=socket.SOCK_STREAM)
+        return info[0][4][:2], await loop.getnameinfo(info[0][4], socket.NI_NUMERICSERV)  # type: ignore[return-value]
+
+    address = simnet_network.host("server").address
+    assert asyncio.run(names()) == ((address, 80), ("server", "80"))
+
+
+def test_what_needs_a_thread_is_refused_with_its_name() -> None:
+    with pytest.raises(simnet.Escape), simnet.Network() as net:
+        asyncio.run(asyncio.to_thread(int))
+    assert "the thread 'asyncio_0'" in str(net.verdicts[0])
+
+
+@simnet.sweep(target="server", kinds=["short-recv", "partial-send", "would-block", "reset"])
+def test_a_server_of_asyncio_is_swept(net: Any) -> None:
+    net.host("server").spawn(asyncio.run, serve(7))
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.makefile("rb").read() == b"HELLO\n"
+
+
+def test_an_asyncio_web_server_and_a_blocking_client(simnet_network: Any) -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    async def web() -> None:
+        async with await asyncio.start_server(page, port=80) as server:
+            await server.serve_forever()
+
+    net = simnet_network
+    net.link("test", "server").latency = 0.2
+    net.host("server").spawn(asyncio.run, web())
+    client = http.client.HTTPConnection("server")
+    client.request("GET", "/")
+    assert client.getresponse().read() == b"hello"
+    client.close()
+    assert net.time >= 0.8
+
+
+def test_who_is_ended_with_connections_open_leaves_no_complaint_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """Warnings are errors here, those of finalizers too; asyncio's own go to its logger."""
+    left = []
+
+    async def patient() -> None:
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.readline()
+            finally:
+                left.append("connection")
+
+        async with await asyncio.start_server(hold, port=7) as server:
+            try:
+                await server.serve_forever()
+            finally:
+                left.append("server")
+
+    with simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, patient())
+        net.host("client").spawn(asyncio.run, ask("server", 7, b"", pause=1e9))
+        net.sleep(1)
+    del net
+    gc.collect()
+    assert sorted(left) == ["connection", "server"]
+    assert caplog.text == ""
+
+
+@pytest.mark.slow
+def test_asyncio_may_be_imported_within_the_run() -> None:
+    program = """
+import sys, simnet
+
+def client():
+    import asyncio
+    async def ask():
+        reader, writer = await asyncio.open_connection("server", 7)
+        return await reader.read()
+    return asyncio.run(ask())
+
+with simnet.Network() as net:
+    assert "asyncio" not in sys.modules
+    listener = net.host("server").listen(7)
+    two = [net.host(name).spawn(client) for name in ("a", "b")]
+    for _ in two:
+        listener.accept()[0].close()
+    assert [each.join(5) and each.result for each in two] == [b"", b""]
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
