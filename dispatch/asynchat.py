@@ -13,6 +13,7 @@ from weakref import ref
 from dispatch import asyncore as asyncore
 from dispatch import maps
 from dispatch.annotations import Any
+from dispatch.beginnings import beginning
 from dispatch.observers import observers as _observers
 from dispatch.predicates import known_predicates
 
@@ -39,6 +40,10 @@ class async_chat(asyncore.dispatcher):
         self.incoming = []
         self._dispatch_fifo = None
         asyncore.dispatcher.__init__(self, sock, map)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        beginning(cls, "producer_fifo", async_chat.producer_fifo, "_dispatch_fifo")
 
     @property
     def producer_fifo(self) -> Any:

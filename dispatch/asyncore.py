@@ -33,6 +33,7 @@ from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
 from dispatch.annotations import Any, ClassVar
+from dispatch.beginnings import beginning as _beginning
 from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
@@ -395,10 +396,7 @@ class dispatcher_with_send(dispatcher):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        beginning = cls.__dict__.get("out_buffer")
-        if isinstance(beginning, (bytes, bytearray)):  # a default of the class, for who calls dispatcher.__init__ only
-            cls._dispatch_out = bytes(beginning)
-            del cls.out_buffer
+        _beginning(cls, "out_buffer", dispatcher_with_send.out_buffer, "_dispatch_out")
 
     @property
     def out_buffer(self) -> Any:

@@ -124,8 +124,8 @@ def drop_urgent(obj: Any) -> None:
     """An urgent byte that handle_expt did not read would be announced for ever."""
     try:
         obj.socket.recv(1, socket.MSG_OOB)
-    except (OSError, ValueError, TypeError, AttributeError):
-        pass  # it was read, or ordinary data behind it was; or this is no socket
+    except Exception:  # noqa: BLE001
+        pass  # it was read, or ordinary data behind it was; or this is no socket, or none of its own
 
 
 def generation(obj: Any) -> tuple[int, bool]:
@@ -134,7 +134,10 @@ def generation(obj: Any) -> tuple[int, bool]:
     Not when it gets another socket over the same connection, as a handler does that begins TLS, nor when it moves to
     another map.
     """
-    return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
+    try:
+        return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
+    except Exception:  # noqa: BLE001 - it need not be a dispatcher, and a __getattr__ of a program's may raise anything
+        return 0, False
 
 
 def closed_by_connect(obj: Any) -> bool:

@@ -12,6 +12,7 @@ import errno
 import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import is_
 
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
@@ -171,7 +172,7 @@ class MapLoop(Loop):
 
     def _sync(self) -> None:
         mirror = self._mirror
-        if mirror is not None and self._looks(mirror) and mirror != self.map:
+        if mirror is not None and self._looks(mirror) and not _same(mirror, self.map):
             for key, obj in list(mirror.items()):
                 if obj is not self.map.get(key):
                     self.removed(key)
@@ -225,10 +226,8 @@ class MapLoop(Loop):
         if reads is not None and (obj._dispatch_ask or not still_has(obj, reads, writes)):
             reads = None
         self._guests[key] = guest = Guest(self, key, obj, reads, writes)
-        sock, fd = key, key
-        if isinstance(key, int):
-            sock = getattr(obj, "socket", None)
-        else:
+        fd = key
+        if not isinstance(key, int):
             try:
                 fd = key.fileno()
             except (OSError, ValueError):
@@ -238,10 +237,11 @@ class MapLoop(Loop):
                 raise TypeError("fileno() returned a non-integer")
         self._admitted = guest.number = self._admitted + 1
         try:
-            if sock is not None and sock.fileno() == fd:
+            sock = obj.socket if fd is key else key
+            if sock.fileno() == fd:
                 guest.socket = sock
-        except (AttributeError, OSError, TypeError, ValueError):
-            pass  # it has something else there
+        except Exception:  # noqa: BLE001 - it has something else there, or a way of its own to say that it has nothing
+            pass
         guest._fileno = fd
         self.channels[fd] = guest
         if reads is None:
@@ -297,7 +297,12 @@ class MapLoop(Loop):
             if not guest.present():
                 continue
             sock = guest.socket
-            now = getattr(guest.obj, "socket", None) if isinstance(guest.key, int) else sock
+            now = sock
+            if isinstance(guest.key, int):
+                try:
+                    now = guest.obj.socket
+                except Exception:  # noqa: BLE001 - as where it was admitted
+                    now = None
             if sock is not None and now is not sock and now is not None:
                 self.touched[guest.key] = None
             elif sock is not None and _descriptor(sock) != guest._fileno:
@@ -328,6 +333,12 @@ def _ordinary(map: Any) -> bool:
 def _items(map: Any) -> dict[Any, Any]:
     """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
     return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+
+
+def _same(one: dict[Any, Any], other: Any) -> bool:
+    """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
+    other = other if isinstance(other, dict) else _items(other)
+    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
 
 
 def _descriptor(sock: Any) -> int | None:

@@ -67,6 +67,7 @@ STEPS = {
         [
             "dispatch.accepting",
             "dispatch.addresses",
+            "dispatch.beginnings",
             "dispatch.checks",
             "dispatch.interfaces",
             "dispatch.nodelay",

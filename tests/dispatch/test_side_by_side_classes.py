@@ -1,0 +1,215 @@
+"""The classes that programs make of asyncore's, in ways that nobody foresaw: they behave on the drop-in as they did."""
+
+from __future__ import annotations
+
+import collections
+import socket
+import sys
+import warnings
+from unittest import mock
+
+import pytest
+
+import dispatch.asynchat
+import dispatch.asyncore
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    theirs = pytest.importorskip("asyncore", reason="no other asyncore here: Python 3.12 removed it")
+    their_chat = pytest.importorskip("asynchat", reason="no other asynchat here: Python 3.12 removed it")
+
+
+def alike(program, *args):
+    """What *program* shows on the old modules, which is what it shows on these."""
+    on_theirs = program(theirs, their_chat, *args)
+    on_ours = program(dispatch.asyncore, dispatch.asynchat, *args)
+    assert on_ours == on_theirs
+    return on_ours
+
+
+class Beside:
+    """A class beside asyncore's that gives their objects something to begin with."""
+
+    producer_fifo = None
+    out_buffer = b""
+
+
+@pytest.mark.parametrize("where", ["class", "mixin"])
+@pytest.mark.parametrize("kind", [None, collections.deque, list])
+def test_a_queue_of_output_may_begin_as_an_attribute_of_the_class(where, kind):
+    """*kind* is made by a constructor of the program's own; None means that asynchat's is called."""
+
+    def program(asyncore, asynchat):
+        class Shouting(*([Beside] if where == "mixin" else []), asynchat.async_chat):
+            if where == "class":
+                producer_fifo = None
+            terminator = b"\n"
+
+            def __init__(self, sock, map):
+                if kind is None:
+                    asynchat.async_chat.__init__(self, sock, map)
+                else:
+                    self.ac_in_buffer, self.incoming, self.producer_fifo = b"", [], kind()
+                    asyncore.dispatcher.__init__(self, sock, map)
+
+            collect_incoming_data = asynchat.async_chat._collect_incoming_data
+
+            def found_terminator(self):
+                self.push(self._get_data().upper())
+
+        near, far = socket.socketpair()
+        channels = {}
+        channel = Shouting(near, channels)
+        with near, far:
+            far.send(b"how do\nyou do\n")
+            asyncore.loop(0, map=channels, count=4)
+            return far.recv(100), list(channel.producer_fifo)
+
+    assert alike(program) == (b"HOW DOYOU DO", [])
+
+
+@pytest.mark.parametrize("base", [(), (Beside,)])
+def test_out_buffer_may_begin_as_an_attribute_of_a_class_beside(base):
+    def program(asyncore, asynchat):
+        near, far = socket.socketpair()
+        channels = {}
+        channel = type("Sending", (*base, asyncore.dispatcher_with_send), {})(near, channels)
+        with near, far:
+            channel.send(b"sent, ")
+            channel.out_buffer = b"set"
+            waiting = channel.out_buffer
+            asyncore.loop(0, map=channels, count=2)
+            return waiting, far.recv(100), channel.out_buffer
+
+    assert alike(program) == (b"set", b"sent, set", b"")
+
+
+def equal_to_all(self, other):
+    return True
+
+
+def equal_to_none(self, other):
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("compare", [equal_to_all, equal_to_none])
+def test_a_map_knows_its_channels_by_who_they_are(compare):
+    """Another one, that a program thinks is equal, takes the place of one by hand."""
+
+    def program(asyncore, asynchat):
+        near, far = socket.socketpair()
+        channels, told = {}, []
+
+        def handle_read(self):
+            told.append((self.name, self.recv(10)))
+            channels[near.fileno()] = made[1]
+
+        methods = {"__eq__": compare, "__hash__": None, "handle_read": handle_read, "writable": lambda self: False}
+        equal = type("Equal", (asyncore.dispatcher,), methods)
+        made = [equal(near, channels), equal(None, channels)]
+        made[0].name, made[1].name, made[1].socket = "one", "other", near
+        with near, far:
+            for _ in range(3):
+                far.send(b"x")
+                asyncore.loop(0, map=channels, count=1)
+        return told
+
+    assert alike(program) == [("one", b"x"), ("other", b"x"), ("other", b"x")]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_what_is_no_dispatcher_need_not_answer_what_a_loop_of_old_did_not_ask(use_poll):
+    def program(asyncore, asynchat):
+        class Thing:
+            accepting = False
+
+            def __init__(self, sock):
+                self.sock = sock
+
+            def __getattr__(self, name):
+                raise KeyError(name)
+
+            def readable(self):
+                return True
+
+            def writable(self):
+                return len(told) < 2
+
+            def handle_read_event(self):
+                told.append(self.sock.recv(10))
+
+            def handle_write_event(self):
+                told.append("write")
+
+            def handle_error(self):
+                told.append(sys.exc_info()[0])
+
+        near, far = socket.socketpair()
+        told = []
+        channels = {near.fileno(): Thing(near)}
+        with near, far:
+            for _ in range(3):
+                far.send(b"x")
+                asyncore.loop(0.1, use_poll, channels, 1)
+        return told
+
+    assert alike(program) == [b"x", "write", b"x", b"x"]
+
+
+def test_attributes_of_the_socket_may_be_had_through_the_channel():
+    """Cheap inheritance: asyncore itself did so once, and many programs do since it stopped."""
+
+    def program(asyncore, asynchat):
+        class Cheap(asynchat.async_chat):
+            terminator = b"\n"
+            collect_incoming_data = asynchat.async_chat._collect_incoming_data
+
+            def __getattr__(self, name):
+                return getattr(self.__dict__.get("socket"), name)
+
+            def found_terminator(self):
+                self.push(self._get_data())
+
+        near, far = socket.socketpair()
+        channels = {}
+        channel = Cheap(near, channels)
+        with near, far:
+            far.send(b"x\n")
+            asyncore.loop(0, map=channels, count=2)
+            return far.recv(10), channel.fileno() == near.fileno(), channel.getsockname()
+
+    assert alike(program) == (b"x", True, "")
+
+
+def test_methods_of_asyncores_own_classes_may_be_patched():
+    def program(asyncore, asynchat):
+        near, far = socket.socketpair()
+        told, channels = [], {}
+
+        class Reading(asyncore.dispatcher):
+            def handle_read(self):
+                told.append(self.recv(10))
+
+            def handle_write(self):
+                told.append("write")
+
+        Reading(near, channels)
+        with near, far:
+            asyncore.loop(0, map=channels, count=1)
+            for name in ("readable", "writable"):
+                far.send(b"x")
+                with mock.patch.object(asyncore.dispatcher, name, return_value=False):
+                    asyncore.loop(0, map=channels, count=2)
+                told.append(name)
+            with mock.patch.object(asyncore.dispatcher, "recv", return_value=b"patched"):
+                far.send(b"x")
+                asyncore.loop(0, map=channels, count=1)
+        sending = asyncore.dispatcher_with_send(map={})
+        with mock.patch.object(asyncore.dispatcher, "send", return_value=2) as send:
+            sending.send(b"hello")
+            sending.send(b"you")
+        return told, [call.args[-1] for call in send.call_args_list], sending.out_buffer
+
+    told, sent, waiting = alike(program)
+    assert told == ["write", "write", "write", "readable", b"xx", "writable", b"patched", "write"]
+    assert (sent, waiting) == ([b"hello", b"lloyou"], b"oyou")
