@@ -12,11 +12,9 @@ from typing import Any
 from simnet.conform.bench import Bench
 from simnet.conform.program import Step
 
-__all__ = ["IN_BITS", "OUT_BITS", "Loose", "state_of"]
+__all__ = ["IN_BITS", "Loose", "state_of"]
 
 IN_BITS = 0x41  # IN RDNORM
-OUT_BITS = 0x304  # OUT WRNORM WRBAND
-END_BITS = 0x2010  # RDHUP HUP
 AF_UNIX = 1
 EDGE = 1 << 31
 
@@ -49,7 +47,7 @@ class Loose:
             # How much is unread or unsent where more waits; and sequence numbers outside a connection, or of one that
             # nobody acknowledges for, which SIOCOUTQ subtracts all the same.
             return True
-        if call in ASKING_POLLERS and (self._stirred or self._edge_to_come()):
+        if call in ASKING_POLLERS and self._edge_to_come():
             return True
         if file is None:
             return False
@@ -57,16 +55,9 @@ class Loose:
             peer = self._peer(file)
             if peer is None or peer.rcv_room != file.rcv_room:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
-        if (call == "shutdown" or (call == "drain" and file.shut & 1)) and any(
-            file is each for each in self._full.values()
-        ):
-            # A FIN tells a window, and whether some bytes that were read have opened it is a matter of rounding. And after
-            # SHUT_RD there seems to be an end wherever the data pauses.
-            return True
-        acting = call in SENDING or call in ENDING
-        if (acting or call == "setsockopt") and any(file is each or file is self._peer(each) for each in self._stirred):
-            return True
-        if acting or call in READING:
+        if call in SENDING and any(file is each or file is self._peer(each) for each in self._stirred):
+            return True  # between empty and full the kernel has room by the chunk
+        if call in SENDING or call in ENDING or call in READING:
             # A segment that arrives lets go what MSG_MORE holds back, or not: it depends on the window it tells.
             return any(file is self._peer(each) for each in self._holding()) or (
                 call in READING and any(file is each and self._peer_has_more(each) for each in self._holding())
@@ -109,13 +100,8 @@ class Loose:
         """Bits of masks that are not compared now, by name."""
         bits = {}
         for name, thing in self._bench.opened():
-            if not hasattr(thing, "_file"):
-                if self._stirred or self._edge_to_come():
-                    bits[name] = IN_BITS
-            elif thing._file() in self._stirred:
-                bits[name] = OUT_BITS
-            elif any(thing._file() is self._full.get(each) for each in self._stirred):
-                bits[name] = END_BITS  # a FIN behind the data comes when the data has found room
+            if not hasattr(thing, "_file") and self._edge_to_come():
+                bits[name] = IN_BITS
         return bits
 
     # --- looking at both ends --------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from simnet.kernel.messages import AF_INET6
 from simnet.kernel.packed_options import get_packed, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
-from simnet.kernel.states import CLOSED, LISTEN
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.window import owes_acknowledgement
 
@@ -172,7 +172,7 @@ def _after_tcp_level(socket: TcpSocket, name: int) -> None:
         cork.push(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
-    elif name == o.TCP_QUICKACK and owes_acknowledgement(socket):
+    elif name == o.TCP_QUICKACK and owes_acknowledgement(socket) and socket.state in (ESTABLISHED, CLOSE_WAIT):
         socket.acknowledge()
 
 

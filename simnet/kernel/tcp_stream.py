@@ -28,7 +28,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
-from simnet.kernel.window import in_flight
+from simnet.kernel.window import in_flight, owes_acknowledgement
 
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -80,6 +80,8 @@ class Stream(Connection):
             else:
                 data = inbox.take(n)
                 self.freed()
+            if flags & MSG_PEEK and owes_acknowledgement(self):
+                self.acknowledge()
             if data or (inbox.size and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
         if self.done:

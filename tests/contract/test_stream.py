@@ -428,6 +428,7 @@ def send_all(sock: socket.socket) -> int:
 
 ACKNOWLEDGING: dict[str, tuple[Callable[[Any], object], str]] = {
     "a read": (lambda sock: sock.recv(10), "OUT"),
+    "a peek": (lambda sock: sock.recv(10, socket.MSG_PEEK), "OUT"),
     "data": (lambda sock: sock.send(b"x"), "IN|OUT"),
     "a FIN": (lambda sock: sock.shutdown(socket.SHUT_WR), "IN|OUT|RDHUP"),
     "time": (lambda sock: time.sleep(0.06), "OUT"),  # TCP_DELACK_MIN is 40 ms
