@@ -82,20 +82,8 @@ class Network(Protocol):
         """The addresses of a name, as ``socket.getaddrinfo`` lists them."""
 
 
-_chosen: Network | None = None
-
-
 def current_network() -> Network:
-    """The network a new loop runs on: the one given to :func:`use_network`, else the kernel's."""
-    if _chosen is not None:
-        return _chosen
+    """The network of a loop that was given none: the kernel's, which is the simulated one in a run of simnet."""
     from dispatch.kernel import KERNEL
 
     return KERNEL
-
-
-def use_network(network: Network | None) -> Network | None:
-    """Make *network* the one new loops run on (None: the kernel's again); returns the one before."""
-    global _chosen
-    before, _chosen = _chosen, network
-    return before

@@ -257,14 +257,3 @@ def refuse_coroutines(fn: Any, where: str) -> None:
         )
     if not callable(fn):
         raise TypeError(f"{where} takes a function and its arguments, not {fn!r}")
-
-
-def traceback_place(error: BaseException) -> str:
-    """Where *error* arose, in the innermost frame of the user's own code (``file.py:12``); "" without a traceback."""
-    place = ""
-    step = error.__traceback__
-    while step is not None:
-        if not _is_ours(str(step.tb_frame.f_globals.get("__name__", ""))):
-            place = f"{step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}"
-        step = step.tb_next
-    return place

@@ -116,7 +116,7 @@ class Scenario(msgspec.Struct, frozen=True):
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise ScenarioError(f"cannot be read: {error.strerror or error}", path=path) from error
         except UnicodeDecodeError as error:

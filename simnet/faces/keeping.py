@@ -100,7 +100,7 @@ def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path
 
 def _edited(path: Path, title: str | None, expect: Expect | None) -> str:
     """The file's text with what changes, and all else as it stands."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     if title is None and expect is None:
         return text
     import tomlkit

@@ -180,11 +180,6 @@ class RealNetwork:
         """Every process spawned so far, the body (on host ``test``) first."""
         return self._stage.processes
 
-    @property
-    def process_failures(self) -> list[tuple[str, BaseException]]:
-        """(process, exception) of each process that an exception ended."""
-        return [(process.name, process.error) for process in self.processes if process.error is not None]
-
     # --- a run -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> RealNetwork:

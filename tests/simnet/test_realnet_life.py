@@ -474,7 +474,9 @@ def test_an_exception_ends_the_process_and_is_raised_with_the_network() -> None:
 
     with pytest.raises(ValueError, match="no such thing"), RealNetwork() as net:
         net.host("server").spawn(serve)
-    assert [(name, type(error)) for name, error in net.process_failures] == [("server/serve", ValueError)]
+    assert [(process.name, type(process.error)) for process in net.processes if process.error] == [
+        ("server/serve", ValueError)
+    ]
 
 
 def test_run_gives_what_the_function_returned_or_raises_what_it_raised() -> None:

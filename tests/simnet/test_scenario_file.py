@@ -299,6 +299,13 @@ def test_a_mistake_in_a_fault_is_told_with_its_number_and_line(fault: str, line:
     assert (refused.value.line, refused.value.fault) == (line, 2)
 
 
+def test_the_mark_that_some_editors_put_first_is_no_part_of_the_file(project: Path) -> None:
+    (project / "test_it.py").write_text("def test_it(net): ...", encoding="utf-8")
+    text = 'format = 1\r\ntest = "test_it.py::test_it"\r\n'
+    (project / "marked.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert Scenario.read(project / "marked.toml").test == "test_it.py::test_it"
+
+
 def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
     (project / "latin.toml").write_bytes(b'format = 1\ntitle = "\xff"')
 
