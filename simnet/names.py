@@ -38,6 +38,13 @@ def _addresses(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     return ("", []) if found is None else (found.name, [Numeric(AF_INET, found.address)])
 
 
+def _nobody(machine: Machine, name: Any) -> constants.gaierror:
+    """The error of a resolver, with a word to whoever wrote the test: a name is mistyped more often than missing."""
+    error = gai_error(NO_NAME)
+    error.add_note(f"{name!r} is no host of this network; there is {', '.join(machine.fabric.machines)}")
+    return error
+
+
 def resolve(machine: Machine, host: str, family: int) -> str:
     """The one address of *family* that a socket call uses for *host*.
 
@@ -57,7 +64,7 @@ def resolve(machine: Machine, host: str, family: int) -> str:
     for found in _addresses(machine, host)[1]:
         if family in (AF_UNSPEC, found.family):
             return found.address
-    raise gai_error(NO_NAME)
+    raise _nobody(machine, host)
 
 
 def _of_family(numeric: Numeric, family: int) -> Numeric:
@@ -126,7 +133,7 @@ def _found(machine: Machine, host: str | None, family: int, flags: int) -> tuple
         return host, [_of_family(numeric, family)]
     name, found = ("", []) if not host or flags & constants.AI_NUMERICHOST else _addresses(machine, host)
     if not found:
-        raise gai_error(NO_NAME)
+        raise _nobody(machine, host)
     fitting = [each for each in found if family in (AF_UNSPEC, each.family)]
     if mapping and (not fitting or flags & constants.AI_ALL):
         fitting += [_mapped(each) for each in found if each.family == AF_INET]

@@ -141,7 +141,8 @@ def _drawn(
 
 
 def _users_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
-    return excinfo.traceback.filter(lambda entry: users_own(str(entry.path))) or excinfo.traceback
+    users = excinfo.traceback.filter(lambda entry: users_own(str(entry.path)))
+    return users or Traceback(excinfo.traceback[-1:])  # a call that went wrong before it came to a line of the user's
 
 
 def _style(asked: str) -> TracebackStyle:

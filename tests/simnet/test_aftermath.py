@@ -84,6 +84,13 @@ def test_a_thousand_mistakes_are_noted_five_times() -> None:
     assert len(caught.value.__notes__) == 5
 
 
+def test_a_mistyped_host_is_told_with_those_there_are() -> None:
+    with pytest.raises(socket.gaierror) as caught, simnet.Network() as net:
+        net.host("server")
+        socket.create_connection(("sever", 7))
+    assert caught.value.__notes__ == ["'sever' is no host of this network; there is test, server"]
+
+
 def test_the_traceback_has_no_frame_of_the_simulator() -> None:
     with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
         net.host("server")

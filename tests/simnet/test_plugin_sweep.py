@@ -142,6 +142,22 @@ def test_without_pytests_own_reporter_a_failure_is_a_failure(suite: pytest.Pytes
     assert run(suite, "-p", "no:terminal", "test_servers.py::test_hasty").ret == 1
 
 
+def test_a_call_that_cannot_be_made_is_shown_without_the_runners_frames(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_spawns="""
+        import simnet
+        from servers import echo
+
+        @simnet.sweep
+        def test_spawns(net):
+            net.host("server").spawn(echo)
+        """
+    )
+    result = run(suite, "test_spawns.py")
+    result.stdout.fnmatch_lines(["E   TypeError: echo() missing 1 required positional argument: 'port'"])
+    assert "pluggy" not in result.stdout.str()
+
+
 def test_pytest_fail_is_blamed_on_the_line_that_calls_it(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_fails="""
