@@ -155,7 +155,7 @@ def test_a_call_that_cannot_be_made_is_shown_without_the_runners_frames(suite: p
     )
     result = run(suite, "test_spawns.py")
     result.stdout.fnmatch_lines(["E   TypeError: echo() missing 1 required positional argument: 'port'"])
-    assert "pluggy" not in result.stdout.str()
+    assert "_multicall" not in result.stdout.str()
 
 
 def test_pytest_fail_is_blamed_on_the_line_that_calls_it(suite: pytest.Pytester) -> None:
