@@ -45,7 +45,7 @@ class ChannelMap(dict[Any, Any]):
     def _let_go(self) -> None:
         """An empty map holds no poller; the next turn with channels makes one."""
         engine = self.engine
-        if engine is not None and not engine.depth:
+        if engine is not None and not engine.turning:
             self.engine = None
             engine.close()
 

@@ -13,7 +13,7 @@ import sys
 from _thread import allocate_lock, get_ident
 from _weakref import ref  # weakref itself would bring more than this
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
@@ -246,37 +246,17 @@ class Loop:
                 channel._ask()
         if self._unsent or self._ended:
             self._settle()
-        timers = self._timers
-        if self._soon or self._stopping:
-            timeout = 0
-        elif timers.heap:
-            due = timers.next_due()
-            if due is not None:
-                pause = due - self.network.monotonic()
-                if timeout is None or pause < timeout:
-                    timeout = max(pause, 0)
-        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and self._others_may_call():
+        if self._soon or self._timers.heap or self._stopping:
+            timeout = self._until_due(timeout)
+        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
         turn = self._turn_number = self._turn_number + 1
         ready = self.poller.poll(timeout)
-        if timers.heap:
+        if self._timers.heap:
             self._now = self.network.monotonic()
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
-        self._deliver(ready, turn)
-        if timers.heap:
-            for timer in timers.due(self._now):
-                self._make(timer)
-        if self._soon:
-            for _ in range(len(self._soon)):  # what these ask for comes in the next pass
-                self._make(self._soon.popleft())
-        if self._unsent or self._ended:
-            self._settle()
-        return len(ready)
-
-    def _deliver(self, ready: Sequence[tuple[int, int]], turn: int) -> None:
-        """Give each channel that is ready its turn."""
         channels = self.channels
         watch = self._watch
         for fd, bits in ready:
@@ -294,13 +274,33 @@ class Loop:
                 except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
                     served._turn_failed(error)
         self._turning = None
+        if self._soon or self._timers.heap:
+            self._make_due()
+        if self._unsent or self._ended:
+            self._settle()
+        return len(ready)
+
+    def _until_due(self, timeout: float | None) -> float | None:
+        """*timeout*, or what is left until the first call if that is less."""
+        if self._soon or self._stopping:
+            return 0
+        due = self._timers.next_due()
+        if due is None:
+            return timeout
+        pause = max(due - self.network.monotonic(), 0)
+        return pause if timeout is None else min(pause, timeout)
+
+    def _make_due(self) -> None:
+        """The calls that are due, by the time of the last poll."""
+        for timer in self._timers.due(self._now):
+            self._make(timer)
+        for _ in range(len(self._soon)):  # what these ask for comes in the next pass
+            self._make(self._soon.popleft())
 
     def _alive(self) -> bool:
-        if len(self.channels) > self._background:
-            return True
-        if self._draining:
-            return False
-        return bool(self._soon or self._ended or self._unsent) or self._timers.next_due() is not None
+        if len(self.channels) > self._background or self._soon or self._ended or self._unsent:
+            return not self._draining or len(self.channels) > self._background
+        return not self._draining and self._timers.next_due() is not None
 
     def _make(self, timer: Timer) -> None:
         """One call, whatever it does."""
@@ -336,11 +336,6 @@ class Loop:
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)
-
-    def _others_may_call(self) -> bool:
-        """Whether there is another thread that could want to wake this one."""
-        threading = sys.modules.get("threading")
-        return threading is not None and threading.active_count() > 1
 
     # ---- what channels tell the loop
 
@@ -489,6 +484,11 @@ class Loop:
 
 _making_waker = allocate_lock()
 _loops: set[ref[Loop]] = set()
+
+
+def _others_may_call() -> bool:
+    """Whether there is another thread that could want to wake this one."""
+    return "threading" in sys.modules and sys.modules["threading"].active_count() > 1
 
 
 def _after_fork() -> None:

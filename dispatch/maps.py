@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import is_
 
@@ -50,7 +50,6 @@ class MapLoop(Loop):
         "_serves_whole",
         "_surprised",
         "_unlooked",
-        "depth",
         "dirty",
         "map",
         "touched",
@@ -67,9 +66,8 @@ class MapLoop(Loop):
         self._idle_turns = 0  # since the last audit
         self._unlooked = 0  # turns since an ordinary dict was compared with what it was
         self._surprised = True  # who was ready stands in the map no more: more may have changed
-        self._ready: list[Ready] = []  # what the poll under way has found
+        self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
         self._served: list[Ready] = []  # who had a turn since it was asked
-        self.depth = 0  # turns under way; a handler may ask for one
         self.touched: dict[Any, None] = {}  # keys that were set since the last turn
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         self._guests: dict[Any, Guest] = {}
@@ -78,59 +76,66 @@ class MapLoop(Loop):
 
     def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
         """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
+        # The way of most turns is written out: with one channel ready, a call costs as much as what it decides.
         self._serve_whole, self._serves_whole = serve, kinds is None
-        self.depth += 1
-        interrupted, self._ready = self._ready, []
+        interrupted = self._ready  # if a handler asks for this turn
+        found: list[Ready] = []
+        self._ready = found
         try:
-            self._sync()
-            if not self._polled(timeout):
-                self._idle_turns += 1
-                self._surprised = True  # there is time to look
-                if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
-                    self._audit()
-            ready = self._ready
-            if ready:
-                if len(ready) > 1:
-                    ready.sort()  # in the order of the map, as select(2) and poll(2) told it
-                self._served = ready
-                if kinds is None:
-                    self._serve_each(ready, serve)
+            if self._mirror is not None:
+                self._compare(self._mirror)
+            if self.touched:
+                self._admit_touched()
+            if self.dirty:
+                self._ask_dirty()
+            if self._served:
+                self._ask_served()
+            if self._asked:
+                for guest in list(self._asked.values()):
+                    guest._ask()
+            pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
+            try:
+                events = self.poller.poll(pause)
+            except ValueError:
+                if not self.closed:
+                    raise
+                events = []  # another thread closed the last channel just now, and with it this loop was let go
+            if observers:
+                for observer in observers:
+                    observer.turn(self, len(events))
+            channels: Any = self.channels
+            for fd, bits in events:
+                try:
+                    guest = channels[fd]
+                except KeyError:
+                    continue  # another thread took it out of the map just now
+                if bits == IN:  # mostly; whole numbers are compared, a test of a bit makes a number first
+                    found.append((guest.number, guest, IN))
                 else:
-                    self._serve_by_kind(ready, serve, kinds)
+                    guest._turn(bits)
+            if self._soon or self._timers.heap:
+                self._now = self.network.monotonic()
+                self._make_due()
+            if found:
+                found.sort()  # in the order of the map, as select(2) and poll(2) told it
+                self._served = found
+                if kinds is None:
+                    self._serve_each(found, serve)
+                else:
+                    self._serve_by_kind(found, serve, kinds)
+            elif not events:
+                self._idled(timeout)
         finally:
-            if self._ready and self._served is not self._ready:
-                self._served = self._served + self._ready  # a handler has turned the loop
+            if found and self._served is not found:
+                self._served = self._served + found  # a handler has turned the loop
             self._ready = interrupted
-            self.depth -= 1
-        if not self.map and not self.depth and isinstance(self.map, ChannelMap):
+        if not self.map and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go()
 
-    def _polled(self, timeout: float | None) -> int:
-        """How many were ready."""
-        try:
-            return self._once(timeout)
-        except ValueError:
-            if not self.closed:
-                raise
-            return 0  # another thread closed the last channel just now, and with it this loop was let go
-
-    def _deliver(self, ready: Sequence[tuple[int, int]], turn: int) -> None:
-        """Collect who is ready: it is served in the order of the map."""
-        channels, found = self.channels, self._ready
-        guest: Any = None
-        for fd, bits in ready:
-            try:
-                guest = channels[fd]
-                number = guest.number
-            except KeyError:
-                continue  # another thread took it out of the map just now
-            except AttributeError:
-                guest._turn(bits)  # who wakes this loop is not in the map
-                continue
-            if bits == IN:  # mostly; whole numbers are compared, a test of a bit makes a number first
-                found.append((number, guest, IN))
-            else:
-                guest._turn(bits)
+    @property
+    def turning(self) -> bool:
+        """Whether a turn is under way."""
+        return self._ready is not None
 
     def _serve_each(self, ready: list[Ready], serve: Serve) -> None:
         """As the loop over poll(2) did it: an object has all of its events at once."""
@@ -161,6 +166,8 @@ class MapLoop(Loop):
                     serve(guest.obj, NVAL)
             else:
                 self._surprised = True
+        if not later:
+            return
         for _, guest, flags in later:
             if flags & OUT and guest.present():
                 write(guest.obj)
@@ -170,14 +177,16 @@ class MapLoop(Loop):
                 if guest.present():
                     drop_urgent(guest.obj)
 
-    def _sync(self) -> None:
-        mirror = self._mirror
-        if mirror is not None and self._looks(mirror) and not _same(mirror, self.map):
+    def _compare(self, mirror: dict[Any, Any]) -> None:
+        """Find what a program did to its own dict by hand."""
+        if self._looks(mirror) and not _same(mirror, self.map):
             for key, obj in list(mirror.items()):
                 if obj is not self.map.get(key):
                     self.removed(key)
             self._mirror = now = _items(self.map)  # in one step: another thread may be changing it
             self.touched.update(dict.fromkeys(key for key in now if mirror.get(key) is not now[key]))
+
+    def _admit_touched(self) -> None:
         while self.touched:
             touched, self.touched = self.touched, {}
             for key in touched:
@@ -186,14 +195,13 @@ class MapLoop(Loop):
                 obj = self.map.get(key)
                 if obj is not None:
                     self._admit(key, obj)
-        if self.dirty:
-            dirty, self.dirty = self.dirty, {}
-            for key in dirty:
-                guest = self._guests.get(key)
-                if guest is not None:
-                    guest.ask_again()
-        if self._served:
-            self._ask_served()
+
+    def _ask_dirty(self) -> None:
+        dirty, self.dirty = self.dirty, {}
+        for key in dirty:
+            guest = self._guests.get(key)
+            if guest is not None:
+                guest.ask_again()
 
     def _ask_served(self) -> None:
         """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
@@ -245,7 +253,7 @@ class MapLoop(Loop):
         guest._fileno = fd
         self.channels[fd] = guest
         if reads is None:
-            self._asked[fd] = guest
+            self._asked[fd] = guest  # in a moment
         else:
             guest._ask()
         if observers and not hasattr(obj, "add_channel"):
@@ -288,6 +296,12 @@ class MapLoop(Loop):
             if guest.obj is obj and not guest.resting:
                 guest.rest()
 
+    def _idled(self, timeout: float | None) -> None:
+        self._idle_turns += 1
+        self._surprised = True  # there is time to look
+        if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
+            self._audit()
+
     def _audit(self) -> None:
         """Nothing happened for a whole time-out, or in several short ones: look for what nobody tells us. Sockets closed behind the map's back, and
         attributes that a program set from outside.
@@ -309,9 +323,6 @@ class MapLoop(Loop):
                 self._serve_whole(guest.obj, NVAL)
             else:
                 guest.ask_again()
-
-    def _others_may_call(self) -> bool:
-        return False  # who joins from another thread is seen in the next turn, as ever
 
     def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""
@@ -425,7 +436,7 @@ def turn(
     engine = map.engine if isinstance(map, ChannelMap) else _engines.get(id(map))
     if engine is None and poller is None and isinstance(map, ChannelMap):
         engine = map.engine = MapLoop(map)
-    if engine is not None and (poller is None or engine.depth):
+    if engine is not None and (poller is None or engine.turning):
         engine.turn(timeout, serve, kinds)
         return
     # Nothing to keep registered: poll(2) where there is one, it needs no descriptor of its own.
