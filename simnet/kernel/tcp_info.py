@@ -27,15 +27,17 @@ STATE_NUMBERS: Final = {  # <netinet/tcp.h>
 }  # fmt: skip
 INFO_SIZE: Final = 280  # struct tcp_info of Linux 6.18
 _OPTIONS_AND_SCALES: Final = b"\x07\xaa"  # timestamps, SACK and window scaling by 10 bits each way, as over loopback
+_LIMITED_BY_PROGRAM: Final = b"\1"  # tcpi_delivery_rate_app_limited: never by the path
 
 CONGESTION_NAME_MAX: Final = 16  # TCP_CA_NAME_MAX
 CONGESTION_CONTROLS: Final = ("cubic", "reno")  # what every Linux has; the first is its default
 
 
-def tcp_info(state: str) -> bytes:
-    """``struct tcp_info``: the state, the options that were agreed on, and 0 for all that measures a path or counts."""
-    options = b"\0\0" if state in (CLOSED, LISTEN, SYN_SENT, SYN_RECV) else _OPTIONS_AND_SCALES
-    return (bytes((STATE_NUMBERS[state], 0, 0, 0, 0)) + options).ljust(INFO_SIZE, b"\0")
+def tcp_info(state: str, agreed: bool) -> bytes:
+    """``struct tcp_info``: the state, the options if any were *agreed* on, and 0 for all that measures a path or counts."""
+    options = _OPTIONS_AND_SCALES if agreed else b"\0\0"
+    limited = b"" if state == LISTEN else _LIMITED_BY_PROGRAM
+    return (bytes((STATE_NUMBERS[state], 0, 0, 0, 0)) + options + limited).ljust(INFO_SIZE, b"\0")
 
 
 def congestion_name(chosen: str | None) -> bytes:

@@ -217,7 +217,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
 def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
     if level == o.IPPROTO_TCP:
         if name == o.TCP_INFO:
-            return tcp_info(socket.state)
+            return tcp_info(socket.state, _was_established(socket))
         return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
     if level != o.SOL_SOCKET:
         return None
@@ -271,7 +271,8 @@ def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
     mss = mss_of(socket)
     if asked and asked - _TIMESTAMPS < mss:
         return int(asked) - _TIMESTAMPS
-    if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (socket.origin == "server" or socket.snd_nxt > ISN + 1):
+    later = max(socket.snd_nxt, socket.rcv_nxt) > ISN + 1
+    if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss
 

@@ -127,7 +127,10 @@ def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) 
         client, server = world.pair(ip, {(TCP, socket.TCP_MAXSEG): 0})  # which asks for nothing
         assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [mss, 32768]
         assert client.getsockopt(IP, 14) == mtu  # IP_MTU
+        server.send(b"x")  # shows the whole window
+        world.readable(client)
         before = client.getsockopt(TCP, socket.TCP_MAXSEG)
+        assert before == 32768
         client.setsockopt(TCP, socket.TCP_MAXSEG, 100)
         assert client.getsockopt(TCP, socket.TCP_MAXSEG) == before
         hops = (IP, socket.IP_MULTICAST_TTL) if ip[0] == "1" else (IPV6, socket.IPV6_MULTICAST_HOPS)
@@ -162,6 +165,10 @@ def test_k131_tcp_info_tells_the_state(world: World) -> None:
     world.ready(server, "IN|OUT|RDHUP")
     info = server.getsockopt(TCP, socket.TCP_INFO, 104)
     assert (info[0], len(info)) == (8, 104)  # CLOSE_WAIT
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    told = [sock.getsockopt(TCP, socket.TCP_INFO, 6) for sock in (world.socket(), refused, client)]
+    assert told == [b"\7\0\0\0\0\0", b"\7\0\0\0\0\0", b"\7\0\0\0\0\7"]  # what was agreed on is told of the dead
 
 
 def test_k131_a_congestion_control_is_a_name(world: World) -> None:
