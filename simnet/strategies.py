@@ -13,6 +13,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
 from simnet.faults.fault import Fault
 from simnet.faults.kinds import ERRNOS, TRANSPARENT, Error, Reset, Stall, Urgent, Wake, make, played_kinds
 from simnet.faults.place import Anchor, Place

@@ -38,6 +38,17 @@ def test_a_suite_without_networks_loads_nothing_more(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_first_example_of_a_property_does_not_load_the_simulator(tmp_path: Path) -> None:
+    """It has a deadline of 0.2 s like all others, unless somebody says otherwise."""
+    code = (
+        "import simnet, sys\nsimnet.strategies.fault_plans()\nbefore = set(sys.modules)\n"
+        "with simnet.Network() as net: net.host('server').listen(7)\n"
+        "assert not {name for name in set(sys.modules) - before if name.startswith('simnet')}\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 SERVER = """\
 import select
 import socket
