@@ -23,22 +23,20 @@ class ChannelMap(dict[Any, Any]):
         dict.__setitem__(self, key, obj)
         engine = self.engine
         if engine is not None:
-            engine.touched[key] = None
-            if key in engine._guests:
-                engine.removed(key)
+            engine.put(key)
 
     def __delitem__(self, key: Any) -> None:
         dict.__delitem__(self, key)
         engine = self.engine
         if engine is not None:
-            engine.removed(key)
+            engine.taken(key)
             if not self:
                 self._let_go()
 
     def _removed(self, key: Any) -> None:
         engine = self.engine
         if engine is not None:
-            engine.removed(key)
+            engine.taken(key)
             if not self:
                 self._let_go()
 

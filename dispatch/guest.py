@@ -99,6 +99,23 @@ class Guest(Channel):
         self.loop._surprised = True
         return False
 
+    def moved(self) -> bool:
+        """Whether its object has another socket than when it was admitted."""
+        if self.socket is None or not isinstance(self.key, int):
+            return False
+        try:
+            now = self.obj.socket
+        except Exception:  # noqa: BLE001 - as where it was admitted
+            return False
+        return now is not None and now is not self.socket
+
+    def stale(self) -> bool:
+        """Whether its socket was closed behind the map's back."""
+        try:
+            return self.socket is not None and self.socket.fileno() != self._fileno
+        except (AttributeError, OSError, TypeError, ValueError):
+            return True
+
     def _turn_failed(self, error: Exception) -> None:
         raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
 

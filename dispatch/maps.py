@@ -68,11 +68,11 @@ class MapLoop(Loop):
         self._surprised = True  # who was ready stands in the map no more: more may have changed
         self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
         self._served: list[Ready] = []  # who had a turn since it was asked
-        self.touched: dict[Any, None] = {}  # keys that were set since the last turn
+        self.touched: dict[Any, int] = {}  # keys that were set since the last turn; their old places in the order, or 0
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         self._guests: dict[Any, Guest] = {}
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
-        self.touched.update(dict.fromkeys(_items(map)))
+        self.touched.update(dict.fromkeys(_items(map), 0))
 
     def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
         """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
@@ -180,21 +180,23 @@ class MapLoop(Loop):
     def _compare(self, mirror: dict[Any, Any]) -> None:
         """Find what a program did to its own dict by hand."""
         if self._looks(mirror) and not _same(mirror, self.map):
-            for key, obj in list(mirror.items()):
-                if obj is not self.map.get(key):
-                    self.removed(key)
             self._mirror = now = _items(self.map)  # in one step: another thread may be changing it
-            self.touched.update(dict.fromkeys(key for key in now if mirror.get(key) is not now[key]))
+            for key in mirror:
+                if key not in now:
+                    self.taken(key)
+            for key in now:
+                if mirror.get(key) is not now[key]:
+                    self.put(key)
 
     def _admit_touched(self) -> None:
         while self.touched:
             touched, self.touched = self.touched, {}
-            for key in touched:
+            for key, place in touched.items():
                 if key in self._guests:
                     self.removed(key)
                 obj = self.map.get(key)
                 if obj is not None:
-                    self._admit(key, obj)
+                    self._admit(key, obj, place)
 
     def _ask_dirty(self) -> None:
         dirty, self.dirty = self.dirty, {}
@@ -226,7 +228,7 @@ class MapLoop(Loop):
         self._unlooked, self._surprised = 0, False
         return True
 
-    def _admit(self, key: Any, obj: Any) -> None:
+    def _admit(self, key: Any, obj: Any, place: int) -> None:
         kind = type(obj)
         if kind is not self._kind:
             self._kind, self._known = kind, own_functions(kind)
@@ -243,7 +245,9 @@ class MapLoop(Loop):
                 return
             if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
                 raise TypeError("fileno() returned a non-integer")
-        self._admitted = guest.number = self._admitted + 1
+        if not place:
+            self._admitted = place = self._admitted + 1
+        guest.number = place
         try:
             sock = obj.socket if fd is key else key
             if sock.fileno() == fd:
@@ -269,6 +273,20 @@ class MapLoop(Loop):
     def _invalid(self, guest: Guest) -> None:
         if self.map.get(guest.key) is guest.obj:
             self._serve_whole(guest.obj, NVAL)
+
+    def put(self, key: Any) -> None:
+        """The key was set. Not for the first time, it keeps its place in the order, as in any dict."""
+        guest = self._guests.get(key)
+        if guest is None:
+            self.touched.setdefault(key, 0)
+        elif guest.socket is None or guest._bits == ASLEEP or guest.obj is not self.map.get(key) or guest.moved():
+            self.touched[key] = guest.number
+            self.removed(key)
+
+    def taken(self, key: Any) -> None:
+        """The key was deleted; where it comes back it is the last."""
+        self.touched.pop(key, None)
+        self.removed(key)
 
     def removed(self, key: Any) -> None:
         """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
@@ -310,16 +328,9 @@ class MapLoop(Loop):
         for guest in list(self._guests.values()):
             if not guest.present():
                 continue
-            sock = guest.socket
-            now = sock
-            if isinstance(guest.key, int):
-                try:
-                    now = guest.obj.socket
-                except Exception:  # noqa: BLE001 - as where it was admitted
-                    now = None
-            if sock is not None and now is not sock and now is not None:
-                self.touched[guest.key] = None
-            elif sock is not None and _descriptor(sock) != guest._fileno:
+            if guest.moved():
+                self.touched[guest.key] = guest.number
+            elif guest.stale():
                 self._serve_whole(guest.obj, NVAL)
             else:
                 guest.ask_again()
@@ -352,15 +363,6 @@ def _same(one: dict[Any, Any], other: Any) -> bool:
     return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
 
 
-def _descriptor(sock: Any) -> int | None:
-    """The number of a socket, or of what a program uses for one."""
-    try:
-        fd = sock.fileno()
-    except (AttributeError, OSError, TypeError, ValueError):
-        return None
-    return fd if isinstance(fd, int) else None
-
-
 _engines: dict[int, MapLoop] = {}  # those that serve an ordinary dict at the moment, by its id
 
 
@@ -387,8 +389,7 @@ def joined(map: dict[Any, Any], key: Any) -> None:
         return  # it has told
     engine = _engines.get(id(map))
     if engine is not None:
-        engine.removed(key)
-        engine.touched[key] = None
+        engine.put(key)
 
 
 def left(map: dict[Any, Any], key: Any) -> None:
@@ -397,7 +398,7 @@ def left(map: dict[Any, Any], key: Any) -> None:
         return  # it has told
     engine = _engines.get(id(map))
     if engine is not None:
-        engine.removed(key)
+        engine.taken(key)
         if engine._mirror is not None:
             engine._mirror.pop(key, None)
 
@@ -448,7 +449,7 @@ def turn(
         serve_map(map, engine)
         once.close()
         if engine is not None:  # it has heard of nothing meanwhile
-            engine.touched.update(dict.fromkeys([*engine._guests, *map]))
+            engine.touched.update(dict.fromkeys([*engine._guests, *map], 0))
             if not map and isinstance(map, ChannelMap):
                 map._let_go()
 

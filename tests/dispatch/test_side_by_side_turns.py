@@ -1,8 +1,8 @@
 """Random programs turn by turn on the drop-in and on the module it stands for: the same handlers, in the same order.
 
-Four channels of three classes share a map. In their handlers they close themselves and each other, pause, want to write or
-not, raise; their peers write, shut down and close. Nothing differs but where that is mended, and from there on a program is
-not compared: who was closed is told no more, and data before a hang-up is read first.
+Four channels of three classes share a map, their own or the module's. In their handlers they close themselves and each other,
+pause, want to write or not, join once more, raise; their peers write, shut down and close. Nothing differs but where that is
+mended, and from there on a program is not compared: who was closed is told no more, and data before a hang-up is read first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ TURNS = 10
 def program(asyncore, asynchat, seed, use_poll):
     """What was told, in order: a tuple that begins with the number of a channel, or the mark between two turns."""
     dice = random.Random(seed)
-    told, channels, made = [], {}, []
+    told, made = [], []
+    channels = asyncore.socket_map if seed % 2 else {}
 
     class Meddling:
         reading, writing = True, False
@@ -53,7 +54,9 @@ def program(asyncore, asynchat, seed, use_poll):
                 other.reading = not other.reading
             elif what == 5:
                 other.writing = not other.writing
-            elif what < 8:
+            elif what == 8 and other.number in standing():
+                other.add_channel()  # where it stands
+            elif 5 < what < 8:
                 raise [ValueError, BrokenPipeError][what - 6](32, "scripted")
 
         def handle_write(self):
@@ -90,6 +93,9 @@ def program(asyncore, asynchat, seed, use_poll):
             self.meddle()
             self.push(b"line")
 
+    def standing():
+        return sorted(channel.number for channel in channels.values())
+
     pairs = [socket.socketpair() for _ in range(4)]
     for number, (near, far) in enumerate(pairs):
         far.setblocking(False)
@@ -113,7 +119,7 @@ def program(asyncore, asynchat, seed, use_poll):
                 pass  # it is closed, or nothing is there
         told.append("turn")
         asyncore.loop(0, use_poll, channels, 1)
-        told.append(sorted(channel.number for channel in channels.values()))
+        told.append(standing())
     asyncore.close_all(channels, ignore_all=True)
     for near, far in pairs:
         near.close()
