@@ -152,13 +152,16 @@ class Watcher:
             originals[name] = original
 
             def told(channel: Any, *flags: int) -> None:
-                reach = channel.handle_error
+                self.event(channel, handlers[0])
+                reach = getattr(channel, "handle_error", None)
+                if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
+                    original(channel, *flags)
+                    return
 
                 def handle_error() -> None:
                     self.raised(channel, handlers[0], sys.exc_info()[1])  # type: ignore[arg-type]
                     reach()
 
-                self.event(channel, handlers[0])
                 channel.handle_error = handle_error
                 try:
                     original(channel, *flags)

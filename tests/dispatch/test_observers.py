@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
+import pytest
+
 import dispatch
+import simnet
 from dispatch import asyncore
 from dispatch.loop import observers
 from tests.dispatch.conftest import Recorder
@@ -138,3 +144,31 @@ def test_nobody_is_asked_when_nobody_watches(kernel_world):
     channel, client = kernel_world.connected(loop, dispatch.Stream)
     client.send(b"x")
     kernel_world.run(loop, lambda: channel.bytes_received)
+
+
+def test_whatever_stands_in_a_map_of_the_interpreters_asyncore_is_served_while_simnet_looks_on() -> None:
+    interpreters = pytest.importorskip("asyncore", reason="gone from Python 3.12")
+
+    class Bare:
+        __slots__ = ("sock",)
+
+        def __init__(self, sock: Any) -> None:
+            self.sock = sock
+
+        def readable(self) -> bool:
+            return True
+
+        def writable(self) -> bool:
+            return False
+
+        def handle_read_event(self) -> None:
+            raise interpreters.ExitNow(self.sock.recv(1))
+
+    with simnet.Network():
+        one, other = socket.socketpair()
+        for poll in (interpreters.poll, interpreters.poll2):
+            one.send(b"x")
+            with pytest.raises(interpreters.ExitNow):
+                poll(1, {other.fileno(): Bare(other)})
+        one.close()
+        other.close()
