@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessState", "ended_in_the_middle"]
 
+
+def _fresh_like(module: str, attribute: str) -> Callable[[], Any]:
+    """An empty one of the same type as ``module.attribute`` has when the run begins."""
+
+    def fresh() -> Any:
+        return type(sys.modules[module].__dict__[attribute])()
+
+    return fresh
+
+
 PER_PROCESS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("asyncore", "socket_map", dict),  # the interpreter's own, on 3.11
     ("pyasyncore", "socket_map", dict),
-    ("dispatch.asyncore", "socket_map", dict),
+    ("dispatch.asyncore", "socket_map", _fresh_like("dispatch.asyncore", "socket_map")),
 )
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
@@ -103,12 +113,3 @@ def ended_in_the_middle(process: Process) -> Iterator[None]:
                 break
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
-
-
-def _fresh_like(module: str, attribute: str) -> Callable[[], Any]:
-    """An empty one of the same type as ``module.attribute`` has when the run begins."""
-
-    def fresh() -> Any:
-        return type(sys.modules[module].__dict__[attribute])()
-
-    return fresh

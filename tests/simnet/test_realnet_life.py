@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from simnet import Deadlock, modules
+from simnet import Deadlock, Network, modules
 from simnet.realnet import RealNetwork, play_real
 
 
@@ -640,3 +640,18 @@ def test_links_may_be_named_and_have_no_effect() -> None:
         assert ask(("server", 7), b"quick") == b"quick"
         assert net.time < 4
     assert net.notes == ["the link between test and server is loopback: what is set on it has no effect"]
+
+
+@pytest.mark.parametrize("world", [Network, RealNetwork])
+def test_the_socket_map_of_a_process_is_of_the_kind_that_the_module_has(world: Any) -> None:
+    """A dict would do, but be served in another way than where there is no network of ours."""
+    from dispatch import asyncore
+
+    def look() -> tuple[bool, int]:
+        asyncore.socket_map[len(asyncore.socket_map)] = "somebody"
+        return isinstance(asyncore.socket_map, outside), len(asyncore.socket_map)
+
+    outside = type(asyncore.socket_map)
+    with world() as net:
+        assert [net.host("a").run(look), net.host("b").run(look)] == [(True, 1), (True, 1)]
+    assert not asyncore.socket_map
