@@ -67,6 +67,26 @@ def sweep(test: str, as_json: bool, **options: Any) -> int:
     return sweep_tests(test, as_json=as_json, **options)
 
 
+@simnet.command(short_help="Run a test under random faults, seed after seed.")
+@click.argument("test", metavar="PATH::TEST")
+@click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
+@click.option("--from", "start", type=click.IntRange(min=0), help="The first seed (default: where the last run ended).")
+@click.option("--kinds", help="Only these kinds of fault, with commas between.")
+@click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
+@click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
+@click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
+@_json
+def fuzz(test: str, seeds: int, start: int | None, as_json: bool, **options: Any) -> int:
+    """Run a test under random faults, seed after seed: several at once, where a sweep has one.
+
+    Each seed draws some of the kinds, and a rate for each. What fails is made small and saved as a sweep's failures are. A
+    later run goes on with the seeds that were not tried.
+    """
+    from simnet.faces.fuzzing import fuzz_tests
+
+    return fuzz_tests(test, seeds=seeds, start=start, as_json=as_json, **options)
+
+
 @simnet.command(short_help="Play a scenario file, and say if its failure is still there.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--real", is_flag=True, help="On this machine's own sockets, and say what the kernel confirmed.")

@@ -36,7 +36,7 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
         target=result.options.target or (),
         expect=Expect(outcome="baseline") if plan.transparent else Expect(interrupted=True),
         found=Found(
-            by="sweep",
+            by=result.by,
             runs=result.runs,
             failure=failure_text(failure.finding),
             trace=failure.run.digest,

@@ -120,6 +120,7 @@ class SweepResult:
     seconds: float = 0.0
     simulations: int = 0  # in these seconds: baselines and runs, without shrinking
     stopped: str = ""  # "", "Ctrl-C" or "first failure"
+    by: str = "sweep"  # what looked: "sweep", or "fuzz"
 
     @property
     def ok(self) -> bool:
@@ -142,7 +143,7 @@ class SweepResult:
         """``sweep: server; 214 runs in 0.06 s; 176 equal, 38 interrupted by a disruptive fault``."""
         targets = ", ".join(self.options.target) if self.options.target else "all hosts"
         if self.fails_without_faults:
-            return f"sweep: {targets}; it fails without any fault, so nothing was swept"
+            return f"{self.by}: {targets}; it fails without any fault, so nothing was {'swept' if self.by == 'sweep' else 'tried'}"
         counts = [
             (self.failed, f"failed ({_count(len(self.failures), 'failure', 'distinct failures')})"),
             (self.equal, "equal"),
@@ -150,7 +151,7 @@ class SweepResult:
             (self.interrupted, "interrupted by a disruptive fault"),
             (self.unreached, "whose fault was never reached"),
         ]
-        parts = [f"sweep: {targets}", f"{_count(self.runs, 'run', 'runs')} in {seconds_text(self.seconds)} s"]
+        parts = [f"{self.by}: {targets}", f"{_count(self.runs, 'run', 'runs')} in {seconds_text(self.seconds)} s"]
         if self.runs < self.planned:
             parts.append(self.budget_line)
         parts.append(", ".join(f"{number:,} {what}" for number, what in counts if number) or "nothing was run")

@@ -19,7 +19,7 @@ from simnet.run import play
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["PLAYS_MAX", "Shrunk", "judged", "shrink"]
+__all__ = ["PLAYS_MAX", "Shrunk", "judged", "shrink", "with_verdict"]
 
 PLAYS_MAX = 200  # a tenth of a sweep's budget; a single fault needs a dozen
 
@@ -39,10 +39,11 @@ def judged(
 ) -> tuple[Run, Judgement]:
     """One run of *test* under *plan*, and the verdict on it."""
     # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
-    return _with_verdict(play(test, plan, **options.playing), baseline, options)
+    return with_verdict(play(test, plan, **options.playing), baseline, options)
 
 
-def _with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:
+def with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:
+    """*run*, and what the table says of it."""
     judgement = judge(
         baseline,
         run,

@@ -28,7 +28,17 @@ from simnet.trace import CALL
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["NotRepeatable", "NothingToTest", "run_sweep"]
+__all__ = [
+    "RUNS_A_COLLECTION",
+    "NotRepeatable",
+    "NothingToTest",
+    "begun",
+    "count",
+    "frozen_heap",
+    "make_small",
+    "nothing",
+    "run_sweep",
+]
 
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
@@ -77,16 +87,11 @@ def run_sweep(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with _frozen_heap():
-        baseline = play(test, **options.playing)
-        result = SweepResult(name, options, baseline)
-        sound = judge(baseline, baseline, invariants=options.invariants)
-        if sound.status == "failure":
-            result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
-            result.failed = 1
-            result.simulations, result.seconds = 1, watch.seconds
+    with frozen_heap():
+        result = begun(test, options, name, watch)
+        if result.failures:
             return result
-        _compare(baseline, play(test, **options.playing))
+        baseline = result.baseline
         plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
             try:
@@ -95,8 +100,7 @@ def run_sweep(
                 result.simulations = result.runs + 2
                 result.seconds = watch.seconds
             if options.shrink and plan is None:
-                for failure in result.failures:
-                    _shrink(test, failure, baseline, options)
+                make_small(test, result)
         except KeyboardInterrupt:
             result.stopped = CTRL_C
     if result.runs and result.runs == result.unreached:
@@ -105,6 +109,32 @@ def run_sweep(
             "Does it look at its network's plan?"
         )
     return result
+
+
+def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch: Stopwatch) -> SweepResult:
+    """The test without faults, twice. A result that holds the baseline, and the failure if there is one already.
+
+    Raises:
+        NotRepeatable: the two differ.
+    """
+    baseline = play(test, **options.playing)
+    result = SweepResult(name, options, baseline)
+    sound = judge(baseline, baseline, invariants=options.invariants)
+    if sound.status == "failure":
+        result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
+        result.failed = 1
+        result.simulations, result.seconds = 1, watch.seconds
+    else:
+        _compare(baseline, play(test, **options.playing))
+    return result
+
+
+def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
+    """The plan of each distinct failure as small as it gets."""
+    for failure in result.failures:
+        start = Shrunk(failure.plan, failure.run, failure.judgement, 0)
+        small = shrink(test, start, result.baseline, result.options)
+        failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
 
 
 def _compare(first: Run, second: Run) -> None:
@@ -145,7 +175,7 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     selection = select(found, options.runs)
     result.planned, result.budget_line = selection.planned, selection.line
     if not selection.faults:
-        raise NothingToTest(_nothing(baseline, options))
+        raise NothingToTest(nothing(baseline, options))
     rows = {
         name: KindRow(name) for name in KINDS if playable(name) and (options.kinds is None or name in options.kinds)
     }
@@ -157,7 +187,8 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     return [FaultPlan((fault,)) for fault in selection.faults]
 
 
-def _nothing(baseline: Run, options: SweepOptions) -> str:
+def nothing(baseline: Run, options: SweepOptions) -> str:
+    """Why no fault can act."""
     points = baseline.points
     hosts = list(dict.fromkeys([*(call.host for call in points.calls), *(each.host for each in points.polls)]))
     targets = options.target or baseline.targets
@@ -199,7 +230,7 @@ def _run_all(
             gc.collect(0)
         row = rows[plan[0].kind] if plan else KindRow("")
         row.runs += 1
-        _count(result, row, run, judgement)
+        count(result, row, run, judgement)
         if judgement.warnings:
             result.warn(judgement.warnings, plan)
         key = judgement.key
@@ -217,7 +248,8 @@ def _run_all(
             return
 
 
-def _count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:
+def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:
+    """One more run of such a verdict, in all and of the row's kind."""
     if judgement.status == "failure":
         result.failed += 1
         row.failed += 1
@@ -235,13 +267,8 @@ def _count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) ->
         row.interrupted += 1
 
 
-def _shrink(test: Callable[[Any], object], failure: Failure, baseline: Run, options: SweepOptions) -> None:
-    small = shrink(test, Shrunk(failure.plan, failure.run, failure.judgement, 0), baseline, options)
-    failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
-
-
 @contextmanager
-def _frozen_heap() -> Iterator[None]:
+def frozen_heap() -> Iterator[None]:
     """What is loaded already is left out of each collection, and the collector looks only where it is told to.
 
     A run leaves nothing for it but what the program under test leaves. Garbage of before is frozen with it, and found once the sweep is over: a collection here would cost more than it frees.

@@ -18,7 +18,7 @@ from simnet.faces.quiet import quiet
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 
-__all__ = ["changed", "kinds_table", "print_failures", "sweep_named", "sweep_tests"]
+__all__ = ["as_object", "changed", "kinds_table", "print_failures", "print_warnings", "sweep_named", "sweep_tests"]
 
 
 def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
@@ -73,9 +73,7 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
     if not result.fails_without_faults:
         kinds_table(screen, result)
     print_failures(screen, named, result)
-    for warning in result.warnings:
-        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
-        screen.paragraph(f"warning [{warning.name}] {warning.text} ({runs}; first: {warning.plan})", "yellow")
+    print_warnings(screen, result)
     screen.say()
     screen.paragraph(
         f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
@@ -112,6 +110,13 @@ def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:
         screen.title(f"{number} of {len(reports)}: {report.headline}")
         screen.say()
         screen.ready_made(report.text(color=screen.color, width=screen.width, unicode=screen.unicode))
+
+
+def print_warnings(screen: Screen, result: SweepResult) -> None:
+    """What to look at that is no failure."""
+    for warning in result.warnings:
+        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
+        screen.paragraph(f"warning [{warning.name}] {warning.text} ({runs}; first: {warning.plan})", "yellow")
 
 
 def as_object(named: Named, result: SweepResult) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Random faults, seed after seed: for what needs several at once, in places that no sweep would pair.
+
+Each seed draws a subset of the kinds and a rate for each. What happened in a run that fails is a plan like any other, made
+small and replayed without dice. A seed is all there is to a run, so that whoever stops can go on, or share the seeds.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.points import families
+from simnet.explore.progress import Progress, Stopwatch
+from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
+from simnet.explore.shrink import with_verdict
+from simnet.explore.sweep import RUNS_A_COLLECTION, NothingToTest, begun, count, frozen_heap, make_small, nothing
+from simnet.faults.kinds import KINDS, playable
+from simnet.faults.rates import FaultRates
+from simnet.run import play
+
+__all__ = ["run_fuzz"]
+
+
+def run_fuzz(
+    test: Callable[[Any], object],
+    options: SweepOptions | None = None,
+    *,
+    seeds: range = range(1000),
+    name: str = "",
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Run *test* under the faults of each of the *seeds*. Ctrl-C ends it with what was found so far.
+
+    Raises:
+        NotRepeatable: two runs without faults differ.
+        NothingToTest: no fault of these kinds can act on this test.
+        KeyboardInterrupt: Ctrl-C before there was anything to compare with.
+    """
+    if options is None:
+        options = SweepOptions()
+    watch = Stopwatch()
+    with frozen_heap():
+        result = begun(test, options, name, watch)
+        result.by = "fuzz"
+        result.planned = len(seeds)
+        result.budget_line = f"of seeds {seeds.start:,} to {seeds.stop - 1:,}"
+        if result.failures:
+            return result
+        if not families(result.baseline.points, result.baseline.targets, options.kinds):
+            raise NothingToTest(nothing(result.baseline, options))
+        try:
+            try:
+                _run_all(test, seeds, options, result, progress)
+            finally:
+                result.simulations, result.seconds = result.runs + 2, watch.seconds
+            if options.shrink:
+                make_small(test, result)
+        except KeyboardInterrupt:
+            result.stopped = CTRL_C
+    return result
+
+
+def _run_all(
+    test: Callable[[Any], object],
+    seeds: range,
+    options: SweepOptions,
+    result: SweepResult,
+    progress: Progress | None,
+) -> None:
+    kinds = options.kinds or tuple(name for name in KINDS if playable(name))
+    groups: dict[tuple[str, str, str], Failure] = {}
+    for seed in seeds:
+        rates = FaultRates.swarm(seed, kinds)
+        run, judgement = with_verdict(play(test, rates=rates, **options.playing), result.baseline, options)
+        result.runs += 1
+        if result.runs % RUNS_A_COLLECTION == 0:
+            gc.collect(0)
+        plan = run.happened
+        count(result, KindRow(""), run, judgement)
+        if judgement.warnings:
+            result.warn(judgement.warnings, plan)
+        key = judgement.key
+        if key is not None:
+            failure = groups.get(key)
+            if failure is None:
+                failure = groups[key] = Failure(run, judgement, plan, plan)
+                result.failures.append(failure)
+            failure.count += 1
+            for kind in dict.fromkeys(fault.kind for fault in plan):
+                failure.kinds[kind] = failure.kinds.get(kind, 0) + 1
+        if progress is not None:
+            progress(result.runs, len(seeds), len(groups))
+        if key is not None and options.first:
+            result.stopped = FIRST_FAILURE
+            return

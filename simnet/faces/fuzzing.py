@@ -1,0 +1,81 @@
+"""``simnet fuzz``: a test under random faults, seed after seed, going on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simnet.explore.fuzz import run_fuzz
+from simnet.explore.progress import Progress
+from simnet.explore.result import CTRL_C, SweepResult
+from simnet.faces.naming import Named, named_tests
+from simnet.faces.quiet import quiet
+from simnet.faces.screen import Screen
+from simnet.faces.sweeping import as_object, changed, print_failures, print_warnings
+from simnet.wholefile import write_whole
+
+__all__ = ["fuzz_tests"]
+
+
+def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = False, **options: Any) -> int:
+    """Fuzz all that *test* names; the exit code."""
+    screen = Screen()
+    told = []
+    failed = stopped = False
+    for named in named_tests(test):
+        first = start if start is not None else _next_seed(named)
+        chosen = changed(named, **options)
+        if as_json:
+            result = _fuzz(named, chosen, range(first, first + seeds))
+        else:
+            with screen.progress(named.node.names[-1]) as progress:
+                result = _fuzz(named, chosen, range(first, first + seeds), progress)
+            _tell(screen, named, result, first)
+        told.append({**as_object(named, result), "first_seed": first, "next_seed": first + result.runs})
+        failed = failed or bool(result.failures)
+        if result.stopped == CTRL_C:
+            stopped = True
+            break
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    return 130 if stopped else int(failed)
+
+
+def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = None) -> SweepResult:
+    """Fuzz it, save what was found, and note how far it came."""
+    with named.at_home(), quiet():
+        result = run_fuzz(named.test, options, seeds=seeds, name=named.id, progress=progress)
+    result.save(named.root, named.id)
+    if result.runs:
+        try:
+            write_whole(_note(named), json.dumps({"next_seed": seeds.start + result.runs}) + "\n")
+        except OSError:
+            pass  # the next one begins where this one did
+    return result
+
+
+def _tell(screen: Screen, named: Named, result: SweepResult, first: int) -> None:
+    screen.title(named.id)
+    print_failures(screen, named, result)
+    print_warnings(screen, result)
+    screen.say()
+    screen.paragraph(
+        f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
+    )
+    if result.runs:
+        screen.say(f"seeds {first:,} to {first + result.runs - 1:,}; the same command goes on from there", "dim")
+
+
+def _note(named: Named) -> Path:
+    return named.root / ".simnet" / "fuzz" / f"{named.node.folder}.json"
+
+
+def _next_seed(named: Named) -> int:
+    try:
+        noted = json.loads(_note(named).read_text(encoding="utf-8"))["next_seed"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0  # it is the first time, or somebody has written into the note
+    return noted if type(noted) is int and noted >= 0 else 0

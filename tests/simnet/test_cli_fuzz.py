@@ -1,0 +1,100 @@
+"""``simnet fuzz``: what needs two faults at once is found, made small, and looked for further on the next day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simnet.cli import main
+from tests.house import ROOT
+from tests.simnet.faces_samples import forget_modules
+
+Run = Callable[..., Any]
+
+SOURCE = """
+import select
+import socket
+import simnet
+
+def serve(port):
+    listener = socket.create_server(("", port))
+    listener.setblocking(False)
+    vain = 0
+    while True:
+        select.select([listener], [], [])
+        try:
+            conn, _ = listener.accept()
+        except BlockingIOError:
+            vain += 1
+            if vain > 1:
+                raise  # once was bad luck
+            continue
+        conn.close()
+
+@simnet.sweep(target="server")
+def test_patience(net):
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        assert sock.recv(1) == b""
+"""
+NAME = "test_patience.py::test_patience"
+
+
+@pytest.fixture
+def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "test_patience.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+
+    def run(code: int, *arguments: object) -> str:
+        capsys.readouterr()
+        assert main([str(each) for each in arguments]) == code
+        return capsys.readouterr().out
+
+    yield run
+    forget_modules("test_patience")
+
+
+def test_a_failure_that_takes_two_faults_is_found_where_a_sweep_finds_none(simnet: Run) -> None:
+    simnet(0, "sweep", NAME, "--kinds", "would-block")
+    told = simnet(1, "fuzz", NAME, "--kinds", "would-block", "--seeds", 200)
+    assert "1 of 1: BlockingIOError at test_patience.py:13 when accept says EAGAIN" in told
+    assert "fuzz: server; 200 runs in " in told
+    (file,) = Path(".simnet/failures/test_patience").glob("*.toml")
+    assert file.read_text().count("[[fault]]") == 2, "made small, it still needs both"
+    assert 'by = "fuzz"' in file.read_text()
+    assert "replay: exact; BlockingIOError at test_patience.py:13" in simnet(1, "replay", file)
+
+
+def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
+    options = ("fuzz", NAME, "--kinds", "reset", "--seeds", 40)
+    assert "seeds 0 to 39; the same command goes on from there" in simnet(0, *options)
+    (again,) = json.loads(simnet(0, *options, "--json"))
+    assert (again["first_seed"], again["next_seed"], again["runs"]) == (40, 80, 40)
+    (there,) = json.loads(simnet(0, *options, "--json", "--from", 1000))
+    assert (there["first_seed"], there["next_seed"]) == (1000, 1040)
+    Path(".simnet/fuzz/test_patience.json").write_text("never mind")
+    assert "seeds 0 to 39; " in simnet(0, *options)
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    assert [key for key in ("first_seed", "next_seed") if f"`{key}`" not in page] == []
+
+
+def test_the_same_seed_is_the_same_run(simnet: Run) -> None:
+    options = ("fuzz", NAME, "--kinds", "would-block", "--seeds", 200, "--from", 0, "--json")
+    first, second = (json.loads(simnet(1, *options))[0]["failures"] for _ in range(2))
+    assert first == second
+
+
+def test_it_stops_at_the_first_failure_if_asked(simnet: Run) -> None:
+    (found,) = json.loads(simnet(1, "fuzz", NAME, "--kinds", "would-block", "--first", "--json"))
+    assert found["stopped"] == "first failure"
+    assert found["failed"] == 1
+
+
+def test_faults_that_never_act_are_no_test(simnet: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fuzz", NAME, "--kinds", "partial-send", "--seeds", "5"]) == 2
+    assert "NothingToTest: kinds=partial-send: none can act on what the test does" in capsys.readouterr().err
