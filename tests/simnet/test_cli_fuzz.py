@@ -71,7 +71,7 @@ def test_a_failure_that_takes_two_faults_is_found_where_a_sweep_finds_none(simne
 
 
 def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
-    options = ("fuzz", NAME, "--kinds", "reset", "--seeds", 40)
+    options = ("fuzz", NAME, "--kinds", "refuse", "--seeds", 40)
     assert "seeds 0 to 39; the same command goes on from there" in simnet(0, *options)
     (again,) = json.loads(simnet(0, *options, "--json"))
     assert (again["first_seed"], again["next_seed"], again["runs"]) == (40, 80, 40)
