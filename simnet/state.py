@@ -16,20 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessState", "ended_in_the_middle"]
 
-
-def _fresh_like(module: str, attribute: str) -> Callable[[], Any]:
-    """An empty one of the same type as ``module.attribute`` has when the run begins."""
-
-    def fresh() -> Any:
-        return type(sys.modules[module].__dict__[attribute])()
-
-    return fresh
-
-
-PER_PROCESS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
-    ("asyncore", "socket_map", dict),  # the interpreter's own, on 3.11
-    ("pyasyncore", "socket_map", dict),
-    ("dispatch.asyncore", "socket_map", _fresh_like("dispatch.asyncore", "socket_map")),
+PER_PROCESS = (
+    ("asyncore", "socket_map"),  # the interpreter's own, on 3.11
+    ("pyasyncore", "socket_map"),
+    ("dispatch.asyncore", "socket_map"),
 )
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
@@ -46,7 +36,7 @@ class ProcessState:
             module, colon, attribute = name.partition(":")
             if not colon or not attribute:
                 raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
-            self._wanted.append((module, attribute, _fresh_like(module, attribute)))
+            self._wanted.append((module, attribute))
         self._slots: list[tuple[int, dict[str, Any], str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
@@ -64,7 +54,7 @@ class ProcessState:
             from asyncio import _get_running_loop, _set_running_loop
 
             self._get_loop, self._set_loop = _get_running_loop, _set_running_loop
-        for name, attribute, fresh in self._wanted:
+        for name, attribute in self._wanted:
             module = modules.get(name)
             if module is None:
                 continue
@@ -72,8 +62,10 @@ class ProcessState:
             if attribute in namespace and not any(
                 ours is namespace and key == attribute for _, ours, key, _ in self._slots
             ):
+                outside = namespace[attribute]
+                fresh = type(outside)  # an empty one of the same type
                 self._slots.append((len(self._slots), namespace, attribute, fresh))
-                self._outside.append(namespace[attribute])
+                self._outside.append(outside)
                 namespace[attribute] = fresh()
 
     def swap(self, old: Process, new: Process) -> None:

@@ -300,7 +300,10 @@ class Network:
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
-                    with ended_in_the_middle(process):
+                    if "loop" in process.state:
+                        with ended_in_the_middle(process):
+                            scheduler.end(process)
+                    else:
                         scheduler.end(process)
             scheduler.body.ending = True
             scheduler.body.close_descriptors()

@@ -51,6 +51,9 @@ class Replaced:
         self._bits.clear()
 
 
+_plain: dict[str, Any] = {}  # functions that have been looked at, and are nobody's replacement
+
+
 def replaced(select_now: Any, time_now: Any, name: str) -> Replaced | None:
     """A poller over what stands under the two names now; None if that is what stood there, or a whole other platform.
 
@@ -58,7 +61,10 @@ def replaced(select_now: Any, time_now: Any, name: str) -> Replaced | None:
     """
     if select_now is select and time_now is time:
         function = getattr(select, name, None)
+        if _plain.get(name) is function and _plain.get("sleep") is time.sleep:
+            return None
         if getattr(function, "__module__", "select") == "select" and time.sleep.__module__ == "time":
+            _plain[name], _plain["sleep"] = function, time.sleep
             return None
         for constant, best in (("EPOLLIN", "epoll"), ("KQ_EV_ADD", "kqueue")):
             if hasattr(select, constant) != hasattr(select, best):

@@ -31,7 +31,7 @@ class Maps:
         """Take up what has been imported since the last look; nothing any more once the run is over."""
         if self._over:
             return  # a thread that would not end has spawned one more process
-        for name, attribute, _ in PER_PROCESS:
+        for name, attribute in PER_PROCESS:
             module = sys.modules.get(name)
             namespace = getattr(module, "__dict__", {})
             if attribute not in namespace or any(ours is namespace for ours, *_ in self._replaced):

@@ -156,7 +156,8 @@ def test_datagrams_go_by_the_same_names() -> None:
         assert process.result == (net.host("test").address, 1053)
 
 
-def test_each_process_has_its_own_socket_map() -> None:
+@pytest.mark.parametrize("network", [RealNetwork, Network])
+def test_each_process_has_its_own_socket_map(network: Any) -> None:
     from dispatch import asyncore
 
     class Server(asyncore.dispatcher):
@@ -194,10 +195,11 @@ def test_each_process_has_its_own_socket_map() -> None:
         client = Client()
         assert len(asyncore.socket_map) == 1
         assert list(asyncore.socket_map.values()) == [client]
+        assert isinstance(asyncore.socket_map, type(before))  # it tells its loop what changes, as outside
         asyncore.loop()
         return client.answer
 
-    with RealNetwork() as net:
+    with network() as net:
         net.host("server").spawn(serve)
         assert net.host("client").run(call) == b"HELLO"
         assert not asyncore.socket_map
