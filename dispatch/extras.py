@@ -30,7 +30,7 @@ class Extras:
 
     def __init__(self) -> None:
         self.touched = 0.0  # when something was last read or sent, on the loop's clock
-        self.grown = False  # reads have come back full; they may be larger
+        self.grown = 0  # short reads until they are small again; 0: they have not come back full
         self.idle: Timer | None = None
         self.write_timer: Timer | None = None
         self.write_mark = 0  # bytes_sent when the write timer was set

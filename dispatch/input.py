@@ -28,6 +28,7 @@ TROUBLE = ERR | HUP | NVAL
 READABLE = IN | TROUBLE
 WRITABLE = OUT | TROUBLE
 READ_SIZE = 65536  # bytes
+SHORT_READS = 4  # in a stream of bytes there is a short one now and then, whenever the reader is faster
 FIRST_SIZE = 448  # bytes; the interpreter keeps what is below 512, its head included, at hand; for more it asks malloc
 
 
@@ -185,7 +186,7 @@ class Receiver(Sender):
         """There is more than was asked for. To a stream whose first large message this is: that message."""
         size = len(data)
         if size >= self.read_size:
-            self._extras().grown = True
+            self._extras().grown = SHORT_READS
             return data
         self._read_size = self.read_size
         try:
@@ -200,8 +201,11 @@ class Receiver(Sender):
         size = self._read_size
         if got >= size:
             self._read_size = min(2 * size, max(self.read_size_max, self.read_size))
-        elif size > self.read_size and got < self.read_size:
-            self._read_size = self.read_size
+        elif got < self.read_size:
+            more = self._extras()
+            more.grown -= 1
+            if not more.grown:
+                self._read_size = self.read_size
 
     def _read_failed(self, error: OSError) -> None:
         if error.errno in TRY_AGAIN:

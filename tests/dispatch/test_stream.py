@@ -11,7 +11,7 @@ import time
 import pytest
 
 import dispatch
-from dispatch.input import FIRST_SIZE
+from dispatch.input import FIRST_SIZE, SHORT_READS
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
@@ -674,6 +674,10 @@ def test_reads_grow_while_they_come_back_full_and_fall_back(world):
 
     client.send(b"x")
     world.run(loop, lambda: sizes[-1] == 1)
+    assert channel._read_size > channel.read_size  # that is no end of what is large
+    for count in range(2, SHORT_READS + 2):
+        client.send(b"x")
+        world.run(loop, lambda count=count: sizes[-count:] == [1] * count)
     assert channel._read_size == channel.read_size
 
 
