@@ -7,6 +7,7 @@ holds an object that is, for each process, a map of its own.
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 from simnet.realnet.process import current_process
@@ -20,11 +21,25 @@ KEPT = frozenset(
 )
 
 
+class _Divided:
+    """One attribute that is divided, for as many runs as go on side by side."""
+
+    def __init__(self, namespace: dict[str, Any], attribute: str) -> None:
+        self.namespace, self.attribute = namespace, attribute
+        self.original = namespace[attribute]
+        self.divided = namespace[attribute] = _divided(self.original)
+        self.runs = 0
+
+
+_divided_now: list[_Divided] = []
+_lock = threading.Lock()
+
+
 class Maps:
     """The module attributes of one run that are each process's own."""
 
     def __init__(self) -> None:
-        self._replaced: list[tuple[dict[str, Any], str, Any, Any]] = []
+        self._held: list[_Divided] = []
         self._over = False
 
     def look(self) -> None:
@@ -32,21 +47,29 @@ class Maps:
         if self._over:
             return  # a thread that would not end has spawned one more process
         for name, attribute in PER_PROCESS:
-            module = sys.modules.get(name)
-            namespace = getattr(module, "__dict__", {})
-            if attribute not in namespace or any(ours is namespace for ours, *_ in self._replaced):
+            namespace = getattr(sys.modules.get(name), "__dict__", {})
+            if attribute not in namespace or any(held.namespace is namespace for held in self._held):
                 continue
-            original = namespace[attribute]
-            namespace[attribute] = divided = _divided(original)
-            self._replaced.append((namespace, attribute, original, divided))
+            with _lock:
+                held = next((each for each in _divided_now if each.namespace is namespace), None)
+                if held is None:
+                    held = _Divided(namespace, attribute)
+                    _divided_now.append(held)
+                held.runs += 1
+            self._held.append(held)
 
     def restore(self) -> None:
-        """The modules have their own again, for good."""
+        """The modules have their own again, for good; with the last of the runs that go on side by side."""
         self._over = True
-        for namespace, attribute, original, divided in self._replaced:
-            if namespace.get(attribute) is divided:
-                namespace[attribute] = original
-        self._replaced.clear()
+        for held in self._held:
+            with _lock:
+                held.runs -= 1
+                if held.runs:
+                    continue
+                _divided_now.remove(held)
+                if held.namespace.get(held.attribute) is held.divided:
+                    held.namespace[held.attribute] = held.original
+        self._held.clear()
 
 
 def _divided(original: Any) -> Any:

@@ -60,6 +60,9 @@ def test_ports_and_addresses_are_shown_as_the_program_named_them() -> None:
 
 
 def test_two_networks_have_the_same_port_at_the_same_time() -> None:
+    from dispatch import asyncore
+
+    before = asyncore.socket_map
     answers: list[bytes] = []
     both = threading.Barrier(2)
 
@@ -74,6 +77,7 @@ def test_two_networks_have_the_same_port_at_the_same_time() -> None:
     one_network(b"one")
     thread.join(5)
     assert sorted(answers) == [b"one", b"two"]
+    assert asyncore.socket_map is before, "whichever ended first"
 
 
 def test_names_resolve_in_the_network_and_nowhere_else() -> None:
