@@ -8,9 +8,7 @@ One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each co
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import Channel
 from dispatch.errors import Aborted, Timeout
-from dispatch.listener import Listener
 from dispatch.loop import Loop, current_loop
-from dispatch.stream import Stream
 
 if TYPE_CHECKING:
     from dispatch import asynchat, asyncore
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from dispatch.dispatcher import Dispatcher
     from dispatch.files import Pipe
     from dispatch.installing import install
+    from dispatch.listener import Listener
+    from dispatch.stream import Stream
 
 __all__ = [
     "Aborted",
@@ -38,26 +38,25 @@ __all__ = [
     "install",
 ]
 
-#: Loaded when first used: a small server should not pay for what it does not use.
+#: Loaded when first used: a small server should not pay for what it does not use, nor a program that wants only asyncore.
 _LATER = {
     "Chat": "dispatch.chat",
     "MessageTooLong": "dispatch.chat",
     "Datagram": "dispatch.datagram",
     "Dispatcher": "dispatch.dispatcher",
+    "Listener": "dispatch.listener",
     "Pipe": "dispatch.files",
+    "Stream": "dispatch.stream",
     "install": "dispatch.installing",
 }
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
     if name in _LATER:
-        found = getattr(import_module(_LATER[name]), name)
-        globals()[name] = found
+        found = globals()[name] = getattr(__import__(_LATER[name], fromlist=[name]), name)
         return found
     if name in ("asyncore", "asynchat"):
-        return import_module(f"dispatch.{name}")
+        return __import__(f"dispatch.{name}", fromlist=[name])
     raise AttributeError(f"module 'dispatch' has no attribute {name!r}")
 
 

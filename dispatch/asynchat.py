@@ -6,9 +6,9 @@ a long push is not copied for each piece of it. Kept: all else, see docs/migrati
 
 from __future__ import annotations
 
+from _weakref import ref  # weakref itself would bring more than this
 from collections import deque as deque  # programs reach it, and asyncore, through this module
 from collections.abc import Iterable
-from weakref import ref
 
 from dispatch import asyncore as asyncore
 from dispatch import maps

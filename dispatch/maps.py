@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from operator import is_
 
 from dispatch.annotations import Any
@@ -454,19 +453,24 @@ def turn(
                 map._let_go()
 
 
-@contextmanager
-def served(map: dict[Any, Any]) -> Iterator[None]:
-    """Keep one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
-    if not map or not _ordinary(map) or engine_of(map) is not None:
-        yield
-        return
-    engine = MapLoop(map)
-    serve_map(map, engine)
-    try:
-        yield
-    finally:
-        serve_map(map, None)
-        engine.close()
+class Served:
+    """Keeps one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
+
+    __slots__ = ("_engine", "_map")
+
+    def __init__(self, map: dict[Any, Any]) -> None:
+        self._map = map
+        self._engine: MapLoop | None = None
+
+    def __enter__(self) -> None:
+        if self._map and _ordinary(self._map) and engine_of(self._map) is None:
+            self._engine = MapLoop(self._map)
+            serve_map(self._map, self._engine)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._engine is not None:
+            serve_map(self._map, None)
+            self._engine.close()
 
 
 def close_all(map: dict[Any, Any], ignore_all: bool) -> None:

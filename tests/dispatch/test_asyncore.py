@@ -122,6 +122,16 @@ def test_the_names_are_there():
 
 
 @kernel_only
+def test_the_modules_load_nothing_that_they_do_not_use():
+    code = (
+        "import select, socket, sys, warnings; before = set(sys.modules); from dispatch import asynchat, asyncore; "
+        "print(*{'dispatch.stream', 'dispatch.listener', 'weakref', 'contextlib', 'logging'} & (set(sys.modules) - before))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert told.split() == []
+
+
+@kernel_only
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncore left the standard library in Python 3.12")
 def test_every_public_name_of_the_interpreters_module_is_there():
     code = "import warnings; warnings.simplefilter('ignore'); import asyncore, asynchat; print(*dir(asyncore), '|', *dir(asynchat))"
