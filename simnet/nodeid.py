@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -174,17 +175,31 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
         del sys.modules[name]
     ours = _set_aside.setdefault(folder, {})
     sys.modules.update(ours)
-    sys.path.insert(0, str(folder))
+    places = [str(folder), *_pythonpath(root)]
+    sys.path[:0] = places
     try:
         yield
     finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))  # the first of them, which is ours
+        for place in places:
+            if place in sys.path:
+                sys.path.remove(place)  # the first of them, which is ours
         for name, module in others.items():
             mine = sys.modules.get(name)
             if mine is not None and mine is not module:
                 ours[name] = mine
             sys.modules[name] = module
+
+
+def _pythonpath(root: Path) -> list[str]:
+    """What pytest's setting of that name puts on the path, where a project keeps its sources in a folder of their own."""
+    try:
+        tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+        told = tool["pytest"]
+        told = told.get("ini_options", told)["pythonpath"]
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return []  # no file, no TOML, or no such setting
+    entries = told.split() if isinstance(told, str) else told
+    return [str(root / each) for each in entries if isinstance(each, str)] if isinstance(entries, list) else []
 
 
 # By folder: its modules whose names another folder's have taken back.

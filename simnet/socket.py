@@ -134,6 +134,23 @@ class Socket(MessageCalls):
     def fileno(self) -> int:
         return self._fd
 
+    def __repr__(self) -> str:
+        """As the standard library's, which asks for both names: but whoever looks at a socket has called nothing.
+
+        A debugger, a log line, pytest that explains an assertion: none may change a run or move a fault's call.
+        """
+        kind, closed = type(self), getattr(self, "_closed", False)
+        text = f"<{kind.__module__}.{kind.__qualname__}{' [closed]' if closed else ''} fd={self.fileno()}"
+        text += f", family={self.family}, type={self.type}, proto={self.proto}"
+        for name in () if closed else ("sock", "peer"):
+            try:
+                address = getattr(self._file(), f"get{name}name")()
+            except (OSError, AttributeError):  # not connected; its network is gone
+                continue
+            if address:
+                text += f", {'l' if name == 'sock' else 'r'}addr={address}"
+        return f"{text}>"
+
     def gettimeout(self) -> float | None:
         return self._timeout
 

@@ -301,3 +301,14 @@ def test_rates_leave_datagrams_and_unix_sockets_alone() -> None:
             udp.sendto(b"hello", ("server", 7))
             assert udp.recv(100) == b"hello"
     assert not net.plan.faults
+
+
+def test_looking_at_a_socket_is_no_call() -> None:
+    """A log line, a debugger, pytest that explains an assertion: none may change a run, or move a fault."""
+    with pair() as (net, client, server):
+        listener = net.host("server").listen(8)
+        before = net.trace.digest()
+        for sock in (client, server, listener):
+            assert "laddr=" in repr(sock)
+        assert net.trace.digest() == before
+    assert repr(client).startswith("<socket.socket "), "its network is gone"

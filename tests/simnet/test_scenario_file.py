@@ -427,6 +427,26 @@ def test_what_a_test_imports_late_is_found_while_it_plays(make: Make, project: P
         assert test() == 7
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        '[tool.pytest.ini_options]\npythonpath = ["src", "more"]',
+        '[tool.pytest.ini_options]\npythonpath = "src more"',
+        '[tool.pytest]\npythonpath = ["src", "more"]',
+    ],
+)
+def test_what_pytest_is_told_to_put_on_the_path_is_there(make: Make, project: Path, setting: str) -> None:
+    make("pyproject.toml", setting)
+    make("src/sources.py", "PORT = 7")
+    make("test_it.py", "def test_x():\n    import sources\n    return sources.PORT")
+    node = NodeId.parse("test_it.py::test_x")
+    before = list(sys.path)
+    with beside(project, node):
+        assert node.load(project)() == 7
+    assert sys.path == before
+    del sys.modules["sources"]
+
+
 def test_a_test_in_a_package_is_loaded_by_its_full_name(make: Make, project: Path) -> None:
     make("pack/__init__.py", "")
     make("pack/tools.py", "PORT = 7")
