@@ -21,7 +21,16 @@ from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, URG, WANT_ACK, Segment
-from simnet.kernel.states import AFTER_PEER_FIN, CLOSED, ESTABLISHED, RECEIVING, SYN_RECV, SYN_SENT, TIME_WAIT
+from simnet.kernel.states import (
+    AFTER_PEER_FIN,
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    RECEIVING,
+    SYN_RECV,
+    SYN_SENT,
+    TIME_WAIT,
+)
 from simnet.kernel.tampering import Tamperable
 from simnet.kernel.window import acknowledge_later
 
@@ -107,7 +116,10 @@ class Connection(Tamperable):
             if self.later:
                 self._resume()
         if flags & WANT_ACK and self.state != CLOSED:
-            self.acknowledge()
+            if self.state == CLOSE_WAIT and flags & FIN and self.guard is None:
+                acknowledge_later(self)  # tcp_fin expects an answer that it can go along with
+            else:
+                self.acknowledge()
         elif flags & FILLS and self.state in RECEIVING:
             acknowledge_later(self)
         if self.cork is not None:

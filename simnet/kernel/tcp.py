@@ -291,8 +291,8 @@ class TcpSocket(Stream):
         set_option(self, level, name, value, optlen)
 
     def linger_ns(self) -> int:
-        """How long close() may wait for what is not delivered yet; ask before the last release (K-073)."""
-        if self.refs != 1 or not self.lingers or self.state in (CLOSED, LISTEN, SYN_SENT) or not self.unsent:
+        """How long close() may wait for the FIN's acknowledgement; ask before the last release (K-073)."""
+        if self.refs != 1 or not self.lingers or self.state in (CLOSED, LISTEN, SYN_SENT, FIN_WAIT2):
             return 0
         seconds = int(self.option(SOL_SOCKET, SO_LINGER)[1])
         return (seconds if seconds >= 0 else INT_MAX) * 1_000_000_000

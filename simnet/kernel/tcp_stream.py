@@ -27,7 +27,7 @@ from simnet.kernel.messages import (
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, RECEIVING, SYN_RECV, SYN_SENT
 from simnet.kernel.window import in_flight, owes_acknowledgement
 
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
@@ -80,7 +80,7 @@ class Stream(Connection):
             else:
                 data = inbox.take(n)
                 self.freed()
-            if flags & MSG_PEEK and owes_acknowledgement(self):
+            if flags & MSG_PEEK and self.state in RECEIVING and owes_acknowledgement(self):
                 self.acknowledge()
             if data or (inbox.size and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
@@ -297,8 +297,8 @@ class Stream(Connection):
         unsent = self.unsent
         if self.state == CLOSED and request == SIOCOUTQ:
             return self.owed
-        if self.fin == FIN_DUE:
-            unsent += 1  # it has a sequence number, and stands behind what is queued
+        if self.fin == FIN_DUE or (request == SIOCOUTQ and self.state == FIN_WAIT1):
+            unsent += 1  # it has a sequence number, behind what is queued
         if request == SIOCOUTQ:
             if self.guard is not None:
                 return unsent + self.guard.unacknowledged

@@ -1,8 +1,9 @@
-"""A window that was filled: its sender counts what is in flight, and its receiver acknowledges late.
+"""Acknowledgements that come late: for who filled a window, and for a FIN.
 
-Elsewhere nobody acknowledges between loss-free ends (``sending.py``). Here a program sees it: what is not acknowledged
+Elsewhere nobody acknowledges between loss-free ends (``sending.py``). Here a program sees it. What is not acknowledged
 takes room in the send buffer, so that one who fills the peer's window is full sooner, and has room again when the
-acknowledgement comes (K-066): with the peer's first read, with its next segment, or 44 ms later.
+acknowledgement comes (K-066): with the peer's first read, with its next segment, or 44 ms later. A FIN that is
+acknowledged is an edge, and what a lingering close waits for (K-073).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from simnet.kernel.control import (
     AUTOTUNED_SEND_ROOM_LATER,
     ISN,
 )  # fmt: skip
-from simnet.kernel.states import RECEIVING
+from simnet.kernel.states import CLOSE_WAIT, RECEIVING
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
+TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
 PROBED_NS: Final = 204_000_000  # TCP_RTO_MIN and a tick: when a sender asks for a window that is shut
 
 
@@ -87,11 +89,12 @@ def fill(sender: Sender, n: int) -> None:
 
 
 def acknowledge_later(receiver: Sender) -> None:
-    """Our window was filled: tcp_send_delayed_ack."""
+    """Our window was filled, or the peer's FIN came: tcp_send_delayed_ack."""
     window = window_of(receiver)
     if window.owed is None:
         clock = receiver.stack.clock
-        window.owed = clock.at(clock.now_ns + DELAYED_NS, _tell, receiver)
+        delay = DELAYED_NS if receiver.received else TICK_NS  # before there was data the kernel counts from nothing
+        window.owed = clock.at(clock.now_ns + delay, _tell, receiver)
 
 
 def owes_acknowledgement(receiver: Sender) -> bool:
@@ -108,5 +111,5 @@ def tell_when_probed(receiver: Sender) -> None:
 
 
 def _tell(receiver: Sender) -> None:
-    if receiver.state in RECEIVING:
+    if receiver.state in RECEIVING or receiver.state == CLOSE_WAIT:
         receiver.acknowledge()

@@ -10,6 +10,7 @@ import pytest
 
 from simnet.kernel import Segment, TcpSocket
 from simnet.kernel.descriptors import Descriptors
+from simnet.kernel.messages import SIOCOUTQ
 from simnet.kernel.stack import TIME_WAITS_MAX
 from simnet.kernel.timewait import TimeWait
 from tests.kernel.conftest import Fabric, Note, fails, mask
@@ -88,11 +89,10 @@ def test_linger_zero_resets_and_loses_what_was_not_sent(fabric: Fabric) -> None:
         c.recv(1)
 
 
-def test_linger_waits_only_for_what_is_unsent(fabric: Fabric) -> None:
+def test_linger_waits_until_the_fin_is_acknowledged(fabric: Fabric) -> None:
     a, c = small_pair(fabric)
     assert a.linger_ns() == 0
     a.setsockopt(*LINGER, struct.pack("ii", 1, 3))
-    assert a.linger_ns() == 0
     fill(fabric, a)
     assert a.linger_ns() == 3_000_000_000
     a.hold()
@@ -105,6 +105,8 @@ def test_linger_waits_only_for_what_is_unsent(fabric: Fabric) -> None:
     while c.unread:
         c.recv(65536)
         fabric.run()
+    assert a.closing
+    fabric.run(0.05)
     assert (a.closing, bool(note.events)) == (False, True)
     assert [text for text in fabric.segments() if text.startswith("FIN")] == ["FIN|ACK:0"]
     a.setsockopt(*LINGER, struct.pack("ii", 0, 9))
@@ -128,8 +130,13 @@ def test_half_close_leaves_the_other_half_open(fabric: Fabric) -> None:
     _, a, c = fabric.pair()
     a.send(b"question")
     a.shutdown(1)
-    fabric.run()
-    assert (a.state, c.state) == ("FIN_WAIT2", "CLOSE_WAIT")
+    fabric.run(0.04)
+    assert (a.state, c.state, a.ioctl(SIOCOUTQ)) == ("FIN_WAIT1", "CLOSE_WAIT", 1)
+    note = Note()
+    a.watch(note)
+    fabric.run(0.01)  # the FIN is acknowledged after 44 ms, which is an edge
+    assert len(note.events) == 1
+    assert (a.state, c.state, a.ioctl(SIOCOUTQ)) == ("FIN_WAIT2", "CLOSE_WAIT", 0)
     assert (c.recv(20), c.recv(20)) == (b"question", b"")
     c.send(b"answer")
     c.shutdown(1)
@@ -146,7 +153,7 @@ def test_half_close_leaves_the_other_half_open(fabric: Fabric) -> None:
 def test_a_half_closed_end_that_closes_waits_for_the_peer_as_a_small_entry(fabric: Fabric) -> None:
     _, a, c = fabric.pair()
     a.shutdown(1)
-    fabric.run()
+    fabric.run(0.005)
     a.release()
     (wait,) = a.stack.connections.values()
     assert isinstance(wait, TimeWait)
