@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from dispatch.annotations import Any
+from dispatch.errors import OUT_OF_RESOURCES
 from dispatch.interfaces import Poller
 
 
@@ -53,14 +54,18 @@ class KernelNetwork:
         return socket.socketpair()
 
     def poller(self, name: str | None = None) -> Poller:
-        """The poller called *name*, or the best there is.
+        """The poller called *name*, or the best there is: where no descriptor is left for that, one that needs none.
 
         Raises:
             ValueError: no such poller, or not on this platform.
         """
         for known, make in POLLERS.items():
             if name in (None, known) and hasattr(select, known):
-                return make()
+                try:
+                    return make()
+                except OSError as error:
+                    if name is not None or error.errno not in OUT_OF_RESOURCES:
+                        raise
         here = ", ".join(known for known in POLLERS if hasattr(select, known))
         raise ValueError(f"poller {name!r} is not to be had here; there are: {here}")
 

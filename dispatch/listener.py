@@ -98,6 +98,7 @@ class Listener(Channel):
                 raise TypeError(f"{tls=} must be an ssl.SSLContext")
             if tls.protocol == ssl.PROTOCOL_TLS_CLIENT:
                 raise ValueError("tls= is a context for clients; make it with ssl.PROTOCOL_TLS_SERVER")
+            import dispatch.tls  # noqa: F401 - now, since there may be no descriptor left to load it with for the first client
         self._attach(loop)
         self.handler = handler
         self.limit = limit

@@ -21,6 +21,7 @@ from dispatch.channel import ASLEEP, Channel
 from dispatch.checks import check_seconds
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
+from dispatch.log import log_exception, log_warning
 from dispatch.observers import Observer, observers
 from dispatch.timers import Repeat, Timer, Timers
 
@@ -457,7 +458,10 @@ class Loop:
     def _renew_poller(self) -> None:
         """After a fork: the child's poller must not be the parent's, registrations in it would be shared."""
         if not self.closed and self._poller_name is not None:
-            self.poller = self.network.poller(self._poller_name)
+            try:
+                self.poller = self.network.poller(self._poller_name)
+            except OSError:
+                self.poller = self.network.poller()  # no descriptor is left; it may have one that needs none
             for channel in self.channels.values():
                 if not channel._bits & ASLEEP:
                     try:
@@ -467,15 +471,11 @@ class Loop:
 
     def log_exception(self, message: str, error: BaseException) -> None:
         """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
-        import logging  # here, since it is a third of what importing dispatch would cost
-
-        logging.getLogger("dispatch").error(message, exc_info=error)
+        log_exception(message, error)
 
     def log_warning(self, message: str) -> None:
         """Where debug mode writes what it noticed: the logger ``dispatch``."""
-        import logging
-
-        logging.getLogger("dispatch").warning(message)
+        log_warning(message)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "running" if self.running else "idle"

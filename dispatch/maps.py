@@ -13,6 +13,8 @@ import select
 from collections.abc import Callable
 from operator import is_
 
+# Loaded now, since a loop begins with the first channel, and there may be no descriptor left to read them with.
+from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap
@@ -21,6 +23,10 @@ from dispatch.guest import Guest
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
+from dispatch.pollers import epoll as _epoll  # noqa: F401
+from dispatch.pollers import kqueue as _kqueue  # noqa: F401
+from dispatch.pollers import poll as _poll  # noqa: F401
+from dispatch.pollers import select as _select  # noqa: F401
 from dispatch.predicates import own_functions, still_has
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket as _socket
+import sys
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
@@ -372,11 +373,10 @@ class Stream(Receiver):
         Channel._finish(self, reason)
 
     def _reset_at_close(self) -> None:
-        import struct
-
+        size = 2 if os.name == "nt" else 4  # Windows has two shorts there, others two ints
         try:
-            # On, 0 s: close() drops what waits in the kernel too. Windows has two shorts there.
-            linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            # On, 0 s: close() drops what waits in the kernel too.
+            linger = (1).to_bytes(size, sys.byteorder) + bytes(size)
             self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, linger)
         except OSError:
             pass

@@ -70,6 +70,7 @@ STEPS = {
             "dispatch.beginnings",
             "dispatch.checks",
             "dispatch.interfaces",
+            "dispatch.log",
             "dispatch.nodelay",
             "dispatch.limits",
             "dispatch.observers",
