@@ -25,7 +25,7 @@ from simnet.kernel.messages import (
     SIOCINQ,
     SIOCOUTQ,
 )  # fmt: skip
-from simnet.kernel.options import SO_RCVBUF, SOL_SOCKET
+from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import (
     ANY_NEWS,
@@ -205,6 +205,8 @@ class UdpSocket(DatagramSender):
     def options_changed(self, level: int, name: int) -> None:
         """Let go what UDP_CORK collected, or what an error queue keeps, once it is no longer wanted."""
         key, options = (level, name), self.options
+        if key == (IPPROTO_IP, IP_TOS):
+            self.rerouted = True
         if options is None or options[key]:
             return
         if key == CORK and self.corked is not None:

@@ -166,6 +166,8 @@ def said(
             raise socket_error(EINVAL)
         if level == IPPROTO_IPV6 and kind == IPV6_PKTINFO and socket.family == AF_INET6:
             link, source = _source_v6(value, six)
+            if six and source is not None and not socket.stack.is_local(source):
+                raise socket_error(EINVAL)
         elif level != (IPPROTO_IPV6 if six else IPPROTO_IP):
             continue
         elif kind == IP_PKTINFO and not six:
@@ -176,12 +178,12 @@ def said(
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
-            number = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, PLAIN.tos)
-            marks = (marks or PLAIN)._replace(tos=number)
+            number = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
+            marks = (marks or PLAIN)._replace(tos=number)  # Linux takes -1 for 255
         else:
             raise socket_error(EINVAL)
     if source is not None and not socket.stack.is_local(source):
-        raise socket_error(EINVAL if six else ENETUNREACH)
+        raise socket_error(ENETUNREACH)
     if not 0 <= link <= len(LINKS):
         raise socket_error(ENODEV)
     return marks, source

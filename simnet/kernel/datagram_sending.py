@@ -18,7 +18,7 @@ from errno import (
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import Marks, marks_of, said
+from simnet.kernel.datagram_ancillary import PLAIN, Marks, marks_of, said
 from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
@@ -64,7 +64,7 @@ class DatagramSender(File):
 
     __slots__ = (
         "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "locks", "autobound",
-        "sharing", "options", "inbox", "held", "corked", "flow", "reports",
+        "sharing", "options", "inbox", "held", "corked", "flow", "rerouted", "reports",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP
@@ -92,6 +92,7 @@ class DatagramSender(File):
         self.held = 0  # memory of what is queued
         self.corked: Corked | None = None  # what MSG_MORE or UDP_CORK collects
         self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_send`
+        self.rerouted = False  # the next send looks the way up anew
         self.reports: deque[Report] | None = None  # the error queue
 
     # Names.
@@ -224,12 +225,13 @@ class DatagramSender(File):
                     said(self, ancillary, True, None)  # which is looked at first
                 raise
             six = ":" in target[0]
-            if options is not None:
-                marks = marks_of(options, six)
             if ancillary:
-                marks, source = said(self, ancillary, six, marks)
+                marks, source = said(self, ancillary, six, marks_of(options, six))
             elif address is None and not six and self.flow is not None:
-                target = (self.flow[0], target[1]) if collects else self.flow
+                if self.rerouted:
+                    self.rerouted = False
+                else:
+                    target = (self.flow[0], target[1]) if collects else self.flow
         payload = bytes(data)
         size = len(payload)
         if corked is not None:
@@ -245,9 +247,14 @@ class DatagramSender(File):
             if self.shut & SHUT_SEND:
                 raise socket_error(EPIPE)
         if collects:
-            memory = memory_of(size, ":" in target[0]) if corked is None else corked.memory + size
+            six = ":" in target[0]
+            if six and corked is None:
+                marks = (
+                    marks or marks_of(options, six) or PLAIN
+                )  # IPv6 has them from the first part, IPv4 looks at the end
+            memory = memory_of(size, six) if corked is None else corked.memory + size
             self.corked = Corked([payload], target, marks, source, memory)
-            if ":" not in target[0]:
+            if not six:
                 # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
                 # connected socket sends from then on goes there, until it is connected again.
                 self.flow = target
@@ -261,7 +268,10 @@ class DatagramSender(File):
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
             source = self.stack.source_for(target[0])
         payload = b"".join(datagram.parts)
-        self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, datagram.marks))
+        marks = datagram.marks
+        if marks is None and self.options is not None:
+            marks = marks_of(self.options, ":" in target[0])
+        self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
     def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
