@@ -12,6 +12,7 @@ from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
+from simnet.folders import in_the_way
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
@@ -48,6 +49,7 @@ class Machine:
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         clock: Any = _StackClock(self)
         self.stack = Stack(addresses, clock=clock, out=self.out, name=name)
+        self.stack.path_error = in_the_way
 
     @property
     def now_ns(self) -> int:

@@ -20,7 +20,7 @@ from tests.house import ROOT, Import, Room, rooms
 STEPS = {
     "simnet": [
         ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame"],
-        ["simnet.clock", "simnet.verdicts"],
+        ["simnet.clock", "simnet.verdicts", "simnet.folders"],
         ["simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
         ["simnet.network"],

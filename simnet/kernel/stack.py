@@ -65,7 +65,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "last_words", "_mss", "_lossy", "demanding", "on_established",
+        "last_words", "_mss", "_lossy", "demanding", "on_established", "path_error",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -86,6 +86,9 @@ class Stack:
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
+        self.path_error: Callable[[str], int] | None = (
+            None  # asked about paths of Unix sockets: errno, EEXIST for a file
+        )
         self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
 
     def __repr__(self) -> str:

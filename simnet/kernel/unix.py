@@ -13,6 +13,7 @@ from errno import (
     EAGAIN,
     ECONNREFUSED,
     ECONNRESET,
+    EEXIST,
     EINVAL,
     EISCONN,
     ENOENT,
@@ -148,9 +149,17 @@ class UnixSocket(File):
             raise socket_error(EINVAL)
         if self._key(name) in names:
             raise socket_error(EADDRINUSE)
+        obstacle = self._obstacle(name)
+        if obstacle:
+            raise socket_error(EADDRINUSE if obstacle == EEXIST else obstacle)
         if self.bound is not None:
             raise socket_error(EINVAL)
         self._take(name)
+
+    def _obstacle(self, name: Name) -> int:
+        """The errno of what is wrong with a path, EEXIST for a file that is no socket, or 0."""
+        ask = self.stack.path_error
+        return 0 if ask is None or not isinstance(name, str) else ask(name)
 
     def _key(self, name: Name) -> str | tuple[int, bytes]:
         """Where the host keeps *name*: each type of socket has its own abstract ones."""
@@ -180,7 +189,8 @@ class UnixSocket(File):
                 raise socket_error(ECONNREFUSED)
             return other
         if name not in names:
-            raise socket_error(ENOENT)
+            obstacle = self._obstacle(name) or ENOENT
+            raise socket_error(ECONNREFUSED if obstacle == EEXIST else obstacle)
         if other is None or other.refs == 0:
             raise socket_error(ECONNREFUSED)  # a file that a closed socket left
         if other.type != self.type:

@@ -42,7 +42,7 @@ LEFT_OUT = """
 | `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
-| Other file calls than `os.unlink`, `os.remove` and `os.path.exists` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; directories and permissions are not looked at |
+| Other file calls than `os.unlink`, `os.remove` and `os.path.exists` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """
 

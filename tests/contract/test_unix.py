@@ -6,6 +6,7 @@ import os
 import pathlib
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -356,6 +357,25 @@ def test_k106_who_asks_for_credentials_gets_a_name(world: World) -> None:
         call(sock)
         assert len(sock.getsockname()) == 6
         world.gives("EINVAL", sock.bind, world.abstract("late"))
+
+
+def test_k104_the_folder_of_a_path_must_be_there(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        sock = world.socket(socket.AF_UNIX, kind)
+        for name, bind, connect in (
+            ("missing/x", "ENOENT", "ENOENT"),
+            ("file/x", "ENOTDIR", "ENOTDIR"),
+            ("file", "EADDRINUSE", "ECONNREFUSED"),
+            ("folder", "EADDRINUSE", "ECONNREFUSED"),
+            ("x", None, "ENOENT"),
+        ):
+            world.gives(connect, sock.connect, str(tmp_path / name))
+            world.gives(bind, sock.bind, str(tmp_path / name))
+        world.gives("ENOENT", sock.bind, str(tmp_path / "missing/x"))
+        world.gives("EINVAL", sock.bind, str(tmp_path / "y"))
+        os.unlink(tmp_path / "x")
 
 
 def test_k106_an_accepted_socket_has_no_options_but_for_what_comes_beside_data(world: World) -> None:

@@ -1,0 +1,24 @@
+"""What stands at the path of a Unix socket on this machine's disk: its folder, or a file that is in the way.
+
+Sockets live in the network and not on the disk, but programs make their folders there, and one that forgot to is told so.
+Sockets of other programs on the disk are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import EEXIST, ENOENT, ENOTDIR
+
+__all__ = ["in_the_way"]
+
+
+def in_the_way(path: str) -> int:
+    """0 if a socket may be made at *path*, EEXIST if there is a file, or the errno of its folder: ENOENT, ENOTDIR, EACCES."""
+    try:
+        if not stat.S_ISDIR(os.stat(os.path.dirname(path) or ".").st_mode):
+            return ENOTDIR
+        return 0 if stat.S_ISSOCK(os.lstat(path).st_mode) else EEXIST
+    except OSError as error:
+        free = error.errno == ENOENT and error.filename == path
+        return 0 if free else error.errno or ENOTDIR
