@@ -15,7 +15,7 @@ from simnet.systemcall import READABLE, WRITABLE
 
 __all__ = ["MessageCalls"]
 
-MSG_WAITALL = 0x100
+MSG_WAITALL, MSG_CMSG_CLOEXEC = 0x100, 0x40000000
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
@@ -35,8 +35,13 @@ class MessageCalls(QuickCalls):
         _check_message(ancbufsize, flags)
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), [], 0, None
+        data, messages, message_flags, address = self._receive(bufsize, ancbufsize, flags)
+        return data[:bufsize], messages, message_flags, address
+
+    def _receive(self, bufsize: int, ancbufsize: int, flags: int) -> tuple[bytes, list[Any], int, Any]:
+        """What the kernel gives; with MSG_TRUNC as many bytes as there were."""
         table = self._process.descriptors
-        return self._call(  # type: ignore[no-any-return]
+        received = self._call(
             "recv",
             (bufsize,),
             lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
@@ -45,6 +50,10 @@ class MessageCalls(QuickCalls):
             flags,
             nothing=(b"", [], 0, None),
         )
+        if flags & MSG_CMSG_CLOEXEC:  # the one flag that comes back
+            data, messages, message_flags, address = received
+            return data, messages, message_flags | MSG_CMSG_CLOEXEC, address
+        return received  # type: ignore[no-any-return]
 
     def recvmsg_into(
         self, buffers: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
@@ -56,8 +65,13 @@ class MessageCalls(QuickCalls):
             _check_message(ancbufsize, flags)
             self._file()
             raise socket_error(errno.EMSGSIZE)
-        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
-        scatter(views, data)
+        room = sum(map(len, views))
+        if room and self._waits_for_all(flags):
+            data, ancillary, message_flags, address = self.recvmsg(room, ancbufsize, flags)
+        else:
+            _check_message(ancbufsize, flags)
+            data, ancillary, message_flags, address = self._receive(room, ancbufsize, flags)
+        scatter(views, data[:room])
         return len(data), ancillary, message_flags, address
 
     def sendmsg(

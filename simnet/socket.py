@@ -329,8 +329,9 @@ class Socket(MessageCalls):
         view = writable_view(buffer, "recvfrom_into", nbytes, flags, *more)
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
-        data, address = self.recvfrom(nbytes or len(view), flags)
-        view[: len(data)] = data
+        size = nbytes or len(view)
+        data, address = self.recvfrom(size, flags)
+        view[: min(len(data), size)] = data[:size]  # MSG_TRUNC may give more
         return len(data), address
 
     # --- bytes out -------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ a program could rely on.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,12 +39,6 @@ def _bind_after_a_failed_connect(program: Program, difference: Difference) -> bo
     return connected and "bind" in difference.step and {difference.simnet, difference.kernel} == {"EADDRINUSE", "None"}
 
 
-def _count_of_a_dropped_urgent_byte(program: Program, difference: Difference) -> bool:
-    urgent = any(step.call == "send" and len(step.args) > 1 and step.args[1] & socket.MSG_OOB for step in program)
-    unix = any("unix" in step.args for step in program if step.call in ("socket", "socketpair"))
-    return urgent and unix and "FIONREAD" in difference.step
-
-
 def _deferred_over_a_new_listen(program: Program, difference: Difference) -> bool:
     defers = any(step.args[:1] == ("TCP_DEFER_ACCEPT",) for step in program)
     again = sum(step.call == "listen" for step in program) > 1 and any(step.call == "shutdown" for step in program)
@@ -64,11 +57,6 @@ KNOWN: tuple[Known, ...] = (
         "Linux finds the conflict in one of its two tables of bound ports and not in the other, by how the first port was "
         "chosen. simnet goes by the address the socket has now.",
         _bind_after_a_failed_connect,
-    ),
-    Known(
-        "FIONREAD on a Unix stream after a recv that dropped the urgent byte at its head.",
-        "Linux goes on counting the dropped byte until the next one is read; nothing can be done with it.",
-        _count_of_a_dropped_urgent_byte,
     ),
     Known(
         "A client that TCP_DEFER_ACCEPT holds back while its listener is shut down and listens again.",

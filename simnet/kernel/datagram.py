@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
-from simnet.kernel.datagram_ancillary import fitted, note, told
+from simnet.kernel.datagram_ancillary import note, told
 from simnet.kernel.datagram_errors import KEYS, keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.datagram_sending import CORK, SHUT_RECEIVE, SHUT_SEND, DatagramSender
@@ -24,6 +24,7 @@ from simnet.kernel.messages import (
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
+    fitted,
 )  # fmt: skip
 from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
@@ -123,25 +124,28 @@ class UdpSocket(DatagramSender):
         return (payload + bytes(cut) if flags & MSG_TRUNC else payload), inet.shown(self.family, source)
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, tuple[Any, ...]]:
-        """Recv in full; MSG_TRUNC among the message flags if the datagram was cut."""
+        """Recv in full; MSG_TRUNC among the message flags if the datagram was cut, and its whole length if that is asked."""
         if flags & ~RECEIVE_FLAGS:
             not_modelled(f"recv(flags={flags:#x}) on UDP")
         if flags & MSG_ERRQUEUE:
             payload, messages, message_flags, source = tell(self, n, ancbufsize)
             return payload, messages, message_flags, inet.shown(self.family, source)
         datagram = self._next(flags)
-        messages, message_flags = fitted(told(self, datagram), ancbufsize) if self.options else ([], 0)
-        if len(datagram.payload) > n:
+        messages, message_flags, _ = fitted(told(self, datagram), ancbufsize) if self.options else ([], 0, 0)
+        payload = datagram.payload
+        if len(payload) > n:
             message_flags |= MSG_TRUNC
-        return datagram.payload[:n], messages, message_flags, inet.shown(self.family, datagram.source)
+            payload = payload[:n] + bytes(len(payload) - n) if flags & MSG_TRUNC else payload[:n]
+        return payload, messages, message_flags, inet.shown(self.family, datagram.source)
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Any], int, tuple[Any, ...]]:
         """recvmsg, scattered over *buffers*."""
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        payload, ancillary, message_flags, name = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
-        scatter(views, payload)
+        room = sum(map(len, views))
+        payload, ancillary, message_flags, name = self.recvmsg(room, ancbufsize, flags)
+        scatter(views, payload[:room])
         return len(payload), ancillary, message_flags, name
 
     # Packets in.

@@ -1,7 +1,7 @@
 """What is told beside a datagram: where it came in, with which TOS and TTL; and what a sender may say of its own.
 
-`told` makes the messages that ``recvmsg`` gives for the options that ask for them, `fitted` cuts them to the caller's
-buffer as the kernel does, `said` reads those that ``sendmsg`` is given.
+`told` makes the messages that ``recvmsg`` gives for the options that ask for them, `said` reads those that ``sendmsg`` is
+given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
 )  # fmt: skip
-from simnet.kernel.messages import AF_INET, AF_INET6, MSG_CTRUNC, UNIX_ONLY
+from simnet.kernel.messages import AF_INET, AF_INET6, UNIX_ONLY, Message
 from simnet.kernel.options import (
     IP_TOS,
     IP_TTL,
@@ -40,13 +40,10 @@ from simnet.kernel.segment import Datagram
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
-Message = tuple[int, int, bytes]
-
 IPV6_HOPLIMIT: Final = 52
 SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 36, 37, 61, 65, 81  # what SOL_SOCKET knows
 NOT_OURS: Final = (SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
 UDP_SEGMENT: Final = 103
-HEADER: Final = 16  # struct cmsghdr
 LOOPBACK_LINK, OTHER_LINK = 1, 2
 NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
@@ -70,21 +67,6 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
     level, tos, ttl = (IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS) if six else (IPPROTO_IP, IP_TOS, IP_TTL)
     marks = Marks(options.get((level, tos), PLAIN.tos), options.get((level, ttl), PLAIN.ttl))
     return None if marks == PLAIN else marks
-
-
-def fitted(messages: Iterable[Message], room: int) -> tuple[list[Message], int]:
-    """Those of *messages* that fit a buffer of *room* bytes, the last one cut, and MSG_CTRUNC if they do not all; put_cmsg."""
-    fitting: list[Message] = []
-    flags = 0
-    for level, kind, data in messages:
-        if room < HEADER:
-            flags = MSG_CTRUNC
-            continue
-        if room < HEADER + len(data):
-            flags = MSG_CTRUNC
-        fitting.append((level, kind, data[: room - HEADER]))
-        room -= min(HEADER + -(-len(data) // 8) * 8, room)
-    return fitting, flags
 
 
 class Noted(Datagram):

@@ -8,10 +8,10 @@ from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import NO_PORT, PLAIN, Marks, Message, fitted, sockaddr, told
+from simnet.kernel.datagram_ancillary import NO_PORT, PLAIN, Marks, sockaddr, told
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import IPV6_RECVERR
-from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC
+from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
 from simnet.kernel.options import IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
@@ -92,7 +92,7 @@ def tell(socket: DatagramSender, n: int, ancbufsize: int = 0) -> tuple[bytes, li
     text = struct.pack("=IBBBxII", report.error, report.origin, report.type, report.code, report.info, 0)
     offender = _offender(socket.family, "" if report.icmp is None else report.icmp.source[0])
     beside = [] if report.icmp is None else told(socket, report.icmp, icmp=True)
-    messages, flags = fitted([*beside, (level, name, text + offender)], ancbufsize)
+    messages, flags, _ = fitted([*beside, (level, name, text + offender)], ancbufsize)
     if len(report.payload) > n:
         flags |= MSG_TRUNC
     return report.payload[:n], messages, flags | MSG_ERRQUEUE, report.target

@@ -1,5 +1,6 @@
 """Flags of send and recv, and the ioctl requests of sockets, by Linux's numbers."""
 
+from collections.abc import Iterable
 from typing import Final
 
 MSG_OOB: Final = 0x1
@@ -43,3 +44,24 @@ SOCK_NONBLOCK: Final = 0o4000
 SOCK_CLOEXEC: Final = 0o2000000
 
 UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
+
+Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
+CMSG_HEADER: Final = 16  # struct cmsghdr
+
+
+def fitted(messages: Iterable[Message], room: int) -> tuple[list[Message], int, int]:
+    """Those of *messages* that fit a buffer of *room* bytes, the last one cut; MSG_CTRUNC if not all do; the room left.
+
+    As put_cmsg does it.
+    """
+    fitting: list[Message] = []
+    flags = 0
+    for level, kind, data in messages:
+        if room < CMSG_HEADER:
+            flags = MSG_CTRUNC
+            continue
+        if room < CMSG_HEADER + len(data):
+            flags = MSG_CTRUNC
+        fitting.append((level, kind, data[: room - CMSG_HEADER]))
+        room -= min(CMSG_HEADER + -(-len(data) // 8) * 8, room)
+    return fitting, flags, room

@@ -53,7 +53,7 @@ class UnixSocket(File):
 
     __slots__ = (
         "stack", "type", "state", "error", "shut", "origin", "bound", "peer", "port", "sharing", "options",
-        "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "followers", "sent",
+        "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "miscounted", "followers", "sent",
     )  # fmt: skip
     family: Final = AF_UNIX
     proto: Final = 0
@@ -80,6 +80,7 @@ class UnixSocket(File):
         self.held = 0  # memory of what this socket sent and nobody has read
         self.sndbuf = SNDBUF_DEFAULT
         self.urgent: Record | None = None
+        self.miscounted = 0  # urgent bytes that a normal read has dropped
         self.followers: list[UnixSocket] | None = None  # datagram sockets connected to this one
         self.sent = 0
 

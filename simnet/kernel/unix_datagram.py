@@ -33,7 +33,14 @@ from simnet.kernel.messages import (
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
-from simnet.kernel.unix_messages import Record, message_memory, parse_ancillary, received_ancillary
+from simnet.kernel.unix_messages import (
+    Credentials,
+    Record,
+    attached,
+    message_memory,
+    parse_ancillary,
+    received_ancillary,
+)
 
 QUEUE_MAX: Final = 10  # net.unix.max_dgram_qlen
 
@@ -135,7 +142,7 @@ class UnixDatagram(UnixSocket):
             error, self.error = self.error, 0
             raise socket_error(error)
 
-    def _deliver(self, target: UnixSocket, data: bytes, credentials: tuple[int, int, int], files: Any) -> None:
+    def _deliver(self, target: UnixSocket, data: bytes, credentials: Credentials | None, files: Any) -> None:
         if target.peer is not None and target.peer is not self and self.type == SOCK_DGRAM:
             raise socket_error(EPERM)
         if target.refs == 0:
@@ -156,7 +163,7 @@ class UnixDatagram(UnixSocket):
         if target.inbox is None:
             target.inbox = deque()
         self.held += memory
-        target.inbox.append(Record(data, memory, self, credentials, files))
+        target.inbox.append(Record(data, memory, self, credentials or attached(self, target), files))
         target.wake(DATA_NEWS)
 
     # Reading.

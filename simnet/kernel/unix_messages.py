@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from errno import EBADF, EINVAL, EPERM
+from errno import EBADF, EINVAL, EPERM, ESRCH
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.messages import MSG_CTRUNC
+from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, fitted
 from simnet.kernel.options import SOL_SOCKET
 
 if TYPE_CHECKING:
     from simnet.kernel.unix import UnixSocket
 
+Credentials = tuple[int, int, int]  # pid, uid, gid
+
 SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
 SCM_MAX_FD: Final = 253
+PID_MAX: Final = 4_194_304  # PID_MAX_LIMIT
+OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked for credentials
 
 SKB: Final = 256  # struct sk_buff
 SHARED_INFO: Final = 320  # struct skb_shared_info
@@ -33,7 +37,7 @@ class Record:
     __slots__ = ("data", "offset", "memory", "sender", "credentials", "files", "consumed")
 
     def __init__(
-        self, data: bytes, memory: int, sender: UnixSocket, credentials: tuple[int, int, int], files: tuple[File, ...]
+        self, data: bytes, memory: int, sender: UnixSocket, credentials: Credentials | None, files: tuple[File, ...]
     ) -> None:
         self.data = data
         self.offset = 0  # bytes of a stream that were read
@@ -82,10 +86,12 @@ def message_memory(length: int) -> int:
 
 
 def parse_ancillary(
-    ancillary: Iterable[tuple[int, int, Any]], own: tuple[int, int, int]
-) -> tuple[tuple[int, int, int], tuple[File, ...]]:
-    """Credentials and files to send along. Files come as File objects: numbers are the business of the room above."""
-    credentials = own
+    ancillary: Iterable[tuple[int, int, Any]], own: Credentials
+) -> tuple[Credentials | None, tuple[File, ...]]:
+    """Credentials, if they are given, and files to send along. Files come as File objects: numbers are the business of the
+    room above.
+    """
+    credentials: Credentials | None = None
     files: list[File] = []
     for level, kind, data in ancillary:
         if level != SOL_SOCKET:
@@ -96,37 +102,42 @@ def parse_ancillary(
             files.extend(data)
             if len(files) > SCM_MAX_FD:
                 raise socket_error(EINVAL)
+            if not all(isinstance(file, File) for file in data):
+                raise socket_error(EBADF)
         elif kind == SCM_CREDENTIALS:
             if len(bytes(data)) != 12:
                 raise socket_error(EINVAL)
             credentials = struct.unpack("=iii", bytes(data))
             if credentials[1:] != own[1:] and own[1]:
                 raise socket_error(EPERM)  # only root may lie
+            if not 0 < credentials[0] <= PID_MAX:
+                raise socket_error(ESRCH)
         else:
             raise socket_error(EINVAL)
-    if not all(isinstance(file, File) for file in files):
-        raise socket_error(EBADF)
     return credentials, tuple(files)
 
 
+def attached(sender: UnixSocket, receiver: UnixSocket) -> Credentials | None:
+    """The credentials that go with what is sent from one to the other: those of who runs, if one of the two asks for any."""
+    if (sender.options and sender.passes_credentials) or (receiver.options and receiver.passes_credentials):
+        return sender.stack.credentials
+    return None
+
+
 def received_ancillary(
-    socket: UnixSocket, credentials: tuple[int, int, int], files: Sequence[File], ancbufsize: int
+    socket: UnixSocket, credentials: Credentials | None, files: Sequence[File], ancbufsize: int
 ) -> tuple[list[Any], int]:
     """What recvmsg gives besides data, and MSG_CTRUNC if the buffer was too small for it.
 
     Files are handed over with the reference they travelled with.
     """
     ancillary: list[Any] = []
-    flags = 0
-    room = ancbufsize
+    flags, room = 0, ancbufsize
     if socket.passes_credentials:
-        if room >= 28:  # CMSG_LEN(sizeof(struct ucred))
-            ancillary.append((SOL_SOCKET, SCM_CREDENTIALS, struct.pack("=iii", *credentials)))
-            room -= 32
-        else:
-            flags = MSG_CTRUNC
+        told = struct.pack("=iii", *(credentials or OVERFLOWN))
+        ancillary, flags, room = fitted([(SOL_SOCKET, SCM_CREDENTIALS, told)], room)
     if files:
-        fitting = max(0, (room - 16) // 4)
+        fitting = max(0, (room - CMSG_HEADER) // 4)
         if fitting < len(files):
             flags = MSG_CTRUNC
             for file in files[fitting:]:

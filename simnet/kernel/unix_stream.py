@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from errno import EAGAIN, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, EPIPE
-from typing import Any
+from typing import Any, Final
 
 from simnet.kernel.errors import NotModelled, not_modelled, socket_error
 from simnet.kernel.messages import (
@@ -18,11 +18,21 @@ from simnet.kernel.messages import (
     SIOCINQ,
     SIOCOUTQ,
 )  # fmt: skip
-from simnet.kernel.options import SO_OOBINLINE, SOL_SOCKET
+from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.readiness import DATA_NEWS, PRI
 from simnet.kernel.states import ESTABLISHED, LISTEN
 from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
-from simnet.kernel.unix_messages import STREAM_CHUNK, Record, parse_ancillary, received_ancillary, stream_memory
+from simnet.kernel.unix_messages import (
+    STREAM_CHUNK,
+    Credentials,
+    Record,
+    attached,
+    parse_ancillary,
+    received_ancillary,
+    stream_memory,
+)
+
+NOBODY: Final = (0, 0, 0)  # told at the end of the stream
 
 
 class UnixStream(UnixSocket):
@@ -55,6 +65,8 @@ class UnixStream(UnixSocket):
             raise socket_error(EPIPE)
         if not data:
             return 0
+        if credentials is None:
+            credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)
         piece = min((self.sndbuf >> 1) - 64, STREAM_CHUNK)
         sent = 0
@@ -72,7 +84,7 @@ class UnixStream(UnixSocket):
         peer.wake(DATA_NEWS)
         return sent
 
-    def _put(self, peer: UnixSocket, chunk: bytes, credentials: tuple[int, int, int], files: Any) -> Record:
+    def _put(self, peer: UnixSocket, chunk: bytes, credentials: Credentials | None, files: Any) -> Record:
         memory = stream_memory(len(chunk))
         for file in files:
             file.hold()
@@ -97,31 +109,33 @@ class UnixStream(UnixSocket):
             raise socket_error(EINVAL)
         if flags & MSG_OOB:
             return self._read_urgent(flags)
-        peek = flags & MSG_PEEK
+        peek = bool(flags & MSG_PEEK)
+        passes = self.options is not None and self.passes_credentials
         parts: list[bytes] = []
         left = n
         files: tuple[Any, ...] = ()
         first: Record | None = None
         inbox = self.inbox
         position = 0
-        while inbox is not None and position < len(inbox) and (left > 0 or not parts):
-            record = inbox[position]
-            if record.consumed or (record is self.urgent and not self._inline):
-                if parts:
-                    break  # reading stops at the mark
-                if peek:
-                    position += 1
-                else:
-                    self._drop(record)
-                continue
-            if record is self.urgent:
-                if parts:
-                    break
-                if not peek:
-                    self.urgent = None
-            if parts and (files or self._other_writer(first, record)):
+        while True:
+            if inbox and position < len(inbox):
+                record = inbox[position]
+                if record.consumed or record is self.urgent:
+                    position = self._past_urgent(position, peek, left < n)
+                    if position < 0 and left < n:
+                        break  # reading stops at the mark
+            else:
+                position = -1
+            if position < 0:
+                if n == left or n - left < self._least(n, flags):
+                    self._end_of_queue(left < n)
                 break
-            first = first or record
+            assert inbox is not None
+            record = inbox[position]
+            if first is None:
+                first = record
+            elif passes and record.credentials != first.credentials:
+                break  # bytes of different writers are not glued together
             part = record.data[record.offset : record.offset + left]
             parts.append(part)
             left -= len(part)
@@ -129,43 +143,74 @@ class UnixStream(UnixSocket):
                 files = record.files
             if peek:
                 position += 1
-            else:
-                record.offset += len(part)
-                record.files = ()
-                if record.offset < len(record.data):
+                if files or position == len(inbox):
                     break
-                inbox.popleft()
-                record.free()
-            if not left:
+                continue
+            record.offset += len(part)
+            record.files = ()
+            if record.offset < len(record.data):
                 break
-        if first is None:
-            return self._nothing_to_read()
-        if flags & MSG_WAITALL and left and not inbox:
-            self.error = 0  # looking for more, the kernel takes the pending error, and keeps it to itself
+            inbox.popleft()
+            record.free()
+            if files or not left:
+                break
         if peek:
             for file in files:
                 file.hold()
+        if first is None:
+            return (b"", *received_ancillary(self, NOBODY, (), ancbufsize), None)
         ancillary, message_flags = received_ancillary(self, first.credentials, files, ancbufsize)
         return b"".join(parts), ancillary, message_flags, first.sender.bound
 
-    def _other_writer(self, first: Record | None, record: Record) -> bool:
-        """With SO_PASSCRED, bytes of different writers are not glued together."""
-        return first is not None and self.passes_credentials and first.credentials != record.credentials
+    def _least(self, n: int, flags: int) -> int:
+        """How many bytes the kernel looks for before it is content."""
+        if flags & MSG_WAITALL:
+            return n or 1
+        mark = 1 if self.options is None else self.options.get((SOL_SOCKET, SO_RCVLOWAT), 1)
+        return min(int(mark), n) or 1
 
-    def _nothing_to_read(self) -> tuple[bytes, list[Any], int, None]:
-        if self.error:
-            error, self.error = self.error, 0
+    def _end_of_queue(self, something: bool) -> None:
+        """Nothing is left, and more was wanted: an error is taken, and kept to itself if there was *something* before."""
+        error, self.error = self.error, 0
+        if something:
+            return
+        if error:
             raise socket_error(error)
-        if self.shut & SHUT_RECEIVE:
-            return b"", [], 0, None
-        raise socket_error(EAGAIN)
+        if not self.shut & SHUT_RECEIVE:
+            raise socket_error(EAGAIN)
 
-    def _drop(self, record: Record) -> None:
-        assert self.inbox is not None
-        self.inbox.remove(record)
-        if record is self.urgent:
+    def _past_urgent(self, position: int, peek: bool, something: bool) -> int:
+        """manage_oob: the record that is read where the one at *position* was or is urgent; -1 for none.
+
+        Reading stops there if there was *something* before; else it goes on behind the urgent byte, and drops it.
+        """
+        inbox = self.inbox
+        assert inbox is not None
+        record = inbox[position]
+        if record.consumed:
+            if something and self.urgent is None:
+                return -1
+            if peek:
+                position += 1
+            else:
+                inbox.popleft()
+                record.free()
+            if position == len(inbox):
+                return -1
+            record = inbox[position]
+        if record is not self.urgent:
+            return position
+        if something:
+            return -1
+        if not peek:
             self.urgent = None
-        record.discard()
+            if not self._inline:
+                inbox.popleft()
+                record.discard()
+                self.miscounted += 1
+        elif not self._inline:
+            position += 1
+        return position if position < len(inbox) else -1
 
     def _read_urgent(self, flags: int) -> tuple[bytes, list[Any], int, None]:
         """unix_stream_recv_urg."""
@@ -175,6 +220,12 @@ class UnixStream(UnixSocket):
         if not flags & MSG_PEEK:
             self.urgent = None
             record.consumed = True
+            record.offset = len(record.data)
+            assert self.inbox is not None
+            place = self.inbox.index(record)
+            if place and self.inbox[place - 1].consumed:  # of several urgent bytes in a row one place is kept
+                self.inbox[place - 1].free()
+                del self.inbox[place - 1]
         return record.data, [], MSG_OOB, None
 
     def ioctl(self, request: int) -> int:
@@ -184,10 +235,13 @@ class UnixStream(UnixSocket):
         if request == SIOCINQ:
             if self.state == LISTEN:
                 raise socket_error(EINVAL)
-            return self.unread
+            return self.unread + self.miscounted  # Linux goes on counting urgent bytes that were dropped
         if request == SIOCATMARK:
             if self.queue:
                 return 1  # a connection that waits is an empty record to the kernel
-            first = self.inbox[0] if self.inbox else None
-            return int(first is not None and (first is self.urgent or first.consumed))
+            inbox = self.inbox
+            if not inbox:
+                return 0
+            following = inbox[1] if len(inbox) > 1 else None
+            return int(inbox[0] is self.urgent or (inbox[0].consumed and self.urgent in (None, following)))
         raise NotModelled(f"ioctl(request {request:#x}) on a Unix stream")

@@ -224,7 +224,6 @@ def test_k098_urgent_to_an_end_that_reads_no_more(world: World) -> None:
     assert server.recvmsg(1, 0, OOB) == (b"!", [], OOB, None)
 
 
-@pytest.mark.only_on("kernel", "urgent data on a Unix stream: no program of the kind simnet is for uses it")
 def test_k099_a_unix_stream_has_urgent_data_that_is_readable_too(world: World) -> None:
     one, two = socket.socketpair()
     world.keep(one)

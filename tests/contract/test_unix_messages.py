@@ -1,0 +1,146 @@
+"""Unix sockets: urgent bytes, credentials and descriptors beside data, and the flags of a message."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+SOL, SCM_CREDENTIALS, SCM_RIGHTS = socket.SOL_SOCKET, 2, socket.SCM_RIGHTS
+OOB, PEEK, TRUNC, CTRUNC = int(socket.MSG_OOB), int(socket.MSG_PEEK), int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
+
+
+def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
+    ends = socket.socketpair(socket.AF_UNIX, kind)
+    for end in ends:
+        world.keep(end).setblocking(False)
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        # A step, and what follows it: the answer, FIONREAD, SIOCATMARK, readiness.
+        ("Ox u", ["- 1 1 IN|PRI|OUT", "x 0 1 IN|OUT"]),
+        # The count of a byte that a normal read dropped stays for ever.
+        ("sab Ox r9 r9 scd r1", ["- 2 0 IN|OUT", "- 3 0 IN|PRI|OUT", "ab 1 1 IN|PRI|OUT", "EAGAIN 1 0 OUT",
+                                 "- 3 0 IN|OUT", "c 2 0 IN|OUT"]),
+        ("Ox Oy r9 r9", ["- 1 1 IN|PRI|OUT", "- 2 0 IN|PRI|OUT", "x 1 1 IN|PRI|OUT", "EAGAIN 1 0 OUT"]),
+        # Where one was read apart reading stops, unless another waits further on.
+        ("sab Ox u scd r9 r9", ["- 2 0 IN|OUT", "- 3 0 IN|PRI|OUT", "x 2 0 IN|OUT", "- 4 0 IN|OUT", "ab 2 1 IN|OUT",
+                                "cd 0 0 OUT"]),
+        ("Oabc u Ode r9", ["- 3 0 IN|PRI|OUT", "c 2 0 IN|OUT", "- 4 0 IN|PRI|OUT", "abd 1 1 IN|PRI|OUT"]),
+        ("Ox scd p9 u r9", ["- 1 1 IN|PRI|OUT", "- 3 1 IN|PRI|OUT", "cd 3 1 IN|PRI|OUT", "x 2 1 IN|OUT", "cd 0 0 OUT"]),
+    ],
+)  # fmt: skip
+def test_k099_a_unix_stream_stops_at_urgent_bytes_and_drops_them(world: World, steps: str, told: list[str]) -> None:
+    one, two = pair(world)
+    calls = {
+        "s": lambda text: one.send(text.encode()) and "-",
+        "O": lambda text: one.send(text.encode(), OOB) and "-",
+        "r": lambda text: two.recv(int(text)).decode(),
+        "p": lambda text: two.recv(int(text), PEEK).decode(),
+        "u": lambda _: two.recv(1, OOB).decode(),
+    }
+    answers = []
+    for step in steps.split():
+        answer = outcome(lambda: calls[step[0]](step[1:]))  # noqa: B023 - called at once
+        answers.append(f"{answer} {world.ioctl(two, 'FIONREAD')} {world.at_mark(two)} {world.mask(two)}")
+    assert answers == told
+
+
+def test_k106_what_was_sent_while_nobody_asked_comes_from_nobody(world: World) -> None:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        one, two = pair(world, kind)
+        one.send(b"before")
+        two.setsockopt(SOL, socket.SO_PASSCRED, 1)
+        one.send(b"after")
+        told = [two.recvmsg(6, 100)[1] for _ in range(2)]
+        assert told[0] == [(SOL, SCM_CREDENTIALS, struct.pack("iii", 0, 65534, 65534))]
+        assert struct.unpack("iii", told[1][0][2])[1:] == (os.getuid(), os.getgid())
+    one, two = pair(world)
+    two.setsockopt(SOL, socket.SO_PASSCRED, 1)
+    one.close()
+    assert two.recvmsg(6, 100)[:3] == (b"", [(SOL, SCM_CREDENTIALS, bytes(12))], 0)  # the end, too, is said by somebody
+
+
+def test_k106_credentials_are_cut_to_the_buffer_and_descriptors_counted(world: World) -> None:
+    one, two = pair(world)
+    two.setsockopt(SOL, socket.SO_PASSCRED, 1)
+    passed, kept = pair(world)
+    rights = (SOL, SCM_RIGHTS, array.array("i", [passed.fileno(), kept.fileno()]))
+    shapes = []
+    for room in (0, 15, 16, 23, 28, 47, 52, 56):
+        one.sendmsg([b"x"], [rights])
+        _, messages, flags, _ = two.recvmsg(1, room)
+        shapes.append((room, [(kind, len(data)) for _, kind, data in messages], flags))
+        for _, kind, data in messages:
+            if kind == SCM_RIGHTS:
+                for (number,) in struct.iter_unpack("i", data):
+                    socket.close(number)
+    assert shapes == [
+        (0, [], CTRUNC),
+        (15, [], CTRUNC),
+        (16, [(2, 0)], CTRUNC),
+        (23, [(2, 7)], CTRUNC),
+        (28, [(2, 12)], CTRUNC),
+        (47, [(2, 12)], CTRUNC),
+        (52, [(2, 12), (1, 4)], CTRUNC),
+        (56, [(2, 12), (1, 8)], 0),
+    ]
+
+
+def test_k106_messages_are_looked_at_in_their_order(world: World) -> None:
+    one, _ = pair(world)
+    no_such, short, nobody = (SOL, SCM_RIGHTS, struct.pack("i", 99_999)), (SOL, 2, b"12"), (SOL, 2, bytes(12))
+    for messages, error in (
+        ([no_such, short], "EBADF"),
+        ([short, no_such], "EINVAL"),
+        ([nobody], "ESRCH"),
+        ([(SOL, 99, b"")], "EINVAL"),
+        ([(0, 99, b"")], 1),
+    ):
+        world.gives(error, one.sendmsg, [b"x"], messages)
+
+
+def test_k106_a_peek_goes_on_to_the_next_descriptors(world: World) -> None:
+    one, two = pair(world)
+    passed, _ = pair(world)
+    one.send(b"several")
+    one.sendmsg([b"x"], [(SOL, SCM_RIGHTS, struct.pack("i", passed.fileno()))])
+    data, messages, _, _ = two.recvmsg(3, 100, PEEK)
+    assert (data, [kind for _, kind, _ in messages]) == (b"sev", [SCM_RIGHTS])
+    socket.close(struct.unpack("i", messages[0][2])[0])
+
+
+def test_k085_the_length_of_what_was_cut_is_told_where_a_number_is(world: World) -> None:
+    receiver, sender = world.socket(kind=socket.SOCK_DGRAM), world.socket(kind=socket.SOCK_DGRAM)
+    receiver.bind((world.ip, 0))
+    sender.connect(receiver.getsockname())
+    for one, two in (pair(world, socket.SOCK_DGRAM), pair(world, socket.SOCK_SEQPACKET), (sender, receiver)):
+        answers: list[Any] = []
+        for call in (
+            lambda two=two: two.recv_into(bytearray(3), 0, TRUNC),
+            lambda two=two: two.recvfrom_into(bytearray(3), 0, TRUNC)[0],
+            lambda two=two: two.recvmsg_into([bytearray(2), bytearray(1)], 0, TRUNC)[0],
+            lambda two=two: two.recvmsg(3, 0, TRUNC)[0],
+        ):
+            one.send(b"0123456789")
+            world.readable(two)
+            answers.append(call())  # type: ignore[no-untyped-call]
+        assert answers == [10, 10, 10, b"012"]
+
+
+def test_k085_one_flag_of_recvmsg_comes_back(world: World) -> None:
+    client, server = world.pair()
+    for one, two in ((client, server), pair(world), pair(world, socket.SOCK_DGRAM)):
+        one.send(b"x")
+        world.readable(two)
+        assert two.recvmsg(9, 0, socket.MSG_CMSG_CLOEXEC)[:3] == (b"x", [], socket.MSG_CMSG_CLOEXEC)
