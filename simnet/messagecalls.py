@@ -69,6 +69,7 @@ class MessageCalls(QuickCalls):
         if room and self._waits_for_all(flags):
             data, ancillary, message_flags, address = self.recvmsg(room, ancbufsize, flags)
         else:
+            _, ancbufsize, flags = taken("recvmsg", room, ancbufsize, flags)
             _check_message(ancbufsize, flags)
             data, ancillary, message_flags, address = self._receive(room, ancbufsize, flags)
         scatter(views, data[:room])
