@@ -26,13 +26,6 @@ class Known(NamedTuple):
     covers: Callable[[Program, Difference], bool]
 
 
-def _third_bind_with_reuseport(program: Program, difference: Difference) -> bool:
-    binds = [step for step in program if step.call == "bind"]
-    reuses = any(step.call == "setsockopt" and step.args[0] == "SO_REUSEPORT" for step in program)
-    answers = {difference.simnet, difference.kernel}
-    return len(binds) > 2 and reuses and "bind" in difference.step and answers == {"EADDRINUSE", "None"}
-
-
 def _bind_after_a_failed_connect(program: Program, difference: Difference) -> bool:
     wide = {step.on for step in program if step.call == "bind" and step.args[0] in _WIDE}
     connected = any(step.call == "connect" and step.on in wide for step in program)
@@ -46,12 +39,6 @@ def _deferred_over_a_new_listen(program: Program, difference: Difference) -> boo
 
 
 KNOWN: tuple[Known, ...] = (
-    Known(
-        "Three sockets bind one port, some of them with SO_REUSEPORT: whether the third may is decided otherwise.",
-        "Linux remembers for each port what the last one to bind it allowed (`fastreuseport`), and asks that memory before "
-        "it looks at the sockets; so a bind may succeed that the rule of K-027 forbids. simnet keeps to the rule.",
-        _third_bind_with_reuseport,
-    ),
     Known(
         "A socket bound to :: has been given an address by a connect that failed: whether 0.0.0.0 may be bound beside it.",
         "Linux finds the conflict in one of its two tables of bound ports and not in the other, by how the first port was "

@@ -25,10 +25,11 @@ from simnet.kernel.messages import (
     SOCK_SEQPACKET,
     SOCK_STREAM,
 )  # fmt: skip
-from simnet.kernel.ports import V6_ONLY, Ports
+from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
 from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp_ports import TcpPorts
 from simnet.kernel.timewait import TimeWait
 from simnet.kernel.udp_ports import UdpPorts, fit
 from simnet.kernel.unix import UnixSocket
@@ -77,7 +78,7 @@ class Stack:
         self.name = name
         self.connections: dict[tuple[Endpoint | None, Endpoint | None], TcpSocket | TimeWait] = {}
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
-        self.tcp_ports = Ports()
+        self.tcp_ports = TcpPorts()
         self._udp_ports: UdpPorts | None = None
         self._unix_names: dict[str | tuple[int, bytes], UnixSocket | None] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them

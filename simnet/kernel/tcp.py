@@ -77,23 +77,25 @@ class TcpSocket(Stream):
             raise socket_error(EINVAL)
         if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(EINVAL)
-        before = self.local
+        before, sharing = self.local, self.sharing
         self.local = (ip, port)
+        if ":" in ip and ip != inet.ANY6:
+            self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         ports = stack.tcp_ports
         try:
             if port:
-                ports.check(port, self, stack.clock.now_ns)
+                ports.admit(port, self, stack.clock.now_ns)
                 self.locks |= LOCK_PORT
             else:
                 port = ports.choose_for_bind(self, stack.clock.now_ns)
                 self.local = (ip, port)
+                ports.admit(port, self, stack.clock.now_ns)
         except OSError:
+            self.sharing = sharing
             self.local = None if before is None else (inet.wildcard(self.family), before[1])
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
-            if ":" in ip:
-                self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         self.autobound = False
         self.port = port
         ports.hold(port, self)
@@ -118,7 +120,7 @@ class TcpSocket(Stream):
             ip = self.local[0] if self.local is not None and self.locks & LOCK_ADDRESS else inet.wildcard(self.family)
             self.bind((ip, 0))
         else:
-            stack.tcp_ports.check(self.port, self, stack.clock.now_ns)
+            stack.tcp_ports.admit(self.port, self, stack.clock.now_ns)
         self.state = LISTEN
         self.since_ns = stack.clock.now_ns
         self.listener = Listener(backlog)

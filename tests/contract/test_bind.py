@@ -131,6 +131,23 @@ def test_k027_the_options_count_at_the_second_bind(world: World) -> None:
     assert not isinstance(bound(world, world.ip, one.getsockname()[1], REUSEADDR), str)
 
 
+def test_k027_that_the_last_to_bind_shared_is_remembered_not_asked_again(world: World) -> None:
+    one = bound(world, "0.0.0.0", 0, REUSEPORT)
+    port = one.getsockname()[1]
+    one.setsockopt(*REUSEPORT, 0)
+    two = bound(world, world.ip, port, REUSEPORT)
+    two.close()
+    assert bound(world, world.other_ip, port) == "EADDRINUSE"
+    assert not isinstance(bound(world, world.other_ip, port, REUSEPORT), str)
+
+
+def test_k027_what_is_remembered_holds_for_the_address_that_shared(world: World) -> None:
+    one = bound(world, world.ip, 0, REUSEPORT)
+    one.setsockopt(*REUSEPORT, 0)
+    assert bound(world, "0.0.0.0", one.getsockname()[1], REUSEPORT) == "EADDRINUSE"
+    assert not isinstance(bound(world, world.ip, one.getsockname()[1], REUSEPORT), str)
+
+
 def test_k028_of_two_that_share_an_address_the_first_to_listen_has_it(world: World) -> None:
     one = bound(world, world.ip, 0, REUSEADDR)
     two = bound(world, world.ip, one.getsockname()[1], REUSEADDR)
