@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispatch.annotations import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dispatch.maps import MapLoop
+    from dispatch.maploop import MapLoop
 
 
 class ChannelMap(dict[Any, Any]):

@@ -14,7 +14,7 @@ from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import still_has, uses_writable
 
 if TYPE_CHECKING:
-    from dispatch.maps import MapLoop
+    from dispatch.maploop import MapLoop
 
 REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
 TROUBLE = ERR | HUP | NVAL

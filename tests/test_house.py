@@ -91,6 +91,7 @@ STEPS = {
         ["dispatch.events"],
         ["dispatch.channelmap", "dispatch.predicates"],
         ["dispatch.guest"],
+        ["dispatch.maploop"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

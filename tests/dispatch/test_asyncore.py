@@ -16,7 +16,8 @@ import pytest
 
 from dispatch import asynchat, asyncore, channelmap, predicates
 from dispatch.interfaces import current_network
-from dispatch.maps import MapLoop, serve_map
+from dispatch.maploop import MapLoop
+from dispatch.maps import serve_map
 from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
 
 pytestmark = pytest.mark.usefixtures("anywhere")

@@ -1,0 +1,370 @@
+"""The loop that serves the objects of one asyncore map: the map stays a dict that programs may change as they like.
+
+Each object in the map gets a :class:`~dispatch.guest.Guest`, which is the loop's channel for it. A turn brings the poller up to
+date with the map, polls once, and serves who is ready in the order of the map.
+
+A :class:`ChannelMap` reports its own changes. Of an ordinary dict the channels say that they join or leave; what a program does
+to it by hand is found by comparing it with what it was: each turn where it is small, and before long where it is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import is_
+
+# Loaded now, since a loop begins with the first channel, and there may be no descriptor left to read them with.
+from dispatch import kernel as _kernel  # noqa: F401
+from dispatch.annotations import Any
+from dispatch.channel import ASLEEP
+from dispatch.channelmap import ChannelMap
+from dispatch.events import drop_urgent
+from dispatch.guest import Guest
+from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
+from dispatch.loop import Loop
+from dispatch.observers import observers
+from dispatch.pollers import epoll as _epoll  # noqa: F401
+from dispatch.pollers import kqueue as _kqueue  # noqa: F401
+from dispatch.pollers import poll as _poll  # noqa: F401
+from dispatch.pollers import select as _select  # noqa: F401
+from dispatch.predicates import own_functions, still_has
+
+PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
+LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
+AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
+
+Serve = Callable[[Any, int], None]  # one object, all of its events
+ServeKind = Callable[[Any], None]  # one object, one kind of event
+Kinds = tuple[ServeKind, ServeKind, ServeKind]  # reading, writing, the exceptional
+Ready = tuple[int, Guest, int]  # its place in the map, who, and the bits
+
+
+class MapLoop(Loop):
+    """Serves the objects of one map, one turn at a time."""
+
+    __slots__ = (
+        "_admitted",
+        "_guests",
+        "_idle_turns",
+        "_kind",
+        "_known",
+        "_mirror",
+        "_ready",
+        "_serve_whole",
+        "_served",
+        "_serves_whole",
+        "_surprised",
+        "_unlooked",
+        "dirty",
+        "map",
+        "touched",
+    )
+
+    def __init__(self, map: dict[Any, Any], poller: str | Poller | None = None) -> None:
+        super().__init__(poller=poller)
+        self.map = map
+        self._serve_whole: Serve = _nobody
+        self._serves_whole = False  # in the turn under way: as poll(2), not as select(2)
+        self._admitted = 0
+        self._kind: type = object  # of who joined last, and its predicates
+        self._known: tuple[Any, Any] = (None, None)
+        self._idle_turns = 0  # since the last audit
+        self._unlooked = 0  # turns since an ordinary dict was compared with what it was
+        self._surprised = True  # who was ready stands in the map no more: more may have changed
+        self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
+        self._served: list[Ready] = []  # who had a turn since it was asked
+        self.touched: dict[Any, int] = {}  # keys that were set since the last turn; their old places in the order, or 0
+        self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
+        self._guests: dict[Any, Guest] = {}
+        self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
+        self.touched.update(dict.fromkeys(_items(map), 0))
+
+    def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
+        """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
+        # The way of most turns is written out: with one channel ready, a call costs as much as what it decides.
+        self._serve_whole, self._serves_whole = serve, kinds is None
+        interrupted = self._ready  # if a handler asks for this turn
+        found: list[Ready] = []
+        self._ready = found
+        try:
+            if self._mirror is not None:
+                self._compare(self._mirror)
+            if self.touched:
+                self._admit_touched()
+            if self.dirty:
+                self._ask_dirty()
+            if self._served:
+                self._ask_served()
+            if self._asked:
+                for guest in list(self._asked.values()):
+                    guest._ask()
+            pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
+            try:
+                events = self.poller.poll(pause)
+            except ValueError:
+                if not self.closed:
+                    raise
+                events = []  # another thread closed the last channel just now, and with it this loop was let go
+            if observers:
+                for observer in observers:
+                    observer.turn(self, len(events))
+            channels: Any = self.channels
+            for fd, bits in events:
+                try:
+                    guest = channels[fd]
+                except KeyError:
+                    continue  # another thread took it out of the map just now
+                if bits == IN:  # mostly; whole numbers are compared, a test of a bit makes a number first
+                    found.append((guest.number, guest, IN))
+                else:
+                    guest._turn(bits)
+            if self._soon or self._timers.heap:
+                self._now = self.network.monotonic()
+                self._make_due()
+            if found:
+                found.sort()  # in the order of the map, as select(2) and poll(2) told it
+                self._served = found
+                if kinds is None:
+                    self._serve_each(found, serve)
+                else:
+                    self._serve_by_kind(found, serve, kinds)
+            elif not events:
+                self._idled(timeout)
+        finally:
+            if found and self._served is not found:
+                self._served = self._served + found  # a handler has turned the loop
+            self._ready = interrupted
+        if not self.map and interrupted is None and isinstance(self.map, ChannelMap):
+            self.map._let_go()
+
+    @property
+    def turning(self) -> bool:
+        """Whether a turn is under way."""
+        return self._ready is not None
+
+    def _serve_each(self, ready: list[Ready], serve: Serve) -> None:
+        """As the loop over poll(2) did it: an object has all of its events at once."""
+        stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
+        for _, guest, flags in ready:
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
+                serve(guest.obj, flags)
+                if flags != IN and flags & PRI and guest.present():
+                    drop_urgent(guest.obj)
+            else:
+                self._surprised = True
+
+    def _serve_by_kind(self, ready: list[Ready], serve: Serve, kinds: Kinds) -> None:
+        """As the loop over select(2) did it: first all that is to be read, then all writes, then the exceptional."""
+        stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
+        read, write, exception = kinds
+        later = []
+        for event in ready:
+            _, guest, flags = event
+            if flags != IN:
+                later.append(event)
+                if not flags & (IN | NVAL):
+                    continue
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
+                if flags == IN or flags & IN:
+                    read(guest.obj)
+                else:
+                    serve(guest.obj, NVAL)
+            else:
+                self._surprised = True
+        if not later:
+            return
+        for _, guest, flags in later:
+            if flags & OUT and guest.present():
+                write(guest.obj)
+        for _, guest, flags in later:
+            if flags & PRI and guest.present():
+                exception(guest.obj)
+                if guest.present():
+                    drop_urgent(guest.obj)
+
+    def _compare(self, mirror: dict[Any, Any]) -> None:
+        """Find what a program did to its own dict by hand."""
+        if self._looks(mirror) and not _same(mirror, self.map):
+            self._mirror = now = _items(self.map)  # in one step: another thread may be changing it
+            for key in mirror:
+                if key not in now:
+                    self.taken(key)
+            for key in now:
+                if mirror.get(key) is not now[key]:
+                    self.put(key)
+
+    def _admit_touched(self) -> None:
+        while self.touched:
+            touched, self.touched = self.touched, {}
+            for key, place in touched.items():
+                if key in self._guests:
+                    self.removed(key)
+                obj = self.map.get(key)
+                if obj is not None:
+                    self._admit(key, obj, place)
+
+    def _ask_dirty(self) -> None:
+        dirty, self.dirty = self.dirty, {}
+        for key in dirty:
+            guest = self._guests.get(key)
+            if guest is not None:
+                guest.ask_again()
+
+    def _ask_served(self) -> None:
+        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
+        served, self._served = self._served, []
+        for _, guest, _ in served:
+            if guest.reads is not None:
+                obj = guest.obj
+                try:
+                    if guest._bits == READ and obj.readable.__func__ is guest.reads:
+                        writes = guest.writes
+                        if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
+                            continue
+                except Exception:  # noqa: BLE001 - it is no method any more, or the object fails to say: see there
+                    pass
+                guest.ask_again()
+
+    def _looks(self, mirror: dict[Any, Any]) -> bool:
+        """Whether to compare the map with what it was. To walk over thousands each turn would be what a turn costs."""
+        self._unlooked += 1
+        if len(mirror) == len(self.map) and not self._surprised and self._unlooked * LOOKED < len(mirror):
+            return False
+        self._unlooked, self._surprised = 0, False
+        return True
+
+    def _admit(self, key: Any, obj: Any, place: int) -> None:
+        kind = type(obj)
+        if kind is not self._kind:
+            self._kind, self._known = kind, own_functions(kind)
+        reads, writes = self._known
+        if reads is not None and (obj._dispatch_ask or not still_has(obj, reads, writes)):
+            reads = None
+        self._guests[key] = guest = Guest(self, key, obj, reads, writes)
+        fd = key
+        if not isinstance(key, int):
+            try:
+                fd = key.fileno()
+            except (OSError, ValueError):
+                self.refused(guest)
+                return
+            if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
+                raise TypeError("fileno() returned a non-integer")
+        if not place:
+            self._admitted = place = self._admitted + 1
+        guest.number = place
+        try:
+            sock = obj.socket if fd is key else key
+            if sock.fileno() == fd:
+                guest.socket = sock
+        except Exception:  # noqa: BLE001 - it has something else there, or a way of its own to say that it has nothing
+            pass
+        guest._fileno = fd
+        self.channels[fd] = guest
+        if reads is None:
+            self._asked[fd] = guest  # in a moment
+        else:
+            try:
+                if not writes(obj) or obj.accepting:  # mostly; and a readable of this library's is always true
+                    self.poller.watch(fd, READ)
+                    guest._bits = READ
+            except Exception:  # noqa: BLE001 - whatever it is, it is met again
+                pass
+            if guest._bits != READ:
+                guest._ask()
+        if observers and not hasattr(obj, "add_channel"):
+            for observer in observers:
+                observer.opened(obj)
+
+    def refused(self, guest: Guest) -> None:
+        """What a poller cannot watch: closed before its first turn, or behind the map's back. As poll(2) says, NVAL."""
+        if guest._bits & ASLEEP:  # never watched
+            self._strike(guest)
+        self.call_soon(self._invalid, guest)
+
+    def _invalid(self, guest: Guest) -> None:
+        if self.map.get(guest.key) is guest.obj:
+            self._serve_whole(guest.obj, NVAL)
+
+    def put(self, key: Any) -> None:
+        """The key was set. Not for the first time, it keeps its place in the order, as in any dict."""
+        guest = self._guests.get(key)
+        if guest is None:
+            self.touched.setdefault(key, 0)
+        elif guest.socket is None or guest._bits == ASLEEP or guest.obj is not self.map.get(key) or guest.moved():
+            self.touched[key] = guest.number
+            self.removed(key)
+
+    def taken(self, key: Any) -> None:
+        """The key was deleted; where it comes back it is the last."""
+        if self.touched:
+            self.touched.pop(key, None)
+        self.removed(key)
+
+    def removed(self, key: Any) -> None:
+        """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
+        guest = self._guests.pop(key, None)
+        if guest is not None and guest._fileno >= 0:
+            self._strike(guest)
+            if observers and not hasattr(guest.obj, "del_channel"):
+                for observer in observers:
+                    observer.closed(guest.obj, None)
+
+    def _strike(self, guest: Guest) -> None:
+        fd, channels = guest._fileno, self.channels
+        if channels.get(fd) is guest:
+            del channels[fd]
+            if guest.reads is None:
+                self._asked.pop(fd, None)
+            if guest._bits != ASLEEP:
+                self.poller.forget(fd)
+        guest._fileno = -1
+        guest._bits = ASLEEP
+
+    def rest(self, obj: Any) -> None:
+        """Give *obj* no events for a moment."""
+        for guest in self._guests.values():
+            if guest.obj is obj and not guest.resting:
+                guest.rest()
+
+    def _idled(self, timeout: float | None) -> None:
+        self._idle_turns += 1
+        self._surprised = True  # there is time to look
+        if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
+            self._audit()
+
+    def _audit(self) -> None:
+        """Nothing happened for a whole time-out, or in several short ones: look for what nobody tells us. Sockets closed behind the map's back, and
+        attributes that a program set from outside.
+        """
+        self._idle_turns = 0
+        for guest in list(self._guests.values()):
+            if not guest.present():
+                continue
+            if guest.moved():
+                self.touched[guest.key] = guest.number
+            elif guest.stale():
+                self._serve_whole(guest.obj, NVAL)
+            else:
+                guest.ask_again()
+
+    def close(self, deadline: float = 0.0) -> None:
+        """Forget the map; its objects stay as they are."""
+        for key in list(self._guests):
+            self.removed(key)
+        self._served, self._mirror = [], None  # who is in them might be kept by nothing else
+        super().close()
+
+
+def _nobody(obj: Any, flags: int) -> None:
+    """The serve of a map loop before its first turn."""
+
+
+def _items(map: Any) -> dict[Any, Any]:
+    """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
+    return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+
+
+def _same(one: dict[Any, Any], other: Any) -> bool:
+    """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
+    other = other if isinstance(other, dict) else _items(other)
+    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
