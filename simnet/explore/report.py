@@ -6,6 +6,7 @@ A value with parts, so that an exception's notes, the command line and a test sh
 from __future__ import annotations
 
 import linecache
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from simnet.run import Run
 
 __all__ = ["FailureReport", "report", "report_run"]
+
+
+_WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
 
 @dataclass(slots=True)
@@ -72,7 +76,9 @@ class FailureReport:
     def text(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
         """All of it."""
         head = [f"{self.place}" if self.place else "", f">     {self.source}" if self.source else ""]
-        head += [f"E     {line}" for line in self.title.splitlines()]
+        head += [_cut(f"E     {line}", width) for line in self.title.splitlines() if not _WHERE.match(line)]
+        if not unicode:
+            head = [line.replace("…", "~").encode("ascii", "replace").decode() for line in head]
         text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
         return colored(text) if color else text
 
@@ -104,6 +110,10 @@ class FailureReport:
         if not unicode:
             lines = [line.encode("ascii", "replace").decode() for line in lines]
         return lines
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: str = "") -> FailureReport:

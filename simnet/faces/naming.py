@@ -12,6 +12,7 @@ from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.faces.refusals import Refused
+from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, kind_classes, playable
 from simnet.nodeid import NodeId, beside, project_root
@@ -39,7 +40,7 @@ class Named:
     @contextmanager
     def at_home(self) -> Iterator[None]:
         """While it lasts, the test's own imports lead where they do under pytest."""
-        with beside(self.root, self.node):
+        with _at_home(self.root, self.node):
             yield
 
 
@@ -107,7 +108,7 @@ def test_of(scenario: Scenario, path: Path) -> Named:
 
 def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
     node = scenario.node
-    with beside(root, node):
+    with _at_home(root, node):
         function = load_test(scenario, root)
         options = getattr(function, "simnet_options", None)
         swept = options is not None
@@ -125,6 +126,12 @@ def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
     if scenario.target:
         chosen = chosen.but(target=scenario.target)
     return Named(scenario.test, root, test, chosen, node)
+
+
+@contextmanager
+def _at_home(root: Path, node: NodeId) -> Iterator[None]:
+    with beside(root, node), rewriting(root / node.file):
+        yield
 
 
 def _bind(function: Any) -> Callable[[Any], object]:
@@ -186,7 +193,7 @@ def _swept_in(path: Path) -> list[str]:
     swept, root = [], _root(path)
     for name in names:
         scenario = Scenario(test=f"{path.relative_to(root).as_posix()}::{name}")
-        with beside(root, scenario.node):
+        with _at_home(root, scenario.node):
             if hasattr(load_test(scenario, root), "simnet_options"):
                 swept.append(name)
     return swept

@@ -113,3 +113,28 @@ def test_where_dispatch_alone_is_installed_the_command_says_what_to_install(tmp_
         assert done.returncode == code, done.stderr
         assert remedy in done.stderr
         assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_a_command_plays_the_very_run_that_pytest_has_found(tmp_path: Path) -> None:
+    """An assertion that fails holds what it has called for; pytest's rewriting holds more of it than Python does."""
+    lay_out(tmp_path)
+    (tmp_path / "test_once.py").write_text(
+        "import socket, simnet\nfrom servers import echo\n\n@simnet.sweep(target='server', kinds=['stall'])\ndef test_once(net):\n"
+        "    net.host('server').spawn(echo, 7)\n    with socket.create_connection(('server', 7)) as sock:\n"
+        "        sock.sendall(b'hello')\n        assert sock.makefile('rb', 0).read(100) == b'hello'\n"
+    )
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stdout
+
+    run("pytest", "-q", "-p", "no:cacheprovider", "test_once.py")
+    (file,) = (tmp_path / ".simnet/failures/test_once").glob("*.toml")
+    told = run("simnet", "replay", str(file.relative_to(tmp_path)))
+    assert "E     AssertionError: assert b'h' == b'hello'" in told
+    assert "replay: exact; AssertionError at test_once.py:9" in told
+    assert not list((tmp_path / "__pycache__").glob("test_once.*[0-9].pyc")), "nobody else wants this bytecode"
