@@ -63,7 +63,7 @@ class DatagramSender(File):
     """What a UDP socket is but for receiving. ``peer`` is who it is connected to."""
 
     __slots__ = (
-        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "locks", "autobound",
+        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks", "autobound",
         "sharing", "options", "inbox", "held", "corked", "flow", "rerouted", "reports",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
@@ -83,6 +83,7 @@ class DatagramSender(File):
         self.local: Endpoint | None = None
         self.peer: Endpoint | None = None
         self.port = 0
+        self.turn = 0  # its place among those of its port, for who wants to bind it too
         self.paired: tuple[Endpoint, Endpoint] | None = None  # its place in the table of connected sockets
         self.locks = 0
         self.autobound = False
@@ -113,8 +114,10 @@ class DatagramSender(File):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
             raise socket_error(EINVAL)
-        before = self.local
+        before, sharing = self.local, self.sharing
         self.local = (ip, port)
+        if ":" in ip and ip != inet.ANY6:
+            self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         ports = stack.udp_ports
         try:
             if port:
@@ -123,12 +126,10 @@ class DatagramSender(File):
                 port = ports.choose_for_datagrams()
                 self.local = (ip, port)
         except OSError:
-            self.local = before
+            self.local, self.sharing = before, sharing
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
-        if ":" in ip and ip != inet.ANY6:
-            self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         self.port = port
         ports.hold(port, self)
 

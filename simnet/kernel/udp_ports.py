@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Any
 
+from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.ports import V6_ONLY, Ports
+from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY, Ports, addresses_clash
 from simnet.kernel.segment import Endpoint
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ class UdpPorts(Ports):
     all sockets of its address only, behind those that are in their right place.
     """
 
-    __slots__ = ("pairs",)
+    __slots__ = ("pairs", "_turns")
 
     def __init__(self) -> None:
         super().__init__()
+        self._turns = 0
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
 
     def pair(self, socket: DatagramSender) -> None:
@@ -34,6 +37,26 @@ class UdpPorts(Ports):
         assert socket.peer is not None
         socket.paired = (socket.local, socket.peer)
         self.pairs.setdefault(socket.paired, []).append(socket)
+
+    def hold(self, port: int, user: Any) -> None:
+        """Enter *user* under *port*. Linux puts the latest first, but IPv6 sockets that share last: ``sk_add_node_rcu``."""
+        self._turns += 1
+        last = user.family != AF_INET and user.sharing & REUSE_PORT
+        user.turn = self._turns if last else -self._turns
+        super().hold(port, user)
+
+    def check(self, port: int, user: Any, now_ns: int) -> None:
+        """Raise EADDRINUSE if *user* may not bind *port* beside those who are there: ``udp_lib_lport_inuse``.
+
+        If it shares the port with the first of those that it would clash with, the others are not asked.
+        """
+        for other in sorted(self.of(port), key=lambda each: each.turn):
+            both = user.sharing & other.sharing
+            if other is user or both & REUSE_ADDRESS or not addresses_clash(user, other):
+                continue
+            if both & REUSE_PORT:
+                return
+            raise socket_error(EADDRINUSE)
 
     def forget(self, socket: DatagramSender) -> None:
         """*socket* gives its port back."""

@@ -14,9 +14,16 @@ REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
 
 
-def bound(world: World, ip: str, port: int = 0, *options: tuple[int, int], family: int = socket.AF_INET) -> Any:
-    """A TCP socket bound there, or the name of the error."""
-    sock = world.socket(family)
+def bound(
+    world: World,
+    ip: str,
+    port: int = 0,
+    *options: tuple[int, int],
+    family: int = socket.AF_INET,
+    kind: int = socket.SOCK_STREAM,
+) -> Any:
+    """A socket bound there, or the name of the error."""
+    sock = world.socket(family, kind)
     for option in options:
         sock.setsockopt(*option, 1)
     failed = outcome(lambda: sock.bind((ip, port)))
@@ -146,6 +153,25 @@ def test_k027_what_is_remembered_holds_for_the_address_that_shared(world: World)
     one.setsockopt(*REUSEPORT, 0)
     assert bound(world, "0.0.0.0", one.getsockname()[1], REUSEPORT) == "EADDRINUSE"
     assert not isinstance(bound(world, world.ip, one.getsockname()[1], REUSEPORT), str)
+
+
+def test_k034_of_datagram_sockets_on_a_port_the_first_that_shares_it_decides(world: World) -> None:
+    def datagram(port: int, *options: tuple[int, int], family: int = socket.AF_INET) -> Any:
+        ip = "0.0.0.0" if family == socket.AF_INET else "::"
+        return bound(world, ip, port, *options, family=family, kind=socket.SOCK_DGRAM)
+
+    port = datagram(0, REUSEADDR).getsockname()[1]
+    assert datagram(port, REUSEPORT) == "EADDRINUSE"
+    sharer = datagram(port, REUSEADDR, REUSEPORT)
+    datagram(port, REUSEPORT).close()  # it is the latest of them that is asked, and it shares
+    datagram(port, REUSEADDR)
+    assert datagram(port, REUSEPORT) == "EADDRINUSE"
+    sharer.close()
+
+    first = datagram(0, REUSEADDR, REUSEPORT, family=socket.AF_INET6)
+    port = first.getsockname()[1]
+    datagram(port, REUSEADDR)
+    assert datagram(port, REUSEPORT) == "EADDRINUSE"  # IPv6 sockets that share are asked last
 
 
 def test_k028_of_two_that_share_an_address_the_first_to_listen_has_it(world: World) -> None:
