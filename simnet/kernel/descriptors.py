@@ -14,9 +14,9 @@ class Watcher(Protocol):
     """Who wants to hear that a file's readiness may have changed."""
 
     def wake(self, file: File, events: int, /) -> object:
-        """Note that some of *events* may have become true. Must not call back into the kernel.
+        """Note that some of *events* may have become true; if it returns something true, nobody after it is told.
 
-        Who returns something true has an attribute ``exclusive``, and if that is true too, nobody after it is told.
+        It must not call back into the kernel.
         """
 
 
@@ -53,7 +53,7 @@ class File:
             self.watchers.insert(0, watcher)
 
     def watch_last(self, watcher: Watcher) -> None:
-        """As ``watch``, for one that is exclusive: behind the others, and told only if no other such one was."""
+        """As ``watch``, for one that is exclusive: behind the others, and told only if no other such one has taken it."""
         if self.watchers is None:
             self.watchers = [watcher]
         else:
@@ -68,11 +68,11 @@ class File:
                 self.watchers = None
 
     def wake(self, events: int) -> None:
-        """Tell every watcher that *events* may have become true; of the exclusive ones only the first that cares."""
+        """Tell every watcher that *events* may have become true; of the exclusive ones only the first that takes it."""
         watchers = self.watchers
         if watchers is not None:
             for watcher in watchers:
-                if watcher.wake(self, events) and watcher.exclusive:  # type: ignore[attr-defined]
+                if watcher.wake(self, events):
                     break
 
     def hold(self) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.readiness import ALWAYS, IN, OUT, READABLE
+from simnet.kernel.readiness import ALWAYS, ANY_NEWS, IN, OUT, READABLE
 
 EPOLLEXCLUSIVE: Final = 1 << 28
 EPOLLWAKEUP: Final = 1 << 29
@@ -28,7 +28,7 @@ _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 class Entry:
     """One registration: a descriptor and the file it named, for Linux keys a set by both (K-113)."""
 
-    __slots__ = ("epoll", "fd", "file", "events", "wanted", "once", "listed")
+    __slots__ = ("epoll", "fd", "file", "events", "wanted", "once", "exclusive", "listed")
 
     def __init__(self, epoll: Epoll, fd: int, file: File, events: int) -> None:
         self.epoll = epoll
@@ -42,23 +42,29 @@ class Entry:
         self.events = events
         self.wanted = events & ~_MODES  # nothing while disarmed by ONESHOT
         self.once = events & _ONCE
-
-    @property
-    def exclusive(self) -> bool:
-        """Is it content that another one was woken instead?"""
-        return bool(self.events & EPOLLEXCLUSIVE)
+        self.exclusive = events & EPOLLEXCLUSIVE != 0
 
     def wake(self, file: File, events: int) -> bool:
-        """ep_poll_callback: onto the ready list, if the news may concern it; True if so."""
+        """ep_poll_callback: onto the ready list, if the news may concern it; True if others need not hear of it."""
         if not events & self.wanted:  # about something else
             return False
         epoll = self.epoll
+        enough = self.exclusive and self._takes(events)
         if not self.listed:
             self.listed = True
             epoll.ready[self] = None
         if epoll.watchers is not None:
             epoll.wake(IN)  # and no other bit: a set around this one that asks for RDNORM hears nothing
-        return True
+        return enough
+
+    def _takes(self, events: int) -> bool:
+        """Does this exclusive registration keep the news to itself? If somebody waits in its set who is now to wake."""
+        if events == ANY_NEWS:  # a change of state is for all
+            return False
+        if not any(type(each) is not Entry and getattr(each, "asleep", True) for each in self.epoll.watchers or ()):
+            return False
+        direction = events & (IN | OUT)
+        return not direction or direction & self.events != 0
 
     def file_closed(self, file: File) -> None:
         """The last descriptor of *file* is closed: the registration goes with it."""

@@ -288,6 +288,19 @@ def test_k114_exclusive_has_its_rules(world: World, epoll: Any) -> None:
     world.gives(None, epoll.unregister, sock)
 
 
+def test_k114_news_that_nobody_waits_for_comes_to_all_exclusive_sets(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    with select.epoll() as other:
+        for each in (epoll, other):
+            each.register(server, IN | EXCLUSIVE | ET)
+        client.send(b"x")
+        world.readable(server)
+        assert (epoll.poll(0), other.poll(0)) == ([(server.fileno(), IN)], [(server.fileno(), IN)])
+        world.reset(client)
+        world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+        assert (epoll.poll(0), other.poll(0)) == ([(server.fileno(), IN | ERR | HUP)],) * 2
+
+
 def test_k114_an_epoll_is_readable_when_its_set_is(world: World, epoll: Any) -> None:
     client, server = world.pair()
     epoll.register(server, IN)

@@ -176,19 +176,39 @@ def test_closing_removes_a_registration_only_with_the_last_number(fabric: Fabric
     assert (bench.seen(), len(bench.epoll)) == ([], 0)
 
 
-def test_exclusive_wakes_one_set_only(fabric: Fabric) -> None:
+class Waiter:
+    """Somebody who sleeps in epoll_wait until he is woken."""
+
+    asleep = True
+
+    def wake(self, file: object, events: int) -> None:
+        self.asleep = False
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        pytest.param((), [1, 1, 1], id="who-does-not-wait-takes-nothing-from-others"),
+        pytest.param((0,), [1, 1, 0], id="the-first-who-waits-takes-it"),
+        pytest.param((1,), [1, 1, 1], id="the-second-is-told-behind-one-who-does-not-wait"),
+        pytest.param((0, 1), [1, 1, 0], id="one-of-two"),
+    ],
+)
+def test_exclusive_wakes_one_who_waits_only(fabric: Fabric, waiting: tuple[int, ...], told: list[int]) -> None:
     bench = Bench(fabric, None)
     sets = [bench.c.stack.epoll() for _ in range(2)]
     for number, epoll in enumerate(sets):
         epoll.register(number, bench.listener, IN | EPOLLEXCLUSIVE | EPOLLET | EPOLLWAKEUP)
         with fails(EINVAL):
             epoll.modify(number, bench.listener, IN)
+    for number in waiting:
+        sets[number].watch(Waiter())
     bench.epoll.register(7, bench.listener, IN)
     b: Any = bench.a.stack.socket(2, 1)
     with pytest.raises(BlockingIOError):
         b.connect(("10.0.0.2", 7))
     fabric.run()
-    assert [len(epoll.collect(9)) for epoll in (bench.epoll, *sets)] == [1, 1, 0]
+    assert [len(epoll.collect(9)) for epoll in (bench.epoll, *sets)] == told
     sets[0].unregister(0, bench.listener)
     assert len(bench.listener.watchers) == 2
     lonely = bench.c.stack.epoll()
