@@ -15,7 +15,7 @@ from simnet.systemcall import READABLE, WRITABLE
 
 __all__ = ["MessageCalls"]
 
-MSG_WAITALL, MSG_CMSG_CLOEXEC = 0x100, 0x40000000
+MSG_TRUNC, MSG_WAITALL, MSG_CMSG_CLOEXEC = 0x20, 0x100, 0x40000000
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
@@ -32,16 +32,16 @@ class MessageCalls(QuickCalls):
         self, bufsize: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
     ) -> tuple[bytes, list[Any], int, Any]:
         bufsize, ancbufsize, flags = taken("recvmsg", bufsize, ancbufsize, flags, *more)
+        data, ancillary, message_flags, address = self._message(bufsize, ancbufsize, flags)
+        return data[:bufsize], ancillary, message_flags, address
+
+    def _message(self, bufsize: int, ancbufsize: int, flags: int) -> tuple[bytes, list[Any], int, Any]:
+        """The answer of ``recvmsg``; with MSG_TRUNC as many bytes as there were, though a buffer takes *bufsize*."""
         _check_message(ancbufsize, flags)
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), [], 0, None
-        data, messages, message_flags, address = self._receive(bufsize, ancbufsize, flags)
-        return data[:bufsize], messages, message_flags, address
-
-    def _receive(self, bufsize: int, ancbufsize: int, flags: int) -> tuple[bytes, list[Any], int, Any]:
-        """What the kernel gives; with MSG_TRUNC as many bytes as there were."""
         table = self._process.descriptors
-        received = self._call(
+        data, ancillary, message_flags, address = self._call(
             "recv",
             (bufsize,),
             lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
@@ -50,29 +50,27 @@ class MessageCalls(QuickCalls):
             flags,
             nothing=(b"", [], 0, None),
         )
-        if flags & MSG_CMSG_CLOEXEC:  # the one flag that comes back
-            data, messages, message_flags, address = received
-            return data, messages, message_flags | MSG_CMSG_CLOEXEC, address
-        return received  # type: ignore[no-any-return]
+        return data, ancillary, message_flags | (flags & MSG_CMSG_CLOEXEC), address  # the kernel begins with that one
+
+    def _put(self, views: list[memoryview], data: bytes, flags: int) -> None:
+        """Write *data* into *views*. A TCP socket that only counts what there is (MSG_TRUNC) writes nothing."""
+        if not (flags & MSG_TRUNC and self._kind == 1 and self._net_family != AF_UNIX):
+            scatter(views, data)
 
     def recvmsg_into(
         self, buffers: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
     ) -> tuple[int, list[Any], int, Any]:
-        if more or buffers is MISSING or type(ancbufsize) is not int or type(flags) is not int or not iterable(buffers):
+        plain = type(ancbufsize) is type(flags) is int and max(abs(ancbufsize), abs(flags)) <= INT_MAX
+        if more or not plain or buffers is MISSING or not iterable(buffers):
             _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
         views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
+        _check_message(ancbufsize, flags)
         if len(views) > UIO_MAXIOV:
-            _check_message(ancbufsize, flags)
             self._file()
             raise socket_error(errno.EMSGSIZE)
         room = sum(map(len, views))
-        if room and self._waits_for_all(flags):
-            data, ancillary, message_flags, address = self.recvmsg(room, ancbufsize, flags)
-        else:
-            _, ancbufsize, flags = taken("recvmsg", room, ancbufsize, flags)
-            _check_message(ancbufsize, flags)
-            data, ancillary, message_flags, address = self._receive(room, ancbufsize, flags)
-        scatter(views, data[:room])
+        data, ancillary, message_flags, address = self._message(room, ancbufsize, flags)
+        self._put(views, data[:room], flags)
         return len(data), ancillary, message_flags, address
 
     def sendmsg(

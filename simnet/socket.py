@@ -331,7 +331,7 @@ class Socket(MessageCalls):
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
         size = nbytes or len(view)
         data, address = self.recvfrom(size, flags)
-        view[: min(len(data), size)] = data[:size]  # MSG_TRUNC may give more
+        self._put([view[:size]], data[:size], flags)
         return len(data), address
 
     # --- bytes out -------------------------------------------------------------------------------------------------

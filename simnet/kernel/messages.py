@@ -15,11 +15,19 @@ MSG_CONFIRM: Final = 0x800
 MSG_ERRQUEUE: Final = 0x2000
 MSG_NOSIGNAL: Final = 0x4000
 MSG_MORE: Final = 0x8000
+MSG_FASTOPEN: Final = 0x20000000
 MSG_CMSG_CLOEXEC: Final = 0x40000000
 
-# Accepted without effect: the stack never blocks, knows one route, and Python ignores SIGPIPE (K-068).
-SEND_HINTS: Final = MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL
-RECEIVE_HINTS: Final = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC
+# Accepted without effect: the stack never blocks, knows one route, and Python ignores SIGPIPE (K-068). What says something
+# in one direction only, Linux does not look at in the other.
+SEND_HINTS: Final = (
+    MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL
+    | MSG_PEEK | MSG_CTRUNC | MSG_TRUNC | MSG_WAITALL | MSG_ERRQUEUE | MSG_CMSG_CLOEXEC
+)  # fmt: skip
+RECEIVE_HINTS: Final = (
+    MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC
+    | MSG_DONTROUTE | MSG_CTRUNC | MSG_EOR | MSG_CONFIRM | MSG_MORE | MSG_FASTOPEN
+)  # fmt: skip
 
 SEND_FLAGS: Final = SEND_HINTS | MSG_OOB | MSG_MORE
 RECEIVE_FLAGS: Final = RECEIVE_HINTS | MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_ERRQUEUE

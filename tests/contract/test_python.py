@@ -771,3 +771,52 @@ def test_what_simnet_does_not_model_is_refused_by_name_and_remembered(call: Any)
         assert [verdict.name for verdict in network.verdicts] == ["NotModelled"]
         network.verdicts.clear()  # else leaving the block would raise it
         sock.close()
+
+
+def _pairs(world: World) -> Iterator[tuple[str, Any, Any]]:
+    """Two connected sockets of each kind: what sends, what receives."""
+    yield "TCP", *world.pair()
+    left, right = world.socket(kind=socket.SOCK_DGRAM), world.socket(kind=socket.SOCK_DGRAM)
+    right.bind((world.ip, 0))
+    left.connect(right.getsockname())
+    yield "UDP", left, right
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        one, other = socket.socketpair(socket.AF_UNIX, kind)
+        for end in (one, other):
+            world.keep(end).setblocking(False)
+        yield f"Unix {kind.name}", one, other
+
+
+def test_msg_trunc_counts_what_there_is_and_writes_what_fits(world: World) -> None:
+    for kind, sender, receiver in _pairs(world):
+        told = []
+        for call in ("recvfrom_into", "recvmsg_into", "recvmsg"):
+            sender.send(b"hello")
+            world.readable(receiver)
+            buffer = bytearray(b"...")
+            if call == "recvfrom_into":
+                count = receiver.recvfrom_into(buffer, 2, socket.MSG_TRUNC)[0]
+            elif call == "recvmsg_into":
+                count = receiver.recvmsg_into([memoryview(buffer)[:2]], 0, socket.MSG_TRUNC)[0]
+            else:
+                count = len(receiver.recvmsg(2, 0, socket.MSG_TRUNC)[0])
+            told.append((count, bytes(buffer)))
+            with contextlib.suppress(BlockingIOError):
+                receiver.recv(9)
+        into = {"TCP": (2, b"..."), "Unix SOCK_STREAM": (2, b"he.")}.get(kind, (5, b"he."))
+        assert told == [into, into, (2, b"...")], kind
+
+
+def test_flags_of_the_other_direction_are_not_looked_at(world: World) -> None:
+    names = ("PEEK", "CTRUNC", "TRUNC", "WAITALL", "CMSG_CLOEXEC", "DONTROUTE", "EOR", "CONFIRM")
+    for kind, sender, receiver in _pairs(world):
+        for name in names:
+            assert sender.send(b"x", getattr(socket, f"MSG_{name}")) == 1, (kind, name)
+            world.readable(receiver)
+            assert receiver.recv(1) == b"x"
+        for name in ("CTRUNC", "DONTROUTE", "EOR", "CONFIRM", "MORE", "FASTOPEN", "CMSG_CLOEXEC"):
+            flag = getattr(socket, f"MSG_{name}")
+            sender.send(b"x")
+            world.readable(receiver)
+            data, _, told, _ = receiver.recvmsg(1, 0, flag)
+            assert (data, told & ~socket.MSG_EOR) == (b"x", flag if name == "CMSG_CLOEXEC" else 0), (kind, name)

@@ -110,8 +110,7 @@ def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(or
 
 
 def test_a_class_in_c_that_was_never_made_ready_stops_no_scan(originals: None) -> None:
-    testcapi = pytest.importorskip("_testcapi", reason="the interpreter's own test modules are not installed")
-    assert isinstance(testcapi._test_structmembersType, type)
+    pytest.importorskip("_testcapi", reason="the interpreter's own test modules are not installed")  # 3.11's has one
     modules.install(nobody)
     modules.remove(nobody)
 
