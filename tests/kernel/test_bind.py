@@ -159,9 +159,9 @@ def test_when_ports_run_out_connections_share_them_and_binds_fail(stack: Stack) 
             user.autobound = False
     with fails(EADDRNOTAVAIL):
         tcp(stack).connect(("10.0.0.2", 7))
-    udp = stack.udp_ports
+    udp, datagram = stack.udp_ports, stack.socket(AF_INET, SOCK_DGRAM)
     for port in range(FIRST_EPHEMERAL, LAST_EPHEMERAL + 1):
-        udp.hold(port, last)
+        udp.hold(port, datagram)
     with fails(EADDRINUSE):
         stack.socket(AF_INET, SOCK_DGRAM).bind((ANY, 0))
 
