@@ -9,7 +9,7 @@ import struct
 import pytest
 
 import dispatch
-from tests.dispatch.conftest import Fickle
+from tests.dispatch.conftest import Fickle, StoppedClock
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -219,12 +219,14 @@ def test_accept_may_find_nobody(world, code):
 
 
 def test_a_listener_out_of_descriptors_rests(world):
-    loop = world.loop()
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
     server = Server(Recorder, loop)
     server.socket = Fickle(server.socket, accept=[errno.EMFILE])
     world.connect(server.addr)
     world.turn(loop, 10)
     assert server.socket.calls == ["accept"]
+    clock.now += 0.06
     world.run(loop, lambda: server.made)
 
 
