@@ -43,7 +43,7 @@ from simnet.kernel.states import (
     SYN_SENT,
     TIME_WAIT,
 )  # fmt: skip
-from simnet.kernel.window import fill, owes_acknowledgement, tell_when_probed
+from simnet.kernel.window import fill, owes_acknowledgement, tell_when_probed, window_of
 
 FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
 LATER_WINDOW: Final = 65536
@@ -249,6 +249,7 @@ class Sender(ControlBlock):
             self._drop_timers()
         if self.window is not None:
             self.window.told()
+            self.window = None
 
     def hurry(self) -> None:
         """Nothing is in flight any more that counts: the short ways are open again, unless something else is in them."""
@@ -307,8 +308,11 @@ class Sender(ControlBlock):
         if self.state == SYN_RECV and self.parent is not None:
             self.vanish()  # a request nobody was told of; the listener never shows it
         else:
-            self.owed = self.unsent + (self.snd_nxt - ack if ack else 0)
+            unsent = self.unsent
+            self.owed = unsent + (self.snd_nxt - ack if ack else 0)
             self.die(EPIPE if self.state == CLOSE_WAIT else ECONNRESET)
+            if unsent:
+                window_of(self).lost = unsent
 
     def linger_on(self, state: str) -> None:
         """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed."""
@@ -348,6 +352,7 @@ class Sender(ControlBlock):
         if old != CLOSED:
             self.vanish()  # a dead socket that was bound anew keeps its port
         self.snd_edge = 0
+        self.window = None
         self.inbox = None
         self.urg_data = 0
         self.done = False

@@ -27,8 +27,7 @@ from simnet.kernel.messages import (
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, RECEIVING, SYN_RECV, SYN_SENT
-from simnet.kernel.window import in_flight, owes_acknowledgement
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -80,8 +79,8 @@ class Stream(Connection):
             else:
                 data = inbox.take(n)
                 self.freed()
-            if flags & MSG_PEEK and self.state in RECEIVING and owes_acknowledgement(self):
-                self.acknowledge()
+            if flags & MSG_PEEK:
+                self.freed()  # it freed nothing, but tcp_cleanup_rbuf looks after what is due all the same
             if data or (inbox.size and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
         if self.done:
@@ -249,24 +248,25 @@ class Stream(Connection):
         return size
 
     def _room(self, queued: int, size: int) -> int:
-        """How many bytes may be taken now: what can go out at once and what the send buffer has room for."""
-        window = max(0, self.snd_edge - self.snd_nxt)
+        """How many bytes may be taken now: what the send buffer has room for, or else what can go out at once.
+
+        What goes out takes room as well, for nothing is acknowledged before the call is over.
+        """
+        window = 0
         if self.guard is not None:
             free = self.lossy_room - queued - self.guard.unacknowledged
         else:
             free = self.snd_room - queued
-            if window and not queued and self.tampering is None:
-                free -= in_flight(self, window)
-            elif self.window is not None:
+            if self.window is not None:
                 free -= self.window.flight
+            if not queued:
+                window = max(0, self.snd_edge - self.snd_nxt)
         lowest = self.option(IPPROTO_TCP, TCP_NOTSENT_LOWAT)
         if lowest:
-            free = min(free, lowest - 1 - queued)
-        if not queued:
-            free += window if self.guard is None else 0
-            if lowest and free <= 0:
+            free = min(free, lowest - 1 - queued + window)
+            if not queued and free <= 0:
                 free = 1  # an empty queue takes something, or OUT would lie
-        return free
+        return max(free, window)
 
     def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:
         """send; a connected stream ignores the address (K-058)."""
@@ -295,8 +295,10 @@ class Stream(Connection):
                 return self.urg_seq - copied
             return self.unread
         unsent = self.unsent
-        if self.state == CLOSED and request == SIOCOUTQ:
-            return self.owed
+        if self.state == CLOSED:
+            if request == SIOCOUTQ:
+                return self.owed
+            return 0 if self.window is None else self.window.lost
         if self.fin == FIN_DUE or (request == SIOCOUTQ and self.state == FIN_WAIT1):
             unsent += 1  # it has a sequence number, behind what is queued
         if request == SIOCOUTQ:

@@ -29,11 +29,12 @@ PROBED_NS: Final = 204_000_000  # TCP_RTO_MIN and a tick: when a sender asks for
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "flight", "owed", "probed")
+    __slots__ = ("acknowledged", "flight", "lost", "owed", "probed")
 
     def __init__(self) -> None:
-        self.acknowledged = ISN + 1  # up to which number the peer was heard to have all
+        self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
         self.flight = 0  # bytes that went out and take room until they are acknowledged
+        self.lost = 0  # bytes that had not gone out when the connection was reset
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
 
@@ -71,20 +72,16 @@ def window_of(connection: Sender) -> Window:
     return window
 
 
-def in_flight(sender: Sender, n: int) -> int:
-    """What will not be acknowledged once *n* bytes more have filled the window.
-
-    The peer acknowledged some of it, which nobody counted: it never is more than half of the buffer.
-    """
-    window = sender.window
-    since = ISN + 1 if window is None else window.acknowledged
-    return min(sender.snd_nxt + n - since, AUTOTUNED_RECEIVE_ROOM, sender.snd_room >> 1)
-
-
 def fill(sender: Sender, n: int) -> None:
     """The next *n* bytes that go out fill the window."""
-    flight = in_flight(sender, n)
-    window_of(sender).flight = flight
+    window = window_of(sender)
+    if window.flight or window.acknowledged == sender.snd_nxt:
+        window.flight += n
+    else:
+        # The peer acknowledged some of what went before, which nobody counted: what it did not is never more than
+        # half of the buffer.
+        since = sender.snd_nxt + n - window.acknowledged
+        window.flight = min(since, AUTOTUNED_RECEIVE_ROOM, sender.snd_room >> 1)
     sender.slow = True  # acknowledgements count now
 
 

@@ -188,8 +188,13 @@ class World:
         return str(outcome(lambda: _raise(code))) if code else "0"
 
     def ioctl(self, sock: Any, request: str) -> Any:
-        """FIONREAD, SIOCOUTQ or SIOCATMARK of *sock*."""
-        number = {"FIONREAD": termios.FIONREAD, "SIOCOUTQ": termios.TIOCOUTQ, "SIOCATMARK": 0x8905}[request]
+        """FIONREAD, SIOCOUTQ, SIOCOUTQNSD or SIOCATMARK of *sock*."""
+        number = {
+            "FIONREAD": termios.FIONREAD,
+            "SIOCOUTQ": termios.TIOCOUTQ,
+            "SIOCATMARK": 0x8905,
+            "SIOCOUTQNSD": 0x894B,
+        }[request]
         answer = array.array("i", [0])
         code = outcome(lambda: fcntl.ioctl(sock.fileno(), number, answer, True))
         return answer[0] if code == 0 else code
