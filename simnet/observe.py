@@ -1,7 +1,7 @@
 """The one room that may look at loaded event loops: what their handlers did, as their observers tell it.
 
 dispatch tells of itself through ``dispatch.loop.observers``; the interpreter's own asyncore is wrapped during a run, when
-it is what is tested. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
+it is what is tested, and so is the place where asyncio's loops tell what nobody caught. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class _Channel:
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_asyncore", "errors")
+    __slots__ = ("_scheduler", "_channels", "_asyncore", "_asyncio", "errors")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._channels: dict[int, _Channel] = {}
         self._asyncore: dict[str, Any] = {}
+        self._asyncio: Any = None  # the original of what is wrapped
         self.errors: list[HandlerError] = []
 
     # --- being there -----------------------------------------------------------------------------------------------
@@ -53,8 +54,14 @@ class Watcher:
         asyncore = sys.modules.get("asyncore")
         if asyncore is not None and not self._asyncore and asyncore.__name__ == "asyncore":
             self._wrap(asyncore)
+        loops = sys.modules.get("asyncio.base_events")
+        if loops is not None and self._asyncio is None and hasattr(loops, "BaseEventLoop"):
+            self._wrap_asyncio(loops.BaseEventLoop)
 
     def detach(self) -> None:
+        if self._asyncio is not None:
+            sys.modules["asyncio.base_events"].BaseEventLoop.call_exception_handler = self._asyncio
+            self._asyncio = None
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self in loaded.observers:
             loaded.observers.remove(self)
@@ -193,3 +200,29 @@ class Watcher:
 
         dispatcher.add_channel = add_channel
         dispatcher.del_channel = del_channel
+
+    # --- asyncio ---------------------------------------------------------------------------------------------------
+
+    def _wrap_asyncio(self, loops: Any) -> None:
+        """Hear what reaches a loop's handler of exceptions, whoever that is."""
+        original = self._asyncio = loops.call_exception_handler
+
+        def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
+            error = context.get("exception")
+            process = self._scheduler.current
+            if isinstance(error, BaseException) and not process.ending:
+                self._unhandled(error, context.get("transport"))
+            return original(loop, context)
+
+        loops.call_exception_handler = call_exception_handler
+
+    def _unhandled(self, error: BaseException, transport: Any) -> None:
+        process = self._scheduler.current
+        known = _Channel()
+        known.label = "a loop"
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        file: Any = process.descriptors.open.get(sock.fileno()) if sock is not None else None
+        if file is not None:
+            known.label = file.tag.name
+        self.errors.append(HandlerError(process.host_name, process.target, known.label, "a callback of asyncio", error))
+        self._note(known, "a callback of asyncio", type(error).__name__)

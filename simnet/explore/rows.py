@@ -143,6 +143,8 @@ class _Reader:
         """Calls that went well and tell a reader nothing; the end of a connect whose beginning has a row."""
         if event.op in ("connect", "connect_ex"):
             return event.place in self._begun and (event.result is None or event.result == "EINPROGRESS")
+        if event.op == "poll" and not event.result:
+            return event.arguments in (0, (0,))  # a glance: a loop that had other things to do
         return event.op in _QUIET and not isinstance(event.result, Failed)
 
 

@@ -14,6 +14,9 @@ import pytest
 
 import simnet
 from dispatch import Chat, Listener, Loop
+from simnet.explore.options import SweepOptions
+from simnet.explore.report import report
+from simnet.explore.sweep import run_sweep
 
 
 class Capitals(Chat):
@@ -100,6 +103,37 @@ def test_a_server_of_asyncio_is_swept(net: Any) -> None:
         sock.sendall(b"hello\n")
         sock.shutdown(socket.SHUT_WR)
         assert sock.makefile("rb").read() == b"HELLO\n"
+
+
+async def add(port: int) -> None:
+    async def sums(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            a, b = (await reader.read(100)).split()  # it believes that a line arrives in one piece
+            writer.write(b"%d" % (int(a) + int(b)))
+        finally:
+            writer.close()
+
+    await (await asyncio.start_server(sums, None, port)).serve_forever()
+
+
+def test_what_nobody_catches_in_a_handler_is_the_failure_and_its_line_is_told() -> None:
+    def ask_for_a_sum(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, add(7))
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"12 30")
+            assert sock.makefile("rb").read() == b"42"
+
+    result = run_sweep(ask_for_a_sum, SweepOptions.of(target="server", kinds="short-recv"))
+    (failure,) = (each for each in result.failures if each.type_name == "ValueError")
+    assert failure.reason == "handler-raised"
+    told = report(failure, result).text()
+    assert "ValueError in a callback of asyncio" in told
+    assert ">     a, b = (await reader.read(100)).split()" in told
+    assert "poll nothing" not in told
+    before = asyncio.BaseEventLoop.call_exception_handler
+    with simnet.Network():
+        assert asyncio.BaseEventLoop.call_exception_handler is not before
+    assert asyncio.BaseEventLoop.call_exception_handler is before
 
 
 def test_an_asyncio_web_server_and_a_blocking_client(simnet_network: Any) -> None:
