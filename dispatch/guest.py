@@ -21,6 +21,20 @@ TROUBLE = ERR | HUP | NVAL
 EVENTS = IN | OUT | PRI
 
 
+def shown(bits: int, asked: int, whole: bool) -> int:
+    """What an object is told of *bits* that a poller reported, if it was polled for *asked*; *whole*: as poll(2) shows it."""
+    if bits & NVAL:
+        return NVAL
+    flags = bits & asked & EVENTS
+    if not bits & TROUBLE:
+        return flags
+    if whole and asked & (IN | OUT) and not bits & IN:
+        return flags | bits & TROUBLE  # nothing is left to read
+    # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
+    flags |= asked & (IN | OUT) if bits & ERR else asked & IN
+    return flags or asked & OUT
+
+
 class Guest(Channel):
     """It is the object that is served."""
 
@@ -77,19 +91,10 @@ class Guest(Channel):
     def _turn(self, bits: int) -> None:
         """Find its place among those that are served in this turn."""
         loop = self.loop
-        asked = self._bits
-        flags = bits & asked & EVENTS
-        if bits & NVAL:
-            flags = NVAL
-        elif bits & TROUBLE and loop._serves_whole and asked & (IN | OUT) and not bits & IN:
-            flags |= bits & TROUBLE  # nothing is left to read
-        elif bits & TROUBLE:
-            # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
-            flags |= asked & (IN | OUT) if bits & ERR else asked & IN
-            flags = flags or asked & OUT
-            if not flags:
-                loop._sleep(self)
-                return
+        flags = shown(bits, self._bits, loop._serves_whole)
+        if not flags and bits & TROUBLE:
+            loop._sleep(self)
+            return
         loop._ready.append((self.number, self, flags))
 
     def present(self) -> bool:

@@ -1,6 +1,7 @@
 """Which loop serves which asyncore map, for how long, and what channels tell it.
 
-A :class:`ChannelMap` keeps its loop while somebody is in it. An ordinary dict has one for a call of loop(), or for a turn.
+A :class:`ChannelMap` keeps its loop while somebody is in it. An ordinary dict has one for a call of loop(), if that is for
+more than a few turns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from dispatch.channelmap import ChannelMap
 from dispatch.events import RERAISED
 from dispatch.interfaces import Poller
 from dispatch.maploop import Kinds, MapLoop, Serve
+from dispatch.observers import observers
+from dispatch.oneturn import one_turn
+
+FEW = 5  # turns in one call; for more it is less to keep a loop than to ask and poll everybody anew each time
 
 _engines: dict[int, MapLoop] = {}  # those that serve an ordinary dict at the moment, by its id
 
@@ -96,7 +101,9 @@ def turn(
     if engine is not None and (poller is None or engine.turning):
         engine.turn(timeout, serve, kinds)
         return
-    # Nothing to keep registered: poll(2) where there is one, it needs no descriptor of its own.
+    if poller is None and not observers and hasattr(select, "poll"):
+        one_turn(map, timeout, serve, kinds)
+        return
     once = MapLoop(map, poller or ("poll" if hasattr(select, "poll") else None))
     try:
         serve_map(map, once)
@@ -113,14 +120,15 @@ def turn(
 class Served:
     """Keeps one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
 
-    __slots__ = ("_engine", "_map")
+    __slots__ = ("_engine", "_map", "_many")
 
-    def __init__(self, map: dict[Any, Any]) -> None:
+    def __init__(self, map: dict[Any, Any], count: int | None) -> None:
         self._map = map
+        self._many = count is None or count > FEW or bool(observers)
         self._engine: MapLoop | None = None
 
     def __enter__(self) -> None:
-        if self._map and _ordinary(self._map) and engine_of(self._map) is None:
+        if self._many and self._map and _ordinary(self._map) and engine_of(self._map) is None:
             self._engine = MapLoop(self._map)
             serve_map(self._map, self._engine)
 

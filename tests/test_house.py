@@ -91,7 +91,7 @@ STEPS = {
         ["dispatch.events"],
         ["dispatch.channelmap", "dispatch.predicates"],
         ["dispatch.guest"],
-        ["dispatch.maploop"],
+        ["dispatch.maploop", "dispatch.oneturn"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing"],

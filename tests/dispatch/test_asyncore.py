@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from dispatch import asynchat, asyncore, channelmap, predicates
+from dispatch import asynchat, asyncore, channelmap, maps, predicates
 from dispatch.interfaces import current_network
 from dispatch.maploop import MapLoop
 from dispatch.maps import serve_map
@@ -26,8 +26,10 @@ RESET = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture(params=["select", "poll"])
-def turn(request):
-    """One turn as loop() makes it, with either habit."""
+def turn(request, monkeypatch):
+    """One turn as loop() makes it, with either habit. Under poll's a loop is kept for a dict, as for many turns."""
+    if request.param == "poll":
+        monkeypatch.setattr(maps, "FEW", 0)
 
     def turn(map, times=1, timeout=0.01):
         asyncore.loop(timeout, request.param == "poll", map, times)

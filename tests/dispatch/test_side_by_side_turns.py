@@ -147,3 +147,31 @@ def test_any_program_is_told_the_same(use_poll):
         place = next(index for index, pair in enumerate(zip(on_ours, on_theirs, strict=False)) if pair[0] != pair[1])
         assert mended(on_theirs, place), (seed, on_ours[:place], on_ours[place], on_theirs[place])
     assert whole > 100
+
+
+@pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
+def test_a_turn_of_a_programs_own_loop_makes_about_as_many_calls_as_it_did(use_poll):
+    """Counted, not timed: a loop that is made for one turn, and thrown away, made twelve times as many."""
+
+    def calls(asyncore):
+        channels, count = {}, 0
+        pairs = [socket.socketpair() for _ in range(50)]
+        for near, _ in pairs:
+            asyncore.dispatcher_with_send(near, channels)
+
+        def counting(frame, event, argument):
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        asyncore.loop(0, use_poll, channels, 1)
+        sys.setprofile(counting)
+        try:
+            asyncore.loop(0, use_poll, channels, 1)
+        finally:
+            sys.setprofile(None)
+        asyncore.close_all(channels)
+        for _, far in pairs:
+            far.close()
+        return count
+
+    assert calls(dispatch.asyncore) < 2 * calls(theirs)
