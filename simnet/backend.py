@@ -19,6 +19,7 @@ from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, caller_outside
+from simnet.signals import has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
@@ -26,6 +27,7 @@ from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
 
 __all__ = ["SimulatedBackend", "provider"]
 
+SIGINT = 2
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
 
@@ -76,6 +78,23 @@ class SimulatedBackend:
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)
         return getattr(descriptor_flags, call)(self._scheduler.current, number, *arguments)
+
+    def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
+        """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""
+        process = self._scheduler.current
+        if call == "set_wakeup_fd":
+            ours = isinstance(number, int) and (number >= FIRST_DESCRIPTOR or number == -1)
+        else:
+            ours = number != SIGINT and (call != "raise_signal" or has_handler(process, number))
+        return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
+
+    def kill(self, original: Any, pid: Any, number: Any) -> None:
+        """``os.kill``: a signal that a process sends itself, and has a handler for, comes to it alone."""
+        process = self._scheduler.current
+        if pid == real.getpid() and number != SIGINT and has_handler(process, number):
+            signal_call(process, "raise_signal", number)
+        else:
+            original(pid, number)
 
     def open_files_limit(self) -> tuple[int, int]:
         return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX

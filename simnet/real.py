@@ -5,7 +5,7 @@ instead; the scan of `simnet.modules` spares this room.
 """
 
 from _thread import start_new_thread
-from os import set_inheritable, urandom
+from os import getpid, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 
@@ -19,6 +19,7 @@ __all__ = [
     "RLIMIT_NOFILE",
     "epoll",
     "fcntl",
+    "getpid",
     "getrlimit",
     "ioctl",
     "monotonic",

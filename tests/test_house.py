@@ -47,6 +47,7 @@ STEPS = {
             "simnet.selector",
             "simnet.ioctl",
             "simnet.descriptor_flags",
+            "simnet.signals",
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],

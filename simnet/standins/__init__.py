@@ -6,7 +6,18 @@ arguments. Two worlds use them: the simulated network and `RealNetwork`. Where t
 taken away again, is the business of `simnet.modules`.
 """
 
-from simnet.standins import chance, clocks, descriptors, files, interrupts, locks, pollers, sockets, ways_out
+from simnet.standins import (
+    chance,
+    clocks,
+    descriptors,
+    files,
+    interrupts,
+    locks,
+    own_signals,
+    pollers,
+    sockets,
+    ways_out,
+)
 from simnet.standins.pairs import Pair
 from simnet.standins.whose import Backend, Provider, active, answer_from
 
@@ -22,4 +33,5 @@ PAIRS: tuple[Pair, ...] = (
     *ways_out.PAIRS,
     *locks.PAIRS,
     *interrupts.PAIRS,
+    *own_signals.PAIRS,
 )

@@ -1,0 +1,88 @@
+"""The signals of a simulated process: the handlers it sets, the descriptor that wakes its loop, and what it sends itself.
+
+The interpreter has one handler of a signal, for all processes, so it hears nothing of these. SIGINT is not among them: it
+ends the run.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from contextlib import suppress
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from simnet.kernel.errors import socket_error
+from simnet.poll_arguments import c_int
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["has_handler", "signal_call"]
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
+_getsignal = _signal.getsignal
+KILL, STOP = 9, 19
+DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
+NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
+
+
+def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
+    """The answer of ``signal.signal``, ``getsignal``, ``siginterrupt``, ``raise_signal`` or ``set_wakeup_fd``.
+
+    Nobody warns of a full descriptor (*warn_on_full_buffer*).
+
+    Raises:
+        TypeError, ValueError, OSError: as CPython's, text included.
+    """
+    if call == "set_wakeup_fd":
+        return _set_wakeup(process, *arguments)
+    handlers = _handlers(process)
+    number = index(arguments[0])
+    if not 0 < number < _signal.NSIG:
+        raise ValueError("signal number out of range")
+    if call == "siginterrupt":
+        return None
+    handler = handlers[number] if number in handlers else _getsignal(number)
+    if call == "raise_signal":
+        _deliver(process, number, handler)
+        return None
+    if call == "signal":
+        if not callable(arguments[1]) and arguments[1] not in (DEFAULT, IGNORE):
+            raise TypeError(NOT_A_HANDLER)
+        if number in (KILL, STOP):
+            raise socket_error(errno.EINVAL)
+        handlers[number] = arguments[1]
+    return handler
+
+
+def has_handler(process: Process, number: Any) -> bool:
+    """Has *process* a handler of its own for that signal, or does it ignore it?"""
+    return bool(_handlers(process).get(number, DEFAULT) != DEFAULT)
+
+
+def _handlers(process: Process) -> dict[int, Any]:
+    handlers: dict[int, Any] = process.state.setdefault("signals", {})
+    return handlers
+
+
+def _set_wakeup(process: Process, fd: Any) -> int:
+    """Write the number of each signal that comes to *fd*, a simulated one; -1 for nowhere. What it was before."""
+    fd = c_int(fd)
+    if fd != -1 and process.descriptors.get(fd).blocks():
+        raise ValueError(f"the fd {fd} must be in non-blocking mode")
+    before: int = process.state.get("wakeup", -1)
+    process.state["wakeup"] = fd
+    return before
+
+
+def _deliver(process: Process, number: int, handler: Any) -> None:
+    if not callable(handler):  # it is ignored
+        return
+    file: Any = process.descriptors.open.get(process.state.get("wakeup", -1))
+    if file is not None:
+        with suppress(OSError):  # a full one is awake
+            file.send(bytes([number]), 0)
+        process.machine.flush()
+    handler(number, sys._getframe(4))  # of who sent it: behind this room, the backend and the stand-in

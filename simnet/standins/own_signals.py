@@ -1,0 +1,45 @@
+"""The signals that a process sends itself, and what wakes its loop for them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from simnet.standins import whose
+from simnet.standins.pairs import Maker, Origin, Pairs
+
+__all__ = ["PAIRS"]
+
+PAIRS = Pairs()
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
+
+
+def _own(name: str) -> Maker:
+    """A maker of stand-ins for what a simulated process does with signals by itself."""
+
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            own = getattr(whose.world(), "signal_call", None)
+            return original(*args, **kwargs) if own is None or not args else own(name, original, *args, **kwargs)
+
+        return standin
+
+    return maker
+
+
+for _name in ("raise_signal", "set_wakeup_fd", "siginterrupt"):
+    PAIRS.standin(_signal, _name)(_own(_name))
+
+
+@PAIRS.standin(os, "kill")
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> None:
+        own = getattr(whose.world(), "kill", None)
+        if own is None:
+            original(*args, **kwargs)
+        else:
+            own(original, *args, **kwargs)
+
+    return standin

@@ -1,0 +1,101 @@
+"""Signals of a simulated process: its own handlers, what it sends itself, and asyncio's way to hear of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+
+import pytest
+
+import simnet
+
+USR1, TERM = signal.SIGUSR1, signal.SIGTERM
+
+
+def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
+    before = signal.getsignal(USR1)
+
+    def story(heard: list[str], name: str) -> None:
+        assert signal.getsignal(USR1) is before
+        assert (
+            signal.signal(USR1, lambda number, frame: heard.append(f"{name} {number} {frame.f_code.co_name}")) is before
+        )
+        signal.siginterrupt(USR1, False)
+        signal.raise_signal(USR1)
+        os.kill(os.getpid(), USR1)
+        mine = signal.signal(USR1, signal.SIG_IGN)
+        assert callable(mine)
+        signal.raise_signal(USR1)
+        assert signal.getsignal(USR1) is signal.SIG_IGN
+
+    with simnet.Network() as net:
+        for name in ("a", "b"):
+            heard: list[str] = []
+            net.host(name).run(story, heard, name)
+            assert heard == [f"{name} 10 story"] * 2
+        assert signal.getsignal(USR1) is before
+    assert signal.getsignal(USR1) is before
+
+
+def test_asyncio_hears_a_signal() -> None:
+    async def serve() -> float:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(TERM, stop.set)
+        loop.call_later(3, os.kill, os.getpid(), TERM)
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "0.0.0.0", 80)
+        async with server:
+            await asyncio.wait_for(stop.wait(), 60)
+        assert loop.remove_signal_handler(TERM)
+        return loop.time()
+
+    before = signal.getsignal(TERM)
+    with simnet.Network() as net:
+        assert net.host("server").run(asyncio.run, serve()) == 3.0
+    assert signal.getsignal(TERM) is before
+
+
+@pytest.mark.parametrize("where", ["kernel", "simnet"])
+def test_what_is_no_signal_and_no_handler(where: str) -> None:
+    def answers() -> list[str]:
+        told = []
+        one, other = socket.socketpair()
+        for call, *arguments in (
+            (signal.signal, 0, signal.SIG_DFL),
+            (signal.signal, 65, signal.SIG_DFL),
+            (signal.signal, TERM, "x"),
+            (signal.signal, signal.SIGKILL, signal.SIG_IGN),
+            (signal.getsignal, 99),
+            (signal.siginterrupt, 99, True),
+            (signal.set_wakeup_fd, "x"),
+            (signal.set_wakeup_fd, one.fileno()),
+        ):
+            try:
+                told.append(repr(call(*arguments)))
+            except (TypeError, ValueError, OSError) as error:
+                told.append(f"{type(error).__name__}: {error}".replace(str(one.fileno()), "FD"))
+        one.setblocking(False)
+        number = one.fileno()
+        assert (signal.set_wakeup_fd(number), signal.set_wakeup_fd(-1)) == (-1, number)
+        one.close()
+        other.close()
+        return told
+
+    expected: Any = [
+        "ValueError: signal number out of range",
+        "ValueError: signal number out of range",
+        "TypeError: signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object",
+        "OSError: [Errno 22] Invalid argument",
+        "ValueError: signal number out of range",
+        "ValueError: signal number out of range",
+        "TypeError: 'str' object cannot be interpreted as an integer",
+        "ValueError: the fd FD must be in non-blocking mode",
+    ]
+    if where == "kernel":
+        assert answers() == expected
+    else:
+        with simnet.Network():
+            assert answers() == expected
