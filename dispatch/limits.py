@@ -16,16 +16,17 @@ __all__ = ["guard_limits", "guard_water"]
 class _Guard:
     """A limit of any type, None for instance. Its check is told the owner, the name and the new value."""
 
-    __slots__ = ("_check", "_name", "_value")
+    __slots__ = ("_check", "_name", "_own", "_value")
 
     def __init__(self, name: str, value: Any, check: Any) -> None:
         self._name = name
         self._value = value
         self._check = check
+        self._own = False  # whether any object has one of its own
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
-        if owner is None:
-            return self._value
+        if owner is None or not self._own:
+            return self._value  # who asks an object for its __dict__ makes it one: 64 bytes for each connection
         try:
             return owner.__dict__.get(self._name, self._value)
         except AttributeError:
@@ -33,6 +34,7 @@ class _Guard:
 
     def __set__(self, owner: Any, value: Any) -> None:
         _keep(self, owner, value)
+        self._own = True
 
     def __delete__(self, owner: Any) -> None:
         _give_up(self, owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import socket
 import struct
 import time
@@ -1086,3 +1087,17 @@ def test_both_ends_send_without_nagles_rule(world, family):
     client.connect(listener.addr[:2])
     world.run(loop, lambda: client.connected and accepted)
     assert [end.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in (client, accepted[0])] == [1, 1]
+
+
+def test_a_connection_has_no_dict_before_it_has_attributes_of_its_own(kernel_world):
+    """It would cost 64 bytes for each idle connection, and slow down what is put in it later."""
+
+    class Echo(dispatch.Stream):
+        def handle_data(self, data):
+            self.write(data)
+
+    loop = kernel_world.loop()
+    channel, client = kernel_world.connected(loop, Echo)
+    client.send(b"x")
+    kernel_world.run(loop, lambda: channel.bytes_sent)
+    assert not [each for each in gc.get_referents(channel) if type(each) is dict]
