@@ -219,10 +219,8 @@ class Watcher:
     def _unhandled(self, error: BaseException, transport: Any) -> None:
         process = self._scheduler.current
         known = _Channel()
-        known.label = "a loop"
         sock = transport.get_extra_info("socket") if transport is not None else None
         file: Any = process.descriptors.open.get(sock.fileno()) if sock is not None else None
-        if file is not None:
-            known.label = file.tag.name
+        known.label = file.tag.name if file is not None else "a loop"
         self.errors.append(HandlerError(process.host_name, process.target, known.label, "a callback of asyncio", error))
         self._note(known, "a callback of asyncio", type(error).__name__)

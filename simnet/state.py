@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["ProcessState", "ended_in_the_middle"]
+__all__ = ["ProcessState", "ended_in_the_middle", "hush"]
 
 PER_PROCESS = (
     ("asyncore", "socket_map"),  # the interpreter's own, on 3.11
@@ -88,13 +88,22 @@ class ProcessState:
             namespace[attribute] = value
 
 
+def hush(loop: Any = None) -> list[Any]:
+    """The tasks of a loop (None: the running one) whose process is ended: nobody is told if they never come to an end."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or (loop is None and (loop := asyncio._get_running_loop()) is None):
+        return []
+    tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+    for task in tasks:
+        task._log_destroy_pending = False
+    return tasks
+
+
 @contextmanager
 def ended_in_the_middle(process: Process) -> Iterator[None]:
     """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
     loop = process.state.get("loop")
-    tasks = [] if loop is None else sorted(sys.modules["asyncio"].all_tasks(loop), key=lambda task: task.get_name())
-    for task in tasks:
-        task._log_destroy_pending = False
+    tasks = [] if loop is None else hush(loop)
     yield
     for transport in list(getattr(loop, "_transports", {}).values()):
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object

@@ -12,7 +12,7 @@ import random
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from simnet import real
 from simnet.process import OURS, caller_outside
 from simnet.realnet.machine import Machine
+from simnet.state import hush
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 
@@ -60,6 +61,12 @@ class Wait(NamedTuple):
     deadline_ns: int | None
 
 
+class Open(NamedTuple):
+    """The descriptors of all processes, since they share one kernel; it looks as those of a simulated process do."""
+
+    open: Mapping[int, Any]
+
+
 class RealProcess:
     """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
 
@@ -82,7 +89,7 @@ class RealProcess:
         self.state: dict[int, Any] = {}  # module attributes of its own, see `maps.py`
         self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self.epolls: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.descriptors = stage.files  # where the observers of loops look up a channel's name
+        self.descriptors = Open(stage.files)  # where the observers of loops look up a channel's name
         self._fn = fn
         self._ended = threading.Event()
         self._settled = threading.Event()  # it has waited once, or ended
@@ -253,6 +260,7 @@ class RealProcess:
             Deadlock, Hang: the body waits for what will not come.
         """
         if self.ending:
+            hush()
             raise ProcessEnded(f"the network of {self.name} has ended")
         self.stage.judge_wait(self)
 

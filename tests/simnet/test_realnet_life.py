@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from simnet import Deadlock, Network, modules
+from dispatch import asyncore
+from simnet import Deadlock, Network, modules, play
 from simnet.realnet import RealNetwork, play_real
 
 
@@ -661,3 +662,44 @@ def test_the_socket_map_of_a_process_is_of_the_kind_that_the_module_has(world: A
     with world() as net:
         assert [net.host("a").run(look), net.host("b").run(look)] == [(True, 1), (True, 1)]
     assert not asyncore.socket_map
+
+
+def test_what_failed_in_a_loop_is_told_by_the_names_that_the_simulator_has_for_it() -> None:
+    class Server(asyncore.dispatcher):
+        def handle_accepted(self, sock: Any, addr: Any) -> None:
+            sock.close()
+            raise KeyError("nobody expects this")
+
+    def by_asyncore() -> None:
+        server = Server()
+        server.create_socket()
+        server.bind(("", 7))
+        server.listen(5)
+        asyncore.loop(timeout=0.05)
+
+    async def by_asyncio() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+            raise KeyError("nobody expects this")
+
+        await (await asyncio.start_server(serve, "0.0.0.0", 7)).serve_forever()
+
+    def call(net: Any, serve: Callable[[], Any]) -> None:
+        net.host("server").spawn(serve)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(100) == b""
+
+    for serve in (by_asyncore, lambda: asyncio.run(by_asyncio())):
+        told = []
+        for player in (play, play_real):
+            run = player(lambda net, serve=serve: call(net, serve), targets="server")  # type: ignore[misc]
+            told.append(
+                ([(each.handler, each.channel) for each in run.handler_errors], [v.message for v in run.verdicts])
+            )
+        simulated, real = told
+        assert real[0] == simulated[0]
+        assert len(real[0]) == 1
+        assert [text.partition(" was closed at")[0] for text in real[1]] == [
+            text.partition(" was closed at")[0] for text in simulated[1]
+        ]
