@@ -46,6 +46,7 @@ PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
+MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
 
 
@@ -110,6 +111,8 @@ class DatagramSender(File):
         """Take an address and a port; the errors of ``TcpSocket.bind``."""
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
+        if ip[0] == "f":
+            inet.check_scope(address)
         if not stack.is_bindable(ip):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
@@ -130,6 +133,8 @@ class DatagramSender(File):
             raise
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
+            if inet.is_many(ip):
+                self.locks |= MANY_ADDRESS
         self.port = port
         ports.hold(port, self)
 
@@ -142,14 +147,16 @@ class DatagramSender(File):
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         peer = self._destination(address)
+        if peer[0][0] == "f":
+            inet.check_scope(address)
         self._may_send_to(peer)
         local = self._autobind()
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
             self.local = (self.stack.source_for(peer[0]), local[1])
             ports.renew(self.port, self)
-        elif inet.is_loopback(local[0]) and not self.stack.is_local(peer[0]):
-            raise socket_error(EINVAL)  # no route from a loopback address to elsewhere
+        elif not self.locks & MANY_ADDRESS:
+            self.stack.check_route(local[0], peer[0])
         self.peer = peer
         if self.paired is None:
             ports.pair(self)
@@ -166,7 +173,7 @@ class DatagramSender(File):
         return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
 
     def _may_send_to(self, target: Endpoint) -> None:
-        if target[0] == inet.BROADCAST and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
+        if inet.is_broadcast(target[0]) and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
             raise socket_error(EACCES)
 
     def listen(self, backlog: int = 128) -> NoReturn:
@@ -266,8 +273,10 @@ class DatagramSender(File):
     def _emit(self, local: Endpoint, datagram: Corked) -> None:
         """Send what was collected."""
         target, source = datagram.target, datagram.source or local[0]
-        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
             source = self.stack.source_for(target[0])
+        elif source[0] == "1":
+            self.stack.check_route(source, target[0])
         payload = b"".join(datagram.parts)
         marks = datagram.marks
         if marks is None and self.options is not None:

@@ -66,7 +66,7 @@ def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
         elif ":" not in ip and (v6_only or source not in (None, ANY6)):
             raise socket_error(ENETUNREACH)
     if ip == ANY4:
-        return "127.0.0.1" if source is None or source in (ANY4, ANY6) else source
+        return "127.0.0.1" if source is None or source in (ANY4, ANY6) or is_many(source) else source
     return "::1" if ip == ANY6 else ip
 
 
@@ -87,4 +87,11 @@ def is_many(ip: str) -> bool:
     """Broadcast or multicast: an address of several hosts."""
     if ":" in ip:
         return ip.startswith("ff")
-    return ip[0] == "2" and (ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240)
+    if ip[0] == "2":
+        return ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240
+    return ip == LOOPBACK_BROADCAST
+
+
+def is_broadcast(ip: str) -> bool:
+    """All hosts of a link, or of loopback's: for which a socket needs permission."""
+    return ip in (BROADCAST, LOOPBACK_BROADCAST)

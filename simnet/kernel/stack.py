@@ -31,7 +31,7 @@ from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoi
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.tcp_ports import TcpPorts
 from simnet.kernel.timewait import TimeWait
-from simnet.kernel.udp_ports import UdpPorts, fit
+from simnet.kernel.udp_ports import UdpPorts, hears_all
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_stream import UnixStream
@@ -230,7 +230,7 @@ class Stack:
         target, source = datagram.target, datagram.source
         if inet.is_many(target[0]):
             for socket in self.udp_ports.of(target[1]):
-                if fit(socket, (socket.local[0], target[1]), source):
+                if hears_all(socket, target[0], source):
                     socket.take_in(datagram)
             return
         socket = self.udp_ports.hearer(target, source)
@@ -338,6 +338,11 @@ class Stack:
             if (":" in own) is six:
                 return own
         raise socket_error(ENETUNREACH)
+
+    def check_route(self, source: str, ip: str) -> None:
+        """EINVAL from 127/8 to another host: there is no way."""
+        if source.startswith("127.") and not self.is_local(ip) and not inet.is_many(ip):
+            raise socket_error(EINVAL)
 
     # Names of Unix sockets.
 

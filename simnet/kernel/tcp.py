@@ -70,6 +70,8 @@ class TcpSocket(Stream):
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
         if ip[0] == "f":
+            if ip.startswith("ff"):
+                raise socket_error(EINVAL)  # a connection has no group for an end
             inet.check_scope(address)
         if not stack.is_bindable(ip):
             raise socket_error(EADDRNOTAVAIL)
@@ -167,12 +169,16 @@ class TcpSocket(Stream):
             chosen = None  # a dead socket was bound anew, and the lock is of the first time
         bound = local[0] if local is not None and self.port else chosen
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        if inet.is_many(ip) or ip == inet.LOOPBACK_BROADCAST:
+        if inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
             inet.check_scope(address)
         peer = (ip, port)
-        source = stack.source_for(ip) if chosen is None else chosen
+        if chosen is None or inet.is_many(chosen):
+            source = stack.source_for(ip)
+        else:
+            source = chosen
+            stack.check_route(source, ip)
         connections = stack.connections
         now_ns = stack.clock.now_ns
         if self.port:

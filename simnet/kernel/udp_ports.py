@@ -106,3 +106,12 @@ def fit(socket: DatagramSender, target: Endpoint, source: Endpoint) -> int:
     if peer[0] != source[0] or peer[1] not in (0, source[1]):  # who is connected to port 0 hears all ports
         return 0
     return (7 if peer[1] else 5) + own
+
+
+def hears_all(socket: DatagramSender, ip: str, source: Endpoint) -> bool:
+    """Does *socket* hear what goes to everybody at *ip*: it is bound there, or to a wildcard; __udp_is_mcast_sock."""
+    assert socket.local is not None
+    here, peer = socket.local[0], socket.peer
+    if here not in (ip, ANY4, ANY6) or (socket.sharing & V6_ONLY and ":" not in ip) or (here == ANY4 and ":" in ip):
+        return False
+    return peer is None or (peer[0] == source[0] and peer[1] in (0, source[1]))

@@ -290,6 +290,45 @@ def test_k089_broadcast_needs_permission(world: World) -> None:
     assert sock.connect_ex(("255.255.255.255", 9)) == errno.EACCES
 
 
+def test_k089_so_does_the_broadcast_of_loopback_and_all_hear_it(world: World) -> None:
+    port, everybody = 0, "127.255.255.255"
+    socks = []
+    for ip in (world.ip, "", everybody, ""):
+        sock = world.socket(kind=socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((ip, port))
+        port = sock.getsockname()[1]
+        socks.append(sock)
+    sender = datagram(world)
+    socks[3].connect(sender.getsockname())
+    socks[1].connect((world.ip, 9))
+    world.gives("EACCES", sender.sendto, b"x", (everybody, port))
+    world.gives("EACCES", sender.connect, (everybody, port))
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sender.sendto(b"x", (everybody, port))
+    world.ready(socks[2], "IN|OUT")
+    world.ready(socks[3], "OUT")  # a connect gave it an address of its own
+    assert [world.mask(sock) for sock in socks] == ["OUT", "OUT", "IN|OUT", "OUT"]
+
+
+def test_k089_from_loopback_there_is_no_way_to_other_hosts(world: World) -> None:
+    sock, stream = datagram(world), world.socket()
+    stream.bind((world.ip, 0))
+    world.gives("EINVAL", sock.sendto, b"x", ("240.0.0.1", 9))
+    world.gives("EINVAL", sock.connect, ("240.0.0.1", 9))
+    world.gives("EINVAL", stream.connect, ("240.0.0.1", 9))
+    world.gives(None, sock.connect, ("224.0.0.1", 9))
+
+
+def test_k025_nothing_comes_from_an_address_of_several_hosts(world: World) -> None:
+    listener = world.listener(ip="127.0.0.1")
+    client, six = world.socket(), world.socket(socket.AF_INET6)
+    client.bind(("127.255.255.255", 0))
+    client.connect_ex(("0.0.0.0", listener.getsockname()[1]))
+    assert client.getsockname()[0] == "127.0.0.1"
+    world.gives("EINVAL", six.bind, ("ff02::1", 0, 0, 1))
+
+
 def test_k089_more_joins_datagrams(world: World) -> None:
     one, two = pair(world)
     one.send(b"ab", socket.MSG_MORE)
