@@ -10,6 +10,7 @@ after the first call (``->``) and after the second (``->>``) where it changed.
 from __future__ import annotations
 
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,16 @@ FOLDER = Path(__file__).parent / "tables"
 NOT_OPEN = "closed"
 
 
-def cell(world: World, table: str, state: str, call: str) -> str:
-    """Two calls in a fresh socket of this state."""
+def cell(world: World, table: str, state: str, call: str, *, patient: bool = True) -> str:
+    """Two calls in a fresh socket of this state; if *patient*, with a pause after each for what may be on its way."""
     states, _ = TABLES[table]
     sock = states[state](world)
     words = Words(Setting(world.ip, world.other_ip, 1, f"simnet-contract-{world.number}-"))
     before = _mask(world, sock)
     first = _told(words, call, outcome(lambda: CALLS[call](world, sock)))
-    after = _settled_mask(world, sock)
+    after = _settled_mask(world, sock, patient)
     second = _told(words, call, outcome(lambda: CALLS[call](world, sock)))
-    last = _settled_mask(world, sock)
+    last = _settled_mask(world, sock, patient)
     text = first if first == second else f"{first} / {second}"
     if after != before:
         text += f" -> {after}"
@@ -53,8 +54,9 @@ def _mask(world: World, sock: Any) -> str:
     return NOT_OPEN if sock.fileno() == -1 else world.mask(sock)
 
 
-def _settled_mask(world: World, sock: Any) -> str:
-    world.pause()
+def _settled_mask(world: World, sock: Any, patient: bool) -> str:
+    if patient:
+        world.pause()
     return _mask(world, sock)
 
 
@@ -63,6 +65,7 @@ def calls_of(table: str, state: str) -> list[str]:
     return [call for call in TABLES[table][1] if state not in LEFT_OUT.get((table, call), ())]
 
 
+@lru_cache
 def recorded(table: str) -> dict[str, dict[str, str]]:
     """The table as it was measured."""
     rows: dict[str, dict[str, str]] = tomllib.loads((FOLDER / f"{table}.toml").read_text(encoding="utf-8"))
