@@ -146,11 +146,11 @@ class DatagramSender(File):
 
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
+        local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect
         peer = self._destination(address)
         if peer[0][0] == "f":
             inet.check_scope(address)
         self._may_send_to(peer)
-        local = self._autobind()
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
             self.local = (self.stack.source_for(peer[0]), local[1])

@@ -65,6 +65,14 @@ def test_k084_connect_succeeds_at_once_and_again_elsewhere(world: World) -> None
     assert sock.getpeername()[0] == "127.0.0.1"
 
 
+def test_k084_a_connect_that_fails_has_taken_a_port(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    world.gives("ENETUNREACH", sock.connect, ("::ffff:127.0.0.1", 7))
+    assert sock.getsockname()[0] == "::"
+    assert sock.getsockname()[1] > 0
+
+
 def test_k084_port_0_can_be_connected_to_and_not_sent_to(world: World) -> None:
     sock = datagram(world)
     world.gives("EINVAL", sock.sendto, b"x", (world.ip, 0))
