@@ -94,9 +94,11 @@ class Connection(Tamperable):
             self.acknowledge()
             return
         self._heard(segment)
-        if self.state == CLOSED:
-            return
         payload = segment.payload
+        if self.state == CLOSED:
+            if payload or flags & FIN:
+                self.stack.arrive(segment)  # it acknowledged an orphan's FIN, and the rest is for what that left behind
+            return
         if payload or flags & (FIN | URG):
             if segment.seq != self.rcv_nxt:
                 if segment.seq > self.rcv_nxt:

@@ -200,8 +200,14 @@ def test_k076_a_reset_after_the_peers_fin_is_a_broken_pipe_that_recv_never_tells
     assert world.error(client) == "0"
 
 
-def test_k077_the_first_send_after_the_peer_closed_succeeds(world: World) -> None:
+@pytest.mark.parametrize("before", ["nothing", "SHUT_WR", "SHUT_RDWR", "data"])
+def test_k077_the_first_send_after_the_peer_closed_succeeds(world: World, before: str) -> None:
     client, server = world.pair()
+    if before == "data":
+        server.send(b"data")
+        world.gives(b"data", client.recv, 9)
+    elif before != "nothing":
+        server.shutdown(getattr(socket, before))
     server.close()
     world.ready(client, "IN|OUT|RDHUP")
     assert client.send(b"abc") == 3
