@@ -225,9 +225,7 @@ class dispatcher:
             if why.errno in _OUT_OF_RESOURCES:
                 # The connection stays in the queue and keeps the listener ready: rest, or spin.
                 self.log_info(f"cannot accept at the moment: {why}", "warning")
-                engine = _maps.engine_of(self._map)
-                if engine is not None:
-                    engine.rest(self)
+                _maps.rest(self)
                 return None
             if why.errno in (EWOULDBLOCK, EAGAIN, ECONNABORTED) or why.errno in _DIED_IN_QUEUE:
                 return None

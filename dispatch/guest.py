@@ -12,11 +12,11 @@ from dispatch.channel import ASLEEP, Channel
 from dispatch.events import RERAISED, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import still_has, uses_writable
+from dispatch.resting import REST
 
 if TYPE_CHECKING:
     from dispatch.maploop import MapLoop
 
-REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
 TROUBLE = ERR | HUP | NVAL
 EVENTS = IN | OUT | PRI
 
@@ -124,11 +124,11 @@ class Guest(Channel):
     def _turn_failed(self, error: Exception) -> None:
         raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
 
-    def rest(self) -> None:
+    def rest(self, pause: float = REST) -> None:
         """No events for a moment."""
         self.resting = True
         self.loop._sleep(self)
-        self.loop.call_later(REST, self._wake)
+        self.loop.call_later(pause, self._wake)
 
     def _wake(self) -> None:
         self.resting = False

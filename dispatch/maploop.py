@@ -27,6 +27,7 @@ from dispatch.pollers import kqueue as _kqueue  # noqa: F401
 from dispatch.pollers import poll as _poll  # noqa: F401
 from dispatch.pollers import select as _select  # noqa: F401
 from dispatch.predicates import own_functions, still_has
+from dispatch.resting import tired
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
@@ -271,6 +272,9 @@ class MapLoop(Loop):
                 pass
             if guest._bits != READ:
                 guest._ask()
+        for pause, who in tired():
+            if who is obj:
+                guest.rest(pause)
         if observers and not hasattr(obj, "add_channel"):
             for observer in observers:
                 observer.opened(obj)

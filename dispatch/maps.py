@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 
+from dispatch import resting
 from dispatch.annotations import Any
 from dispatch.channelmap import ChannelMap
 from dispatch.events import RERAISED
@@ -71,6 +72,14 @@ def changed(channel: Any) -> None:
         engine = engine_of(channel._map)
         if engine is not None:
             engine.dirty[key] = None
+
+
+def rest(channel: Any) -> None:
+    """Give *channel* no events for a moment."""
+    resting.rest(channel)  # for whoever serves it next
+    engine = engine_of(channel._map)
+    if engine is not None:
+        engine.rest(channel)
 
 
 def ask_from_now_on(channel: Any) -> None:

@@ -13,12 +13,16 @@ from dispatch.events import RERAISED, drop_urgent, failed, generation
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import uses_writable
+from dispatch.resting import tired
 
 
 def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
     """Ask each object of *map*, poll once, serve what is ready: by *kinds*, or each object whole."""
     pollster = select.poll()
-    polled, invalid = _asked(map, pollster)
+    rests = tired()
+    for pause, _ in rests:
+        timeout = pause if timeout is None or pause < timeout else timeout
+    polled, invalid = _asked(map, pollster, [obj for _, obj in rests])
     if invalid:
         timeout = 0
     # Milliseconds, rounded up, as the poller that is named so.
@@ -42,13 +46,15 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
         _serve_by_kind(map, found, serve, kinds)
 
 
-def _asked(map: Any, pollster: Any) -> tuple[dict[int, tuple[Any, Any, int]], list[tuple[Any, Any]]]:
+def _asked(
+    map: Any, pollster: Any, resting: list[Any]
+) -> tuple[dict[int, tuple[Any, Any, int]], list[tuple[Any, Any]]]:
     """Who is polled for what, by descriptor, and those that cannot be."""
     polled: dict[int, tuple[Any, Any, int]] = {}
     invalid = []
     register = pollster.register
     for key, obj in list(map.items()):
-        if obj is None:
+        if obj is None or (resting and any(obj is each for each in resting)):
             continue
         try:
             bits = READ if obj.readable() else 0

@@ -76,6 +76,7 @@ STEPS = {
             "dispatch.limits",
             "dispatch.observers",
             "dispatch.filewrapper",
+            "dispatch.resting",
         ],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
