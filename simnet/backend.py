@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket as _stdlib
 from _thread import allocate_lock
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from operator import index
 from random import Random
 from typing import Any, NoReturn, cast
 
-from simnet import descriptor_flags, names, real
+from simnet import descriptor_flags, names, real, socket_files
 from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -106,15 +105,12 @@ class SimulatedBackend:
             raise ValueError("not allowed to raise maximum limit")
         self._scheduler.current.descriptors.limit = soft
 
-    def unlink_socket(self, path: Any) -> bool:
-        """Remove the file of a Unix socket; False if there is none of that name on this host."""
-        gone: bool = self._scheduler.current.machine.stack.unlink(_path(path))
-        return gone
-
-    def has_socket(self, path: Any) -> bool:
-        """Is there the file of a Unix socket of that name on this host?"""
-        there: bool = _path(path) in self._scheduler.current.machine.stack.unix_names
-        return there
+    def socket_file(self, call: str, path: Any, *arguments: Any, **options: Any) -> tuple[Any] | None:
+        """What *call* of ``os`` says of the file of a Unix socket; ``None`` if this host has none of that name."""
+        machine = self._scheduler.current.machine
+        if not socket_files.exists(machine, path):
+            return None
+        return (getattr(socket_files, call)(machine, path, *arguments, **options),)
 
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         return select(rlist, wlist, xlist, timeout)
@@ -226,11 +222,6 @@ class SimulatedBackend:
         error = NotModelled(call)
         self._scheduler.record(Verdict("NotModelled", str(error), self._scheduler.current.host_name, error))
         raise error
-
-
-def _path(path: Any) -> str:
-    """The text of a path that may be anything ``os`` takes; "" for a descriptor, and what is no path at all."""
-    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
 
 
 def _build(cls: type) -> type:

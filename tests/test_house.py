@@ -48,6 +48,7 @@ STEPS = {
             "simnet.ioctl",
             "simnet.descriptor_flags",
             "simnet.signals",
+            "simnet.socket_files",
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],

@@ -1,4 +1,4 @@
-"""``os.unlink``, ``os.remove`` and ``os.path.exists``, for the paths of Unix sockets, which a simulated host keeps itself."""
+"""The file calls of ``os`` that know the paths of Unix sockets, which a simulated host keeps itself."""
 
 from __future__ import annotations
 
@@ -7,32 +7,47 @@ import os
 from typing import Any
 
 from simnet.standins import whose
-from simnet.standins.pairs import Origin, Pairs
+from simnet.standins.pairs import Maker, Origin, Pairs
 
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 
 
-def _unlink(original: Any) -> Any:
-    def standin(_: Origin, path: Any, *, dir_fd: int | None = None) -> None:
-        unlink = getattr(whose.world(), "unlink_socket", None)  # only a world with paths of its own has one
-        if unlink is None or dir_fd is not None or not unlink(path):
-            original(path, dir_fd=dir_fd)
-
-    return standin
+def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
+    """A tuple of what the host says of the file of a Unix socket; ``None`` where there is none."""
+    socket_file = getattr(whose.world(), "socket_file", None)  # only a world with paths of its own has one
+    return None if socket_file is None else socket_file(call, path, *arguments, **options)
 
 
-PAIRS.standin(os, "unlink")(_unlink)
-PAIRS.standin(os, "remove")(_unlink)
+def _file_call(call: str) -> Maker:
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
+            answer = _answer(call, path, *args, **kwargs) if dir_fd is None else None
+            if answer is not None:
+                return answer[0] if call != "unlink" else None
+            return original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
+
+        return standin
+
+    return maker
+
+
+for _name, _call in (
+    ("unlink", "unlink"),
+    ("remove", "unlink"),
+    ("stat", "stat"),
+    ("lstat", "stat"),
+    ("chmod", "chmod"),
+):
+    PAIRS.standin(os, _name)(_file_call(_call))
 
 _true_exists = os.path.exists
 
 
 @functools.wraps(_true_exists)
 def _exists(path: Any) -> bool:
-    has_socket = getattr(whose.world(), "has_socket", None)
-    return (has_socket is not None and has_socket(path)) or _true_exists(path)
+    return _answer("exists", path) is not None or _true_exists(path)
 
 
 PAIRS.add(_true_exists, _exists)

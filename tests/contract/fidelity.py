@@ -43,7 +43,7 @@ LEFT_OUT = """
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
-| Other file calls than `os.unlink`, `os.remove` and `os.path.exists` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
+| Other file calls than `os.unlink`, `os.remove`, `os.path.exists`, `os.stat`, `os.lstat` and `os.chmod` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import socket
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -480,3 +481,22 @@ def test_a_socketpair_talks_both_ways(world: World) -> None:
     world.gives(b"a", two.recv, 10)
     world.gives(b"b", one.recv, 10)
     world.gives("EAGAIN", one.recv, 10)
+
+
+def test_the_file_of_a_socket_is_seen_changed_and_taken_away(world: World) -> None:
+    path = world.unix_path("seen")
+    listener = world.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    for look in (os.stat, os.lstat):
+        status = look(path)
+        assert (stat.S_ISSOCK(status.st_mode), status.st_size, status.st_nlink) == (True, 0, 1)
+    os.chmod(path, 0o600)
+    assert stat.filemode(os.stat(path, follow_symlinks=False).st_mode) == "srw-------"
+    assert (pathlib.Path(path).is_socket(), os.path.exists(path), os.path.isfile(path)) == (True, True, False)
+    listener.close()
+    assert stat.S_ISSOCK(os.stat(path).st_mode)  # a stale one stays until somebody takes it away, as asyncio does
+    pathlib.Path(path).unlink()
+    with pytest.raises(FileNotFoundError):
+        os.stat(path)
+    assert not pathlib.Path(path).exists()
