@@ -23,7 +23,7 @@ from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.idle_options import UDP_CORK
+from simnet.kernel.idle_options import NO_PORT, UDP_CORK
 from simnet.kernel.messages import (
     AF_INET6,
     MSG_MORE,
@@ -117,10 +117,18 @@ class DatagramSender(File):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
             raise socket_error(EINVAL)
+        self._stand_at(ip, port, later=self.options is not None and bool(self.options.get(NO_PORT)))
+
+    def _stand_at(self, ip: str, port: int, later: bool = False) -> None:
+        """Be at *ip* and *port*, or a port of the kernel's choice: now, or *later*, when something is sent."""
+        stack = self.stack
         before, sharing = self.local, self.sharing
         self.local = (ip, port)
         if ":" in ip and ip != inet.ANY6:
             self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
+        if later and not port:
+            self._lock_address(ip)
+            return
         ports = stack.udp_ports
         try:
             if port:
@@ -131,16 +139,19 @@ class DatagramSender(File):
         except OSError:
             self.local, self.sharing = before, sharing
             raise
+        self._lock_address(ip)
+        self.port = port
+        ports.hold(port, self)
+
+    def _lock_address(self, ip: str) -> None:
         if ip not in (inet.ANY4, inet.ANY6):
             self.locks |= LOCK_ADDRESS
             if inet.is_many(ip):
                 self.locks |= MANY_ADDRESS
-        self.port = port
-        ports.hold(port, self)
 
     def _autobind(self) -> Endpoint:
         if not self.port:
-            self.bind((inet.wildcard(self.family), 0))
+            self._stand_at(inet.wildcard(self.family) if self.local is None else self.local[0], 0)
         assert self.local is not None
         return self.local
 

@@ -56,6 +56,7 @@ IP_TRANSPARENT: Final = 19
 IP_RECVORIGDSTADDR: Final = 20
 IP_MINTTL: Final = 21
 IP_BIND_ADDRESS_NO_PORT: Final = 24
+NO_PORT: Final = (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT)
 IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
 
@@ -110,7 +111,7 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_PREFER_BUSY_POLL): _SWITCH,
     (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time beside the data
     (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
-    (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
+    (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,  # for datagrams, which may be dropped
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
     (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
@@ -126,7 +127,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_HDRINCL): _refused(0, ENOPROTOOPT),  # it is a raw socket's
     (IPPROTO_IP, IP_FREEBIND): _OFF_BY_A_BYTE,
     (IPPROTO_IP, IP_TRANSPARENT): _OFF_BY_A_BYTE,
-    (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _STAYS_OFF,
+    (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _SWITCH,
     (IPPROTO_IPV6, IPV6_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
     (IPPROTO_IPV6, IPV6_DONTFRAG): Option(0, switch=True, shortest=0),
@@ -167,6 +168,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
 ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
+    (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
     (IPPROTO_IP, IP_RECVERR): _SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
     (IPPROTO_UDP, UDP_CORK): _SWITCH,

@@ -28,6 +28,7 @@ from simnet.kernel.control import (
     UNCONNECTED,
 )  # fmt: skip
 from simnet.kernel.errors import socket_error
+from simnet.kernel.idle_options import NO_PORT
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
@@ -79,10 +80,19 @@ class TcpSocket(Stream):
             raise socket_error(EINVAL)
         if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(EINVAL)
+        self._stand_at(ip, port, later=self.options is not None and bool(self.options.get(NO_PORT)))
+
+    def _stand_at(self, ip: str, port: int, later: bool = False) -> None:
+        """Be at *ip* and *port*, or a port of the kernel's choice: now, or *later*, when it is needed."""
+        stack = self.stack
         before, sharing = self.local, self.sharing
         self.local = (ip, port)
         if ":" in ip and ip != inet.ANY6:
             self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
+        if later and not port:
+            if ip not in (inet.ANY4, inet.ANY6):
+                self.locks |= LOCK_ADDRESS
+            return
         ports = stack.tcp_ports
         try:
             if port:
@@ -120,7 +130,7 @@ class TcpSocket(Stream):
         if not self.port:
             # A listener shut down gave its ephemeral port back, but an address named by hand stays.
             ip = self.local[0] if self.local is not None and self.locks & LOCK_ADDRESS else inet.wildcard(self.family)
-            self.bind((ip, 0))
+            self._stand_at(ip, 0)
         else:
             stack.tcp_ports.admit(self.port, self, stack.clock.now_ns)
         self.state = LISTEN

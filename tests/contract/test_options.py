@@ -27,6 +27,8 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IP, 13): (0, SWITCH),  # IP_RECVTOS
         (IP, 11): (0, ((0, 0),)),  # IP_RECVERR
         (IP, 34): (1, (*SWITCH, (b"", "EINVAL"))),  # IP_MULTICAST_LOOP
+        (IP, 24): (0, SWITCH),  # IP_BIND_ADDRESS_NO_PORT
+        (SOL, 40): (0, SWITCH),  # SO_RXQ_OVFL
         (SOL, 49): (-1, ((1, 1), (-1, -1))),  # SO_INCOMING_CPU
         (SOL, 60): (0, ((1, 1), (2, "EINVAL"))),  # SO_ZEROCOPY
         (SOL, 31): ("ENOPROTOOPT", ((1, "ENOPROTOOPT"), (b"", "EINVAL"))),  # SO_PEERSEC
@@ -120,6 +122,25 @@ def test_k131_a_socket_is_bound_to_a_link_by_name(world: World) -> None:
         world.gives("ENODEV", sock.setsockopt, *link, b"no-such-link")
         sock.setsockopt(*link, b"")
         assert sock.getsockopt(*link, 16) == b""
+
+
+def test_k031_a_bind_may_leave_the_port_for_later(world: World) -> None:
+    listener = world.listener()
+    for kind, use in (
+        ("tcp", lambda sock: sock.connect_ex(listener.getsockname())),
+        ("tcp", lambda sock: sock.listen()),
+        ("udp", lambda sock: sock.sendto(b"x", (world.ip, 9))),
+        ("udp", lambda sock: sock.connect((world.ip, 9))),
+    ):
+        sock = fresh(world, kind)
+        sock.setsockopt(IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+        for ip in (world.ip, world.other_ip):  # without a port it may be bound anew
+            sock.bind((ip, 0))
+            assert sock.getsockname() == (ip, 0)
+        use(sock)
+        ip, port = sock.getsockname()
+        assert (ip, port > 0) == (world.other_ip, True)
+        world.gives("EINVAL", sock.bind, (world.ip, 0))
 
 
 def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) -> None:
