@@ -203,6 +203,7 @@ class SimulatedBackend:
         condition._waiters.append(notified)
         saved = condition._release_save()
         deadline = FOREVER_NS if timeout is None else deadline_after(clock.now_ns, timeout)
+        idle = False  # nothing was due, and whoever could run has run since
         try:
             while not notified.acquire(False):
                 if clock.now_ns >= deadline:
@@ -211,7 +212,9 @@ class SimulatedBackend:
                 due = clock.next_due_ns()  # before that, nobody runs who could notify
                 if timeout is None and (due is None or scheduler.ticks >= TICKS_MAX):
                     self.escape("threading.Condition.wait, where nobody is left who could notify it,")
-                scheduler.wait(("a notification", None), min(deadline, max(due or 0, clock.now_ns) + 1))
+                until = deadline if idle and due is None else max(due or 0, clock.now_ns) + 1
+                idle = due is None
+                scheduler.wait(("a notification", None), min(deadline, until))
             return True
         finally:
             condition._acquire_restore(saved)

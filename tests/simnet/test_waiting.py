@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import queue
 import random
 import select
 import signal
@@ -376,6 +377,31 @@ def test_a_process_that_will_not_end_is_abandoned_and_named() -> None:
         time.sleep(0.5)
     assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
     assert "a/stubborn" in net.verdicts[0].message
+
+
+def test_a_wait_for_an_event_lasts_as_long_as_it_says_and_no_real_time() -> None:
+    """Alone, beside a server that waits for ever, and beside somebody whose time-out comes in between."""
+
+    def serve() -> None:
+        socket.create_server(("", 7)).accept()
+
+    def late(told: queue.Queue[str]) -> None:
+        time.sleep(1)
+        told.put("at last")
+
+    for others in ([], [serve], [serve, lambda: time.sleep(1)]):
+        with simnet.Network() as net:
+            for number, other in enumerate(others):
+                net.host(f"host{number}").spawn(other)
+            assert threading.Event().wait(2) is False
+            assert net.time == 2
+            with pytest.raises(queue.Empty):
+                queue.Queue().get(timeout=3.5)
+            assert net.time == 5.5
+            told: queue.Queue[str] = queue.Queue()
+            net.host("late").spawn(late, told)
+            assert told.get(timeout=60) == "at last"
+            assert 6.5 <= net.time < 6.6
 
 
 def test_a_coroutine_function_is_refused() -> None:
