@@ -222,7 +222,10 @@ def describe(thing: Any) -> str:
     return str(tag if tag is not None else thing)
 
 
-OURS = ("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib")
+OURS = (
+    *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
+    *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
+)
 
 
 def caller_outside(frame: Any) -> str:

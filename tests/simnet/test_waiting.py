@@ -289,7 +289,7 @@ def test_a_wait_for_an_event_nobody_will_set_is_refused() -> None:
         with simnet.Network():
             threading.Event().wait()
 
-    with pytest.raises(simnet.Escape, match="nobody is left who could notify"):
+    with pytest.raises(simnet.Escape, match=r"nobody is left who could notify it, at test_waiting.py:\d+ in test"):
         test()
 
 
