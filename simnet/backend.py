@@ -17,8 +17,8 @@ from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
-from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, caller_outside
-from simnet.signals import has_handler, signal_call
+from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process, caller_outside
+from simnet.signals import ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
@@ -84,16 +84,24 @@ class SimulatedBackend:
         if call == "set_wakeup_fd":
             ours = isinstance(number, int) and (number >= FIRST_DESCRIPTOR or number == -1)
         else:
-            ours = number != SIGINT and (call != "raise_signal" or has_handler(process, number))
+            ours = number != SIGINT and (call != "raise_signal" or self._hears(process, number))
         return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
 
-    def kill(self, original: Any, pid: Any, number: Any) -> None:
-        """``os.kill``: a signal that a process sends itself, and has a handler for, comes to it alone."""
+    def kill(self, original: Any, whom: Any, number: Any) -> None:
+        """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._scheduler.current
-        if pid == real.getpid() and number != SIGINT and has_handler(process, number):
+        if whom in (real.getpid(), real.get_ident()) and number != SIGINT and self._hears(process, number):
             signal_call(process, "raise_signal", number)
         else:
-            original(pid, number)
+            original(whom, number)
+
+    def _hears(self, process: Process, number: Any) -> bool:
+        """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
+        if has_handler(process, number):
+            return True
+        if ends_who_has_none(number):
+            self.escape(f"for an end by signal {int(number)}, of which it has no handler,")
+        return False
 
     def open_files_limit(self) -> tuple[int, int]:
         return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX

@@ -4,7 +4,7 @@ Inside a process ``time.monotonic()`` is that process's clock. The watchdog, pro
 instead; the scan of `simnet.modules` spares this room.
 """
 
-from _thread import start_new_thread
+from _thread import get_ident, start_new_thread
 from os import getpid, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
@@ -19,6 +19,7 @@ __all__ = [
     "RLIMIT_NOFILE",
     "epoll",
     "fcntl",
+    "get_ident",
     "getpid",
     "getrlimit",
     "ioctl",

@@ -19,12 +19,13 @@ from simnet.poll_arguments import c_int
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["has_handler", "signal_call"]
+__all__ = ["ends_who_has_none", "has_handler", "signal_call"]
 
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 _getsignal = _signal.getsignal
 KILL, STOP = 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
+HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
 
 
@@ -60,6 +61,12 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
 def has_handler(process: Process, number: Any) -> bool:
     """Has *process* a handler of its own for that signal, or does it ignore it?"""
     return bool(_handlers(process).get(number, DEFAULT) != DEFAULT)
+
+
+def ends_who_has_none(number: Any) -> bool:
+    """Would that signal end a process, and the interpreter has no handler of it either?"""
+    known = isinstance(number, int) and 0 < number < _signal.NSIG
+    return known and number not in HARMLESS and _getsignal(number) == DEFAULT
 
 
 def _handlers(process: Process) -> dict[int, Any]:

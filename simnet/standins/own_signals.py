@@ -33,6 +33,7 @@ for _name in ("raise_signal", "set_wakeup_fd", "siginterrupt"):
     PAIRS.standin(_signal, _name)(_own(_name))
 
 
+@PAIRS.standin(_signal, "pthread_kill")
 @PAIRS.standin(os, "kill")
 def _(original: Any) -> Any:
     def standin(_: Origin, *args: Any, **kwargs: Any) -> None:

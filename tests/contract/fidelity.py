@@ -40,7 +40,7 @@ LEFT_OUT = """
 | Multicast and broadcast delivery | a network of named hosts has no segments to broadcast on; EACCES and the options are as on Linux |
 | `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |
 | `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
-| Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
+| Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
 | Other file calls than `os.unlink`, `os.remove`, `os.path.exists`, `os.stat`, `os.lstat` and `os.chmod` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |

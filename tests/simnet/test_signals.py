@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
         signal.siginterrupt(USR1, False)
         signal.raise_signal(USR1)
         os.kill(os.getpid(), USR1)
+        signal.pthread_kill(threading.get_ident(), USR1)
         mine = signal.signal(USR1, signal.SIG_IGN)
         assert callable(mine)
         signal.raise_signal(USR1)
@@ -35,9 +37,25 @@ def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
         for name in ("a", "b"):
             heard: list[str] = []
             net.host(name).run(story, heard, name)
-            assert heard == [f"{name} 10 story"] * 2
+            assert heard == [f"{name} 10 story"] * 3
         assert signal.getsignal(USR1) is before
     assert signal.getsignal(USR1) is before
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        pytest.param(lambda: os.kill(os.getpid(), TERM), id="kill"),
+        pytest.param(lambda: signal.pthread_kill(threading.get_ident(), TERM), id="pthread_kill"),
+        pytest.param(lambda: signal.raise_signal(TERM), id="raise_signal"),
+    ],
+)
+def test_who_would_end_itself_ends_not_the_interpreter(send: Any) -> None:
+    network = simnet.Network()
+    with pytest.raises(simnet.Escape, match="signal 15, of which it has no handler"), network as net:
+        os.kill(os.getpid(), 0)
+        os.kill(os.getpid(), signal.SIGWINCH)
+        net.host("a").run(send)
 
 
 def test_asyncio_hears_a_signal() -> None:
