@@ -35,7 +35,7 @@ class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
     __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_modes",
+        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
@@ -48,7 +48,7 @@ class Machine:
         addresses = _addresses(number)
         self.address = addresses[0]
         self.out: deque[Any] = deque()
-        self.socket_modes: dict[str, int] | None = None  # of Unix sockets' files, where a program has changed them
+        self.socket_files: Any = None  # what was asked of the files of Unix sockets; see the room of that name
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         clock: Any = _StackClock(self)
         self.stack = Stack(addresses, clock=clock, out=self.out, name=name)

@@ -11,10 +11,35 @@ from simnet.clock import EPOCH_NS
 if TYPE_CHECKING:
     from simnet.network import Machine
 
-__all__ = ["chmod", "exists", "stat", "unlink"]
+__all__ = ["SocketFiles", "chmod", "exists", "stat", "unlink"]
 
 BORN_WITH = 0o755  # 0o777 less the usual umask
 BORN_AT = EPOCH_NS // 1_000_000_000
+
+
+class SocketFiles:
+    """The files of one host that somebody has looked at: number and mode of each, while it is there."""
+
+    __slots__ = ("seen", "numbers")
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[int, int]] = {}
+        self.numbers = 0  # given so far; none is given twice, so that a file and its successor can be told apart
+
+
+def _files(machine: Machine) -> SocketFiles:
+    files: SocketFiles | None = machine.socket_files
+    if files is None:
+        files = machine.socket_files = SocketFiles()
+    return files
+
+
+def _seen(machine: Machine, name: str) -> tuple[int, int]:
+    files = _files(machine)
+    if name not in files.seen:
+        files.numbers += 1
+        files.seen[name] = (files.numbers, BORN_WITH)
+    return files.seen[name]
 
 
 def name_of(path: Any) -> str:
@@ -30,22 +55,19 @@ def exists(machine: Machine, path: Any, **_: Any) -> bool:
 def unlink(machine: Machine, path: Any, **_: Any) -> bool:
     """Remove the file of a Unix socket; False if there is none of that name on this host."""
     name = name_of(path)
-    if machine.socket_modes is not None:
-        machine.socket_modes.pop(name, None)
+    _files(machine).seen.pop(name, None)
     return machine.stack.unlink(name)
 
 
 def stat(machine: Machine, path: Any, **_: Any) -> os.stat_result:
     """What ``os.stat`` gives for the file of a Unix socket."""
-    name = name_of(path)
-    mode = modes.S_IFSOCK | (machine.socket_modes or {}).get(name, BORN_WITH)
-    number = list(machine.stack.unix_names).index(name) + 1
+    number, mode = _seen(machine, name_of(path))
     uid, gid = machine.stack.credentials[1:]
-    return os.stat_result((mode, number, 1, 1, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
+    return os.stat_result((modes.S_IFSOCK | mode, number, 1, 1, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
 
 
 def chmod(machine: Machine, path: Any, mode: int, **_: Any) -> None:
     """``os.chmod`` of one. Every process may connect all the same."""
-    if machine.socket_modes is None:
-        machine.socket_modes = {}
-    machine.socket_modes[name_of(path)] = mode & 0o7777
+    name = name_of(path)
+    number, _before = _seen(machine, name)
+    _files(machine).seen[name] = (number, mode & 0o7777)
