@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 class ChannelMap(dict[Any, Any]):
     """A dict whose changes cost what changes, and nothing each turn. Programs may treat it as any dict."""
 
-    __slots__ = ("engine",)
+    __slots__ = ("endless", "engine")
 
     __class__ = property(lambda _: dict)  # what ``socket_map.__class__ is dict`` is about
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.engine: MapLoop | None = None
+        self.endless = 0  # calls of loop() without a count that are under way
 
     def __setitem__(self, key: Any, obj: Any) -> None:
         dict.__setitem__(self, key, obj)

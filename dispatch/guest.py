@@ -61,8 +61,11 @@ class Guest(Channel):
         obj = self.obj
         try:
             bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and uses_writable(obj):
-                bits |= OUT
+            if obj.writable() and not getattr(obj, "accepting", False):
+                if self.loop.literal or uses_writable(obj):
+                    bits |= OUT
+                else:
+                    self.loop.grumblers.add(self._fileno)
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on

@@ -56,6 +56,9 @@ class MapLoop(Loop):
         "_surprised",
         "_unlooked",
         "dirty",
+        "endless",
+        "grumblers",
+        "literal",
         "map",
         "touched",
     )
@@ -75,6 +78,10 @@ class MapLoop(Loop):
         self._served: list[Ready] = []  # who had a turn since it was asked
         self.touched: dict[Any, int] = {}  # keys that were set since the last turn; their old places in the order, or 0
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
+        #: Descriptors of those that always want to write, only to say that nobody handles it: they are not woken for that.
+        self.grumblers: set[int] = set()
+        self.literal = False  # they are: somebody else's poller is to be asked what it was always asked
+        self.endless = isinstance(map, ChannelMap) and map.endless > 0  # nobody sees how long a turn takes
         self._guests: dict[Any, Guest] = {}
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
         self.touched.update(dict.fromkeys(_items(map), 0))
@@ -98,6 +105,8 @@ class MapLoop(Loop):
             if self._asked:
                 for guest in list(self._asked.values()):
                     guest._ask()
+            if self.grumblers and not self.endless and not observers:
+                timeout = 0  # a program's own loop goes on as fast as it did when they were woken
             pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
             try:
                 events = self.poller.poll(pause)
@@ -321,6 +330,7 @@ class MapLoop(Loop):
                 self._asked.pop(fd, None)
             if guest._bits != ASLEEP:
                 self.poller.forget(fd)
+            self.grumblers.discard(fd)
         guest._fileno = -1
         guest._bits = ASLEEP
 

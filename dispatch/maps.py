@@ -114,6 +114,7 @@ def turn(
         one_turn(map, timeout, serve, kinds)
         return
     once = MapLoop(map, poller or ("poll" if hasattr(select, "poll") else None))
+    once.literal = poller is not None
     try:
         serve_map(map, once)
         once.turn(timeout, serve, kinds)
@@ -129,22 +130,35 @@ def turn(
 class Served:
     """Keeps one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
 
-    __slots__ = ("_engine", "_map", "_many")
+    __slots__ = ("_endless", "_engine", "_many", "_map")
 
     def __init__(self, map: dict[Any, Any], count: int | None) -> None:
         self._map = map
+        self._endless = count is None
         self._many = count is None or count > FEW or bool(observers)
         self._engine: MapLoop | None = None
 
     def __enter__(self) -> None:
         if self._many and self._map and _ordinary(self._map) and engine_of(self._map) is None:
             self._engine = MapLoop(self._map)
+            self._engine.endless = self._endless
             serve_map(self._map, self._engine)
+        elif self._endless and isinstance(self._map, ChannelMap):
+            _endless(self._map, 1)
 
     def __exit__(self, *exc_info: object) -> None:
+        if self._endless and isinstance(self._map, ChannelMap):
+            _endless(self._map, -1)
         if self._engine is not None:
             serve_map(self._map, None)
             self._engine.close()
+
+
+def _endless(map: ChannelMap, more: int) -> None:
+    """So many more calls of loop() are under way that end with the map."""
+    map.endless += more
+    if map.engine is not None:
+        map.engine.endless = map.endless > 0
 
 
 def close_all(map: dict[Any, Any], ignore_all: bool) -> None:

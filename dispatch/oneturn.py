@@ -12,7 +12,6 @@ from dispatch.annotations import Any
 from dispatch.events import RERAISED, drop_urgent, failed, generation
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
-from dispatch.predicates import uses_writable
 from dispatch.resting import tired
 
 
@@ -58,7 +57,7 @@ def _asked(
             continue
         try:
             bits = READ if obj.readable() else 0
-            if obj.writable() and not getattr(obj, "accepting", False) and uses_writable(obj):
+            if obj.writable() and not getattr(obj, "accepting", False):
                 bits |= OUT
         except RERAISED:
             raise

@@ -475,11 +475,11 @@ def test_a_look_in_passing_does_not_walk_over_all_channels(loopback_pair):
     channels, looked = channelmap.ChannelMap(), []
     near, _ = loopback_pair
 
-    class Looked(asyncore.dispatcher):
+    class Looked(asyncore.dispatcher_with_send):
         def __getattribute__(self, name):
             if name == "socket":
                 looked.append(self)
-            return asyncore.dispatcher.__getattribute__(self, name)
+            return super().__getattribute__(name)
 
     made = [Looked(near.dup(), channels) for _ in range(500)]
     asyncore.poll(0, channels)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import random
 import socket
 import sys
+import threading
+import time
 import warnings
 
 import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
+from tests.dispatch.conftest import PATIENCE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -175,3 +178,42 @@ def test_a_turn_of_a_programs_own_loop_makes_about_as_many_calls_as_it_did(use_p
         return count
 
     assert calls(dispatch.asyncore) < 2 * calls(theirs)
+
+
+@pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
+def test_a_programs_own_loop_goes_on_as_fast_as_it_did(use_poll):
+    """A class that says nothing of writing always wants to write: no turn sleeps, and some programs draw pictures between two."""
+
+    def program(asyncore, own_map, count):
+        near, far = socket.socketpair()
+        channel = asyncore.dispatcher(near, {} if own_map else None)
+        began = time.monotonic()
+        asyncore.loop(PATIENCE, use_poll, channel._map, count)
+        (asyncore.poll2 if use_poll else asyncore.poll)(PATIENCE, channel._map)
+        channel.close()
+        far.close()
+        return time.monotonic() - began < PATIENCE / 2
+
+    for own_map in (False, True):
+        for count in (1, 10):
+            assert program(theirs, own_map, count)
+            assert program(dispatch.asyncore, own_map, count)
+
+
+def test_a_loop_that_ends_with_its_map_sleeps_meanwhile():
+    """Nobody sees how long its turns take: it need not run hot, as it did."""
+    for channels in ({}, None):
+        near, far = socket.socketpair()
+
+        class Last(dispatch.asyncore.dispatcher):
+            def handle_read(self):
+                self.close()
+
+        channel = Last(near, channels)
+        later = threading.Timer(0.2, far.send, [b"x"])
+        later.start()
+        began = time.thread_time()
+        dispatch.asyncore.loop(map=channel._map)
+        assert time.thread_time() - began < 0.1
+        later.join()
+        far.close()
