@@ -9,6 +9,7 @@ import random
 import select
 import signal
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -402,6 +403,27 @@ def test_a_wait_for_an_event_lasts_as_long_as_it_says_and_no_real_time() -> None
             net.host("late").spawn(late, told)
             assert told.get(timeout=60) == "at last"
             assert 6.5 <= net.time < 6.6
+
+
+def test_who_polls_until_a_deadline_is_past_finds_it_past() -> None:
+    """As socketserver.handle_request() does: a wait that ends on the very nanosecond leaves it nothing to wait for."""
+
+    class Silent(socketserver.BaseRequestHandler): ...
+
+    took = []
+
+    def serve() -> None:
+        with socketserver.TCPServer(("", 7), Silent) as server:
+            server.timeout = 3
+            for clock in (time.monotonic, time.time):
+                began = clock()
+                server.handle_request()
+                took.append(clock() - began)
+
+    with simnet.Network() as net:
+        assert net.host("server").spawn(serve).join(timeout=60)
+    assert net.verdicts == []
+    assert all(3 <= each < 3.002 for each in took)
 
 
 def test_a_coroutine_function_is_refused() -> None:
