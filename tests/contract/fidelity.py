@@ -41,7 +41,9 @@ LEFT_OUT = """
 | `ssl.SSLSocket` on simnet | it reaches its descriptor in C; TLS runs over a `MemoryBIO`, as in `dispatch.tls` and asyncio, and on `RealNetwork` |
 | `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
-| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead |
+| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. asyncio's loops look up names without a thread there |
+| `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
+| Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
 | Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
 | Other file calls than `os.unlink`, `os.remove`, `os.path.exists`, `os.stat`, `os.lstat` and `os.chmod` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
