@@ -150,11 +150,15 @@ class dispatcher:
         fd = self._fileno
         map = self._map if map is None else map
         if fd in map:
-            del map[fd]
-            if type(map) is not _ChannelMap:
-                _maps.left(map, fd)
-            for observer in _observers:
-                observer.closed(self, sys.exc_info()[1])
+            try:
+                del map[fd]
+            except KeyError:
+                pass  # another thread closes it as well, and was quicker
+            else:
+                if type(map) is not _ChannelMap:
+                    _maps.left(map, fd)
+                for observer in _observers:
+                    observer.closed(self, sys.exc_info()[1])
         self._fileno = None
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:

@@ -742,6 +742,19 @@ def test_another_thread_may_change_the_map_while_it_is_served():
 # ---- mended
 
 
+def test_two_threads_may_close_a_channel_at_once(loopback_pair):
+    """Between the look and the removal the other one was quicker."""
+
+    class Overtaken(dict):
+        def __contains__(self, key):
+            return dict.pop(self, key, None) is not None
+
+    _, acceptor = loopback_pair
+    channel = Recorder(acceptor, Overtaken())
+    channel.close()
+    assert acceptor.fileno() == -1
+
+
 @pytest.mark.parametrize("code", [errno.EAGAIN, errno.EWOULDBLOCK])
 def test_a_wake_up_without_data_leaves_the_channel_alone(pair, map, turn, code):
     channel, client = pair
