@@ -295,7 +295,7 @@ class MapLoop(Loop):
         self.call_soon(self._invalid, guest)
 
     def _invalid(self, guest: Guest) -> None:
-        if self.map.get(guest.key) is guest.obj:
+        if guest.obj is not None and self.map.get(guest.key) is guest.obj:
             self._serve_whole(guest.obj, NVAL)
 
     def put(self, key: Any) -> None:
@@ -316,11 +316,13 @@ class MapLoop(Loop):
     def removed(self, key: Any) -> None:
         """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
         guest = self._guests.pop(key, None)
-        if guest is not None and guest._fileno >= 0:
-            self._strike(guest)
-            if observers and not hasattr(guest.obj, "del_channel"):
-                for observer in observers:
-                    observer.closed(guest.obj, None)
+        if guest is not None:
+            if guest._fileno >= 0:
+                self._strike(guest)
+                if observers and not hasattr(guest.obj, "del_channel"):
+                    for observer in observers:
+                        observer.closed(guest.obj, None)
+            guest.obj = guest.socket = None  # it may stand among those that were served, until the next turn
 
     def _strike(self, guest: Guest) -> None:
         fd, channels = guest._fileno, self.channels

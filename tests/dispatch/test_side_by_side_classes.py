@@ -6,6 +6,7 @@ import collections
 import socket
 import sys
 import warnings
+import weakref
 from unittest import mock
 
 import pytest
@@ -213,3 +214,32 @@ def test_methods_of_asyncores_own_classes_may_be_patched():
     told, sent, waiting = alike(program)
     assert told == ["write", "write", "write", "readable", b"xx", "writable", b"patched", "write"]
     assert (sent, waiting) == ([b"hello", b"lloyou"], b"oyou")
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_was_closed_in_a_turn_is_gone_after_it(own_map, use_poll):
+    """A program that looks for what it leaks finds nothing of the loop's."""
+
+    def program(asyncore, asynchat):
+        class Reading(asyncore.dispatcher_with_send):
+            def handle_read(self):
+                self.recv(10)
+
+            def handle_close(self):
+                self.close()
+
+        stays, beside = socket.socketpair()
+        other = Reading(stays, {} if own_map else None)
+        near, far = socket.socketpair()
+        gone = Reading(near, other._map)
+        seen = [weakref.ref(gone), weakref.ref(near)]
+        del gone, near
+        with stays, beside, far:
+            far.shutdown(socket.SHUT_WR)
+            asyncore.loop(0, use_poll, other._map, 1)
+            left = [each() is not None for each in seen]
+        other.close()
+        return left
+
+    assert alike(program) == [False, False]
