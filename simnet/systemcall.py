@@ -7,6 +7,7 @@ need not wait is most of a run, so it goes straight down.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket as _stdlib
 from collections.abc import Callable
@@ -36,6 +37,11 @@ MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x2, 0x40, 0x2000
 EFFECTIVE = frozenset(
     {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
 )  # though they give None
+
+
+def _fills(file: Any, size: int) -> bool:
+    """Has a TCP socket as much as a read of *size* bytes wants, though SO_RCVLOWAT says that it is too little?"""
+    return bool(getattr(file, "low_water", 1) != 1 and file.unread >= size)
 
 
 def _never_waits(op: str, flags: int) -> bool:
@@ -157,7 +163,13 @@ class SystemCalls(_stdlib.socket):
         if not tag.plain or process.ending:
             return None
         inbox = file.inbox
-        if inbox is None or not inbox.size or (self._timeout and not file.mask() & READABLE):
+        timeout = self._timeout
+        if (
+            inbox is None
+            or not inbox.size
+            or (timeout and not file.mask() & READABLE)
+            or (timeout is None and file.low_water != 1 and not (file.mask() & READABLE or _fills(file, bufsize)))
+        ):
             return None
         try:
             data: bytes = file.recv(bufsize)
@@ -285,7 +297,7 @@ class SystemCalls(_stdlib.socket):
         if timeout is None and op == "recv":
             events |= PRI  # the kernel's own wait is for anything new: a read drops the urgent byte it comes to
         while True:
-            if not look or file.mask() & events:
+            if not look or file.mask() & events or (timeout is None and op == "recv" and _fills(file, size)):
                 try:
                     result = file.accept() if attempt is None else attempt(file, size)
                     break
@@ -315,6 +327,10 @@ class SystemCalls(_stdlib.socket):
                     deadline = self._kernel_deadline(file, op)
                     from_kernel = deadline is not None
             if not self._wait(file, events, deadline, op):
+                if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
+                    with contextlib.suppress(BlockingIOError):
+                        result = attempt(file, size)  # less than SO_RCVLOWAT, but SO_RCVTIMEO is over
+                        break
                 raise self._late(tag, op, n, arguments, from_kernel)
             file = self._file()  # closed meanwhile by another thread of control: EBADF
             look = False

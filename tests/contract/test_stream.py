@@ -254,6 +254,26 @@ def test_k061_rcvlowat_says_when_a_socket_is_readable(world: World) -> None:
     world.ready(server, "IN|OUT|RDHUP")
 
 
+def test_k061_a_read_that_blocks_waits_for_as_much(world: World) -> None:
+    client, server = world.pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50_000))
+    server.setblocking(True)
+    client.send(b"ab")
+    began = time.monotonic()
+    assert server.recv(10) == b"ab"  # what there is, when SO_RCVTIMEO is over
+    assert time.monotonic() - began >= 0.04
+    client.send(b"cdef")
+    assert server.recv(3) == b"cde"  # as much as was asked for is enough
+    join = world.beside(lambda: client.send(b"ghij"))
+    assert server.recv(10) == b"fghij"
+    join()
+    server.settimeout(0.05)  # here it is Python that waits, for poll
+    client.send(b"ab")
+    with pytest.raises(TimeoutError):
+        server.recv(10)
+
+
 @pytest.mark.parametrize(("value", "stored"), [(0, 1), (7, 7), (-1, 16777216)])
 def test_k061_the_values_of_rcvlowat(world: World, value: int, stored: int) -> None:
     sock = world.socket()
