@@ -59,6 +59,8 @@ class Guest(Channel):
     def _ask(self) -> None:
         """Find out what to poll for; the object may fail to say, which is its own affair."""
         obj = self.obj
+        if obj is None:
+            return  # it left a moment ago
         try:
             bits = READ if obj.readable() else 0
             if obj.writable() and not getattr(obj, "accepting", False):
@@ -136,3 +138,6 @@ class Guest(Channel):
     def _wake(self) -> None:
         self.resting = False
         self.ask_again()  # who is asked each turn, is asked in the next
+
+    def __repr__(self) -> str:
+        return f"<guest {self.obj!r} fd={self._fileno}>"

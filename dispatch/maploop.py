@@ -155,10 +155,11 @@ class MapLoop(Loop):
         """As the loop over poll(2) did it: an object has all of its events at once."""
         stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
         for _, guest, flags in ready:
-            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
-                serve(guest.obj, flags)
+            obj = guest.obj  # before it is looked whether it is there: another thread may be taking it out
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is obj):
+                serve(obj, flags)
                 if flags != IN and flags & PRI and guest.present():
-                    drop_urgent(guest.obj)
+                    drop_urgent(obj)
             else:
                 self._surprised = True
 
@@ -173,23 +174,26 @@ class MapLoop(Loop):
                 later.append(event)
                 if not flags & (IN | NVAL):
                     continue
-            if guest._fileno >= 0 and (stand is None or stand(guest.key) is guest.obj):
+            obj = guest.obj  # before it is looked whether it is there, as above
+            if guest._fileno >= 0 and (stand is None or stand(guest.key) is obj):
                 if flags == IN or flags & IN:
-                    read(guest.obj)
+                    read(obj)
                 else:
-                    serve(guest.obj, NVAL)
+                    serve(obj, NVAL)
             else:
                 self._surprised = True
         if not later:
             return
         for _, guest, flags in later:
+            obj = guest.obj
             if flags & OUT and guest.present():
-                write(guest.obj)
+                write(obj)
         for _, guest, flags in later:
+            obj = guest.obj
             if flags & PRI and guest.present():
-                exception(guest.obj)
+                exception(obj)
                 if guest.present():
-                    drop_urgent(guest.obj)
+                    drop_urgent(obj)
 
     def _compare(self, mirror: dict[Any, Any]) -> None:
         """Find what a program did to its own dict by hand."""
@@ -295,8 +299,9 @@ class MapLoop(Loop):
         self.call_soon(self._invalid, guest)
 
     def _invalid(self, guest: Guest) -> None:
-        if guest.obj is not None and self.map.get(guest.key) is guest.obj:
-            self._serve_whole(guest.obj, NVAL)
+        obj = guest.obj
+        if obj is not None and self.map.get(guest.key) is obj:
+            self._serve_whole(obj, NVAL)
 
     def put(self, key: Any) -> None:
         """The key was set. Not for the first time, it keeps its place in the order, as in any dict."""
@@ -354,12 +359,13 @@ class MapLoop(Loop):
         """
         self._idle_turns = 0
         for guest in list(self._guests.values()):
+            obj = guest.obj
             if not guest.present():
                 continue
             if guest.moved():
                 self.touched[guest.key] = guest.number
             elif guest.stale():
-                self._serve_whole(guest.obj, NVAL)
+                self._serve_whole(obj, NVAL)
             else:
                 guest.ask_again()
 

@@ -515,6 +515,24 @@ def test_who_handles_room_to_write_is_told_each_turn(pair, map, turn):
     assert channel.events == ["write"] * 3
 
 
+def test_who_is_closed_while_others_are_asked_is_asked_no_more(loopback_pair, map, turn):
+    opener, acceptor = loopback_pair
+    near, far = socket.socketpair()
+
+    class Closing(Recorder):
+        def readable(self):
+            if len(self._map) > 1:
+                last.close()
+            return True
+
+    first = Closing(acceptor, map)
+    last = Recorder(near, map)
+    opener.send(b"x")
+    turn(map, 2)
+    assert (first.events, last.events) == (["read"], [])
+    far.close()
+
+
 def test_an_error_in_readable_is_the_channels_own(pair, map, turn):
     channel, _ = pair
 
