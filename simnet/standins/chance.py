@@ -15,7 +15,7 @@ __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 
-PAIRS.standin(os, "urandom")(forward("urandom"))
+PAIRS.standin(os, "urandom")(forward("urandom", 1))
 
 
 @PAIRS.standin(os, "getrandom")

@@ -72,13 +72,18 @@ class Pairs:
         return decorate
 
 
-def forward(name: str) -> Maker:
-    """A maker of stand-ins that hand their arguments to the backend's method *name* as they came."""
+def forward(name: str, arity: int) -> Maker:
+    """A maker of stand-ins that hand their arguments to the backend's method *name*.
+
+    If they are not *arity* positional ones, the original says what is wrong with them, as it would anywhere.
+    """
 
     def maker(original: Any) -> Callable[..., Any]:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
             backend = whose.world()
-            return (original if backend is None else getattr(backend, name))(*args, **kwargs)
+            if backend is None or kwargs or len(args) != arity:
+                return original(*args, **kwargs)
+            return getattr(backend, name)(*args)
 
         return standin
 

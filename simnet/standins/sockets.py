@@ -20,19 +20,19 @@ __all__ = ["PAIRS", "new_socket"]
 PAIRS = Pairs()
 
 
-for _name in (
-    "gethostbyname",
-    "gethostbyname_ex",
-    "gethostbyaddr",
-    "getnameinfo",
-    "gethostname",
-    "sethostname",
-    "getdefaulttimeout",
-    "setdefaulttimeout",
-    "dup",
-    "close",
+for _name, _arity in (
+    ("gethostbyname", 1),
+    ("gethostbyname_ex", 1),
+    ("gethostbyaddr", 1),
+    ("getnameinfo", 2),
+    ("gethostname", 0),
+    ("sethostname", 1),
+    ("getdefaulttimeout", 0),
+    ("setdefaulttimeout", 1),
+    ("dup", 1),
+    ("close", 1),
 ):
-    PAIRS.standin(_socket, _name)(forward(_name))  # `socket` holds the same objects
+    PAIRS.standin(_socket, _name)(forward(_name, _arity))  # `socket` holds the same objects
 
 
 @PAIRS.standin(_socket, "getaddrinfo")

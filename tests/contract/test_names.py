@@ -220,3 +220,14 @@ def test_k128_an_ipv4_socket_takes_the_ipv4_address_in_an_ipv6_one(world: World)
     six = world.socket(AF_INET6)
     world.gives("OSError: address family mismatched", six.connect, ("<broadcast>", 80))
     world.gives(NONAME, six.connect, ("fe80::1%no-such-link", 80))
+
+
+def test_k128_what_takes_no_such_arguments_says_so(world: World) -> None:
+    for call, arguments, named in (
+        (socket.getnameinfo, (("127.0.0.1", 80),), {}),
+        (socket.getnameinfo, (), {"sockaddr": ("127.0.0.1", 80), "flags": 0}),
+        (socket.gethostname, (1,), {}),
+        (socket.gethostbyname, (), {}),
+    ):
+        with pytest.raises(TypeError, match=r"arguments?\b"):
+            call(*arguments, **named)  # type: ignore[operator]
