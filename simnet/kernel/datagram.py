@@ -92,7 +92,8 @@ class UdpSocket(DatagramSender):
             return payload, target, 0
         datagram = self._next(flags)
         payload = datagram.payload
-        return payload[:n], datagram.source, max(0, len(payload) - n)
+        size = len(payload)
+        return (payload, datagram.source, 0) if size <= n else (payload[:n], datagram.source, size - n)
 
     def _next(self, flags: int) -> Datagram:
         """The next datagram, taken unless it is only peeked at."""
@@ -217,7 +218,7 @@ class UdpSocket(DatagramSender):
             corked, self.corked = self.corked, None
             if self.flow is not None and ":" not in corked.target[0]:
                 corked = corked._replace(target=self.flow)
-            self._emit(self._autobind(), corked)
+            self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
         elif key in KEYS:
             self.reports = None
 

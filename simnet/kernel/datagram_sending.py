@@ -51,9 +51,9 @@ CORK: Final = (IPPROTO_UDP, UDP_CORK)
 
 
 class Corked(NamedTuple):
-    """A datagram that is not sent yet: its parts, for whom, as what, and the memory it takes."""
+    """A datagram that is not sent yet: what there is of it, for whom, as what, and the memory it takes."""
 
-    parts: list[bytes]
+    payload: bytes
     target: Endpoint
     marks: Marks | None
     source: str | None
@@ -93,7 +93,7 @@ class DatagramSender(File):
         self.inbox: deque[Datagram] | None = None
         self.held = 0  # memory of what is queued
         self.corked: Corked | None = None  # what MSG_MORE or UDP_CORK collects
-        self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_send`
+        self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_way`
         self.rerouted = False  # the next send looks the way up anew
         self.reports: deque[Report] | None = None  # the error queue
 
@@ -222,6 +222,30 @@ class DatagramSender(File):
         local = self._autobind()  # even if the send fails
         if self.family != AF_INET6:
             _check_v4(data, flags)
+        options = self.options
+        if self.corked is not None or ancillary or flags & MSG_MORE or (options is not None and options.get(CORK)):
+            return self._send_in_full(local, data, flags, address, ancillary)
+        target = self._target(address, data, flags)
+        if address is None and self.flow is not self.peer:
+            target = self._way(target)
+        payload = bytes(data)
+        size = len(payload)
+        if size > PAYLOAD_MAX:
+            self._check_length(payload, target)
+        if self.error or self.shut:
+            self._check_state()
+        self._emit(local, target, payload)
+        return size
+
+    def _send_in_full(
+        self,
+        local: Endpoint,
+        data: bytes | bytearray | memoryview,
+        flags: int,
+        address: Sequence[Any] | None,
+        ancillary: tuple[Any, ...],
+    ) -> int:
+        """The same with a datagram that is collected, or with messages beside it."""
         if self.corked is not None and self.family == AF_INET6:
             if ":" not in self.corked.target[0]:
                 _check_v4(data, flags)
@@ -229,67 +253,80 @@ class DatagramSender(File):
                 raise socket_error(EINVAL)  # what MSG_MORE collects is for an IPv6 address
         corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
         options = self.options
+        collects = bool(flags & MSG_MORE) or (options is not None and bool(options.get(CORK)))
+        payload = bytes(data)
+        if corked is not None:
+            target = corked.target if self.flow is None or ":" in corked.target[0] else self.flow
+            self._check_length(corked.payload + payload, target)  # it needs no new buffer, where a state is looked at
+            more = corked._replace(target=target, payload=corked.payload + payload, memory=corked.memory + len(payload))
+        else:
+            more = self._begin(payload, flags, address, ancillary, collects)
+        if collects:
+            self.corked = more
+            if ":" not in more.target[0]:
+                # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
+                # connected socket sends from then on goes there, until it is connected again.
+                self.flow = more.target
+        else:
+            self._emit(local, more.target, more.payload, more.marks, more.source)
+        return len(payload)
+
+    def _begin(
+        self, payload: bytes, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...], collects: bool
+    ) -> Corked:
+        """The first part of a datagram."""
         marks: Marks | None = None
         source: str | None = None
-        collects = bool(flags & MSG_MORE) or (options is not None and bool(options.get(CORK)))
-        if corked is not None:
-            target, marks, source = corked.target, corked.marks, corked.source
-            if self.flow is not None and ":" not in target[0]:
-                target = self.flow
-        else:
-            try:
-                target = self._target(address, data, flags)
-            except OSError as refusal:
-                if refusal.errno == EAFNOSUPPORT:
-                    said(self, ancillary, True, None)  # which is looked at first
-                raise
-            six = ":" in target[0]
-            if ancillary:
-                marks, source = said(self, ancillary, six, marks_of(options, six))
-            elif address is None and not six and self.flow is not None:
-                if self.rerouted:
-                    self.rerouted = False
-                else:
-                    target = (self.flow[0], target[1]) if collects else self.flow
-        payload = bytes(data)
-        size = len(payload)
-        if corked is not None:
-            payload = b"".join((*corked.parts, payload))
-        if len(payload) > (PAYLOAD_MAX_V6 if ":" in target[0] else PAYLOAD_MAX):
+        try:
+            target = self._target(address, payload, flags)
+        except OSError as refusal:
+            if refusal.errno == EAFNOSUPPORT:
+                said(self, ancillary, True, None)  # which is looked at first
+            raise
+        six = ":" in target[0]
+        if ancillary:
+            marks, source = said(self, ancillary, six, marks_of(self.options, six))
+        elif address is None:
+            way = self._way(target)
+            target = (way[0], target[1]) if collects else way
+        self._check_length(payload, target)
+        self._check_state()
+        if six and collects:  # IPv6 has its marks from the first part, IPv4 looks when it is sent
+            marks = marks or marks_of(self.options, six) or PLAIN
+        return Corked(payload, target, marks, source, memory_of(len(payload), six))
+
+    def _way(self, target: Endpoint) -> Endpoint:
+        """Where a connected IPv4 socket sends: to *target*, its peer, or where it last collected for."""
+        if self.flow is None or ":" in target[0]:
+            return target
+        if self.rerouted:
+            self.rerouted = False
+            return target
+        return self.flow
+
+    def _check_length(self, payload: bytes, target: Endpoint) -> None:
+        if len(payload) > PAYLOAD_MAX and (len(payload) > PAYLOAD_MAX_V6 or ":" not in target[0]):
             if keeps_errors(self, target):
                 keep_too_long(self, target)
             raise socket_error(EMSGSIZE)
-        if corked is None:  # who adds to a datagram needs no new buffer, where these are asked
-            if self.error:
-                error, self.error = self.error, 0
-                raise socket_error(error)
-            if self.shut & SHUT_SEND:
-                raise socket_error(EPIPE)
-        if collects:
-            six = ":" in target[0]
-            if six and corked is None:
-                marks = (
-                    marks or marks_of(options, six) or PLAIN
-                )  # IPv6 has them from the first part, IPv4 looks at the end
-            memory = memory_of(size, six) if corked is None else corked.memory + size
-            self.corked = Corked([payload], target, marks, source, memory)
-            if not six:
-                # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
-                # connected socket sends from then on goes there, until it is connected again.
-                self.flow = target
-            return size
-        self._emit(local, Corked([payload], target, marks, source, 0))
-        return size
 
-    def _emit(self, local: Endpoint, datagram: Corked) -> None:
-        """Send what was collected."""
-        target, source = datagram.target, datagram.source or local[0]
+    def _check_state(self) -> None:
+        if self.error:
+            error, self.error = self.error, 0
+            raise socket_error(error)
+        if self.shut & SHUT_SEND:
+            raise socket_error(EPIPE)
+
+    def _emit(
+        self, local: Endpoint, target: Endpoint, payload: bytes, marks: Marks | None = None, source: str | None = None
+    ) -> None:
+        """Send a whole datagram, from *source* if that is said, with *marks* or those of the options."""
+        if source is None:
+            source = local[0]
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
             source = self.stack.source_for(target[0])
-        elif source[0] == "1":
+        elif source[:4] == "127." and target[0][:4] != "127.":
             self.stack.check_route(source, target[0])
-        payload = b"".join(datagram.parts)
-        marks = datagram.marks
         if marks is None and self.options is not None:
             marks = marks_of(self.options, ":" in target[0])
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))

@@ -65,7 +65,7 @@ class UnixStream(UnixSocket):
             raise socket_error(EPIPE)
         if not data:
             return 0
-        if credentials is None:
+        if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)
         piece = min((self.sndbuf >> 1) - 64, STREAM_CHUNK)
@@ -159,8 +159,11 @@ class UnixStream(UnixSocket):
                 file.hold()
         if first is None:
             return (b"", *received_ancillary(self, NOBODY, (), ancbufsize), None)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if not files and not passes:
+            return data, [], 0, first.sender.bound
         ancillary, message_flags = received_ancillary(self, first.credentials, files, ancbufsize)
-        return b"".join(parts), ancillary, message_flags, first.sender.bound
+        return data, ancillary, message_flags, first.sender.bound
 
     def _least(self, n: int, flags: int) -> int:
         """How many bytes the kernel looks for before it is content."""
