@@ -132,12 +132,14 @@ def test_the_whole_ladder_is_shown_when_asked_for(suite: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["*simnet: the run without faults*", "*connect server:7*SYN*"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["no", "line"])
 def test_where_tracebacks_are_not_wanted_the_summary_still_has_the_headline(suite: pytest.Pytester, style: str) -> None:
     result = run(suite, f"--tb={style}", "test_servers.py::test_hasty")
     result.stdout.fnmatch_lines(["FAILED test_servers.py::test_hasty - KeyError at servers.py:25 when recv*"])
 
 
+@pytest.mark.slow
 def test_without_pytests_own_reporter_a_failure_is_a_failure(suite: pytest.Pytester) -> None:
     assert run(suite, "-p", "no:terminal", "test_servers.py::test_hasty").ret == 1
 
@@ -273,6 +275,7 @@ def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Py
     result.stdout.fnmatch_lines_random(["E   ValueError: one", "E   KeyError: 'few'", "FAILED *2 distinct failures: *"])
 
 
+@pytest.mark.slow
 def test_under_given_the_sweep_that_failed_last_is_told_with_its_example(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_given="""
