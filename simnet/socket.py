@@ -422,8 +422,8 @@ class Socket(MessageCalls):
         process = self._process
         file: Any = process.descriptors.open.get(fd)
         if file is None:
-            if process.ending:
-                return  # its network closed it before it ended the process; `with` statements close it once more
+            if process.ending or process.done:
+                return  # its network closed it at the process's end; `with` statements and finalizers close it once more
             raise socket_error(errno.EBADF)
         linger_ns = 0
         if self._kind == 1 and self._net_family != AF_UNIX and file.options is not None and file.refs == 1:

@@ -550,3 +550,13 @@ def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(momen
     assert wait.current_scheduler() is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert simnet.play(lambda net: 5).outcome.returned == 5
+
+
+def test_what_a_process_has_left_open_closes_in_silence_once_it_is_done() -> None:
+    with simnet.Network() as net:
+        left = net.host("server").run(lambda: [socket.socket(), socket.create_server(("", 7))])
+        for sock in left:
+            sock.close()
+            assert sock.fileno() == -1
+        left = net.host("server").run(lambda: [socket.socket()])
+    left[0].close()
