@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from simnet.blame import user_place, without_simnet
+from simnet.blame import is_defect, user_place, without_simnet
 from simnet.verdicts import HandlerError, Verdict
 
 __all__ = ["Over", "explain", "raise_what_failed"]
@@ -55,7 +55,8 @@ def raise_what_failed(network: Over) -> None:
 
 def explain(error: BaseException, network: Over) -> None:
     """The test raised *error*. Note on it what else went wrong, which may be why, and leave the user's frames alone."""
-    error.__traceback__ = without_simnet(error.__traceback__)
+    if not is_defect(error):
+        error.__traceback__ = without_simnet(error.__traceback__)
     for _, note in zip(range(NOTES), _notes(error, network), strict=False):
         error.add_note(note)
 

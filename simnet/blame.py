@@ -8,7 +8,16 @@ from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["NOWHERE", "UserPlace", "stopping_place", "trimmed", "user_place", "users_own", "without_simnet"]
+__all__ = [
+    "NOWHERE",
+    "UserPlace",
+    "is_defect",
+    "stopping_place",
+    "trimmed",
+    "user_place",
+    "users_own",
+    "without_simnet",
+]
 
 _SIMNET = os.path.dirname(os.path.abspath(__file__))
 _DEMO = os.path.join(_SIMNET, "demo")
@@ -93,6 +102,16 @@ def stopping_place(error: BaseException | None) -> UserPlace:
         place = UserPlace(kept.tb_frame.f_code.co_filename, kept.tb_lineno, kept.tb_frame.f_code.co_name)
         kept = kept.tb_next
     return place
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether it looks like a mistake of simnet's own, whose frames somebody needs to see."""
+    step = error.__traceback__
+    if step is None or not isinstance(error, (ArithmeticError, AssertionError, AttributeError, LookupError, NameError)):
+        return False  # errnos, refusals of arguments, verdicts: what simnet raises on purpose
+    while step.tb_next is not None:
+        step = step.tb_next
+    return _rank(step.tb_frame.f_code.co_filename) == 0
 
 
 def without_simnet(traceback: TracebackType | None) -> TracebackType | None:

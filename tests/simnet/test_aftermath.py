@@ -100,6 +100,13 @@ def test_the_traceback_has_no_frame_of_the_simulator() -> None:
     assert not [frame.filename for frame in frames if "/simnet/" in frame.filename and "/tests/" not in frame.filename]
 
 
+def test_a_mistake_of_the_simulators_own_keeps_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("simnet.names.numeric_host")
+    with pytest.raises(NameError) as caught, simnet.Network():
+        socket.socket().connect(("server", 7))
+    assert any(frame.filename.endswith("simnet/names.py") for frame in traceback.extract_tb(caught.value.__traceback__))
+
+
 def test_an_error_that_reached_handle_error_is_the_networks_to_tell() -> None:
     """It ends nobody, so that a network of one's own does not fail: a sweep does, and whoever asks is told."""
 
