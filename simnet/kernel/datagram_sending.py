@@ -175,6 +175,7 @@ class DatagramSender(File):
         self.origin = "client"
         if ":" not in peer[0]:
             self.flow = peer
+            self.rerouted = False
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
