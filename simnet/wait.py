@@ -120,8 +120,9 @@ class Scheduler:
         me = self.current
         if me.ending:
             return self._wait_when_ending(me, deadline_ns)
-        if self.effects != self.seen:
-            self.account()
+        if self.effects != self.seen:  # as `account` does
+            self.seen = self.effects
+            self.ticks = self.forced = 0
         self.calls = 0
         if me.timed_out and self.activity + self.seen == me.activity:
             me.heartbeats += 1

@@ -53,6 +53,8 @@ class TcpPorts(Ports):
     def admit(self, port: int, user: Any, now_ns: int) -> None:
         """Raise EADDRINUSE if *user* may not bind, or listen, on *port*; else remember it: ``inet_csk_get_port``."""
         sharers = self._sharers
+        if not sharers and not user.sharing & REUSE_PORT and self.users.get(port, user) is user:
+            return  # nobody else is there
         if port not in self.users or self._expired(port, now_ns):
             sharers.pop(port, None)
         sharer = sharers.get(port)
