@@ -42,6 +42,12 @@ class Extras:
         self.broken: OSError | None = None  # what sending said when it failed
         self.lost = 0  # bytes written that were never sent
 
+    def unused(self) -> bool:
+        """Whether a channel would do as well without it."""
+        timers = self.idle or self.write_timer or self.limit
+        others = self.layer or self.connector or self.listener or self.broken
+        return not (timers or others or self.grown or self.lost or self.staged)
+
     def arm_idle(self, channel: Any) -> None:
         """Look at the channel again when it will have been idle for its idle_timeout, if nothing happens till then."""
         if self.idle is not None:

@@ -206,6 +206,8 @@ class Receiver(Sender):
             more.grown -= 1
             if not more.grown:
                 self._read_size = self.read_size
+                if more.unused():
+                    self._more = None  # small messages take the short way again
 
     def _read_failed(self, error: OSError) -> None:
         if error.errno in TRY_AGAIN:

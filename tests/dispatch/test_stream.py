@@ -680,6 +680,7 @@ def test_reads_grow_while_they_come_back_full_and_fall_back(world):
         client.send(b"x")
         world.run(loop, lambda count=count: sizes[-count:] == [1] * count)
     assert channel._read_size == channel.read_size
+    assert channel._more is None  # and small messages take the short way again
 
 
 @pytest.mark.parametrize("idle_timeout", [None, 60.0])
@@ -725,6 +726,11 @@ def test_reads_of_a_stream_with_a_deadline_grow_too(world):
     total = _pour(client)
     world.run(loop, lambda: sum(sizes) == total)
     assert max(sizes) > channel.read_size
+    for count in range(1, SHORT_READS + 2):
+        client.send(b"x")
+        world.run(loop, lambda count=count: sizes[-count:] == [1] * count)
+    assert channel._read_size == channel.read_size
+    assert channel._more.idle is not None  # the deadline is not forgotten
 
 
 def test_one_channel_does_not_take_a_whole_turn(world):
