@@ -17,6 +17,9 @@ from dispatch.beginnings import beginning
 from dispatch.observers import observers as _observers
 from dispatch.predicates import known_predicates
 
+#: What ``from asynchat import *`` gives, as it did; programs have names of their own.
+__all__ = ["async_chat", "asyncore", "deque", "fifo", "find_prefix_at_end", "simple_producer"]
+
 
 class async_chat(asyncore.dispatcher):
     """A channel that collects input up to a terminator. Subclasses define collect_incoming_data and found_terminator."""

@@ -92,6 +92,16 @@ def test_everything_has_the_same_name_and_takes_the_same_arguments(module, other
     assert seen > 10
 
 
+@pytest.mark.parametrize(("module", "other"), [(theirs, ours), (their_chat, our_chat)], ids=["asyncore", "asynchat"])
+def test_an_import_of_everything_takes_no_name_of_the_programs(module, other):
+    names, old_names = {}, {}
+    exec(f"from {module.__name__} import *", old_names)
+    exec(f"from {other.__name__} import *", names)
+
+    assert set(old_names) - set(names) == set()
+    assert set(names) - set(old_names) <= {"fifo", "Any", "ClassVar", "annotations"}
+
+
 # ---- the constructor, representations, log lines
 
 
