@@ -88,16 +88,14 @@ class Receiver(Sender):
                 except OSError as error:
                     self._spread_out()
                     self._send_failed(error)
+                    if self._waiting_bytes:
+                        self._hold_back()
                 else:
                     self.bytes_sent += sent
                     if sent == len(out):
                         self._waiting = None
-                        return
-                    self._waiting = [memoryview(out)[sent:]]
-                    self._waiting_bytes = len(out) - sent
-                    self._left_over()
-                if self._waiting_bytes:
-                    self._hold_back()
+                    else:
+                        self._sent_part(out, sent)
             else:
                 self._flush_turn(bits, queued)
 
@@ -143,10 +141,34 @@ class Receiver(Sender):
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("handle_data", error)
 
+    def _sent_part(self, out: bytes, sent: int) -> None:
+        """The kernel took *sent* bytes of the one piece that this turn has made."""
+        self._waiting = [memoryview(out)[sent:]]
+        self._waiting_bytes = len(out) - sent
+        self._left_over()
+        if self._waiting_bytes:
+            self._hold_back()
+
     def _flush_turn(self, bits: int, queued: int) -> None:
         """Send at the end of a turn before which *queued* bytes waited."""
-        if type(self._waiting) is bytes:
-            self._spread_out()
+        out = self._waiting
+        if type(out) is bytes:
+            try:
+                sent = self.socket.send(out)
+            except OSError as error:
+                self._spread_out()
+                self._send_failed(error)
+                if self._waiting_bytes:
+                    self._hold_back()
+                return
+            self.bytes_sent += sent
+            if self._more is not None:
+                self._more.touched = self.loop._now
+            if sent == len(out):
+                self._waiting = None
+            else:
+                self._sent_part(out, sent)
+            return
         made = self._waiting_bytes - queued
         if bits & WRITABLE or not self._channel_state & BLOCKED:
             self._flush()

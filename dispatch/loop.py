@@ -275,7 +275,7 @@ class Loop:
                 except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
                     served._turn_failed(error)
         self._turning = None
-        if self._soon or self._timers.heap:
+        if self._soon or (self._timers.heap and self._timers.heap[0][0] <= self._now):
             self._make_due()
         if self._unsent or self._ended:
             self._settle()
