@@ -155,13 +155,14 @@ def said(
         elif kind == IP_PKTINFO and not six:
             if len(value) != IN_PKTINFO_SIZE:
                 raise socket_error(EINVAL)
-            link, packed = struct.unpack_from("=i4s", value)
+            number, packed = struct.unpack_from("=i4s", value)
+            link = number or link
             source = str(ip_address(packed)) if any(packed) else None
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
-            number = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
-            marks = (marks or PLAIN)._replace(tos=number)  # Linux takes -1 for 255
+            tos = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
+            marks = (marks or PLAIN)._replace(tos=tos)  # Linux takes -1 for 255
         else:
             raise socket_error(EINVAL)
     if source is not None and not socket.stack.is_local(source):

@@ -176,6 +176,8 @@ class DatagramSender(File):
         if ":" not in peer[0]:
             self.flow = peer
             self.rerouted = False
+            if self.corked is not None and ":" not in self.corked.target[0]:
+                self.corked = self.corked._replace(source=None)
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
@@ -264,10 +266,6 @@ class DatagramSender(File):
             more = self._begin(payload, flags, address, ancillary, collects)
         if collects:
             self.corked = more
-            if ":" not in more.target[0]:
-                # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
-                # connected socket sends from then on goes there, until it is connected again.
-                self.flow = more.target
         else:
             self._emit(local, more.target, more.payload, more.marks, more.source)
         return len(payload)
@@ -290,6 +288,10 @@ class DatagramSender(File):
         elif address is None:
             way = self._way(target)
             target = (way[0], target[1]) if collects else way
+        if collects and not six:
+            # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
+            # connected socket sends from then on goes there, until it is connected again.
+            self.flow = target
         self._check_length(payload, target)
         self._check_state()
         if six and collects:  # IPv6 has its marks from the first part, IPv4 looks when it is sent
