@@ -83,7 +83,8 @@ def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, in
         TypeError, OverflowError: it is none of these.
     """
     given: Any = value[0] if len(value) == 1 else None
-    if type(level) is type(name) is type(given) is int and max(abs(level), abs(name), abs(given)) <= INT_MAX:
+    plain = type(level) is int and type(name) is int and type(given) is int
+    if plain and -INT_MAX <= given <= INT_MAX and -INT_MAX <= level <= INT_MAX and -INT_MAX <= name <= INT_MAX:
         return level, name, given
     look_over("setsockopt", level, name, *value)
     if len(value) == 2:
@@ -103,7 +104,7 @@ def iterable(thing: Any) -> bool:
     return True
 
 
-def checked_bytes(call: str, data: Any, *rest: Any) -> bytes:
+def checked_bytes(call: str, data: Any) -> bytes:
     """The bytes of any object that has some, the first of the arguments of *call*.
 
     Raises:
@@ -117,25 +118,23 @@ def checked_bytes(call: str, data: Any, *rest: Any) -> bytes:
             return bytes(view)
     except (TypeError, ValueError):
         pass
-    look_over(call, data, *rest)
+    look_over(call, data)
     raise AssertionError(f"CPython sends {data!r}, which has no bytes in one piece")
 
 
-def writable_view(buffer: Any, call: str, *rest: Any) -> memoryview:
-    """The bytes of *buffer*, to be written into, the first of the arguments of *call*; two may follow it.
+def writable_view(buffer: Any, call: str) -> memoryview:
+    """The bytes of *buffer*, to be written into, the first of the arguments of *call*.
 
     Raises:
         TypeError: it cannot be.
     """
-    if buffer is MISSING:
-        look_over(call)
     try:
         view = memoryview(buffer)
-        if view.c_contiguous and not view.readonly and len(rest) <= 2:
-            return view.cast("B") if view.nbytes else view
+        if view.c_contiguous and not view.readonly:
+            return view if (view.format == "B" and view.ndim == 1) or not view.nbytes else view.cast("B")
     except (TypeError, ValueError):
         pass
-    look_over(call, [buffer] if call == "recvmsg_into" else buffer, *rest)
+    look_over(call, [buffer] if call == "recvmsg_into" else buffer)
     raise AssertionError(f"CPython writes into {buffer!r}, which is not writable in one piece")
 
 

@@ -162,7 +162,10 @@ class Socket(MessageCalls):
         self._file().nonblocking = timeout is not None  # a closed socket remembers the time-out, and fails
 
     def setblocking(self, *flag: Any, **named: Any) -> None:
-        self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
+        if len(flag) == 1 and type(flag[0]) is bool and not named:
+            self._timeout = timeout = None if flag[0] else 0.0
+        else:
+            self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
         self._file().nonblocking = timeout is not None
 
     # --- connections -----------------------------------------------------------------------------------------------
@@ -290,7 +293,9 @@ class Socket(MessageCalls):
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
     def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> int:
-        view = writable_view(buffer, "recv_into", nbytes, flags, *more)
+        if more:
+            look_over("recv_into", buffer, nbytes, flags, *more)
+        view = writable_view(buffer, "recv_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recv_into", view, nbytes, flags)
         size = nbytes or len(view)
@@ -326,7 +331,9 @@ class Socket(MessageCalls):
         )
 
     def recvfrom_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> tuple[int, Any]:
-        view = writable_view(buffer, "recvfrom_into", nbytes, flags, *more)
+        if more:
+            look_over("recvfrom_into", buffer, nbytes, flags, *more)
+        view = writable_view(buffer, "recvfrom_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
         size = nbytes or len(view)
@@ -337,10 +344,12 @@ class Socket(MessageCalls):
     # --- bytes out -------------------------------------------------------------------------------------------------
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
-        payload = data if type(data) is bytes else checked_bytes("send", data, flags, *more)
+        if more:
+            look_over("send", data, flags, *more)
+        payload = data if type(data) is bytes else checked_bytes("send", data)
         sent = 0
-        if type(flags) is not int or (flags and abs(flags) > INT_MAX) or more:
-            _, flags = taken("send", payload, flags, *more)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            _, flags = taken("send", payload, flags)
         if not flags:
             sent = self._send_straight(payload)
             if sent and (sent == len(payload) or self._timeout is not None):
@@ -350,16 +359,18 @@ class Socket(MessageCalls):
         return self._send_some(payload, flags)
 
     def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> None:
-        payload = data if type(data) is bytes else checked_bytes("sendall", data, flags, *more)
-        if type(flags) is not int or (flags and abs(flags) > INT_MAX) or more:
-            _, flags = taken("sendall", payload, flags, *more)
+        if more:
+            look_over("sendall", data, flags, *more)
+        payload = data if type(data) is bytes else checked_bytes("sendall", data)
+        if type(flags) is not int or (flags and abs(flags) > INT_MAX):
+            _, flags = taken("sendall", payload, flags)
         self._send_all(payload, flags, self._deadline())
 
     def sendto(self, data: Any = MISSING, /, *rest: Any) -> int:
         if not 1 <= len(rest) <= 2:
             look_over("sendto", data, *rest)
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
-        payload = data if type(data) is bytes else checked_bytes("sendto", data, *rest)
+        payload = data if type(data) is bytes else checked_bytes("send", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags, _ = taken("sendto", payload, flags, address)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
