@@ -354,9 +354,7 @@ class Socket(MessageCalls):
             sent = self._send_straight(payload)
             if sent and (sent == len(payload) or self._timeout is not None):
                 return sent
-        if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
-            return self._send_waiting(payload, sent, flags)
-        return self._send_some(payload, flags)
+        return self._send_once(payload, flags, sent)
 
     def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> None:
         if more:
@@ -383,27 +381,43 @@ class Socket(MessageCalls):
             flags,
         )
 
-    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
-        """One send: what the kernel takes of *payload*, waiting for room if this socket waits."""
-        if not flags:
+    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False) -> int:
+        """One send: what the kernel takes of *payload*, waiting for room if this socket waits.
+
+        With *more* it goes on with a send that has taken something: an error is left for the next call to take.
+        """
+        if not flags and not more:
             taken = self._send_straight(payload)
             if taken:
                 return taken
+
+        def attempt(file: Any, n: int) -> int:
+            if more and file.error:
+                raise socket_error(file.error)
+            took: int = file.send(payload if n == len(payload) else payload[:n], flags)
+            return took
+
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload,),
-            lambda file, n: file.send(payload if n == len(payload) else payload[:n], flags),
+            attempt,
             WRITABLE,
             len(payload),
             flags,
             deadline,
         )
 
+    def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
+        """``send``, of which *sent* bytes are gone already."""
+        if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
+            return self._send_waiting(payload, sent, flags)
+        return self._send_some(payload, flags)
+
     def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
         """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first."""
         while True:
             try:
-                sent += self._send_some(payload[sent:] if sent else payload, flags)
+                sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
             except OSError:
                 if not sent:
                     raise
@@ -412,9 +426,15 @@ class Socket(MessageCalls):
                 return sent
 
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
-        if deadline is None:
-            deadline = -1  # SO_SNDTIMEO may set one
         sent = self._send_straight(payload) if not flags else 0
+        if sent and sent == len(payload):
+            return
+        if deadline is None:
+            # As CPython calls send again after one that SO_SNDTIMEO cut short.
+            sent = self._send_once(payload, flags, sent)
+            while sent < len(payload):
+                sent += self._send_once(payload[sent:], flags)
+            return
         if not sent:
             sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):

@@ -416,3 +416,23 @@ def test_what_needs_no_wait_does_not_wait(world: World) -> None:
     world.gives(0, full.send, b"")
     world.gives("EAGAIN", full.send, b"x")
     world.gives("EINVAL", full.accept)
+
+
+def test_k063_sendall_sends_again_after_so_sndtimeo_cut_a_send_short(world: World) -> None:
+    client, _ = world.tight_pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 30_000))
+    client.setblocking(True)
+    began = time.monotonic()
+    with pytest.raises(BlockingIOError):
+        client.sendall(bytes(100_000))
+    assert time.monotonic() - began >= 0.055  # the first took a part
+
+
+def test_k077_a_blocking_send_that_took_a_part_leaves_the_error(world: World) -> None:
+    client, server = world.tight_pair()
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP")
+    client.setblocking(True)
+    assert 0 < client.send(bytes(100_000)) < 100_000
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(client) == "EPIPE"
