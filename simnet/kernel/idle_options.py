@@ -19,6 +19,7 @@ from simnet.kernel.options import (
     SO_PASSCRED,
     SO_TIMESTAMP,
     SOL_SOCKET,
+    TCP_INFO,
     TCP_OPTIONS,
     TCP_WINDOW_CLAMP,
     UDP_OPTIONS,
@@ -153,6 +154,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MULTICAST_TTL): _refused(1, EINVAL),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): _refused(1, ENOPROTOOPT),
     (IPPROTO_IPV6, IPV6_MULTICAST_IF): _refused(0, ENOPROTOOPT),
+    (IPPROTO_TCP, TCP_INFO): _refused(0, ENOPROTOOPT),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): Option(0, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): Option(0),
     (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN

@@ -184,6 +184,7 @@ def test_k131_tcp_info_tells_the_state(world: World) -> None:
     assert states == [7, 10, 1, 7]
     client.shutdown(socket.SHUT_WR)
     world.ready(server, "IN|OUT|RDHUP")
+    world.gives("ENOPROTOOPT", server.setsockopt, TCP, socket.TCP_INFO, 1)
     info = server.getsockopt(TCP, socket.TCP_INFO, 104)
     assert (info[0], len(info)) == (8, 104)  # CLOSE_WAIT
     world.reset(server)
