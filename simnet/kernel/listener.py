@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, ISN
 from simnet.kernel.cork import Cork
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.options import (
@@ -70,6 +71,8 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     child.state = SYN_RECV
     child.rcv_nxt = segment.seq + 1
     child.snd_edge = segment.edge
+    child.rcv_room = ACCEPTED_RECEIVE_ROOM
+    child.rcv_edge = child.rcv_told = ISN + 1 + ACCEPTED_RECEIVE_ROOM
     child.since_ns = stack.clock.now_ns
     if socket.shut:
         child.shut = socket.shut  # set by a shutdown() that failed before listen() (K-016)
@@ -86,7 +89,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
     child.sharing = socket.sharing
     child.low_water = socket.low_water
     child.snd_room = socket.snd_room
-    if child.rcv_room != socket.rcv_room:
+    if socket.rcv_room != AUTOTUNED_RECEIVE_ROOM:
         child.rcv_edge = child.rcv_told = child.rcv_edge - child.rcv_room + socket.rcv_room
         child.rcv_room = socket.rcv_room
     if socket.options is not None:

@@ -80,7 +80,7 @@ def fill(sender: Sender, n: int) -> None:
     else:
         # The peer acknowledged some of what went before, which nobody counted: what it did not is never more than
         # half of the buffer.
-        since = sender.snd_nxt + n - window.acknowledged
+        since = sender.snd_nxt + n - max(window.acknowledged, ISN + 1)
         window.flight = min(since, AUTOTUNED_RECEIVE_ROOM, sender.snd_room >> 1)
     sender.slow = True  # acknowledgements count now
 

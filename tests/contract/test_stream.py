@@ -418,6 +418,12 @@ def test_k064_the_default_sizes(world: World, family: int, kind: int, send: int,
 def test_k064_a_connection_takes_megabytes_unless_told_otherwise(world: World) -> None:
     client, server = world.pair()
     assert world.fill(client, server) > 1 << 20
+    for flip in (False, True):
+        sender, receiver = world.pair()[:: -1 if flip else 1]
+        assert sender.send(bytes(200_000)) == 200_000
+        world.readable(receiver)
+        world.pause()
+        assert 100_000 < world.ioctl(receiver, "FIONREAD") < 140_000  # [unstable] 127,973, and 128,000 to the opener
 
 
 def test_k065_how_much_fits_is_about_the_two_buffers(world: World) -> None:
