@@ -142,7 +142,12 @@ class World:
             sock.close()
 
 
-@pytest.fixture(params=[*HERE, *EMULATED, *(f"simnet-{name}" for name in SIMULATED)])
+LESSER = [*EMULATED, *(f"simnet-{name}" for name in SIMULATED[1:])]  # the slow run has them too
+
+
+@pytest.fixture(
+    params=[*HERE, f"simnet-{SIMULATED[0]}", *(pytest.param(name, marks=pytest.mark.slow) for name in LESSER)]
+)
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Each poller of this platform, over the kernel's sockets and over simulated ones."""
     kind, _, name = request.param.rpartition("-")
