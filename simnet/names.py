@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket as constants  # numbers and exception classes only; nothing here touches a real socket
+from functools import lru_cache
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.arguments import whole
 from simnet.numeric import MAPPED, Numeric, numeric_host, scope_text
-from simnet.services import NO_NAME, gai_error, service_name, service_text, wanted_sockets
+from simnet.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
 
 if TYPE_CHECKING:
     from simnet.network import Machine
 
 __all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "getnameinfo", "resolve"]
+
+Answer = tuple[int, int, int, str, tuple[Any, ...]]
 
 AF_INET, AF_INET6, AF_UNSPEC = int(constants.AF_INET), int(constants.AF_INET6), int(constants.AF_UNSPEC)
 NI_FLAGS = 0xFF  # NI_NUMERICHOST to NI_IDN_USE_STD3_ASCII_RULES
@@ -78,13 +81,33 @@ def _of_family(numeric: Numeric, family: int) -> Numeric:
 
 def getaddrinfo(
     machine: Machine, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+) -> list[Answer]:
     """As glibc's, with this network as the only source of names.
 
     Raises:
         socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS, as there.
         UnicodeError: no host can have that name: an empty label, or one of more than 63 letters.
     """
+    try:
+        asked = _asked(host, port, family, type, proto, flags)
+    except TypeError:  # it may be that something cannot be remembered
+        asked = _asked.__wrapped__(host, port, family, type, proto, flags)
+    name, found = _found(machine, asked.host, asked.family, asked.flags)
+    return list(_answers(name if asked.flags & constants.AI_CANONNAME else "", tuple(found), asked.sockets))
+
+
+class _Asked(NamedTuple):
+    """A question to ``getaddrinfo`` that can be answered."""
+
+    host: str | None
+    family: int
+    sockets: tuple[Wanted, ...]
+    flags: int
+
+
+@lru_cache(maxsize=256, typed=True)  # runs of one test ask the same again and again
+def _asked(host: Any, port: Any, family: Any, type: Any, proto: Any, flags: Any) -> _Asked:
+    """The arguments of ``getaddrinfo``, looked at."""
     if isinstance(host, str):
         host = _encoded(host)
     elif isinstance(host, bytes):
@@ -99,15 +122,18 @@ def getaddrinfo(
         raise gai_error(BAD_FLAGS)
     if family not in (AF_UNSPEC, AF_INET, AF_INET6):
         raise gai_error(BAD_FAMILY)
-    sockets = wanted_sockets(service, kind, protocol, flags)
-    name, found = _found(machine, host, family, flags)
-    canonical = name if flags & constants.AI_CANONNAME else ""
-    answers: list[tuple[int, int, int, str, tuple[Any, ...]]] = []
+    return _Asked(host, family, tuple(wanted_sockets(service, kind, protocol, flags)), flags)
+
+
+@lru_cache(maxsize=256)
+def _answers(canonical: str, found: tuple[Numeric, ...], sockets: tuple[Wanted, ...]) -> tuple[Answer, ...]:
+    """Each address for each socket; the first has the *canonical* name."""
+    answers: list[Answer] = []
     for each, address, scope in found:
         for wanted in sockets:
             sockaddr = (address, wanted.port) if each == AF_INET else (address, wanted.port, 0, scope)
             answers.append((each, wanted.type, wanted.proto, "" if answers else canonical, sockaddr))
-    return answers
+    return tuple(answers)
 
 
 def _encoded(name: str) -> str:

@@ -15,7 +15,6 @@ from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
 from simnet.poll_arguments import (
     INT_MAX,
-    PLAIN_SECONDS,
     c_int,
     descriptor_of,
     epoll_bits,
@@ -67,8 +66,7 @@ class _Poller:
         if timeout_ns == 0:
             scheduler.pause()
             return look(*args)
-        clock = scheduler.clock
-        deadline = None if timeout_ns is None else clock.now_ns + timeout_ns
+        deadline = None if timeout_ns is None else scheduler.clock.now_ns + timeout_ns
         me = scheduler.current
         for file in watched:
             file.watch(me)
@@ -88,11 +86,16 @@ class _Poller:
         scheduler = process.scheduler
         n = 0
         if found:
-            process.machine.polls = n = process.machine.polls + 1
-            if scheduler.told():
+            machine = process.machine
+            machine.polls = n = machine.polls + 1
+            me = scheduler.current
+            if me.told_at != scheduler.effects:
+                me.told_at = scheduler.effects
+                me.fruitless = 1
+            elif scheduler.told_again():
                 scheduler.spins(self._names(found))
         if scheduler.recording:
-            names = self._names(found)
+            names = self._names(found) if found else ()
             scheduler.trace.entries.append(
                 (scheduler.clock.now_ns, CALL, process.host_name, self._name, "", "poll", n,
                  (timeout, names, timeout != 0))
@@ -100,10 +103,17 @@ class _Poller:
 
     def _names(self, found: list[Any]) -> tuple[str, ...]:
         """What the program is told, in words."""
-        process = self._process
-        if len(found) == 1:
-            return (_mask_name(process, *found[0]),)
-        return tuple([_mask_name(process, fd, events) for fd, events in found])
+        descriptors = self._process.descriptors.open
+        names = []
+        for fd, events in found:
+            file: Any = descriptors.get(fd)
+            if file is None:
+                names.append(f"a closed descriptor {describe(events)}")
+                continue
+            tag = file.tag
+            labels = tag.labels if type(tag) is Tag else None
+            names.append(labels[events] if labels is not None and events in labels else _label(tag, events))
+        return tuple(names)
 
     @property
     def _faulty(self) -> bool:
@@ -132,20 +142,13 @@ class _Poller:
         return [each for each in found if each in picked]
 
 
-def _mask_name(process: Any, fd: int, events: int) -> str:
-    """A descriptor and what was reported of it, as in ``server:7 IN``."""
-    file = process.descriptors.open.get(fd)
-    if file is None:
-        return f"a closed descriptor {describe(events)}"
-    tag = file.tag
+def _label(tag: Any, events: int) -> str:
+    """A descriptor's tag and what was reported of it, as in ``server:7 IN``; kept, for it is reported again."""
     if type(tag) is not Tag:
         return f"{tag} {describe(events)}"
-    labels = tag.labels
-    if labels is None:
-        labels = tag.labels = {}
-    label = labels.get(events)
-    if label is None:
-        label = labels[events] = f"{tag.name} {describe(events)}"
+    if tag.labels is None:
+        tag.labels = {}
+    label = tag.labels[events] = f"{tag.name} {describe(events)}"
     return label
 
 
@@ -209,7 +212,7 @@ class Poll(_Poller):
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_epoll", "_fd", "_watched")
+    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -219,6 +222,8 @@ class Epoll(_Poller):
             raise ValueError("negative sizehint")
         if flags & ~EPOLL_CLOEXEC:
             raise OSError("invalid flags")
+        self._asked: float | None = None  # the last plain time-out, and what it comes to
+        self._limit_ns: int | None = None
         self._epoll = self._process.machine.stack.epoll()
         self._watched = [self._epoll]
         self._epoll.tag = self._name
@@ -233,6 +238,7 @@ class Epoll(_Poller):
         file = self._process.descriptors.get(fd)
         if not isinstance(file, KernelEpoll):
             not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
+        self._asked = self._limit_ns = None
         self._epoll = file
         self._watched = [file]
         self._fd = fd
@@ -272,18 +278,24 @@ class Epoll(_Poller):
         if not self._epoll.refs:  # closed through another object of the same descriptor
             raise socket_error(errno.EBADF)
 
+    def _pair(self, fd: Any, eventmask: Any) -> tuple[int, int]:
+        """The arguments of a registration, looked at; an open poller."""
+        if not (fd.__class__ is eventmask.__class__ is int and 0 <= fd <= INT_MAX and 0 <= eventmask <= INT_MAX):
+            fd, eventmask = descriptor_of(fd), epoll_bits(eventmask)
+        if self._fd == -1 or not self._epoll.refs:
+            self._check()
+        return fd, eventmask
+
     def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
         if fd is MISSING or more:
             look_over_epoll("register", fd, eventmask, *more)
-        number, bits = descriptor_of(fd), epoll_bits(eventmask)
-        self._check()
+        number, bits = self._pair(fd, eventmask)
         self._epoll.register(number, self._process.descriptors.get(number), bits)
 
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more:
             look_over_epoll("modify", fd, eventmask, *more)
-        number, bits = descriptor_of(fd), epoll_bits(eventmask)
-        self._check()
+        number, bits = self._pair(fd, eventmask)
         self._epoll.modify(number, self._process.descriptors.get(number), bits)
 
     def unregister(self, fd: Any = MISSING, *more: Any) -> None:
@@ -298,8 +310,12 @@ class Epoll(_Poller):
             maxevents = c_int(maxevents)
         if self._fd == -1:
             self._check()
-        if timeout is not None and (timeout.__class__ not in PLAIN or not -1 <= timeout <= PLAIN_SECONDS):
-            epoll_limit_ns(timeout)  # may refuse it
+        if timeout is self._asked:  # programs mostly ask for the same again
+            limit_ns = self._limit_ns
+        else:
+            limit_ns = epoll_limit_ns(timeout)
+            if timeout.__class__ in PLAIN:
+                self._asked, self._limit_ns = timeout, limit_ns
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif not 0 < maxevents <= MAXEVENTS_MAX:
@@ -307,14 +323,15 @@ class Epoll(_Poller):
                 raise socket_error(errno.EINVAL)
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         process = self._process
+        epoll = self._epoll
         faulty = process.target and process.machine.fabric.injector.watches_polls
-        look = self._chosen if faulty else self._epoll.collect
-        found = look(maxevents)
+        look = self._chosen if faulty else epoll.collect
+        found = look(maxevents) if epoll.ready else []
         scheduler = process.scheduler
         if not found:
-            if not self._epoll.refs:
+            if not epoll.refs:
                 self._check()
-            found = self._wait_for(look, self._watched, epoll_limit_ns(timeout), maxevents)
+            found = self._wait_for(look, self._watched, limit_ns, maxevents)
         elif not scheduler.recording:  # as `_report` does
             me = scheduler.current
             if me.told_at != scheduler.effects:
@@ -365,7 +382,7 @@ class _Select(_Poller):
         return list(once.values())
 
     def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:
-        return tuple([_mask_name(self._process, fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
+        return super()._names([(fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
 
 
 def _members(things: Any, base: int) -> list[tuple[int, Any]]:

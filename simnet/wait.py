@@ -133,8 +133,9 @@ class Scheduler:
         heap = clock.heap
         if (
             deadline_ns is not None
-            and not (heap and heap[0] <= deadline_ns)  # nothing is due before that, unless it was called off
-            and self._alone_until_a_deadline(me)
+            # Nothing is due before that; what was called off does not count.
+            and not (heap and heap[0] <= deadline_ns and clock.next_due_ns() is not None and heap[0] <= deadline_ns)
+            and self._alone_until(deadline_ns, me)
         ):
             if deadline_ns > now_ns:
                 clock.now_ns = deadline_ns
@@ -169,10 +170,17 @@ class Scheduler:
             )  # fmt: skip
         return not me.timed_out
 
-    def _alone_until_a_deadline(self, me: Process) -> bool:
+    def _alone_until(self, deadline_ns: int, me: Process) -> bool:
         """Nothing is due before *me* wakes by time: does nobody run before it either, and do the rules let it wake?"""
-        if self._runnable or self._settling or self.interrupted is not None:
+        if self._runnable or self.interrupted is not None:
             return False
+        if self._settling:  # the last one with a deadline, and its heart does not beat yet
+            return (
+                self.ticks < TICKS_MAX
+                and me.heartbeats < HEARTBEATS
+                and deadline_ns <= self._settle_until_ns
+                and not (self._sleepers or self.clock.busy)
+            )
         return self.ticks < TICKS_MAX or me is self.body or self.body.has_deadline
 
     def pause(self) -> None:
@@ -252,12 +260,11 @@ class Scheduler:
             self.record(Verdict("Hang", str(error), me.host_name, error))
             raise error
 
-    def told(self) -> bool:
-        """A poll tells the current process that something is ready. True if it spins: it did nothing about it, for long."""
+    def told_again(self) -> bool:
+        """A poll tells the current process once more that something is ready, and it has done nothing since the last one
+        did (``told_at``). True if it spins: that went on for long.
+        """
         me = self.current
-        if me.told_at != self.effects:
-            me.told_at = self.effects
-            me.fruitless = 0
         me.fruitless += 1
         return me.fruitless > FRUITLESS_MAX
 

@@ -168,7 +168,8 @@ class Network:
     @property
     def happened(self) -> FaultPlan:
         """The faults that acted, exactly: replayed without rates they give the identical trace."""
-        return FaultPlan(tuple(self._injector.fired), schedule=self.plan.schedule, seed=self.plan.seed)
+        fired, plan = tuple(self._injector.fired), self.plan
+        return plan if fired == plan.faults else FaultPlan(fired, schedule=plan.schedule, seed=plan.seed)
 
     @property
     def unreached(self) -> tuple[Any, ...]:

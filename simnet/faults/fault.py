@@ -7,16 +7,33 @@ says in its class attributes is enough for the rest of the house to know where i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
-from typing import ClassVar, Final, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from simnet.faults.fields import END, FIELDS, NS, FaultError, check, meant
+from simnet.faults.fields import CHECKS, END, FIELDS, NS, FaultError, meant
 from simnet.faults.place import Anchor, Place
 
 __all__ = ["Fault", "defaults_of"]
+
+
+_T = TypeVar("_T")
+
+
+class _Kept(Generic[_T]):
+    """A property that is computed once. Unlike functools' it takes no lock, for who computes it twice gets the same."""
+
+    def __init__(self, compute: Callable[[Any], _T]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, fault: Any, kind: object = None) -> _T:
+        if fault is None:
+            return self  # type: ignore[return-value]  # of the class: what help() shows
+        value = fault.__dict__[self.name] = self.compute(fault)
+        return value
 
 
 def _kind_name(class_name: str) -> str:
@@ -50,11 +67,12 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
             raise TypeError(
                 "Fault is the base of the kinds; make one of them, as in faults.Split(on='client->server:7#1', end='server', byte=5)"
             )
+        kind = self.kind
         for name, default in defaults_of(type(self)).items():
             value = getattr(self, name)
             if value is None and default is None:
                 continue
-            checked = check(self.kind, name, value)
+            checked = CHECKS[name](kind, name, value)
             if checked is not value:
                 msgspec.structs.force_setattr(self, name, checked)
             if name == "op" and value not in self.ops:
@@ -65,23 +83,23 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
     def _check(self) -> None:
         """What the fields must fulfil together, in kinds where that is more than each for itself."""
 
-    @cached_property  # runs ask again and again; that is what dict=True is for
+    @_Kept  # runs ask again and again; that is what dict=True is for
     def place(self) -> Place:
         """Where it acts, parsed."""
         return Place.parse(self.on)
 
-    @cached_property
+    @_Kept
     def anchor(self) -> Anchor:
         """The injection point: exact if the place is concrete, else one at each place that matches."""
         op = self._get("op")
         if op is None and len(self.ops) == 1:
             (op,) = self.ops
-        numbers = [
-            (form, number) for name, form in _NUMBERED.items() if isinstance(number := self._get(name), int | float)
-        ]
-        if not numbers:
+        for name in self.__struct_fields__:
+            if name in _NUMBERED and (number := getattr(self, name)) is not None:
+                form = _NUMBERED[name]
+                break
+        else:
             return Anchor("connect", self.place, None, None, 1)
-        form, number = numbers[0]
         if form == "call" and op in ("accept", "poll"):
             form = str(op)
         when = self._get("when") if form == "call" else None
@@ -115,7 +133,7 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
     def __str__(self) -> str:
         return self.line
 
-    @cached_property
+    @_Kept
     def line(self) -> str:
         """Its one-line form, as plans and traces have it."""
         words = [self.kind]

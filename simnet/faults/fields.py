@@ -12,7 +12,7 @@ from typing import Final
 
 from simnet.faults.place import Place
 
-__all__ = ["END", "FIELDS", "INTEGER_MAX", "NS", "FaultError", "FaultTypeError", "check", "comes", "lasts", "meant"]
+__all__ = ["CHECKS", "END", "FIELDS", "INTEGER_MAX", "NS", "FaultError", "FaultTypeError", "comes", "lasts", "meant"]
 
 NS: Final = 1_000_000_000
 
@@ -125,7 +125,8 @@ def _is_data(kind: str, name: str, value: object) -> object:
     return value
 
 
-_CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
+#: For each field what takes a kind, its name and a value, and gives the value as it is kept, or raises FaultTypeError or FaultError.
+CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
     "on": _is_place,
     "end": _is_one_of("client", "server", remedy=END),
     "op": _is_text,
@@ -135,16 +136,6 @@ _CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
     "errno": _is_text,
     "data": _is_data,
 }
-
-
-def check(kind: str, name: str, value: object) -> object:
-    """The *value* of a field, as it is kept.
-
-    Raises:
-        FaultTypeError: it is of the wrong type.
-        FaultError: it cannot be.
-    """
-    return _CHECKS[name](kind, name, value)
 
 
 def lasts(kind: str, seconds: float) -> None:

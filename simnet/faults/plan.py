@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeVar, overload
+from typing import Final, NoReturn, TypeVar, overload
 
 import msgspec
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError, meant
 from simnet.faults.forms import fault_from_table, fault_to_table, parse_fault
-from simnet.faults.kinds import check_playable
+from simnet.faults.kinds import check_playable, playable
 
 __all__ = ["FaultPlan", "PlanError"]
 
@@ -46,9 +46,13 @@ class FaultPlan(msgspec.Struct, frozen=True):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "faults", _faults(self.faults))
-        _check_schedule(self.schedule)
-        _check_seed(self.seed)
+        faults = self.faults
+        if not (type(faults) is tuple and len(faults) == 1 and isinstance(faults[0], Fault)):  # as a sweep's plans are
+            msgspec.structs.force_setattr(self, "faults", _faults(faults))
+        if self.schedule != "fifo":
+            _check_schedule(self.schedule)
+        if self.seed.__class__ is not int or not 0 <= self.seed <= INTEGER_MAX:
+            _refuse_seed(self.seed)
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
@@ -128,8 +132,9 @@ class FaultPlan(msgspec.Struct, frozen=True):
             PlanError: the first such fault, and what can be played instead.
         """
         for index, fault in enumerate(self.faults):
-            with _Numbered(index):
-                check_playable(fault)
+            if not playable(fault):
+                with _Numbered(index):
+                    check_playable(fault)
 
     @property
     def transparent(self) -> bool:
@@ -232,11 +237,10 @@ def _check_schedule(schedule: object) -> None:
         )
 
 
-def _check_seed(seed: object) -> None:
+def _refuse_seed(seed: object) -> NoReturn:
     if type(seed) is not int:  # not a bool, which is an int to isinstance
         raise FaultTypeError(f"seed={seed!r} is {type(seed).__name__}; it is a whole number", "seed")
-    if not 0 <= seed <= INTEGER_MAX:
-        raise PlanError(f"seed={seed} is outside 0..{INTEGER_MAX}", key="seed")
+    raise PlanError(f"seed={seed} is outside 0..{INTEGER_MAX}", key="seed")
 
 
 def _either(name: str, one: _T, other: _T, default: _T) -> _T:
