@@ -30,6 +30,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import Clock
 from simnet.trace import WAKE, Trace
 from simnet.verdicts import Deadlock, Hang, ProcessEnded, Spin, Verdict
+from simnet.workers import idle_worker
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -72,7 +73,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
         "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
-        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_pauses", "_pauses_at_ns", "_lagged", "_choose", "_swap",
+        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -108,7 +109,7 @@ class Scheduler:
         self._pauses_at_ns = -1
         self._lagged = False
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
-        self._swap = swap
+        self.swap = swap
 
     # --- what processes call -----------------------------------------------------------------------------------
 
@@ -443,65 +444,15 @@ class Scheduler:
             error = Hang(f"{SWITCHES_MAX:,} process switches and no end in sight; last: {process.name} and {me.name}")
             self.record(Verdict("Hang", str(error), me.host_name, error))
             self.interrupted = error
-        self._swap(me, process)
+        self.swap(me, process)
         self.current = process
         effects = self.effects
         trace = sys.gettrace()
         if process.greenlet is None:
-            process.greenlet = worker = _idle_worker()
+            process.greenlet = worker = idle_worker()
             worker.switch(process)
         else:
             process.greenlet.switch()
         me.told_at += self.effects - effects  # what others did meanwhile is not its own doing
         if sys.gettrace() is not trace:
             sys.settrace(trace)
-
-
-# --- pooled greenlets: a new one costs 10 us, a pooled one 0.6 ---------------------------------------------------
-
-
-def _pool() -> list[greenlet]:
-    try:
-        return _local.pool  # type: ignore[no-any-return]
-    except AttributeError:
-        pool: list[greenlet] = []
-        _local.pool = pool
-        return pool
-
-
-def _idle_worker() -> greenlet:
-    pool = _pool()
-    return pool.pop() if pool else greenlet(_work, _local_main())
-
-
-def _local_main() -> greenlet:
-    main = getcurrent()
-    while main.parent is not None:
-        main = main.parent
-    return main
-
-
-def _work(process: Process) -> None:
-    """The life of a worker: run a process to its end, hand over to the next one, wait for another."""
-    me = getcurrent()
-    pool = _pool()
-    while True:
-        hook = threading.gettrace()  # what a new thread would be traced by: coverage, a debugger
-        if hook is not sys.gettrace():
-            sys.settrace(hook)
-        scheduler = process.scheduler
-        process.run()
-        successor = scheduler.finished(process)
-        scheduler._swap(process, successor)
-        scheduler.current = successor
-        process.greenlet = None
-        del process, scheduler
-        if successor.greenlet is None:
-            successor.greenlet = me
-            process = successor
-            del successor
-            continue
-        other = successor.greenlet
-        del successor
-        pool.append(me)
-        process = other.switch()

@@ -1,0 +1,64 @@
+"""The greenlets that processes run on, kept for the next process: a new one costs 10 us, a kept one 0.6."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from greenlet import getcurrent, greenlet
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["idle_worker"]
+
+_local = threading.local()  # a greenlet belongs to its thread
+
+
+def idle_worker() -> greenlet:
+    """A greenlet that waits for the process it is to run: ``worker.switch(process)``."""
+    pool = _pool()
+    return pool.pop() if pool else greenlet(_work, _local_main())
+
+
+def _pool() -> list[greenlet]:
+    try:
+        return _local.pool  # type: ignore[no-any-return]
+    except AttributeError:
+        pool: list[greenlet] = []
+        _local.pool = pool
+        return pool
+
+
+def _local_main() -> greenlet:
+    main = getcurrent()
+    while main.parent is not None:
+        main = main.parent
+    return main
+
+
+def _work(process: Process) -> None:
+    """The life of a worker: run a process to its end, hand over to the next one, wait for another."""
+    me = getcurrent()
+    pool = _pool()
+    while True:
+        hook = threading.gettrace()  # what a new thread would be traced by: coverage, a debugger
+        if hook is not sys.gettrace():
+            sys.settrace(hook)
+        scheduler = process.scheduler
+        process.run()
+        successor = scheduler.finished(process)
+        scheduler.swap(process, successor)
+        scheduler.current = successor
+        process.greenlet = None
+        del process, scheduler
+        if successor.greenlet is None:
+            successor.greenlet = me
+            process = successor
+            del successor
+            continue
+        other = successor.greenlet
+        del successor
+        pool.append(me)
+        process = other.switch()
