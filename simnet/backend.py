@@ -8,9 +8,9 @@ from _thread import allocate_lock
 from collections.abc import Callable
 from operator import index
 from random import Random
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
-from simnet import descriptor_flags, names, real, socket_files
+from simnet import descriptor_flags, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -47,8 +47,8 @@ class SimulatedBackend:
             return Socket.__new__(Socket)
         if issubclass(cls, Socket):
             return None
-        if cls.__module__ == "ssl":
-            self._not_modelled("ssl.SSLSocket (use an SSLObject over a MemoryBIO, or dispatch.tls)")
+        if any(base.__module__ == "ssl" for base in cls.__mro__):
+            tls.place()
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)
@@ -226,13 +226,6 @@ class SimulatedBackend:
             return True
         finally:
             condition._acquire_restore(saved)
-
-    def _not_modelled(self, call: str) -> NoReturn:
-        from simnet.kernel.errors import NotModelled
-
-        error = NotModelled(call)
-        self._scheduler.record(Verdict("NotModelled", str(error), self._scheduler.current.host_name, error))
-        raise error
 
 
 def _build(cls: type) -> type:

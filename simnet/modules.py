@@ -20,7 +20,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
-from simnet import standins
+from simnet import standins, tls
 from simnet.standins import Backend, Provider, active, dates, interrupts, resolver, sockets
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
@@ -111,6 +111,7 @@ def _unplace() -> None:
     del socket.socket.__new__  # the one of `_socket.socket` shows again
     dates.unplace()
     resolver.unplace()
+    tls.unplace()
     for change in reversed(_changes):
         _take_back(change)
     _changes.clear()

@@ -43,6 +43,7 @@ STEPS = {
             "simnet.messagecalls",
             "simnet.socket",
             "simnet.socketpair",
+            "simnet.tls",
             "simnet.poll",
             "simnet.selector",
             "simnet.ioctl",

@@ -143,7 +143,8 @@ class Injector:
         if dice is not None and tag.place is not None and dice.active(op):
             if op == "accept":
                 return dice.for_accept(tag.place, n, blocking=blocking)
-            return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size)
+            if tag.end:  # a listener that somebody reads has an error of its own
+                return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size)
         return None
 
     def for_connect(self, place: Place) -> Refuse | None:

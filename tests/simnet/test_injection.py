@@ -303,6 +303,16 @@ def test_rates_leave_datagrams_and_unix_sockets_alone() -> None:
     assert not net.plan.faults
 
 
+def test_rates_leave_a_listener_that_is_read_to_its_own_error() -> None:
+    rates = simnet.FaultRates.even(1.0, kinds=["would-block"], seed=3)
+    with simnet.Network(rates=rates, targets="test") as net:
+        with socket.create_server(("", 7)) as listener:
+            listener.setblocking(False)
+            with pytest.raises(OSError, match="not connected"):
+                listener.recv(1)
+        assert net.happened.faults == ()
+
+
 def test_looking_at_a_socket_is_no_call() -> None:
     """A log line, a debugger, pytest that explains an assertion: none may change a run, or move a fault."""
     with pair() as (net, client, server):

@@ -1,0 +1,261 @@
+"""``ssl.SSLSocket``: a wrapped socket does on simnet what it does over the kernel, errors included."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from simnet import real
+from tests.contract.worlds import World
+
+trustme = pytest.importorskip("trustme")
+
+
+class Contexts(NamedTuple):
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def contexts() -> Contexts:
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("test", key_type=trustme.KeyType.RSA).configure_cert(inside)
+    authority.configure_trust(outside)
+    inside.set_alpn_protocols(["echo/2", "echo/1"])
+    outside.set_alpn_protocols(["echo/1"])
+    return Contexts(inside, outside)
+
+
+def wrapped(world: World, contexts: Contexts, **options: Any) -> tuple[Any, Any]:
+    """Both ends, (client, server), before the handshake."""
+    client, server = world.pair(**options)
+    near = contexts.client.wrap_socket(client, server_hostname="test", do_handshake_on_connect=False)
+    far = contexts.server.wrap_socket(server, server_side=True, do_handshake_on_connect=False)
+    return world.keep(near), world.keep(far)
+
+
+def secured(world: World, contexts: Contexts, **options: Any) -> tuple[Any, Any]:
+    """Both ends after the handshake, non-blocking."""
+    ends = wrapped(world, contexts, **options)
+    waiting = list(ends)
+    deadline = real.monotonic() + 5
+    while waiting and real.monotonic() < deadline:
+        for end in list(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                world.pause()
+    assert not waiting
+    world.pause()
+    return ends
+
+
+def soon(world: World, call: Callable[[], Any]) -> Any:
+    """What *call* gives once it need not wait."""
+    deadline = real.monotonic() + 5
+    while True:
+        try:
+            return call()
+        except ssl.SSLWantReadError:
+            assert real.monotonic() < deadline
+            world.pause()
+
+
+def test_what_is_written_arrives_record_by_record(world: World, contexts: Contexts) -> None:
+    client, server = secured(world, contexts)
+    assert client.send(b"a" * 100) == 100
+    assert client.send(b"b" * 100) == 100
+    assert soon(world, lambda: server.recv(60)) == b"a" * 60
+    assert server.pending() == 40  # what is left of the record that was read
+    assert world.ioctl(server, "FIONREAD") == 5 + 100 + 17  # the other one is the kernel's still, and pollers see it
+    assert select.select([server], [], [], 0)[0] == [server]
+    assert server.recv(1000) == b"a" * 40
+    buffer = bytearray(100)
+    assert server.recv_into(buffer) == 100
+    assert buffer == b"b" * 100
+    assert select.select([server], [], [], 0)[0] == []
+    with pytest.raises(ssl.SSLWantReadError, match=r"The operation did not complete \(read\)"):
+        server.recv(10)
+
+
+def test_what_was_agreed_on_can_be_asked(world: World, contexts: Contexts) -> None:
+    client, server = secured(world, contexts)
+    assert isinstance(client, ssl.SSLSocket)
+    assert (client.version(), server.version()) == ("TLSv1.3", "TLSv1.3")
+    assert client.cipher() == server.cipher()
+    assert client.selected_alpn_protocol() == server.selected_alpn_protocol() == "echo/1"
+    assert client.getpeercert()["subjectAltName"] == (("DNS", "test"),)
+    assert server.getpeercert() is None
+    assert (client.server_side, server.server_side) == (False, True)
+    assert client.session is not None
+    assert client.session_reused is False
+    assert client.context is contexts.client
+    assert len(client.get_channel_binding()) in (12, 32, 36, 48)  # bytes of a Finished message
+
+
+def test_a_server_chooses_its_context_by_the_name_that_is_asked_for(world: World, contexts: Contexts) -> None:
+    asked = []
+    front = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def choose(sock: Any, name: str | None, context: ssl.SSLContext) -> None:
+        asked.append((sock, name, context))
+        sock.context = contexts.server
+
+    front.sni_callback = choose
+    _, server = secured(world, Contexts(front, contexts.client))
+    assert asked == [(server, "test", front)]
+    assert server.context is contexts.server
+
+
+def test_a_full_connection_takes_the_rest_later_and_nothing_is_lost(world: World, contexts: Contexts) -> None:
+    small = {(socket.SOL_SOCKET, each): 8192 for each in (socket.SO_SNDBUF, socket.SO_RCVBUF)}
+    client, server = secured(world, contexts, options=small)
+    sent = bytearray()
+    chunk = bytes(range(256)) * 40
+    with pytest.raises(ssl.SSLWantWriteError, match=r"The operation did not complete \(write\)"):
+        while True:
+            sent += chunk[: client.send(chunk)]
+    received = bytearray()
+    taken = 0
+    while not taken or len(received) < len(sent):
+        received += soon(world, lambda: server.recv(65536))
+        if not taken:
+            try:
+                taken = client.send(chunk)  # the same again, as OpenSSL wants it
+                sent += chunk[:taken]
+            except ssl.SSLWantWriteError:
+                world.pause()
+    assert received == sent
+
+
+def test_a_time_out_says_what_it_waited_for(world: World, contexts: Contexts) -> None:
+    client, _ = wrapped(world, contexts)
+    client.settimeout(0.02)
+    with pytest.raises(
+        TimeoutError, match=r"^_ssl.c:\d+: The handshake operation timed out$|^The handshake .* timed out$"
+    ):
+        client.do_handshake()
+    client, server = secured(world, contexts)
+    server.settimeout(0.02)
+    with pytest.raises(TimeoutError, match=r"The read operation timed out$"):
+        server.recv(10)
+    with pytest.raises(TimeoutError, match=r"The write operation timed out$"):
+        while True:
+            server.send(bytes(65536))
+    assert client.fileno() > 0
+
+
+def test_who_takes_the_wrapper_off_has_a_plain_socket_again(world: World, contexts: Contexts) -> None:
+    client, server = secured(world, contexts)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.unwrap()  # close_notify is out, the peer's is awaited
+    assert soon(world, lambda: server.recv(10)) == b""
+    assert server.unwrap() is server
+    assert soon(world, client.unwrap) is client
+    client.send(b"in clear")
+    world.gives(b"in clear", server.recv, 100)
+    with pytest.raises(ValueError, match="No SSL wrapper around"):
+        client.unwrap()
+
+
+def test_an_end_without_a_goodbye_is_hushed_up_or_told(world: World, contexts: Contexts) -> None:
+    for suppress in (True, False):
+        client, server = secured(world, contexts)
+        server.suppress_ragged_eofs = suppress
+        client.send(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        assert soon(world, lambda server=server: server.recv(100)) == b"last words"
+        if suppress:
+            assert soon(world, lambda server=server: server.recv(100)) == b""
+        else:
+            with pytest.raises(ssl.SSLEOFError, match="EOF occurred in violation of protocol"):
+                soon(world, lambda server=server: server.recv(100))
+
+
+def test_a_reset_is_a_reset_or_an_end_as_this_python_tells_it(world: World, contexts: Contexts) -> None:
+    client, server = wrapped(world, contexts)
+    world.reset(client)
+    world.pause()
+    with pytest.raises(ConnectionResetError):
+        soon(world, server.do_handshake)
+    client, server = secured(world, contexts)
+    client.send(b"x")
+    world.reset(client)
+    world.pause()
+    server.suppress_ragged_eofs = False
+    assert soon(world, lambda: server.recv(100)) == b"x"
+    with pytest.raises(ConnectionResetError if sys.version_info >= (3, 13) else ssl.SSLEOFError):
+        server.recv(100)
+    with pytest.raises(OSError, match=r"EOF occurred in violation of protocol|Broken pipe"):
+        server.send(b"anybody there?")
+
+
+def test_who_speaks_no_tls_is_told_so(world: World, contexts: Contexts) -> None:
+    client, server = world.pair()
+    secure = world.keep(contexts.server.wrap_socket(server, server_side=True, do_handshake_on_connect=False))
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as raised:
+        soon(world, secure.do_handshake)
+    assert raised.value.reason in ("HTTP_REQUEST", "WRONG_VERSION_NUMBER")
+    assert world.mask(client) == "OUT"  # it gets no alert: no version was agreed on
+
+
+def test_a_certificate_that_is_not_trusted_ends_it_on_both_sides(world: World, contexts: Contexts) -> None:
+    client, server = wrapped(world, Contexts(contexts.server, ssl.create_default_context()))
+    for end, reason in ((client, "CERTIFICATE_VERIFY_FAILED"), (server, "TLSV1_ALERT_UNKNOWN_CA")):
+        with pytest.raises(ssl.SSLError) as raised:
+            deadline = real.monotonic() + 5
+            while real.monotonic() < deadline:
+                for each in (client, server) if end is client else (server,):
+                    try:
+                        each.do_handshake()
+                    except ssl.SSLWantReadError:
+                        world.pause()
+        assert raised.value.reason == reason
+        assert isinstance(raised.value, ssl.SSLCertVerificationError) is (end is client)
+
+
+def test_a_wrapped_listener_accepts_and_a_wrapped_client_connects(world: World, contexts: Contexts) -> None:
+    addresses: list[Any] = []
+
+    def serve() -> None:
+        with contexts.server.wrap_socket(socket.create_server((world.ip, 0)), server_side=True) as listener:
+            addresses.append(listener.getsockname())
+            served, address = listener.accept()
+        with served:
+            assert address == served.getpeername()
+            assert served.makefile("rb").readline() == b"one line\n"
+            served.sendall(b"x" * 100_000)
+
+    join = world.beside(serve)
+    client = world.keep(contexts.client.wrap_socket(socket.socket(), server_hostname="test"))
+    client.settimeout(5)
+    while not addresses:
+        world.pause()
+    client.connect(addresses[0])
+    client.sendall(b"one line\n")
+    with client.makefile("rb") as reply:
+        assert len(reply.read()) == 100_000
+    join()
+
+
+def test_what_makes_no_sense_over_tls_is_refused(world: World, contexts: Contexts) -> None:
+    client, _ = secured(world, contexts)
+    with pytest.raises(NotImplementedError, match="Can't dup"):
+        client.dup()
+    with pytest.raises(NotImplementedError, match="sendmsg not allowed"):
+        client.sendmsg([b"x"])
+    for call in (lambda: client.recv(1, socket.MSG_PEEK), lambda: client.send(b"x", socket.MSG_OOB)):
+        with pytest.raises(ValueError, match="non-zero flags not allowed"):
+            call()
+    plain, _ = world.pair()
+    with pytest.raises(ValueError, match="do_handshake_on_connect should not be specified for non-blocking sockets"):
+        contexts.client.wrap_socket(plain, server_hostname="test")
