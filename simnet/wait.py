@@ -73,7 +73,8 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
         "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
-        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
+        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
+        "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +106,8 @@ class Scheduler:
         self._sleepers = 0  # waits with a deadline
         self._settling = False
         self._settle_until_ns = 0
+        self._arrived_ns = -1  # when something was on its way, or done, for the last time
+        self._arrived_effects = 0  # and how much had been done then
         self._pauses = 0
         self._pauses_at_ns = -1
         self._lagged = False
@@ -381,6 +384,8 @@ class Scheduler:
                     self._rouse_body()
                 else:
                     clock.tick()
+                    self.ticks = 0  # who looks now and then has not looked since what was on its way arrived
+                    self._arrived_ns = clock.now_ns
             elif self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline):
                 self._nothing_will_happen()
             elif not self._sleepers:
@@ -408,8 +413,19 @@ class Scheduler:
         return runnable.popleft()
 
     def _only_hearts_beat(self) -> bool:
-        """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?"""
-        return all(process.heartbeats >= HEARTBEATS for process in self.processes if process.has_deadline)
+        """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?
+
+        Who sleeps since before the last arrival, or call of anybody's, has not looked whether it was for it.
+        """
+        if self.effects != self._arrived_effects:
+            self._arrived_effects = self.effects
+            self._arrived_ns = self.clock.now_ns
+        arrived_ns = self._arrived_ns
+        return all(
+            process.heartbeats >= HEARTBEATS and process.since_ns > arrived_ns
+            for process in self.processes
+            if process.has_deadline
+        )
 
     def _rouse_body(self) -> None:
         self.body.asleep = False

@@ -351,6 +351,44 @@ def test_a_network_is_quiet_when_hearts_beat_and_not_while_somebody_watches_a_cl
     assert closed == [120]  # the first tick after 100 s
 
 
+FRAMES = [
+    pytest.param(socket.AF_INET, 0.0005, 0.05, id="slower than the network"),
+    pytest.param(socket.AF_INET, 0.2, 0.001, id="faster than the network"),
+    pytest.param(socket.AF_UNIX, 0, 0.05, id="on one host"),
+]
+
+
+@pytest.mark.parametrize(("family", "latency", "frame"), FRAMES)
+def test_who_looks_now_and_then_sees_what_arrives_while_it_sleeps(family: int, latency: float, frame: float) -> None:
+    """As games do: each frame polls once and sleeps. Its frames are no sign that nothing will happen."""
+    address: Any = ("server", 7) if family == socket.AF_INET else "\0game"
+    ended: list[bool] = []
+
+    def game() -> None:
+        with socket.create_server(address, family=family) as listener:
+            conn, _ = listener.accept()
+        with conn:
+            while True:
+                if select.select([conn], [], [], 0)[0]:
+                    data = conn.recv(100)
+                    if not data:
+                        return ended.append(True)
+                    conn.sendall(data)
+                time.sleep(frame)
+
+    with simnet.Network() as net:
+        if latency:
+            net.link("test", "server").latency = latency
+        net.host("server" if latency else "test").spawn(game)
+        with socket.socket(family) as client:
+            client.connect(address)
+            client.sendall(b"a move")
+            assert client.recv(100) == b"a move"  # no Deadlock, whatever ticks meanwhile
+            time.sleep(10)
+        # Closed while the game sleeps. It has to see the end, or it would be blamed for what it still holds.
+    assert ended
+
+
 def test_a_process_is_ended_where_it_waits_and_its_finally_code_runs() -> None:
     seen = []
 
