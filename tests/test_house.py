@@ -48,6 +48,7 @@ STEPS = {
             "simnet.selector",
             "simnet.ioctl",
             "simnet.descriptor_flags",
+            "simnet.descriptor_calls",
             "simnet.signals",
             "simnet.socket_files",
         ],

@@ -16,6 +16,7 @@ from simnet.standins import (
     own_signals,
     pollers,
     sockets,
+    transfers,
     ways_out,
 )
 from simnet.standins.pairs import Pair
@@ -28,6 +29,7 @@ PAIRS: tuple[Pair, ...] = (
     *pollers.PAIRS,
     *sockets.PAIRS,
     *descriptors.PAIRS,
+    *transfers.PAIRS,
     *files.PAIRS,
     *chance.PAIRS,
     *ways_out.PAIRS,

@@ -713,6 +713,75 @@ def test_the_flags_of_a_descriptor(world: World) -> None:
         assert os.get_blocking(file.fileno())
 
 
+def test_a_descriptor_is_read_and_written_by_its_number(world: World) -> None:
+    client, server = world.pair()
+    out, into = client.fileno(), server.fileno()
+    buffers = bytearray(3), bytearray(5)
+    for expected, call, *arguments in (
+        ("EAGAIN", os.read, into, 10),
+        (5, os.write, out, b"hello"),
+        (b"he", os.read, into, 2),
+        (b"", os.read, into, 0),
+        (b"llo", os.read, into, 100),
+        (5, os.writev, out, [b"abc", bytearray(b"de")]),
+        (5, os.readv, into, buffers),
+        (0, os.write, out, b""),
+        ("EINVAL", os.read, into, -1),
+        ("ENOTCONN", os.read, world.socket().fileno(), 1),
+        ("EPIPE", os.write, world.socket().fileno(), b"x"),
+        ("TypeError: 'str' object cannot be interpreted as an integer", os.read, into, "1"),
+        ("TypeError: a bytes-like object is required, not 'str'", os.write, out, "text"),
+    ):
+        world.gives(expected, call, *arguments)
+    assert buffers == (b"abc", b"de\0\0\0")
+    twin = os.dup(out)
+    os.close(twin)
+    world.gives("EBADF", os.write, twin, b"x")
+    assert os.write(out, b"the other number is still good") == 30
+    server.settimeout(5)  # Python's own: the descriptor does not block
+    assert outcome(lambda: os.read(into, 2)) in {b"th", "EAGAIN"}
+    os.set_blocking(out, True)
+    assert os.write(out, b"x" * 100_000) == 100_000  # all of it, as a blocking send
+    client.shutdown(socket.SHUT_WR)
+    world.gives("EPIPE", os.write, out, b"x")
+    datagram = world.socket(kind=socket.SOCK_DGRAM)
+    datagram.bind((world.ip, 0))
+    datagram.connect(datagram.getsockname())
+    assert os.write(datagram.fileno(), b"to myself") == 9
+    world.gives(b"to", os.read, datagram.fileno(), 2)
+    world.gives("EAGAIN", os.read, datagram.fileno(), 2)
+
+
+def test_sendfile_by_descriptors(world: World) -> None:
+    client, server = world.tight_pair()
+    out = client.fileno()
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789" * 100_000)
+        file.flush()
+        file.seek(999_990)
+        into = file.fileno()
+        for expected, *arguments in (
+            (5, out, into, 3, 5),
+            (2, out, into, None, 2),  # from where the file is, which moves
+            (8, out, into, None, 100),
+            (0, out, into, None, 100),
+            (0, out, into, 2_000_000, 100),
+            (0, out, into, 0, 0),
+            ("EINVAL", out, into, 0, -1),
+            ("EINVAL", out, server.fileno(), None, 10),
+            ("ESPIPE", out, server.fileno(), 0, 10),
+            ("EBADF", out, 123_456, 0, 10),
+        ):
+            world.gives(expected, os.sendfile, *arguments)
+        assert os.sendfile(out_fd=out, in_fd=into, offset=0, count=1) == 1
+        world.gives(b"3456701234567890", server.recv, 100)
+        assert 0 < os.sendfile(out, into, 0, 1_000_000) < 1_000_000  # what there is room for
+        world.fill(client, server)
+        world.gives("EAGAIN", os.sendfile, out, into, 0, 10)
+        with socket.socket() as fresh:
+            world.gives("EPIPE", os.sendfile, fresh.fileno(), into, 0, 10)
+
+
 def test_what_class_another_socket_is_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Own(socket.socket):
         pass
