@@ -35,12 +35,13 @@ HELD = 16384  # nothing is read until output has gone: what was read made it
 RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
+NEVER = -1  # value of Channel._plain: no poller reports such bits
 
 
 class Channel:
     """The part that all channels share. Subclasses say what a turn is."""
 
-    __slots__ = ("_bits", "_born", "_fileno", "_channel_state", "loop", "socket")
+    __slots__ = ("_bits", "_born", "_channel_state", "_fileno", "_plain", "loop", "socket")
 
     #: A channel that does not keep ``Loop.run()`` running by itself.
     background: ClassVar[bool] = False
@@ -51,6 +52,7 @@ class Channel:
     _bits: int
     _born: int  # the loop's turn in which it joined: what was polled by then is another's
     _channel_state: int
+    _plain: int  # the bits with which its turn is the one that delivery.py has written out
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -82,6 +84,7 @@ class Channel:
         self.socket = None
         self._fileno = -1
         self._bits = ASLEEP
+        self._plain = NEVER
         self._channel_state = 0
 
     def fileno(self) -> int:

@@ -8,7 +8,7 @@ kind costs nothing while it waits.
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import ASLEEP, Channel
+from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.events import RERAISED, failed
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import still_has, uses_writable
@@ -55,6 +55,7 @@ class Guest(Channel):
         self.writes = writes
         self._fileno = -1
         self._bits = ASLEEP
+        self._plain = NEVER
 
     def _ask(self) -> None:
         """Find out what to poll for; the object may fail to say, which is its own affair."""

@@ -53,58 +53,13 @@ class Receiver(Sender):
     # ---- a turn
 
     def _turn(self, bits: int) -> None:
-        # The way of most turns is written out: a call costs as much as all that is decided here.
-        # Whole numbers are compared, since a test of a bit makes a number first.
-        if bits != IN or self._bits != READ or self._more is not None:
-            self._turn_with_more(bits)
-            return
-        queued = self._waiting_bytes
-        size = self._read_size
-        try:
-            data = self.socket.recv(size)
-        except OSError as error:
-            self._read_failed(error)
-        else:
-            if data:
-                got = len(data)
-                if got == size:
-                    data = self._came_full(data)
-                    got = len(data)
-                self.bytes_received += got
-                try:
-                    if observers:
-                        self._call_raising("handle_data", data)
-                    else:
-                        self.handle_data(data)
-                except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
-                    self._failed("handle_data", error)
-            else:
-                self._peer_finished()
-        out = self._waiting
-        if out is not None:
-            if type(out) is bytes:  # and so we are connected, and nothing is in the way
-                try:
-                    sent = self.socket.send(out)
-                except OSError as error:
-                    self._spread_out()
-                    self._send_failed(error)
-                    if self._waiting_bytes:
-                        self._hold_back()
-                else:
-                    self.bytes_sent += sent
-                    if sent == len(out):
-                        self._waiting = None
-                    else:
-                        self._sent_part(out, sent)
-            else:
-                self._flush_turn(bits, queued)
-
-    def _turn_with_more(self, bits: int) -> None:
-        """A turn that is not only reading, or of a stream with deadlines, layers, or much to read."""
         more = self._more
-        if more is not None and more.layer is not None:
-            self._turn_layered(bits)
-            return
+        if more is not None:
+            if more.layer is not None:
+                self._turn_layered(bits)
+                return
+        elif bits == IN and self._bits == READ and self._waiting is None:
+            self._plain = IN  # from the next turn on
         queued = self._waiting_bytes
         if self._bits & IN and bits & READABLE:
             try:
@@ -141,6 +96,13 @@ class Receiver(Sender):
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             self._failed("handle_data", error)
 
+    def _sent_nothing(self, error: OSError) -> None:
+        """The kernel refused the one piece that this turn has made."""
+        self._spread_out()
+        self._send_failed(error)
+        if self._waiting_bytes:
+            self._hold_back()
+
     def _sent_part(self, out: bytes, sent: int) -> None:
         """The kernel took *sent* bytes of the one piece that this turn has made."""
         self._waiting = [memoryview(out)[sent:]]
@@ -156,10 +118,7 @@ class Receiver(Sender):
             try:
                 sent = self.socket.send(out)
             except OSError as error:
-                self._spread_out()
-                self._send_failed(error)
-                if self._waiting_bytes:
-                    self._hold_back()
+                self._sent_nothing(error)
                 return
             self.bytes_sent += sent
             if self._more is not None:

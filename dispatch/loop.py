@@ -17,8 +17,9 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import ASLEEP, Channel
+from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import check_seconds
+from dispatch.delivery import deliver
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
@@ -251,35 +252,38 @@ class Loop:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
-        turn = self._turn_number = self._turn_number + 1
+        self._turn_number += 1
         ready = self.poller.poll(timeout)
         if self._timers.heap:
             self._now = self.network.monotonic()
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
-        channels = self.channels
-        watch = self._watch
-        for fd, bits in ready:
-            try:
-                served = channels[fd]
-            except KeyError:
-                continue  # a channel that left gets nothing
-            if served._born < turn:  # nor does one that got the number of a closed one meanwhile
-                self._turning = served
-                try:
-                    if watch is None:
-                        served._turn(bits)
-                    else:
-                        watch.serve(self, served, bits)
-                except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
-                    served._turn_failed(error)
+        if observers or self._watch is not None:
+            for fd, bits in ready:
+                served = self.channels.get(fd)
+                if served is not None:
+                    self._turning = served
+                    self._serve(served, bits)
+        else:
+            deliver(self, ready)
         self._turning = None
         if self._soon or (self._timers.heap and self._timers.heap[0][0] <= self._now):
             self._make_due()
         if self._unsent or self._ended:
             self._settle()
         return len(ready)
+
+    def _serve(self, channel: Channel, bits: int) -> None:
+        """The turn of a channel that is ready, unless it got the number of one that was ready and closed."""
+        if channel._born < self._turn_number:
+            try:
+                if self._watch is None:
+                    channel._turn(bits)
+                else:
+                    self._watch.serve(self, channel, bits)
+            except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+                channel._turn_failed(error)
 
     def _until_due(self, timeout: float | None) -> float | None:
         """*timeout*, or what is left until the first call if that is less."""
@@ -356,6 +360,7 @@ class Loop:
         self.poller.watch(fd, bits)
         channel._fileno = fd
         channel._bits = bits
+        channel._plain = NEVER
         channel._born = self._turn_number
         self.channels[fd] = channel
         if channel.background:
@@ -367,6 +372,7 @@ class Loop:
     def _written_to(self, stream: Any) -> None:
         """*stream* was written to outside its own turn: send at the end of this one."""
         self._check_thread()
+        stream._plain = NEVER  # until its next turn: that is not only about what it reads itself
         self._unsent.append(stream)
 
     def _want(self, channel: Channel, bits: int) -> None:
@@ -377,12 +383,14 @@ class Loop:
             else:
                 self.poller.change(channel._fileno, bits)
             channel._bits = bits
+            channel._plain = NEVER
 
     def _sleep(self, channel: Channel) -> None:
         """Do not poll *channel* at all until it wants something: a dead socket says so in every poll."""
         if not channel._bits & ASLEEP:
             self.poller.forget(channel._fileno)
             channel._bits = ASLEEP
+            channel._plain = NEVER
 
     def _leave(self, channel: Channel, reason: BaseException | None) -> None:
         """*channel* is served no more; it will be told at the end of this turn."""
@@ -397,6 +405,7 @@ class Loop:
             for observer in observers:
                 observer.closed(channel, reason)
         channel._bits = ASLEEP
+        channel._plain = NEVER
         channel._fileno = -1
         self._ended.append((channel, reason))
 

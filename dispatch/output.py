@@ -20,6 +20,7 @@ from dispatch.channel import (
     FULL,
     HELD,
     LAYERED,
+    NEVER,
     PRODUCING,
     SHUT,
     Channel,
@@ -86,12 +87,14 @@ class Sender(Channel):
         if out is None:
             # The first piece of a handler, and mostly the last, is asked no more than this.
             if self._channel_state == CONNECTED and type(data) is bytes:
-                if data:
-                    loop = self.loop
-                    if loop._turning is not self:
-                        loop._written_to(self)
+                size = len(data)
+                if size > 0:
+                    if self.loop._turning is not self:
+                        self.loop._written_to(self)
                     self._waiting = data
-                return len(data) <= LITTLE or len(data) <= self.high_water
+                if size <= LITTLE:
+                    return True
+                return size <= self.high_water
         elif type(out) is list and type(data) is bytes:  # a list: never after close(), see _seal
             out.append(data)
             self._waiting_bytes = queued = self._waiting_bytes + len(data)
@@ -405,6 +408,7 @@ class Sender(Channel):
         more = self._more
         if more is None:
             more = self._more = Extras()
+            self._plain = NEVER
         return more
 
     # ---- what the subclass knows

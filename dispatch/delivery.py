@@ -1,0 +1,64 @@
+"""Each channel that is ready gets its turn; the turn of most, a read and the sending of what it led to, is written out here.
+
+A call costs as much as all that is decided in such a turn, so there is none but the socket's and the handler's. Whatever is not
+usual goes to the channel's own ``_turn``, or to a method named for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dispatch.annotations import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+
+def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
+    """Give everybody in *ready* its turn. For a loop that nobody observes or debugs."""
+    channels: dict[int, Any] = loop.channels
+    for fd, bits in ready:
+        try:
+            served = channels[fd]
+        except KeyError:
+            continue  # a channel that left gets nothing
+        loop._turning = served
+        if served._plain != bits:
+            loop._serve(served, bits)
+            continue
+        try:
+            size = served._read_size
+            try:
+                data = served.socket.recv(size)
+            except OSError as error:
+                served._read_failed(error)
+            else:
+                got = len(data)
+                if got == size:
+                    data = served._came_full(data)
+                    got = len(data)
+                served.bytes_received += got
+                if got > 0:
+                    try:
+                        served.handle_data(data)
+                    except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+                        served._failed("handle_data", error)
+                else:
+                    served._peer_finished()
+            out = served._waiting
+            if out is not None:
+                if type(out) is bytes:  # and so it is connected, and nothing is in the way
+                    try:
+                        sent = served.socket.send(out)
+                    except OSError as error:
+                        served._sent_nothing(error)
+                    else:
+                        served.bytes_sent += sent
+                        if sent == len(out):
+                            served._waiting = None
+                        else:
+                            served._sent_part(out, sent)
+                else:
+                    served._flush_turn(bits, 0)
+        except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+            served._turn_failed(error)
