@@ -61,7 +61,8 @@ class Receiver(Sender):
         elif bits == IN and self._bits == READ and self._waiting is None:
             self._plain = IN  # from the next turn on
         queued = self._waiting_bytes
-        if self._bits & IN and bits & READABLE:
+        state = self._channel_state
+        if self._bits & IN and bits & READABLE and not state & CLOSING:  # another's handler may have closed it meanwhile
             try:
                 data = self.socket.recv(self._read_size)
             except OSError as error:
@@ -79,7 +80,7 @@ class Receiver(Sender):
                     self._hand_over(data)
                 else:
                     self._peer_finished()
-        elif bits & TROUBLE and not self._channel_state & BLOCKED:
+        elif bits & TROUBLE and not state & (BLOCKED | CLOSING):
             self._hung_up()
             return
         if bits & PRI and self._bits & PRI:

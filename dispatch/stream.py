@@ -142,7 +142,7 @@ class Stream(Receiver):
         elif state & BLOCKED:
             self._left_over()
         elif self.loop._turning is not self:
-            self.loop._unsent.append(self)
+            self.loop._written_to(self)
 
     def write_eof(self) -> None:
         """Send what was written, then tell the peer that this is all (half-close). Reading goes on until its end."""

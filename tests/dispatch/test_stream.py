@@ -401,6 +401,27 @@ def test_nothing_is_read_after_close(world):
     assert channel.data == b"quit"
 
 
+def test_nothing_is_read_after_another_has_closed_it(world):
+    """What it has to read was told in the same turn in which another's handler says goodbye for it."""
+    loop = world.loop()
+
+    class Killer(Recorder):
+        def handle_data(self, data):
+            victim.write(b"bye")
+            victim.close()
+
+    _, client = world.connected(loop, Killer)  # first, so that its turn is first
+    victim, his = world.connected(loop, Recorder)
+    world.turn(loop)
+    client.send(b"close it")
+    his.send(b"too late")
+    world.run(loop, lambda: victim.closed)
+    world.turn(loop)
+
+    assert victim.events == [("close", None)]
+    assert world.read_all(loop, his) == b"bye"
+
+
 def test_our_last_words_arrive_though_the_peer_sent_more(world):
     """Closing with unread input makes the kernel send RST, which can overtake what we said."""
     loop = world.loop()
