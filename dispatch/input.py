@@ -28,6 +28,9 @@ TROUBLE = ERR | HUP | NVAL
 READABLE = IN | TROUBLE
 WRITABLE = OUT | TROUBLE
 READ_SIZE = 65536  # bytes
+# What is read is often sent on, in one call. Loopback carries 65,483 bytes in a segment (65,463 over IPv6): a whole 256 KiB would
+# be four of them and a crumb, and who sends crumbs is slower by a fifth.
+READ_SIZE_MAX = 256_000  # bytes
 SHORT_READS = 4  # in a stream of bytes there is a short one now and then, whenever the reader is faster
 FIRST_SIZE = 448  # bytes; the interpreter keeps what is below 512, its head included, at hand; for more it asks malloc
 
@@ -39,7 +42,7 @@ class Receiver(Sender):
 
     #: The most that one turn reads, in bytes. It grows while reads come back full, and falls back after a short one.
     read_size = READ_SIZE
-    read_size_max = 262144
+    read_size_max = READ_SIZE_MAX
 
     _read_size: int
     bytes_received: int
