@@ -103,6 +103,7 @@ def play(
     seed: int = 0,
     invariants: Mapping[str, str] | None = None,
     may_raise: tuple[type[BaseException], ...] = (),
+    per_process: Sequence[str] = (),
 ) -> Run:
     """Run *test* once, on a fresh network, under *plan*. What the run did is in the answer, never raised.
 
@@ -111,7 +112,15 @@ def play(
         TypeError: *test* is no function of a network, or a coroutine function.
     """
     refuse_coroutines(test, "a test")
-    network = Network(plan, targets=targets, rates=rates, seed=seed, invariants=invariants, may_raise=may_raise)
+    network = Network(
+        plan,
+        targets=targets,
+        rates=rates,
+        seed=seed,
+        invariants=invariants,
+        may_raise=may_raise,
+        per_process=per_process,
+    )
     returned: Any = None
     error: BaseException | None = None
     network.begin()

@@ -1,6 +1,6 @@
 """What life keeps per process and CPython per thread or module: exchanged whenever another process runs.
 
-A table of module attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop and its hooks of generators. Each process finds
+A table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop and its hooks of generators. Each process finds
 them fresh; after the run, the interpreter has its own back.
 """
 
@@ -14,15 +14,62 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["ProcessState", "ended_in_the_middle", "hush"]
+__all__ = ["PER_PROCESS", "ProcessState", "checked_names", "ended_in_the_middle", "hush", "place_of"]
 
 PER_PROCESS = (
-    ("asyncore", "socket_map"),  # the interpreter's own, on 3.11
-    ("pyasyncore", "socket_map"),
-    ("dispatch.asyncore", "socket_map"),
+    "asyncore:socket_map",  # the interpreter's own, on 3.11
+    "pyasyncore:socket_map",
+    "dispatch.asyncore:socket_map",
+    "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
 )
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
+
+
+class _Attributes:
+    """The attributes of a class, to be had and set as the names of a module are."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._owner, name)
+
+    def get(self, name: str) -> Any:
+        return getattr(self._owner, name, None)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self._owner, name, value)
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """*names*, each ``"module:attribute"``, or ``"module:Class.attribute"``.
+
+    Raises:
+        TypeError: no sequence of names.
+        ValueError: one that is not of this form.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"per_process={names!r}: names in a list, such as ['module:attribute']")
+    for name in names:
+        module, colon, attribute = name.partition(":")
+        if not (colon and module and all(attribute.split("."))):
+            raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
+    return tuple(names)
+
+
+def place_of(name: str) -> tuple[Any, str] | None:
+    """Where ``"module:attribute"`` is kept, and by which key; ``None`` while it is not there."""
+    module, _, attribute = name.partition(":")
+    owner: Any = sys.modules.get(module)
+    *classes, key = attribute.split(".")
+    for each in classes:
+        owner = getattr(owner, each, None)
+    if owner is None or not hasattr(owner, key):
+        return None
+    return (_Attributes(owner) if classes else owner.__dict__), key
 
 
 class ProcessState:
@@ -31,13 +78,8 @@ class ProcessState:
     __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        self._wanted = list(PER_PROCESS)
-        for name in extra:
-            module, colon, attribute = name.partition(":")
-            if not colon or not attribute:
-                raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
-            self._wanted.append((module, attribute))
-        self._slots: list[tuple[int, dict[str, Any], str, Callable[[], Any]]] = []
+        self._wanted = list(dict.fromkeys((*PER_PROCESS, *extra)))
+        self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
@@ -54,19 +96,17 @@ class ProcessState:
             from asyncio import _get_running_loop, _set_running_loop
 
             self._get_loop, self._set_loop = _get_running_loop, _set_running_loop
-        for name, attribute in self._wanted:
-            module = modules.get(name)
-            if module is None:
+        for name in tuple(self._wanted):
+            place = place_of(name)
+            if place is None:
                 continue
-            namespace = module.__dict__
-            if attribute in namespace and not any(
-                ours is namespace and key == attribute for _, ours, key, _ in self._slots
-            ):
-                outside = namespace[attribute]
-                fresh = type(outside)  # an empty one of the same type
-                self._slots.append((len(self._slots), namespace, attribute, fresh))
-                self._outside.append(outside)
-                namespace[attribute] = fresh()
+            self._wanted.remove(name)
+            namespace, attribute = place
+            outside = namespace[attribute]
+            fresh = type(outside)  # an empty one of the same type
+            self._slots.append((len(self._slots), namespace, attribute, fresh))
+            self._outside.append(outside)
+            namespace[attribute] = fresh()
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""

@@ -28,7 +28,7 @@ from simnet.process import Process, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.socket import Socket
 from simnet.standins import interrupts, resolver
-from simnet.state import ProcessState, ended_in_the_middle
+from simnet.state import ProcessState, checked_names, ended_in_the_middle
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler
@@ -70,7 +70,7 @@ class Network:
         self.may_raise = may_raise
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
-        self._per_process = per_process
+        self._per_process = checked_names(per_process)
         self._clock = clock = Clock()
         self._injector = Injector(self.plan, rates, clock, self.trace)
         self._fabric = Fabric(clock, self.trace, self._injector)

@@ -11,6 +11,7 @@ from typing import Any
 
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, Fault, check_playable, kind_classes, playable
 from simnet.invariants import LEVELS, NAMES
+from simnet.state import checked_names
 
 __all__ = ["RUNS_DEFAULT", "WAITS_FOR_EVER", "SweepOptions"]
 
@@ -44,6 +45,8 @@ class SweepOptions:
     """Make the plan of each distinct failure as small as it gets."""
     seed: int = 0
     """The network's seed, of every run alike."""
+    per_process: tuple[str, ...] = ()
+    """Globals, as `"module:name"` or `"module:Class.name"`, that each process of each run finds fresh."""
 
     @classmethod
     def of(cls, **keywords: Any) -> SweepOptions:
@@ -69,6 +72,7 @@ class SweepOptions:
             "first": _flag,
             "shrink": _flag,
             "seed": _whole,
+            "per_process": _globals,
         }
         return cls(**{name: checks[name](name, value) for name, value in keywords.items() if value is not None})
 
@@ -86,6 +90,7 @@ class SweepOptions:
             "seed": self.seed,
             "invariants": {name: level for name, level in self.invariants.items() if name in NAMES},
             "may_raise": self.may_raise,
+            "per_process": self.per_process,
         }
 
 
@@ -135,6 +140,12 @@ def _exceptions(option: str, value: object) -> tuple[type[BaseException], ...]:
         if not (isinstance(each, type) and issubclass(each, BaseException)):
             raise TypeError(f"{option}={value!r}: exception classes, as in an except clause")
     return types
+
+
+def _globals(option: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{option}={value!r}: names such as 'module:attribute'")
+    return checked_names((value,) if isinstance(value, str) else tuple(value))
 
 
 def _whole(option: str, value: object) -> int:

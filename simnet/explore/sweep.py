@@ -17,7 +17,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
-from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
+from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement, judge
 from simnet.faults.kinds import KINDS, playable
@@ -43,6 +43,8 @@ __all__ = [
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
+STATE_STAYS = "state-stays"  # the name of a warning
+
 TLS_HANDSHAKE = r"\x16\x03"  # how a record of one begins (RFC 8446, 5.1), in a payload's repr
 
 
@@ -58,7 +60,8 @@ class NotRepeatable(Exception):
         text = (
             f"two runs without faults differ: {self.difference}.\n"
             "The same test must do the same each time. Look for state that stays from run to run (a cache, a counter, a "
-            "global), for an order or a text that depends on id() or an address, and for values that do not compare equal."
+            "global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
+            "an address, and for values that do not compare equal."
         )
         return f"{text}\n\n{self.where}" if self.where else text
 
@@ -239,6 +242,7 @@ def _run_all(
             if failure is None:
                 failure = groups[key] = Failure(run, judgement, plan, plan)
                 result.failures.append(failure)
+                _look_for_what_stays(test, plan, options, result)
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
         if progress is not None:
@@ -246,6 +250,22 @@ def _run_all(
         if key is not None and options.first:
             result.stopped = FIRST_FAILURE
             return
+
+
+def _look_for_what_stays(
+    test: Callable[[Any], object], plan: FaultPlan, options: SweepOptions, result: SweepResult
+) -> None:
+    """A run has failed: does the test without faults still end as it did? If not, later failures may be echoes of this one."""
+    if any(warned.name == STATE_STAYS for warned in result.warnings):
+        return
+    before, now = result.baseline.outcome, play(test, **options.playing).outcome
+    if now != before:
+        difference = difference_of_outcomes(before, now).replace("without the fault", "before")
+        text = (
+            f"after this run the test without faults does something else: {difference}. Something stays from run to run "
+            "(a file, a cache, a global), and other failures may be echoes of it"
+        )
+        result.warnings.append(Warned(STATE_STAYS, text, 1, plan))
 
 
 def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Asked", "network_options", "refuse_what_cannot_be", "sweep_options"]
 _KEY = pytest.StashKey["Asked"]()
 
 # What the marker may say of a network that a test holds itself; the rest of SweepOptions is for sweeps alone.
-NETWORK_OPTIONS = ("plan", "target", "seed", "rates", "invariants", "may_raise")
+NETWORK_OPTIONS = ("plan", "target", "seed", "rates", "invariants", "may_raise", "per_process")
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,23 @@
 """What a life keeps per process and CPython per module, for processes that are threads: ``asyncore.socket_map``.
 
 The simulator exchanges the attribute itself whenever another process runs. Threads run side by side, so here the module
-holds an object that is, for each process, a map of its own.
+holds an object that is, for each process, a map of its own. What is no container cannot be divided so: of that each run
+begins with a fresh one, which its processes share.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS
+from simnet.state import PER_PROCESS, place_of
 
 __all__ = ["Maps"]
+
+CONTAINERS = (dict, list, set, deque)
 
 KEPT = frozenset(
     {"__class__", "__new__", "__init__", "__getattribute__", "__setattr__", "__delattr__"}
@@ -24,10 +28,11 @@ KEPT = frozenset(
 class _Divided:
     """One attribute that is divided, for as many runs as go on side by side."""
 
-    def __init__(self, namespace: dict[str, Any], attribute: str) -> None:
-        self.namespace, self.attribute = namespace, attribute
-        self.original = namespace[attribute]
-        self.divided = namespace[attribute] = _divided(self.original)
+    def __init__(self, name: str, namespace: Any, attribute: str) -> None:
+        self.name, self.namespace, self.attribute = name, namespace, attribute
+        self.original = original = namespace[attribute]
+        self.shared = not isinstance(original, CONTAINERS)
+        self.divided = namespace[attribute] = type(original)() if self.shared else _divided(original)
         self.runs = 0
 
 
@@ -38,7 +43,8 @@ _lock = threading.Lock()
 class Maps:
     """The module attributes of one run that are each process's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        self._names = tuple(dict.fromkeys((*PER_PROCESS, *extra)))
         self._held: list[_Divided] = []
         self._over = False
 
@@ -46,14 +52,16 @@ class Maps:
         """Take up what has been imported since the last look; nothing any more once the run is over."""
         if self._over:
             return  # a thread that would not end has spawned one more process
-        for name, attribute in PER_PROCESS:
-            namespace = getattr(sys.modules.get(name), "__dict__", {})
-            if attribute not in namespace or any(held.namespace is namespace for held in self._held):
+        for name in self._names:
+            if any(held.name == name for held in self._held):
+                continue
+            place = place_of(name)
+            if place is None:
                 continue
             with _lock:
-                held = next((each for each in _divided_now if each.namespace is namespace), None)
+                held = next((each for each in _divided_now if each.name == name), None)
                 if held is None:
-                    held = _Divided(namespace, attribute)
+                    held = _Divided(name, *place)
                     _divided_now.append(held)
                 held.runs += 1
             self._held.append(held)
@@ -67,7 +75,7 @@ class Maps:
                 if held.runs:
                     continue
                 _divided_now.remove(held)
-                if held.namespace.get(held.attribute) is held.divided:
+                if held.shared or held.namespace.get(held.attribute) is held.divided:
                     held.namespace[held.attribute] = held.original
         self._held.clear()
 

@@ -29,6 +29,7 @@ from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
+from simnet.state import checked_names
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
 
@@ -57,6 +58,7 @@ class RealNetwork:
         seed: int = 0,
         invariants: Mapping[str, str] | None = None,
         may_raise: tuple[type[BaseException], ...] = (),
+        per_process: Sequence[str] = (),
         seconds: float = classes.SECONDS,
     ) -> None:
         self.plan = FaultPlan() if plan is None else plan
@@ -82,7 +84,7 @@ class RealNetwork:
         self._held: list[Callable[[], object]] = []
         self._links: dict[tuple[str, ...], SimpleNamespace] = {}
         self._stage = Stage(self.plan, seed, seconds)
-        self._maps = Maps()
+        self._maps = Maps(checked_names(per_process))
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []
         self._guard: threading.Timer | None = None

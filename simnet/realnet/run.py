@@ -31,6 +31,7 @@ def play_real(
     seed: int = 0,
     invariants: Mapping[str, str] | None = None,
     may_raise: tuple[type[BaseException], ...] = (),
+    per_process: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> RealRun:
     """Run *test* once on real sockets under *plan*. What the run did is in the answer, never raised.
@@ -44,7 +45,14 @@ def play_real(
     """
     refuse_coroutines(test, "a test")
     network = RealNetwork(
-        plan, targets=targets, rates=rates, seed=seed, invariants=invariants, may_raise=may_raise, seconds=seconds
+        plan,
+        targets=targets,
+        rates=rates,
+        seed=seed,
+        invariants=invariants,
+        may_raise=may_raise,
+        per_process=per_process,
+        seconds=seconds,
     )
     returned: Any = None
     error: BaseException | None = None

@@ -20,6 +20,7 @@ def test_one_name_or_several_may_stand() -> None:
     assert SweepOptions.of(kinds=["eof", faults.Split]).kinds == ("split", "eof")
     assert SweepOptions.of(may_raise=OSError).may_raise == (OSError,)
     assert SweepOptions.of(survives="reset").survives == ("reset",)
+    assert SweepOptions.of(per_process="mylib:Pool.free").per_process == ("mylib:Pool.free",)
 
 
 def test_a_whole_class_of_kinds_means_those_that_can_be_played() -> None:
@@ -52,6 +53,9 @@ def test_an_invariant_takes_a_level_and_a_reason() -> None:
         ({"kinds": "blackhole"}, ValueError, "does not play"),
         ({"survives": "split"}, ValueError, "transparent"),
         ({"depth": 2}, ValueError, "depth=1"),
+        ({"per_process": "mylib.pool"}, ValueError, "not of the form 'module:attribute'"),
+        ({"per_process": ["mylib:Pool."]}, ValueError, "not of the form 'module:attribute'"),
+        ({"per_process": 7}, TypeError, "names such as"),
         ({"runs": 0}, ValueError, "at least 1"),
         ({"runs": "many"}, TypeError, "whole number"),
         ({"strict": "yes"}, TypeError, "True or False"),

@@ -7,7 +7,7 @@ import itertools
 import signal
 import socket
 import ssl
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,8 @@ from simnet.explore.check import check
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import NothingToTest, NotRepeatable, run_sweep
 from simnet.faults.plan import FaultPlan
-from simnet.run import Run
+from simnet.realnet import play_real
+from simnet.run import Run, play
 
 SERVER = SweepOptions.of(target="server")
 
@@ -93,7 +94,51 @@ def test_two_outcomes_without_faults_are_not_repeatable() -> None:
 
     with pytest.raises(NotRepeatable, match=r"the test returned 1; the other time 0\.") as caught:
         run_sweep(counts, SERVER)
-    assert "state that stays from run to run" in str(caught.value)
+    assert "state that stays from run to run (a cache, a counter, a global: per_process=['module:name'] makes" in str(
+        caught.value
+    )
+
+
+class Counter:
+    """What a library may keep for ever."""
+
+    count = 0
+    seen: ClassVar[list[str]] = []
+
+
+@pytest.mark.parametrize("play_it", [play, play_real])
+def test_what_stays_from_run_to_run_can_be_made_fresh(play_it: Any) -> None:
+    def counts(net: Any) -> tuple[int, list[str]]:
+        Counter.count += 1
+        Counter.seen.append("me")
+        net.host("server").spawn(lambda: Counter.seen.append("somebody else"))
+        return Counter.count, list(Counter.seen)
+
+    names = SweepOptions.of(
+        per_process=[f"{__name__}:Counter.count", f"{__name__}:Counter.seen", "no_such_module:name"]
+    )
+    for _ in range(2):
+        assert play_it(counts, **names.playing).outcome.returned == (1, ["me"])
+    assert (Counter.count, Counter.seen) == (0, [])
+
+
+def test_what_a_failure_leaves_for_later_runs_is_warned_of() -> None:
+    left: list[str] = []
+
+    def careless(net: Any) -> None:
+        echo(net)
+        if net.happened:
+            left.append("a file")
+        assert not left
+
+    result = run_sweep(careless, SERVER.but(kinds=["split"], runs=5, shrink=False))
+    assert result.failed == 5
+    (warned,) = result.warnings
+    assert warned.name == "state-stays"
+    assert "the test raised AssertionError" in warned.text
+    assert "before it ended well. Something stays from run to run" in warned.text
+    result = run_sweep(lambda net: echo(net) if not net.happened else 1 / 0, SERVER.but(kinds=["split"], runs=5))
+    assert not result.warnings
 
 
 def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_where_they_part() -> None:
