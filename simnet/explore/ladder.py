@@ -41,14 +41,21 @@ def ladder(
     """The diagram of *trace*, at most *width* columns.
 
     *against* is the baseline's: then *before* rows ahead of the first difference are shown and *after* from there on, unless
-    *whole*. *hosts* orders the columns. *last* is a row to end with: a host, and what became of it.
+    *whole*. With nothing to compare, so many in all are shown up to the end, or to *last*: a row that says what became of a
+    host. *hosts* orders the columns.
     """
     parting = against.first_difference(trace) if against is not None else None
     rows = rows_of(trace, against)
-    if last is not None:
-        _end_with(rows, *last)
+    end = None if last is None else _end_with(rows, *last)
     names = list(hosts) if hosts is not None else _hosts(trace)
-    lines = _window(rows, parting, before, after, whole, len(trace), compared=against is not None)
+    if whole or (parting is None and len(rows) <= before + after):
+        lines: list[Row | str] = list(rows)
+    elif against is None:
+        lines = _window(rows, len(rows) if end is None else end + 1, before + after, 0)
+    else:
+        parting = len(trace) if parting is None else parting
+        first = next((place for place, row in enumerate(rows) if row.index >= parting), len(rows))
+        lines = _window(rows, first, before, after, f"─── equal to the baseline up to here ({parting} events) ───")
     shown = [row for row in lines if isinstance(row, Row)]
     if hosts is None and not whole:
         seen = shown_hosts(shown)
@@ -61,16 +68,17 @@ def ladder(
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-def _end_with(rows: list[Row], host: str, text: str) -> None:
-    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call."""
+def _end_with(rows: list[Row], host: str, text: str) -> int:
+    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call. Which row it is."""
     name, _, place = text.partition("  ")
-    for row in rows:
+    for number, row in enumerate(rows):
         if row.host == host and row.loud and name in row.text.split():
             row.text += f"  {place}".rstrip()  # the trace has the exception, not its line
-            return
+            return number
     after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), len(rows))
     before = rows[after - 1] if after else Row(0, 0, host)
     rows.insert(after, Row(before.index, before.time_ns, host, text, loud=True))
+    return after
 
 
 def _hosts(trace: Trace) -> list[str]:
@@ -82,15 +90,8 @@ def _hosts(trace: Trace) -> list[str]:
     return [name for name in names if name == BODY] + [name for name in names if name != BODY]
 
 
-def _window(
-    rows: list[Row], parting: int | None, before: int, after: int, whole: bool, events: int, *, compared: bool
-) -> list[Row | str]:
-    """The rows to show, with a line wherever some are left out."""
-    if whole or (parting is None and len(rows) <= before + after):
-        return list(rows)
-    if parting is None:
-        parting = events
-    first = next((place for place, row in enumerate(rows) if row.index >= parting), len(rows))
+def _window(rows: list[Row], first: int, before: int, after: int, divide: str = "") -> list[Row | str]:
+    """The rows to show, *before* ahead of row *first* and *after* from there on, with a line wherever some are left out."""
     lines: list[Row | str] = []
     margin = " " * CLOCK
     start = max(0, first - before)
@@ -98,8 +99,8 @@ def _window(
     if start:
         lines.append(f"{margin}⋮  {start} rows")
     lines.extend(rows[start:first])
-    if first and compared:
-        lines.append(f"{margin}─── equal to the baseline up to here ({parting} events) ───")
+    if first and divide:
+        lines.append(f"{margin}{divide}")
     rest = rows[first:]
     if len(rest) <= after + 2:
         return lines + rest

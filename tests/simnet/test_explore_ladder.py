@@ -133,6 +133,18 @@ def test_the_end_is_told_if_there_is_something_to_tell() -> None:
     assert "connect server:7" in drawn[place - 1]
 
 
+def test_with_nothing_to_compare_the_rows_lead_to_the_end_that_is_told() -> None:
+    """A heart that beats for five minutes after the test has failed is not what one looks for."""
+    polls = [call(1000 * n, "server", "server poll", "poll", n, (0,), ("x IN",)) for n in range(2, 60)]
+    drawn = ladder(trace_of(*polls[:30], *FAILS.entries, *polls), last=("test", "AssertionError  test_echo.py:9"))
+    lines = drawn.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.endswith("AssertionError  test_echo.py:9"))
+    assert "connect server:7" in lines[place - 1]
+    assert lines[0].split() == ["seconds", "test", "server"]
+    assert "⋮" in lines[1]
+    assert len(lines) <= 2 + 20 + 6  # some of those after it are loud
+
+
 @pytest.mark.parametrize(
     ("event", "phrase"),
     [
