@@ -11,7 +11,29 @@ from collections.abc import Sequence
 from dispatch.annotations import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dispatch.channel import Channel
     from dispatch.loop import Loop
+
+
+def serve(loop: Loop, channel: Channel, bits: int) -> None:
+    """The turn of a channel that is ready, unless it got the number of one that was ready and closed meanwhile."""
+    if channel._born < loop._turn_number:
+        try:
+            if loop._watch is None:
+                channel._turn(bits)
+            else:
+                loop._watch.serve(loop, channel, bits)
+        except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+            channel._turn_failed(error)
+
+
+def deliver_watched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
+    """Give everybody in *ready* its turn, under the eyes of observers or of debug mode."""
+    for fd, bits in ready:
+        channel = loop.channels.get(fd)
+        if channel is not None:
+            loop._turning = channel
+            serve(loop, channel, bits)
 
 
 def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
@@ -24,7 +46,7 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
             continue  # a channel that left gets nothing
         loop._turning = served
         if served._plain != bits:
-            loop._serve(served, bits)
+            serve(loop, served, bits)
             continue
         try:
             size = served._read_size

@@ -65,7 +65,8 @@ class Receiver(Sender):
             self._plain = IN  # from the next turn on
         queued = self._waiting_bytes
         state = self._channel_state
-        if self._bits & IN and bits & READABLE and not state & CLOSING:  # another's handler may have closed it meanwhile
+        # Another's handler may have closed it in this turn.
+        if self._bits & IN and bits & READABLE and not state & CLOSING:
             try:
                 data = self.socket.recv(self._read_size)
             except OSError as error:

@@ -19,7 +19,7 @@ from contextvars import ContextVar, Token
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import check_seconds
-from dispatch.delivery import deliver
+from dispatch.delivery import deliver, deliver_watched
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
@@ -260,11 +260,7 @@ class Loop:
             for observer in observers:
                 observer.turn(self, len(ready))
         if observers or self._watch is not None:
-            for fd, bits in ready:
-                served = self.channels.get(fd)
-                if served is not None:
-                    self._turning = served
-                    self._serve(served, bits)
+            deliver_watched(self, ready)
         else:
             deliver(self, ready)
         self._turning = None
@@ -273,17 +269,6 @@ class Loop:
         if self._unsent or self._ended:
             self._settle()
         return len(ready)
-
-    def _serve(self, channel: Channel, bits: int) -> None:
-        """The turn of a channel that is ready, unless it got the number of one that was ready and closed."""
-        if channel._born < self._turn_number:
-            try:
-                if self._watch is None:
-                    channel._turn(bits)
-                else:
-                    self._watch.serve(self, channel, bits)
-            except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
-                channel._turn_failed(error)
 
     def _until_due(self, timeout: float | None) -> float | None:
         """*timeout*, or what is left until the first call if that is less."""
