@@ -46,15 +46,6 @@ class Timer:
             if not self.background:
                 self.clock.busy -= 1
 
-    def _fire(self) -> None:
-        fn, arg = self.fn, self.arg
-        if fn is not None:
-            self.cancel()
-            fn(arg)
-
-
-_fire = Timer._fire  # in a bunch, the mark of what may have been called off
-
 
 class Clock:
     """The one clock of a network. It moves only when :meth:`tick` is called.
@@ -62,7 +53,8 @@ class Clock:
     ``busy`` counts what is on its way (segments, retransmissions ...): a network with a time-out alone is idle, one
     with a segment on a link is not. Time-outs of sleepers and TCP's TIME_WAIT and keepalive are *background*.
 
-    ``due`` has, for each instant, what happens then, in the order in which it was put there; ``heap`` has the instants.
+    ``due`` has, for each instant, what happens then, in the order in which it was put there: a function and its argument, or
+    ``None`` and a timer, which may be called off; ``heap`` has the instants.
     Of 2,000 clients that all send at once, the heap holds one entry.
     """
 
@@ -72,7 +64,7 @@ class Clock:
         self.now_ns = 0
         self.busy = 0
         self.heap: list[int] = []
-        self.due: dict[int, list[tuple[Callable[[Any], object], Any]]] = {}
+        self.due: dict[int, list[tuple[Callable[[Any], object] | None, Any]]] = {}
 
     def at(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any = None, background: bool = False) -> Timer:
         """``fn(arg)`` at *deadline_ns*, or in this instant if that is past; the returned timer can call it off."""
@@ -83,12 +75,12 @@ class Clock:
             deadline_ns = self.now_ns
         bunch = self.due.get(deadline_ns)
         if bunch is None:
-            self.due[deadline_ns] = [(_fire, timer)]
+            self.due[deadline_ns] = [(None, timer)]
             heappush(self.heap, deadline_ns)
         else:
-            bunch.append((_fire, timer))
+            bunch.append((None, timer))
             if not len(bunch) & MANY and deadline_ns > self.now_ns:  # nearly all of them called off, as time-outs are
-                bunch[:] = [each for each in bunch if each[0] is not _fire or each[1].fn is not None]
+                bunch[:] = [each for each in bunch if each[0] is not None or each[1].fn is not None]
         return timer
 
     def post(self, deadline_ns: int, fn: Callable[[Any], object], arg: Any) -> None:
@@ -107,7 +99,7 @@ class Clock:
         while heap:
             instant = heap[0]
             for fn, arg in self.due[instant]:
-                if fn is not _fire or arg.fn is not None:
+                if fn is not None or arg.fn is not None:
                     return instant
             heappop(heap)
             del self.due[instant]
@@ -123,10 +115,16 @@ class Clock:
             happened = False
             for fn, arg in bunch:  # and what is put there meanwhile
                 done += 1
-                if fn is not _fire:
+                if fn is not None:
                     self.busy -= 1
-                elif arg.fn is None:
-                    continue
+                else:
+                    timer = arg
+                    fn, arg = timer.fn, timer.arg
+                    if fn is None:
+                        continue
+                    timer.fn = timer.arg = None
+                    if not timer.background:
+                        self.busy -= 1
                 if not happened:
                     happened = True
                     self.now_ns = instant

@@ -69,7 +69,10 @@ class _Poller:
         deadline = None if timeout_ns is None else scheduler.clock.now_ns + timeout_ns
         me = scheduler.current
         for file in watched:
-            file.watch(me)
+            if file.watchers is None:  # as `watch` does
+                file.watchers = [me]
+            else:
+                file.watch(me)
         try:
             while scheduler.wait(("readiness of", watched), deadline):
                 found = look(*args)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import msgspec
@@ -120,12 +121,10 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
 
     def items(self) -> Iterable[tuple[str, object]]:
         """The fields that are not at their default, in the order in which they print."""
-        defaults = defaults_of(type(self))
-        for name in FIELDS:
-            if name in defaults:
-                value = getattr(self, name)
-                if value != defaults[name]:
-                    yield name, value
+        for name, default in _in_order(type(self)):
+            value = getattr(self, name)
+            if value != default:
+                yield name, value
 
     def __repr__(self) -> str:
         return f"faults.{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
@@ -199,6 +198,13 @@ def defaults_of(kind: type[Fault]) -> dict[str, object]:
 
 
 _DEFAULTS: Final[dict[type[Fault], dict[str, object]]] = {}
+
+
+@lru_cache(maxsize=64)  # there are as many kinds as there are
+def _in_order(kind: type[Fault]) -> tuple[tuple[str, object], ...]:
+    """The same in the order in which they print."""
+    defaults = defaults_of(kind)
+    return tuple((name, defaults[name]) for name in FIELDS if name in defaults)
 
 
 def _word(value: object) -> str:

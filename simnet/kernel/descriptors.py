@@ -62,10 +62,13 @@ class File:
     def unwatch(self, watcher: Watcher) -> None:
         """Tell *watcher* no more. No error if it does not watch."""
         watchers = self.watchers
-        if watchers is not None and watcher in watchers:
-            watchers.remove(watcher)
-            if not watchers:
+        if watchers is None:
+            return
+        if len(watchers) == 1:  # mostly
+            if watchers[0] is watcher:
                 self.watchers = None
+        elif watcher in watchers:
+            watchers.remove(watcher)
 
     def wake(self, events: int) -> None:
         """Tell every watcher that *events* may have become true; of the exclusive ones only the first that takes it."""
