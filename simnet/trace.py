@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from simnet.sealed import sealed
+
 __all__ = ["Event", "Failed", "Trace"]
 
 CALL = "call"
@@ -110,9 +112,10 @@ class Trace:
     def digest(self) -> str:
         """32 hexadecimal digits that two runs share exactly if the same things happened at the same times.
 
-        Over ``repr``, which shows values alone; marshal and pickle would show object identity as well.
+        Over ``repr``, which shows values alone; marshal and pickle would show object identity as well. What TLS has
+        encrypted does not count, for it is never the same twice.
         """
-        return hashlib.blake2b(repr(self.entries).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(repr(sealed(self.entries)).encode(), digest_size=16).hexdigest()
 
     def of(self, kind: str) -> Iterator[Event]:
         """The events of one kind."""
@@ -123,7 +126,7 @@ class Trace:
 
         When one trace is a beginning of the other, that is where it ends.
         """
-        for index, (mine, theirs) in enumerate(zip(self.entries, other.entries, strict=False)):
+        for index, (mine, theirs) in enumerate(zip(sealed(self.entries), sealed(other.entries), strict=False)):
             if mine != theirs:
                 return index
         return None if len(self) == len(other) else min(len(self), len(other))

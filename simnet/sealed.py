@@ -1,0 +1,154 @@
+"""What TLS carries is random to whoever does not hold the key, so two runs of one test never show the same bytes.
+
+What a trace says of it is compared without: of each TLS record (RFC 8446, 5.1) the head stays, with its type and length,
+and the body is blanked. A stream is TLS from where a segment begins with a hello, so STARTTLS is found too; what calls read
+and write of it is blanked alike. Where nothing is TLS, nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["sealed"]
+
+CALL, SEGMENT = "call", "segment"  # as in trace.py, which asks here
+HEAD = 5  # bytes: type, version, and the length of what follows
+HELLO = b"\x16\x03"  # a record of a handshake, of any version
+HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its body
+BLANK = b"."
+OTHER = {"client": "server", "server": "client"}
+
+Direction = tuple[str, str]  # a connection, and towards whom
+
+
+class _Records:
+    """A direction of a connection that is a row of records from *start* on, as far as it has been seen."""
+
+    __slots__ = ("start", "at", "until", "head", "urgent", "clear", "before")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.at = 0  # the offset of what a call reads or writes next
+        self.before = 0  # and of what it read last: a peek reads it again
+        self.until = start  # the offset at which the next record begins: what comes before is none, or in one
+        self.head = b""  # of that record, as far as it has been seen
+        self.urgent = 0  # bytes on the wire that are none of the stream's
+        self.clear = bytearray()  # what was on the wire, not blanked
+
+    def blanked(self, data: bytes, offset: int) -> bytes:
+        """*data*, which begins at *offset*, with the bodies blanked; if it came before, all that is of records."""
+        begin = max(0, min(self.start - offset, len(data)))
+        parts = [data[:begin]]
+        while begin < len(data):
+            inside = min(self.until - offset, len(data)) - begin
+            if inside > 0:
+                parts.append(BLANK * inside)
+                begin += inside
+                continue
+            head = data[begin : begin + HEAD - len(self.head)]
+            parts.append(head)
+            begin += len(head)
+            self.head += head
+            self.until = offset + begin
+            if len(self.head) == HEAD:
+                self.until += int.from_bytes(self.head[3:], "big")
+                self.head = b""
+        return b"".join(parts)
+
+
+def sealed(entries: Sequence[Any]) -> Sequence[Any]:
+    """The *entries* of a trace as they are compared; themselves if none of them is about TLS."""
+    starts = _starts(entries)
+    if not starts:
+        return entries
+    rows = _Rows(starts)
+    return [rows.blanked(entry) for entry in entries]
+
+
+def _starts(entries: Iterable[Any]) -> dict[Direction, int]:
+    """From which offset on each direction of each connection is TLS."""
+    starts: dict[Direction, int] = {}
+    begun: dict[Direction, tuple[int, bytes]] = {}  # a hello that a fault has cut in its head
+    written: dict[Direction, int] = {}
+    urgent: dict[Direction, int] = {}  # bytes that a fault has put between those of the stream
+    for entry in entries:
+        if entry[1] == CALL and entry[5] == "send":  # it may never get onto the wire
+            _, _, _, place, end, _, _, ((data, *_), sent, _) = entry
+            direction = (place, OTHER.get(end, ""))
+            offset = written.get(direction, 0)
+            written[direction] = offset + (sent if isinstance(sent, int) else 0)
+            if isinstance(data, bytes) and data[:2] == HELLO and data[HEAD : HEAD + 1] in HELLOS:
+                starts.setdefault(direction, offset)
+            continue
+        if entry[1] != SEGMENT or not (data := entry[7][0]):
+            continue
+        direction = (entry[3], entry[4])
+        if "URG" in entry[5]:
+            urgent[direction] = urgent.get(direction, 0) + len(data)
+            continue
+        offset = entry[6] - urgent.get(direction, 0)
+        if direction in begun:
+            before, head = begun.pop(direction)
+            if before + len(head) == offset:
+                data, offset = head + data, before
+        if data[:2] != HELLO[: len(data)] or direction in starts:
+            continue
+        if len(data) <= HEAD:
+            begun[direction] = offset, data
+        elif data[HEAD : HEAD + 1] in HELLOS:
+            starts[direction] = offset
+    return starts
+
+
+class _Rows:
+    """Every direction that is TLS: as it was on the wire, as it was written, as it was read."""
+
+    def __init__(self, starts: dict[Direction, int]) -> None:
+        self._wire = {direction: _Records(start) for direction, start in starts.items()}
+        self._written = {direction: _Records(start) for direction, start in starts.items()}
+        self._read = {direction: _Records(start) for direction, start in starts.items()}
+
+    def blanked(self, entry: Any) -> Any:
+        """*entry* with what is encrypted in it blanked."""
+        kind, place, end, op, detail = entry[1], entry[3], entry[4], entry[5], entry[7]
+        if kind == SEGMENT:
+            wire = self._wire.get((place, end))
+            if wire is None or not detail[0]:
+                return entry
+            return (*entry[:7], (self._sent(wire, op, entry[6], detail[0]), *detail[1:]))
+        if kind == CALL and op == "recv" and isinstance(detail[1], bytes) and (place, end) in self._read:
+            return (*entry[:7], (detail[0], self._received((place, end), detail[1]), *detail[2:]))
+        if kind == CALL and op == "send" and isinstance(detail[0][0], bytes):
+            written = self._written.get((place, OTHER.get(end, "")))
+            if written is not None:
+                shown = self._handed_over(written, detail[0][0], detail[1])
+                return (*entry[:7], ((shown, *detail[0][1:]), *detail[1:]))
+        return entry
+
+    @staticmethod
+    def _sent(wire: _Records, op: str, n: int, data: bytes) -> bytes:
+        if "URG" in op:
+            wire.urgent += len(data)
+            return data
+        offset = n - wire.urgent
+        if offset == len(wire.clear):
+            wire.clear += data
+        return wire.blanked(data, offset)
+
+    def _received(self, direction: Direction, data: bytes) -> bytes:
+        """What a call has read: what is next, the same again after a peek, or an urgent byte that is none of the stream's."""
+        row, clear = self._read[direction], self._wire[direction].clear
+        for offset in (row.at, row.before):
+            if clear[offset : offset + len(data)] == data:
+                row.before, row.at = offset, offset + len(data)
+                return row.blanked(data, offset)
+        return data
+
+    @staticmethod
+    def _handed_over(written: _Records, data: bytes, sent: Any) -> bytes:
+        taken = sent if isinstance(sent, int) else 0  # of what was handed over
+        shown = written.blanked(data[:taken], written.at)
+        written.at += taken
+        left = data[taken:]
+        return shown + (left if written.at < written.start else BLANK * len(left))

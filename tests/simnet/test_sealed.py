@@ -1,0 +1,155 @@
+"""Programs that speak TLS repeat: of what is encrypted only its kind and length is compared."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dispatch
+import simnet
+from simnet.explore.points import families, select
+from simnet.sealed import sealed
+
+trustme = pytest.importorskip("trustme")
+
+AUTHORITY = trustme.CA(key_type=trustme.KeyType.RSA)
+INSIDE, OUTSIDE = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+AUTHORITY.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(INSIDE)
+AUTHORITY.configure_trust(OUTSIDE)
+
+
+def serve_waiting() -> None:
+    with INSIDE.wrap_socket(socket.create_server(("", 443)), server_side=True) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(1000):
+                connection.sendall(data.upper())
+            connection.unwrap()
+
+
+class Capitals(dispatch.Stream):
+    def handle_data(self, data: bytes) -> None:
+        self.write(data.upper())
+
+    def handle_eof(self) -> None:
+        self.close()
+
+
+def serve_by_dispatch() -> None:
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", 443), Capitals, loop=loop, tls=INSIDE)
+        loop.run()
+
+
+def serve_by_asyncio() -> None:
+    async def capitals(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(data.upper())
+        writer.close()
+
+    async def serve() -> None:
+        async with await asyncio.start_server(capitals, port=443, ssl=INSIDE) as server:
+            await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def talk(payload: bytes = b"hello") -> bytes:
+    with OUTSIDE.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as client:
+        client.sendall(payload)
+        answer = b""
+        while len(answer) < len(payload) and (data := client.recv(1000)):
+            answer += data
+        return answer
+
+
+def conversation(serve: Callable[[], object], payload: bytes = b"hello") -> Callable[[simnet.Network], bytes]:
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        return talk(payload)
+
+    return test
+
+
+@pytest.mark.parametrize("serve", [serve_waiting, serve_by_dispatch, serve_by_asyncio])
+def test_two_runs_are_the_same_though_no_byte_of_theirs_is(serve: Any) -> None:
+    test = conversation(serve)
+    once, twice = simnet.play(test), simnet.play(test)
+    assert once.outcome.returned == b"HELLO"
+    assert once.trace.entries != twice.trace.entries
+    assert once.digest == twice.digest
+    assert once.trace.first_difference(twice.trace) is None
+    assert simnet.play(conversation(serve, b"hallo!")).digest != once.digest  # its length shows
+
+
+@pytest.mark.parametrize("serve", [serve_waiting, serve_by_dispatch, serve_by_asyncio])
+@pytest.mark.slow
+def test_each_fault_gives_the_same_run_again(serve: Any) -> None:
+    test = conversation(serve)
+    baseline = simnet.play(test, targets="server")
+    faults = select(families(baseline.points, baseline.targets), 150).faults
+    assert len({fault.kind for fault in faults}) > 8
+    for fault in faults:
+        plan = simnet.FaultPlan([fault])
+        once = simnet.play(test, plan, targets="server")
+        twice = simnet.play(test, plan, targets="server")
+        assert once.trace.first_difference(twice.trace) is None, fault
+        assert once.unreached == (), fault
+
+
+def test_a_sweep_compares_what_came_out() -> None:
+    result = simnet.check(conversation(serve_by_dispatch), target="server", kinds=[*simnet.TRANSPARENT], runs=60)
+    assert result.runs == 60
+    assert (result.failed, result.unreached) == (0, 0)
+
+
+def test_starttls_is_found_behind_what_was_said_in_clear() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 443)) as listener:
+            connection, _ = listener.accept()
+        assert connection.recv(100) == b"STARTTLS\r\n"
+        connection.sendall(b"go ahead\r\n")
+        with INSIDE.wrap_socket(connection, server_side=True) as secure:
+            secure.sendall(secure.recv(100))
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        plain = socket.create_connection(("server", 443))
+        plain.sendall(b"STARTTLS\r\n")
+        assert plain.recv(100) == b"go ahead\r\n"
+        with OUTSIDE.wrap_socket(plain, server_hostname="server") as secure:
+            secure.sendall(b"secret")
+            return secure.recv(100)
+
+    once, twice = simnet.play(test), simnet.play(test)
+    assert once.digest == twice.digest
+    shown = [entry[7] for entry in sealed(once.trace.entries) if entry[1] == "call" and entry[5] in ("send", "recv")]
+    assert shown[0][0] == (b"STARTTLS\r\n",)
+    assert all(set(part[1]) == {ord(".")} for part in shown if isinstance(part[1], bytes) and len(part[1]) > 20)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4, 5, 6, 60])
+def test_a_hello_that_is_cut_is_known_all_the_same(cut: int) -> None:
+    plan = simnet.FaultPlan([simnet.faults.Stall(on="test->server:443#1", end="server", byte=cut, seconds=0.01)])
+    test = conversation(serve_waiting)
+    once, twice = simnet.play(test, plan), simnet.play(test, plan)
+    assert once.unreached == ()
+    assert once.digest == twice.digest
+
+
+def test_where_nothing_is_tls_nothing_is_changed() -> None:
+    def test(net: simnet.Network) -> None:
+        with net.host("server").listen(7) as listener, socket.create_connection(("server", 7)) as client:
+            served, _ = listener.accept()
+            with served:
+                for data in (b"\x16", b"\x16\x03", b"\x16\x03\x01\x00\x05\x00hello", b"plain"):
+                    client.sendall(data)
+                    assert served.recv(100) == data
+
+    entries = simnet.play(test).trace.entries
+    assert sealed(entries) is entries
