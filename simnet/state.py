@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["PER_PROCESS", "ProcessState", "checked_names", "ended_in_the_middle", "hush", "place_of"]
+__all__ = ["PER_PROCESS", "ProcessState", "checked_names", "ended_in_the_middle", "hush", "place_of", "same_place"]
 
 PER_PROCESS = (
     "asyncore:socket_map",  # the interpreter's own, on 3.11
@@ -72,6 +72,13 @@ def place_of(name: str) -> tuple[Any, str] | None:
     return (_Attributes(owner) if classes else owner.__dict__), key
 
 
+def same_place(one: Any, other: Any) -> bool:
+    """Whether both are the names of one module, or the attributes of one class."""
+    if isinstance(one, _Attributes) and isinstance(other, _Attributes):
+        return one._owner is other._owner
+    return one is other
+
+
 class ProcessState:
     """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
 
@@ -102,6 +109,8 @@ class ProcessState:
                 continue
             self._wanted.remove(name)
             namespace, attribute = place
+            if any(key == attribute and same_place(ours, namespace) for _, ours, key, _ in self._slots):
+                continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
             fresh = type(outside)  # an empty one of the same type
             self._slots.append((len(self._slots), namespace, attribute, fresh))

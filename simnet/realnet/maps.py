@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS, place_of
+from simnet.state import PER_PROCESS, place_of, same_place
 
 __all__ = ["Maps"]
 
@@ -28,12 +28,15 @@ KEPT = frozenset(
 class _Divided:
     """One attribute that is divided, for as many runs as go on side by side."""
 
-    def __init__(self, name: str, namespace: Any, attribute: str) -> None:
-        self.name, self.namespace, self.attribute = name, namespace, attribute
+    def __init__(self, namespace: Any, attribute: str) -> None:
+        self.namespace, self.attribute = namespace, attribute
         self.original = original = namespace[attribute]
         self.shared = not isinstance(original, CONTAINERS)
         self.divided = namespace[attribute] = type(original)() if self.shared else _divided(original)
         self.runs = 0
+
+    def stands_at(self, namespace: Any, attribute: str) -> bool:
+        return self.attribute == attribute and same_place(self.namespace, namespace)
 
 
 _divided_now: list[_Divided] = []
@@ -53,15 +56,13 @@ class Maps:
         if self._over:
             return  # a thread that would not end has spawned one more process
         for name in self._names:
-            if any(held.name == name for held in self._held):
-                continue
             place = place_of(name)
-            if place is None:
+            if place is None or any(held.stands_at(*place) for held in self._held):
                 continue
             with _lock:
-                held = next((each for each in _divided_now if each.name == name), None)
+                held = next((each for each in _divided_now if each.stands_at(*place)), None)
                 if held is None:
-                    held = _Divided(name, *place)
+                    held = _Divided(*place)
                     _divided_now.append(held)
                 held.runs += 1
             self._held.append(held)

@@ -10,6 +10,7 @@ import selectors
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
 import urllib.request
@@ -161,9 +162,13 @@ def test_datagrams_go_by_the_same_names() -> None:
         assert process.result == (net.host("test").address, 1053)
 
 
+@pytest.mark.parametrize("installed", [False, True])
 @pytest.mark.parametrize("network", [RealNetwork, Network])
-def test_each_process_has_its_own_socket_map(network: Any) -> None:
+def test_each_process_has_its_own_socket_map(network: Any, installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from dispatch import asyncore
+
+    if installed:  # then it has two names, and one map for each process all the same
+        monkeypatch.setitem(sys.modules, "asyncore", asyncore)
 
     class Server(asyncore.dispatcher):
         def __init__(self) -> None:
