@@ -46,7 +46,7 @@ def ladder(
     """
     parting = against.first_difference(trace) if against is not None else None
     rows = rows_of(trace, against)
-    end = None if last is None else _end_with(rows, *last)
+    end = None if last is None else _end_with(rows, trace, *last)
     names = list(hosts) if hosts is not None else _hosts(trace)
     if whole or (parting is None and len(rows) <= before + after):
         lines: list[Row | str] = list(rows)
@@ -68,16 +68,22 @@ def ladder(
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-def _end_with(rows: list[Row], host: str, text: str) -> int:
+def _end_with(rows: list[Row], trace: Trace, host: str, text: str) -> int:
     """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call. Which row it is."""
     name, _, place = text.partition("  ")
     for number, row in enumerate(rows):
         if row.host == host and row.loud and name in row.text.split():
             row.text += f"  {place}".rstrip()  # the trace has the exception, not its line
             return number
-    after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), len(rows))
-    before = rows[after - 1] if after else Row(0, 0, host)
-    rows.insert(after, Row(before.index, before.time_ns, host, text, loud=True))
+    after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), None)
+    if after is not None:
+        index, time_ns = rows[after - 1].index, rows[after - 1].time_ns
+    else:  # it has only slept
+        index, time_ns = next(
+            ((place, event.time_ns) for place, event in reversed(list(enumerate(trace))) if event.host == host), (0, 0)
+        )
+        after = next((number for number, row in enumerate(rows) if row.time_ns > time_ns), len(rows))
+    rows.insert(after, Row(index, time_ns, host, text, loud=True))
     return after
 
 

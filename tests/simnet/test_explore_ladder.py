@@ -143,6 +143,10 @@ def test_with_nothing_to_compare_the_rows_lead_to_the_end_that_is_told() -> None
     assert lines[0].split() == ["seconds", "test", "server"]
     assert "⋮" in lines[1]
     assert len(lines) <= 2 + 20 + 6  # some of those after it are loud
+    slept = (3_500 * MS, "wake", "observer", "observer", "", "time to pass", 0, False)
+    lines = ladder(trace_of(*polls, slept), last=("observer", "AssertionError")).splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.endswith("AssertionError"))
+    assert [line.split()[0] for line in lines[place - 1 : place + 2]] == ["3.000", "3.500", "⋮"]
 
 
 @pytest.mark.parametrize(
