@@ -166,7 +166,9 @@ class Watcher:
                     return
 
                 def handle_error() -> None:
-                    self.raised(channel, handlers[0], sys.exc_info()[1])  # type: ignore[arg-type]
+                    error = sys.exc_info()[1]
+                    if error is not None:  # else the program calls it itself, as one way to close
+                        self.raised(channel, handlers[0], error)
                     reach()
 
                 channel.handle_error = handle_error

@@ -130,3 +130,35 @@ def test_an_error_that_reached_handle_error_is_the_networks_to_tell() -> None:
             assert sock.recv(100) == b""
     (told,) = net.handler_errors
     assert (told.handler, type(told.error)) == ("handle_accepted", KeyError)
+
+
+@pytest.mark.parametrize("module", ["dispatch.asyncore", "asyncore"])
+@pytest.mark.filterwarnings("ignore:The asyncore module is deprecated")
+def test_a_program_that_calls_handle_error_to_close_has_not_failed(module: str) -> None:
+    asyncore = pytest.importorskip(module, reason="gone from Python 3.12")
+
+    class Greeter(asyncore.dispatcher):  # type: ignore[misc, name-defined]
+        def handle_read(self) -> None:
+            self.recv(100)
+
+        def handle_close(self) -> None:
+            self.handle_error()
+
+        def handle_error(self) -> None:
+            self.close()
+
+    class Server(asyncore.dispatcher):  # type: ignore[misc, name-defined]
+        def handle_accepted(self, sock: Any, addr: Any) -> None:
+            Greeter(sock)
+
+    def serve() -> None:
+        server = Server()
+        server.create_socket()
+        server.bind(("", 7))
+        server.listen(5)
+        asyncore.loop()
+
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+    assert net.handler_errors == []
