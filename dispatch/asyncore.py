@@ -32,7 +32,8 @@ from dispatch import accepting as _accepting
 from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
-from dispatch.annotations import Any, ClassVar
+from dispatch.annotations import Any as _Any
+from dispatch.annotations import ClassVar as _ClassVar
 from dispatch.beginnings import beginning as _beginning
 from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
@@ -49,17 +50,17 @@ compact_traceback = _events.compact_traceback
 _DISCONNECTED, _reraised_exceptions, _strerror = _events.DISCONNECTED, _events.RERAISED, _events.strerror
 
 if "socket_map" not in globals():  # a reload keeps the channels
-    socket_map: dict[Any, Any] = _ChannelMap()
+    socket_map: dict[_Any, _Any] = _ChannelMap()
 
 
-def poll(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
+def poll(timeout: float | None = 0.0, map: dict[_Any, _Any] | None = None) -> None:
     """One turn over *map*, any number of descriptors, asleep for at most *timeout* seconds."""
     # By the names they have at this moment: programs replace them in this module, and the modules it had imported.
     map = socket_map if map is None else map
     _maps.turn(map, timeout, readwrite, (read, write, _exception), _replaced(select, time, "select"))
 
 
-def poll2(timeout: float | None = 0.0, map: dict[Any, Any] | None = None) -> None:
+def poll2(timeout: float | None = 0.0, map: dict[_Any, _Any] | None = None) -> None:
     """The same with poll(2)'s habits: a connection error that a handler lets out is a close, not an error."""
     _maps.turn(socket_map if map is None else map, timeout, readwrite, None, _replaced(select, time, "poll"))
 
@@ -68,7 +69,7 @@ poll3 = poll2
 
 
 def loop(
-    timeout: float | None = 30.0, use_poll: bool = False, map: dict[Any, Any] | None = None, count: int | None = None
+    timeout: float | None = 30.0, use_poll: bool = False, map: dict[_Any, _Any] | None = None, count: int | None = None
 ) -> None:
     """Serve *map* until it is empty, or for *count* turns. Each turn sleeps for at most *timeout* seconds."""
     map = socket_map if map is None else map
@@ -92,17 +93,17 @@ class dispatcher:
     accepting = False
     connecting = False
     closing = False
-    addr: Any = None
-    ignore_log_types: ClassVar[Any] = frozenset({"warning"})
+    addr: _Any = None
+    ignore_log_types: _ClassVar[_Any] = frozenset({"warning"})
 
-    socket: Any
+    socket: _Any
     family_and_type: tuple[int, int]
 
     _dispatch_closes = 0  # how often it was closed: what was under way then is not for what comes after
     _dispatch_ask = False  # whether it is asked before each turn what it waits for, whatever its class is
 
-    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
-        self._map: dict[Any, Any] = socket_map if map is None else map
+    def __init__(self, sock: _Any = None, map: dict[_Any, _Any] | None = None) -> None:
+        self._map: dict[_Any, _Any] = socket_map if map is None else map
         self._fileno: int | None = None
         if not sock:  # a socket-like object that is false is none, as ever
             self.socket = None
@@ -136,7 +137,7 @@ class dispatcher:
 
     # ---- the map
 
-    def add_channel(self, map: dict[Any, Any] | None = None) -> None:
+    def add_channel(self, map: dict[_Any, _Any] | None = None) -> None:
         """Stand in the map."""
         map = self._map if map is None else map
         map[self._fileno] = self
@@ -145,7 +146,7 @@ class dispatcher:
         for observer in _observers:
             observer.opened(self)
 
-    def del_channel(self, map: dict[Any, Any] | None = None) -> None:
+    def del_channel(self, map: dict[_Any, _Any] | None = None) -> None:
         """Stand in the map no longer."""
         fd = self._fileno
         map = self._map if map is None else map
@@ -168,7 +169,7 @@ class dispatcher:
         sock.setblocking(False)
         self.set_socket(sock)
 
-    def set_socket(self, sock: Any, map: dict[Any, Any] | None = None) -> None:
+    def set_socket(self, sock: _Any, map: dict[_Any, _Any] | None = None) -> None:
         """*sock* is this channel's, in the map at once."""
         self.socket = sock
         self._fileno = sock.fileno()
@@ -184,28 +185,28 @@ class dispatcher:
 
     # ---- what to poll for
 
-    def readable(self) -> Any:
+    def readable(self) -> _Any:
         """Whether to look for something to read; asked before each turn where it is overridden."""
         return True
 
-    def writable(self) -> Any:
+    def writable(self) -> _Any:
         """Whether to look for room to write; asked before each turn where it is overridden."""
         return True
 
     # ---- the socket's calls
 
-    def listen(self, num: int) -> Any:
+    def listen(self, num: int) -> _Any:
         """Accept connections from now on."""
         self.accepting = True
         _maps.changed(self)
         return self.socket.listen(min(num, 5) if os.name == "nt" else num)
 
-    def bind(self, addr: Any) -> Any:
+    def bind(self, addr: _Any) -> _Any:
         """Take a local address."""
         self.addr = addr
         return self.socket.bind(addr)
 
-    def connect(self, address: Any) -> None:
+    def connect(self, address: _Any) -> None:
         """Connect, now or later; a refusal that is known already is raised."""
         self.connected = False
         self.connecting = True
@@ -219,7 +220,7 @@ class dispatcher:
         else:
             raise OSError(err, errorcode[err])
 
-    def accept(self) -> tuple[Any, Any] | None:
+    def accept(self) -> tuple[_Any, _Any] | None:
         """The next connection and its address; None if there is none after all, or none can be had at the moment."""
         try:
             conn, addr = _accepting.accept(self.socket)
@@ -236,7 +237,7 @@ class dispatcher:
             raise
         return conn, addr
 
-    def send(self, data: Any) -> Any:
+    def send(self, data: _Any) -> _Any:
         """How many bytes the kernel took; 0 if it is full, or the connection over."""
         try:
             return self.socket.send(data)
@@ -281,11 +282,11 @@ class dispatcher:
 
     # ---- logging
 
-    def log(self, message: Any) -> None:
+    def log(self, message: _Any) -> None:
         """Hits, to stderr."""
         sys.stderr.write(f"log: {message}\n")
 
-    def log_info(self, message: Any, type: str = "info") -> None:
+    def log_info(self, message: _Any, type: str = "info") -> None:
         """Everything else, to stdout; what is in ``ignore_log_types`` is not printed."""
         if type not in self.ignore_log_types:
             print(f"{type}: {message}")
@@ -367,7 +368,7 @@ class dispatcher:
         if pair is not None:
             self.handle_accepted(*pair)
 
-    def handle_accepted(self, sock: Any, addr: Any) -> None:
+    def handle_accepted(self, sock: _Any, addr: _Any) -> None:
         """A connection was accepted."""
         sock.close()
         self.log_info("unhandled accepted event", "warning")
@@ -390,18 +391,18 @@ class _Queue(bytearray):
 class dispatcher_with_send(dispatcher):
     """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set at any time."""
 
-    _dispatch_out: Any = b""  # bytes, or a queue of this library's, or what a program has put there
+    _dispatch_out: _Any = b""  # bytes, or a queue of this library's, or what a program has put there
 
-    def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
+    def __init__(self, sock: _Any = None, map: dict[_Any, _Any] | None = None) -> None:
         dispatcher.__init__(self, sock, map)
         self.out_buffer = b""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: _Any) -> None:
         super().__init_subclass__(**kwargs)
         _beginning(cls, "out_buffer", dispatcher_with_send.out_buffer, "_dispatch_out")
 
     @property
-    def out_buffer(self) -> Any:
+    def out_buffer(self) -> _Any:
         """What waits to be sent."""
         out = self._dispatch_out
         if type(out) is _Queue:
@@ -409,7 +410,7 @@ class dispatcher_with_send(dispatcher):
         return out
 
     @out_buffer.setter
-    def out_buffer(self, data: Any) -> None:
+    def out_buffer(self, data: _Any) -> None:
         before, self._dispatch_out = self._dispatch_out, data
         if type(data) is bytes:
             if data or before:
@@ -441,10 +442,10 @@ class dispatcher_with_send(dispatcher):
     def handle_write(self) -> None:
         self.initiate_send()
 
-    def writable(self) -> Any:
+    def writable(self) -> _Any:
         return (not self.connected) or len(self._dispatch_out)
 
-    def send(self, data: Any) -> None:
+    def send(self, data: _Any) -> None:
         """Send *data* after what waits already."""
         if self.debug:
             self.log_info(f"sending {data!r}")
@@ -469,7 +470,7 @@ _predicates.silent_writers(
 )
 
 
-def close_all(map: dict[Any, Any] | None = None, ignore_all: bool = False) -> None:
+def close_all(map: dict[_Any, _Any] | None = None, ignore_all: bool = False) -> None:
     """Close every channel of *map* and empty it; the first error is raised, unless told otherwise."""
     _maps.close_all(socket_map if map is None else map, ignore_all)
 
@@ -479,7 +480,7 @@ if os.name == "posix":
     class file_dispatcher(dispatcher):
         """A dispatcher over a pipe, a terminal, a file."""
 
-        def __init__(self, fd: Any, map: dict[Any, Any] | None = None) -> None:
+        def __init__(self, fd: _Any, map: dict[_Any, _Any] | None = None) -> None:
             dispatcher.__init__(self, None, map)
             self.connected = True
             try:
@@ -494,3 +495,6 @@ if os.name == "posix":
             self.socket = file_wrapper(fd)
             self._fileno = self.socket.fileno()
             self.add_channel()
+
+
+del annotations  # a star import brings what asyncore's brought, and no more

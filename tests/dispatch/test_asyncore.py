@@ -146,6 +146,15 @@ def test_every_public_name_of_the_interpreters_module_is_there():
         assert missing <= {"_DEPRECATION_MSG", "_deprecated"}
 
 
+@pytest.mark.parametrize("name", ["asyncore", "asynchat"])
+def test_a_star_import_gives_what_it_gave(name):
+    pytest.importorskip(name, reason="no other asyncore here: Python 3.12 removed it")
+    theirs, ours = {}, {}
+    exec(f"from {name} import *", theirs)
+    exec(f"from dispatch.{name} import *", ours)
+    assert {key for key in set(theirs) ^ set(ours) if not key.startswith("__")} <= {"fifo"}  # of asynchat before 3.7
+
+
 ATTRIBUTES = {
     "__init__ _map _fileno socket addr accepting closing connected connecting debug ignore_log_types family_and_type",
     "accept add_channel bind close connect create_socket del_channel listen log log_info readable recv send set_reuse_addr",
