@@ -74,11 +74,7 @@ def loop(
     """Serve *map* until it is empty, or for *count* turns. Each turn sleeps for at most *timeout* seconds."""
     map = socket_map if map is None else map
     poll_fun = poll2 if use_poll and hasattr(select, "poll") else poll
-    with _maps.Served(map, count):
-        while map and (count is None or count > 0):
-            poll_fun(timeout, map)
-            if count is not None:
-                count -= 1
+    _maps.turns(map, count, poll_fun, timeout)
 
 
 # What this library needs beside asyncore's own names is called _dispatch_...: subclasses have names of their own, and

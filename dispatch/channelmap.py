@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from dispatch.maploop import MapLoop
 
 
+def items(map: Any) -> dict[Any, Any]:
+    """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
+    return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+
+
 class ChannelMap(dict[Any, Any]):
     """A dict whose changes cost what changes, and nothing each turn. Programs may treat it as any dict."""
 

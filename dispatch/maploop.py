@@ -16,7 +16,7 @@ from operator import is_
 from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
-from dispatch.channelmap import ChannelMap
+from dispatch.channelmap import ChannelMap, items
 from dispatch.events import drop_urgent
 from dispatch.guest import Guest
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
@@ -84,7 +84,7 @@ class MapLoop(Loop):
         self.endless = isinstance(map, ChannelMap) and map.endless > 0  # nobody sees how long a turn takes
         self._guests: dict[Any, Guest] = {}
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
-        self.touched.update(dict.fromkeys(_items(map), 0))
+        self.touched.update(dict.fromkeys(items(map), 0))
 
     def turn(self, timeout: float | None, serve: Serve, kinds: Kinds | None) -> None:
         """Bring the poller up to date with the map, poll once, serve what is ready: by *kinds*, or each object whole."""
@@ -198,7 +198,7 @@ class MapLoop(Loop):
     def _compare(self, mirror: dict[Any, Any]) -> None:
         """Find what a program did to its own dict by hand."""
         if self._looks(mirror) and not _same(mirror, self.map):
-            self._mirror = now = _items(self.map)  # in one step: another thread may be changing it
+            self._mirror = now = items(self.map)  # in one step: another thread may be changing it
             for key in mirror:
                 if key not in now:
                     self.taken(key)
@@ -358,8 +358,23 @@ class MapLoop(Loop):
         attributes that a program set from outside.
         """
         self._idle_turns = 0
+        stands = self.map.get
         for guest in list(self._guests.values()):
             obj = guest.obj
+            try:  # mostly all is as it was, and that is decided here
+                sock, reads, writes = guest.socket, guest.reads, guest.writes
+                if (
+                    guest._bits == READ
+                    and obj.socket is sock
+                    and sock.fileno() == guest._fileno
+                    and obj.readable.__func__ is reads
+                    and obj.writable.__func__ is writes
+                    and (not writes(obj) or obj.accepting)
+                    and stands(guest.key) is obj
+                ):
+                    continue
+            except Exception:  # noqa: BLE001 - it has no socket, or whatever it has: see below
+                pass
             if not guest.present():
                 continue
             if guest.moved():
@@ -381,12 +396,7 @@ def _nobody(obj: Any, flags: int) -> None:
     """The serve of a map loop before its first turn."""
 
 
-def _items(map: Any) -> dict[Any, Any]:
-    """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
-    return dict(map) if isinstance(map, dict) else dict(list(map.items()))
-
-
 def _same(one: dict[Any, Any], other: Any) -> bool:
     """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
-    other = other if isinstance(other, dict) else _items(other)
+    other = other if isinstance(other, dict) else items(other)
     return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import select
+from collections.abc import Callable
 
 from dispatch import resting
 from dispatch.annotations import Any
@@ -17,6 +18,8 @@ from dispatch.interfaces import Poller
 from dispatch.maploop import Kinds, MapLoop, Serve
 from dispatch.observers import observers
 from dispatch.oneturn import one_turn
+
+Turn = Callable[[float | None, Any], object]  # asyncore's poll() or poll2()
 
 FEW = 5  # turns in one call; for more it is less to keep a loop than to ask and poll everybody anew each time
 
@@ -127,19 +130,35 @@ def turn(
                 map._let_go()
 
 
+def turns(map: dict[Any, Any], count: int | None, poll: Turn, timeout: float | None) -> None:
+    """Turns by *poll*: so many, or until *map* is empty."""
+    if count is None:
+        with Served(map, endless=True):
+            while map:
+                poll(timeout, map)
+    elif count > FEW or observers:
+        with Served(map, endless=False):
+            while map and count > 0:
+                poll(timeout, map)
+                count -= 1
+    else:  # for so few no loop is kept
+        while map and count > 0:
+            poll(timeout, map)
+            count -= 1
+
+
 class Served:
     """Keeps one loop for an ordinary dict over many turns. A ChannelMap keeps its own; what is no dict might not let go."""
 
-    __slots__ = ("_endless", "_engine", "_many", "_map")
+    __slots__ = ("_endless", "_engine", "_map")
 
-    def __init__(self, map: dict[Any, Any], count: int | None) -> None:
+    def __init__(self, map: dict[Any, Any], *, endless: bool) -> None:
         self._map = map
-        self._endless = count is None
-        self._many = count is None or count > FEW or bool(observers)
+        self._endless = endless
         self._engine: MapLoop | None = None
 
     def __enter__(self) -> None:
-        if self._many and self._map and _ordinary(self._map) and engine_of(self._map) is None:
+        if self._map and _ordinary(self._map) and engine_of(self._map) is None:
             self._engine = MapLoop(self._map)
             self._engine.endless = self._endless
             serve_map(self._map, self._engine)
