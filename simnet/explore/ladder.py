@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from simnet.explore.looks import WIDTH
+from simnet.explore.repeats import told_once
 from simnet.explore.rows import Row, rows_of, shown_hosts
 from simnet.trace import Trace
 
@@ -48,13 +49,17 @@ def ladder(
     rows = rows_of(trace, against)
     end = None if last is None else _end_with(rows, trace, *last)
     names = list(hosts) if hosts is not None else _hosts(trace)
+    first = len(rows)
+    if not whole:
+        first = next((place for place, row in enumerate(rows) if parting is not None and row.index >= parting), first)
+        alike = told_once(rows[:first])
+        rows, first = alike + told_once(rows[first:]), len(alike)
     if whole or (parting is None and len(rows) <= before + after):
         lines: list[Row | str] = list(rows)
     elif against is None:
-        lines = _window(rows, len(rows) if end is None else end + 1, before + after, 0)
+        lines = _window(rows, first if end is None else rows.index(end) + 1, before + after, 0)
     else:
         parting = len(trace) if parting is None else parting
-        first = next((place for place, row in enumerate(rows) if row.index >= parting), len(rows))
         lines = _window(rows, first, before, after, f"─── equal to the baseline up to here ({parting} events) ───")
     shown = [row for row in lines if isinstance(row, Row)]
     if hosts is None and not whole:
@@ -64,17 +69,20 @@ def ladder(
     text = [canvas.head()]
     for line in lines:
         text.extend(canvas.row(line) if isinstance(line, Row) else [_shortened(line, width)])
+        if isinstance(line, Row) and line.more:
+            until = f", until {line.until_ns / 1e9:.3f}" if line.until_ns != line.time_ns else ""
+            text.append(f"{' ' * CLOCK}⋮  the same {line.more:,} times more{until}")
     drawn = "\n".join(each.rstrip() for each in text)
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-def _end_with(rows: list[Row], trace: Trace, host: str, text: str) -> int:
-    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call. Which row it is."""
+def _end_with(rows: list[Row], trace: Trace, host: str, text: str) -> Row:
+    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call. In which row."""
     name, _, place = text.partition("  ")
-    for number, row in enumerate(rows):
+    for row in rows:
         if row.host == host and row.loud and name in row.text.split():
             row.text += f"  {place}".rstrip()  # the trace has the exception, not its line
-            return number
+            return row
     after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), None)
     if after is not None:
         index, time_ns = rows[after - 1].index, rows[after - 1].time_ns
@@ -83,8 +91,9 @@ def _end_with(rows: list[Row], trace: Trace, host: str, text: str) -> int:
             ((place, event.time_ns) for place, event in reversed(list(enumerate(trace))) if event.host == host), (0, 0)
         )
         after = next((number for number, row in enumerate(rows) if row.time_ns > time_ns), len(rows))
-    rows.insert(after, Row(index, time_ns, host, text, loud=True))
-    return after
+    told = Row(index, time_ns, host, text, loud=True)
+    rows.insert(after, told)
+    return told
 
 
 def _hosts(trace: Trace) -> list[str]:

@@ -34,6 +34,8 @@ class Row:
     arrows: list[tuple[str, str]] = field(default_factory=list)  # (to whom, label)
     mark: str = ""  # what the fault did here, and what the baseline did
     loud: bool = False  # the fault, or an exception: shown even where rows are left out
+    more: int = 0  # times that it came again, with those before it, and is left out
+    until_ns: int = 0  # when it came for the last time
 
 
 def rows_of(trace: Trace, against: Trace | None = None) -> list[Row]:

@@ -134,8 +134,8 @@ def test_the_end_is_told_if_there_is_something_to_tell() -> None:
 
 
 def test_with_nothing_to_compare_the_rows_lead_to_the_end_that_is_told() -> None:
-    """A heart that beats for five minutes after the test has failed is not what one looks for."""
-    polls = [call(1000 * n, "server", "server poll", "poll", n, (0,), ("x IN",)) for n in range(2, 60)]
+    """What ticked for five minutes after the test has failed is not what one looks for."""
+    polls = [call(1000 * n, "server", "server poll", "poll", n, (0,), (f"{n} IN",)) for n in range(2, 60)]
     drawn = ladder(trace_of(*polls[:30], *FAILS.entries, *polls), last=("test", "AssertionError  test_echo.py:9"))
     lines = drawn.splitlines()
     (place,) = (number for number, line in enumerate(lines) if line.endswith("AssertionError  test_echo.py:9"))
@@ -147,6 +147,35 @@ def test_with_nothing_to_compare_the_rows_lead_to_the_end_that_is_told() -> None
     lines = ladder(trace_of(*polls, slept), last=("observer", "AssertionError")).splitlines()
     (place,) = (number for number, line in enumerate(lines) if line.endswith("AssertionError"))
     assert [line.split()[0] for line in lines[place - 1 : place + 2]] == ["3.000", "3.500", "⋮"]
+
+
+def test_what_goes_round_is_shown_twice_and_counted() -> None:
+    def rounds(count: int) -> Trace:
+        spins = [
+            each
+            for n in range(count)
+            for each in (
+                call(n, "server", "server poll", "poll", n, (0,), ("x IN",)),
+                call(n, "server", PLACE, "recv", n, (100,), b""),
+            )
+        ]
+        return trace_of(*CONNECT, *spins)
+
+    lines = ladder(rounds(200), last=("server", "Spin")).splitlines()
+    assert [line.split(maxsplit=1)[1:] for line in lines if "poll" in line or "recv" in line] == [
+        ["poll x IN"],
+        ["recv b''  (end of input)"],
+    ] * 2
+    assert lines[-2:] == ["          ⋮  the same 198 times more, until 0.199", lines[-1]]
+    assert "Spin" in lines[-1]
+    assert len(ladder(rounds(4)).splitlines()) == 1 + len(ladder(trace_of(*CONNECT)).splitlines()[1:]) + 8
+    assert "the same" not in ladder(rounds(200), whole=True)
+    # What only one of two runs has stands on its own side of the line between them.
+    lines = ladder(rounds(200), against=rounds(100)).splitlines()
+    assert [line.split("⋮  ")[1] for line in lines if "⋮  the same" in line] == [
+        "the same 98 times more, until 0.099",
+        "the same 98 times more, until 0.199",
+    ]
 
 
 @pytest.mark.parametrize(
