@@ -10,7 +10,7 @@ from operator import index
 from random import Random
 from typing import Any, cast
 
-from simnet import descriptor_calls, descriptor_flags, names, real, socket_files, tls
+from simnet import descriptor_flags, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -18,6 +18,7 @@ from simnet.kernel.errors import socket_error
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process, caller_outside
+from simnet.sendfile import sendfile
 from simnet.signals import ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
@@ -78,12 +79,13 @@ class SimulatedBackend:
             return original(fd, *arguments)
         return getattr(descriptor_flags, call)(self._scheduler.current, number, *arguments)
 
-    def descriptor_call(self, call: str, original: Any, *arguments: Any, **options: Any) -> Any:
-        """What *call* of ``os`` does with a simulated descriptor, or *original* with a real one."""
-        fd = arguments[0] if arguments else options.get("out_fd" if call == "sendfile" else "fd")
+    def sendfile(self, original: Any, *arguments: Any, **options: Any) -> int:
+        """``os.sendfile`` into a simulated descriptor, or *original* into a real one."""
+        fd = arguments[0] if arguments else options.get("out_fd")
         if not isinstance(fd, int) or fd < FIRST_DESCRIPTOR:
-            return original(*arguments, **options)
-        return getattr(descriptor_calls, call)(self._scheduler.current, *arguments, **options)
+            sent: int = original(*arguments, **options)
+            return sent
+        return sendfile(self._scheduler.current, *arguments, **options)
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""

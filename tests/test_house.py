@@ -48,7 +48,6 @@ STEPS = {
             "simnet.selector",
             "simnet.ioctl",
             "simnet.descriptor_flags",
-            "simnet.descriptor_calls",
             "simnet.signals",
             "simnet.socket_files",
         ],

@@ -16,7 +16,6 @@ from simnet.standins import (
     own_signals,
     pollers,
     sockets,
-    transfers,
     ways_out,
 )
 from simnet.standins.pairs import Pair
@@ -29,7 +28,6 @@ PAIRS: tuple[Pair, ...] = (
     *pollers.PAIRS,
     *sockets.PAIRS,
     *descriptors.PAIRS,
-    *transfers.PAIRS,
     *files.PAIRS,
     *chance.PAIRS,
     *ways_out.PAIRS,

@@ -1,4 +1,4 @@
-"""What a program asks of descriptors besides reading and writing them: ``fcntl``, flags, and how many it may open."""
+"""What a program asks of descriptors by their numbers: ``sendfile``, ``fcntl``, flags, and how many it may open."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def _flags(name: str) -> Maker:
 
 for _name in ("get_blocking", "set_blocking", "get_inheritable", "set_inheritable"):
     PAIRS.standin(os, _name)(_flags(_name))
+
+if hasattr(os, "sendfile"):
+
+    @PAIRS.standin(os, "sendfile")
+    def _(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            sendfile = getattr(whose.world(), "sendfile", None)  # as above
+            return original(*args, **kwargs) if sendfile is None else sendfile(original, *args, **kwargs)
+
+        return standin
+
 
 if fcntl is not None:
     PAIRS.standin(fcntl, "fcntl")(_flags("fcntl"))

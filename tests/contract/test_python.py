@@ -713,43 +713,17 @@ def test_the_flags_of_a_descriptor(world: World) -> None:
         assert os.get_blocking(file.fileno())
 
 
-def test_a_descriptor_is_read_and_written_by_its_number(world: World) -> None:
-    client, server = world.pair()
-    out, into = client.fileno(), server.fileno()
-    buffers = bytearray(3), bytearray(5)
-    for expected, call, *arguments in (
-        ("EAGAIN", os.read, into, 10),
-        (5, os.write, out, b"hello"),
-        (b"he", os.read, into, 2),
-        (b"", os.read, into, 0),
-        (b"llo", os.read, into, 100),
-        (5, os.writev, out, [b"abc", bytearray(b"de")]),
-        (5, os.readv, into, buffers),
-        (0, os.write, out, b""),
-        ("EINVAL", os.read, into, -1),
-        ("ENOTCONN", os.read, world.socket().fileno(), 1),
-        ("EPIPE", os.write, world.socket().fileno(), b"x"),
-        ("TypeError: 'str' object cannot be interpreted as an integer", os.read, into, "1"),
-        ("TypeError: a bytes-like object is required, not 'str'", os.write, out, "text"),
-    ):
-        world.gives(expected, call, *arguments)
-    assert buffers == (b"abc", b"de\0\0\0")
-    twin = os.dup(out)
-    os.close(twin)
-    world.gives("EBADF", os.write, twin, b"x")
-    assert os.write(out, b"the other number is still good") == 30
-    server.settimeout(5)  # Python's own: the descriptor does not block
-    assert outcome(lambda: os.read(into, 2)) in {b"th", "EAGAIN"}
-    os.set_blocking(out, True)
-    assert os.write(out, b"x" * 100_000) == 100_000  # all of it, as a blocking send
-    client.shutdown(socket.SHUT_WR)
-    world.gives("EPIPE", os.write, out, b"x")
-    datagram = world.socket(kind=socket.SOCK_DGRAM)
-    datagram.bind((world.ip, 0))
-    datagram.connect(datagram.getsockname())
-    assert os.write(datagram.fileno(), b"to myself") == 9
-    world.gives(b"to", os.read, datagram.fileno(), 2)
-    world.gives("EAGAIN", os.read, datagram.fileno(), 2)
+def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
+    with simnet.Network() as net, net.host("server").listen(7) as listener:
+        fd = listener.fileno()
+        for call in (
+            lambda: os.read(fd, 1),
+            lambda: os.write(fd, b"x"),
+            lambda: os.fstat(fd),
+            lambda: os.dup(fd),
+            lambda: os.close(fd),
+        ):
+            assert outcome(call) == "EBADF"
 
 
 def test_sendfile_by_descriptors(world: World) -> None:
