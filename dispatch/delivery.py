@@ -9,13 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.channel import Channel
     from dispatch.loop import Loop
 
 
-def serve(loop: Loop, channel: Channel, bits: int) -> None:
+def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
+    """Give everybody in *ready* its turn."""
+    try:
+        if observers or loop._watch is not None:
+            _watched(loop, ready)
+        else:
+            _unwatched(loop, ready)
+    except BaseException:  # Ctrl-C
+        if getattr(loop._turning, "_waiting", None) is not None:
+            loop._unsent.append(loop._turning)  # what it wrote goes out if the loop goes on
+        loop._turning = None
+        raise
+    loop._turning = None
+
+
+def _serve(loop: Loop, channel: Channel, bits: int) -> None:
     """The turn of a channel that is ready, unless it got the number of one that was ready and closed meanwhile."""
     if channel._born < loop._turn_number:
         try:
@@ -27,17 +43,17 @@ def serve(loop: Loop, channel: Channel, bits: int) -> None:
             channel._turn_failed(error)
 
 
-def deliver_watched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
-    """Give everybody in *ready* its turn, under the eyes of observers or of debug mode."""
+def _watched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
+    """Under the eyes of observers, or of debug mode."""
     for fd, bits in ready:
         channel = loop.channels.get(fd)
         if channel is not None:
             loop._turning = channel
-            serve(loop, channel, bits)
+            _serve(loop, channel, bits)
 
 
-def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
-    """Give everybody in *ready* its turn. For a loop that nobody observes or debugs."""
+def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
+    """With what most turns are written out."""
     channels: dict[int, Any] = loop.channels
     for fd, bits in ready:
         try:
@@ -46,7 +62,7 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
             continue  # a channel that left gets nothing
         loop._turning = served
         if served._plain != bits:
-            serve(loop, served, bits)
+            _serve(loop, served, bits)
             continue
         try:
             size = served._read_size

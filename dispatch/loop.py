@@ -19,7 +19,7 @@ from contextvars import ContextVar, Token
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import check_seconds
-from dispatch.delivery import deliver, deliver_watched
+from dispatch.delivery import deliver
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
@@ -107,7 +107,7 @@ class Loop:
         self._turn_number = 0
         self._now = 0.0  # when the last poll returned, on the network's clock; kept while there are timers
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
-        self._unsent: list[Any] = []  # streams written to outside their own turn
+        self._unsent: deque[Any] = deque()  # streams written to outside their own turn
         self._ended: deque[tuple[Channel, BaseException | None]] = deque()
         self._soon: deque[Timer] = deque()
         self._timers = Timers()
@@ -259,11 +259,7 @@ class Loop:
         if observers:
             for observer in observers:
                 observer.turn(self, len(ready))
-        if observers or self._watch is not None:
-            deliver_watched(self, ready)
-        else:
-            deliver(self, ready)
-        self._turning = None
+        deliver(self, ready)
         if self._soon or (self._timers.heap and self._timers.heap[0][0] <= self._now):
             self._make_due()
         if self._unsent or self._ended:
@@ -282,8 +278,13 @@ class Loop:
 
     def _make_due(self) -> None:
         """The calls that are due, by the time of the last poll."""
-        for timer in self._timers.due(self._now):
-            self._make(timer)
+        due = deque(self._timers.due(self._now))
+        try:
+            while due:
+                self._make(due.popleft())
+        finally:
+            for timer in due:  # Ctrl-C in one of them costs nobody else its call
+                self._timers.add(timer)
         for _ in range(len(self._soon)):  # what these ask for comes in the next pass
             self._make(self._soon.popleft())
 
@@ -316,13 +317,12 @@ class Loop:
     def _settle(self) -> None:
         """Send what others wrote to a stream, and tell the channels that ended; each may cause the other."""
         while self._unsent or self._ended:
-            if self._unsent:
-                unsent, self._unsent = self._unsent, []
-                for stream in unsent:
-                    try:
-                        stream._flush_later()
-                    except Exception as error:  # noqa: BLE001 - as in a turn
-                        stream._turn_failed(error)
+            while self._unsent:
+                stream = self._unsent.popleft()
+                try:
+                    stream._flush_later()
+                except Exception as error:  # noqa: BLE001 - as in a turn
+                    stream._turn_failed(error)
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)

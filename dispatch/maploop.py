@@ -327,9 +327,8 @@ class MapLoop(Loop):
                 if observers and not hasattr(guest.obj, "del_channel"):
                     for observer in observers:
                         observer.closed(guest.obj, None)
-            guest.obj = guest.socket = guest.reads = (
-                None  # it may stand among those that were served, until the next turn
-            )
+            # It may stand among those that were served, until the next turn.
+            guest.obj = guest.socket = guest.reads = None
 
     def _strike(self, guest: Guest) -> None:
         fd, channels = guest._fileno, self.channels

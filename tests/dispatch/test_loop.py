@@ -459,6 +459,53 @@ def test_an_interrupted_turn_leaves_the_loop_usable(world):
     assert world.read(loop, client, 10) == b"still here"
 
 
+@pytest.mark.parametrize("way", ["run", "run_once"])
+def test_what_an_interrupted_turn_has_written_goes_out(world, way):
+    loop = world.loop()
+
+    class Interrupted(Recorder):
+        def handle_data(self, data):
+            self.write(b"said before")
+            raise KeyboardInterrupt
+
+    channel, client = world.connected(loop, Interrupted)
+    client.send(b"x")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run() if way == "run" else world.run(loop, lambda: False)
+    channel.write(b", and after")
+
+    assert world.read(loop, client, 22) == b"said before, and after"
+
+
+def test_an_interrupted_call_costs_no_other_its_turn(world):
+    loop = world.loop()
+    told = []
+
+    class Full(Recorder):
+        def handle_full(self):
+            raise KeyboardInterrupt
+
+    def interrupt():
+        told.append("interrupted")
+        raise KeyboardInterrupt
+
+    now = loop.time()
+    loop.call_at(now, interrupt)
+    loop.call_at(now, told.append, "second")
+    with pytest.raises(KeyboardInterrupt):
+        world.turn(loop)
+    world.turn(loop)
+    assert told == ["interrupted", "second"]
+
+    full, _ = world.connected(loop, Full)
+    channel, client = world.connected(loop, Recorder)
+    full.write(b"x" * 30_000_000)
+    channel.write(b"behind it")
+    with pytest.raises(KeyboardInterrupt):
+        world.turn(loop)
+    assert world.read(loop, client, 9) == b"behind it"
+
+
 def test_a_timer_and_a_loop_print_what_they_are(world):
     loop = world.loop()
     timer = loop.call_at(12.5, print)
