@@ -189,7 +189,9 @@ class Poll(_Poller):
             raise KeyError(number)
         del self._wanted[number]
 
-    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+    def poll(self, timeout: Any = None, /, *more: Any, **named: Any) -> list[tuple[int, int]]:
+        if more or named:
+            look_over_poll("poll", timeout, *more, **named)
         limit = poll_limit_ns(timeout)
         found = self._subset(self._look() or self._wait_for(self._look, self._files(), limit))
         self._report(found, timeout)
@@ -251,7 +253,8 @@ class Epoll(_Poller):
         return f"<select.epoll object at {id(self):#x}>"
 
     def __enter__(self) -> Epoll:
-        self._check()
+        if self._fd == -1:
+            self._check()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -311,6 +314,8 @@ class Epoll(_Poller):
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         if maxevents.__class__ is not int:
             maxevents = c_int(maxevents)
+        elif not -INT_MAX <= maxevents <= INT_MAX:
+            c_int(maxevents)
         if self._fd == -1:
             self._check()
         if timeout is self._asked:  # programs mostly ask for the same again
@@ -322,7 +327,7 @@ class Epoll(_Poller):
         if maxevents == -1:
             maxevents = FD_SETSIZE - 1
         elif not 0 < maxevents <= MAXEVENTS_MAX:
-            if c_int(maxevents) > 0:
+            if maxevents > 0:
                 raise socket_error(errno.EINVAL)
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         process = self._process
@@ -394,11 +399,13 @@ def _members(things: Any, base: int) -> list[tuple[int, Any]]:
         things = list(things)
     except TypeError:
         raise TypeError("arguments 1-3 must be sequences") from None
-    members = []
+    members: list[tuple[int, Any]] = []
     for each in things:
         fd = descriptor_of(each)
         if (fd - base if fd >= base else fd) >= FD_SETSIZE:
             raise ValueError("filedescriptor out of range in select()")
+        if len(members) >= FD_SETSIZE:
+            raise ValueError("too many file descriptors in select()")
         members.append((fd, each))
     return members
 

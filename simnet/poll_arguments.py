@@ -27,23 +27,23 @@ MS = 1_000_000
 PLAIN_SECONDS = 2_147_483  # the most that fits epoll_wait(2) in milliseconds
 
 
-def look_over_poll(call: str, *arguments: Any) -> None:
+def look_over_poll(call: str, *arguments: Any, **named: Any) -> None:
     """Let CPython look at the *arguments* of a method of ``select.poll``.
 
     Raises:
         TypeError, ValueError, OverflowError: as CPython's, text included.
     """
-    _look_over(real.poll(), call, arguments)
+    _look_over(real.poll(), call, arguments, named)
 
 
 def look_over_epoll(call: str, *arguments: Any) -> None:
     """The same for a method of ``select.epoll``, of one whose number no descriptor has."""
-    _look_over(real.epoll.fromfd(INT_MAX), call, arguments)
+    _look_over(real.epoll.fromfd(INT_MAX), call, arguments, {})
 
 
-def _look_over(nobody: Any, call: str, arguments: Any) -> None:
+def _look_over(nobody: Any, call: str, arguments: Any, named: dict[str, Any]) -> None:
     with suppress(OSError, KeyError):
-        getattr(nobody, call)(*takewhile(lambda each: each is not MISSING, arguments))
+        getattr(nobody, call)(*takewhile(lambda each: each is not MISSING, arguments), **named)
 
 
 def c_int(value: Any) -> int:

@@ -13,13 +13,12 @@ from simnet.kernel.datagram_ancillary import note, told
 from simnet.kernel.datagram_errors import KEYS, keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.datagram_sending import CORK, SHUT_RECEIVE, SHUT_SEND, DatagramSender
-from simnet.kernel.errors import NotModelled, not_modelled, socket_error
+from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.idle_options import SO_SELECT_ERR_QUEUE
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
     MSG_PEEK,
     MSG_TRUNC,
-    RECEIVE_FLAGS,
     SHUT_RDWR,
     SIOCATMARK,
     SIOCINQ,
@@ -85,8 +84,6 @@ class UdpSocket(DatagramSender):
 
     def _receive(self, n: int, flags: int) -> tuple[bytes, Endpoint, int]:
         """The first *n* bytes of a datagram, its sender, and how many were cut off."""
-        if flags & ~RECEIVE_FLAGS:
-            not_modelled(f"recv(flags={flags:#x}) on UDP")
         if flags & MSG_ERRQUEUE:
             payload, _, _, target = tell(self, n)
             return payload, target, 0
@@ -126,8 +123,6 @@ class UdpSocket(DatagramSender):
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, tuple[Any, ...]]:
         """Recv in full; MSG_TRUNC among the message flags if the datagram was cut, and its whole length if that is asked."""
-        if flags & ~RECEIVE_FLAGS:
-            not_modelled(f"recv(flags={flags:#x}) on UDP")
         if flags & MSG_ERRQUEUE:
             payload, messages, message_flags, source = tell(self, n, ancbufsize)
             return payload, messages, message_flags, inet.shown(self.family, source)

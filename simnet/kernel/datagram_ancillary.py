@@ -22,7 +22,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
 )  # fmt: skip
-from simnet.kernel.messages import AF_INET, AF_INET6, UNIX_ONLY, Message
+from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
     IP_TOS,
     IP_TTL,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
 IPV6_HOPLIMIT: Final = 52
-SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 36, 37, 61, 65, 81  # what SOL_SOCKET knows
-NOT_OURS: Final = (SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
 UDP_SEGMENT: Final = 103
 LOOPBACK_LINK, OTHER_LINK = 1, 2
 NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
@@ -137,7 +135,7 @@ def said(
     link = 0
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
-            _check_socket_level(kind)
+            check_for_any_socket(kind)
             continue
         if level not in (IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP):
             continue  # another protocol's
@@ -170,13 +168,6 @@ def said(
     if not 0 <= link <= len(LINKS):
         raise socket_error(ENODEV)
     return marks, source
-
-
-def _check_socket_level(kind: int) -> None:
-    if kind in NOT_OURS:
-        not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
-    if kind not in UNIX_ONLY:
-        raise socket_error(EINVAL)
 
 
 def _number(value: bytes, lowest: int, default: int) -> int:

@@ -22,14 +22,16 @@ from simnet.kernel.datagram_ancillary import PLAIN, Marks, marks_of, said
 from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import NO_PORT, UDP_CORK
 from simnet.kernel.messages import (
     AF_INET6,
     MSG_MORE,
     MSG_OOB,
-    SEND_FLAGS,
+    MSG_PROBE,
+    MSG_ZEROCOPY,
     SOCK_DGRAM,
+    check_zerocopy,
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_UDP, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
@@ -220,8 +222,8 @@ class DatagramSender(File):
         ancillary: tuple[Any, ...] = (),
     ) -> int:
         """udp_sendmsg."""
-        if flags & ~SEND_FLAGS:
-            not_modelled(f"send(flags={flags:#x}) on UDP")
+        if flags & MSG_ZEROCOPY:
+            check_zerocopy(flags, self.options)
         local = self._autobind()  # even if the send fails
         if self.family != AF_INET6:
             _check_v4(data, flags)
@@ -237,7 +239,8 @@ class DatagramSender(File):
             self._check_length(payload, target)
         if self.error or self.shut:
             self._check_state()
-        self._emit(local, target, payload)
+        if not flags & MSG_PROBE:  # which looks the way up and sends nothing
+            self._emit(local, target, payload)
         return size
 
     def _send_in_full(

@@ -1,36 +1,25 @@
 """Flags of send and recv, and the ioctl requests of sockets, by Linux's numbers."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from errno import EINVAL
+from typing import Any, Final
+
+from simnet.kernel.errors import not_modelled, socket_error
 
 MSG_OOB: Final = 0x1
 MSG_PEEK: Final = 0x2
-MSG_DONTROUTE: Final = 0x4
 MSG_CTRUNC: Final = 0x8
+MSG_PROBE: Final = 0x10
 MSG_TRUNC: Final = 0x20
-MSG_DONTWAIT: Final = 0x40
-MSG_EOR: Final = 0x80
 MSG_WAITALL: Final = 0x100
-MSG_CONFIRM: Final = 0x800
 MSG_ERRQUEUE: Final = 0x2000
-MSG_NOSIGNAL: Final = 0x4000
 MSG_MORE: Final = 0x8000
+MSG_ZEROCOPY: Final = 0x4000000
 MSG_FASTOPEN: Final = 0x20000000
-MSG_CMSG_CLOEXEC: Final = 0x40000000
 
-# Accepted without effect: the stack never blocks, knows one route, and Python ignores SIGPIPE (K-068). What says something
-# in one direction only, Linux does not look at in the other.
-SEND_HINTS: Final = (
-    MSG_DONTROUTE | MSG_DONTWAIT | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL
-    | MSG_PEEK | MSG_CTRUNC | MSG_TRUNC | MSG_WAITALL | MSG_ERRQUEUE | MSG_CMSG_CLOEXEC
-)  # fmt: skip
-RECEIVE_HINTS: Final = (
-    MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC
-    | MSG_DONTROUTE | MSG_CTRUNC | MSG_EOR | MSG_CONFIRM | MSG_MORE | MSG_FASTOPEN
-)  # fmt: skip
-
-SEND_FLAGS: Final = SEND_HINTS | MSG_OOB | MSG_MORE
-RECEIVE_FLAGS: Final = RECEIVE_HINTS | MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_ERRQUEUE
+# Linux looks at the bits it knows in the direction they are for, and takes no notice of any other. Of those it knows, these
+# have no effect here: MSG_DONTROUTE and MSG_CONFIRM (there is one route), MSG_DONTWAIT (the stack never blocks), MSG_EOR and
+# MSG_NOSIGNAL (Python ignores SIGPIPE, K-068).
 
 SIOCINQ: Final = 0x541B  # FIONREAD
 SIOCOUTQ: Final = 0x5411  # TIOCOUTQ
@@ -51,10 +40,27 @@ SOCK_SEQPACKET: Final = 5
 SOCK_NONBLOCK: Final = 0o4000
 SOCK_CLOEXEC: Final = 0o2000000
 
+SO_ZEROCOPY: Final = 60
 UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
+SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 36, 37, 61, 65, 81  # what else it knows
+NOT_OURS: Final = (SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
 
 Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
+
+
+def check_for_any_socket(kind: int) -> None:
+    """Look at a message of SOL_SOCKET that is sent through an internet socket; EINVAL if no socket knows it."""
+    if kind in NOT_OURS:
+        not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
+    if kind not in UNIX_ONLY:
+        raise socket_error(EINVAL)
+
+
+def check_zerocopy(flags: int, options: Mapping[tuple[int, int], Any] | None) -> None:
+    """NotModelled for MSG_ZEROCOPY on a socket that has asked for SO_ZEROCOPY: its error queue would have to tell of it."""
+    if flags & MSG_ZEROCOPY and options and options.get((1, SO_ZEROCOPY)):
+        not_modelled("send with MSG_ZEROCOPY")
 
 
 def fitted(messages: Iterable[Message], room: int) -> tuple[list[Message], int, int]:

@@ -169,6 +169,16 @@ class TcpSocket(Stream):
             raise socket_error(error)
         self.stage = CONNECTED
 
+    def open_fast(self, address: Sequence[Any] | None) -> None:
+        """tcp_sendmsg_fastopen without a cookie, which no listener here gives out: a connect, and the data comes after.
+
+        Raises:
+            OSError: whatever ``connect`` says; EINVAL if it would begin and there is no address.
+        """
+        if address is None and self.stage == UNCONNECTED and self.state == CLOSED:
+            raise socket_error(EINVAL)
+        self.connect(address or ())
+
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""
         stack = self.stack

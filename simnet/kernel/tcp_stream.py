@@ -13,17 +13,18 @@ from simnet.kernel.cork import Cork
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
+    MSG_FASTOPEN,
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
-    RECEIVE_FLAGS,
-    SEND_FLAGS,
+    MSG_ZEROCOPY,
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
     SIOCOUTQNSD,
-    UNIX_ONLY,
+    check_for_any_socket,
+    check_zerocopy,
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
@@ -62,8 +63,6 @@ class Stream(Connection):
 
     def _read(self, n: int, flags: int) -> bytes:
         """tcp_recvmsg."""
-        if flags & ~RECEIVE_FLAGS:
-            not_modelled(f"recv(flags={flags:#x})")
         if flags & MSG_ERRQUEUE:
             raise socket_error(EAGAIN)
         if self.state == LISTEN:
@@ -104,7 +103,7 @@ class Stream(Connection):
         skip = 0
         if ahead > 0:
             n = min(n, ahead)
-        elif ahead == 0 and not self.sharing & OOB_INLINE:
+        elif ahead == 0 and not self.sharing & OOB_INLINE and n:
             skip = 1
         if peek:
             return inbox.peek(n, skip)
@@ -174,6 +173,8 @@ class Stream(Connection):
             OSError: EAGAIN, no room; EPIPE, or the pending error, if nothing can be sent any more.
         """
         if self.state not in _SENDABLE or self.error or self.shut & SHUT_SEND:
+            if flags & MSG_FASTOPEN:
+                return self.sendto(data, flags, None)
             raise self._not_sendable()
         if flags == 0 and not self.slow:
             outbox = self.outbox
@@ -208,8 +209,10 @@ class Stream(Connection):
 
     def _write(self, data: bytes | bytearray | memoryview, flags: int) -> int:
         """tcp_sendmsg, with every rare case in it."""
-        if flags & ~SEND_FLAGS:
-            not_modelled(f"send(flags={flags:#x})")
+        if flags & MSG_FASTOPEN:
+            return self.sendto(data, flags, None)
+        if flags & MSG_ZEROCOPY:
+            check_zerocopy(flags, self.options)
         if type(data) is not bytes:
             data = memoryview(data).tobytes()
         size = len(data)
@@ -269,17 +272,25 @@ class Stream(Connection):
         return max(free, window)
 
     def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:
-        """send; a connected stream ignores the address (K-058)."""
-        return self.send(data, flags)
+        """send; a connected stream ignores the address (K-058), unless MSG_FASTOPEN is to connect there first."""
+        if flags & MSG_FASTOPEN:
+            self.open_fast(address)
+        return self.send(data, flags & ~MSG_FASTOPEN)
+
+    def open_fast(self, address: Any) -> None:
+        """Connect for a send that says MSG_FASTOPEN; the room of ``connect`` has it."""
+        raise NotImplementedError
 
     def sendmsg(
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
     ) -> int:
         """Send what *buffers* hold together."""
         for level, kind, _ in ancillary:
-            if level != SOL_SOCKET or kind not in UNIX_ONLY:
-                not_modelled("sendmsg with ancillary data on TCP")
-        return self.send(b"".join(bytes(memoryview(part)) for part in buffers), flags)
+            if level == SOL_SOCKET:
+                if self.state not in _SENDABLE and not flags & MSG_FASTOPEN:
+                    raise self._not_sendable()
+                check_for_any_socket(kind)  # what another protocol is told it takes no notice of
+        return self.sendto(b"".join(bytes(memoryview(part)) for part in buffers), flags, address)
 
     def ioctl(self, request: int) -> int:
         """FIONREAD, SIOCOUTQ, SIOCOUTQNSD and SIOCATMARK (K-062, K-093)."""

@@ -17,13 +17,11 @@ from errno import (
 )  # fmt: skip
 from typing import Any, Final
 
-from simnet.kernel.errors import NotModelled, not_modelled, socket_error
+from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import (
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
-    RECEIVE_FLAGS,
-    SEND_FLAGS,
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
@@ -107,8 +105,6 @@ class UnixDatagram(UnixSocket):
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Name | None = None
     ) -> int:
         """unix_dgram_sendmsg: all of it or nothing."""
-        if flags & ~SEND_FLAGS:
-            not_modelled(f"send(flags={flags:#x}) on a Unix datagram socket")
         data = b"".join(bytes(memoryview(part)) for part in buffers)
         if self.type == SOCK_SEQPACKET:
             self._take_error()
@@ -170,8 +166,6 @@ class UnixDatagram(UnixSocket):
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
         """One record, the rest cut off; an error goes before what is queued."""
-        if flags & ~RECEIVE_FLAGS:
-            not_modelled(f"recv(flags={flags:#x}) on a Unix datagram socket")
         if self.type == SOCK_SEQPACKET and self.state != ESTABLISHED:
             raise socket_error(ENOTCONN)
         if flags & MSG_OOB:

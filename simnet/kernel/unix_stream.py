@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from errno import EAGAIN, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, EPIPE
 from typing import Any, Final
 
-from simnet.kernel.errors import NotModelled, not_modelled, socket_error
+from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import (
     MSG_OOB,
     MSG_PEEK,
     MSG_WAITALL,
-    RECEIVE_FLAGS,
-    SEND_FLAGS,
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
@@ -49,8 +47,6 @@ class UnixStream(UnixSocket):
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Name | None = None
     ) -> int:
         """unix_stream_sendmsg: what there is room for, in pieces."""
-        if flags & ~SEND_FLAGS:
-            not_modelled(f"send(flags={flags:#x}) on a Unix stream")
         parts = [bytes(memoryview(part)) for part in buffers]
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         credentials, files = parse_ancillary(ancillary, self.stack.credentials)
@@ -103,8 +99,6 @@ class UnixStream(UnixSocket):
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
         """unix_stream_read_generic: bytes of as many sends as fit, up to the urgent byte or to the end of one with files."""
-        if flags & ~RECEIVE_FLAGS:
-            not_modelled(f"recv(flags={flags:#x}) on a Unix stream")
         if self.state != ESTABLISHED:
             raise socket_error(EINVAL)
         if flags & MSG_OOB:

@@ -332,6 +332,9 @@ def test_k115_select_refuses_what_is_no_descriptor(world: World) -> None:
         lambda: select.select(["x"], [], [], 0),
     )
     world.gives("ValueError: timeout must be non-negative", lambda: select.select([], [], [], -1))
+    world.gives(
+        "ValueError: too many file descriptors in select()", lambda: select.select([world.socket()] * 1025, [], [], 0)
+    )
 
 
 def test_k115_select_keeps_order_and_duplicates(world: World) -> None:

@@ -523,6 +523,11 @@ def test_k130_what_socket_refuses_to_make(world: World, arguments: Any, error: s
     world.gives(error, socket.socket, *arguments)
 
 
+def test_k130_a_pair_is_refused_as_a_socket_is(world: World) -> None:
+    world.gives("EINVAL", socket.socketpair, 99, 99)  # the flags of a type come before the family
+    world.gives("EAFNOSUPPORT", socket.socketpair, 99, 1)
+
+
 def test_k130_a_number_that_is_no_socket(world: World) -> None:
     sock = world.socket()
     fd = sock.fileno()

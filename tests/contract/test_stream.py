@@ -15,7 +15,9 @@ import pytest
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
+MSG_PROBE, MSG_ZEROCOPY = 0x10, 0x4000000
 TCP_NOTSENT_LOWAT = 25
+MSG_PROBE, MSG_ZEROCOPY = 0x10, 0x4000000
 
 
 def test_k055_sends_run_together_and_recv_gives_what_is_there(world: World) -> None:
@@ -502,12 +504,47 @@ def test_k068_notsent_lowat_takes_only_what_can_go_out(world: World) -> None:
 
 def test_k068_flags_without_effect(world: World) -> None:
     client, server = world.pair()
-    for flag in (socket.MSG_NOSIGNAL, socket.MSG_DONTROUTE, socket.MSG_EOR):
+    flags = [socket.MSG_NOSIGNAL, socket.MSG_DONTROUTE, socket.MSG_EOR, socket.MSG_CONFIRM, MSG_PROBE, MSG_ZEROCOPY]
+    for flag in flags:
         assert client.send(b"x", flag) == 1
     world.gives("EAGAIN", server.recv, 10, socket.MSG_ERRQUEUE)
     world.acknowledge(server)
     world.pause()
-    world.gives(b"xxx", server.recv, 10)
+    for flag in flags:  # what is for the other direction, or nobody's, is not looked at
+        world.gives(b"x", server.recv, 1, flag)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_k010_fast_open_connects_and_then_sends(world: World, blocking: bool) -> None:
+    listener, client = world.listener(), world.socket()
+    client.setblocking(blocking)
+    world.gives("EINVAL", client.send, b"x", socket.MSG_FASTOPEN)  # where to?
+    first = outcome(lambda: client.sendto(b"hello", socket.MSG_FASTOPEN, listener.getsockname()))
+    assert first == (5 if blocking else "EINPROGRESS")
+    server = world.accept(listener)
+    if not blocking:
+        world.gives("EAGAIN", server.recv, 10)  # without a cookie the data has to wait
+        assert client.send(b"hello", socket.MSG_FASTOPEN) == 5
+    world.gives(b"hello", server.recv, 10)
+    world.gives("EISCONN", client.send, b"x", socket.MSG_FASTOPEN)
+    world.gives("EISCONN", listener.send, b"x", socket.MSG_FASTOPEN)
+
+
+def test_k010_fast_open_is_refused_as_connect_is(world: World) -> None:
+    nobody, client = world.socket(), world.socket()
+    nobody.bind((world.ip, 0))
+    world.gives("EINPROGRESS", client.sendto, b"x", socket.MSG_FASTOPEN, nobody.getsockname())
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNREFUSED", client.send, b"x", socket.MSG_FASTOPEN)
+    world.ready(client, "OUT|HUP")
+
+
+def test_k059_a_stream_takes_no_notice_of_messages_for_others(world: World) -> None:
+    client, server = world.pair()
+    assert client.sendmsg([b"x"], [(socket.IPPROTO_IP, socket.IP_TTL, b"1234"), (socket.SOL_SOCKET, 1, b"")]) == 1
+    world.gives("EINVAL", client.sendmsg, [b"y"], [(socket.SOL_SOCKET, 99, b"")])
+    world.gives("EPIPE", world.socket().sendmsg, [b"y"], [(socket.SOL_SOCKET, 99, b"")])
+    world.gives(b"x", server.recv, 10)
 
 
 def test_k068_a_broken_pipe_is_an_exception_and_no_signal(world: World) -> None:
