@@ -805,7 +805,9 @@ def test_descriptors_are_reused_lowest_first(where: str) -> None:
     "call",
     [
         pytest.param(lambda sock: sock.setsockopt(SOL, 53, 1), id="an option"),
-        pytest.param(lambda sock: sock.recv(1, 0x100000), id="a flag"),
+        pytest.param(
+            lambda sock: (sock.setsockopt(SOL, 60, 1), sock.send(b"x", 0x4000000)), id="MSG_ZEROCOPY where it counts"
+        ),
         pytest.param(lambda sock: fcntl.ioctl(sock.fileno(), 0x8915, b"x" * 40), id="an ioctl"),
     ],
 )

@@ -121,9 +121,8 @@ def test_the_other_ways_to_write(fabric: Fabric) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda a: a.send(b"x", 0x4000000),  # MSG_ZEROCOPY
-        lambda a: a.recv(1, 0x10000),
-        lambda a: a.sendmsg([b"x"], [(0, 2, b"")]),
+        lambda a: (a.setsockopt(1, 60, 1), a.send(b"x", 0x4000000)),  # SO_ZEROCOPY, MSG_ZEROCOPY
+        lambda a: a.sendmsg([b"x"], [(1, 37, b"")]),  # SO_TIMESTAMPING
         lambda a: a.ioctl(1),
         lambda a: a.setsockopt(6, 31, b"smc\0"),
     ],
