@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import select
+import sys
 import threading
 from collections.abc import Iterator
 from types import ModuleType
@@ -23,11 +24,15 @@ PAIRS = Pairs()
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it
 
 
+SUBPROCESS = "a subprocess"
+LOOKS_AROUND = ("ctypes.util", "platform")  # modules that ask a command what machine this is: ldconfig, uname
+
+
 def _guard(what: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
             backend = whose.world()
-            if backend is not None:
+            if backend is not None and not (what == SUBPROCESS and _looks_around()):
                 backend.escape(what)
             return original(*args, **kwargs)
 
@@ -36,10 +41,18 @@ def _guard(what: str) -> Maker:
     return maker
 
 
+def _looks_around() -> bool:
+    """Does the standard library itself run a command, that tells of this machine and touches nothing?"""
+    frame = sys._getframe(2)
+    while frame.f_globals.get("__name__") == "subprocess" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") in LOOKS_AROUND
+
+
 def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         yield _thread, name, "a thread"
-    yield _posixsubprocess, "fork_exec", "a subprocess"
+    yield _posixsubprocess, "fork_exec", SUBPROCESS
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"):
         yield os, name, f"os.{name}"
     for name in ("kqueue", "devpoll"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _socket
+import ctypes.util
 import datetime as dt
 import logging
 import os
+import platform
 import random
 import secrets
 import select
@@ -262,6 +264,12 @@ def test_chance_is_the_processes_own(world: World) -> None:
     assert world.dice.random() == Random(5).random()
     assert random._inst.getstate() == state  # type: ignore[attr-defined]
     assert tempfile.gettempprefix() == "tmp"
+
+
+@pytest.mark.usefixtures("world")
+def test_what_the_standard_library_asks_of_the_machine_is_answered() -> None:
+    assert (ctypes.util.find_library("c") or "libc").startswith("libc")
+    assert isinstance(platform._Processor.from_subprocess(), str)  # type: ignore[attr-defined]  # as `platform.uname()` does
 
 
 @pytest.mark.parametrize(
