@@ -15,6 +15,7 @@ from simnet.arguments import checked_timeout, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
+from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process, caller_outside
@@ -86,6 +87,27 @@ class SimulatedBackend:
             sent: int = original(*arguments, **options)
             return sent
         return sendfile(self._scheduler.current, *arguments, **options)
+
+    def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
+        """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""
+        ends: tuple[int, int] = original(*arguments)
+        scheduler = self._scheduler
+        if scheduler.pipes is None:
+            scheduler.pipes = Pipes()
+        scheduler.pipes.made(ends)
+        return ends
+
+    def pipe_call(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
+        """``os.read``, ``os.write`` and ``os.close``: a pipe's of this run is waited for here, and who waits for it is told."""
+        pipes = self._scheduler.pipes
+        pipe = None if pipes is None else pipes.find(fd)
+        if pipes is None or pipe is None:
+            return original(fd, *arguments)
+        if call != "close":
+            pipes.wait(self._scheduler, pipe, call == "read")
+        answer = original(fd, *arguments)
+        pipes.moved(pipe, closed=call == "close")
+        return answer
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""

@@ -13,6 +13,7 @@ from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
+from simnet.pipes import Pipe
 from simnet.poll_arguments import (
     INT_MAX,
     c_int,
@@ -109,7 +110,7 @@ class _Poller:
         descriptors = self._process.descriptors.open
         names = []
         for fd, events in found:
-            file: Any = descriptors.get(fd)
+            file: Any = descriptors.get(fd) or self._find(fd)
             if file is None:
                 names.append(f"a closed descriptor {describe(events)}")
                 continue
@@ -117,6 +118,21 @@ class _Poller:
             labels = tag.labels if type(tag) is Tag else None
             names.append(labels[events] if labels is not None and events in labels else _label(tag, events))
         return tuple(names)
+
+    def _find(self, fd: int) -> Any:
+        """What *fd* is of: a simulated file, or a pipe that the program has made; ``None`` if of neither."""
+        process = self._process
+        file = process.descriptors.open.get(fd)
+        if file is None and (pipes := process.scheduler.pipes) is not None:
+            return pipes.find(fd)
+        return file
+
+    def _file(self, fd: int) -> Any:
+        """The same, or EBADF."""
+        file = self._find(fd)
+        if file is None:
+            raise socket_error(errno.EBADF)
+        return file
 
     @property
     def _faulty(self) -> bool:
@@ -198,26 +214,26 @@ class Poll(_Poller):
         return found
 
     def _look(self) -> list[tuple[int, int]]:
-        descriptors = self._process.descriptors
+        descriptors = self._process.descriptors.open
         found = []
         for fd, wanted in self._wanted.items():
-            if fd not in descriptors:
+            file = descriptors.get(fd) or self._find(fd)
+            if file is None:
                 found.append((fd, NVAL))
                 continue
-            events = descriptors.get(fd).mask() & (wanted | ERR | HUP)
+            events = file.mask() & (wanted | ERR | HUP)
             if events:
                 found.append((fd, events))
         return found
 
     def _files(self) -> list[Any]:
-        descriptors = self._process.descriptors
-        return [descriptors.get(fd) for fd in self._wanted if fd in descriptors]
+        return [file for fd in self._wanted if (file := self._find(fd)) is not None]
 
 
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_watched")
+    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -227,6 +243,7 @@ class Epoll(_Poller):
             raise ValueError("negative sizehint")
         if flags & ~EPOLL_CLOEXEC:
             raise OSError("invalid flags")
+        self._pipes: tuple[Pipe, ...] = ()  # what nobody announces: looked at before each poll
         self._asked: float | None = None  # the last plain time-out, and what it comes to
         self._limit_ns: int | None = None
         self._epoll = self._process.machine.stack.epoll()
@@ -244,6 +261,7 @@ class Epoll(_Poller):
         if not isinstance(file, KernelEpoll):
             not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
         self._asked = self._limit_ns = None
+        self._pipes = ()
         self._epoll = file
         self._watched = [file]
         self._fd = fd
@@ -296,20 +314,25 @@ class Epoll(_Poller):
         if fd is MISSING or more:
             look_over_epoll("register", fd, eventmask, *more)
         number, bits = self._pair(fd, eventmask)
-        self._epoll.register(number, self._process.descriptors.get(number), bits)
+        file = self._file(number)
+        self._epoll.register(number, file, bits)
+        if type(file) is Pipe:
+            self._pipes = (*self._pipes, file)
 
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more:
             look_over_epoll("modify", fd, eventmask, *more)
         number, bits = self._pair(fd, eventmask)
-        self._epoll.modify(number, self._process.descriptors.get(number), bits)
+        self._epoll.modify(number, self._file(number), bits)
 
     def unregister(self, fd: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or more:
             look_over_epoll("unregister", fd, *more)
         number = descriptor_of(fd)
         self._check()
-        self._epoll.unregister(number, self._process.descriptors.get(number))
+        file = self._file(number)
+        self._epoll.unregister(number, file)
+        self._pipes = tuple(each for each in self._pipes if each is not file)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         if maxevents.__class__ is not int:
@@ -334,6 +357,8 @@ class Epoll(_Poller):
         epoll = self._epoll
         faulty = process.target and process.machine.fabric.injector.watches_polls
         look = self._chosen if faulty else epoll.collect
+        for pipe in self._pipes:
+            pipe.wake(pipe.mask())
         found = look(maxevents) if epoll.ready else []
         scheduler = process.scheduler
         if not found:
@@ -378,15 +403,13 @@ class _Select(_Poller):
         self.sets: list[list[tuple[int, Any]]] = []
 
     def look(self) -> list[tuple[int, int, Any]]:
-        descriptors = self._process.descriptors
         found = []
         for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
-            found += [(which, fd, each) for fd, each in members if descriptors.get(fd).mask() & events]
+            found += [(which, fd, each) for fd, each in members if self._file(fd).mask() & events]
         return found
 
     def files(self) -> list[Any]:
-        descriptors = self._process.descriptors
-        once = {fd: descriptors.get(fd) for members in self.sets for fd, _ in members}
+        once = {fd: self._file(fd) for members in self.sets for fd, _ in members}
         return list(once.values())
 
     def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:

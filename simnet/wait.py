@@ -33,6 +33,7 @@ from simnet.verdicts import Deadlock, Hang, ProcessEnded, Spin, Verdict
 from simnet.workers import idle_worker
 
 if TYPE_CHECKING:
+    from simnet.pipes import Pipes
     from simnet.process import Process
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
@@ -73,7 +74,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
         "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
-        "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
+        "pipes", "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
         "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class Scheduler:
     ) -> None:
         self._choose = choose
         self.backend: Any = None  # what answers the stand-ins; set by the world
+        self.pipes: Pipes | None = None  # real ones, if processes make any
         self.clock = clock
         self.trace = trace
         self.recording = trace.recording

@@ -336,6 +336,8 @@ class Network:
         """Undo what refers in circles, so that a run's memory goes with the last reference, not with the collector."""
         self._fabric.dissolve()
         scheduler.backend = None
+        if scheduler.pipes is not None:
+            scheduler.pipes.close()
         for process in scheduler.processes:
             process.forget()
 

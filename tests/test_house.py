@@ -44,6 +44,7 @@ STEPS = {
             "simnet.socket",
             "simnet.socketpair",
             "simnet.tls",
+            "simnet.pipes",
             "simnet.poll",
             "simnet.selector",
             "simnet.ioctl",

@@ -36,6 +36,33 @@ def _flags(name: str) -> Maker:
 for _name in ("get_blocking", "set_blocking", "get_inheritable", "set_inheritable"):
     PAIRS.standin(os, _name)(_flags(_name))
 
+
+def _pipe(original: Any) -> Any:
+    def standin(_: Origin, *args: Any) -> Any:
+        pipe = getattr(whose.world(), "pipe", None)  # as above
+        return original(*args) if pipe is None else pipe(original, *args)
+
+    return standin
+
+
+def _pipe_call(name: str) -> Maker:
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            pipe_call = getattr(whose.world(), "pipe_call", None)  # as above
+            if pipe_call is None or kwargs or not args:
+                return original(*args, **kwargs)
+            return pipe_call(name, original, *args)
+
+        return standin
+
+    return maker
+
+
+for _name in ("pipe", "pipe2"):
+    PAIRS.standin(os, _name)(_pipe)
+for _name in ("read", "write", "close"):
+    PAIRS.standin(os, _name)(_pipe_call(_name))
+
 if hasattr(os, "sendfile"):
 
     @PAIRS.standin(os, "sendfile")

@@ -43,7 +43,7 @@ LEFT_OUT = """
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. asyncio's loops look up names without a thread there |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
-| Regular files in `select`, `poll`, `epoll` | a simulated process polls sockets; files are always ready anyway |
+| Regular files and terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, and pipes that it made by `os.pipe`; files are always ready anyway |
 | Other file calls than `os.unlink`, `os.remove`, `os.path.exists`, `os.stat`, `os.lstat` and `os.chmod` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """

@@ -22,7 +22,7 @@ class KeepingPipe(Recorder, Pipe):
 
 
 @pytest.fixture
-def pipe():
+def pipe(world):
     reader, writer = os.pipe()
     ends = {"reader": reader, "writer": writer}
     yield ends
@@ -30,20 +30,20 @@ def pipe():
         os.close(fd)
 
 
-def test_a_pipe_is_read_to_its_end(kernel_world, pipe):
-    loop = kernel_world.loop()
+def test_a_pipe_is_read_to_its_end(world, pipe):
+    loop = world.loop()
     channel = KeepingPipe(pipe["reader"], loop=loop)
     os.write(pipe["writer"], b"x" * 30_000)
     os.close(pipe.pop("writer"))
-    kernel_world.run(loop, lambda: channel.closed)
-    kernel_world.turn(loop, 1)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
 
     assert len(channel.data) == 30_000
     assert channel.events == ["data", "eof", ("close", None)]
 
 
-def test_a_pipe_is_written_as_it_takes_it(kernel_world, pipe):
-    loop = kernel_world.loop()
+def test_a_pipe_is_written_as_it_takes_it(world, pipe):
+    loop = world.loop()
     channel = KeepingPipe(pipe["writer"], loop=loop)
     os.close(pipe.pop("writer"))
     channel.write(b"x" * 300_000)
@@ -63,28 +63,28 @@ def test_a_pipe_is_written_as_it_takes_it(kernel_world, pipe):
     assert got == b"x" * 300_000 + b"end"
 
 
-def test_a_pipe_nobody_reads_is_broken(kernel_world, pipe):
-    loop = kernel_world.loop()
+def test_a_pipe_nobody_reads_is_broken(world, pipe):
+    loop = world.loop()
     channel = KeepingPipe(pipe["writer"], loop=loop)
     os.close(pipe.pop("reader"))
     channel.write(b"x")
-    kernel_world.run(loop, lambda: channel.closed)
-    kernel_world.turn(loop, 1)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
 
     assert channel.events == [("close", BrokenPipeError)]
 
 
-def test_the_end_of_a_pipes_reader_is_noticed(kernel_world, pipe):
-    if kernel_world.poller == "select":
-        pytest.skip("select shows it only to who writes")
-    loop = kernel_world.loop()
+def test_the_end_of_a_pipes_reader_is_noticed(world, pipe):
+    if world.poller in ("select", "kqueue"):
+        pytest.skip("it shows it only to who writes")
+    loop = world.loop()
     channel = KeepingPipe(pipe["writer"], loop=loop)
     os.close(pipe.pop("reader"))
-    kernel_world.run(loop, lambda: channel.closed)
+    world.run(loop, lambda: channel.closed)
 
 
-def test_the_callers_descriptor_stays_open(kernel_world, pipe):
-    loop = kernel_world.loop()
+def test_the_callers_descriptor_stays_open(world, pipe):
+    loop = world.loop()
     channel = KeepingPipe(open(pipe["reader"], "rb", closefd=False), loop=loop)  # noqa: SIM115 - only its fileno counts
     channel.abort()
 

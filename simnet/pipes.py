@@ -1,0 +1,109 @@
+"""Pipes that a program makes in a run: the machine's own, beside simulated sockets in simulated pollers.
+
+A program wakes itself by one, or hands one of its descriptors to a dispatcher of files. Bytes and limits are the real
+kernel's; who waits for a pipe, in a poller or in a blocking ``os.read``, waits in virtual time, and is woken by the process
+that writes to it, reads from it or closes it by ``os.write``, ``os.read`` or ``os.close``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from simnet import real
+from simnet.kernel.descriptors import File
+from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT
+
+if TYPE_CHECKING:
+    from simnet.wait import Scheduler
+
+__all__ = ["Pipe", "Pipes"]
+
+Inode = tuple[int, int]
+READABLE, WRITABLE = IN | HUP | ERR, OUT | ERR  # what ends a wait
+
+
+class Pipe(File):
+    """A real descriptor of a pipe, as a poller looks at it."""
+
+    __slots__ = ("fd", "inode")
+
+    def __init__(self, fd: int, inode: Inode) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag = "a pipe"
+        self.fd = fd
+        self.inode = inode
+
+    def mask(self) -> int:
+        """The poll mask now, from the real kernel; nothing once it is closed."""
+        poller = real.poll()
+        poller.register(self.fd, ANY_NEWS)
+        return sum(bits & ~NVAL for _, bits in poller.poll(0))
+
+    def destroy(self) -> None:
+        """It is closed by its own number, not from here."""
+
+
+class Pipes:
+    """Those of one run, by their inodes: a descriptor may be doubled, and its number used again."""
+
+    __slots__ = ("_inodes", "_known")
+
+    def __init__(self) -> None:
+        self._inodes: set[Inode] = set()  # asked for membership only
+        self._known: dict[int, Pipe] = {}
+
+    def made(self, ends: tuple[int, int]) -> None:
+        """The program has made one."""
+        self._inodes.add(_inode(ends[0]) or (0, 0))
+        for fd in ends:
+            self.find(fd)
+
+    def find(self, fd: int) -> Pipe | None:
+        """The pipe that *fd* is of, if the program made it."""
+        inode = _inode(fd)
+        if inode is None or inode not in self._inodes:
+            return None
+        known = self._known.get(fd)
+        if known is None or known.inode != inode:
+            known = self._known[fd] = Pipe(fd, inode)
+        return known
+
+    def moved(self, pipe: Pipe, *, closed: bool) -> None:
+        """Bytes went in or out of *pipe*, or its descriptor was closed: tell all who wait for either end."""
+        if closed:
+            del self._known[pipe.fd]
+            pipe.release()
+        for each in tuple(self._known.values()):
+            if each.inode == pipe.inode:
+                each.wake(ANY_NEWS)
+
+    def wait(self, scheduler: Scheduler, pipe: Pipe, reading: bool) -> None:
+        """Before a blocking call on *pipe*: until it need not wait."""
+        if not os.get_blocking(pipe.fd):
+            return
+        me = scheduler.current
+        pipe.watch(me)
+        try:
+            while not pipe.mask() & (READABLE if reading else WRITABLE):
+                scheduler.wait(("read" if reading else "write", pipe))
+        finally:
+            pipe.unwatch(me)
+
+    def close(self) -> None:
+        """The run is over: a kernel would close what its processes left open."""
+        for fd, pipe in self._known.items():
+            if _inode(fd) == pipe.inode:
+                os.close(fd)
+        self._known.clear()
+
+
+def _inode(fd: Any) -> Inode | None:
+    """Of the pipe that *fd* is of; ``None`` if it is of none."""
+    try:
+        status = os.fstat(fd)
+    except (OSError, TypeError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None

@@ -1,0 +1,161 @@
+"""A pipe that a program makes in a run is the machine's own, and stands beside simulated sockets in simulated pollers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import selectors
+import socket
+import time
+from typing import Any
+
+import pytest
+
+import simnet
+from dispatch import asyncore
+from simnet import Deadlock, Network
+
+
+def by_select(fd: int, timeout: float) -> bool:
+    return bool(select.select([fd], [], [], timeout)[0])
+
+
+def by_poll(fd: int, timeout: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def by_epoll(fd: int, timeout: float) -> bool:
+    with select.epoll() as poll:
+        poll.register(fd, select.EPOLLIN)
+        return bool(poll.poll(timeout))
+
+
+POLLERS = [by_select, by_poll, by_epoll]
+
+
+@pytest.mark.parametrize("ready", POLLERS)
+def test_who_writes_to_himself_finds_himself_ready(ready: Any) -> None:
+    with Network() as net:
+        reader, writer = os.pipe()
+        assert not ready(reader, 2.5)
+        assert net.time == 2.5  # of virtual time
+        assert os.write(writer, b"wake up") == 7
+        assert ready(reader, 2.5)
+        assert os.read(reader, 100) == b"wake up"
+        assert not ready(reader, 0)
+        os.close(writer)
+        assert ready(reader, 0)
+        assert os.read(reader, 100) == b""
+        os.close(reader)
+
+
+@pytest.mark.parametrize("ready", POLLERS)
+def test_another_process_wakes_who_waits(ready: Any) -> None:
+    def write_later(fd: int) -> None:
+        time.sleep(3)
+        os.write(fd, b"x")
+
+    with Network() as net:
+        reader, writer = os.pipe()
+        net.host("server").spawn(write_later, os.dup(writer))
+        assert ready(reader, 10)
+        assert net.time == 3
+
+
+def test_a_blocking_read_waits_in_virtual_time_and_a_blocking_write_for_room() -> None:
+    def drain_later(fd: int) -> bytes:
+        time.sleep(5)
+        got = b""
+        while len(got) < 100_000:
+            got += os.read(fd, 65536)
+        return got
+
+    with Network() as net:
+        reader, writer = os.pipe()
+        drain = net.host("server").spawn(drain_later, reader)
+        payload, sent = bytes(100_000), 0
+        while sent < len(payload):
+            os.set_blocking(writer, False)  # a blocking write of more than a page would wait in the real kernel
+            try:
+                sent += os.write(writer, payload[sent:])
+            except BlockingIOError:
+                assert not select.select([], [writer], [], 0)[1]
+                select.select([], [writer], [])
+        drain.join()
+        assert drain.result == payload
+        assert net.time == 5
+
+
+def test_it_stands_beside_sockets_in_one_selector() -> None:
+    with Network() as net, net.host("server").listen(7) as listener:
+        client = socket.create_connection(("server", 7))
+        served, _ = listener.accept()
+        reader, writer = os.pipe()
+        with selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_READ, "socket")
+            selector.register(reader, selectors.EVENT_READ, "pipe")
+            for expected, act in (("pipe", lambda: os.write(writer, b"x")), ("socket", lambda: served.send(b"y"))):
+                act()
+                assert [key.data for key, _ in selector.select(1)] == [expected]
+                os.read(reader, 1) if expected == "pipe" else client.recv(1)
+            assert selector.select(1) == []
+        client.close()
+        served.close()
+
+
+def test_a_file_dispatcher_reads_a_pipe() -> None:
+    class Lines(asyncore.file_dispatcher):
+        data = b""
+
+        def handle_read(self) -> None:
+            self.data += self.recv(100)
+
+        def writable(self) -> bool:
+            return False
+
+        def handle_close(self) -> None:
+            self.close()
+
+    with Network():
+        reader, writer = os.pipe()
+        lines = Lines(reader)
+        os.write(writer, b"one\ntwo\n")
+        os.close(writer)
+        asyncore.loop()
+        assert lines.data == b"one\ntwo\n"
+
+
+def test_who_waits_for_himself_alone_waits_for_ever() -> None:
+    with pytest.raises(Deadlock, match="test waits for read on a pipe"), Network():
+        reader, _ = os.pipe()
+        os.read(reader, 1)
+
+
+def test_a_closed_descriptor_is_no_pipe_any_more_and_one_from_outside_never_was() -> None:
+    outside = os.pipe()
+    with Network():
+        reader, writer = os.pipe()
+        with select.epoll() as poll:
+            poll.register(reader, select.EPOLLIN)
+            os.write(writer, b"x")
+            os.close(reader)
+            assert poll.poll(1) == []
+            for fd in (reader, outside[0]):
+                with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+                    poll.register(fd, select.EPOLLIN)
+    for fd in outside:
+        os.close(fd)
+
+
+def test_a_thousand_runs_leave_no_descriptor() -> None:
+    def test(net: Network) -> None:
+        os.pipe()
+        net.host("server").spawn(os.pipe)
+
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(1000):
+        simnet.play(test)
+    assert len(os.listdir("/dev/fd")) == before
