@@ -297,6 +297,9 @@ class Epoll(_Poller):
         return self._fd
 
     def _check(self) -> None:
+        process = self._process
+        if process.ending:
+            process.scheduler.still_going(process)
         if self._fd == -1:
             raise ValueError("I/O operation on closed epoll object")
         if not self._epoll.refs:  # closed through another object of the same descriptor

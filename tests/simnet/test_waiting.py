@@ -229,6 +229,18 @@ def test_a_process_that_swallows_its_end_and_never_waits_is_abandoned() -> None:
     assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
 
 
+def test_a_loop_that_swallows_its_end_and_polls_on_is_abandoned() -> None:
+    def stubborn() -> None:
+        poller = select.epoll()
+        while True:
+            with contextlib.suppress(BaseException):
+                poller.poll()
+
+    with simnet.Network() as net:
+        net.host("a").spawn(stubborn)
+    assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
+
+
 def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
     seen = []
 
