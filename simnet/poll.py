@@ -298,7 +298,7 @@ class Epoll(_Poller):
 
     def _check(self) -> None:
         process = self._process
-        if process.ending:
+        if process.ending and not process.done:
             process.scheduler.still_going(process)
         if self._fd == -1:
             raise ValueError("I/O operation on closed epoll object")

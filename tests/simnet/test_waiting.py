@@ -241,6 +241,19 @@ def test_a_loop_that_swallows_its_end_and_polls_on_is_abandoned() -> None:
     assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
 
 
+def test_a_poller_that_outlives_its_run_says_that_it_is_closed() -> None:
+    pollers = []
+
+    def serve() -> None:
+        pollers.append(select.epoll())
+        pollers[0].poll()
+
+    with simnet.Network() as net:
+        net.host("a").spawn(serve)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        pollers[0].unregister(1)
+
+
 def test_a_poll_that_may_not_block_lets_the_others_run() -> None:
     seen = []
 
