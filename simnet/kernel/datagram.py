@@ -10,11 +10,11 @@ from typing import Any, Final
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import note, told
-from simnet.kernel.datagram_errors import KEYS, keep_icmp, keeps_errors, tell
+from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.datagram_sending import CORK, SHUT_RECEIVE, SHUT_SEND, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
-from simnet.kernel.idle_options import SO_SELECT_ERR_QUEUE
+from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
     MSG_PEEK,
@@ -214,7 +214,7 @@ class UdpSocket(DatagramSender):
             if self.flow is not None and ":" not in corked.target[0]:
                 corked = corked._replace(target=self.flow)
             self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
-        elif key in KEYS:
+        elif key in ERROR_QUEUES:
             self.reports = None
 
     def ioctl(self, request: int) -> int:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from simnet.kernel import inet
 from simnet.kernel.datagram_ancillary import NO_PORT, PLAIN, Marks, sockaddr, told
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import IPV6_RECVERR
+from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
-from simnet.kernel.options import IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.segment import Datagram, Endpoint, Icmp
@@ -26,7 +25,6 @@ CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0)}  # of port and networ
 HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
-KEYS: Final = ((IPPROTO_IP, IP_RECVERR), (IPPROTO_IPV6, IPV6_RECVERR))
 
 
 class Report(NamedTuple):
@@ -44,7 +42,7 @@ class Report(NamedTuple):
 
 def keeps_errors(socket: DatagramSender, target: Endpoint) -> bool:
     """Is *socket* to be told by its queue of what becomes of datagrams to *target*?"""
-    return socket.options is not None and bool(socket.options.get(KEYS[":" in target[0]]))
+    return socket.options is not None and bool(socket.options.get(ERROR_QUEUES[":" in target[0]]))
 
 
 def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
@@ -88,7 +86,7 @@ def tell(socket: DatagramSender, n: int, ancbufsize: int = 0) -> tuple[bytes, li
         socket.error = 0
     if reports:
         socket.wake(ERROR_NEWS)
-    level, name = KEYS[socket.family == AF_INET6]
+    level, name = ERROR_QUEUES[socket.family == AF_INET6]
     text = struct.pack("=IBBBxII", report.error, report.origin, report.type, report.code, report.info, 0)
     offender = _offender(socket.family, "" if report.icmp is None else report.icmp.source[0])
     beside = [] if report.icmp is None else told(socket, report.icmp, icmp=True)

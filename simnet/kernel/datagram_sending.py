@@ -23,7 +23,7 @@ from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import NO_PORT, UDP_CORK
+from simnet.kernel.idle_options import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.messages import (
     AF_INET6,
     MSG_MORE,
@@ -49,6 +49,7 @@ PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
+FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
 
 
@@ -115,7 +116,7 @@ class DatagramSender(File):
         ip, port = inet.endpoint(self.family, address)
         if ip[0] == "f":
             inet.check_scope(address)
-        if not stack.is_bindable(ip):
+        if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
             raise socket_error(EINVAL)
@@ -150,6 +151,8 @@ class DatagramSender(File):
             self.locks |= LOCK_ADDRESS
             if inet.is_many(ip):
                 self.locks |= MANY_ADDRESS
+            elif not self.stack.is_local(ip):
+                self.locks |= FOREIGN_ADDRESS
 
     def _autobind(self) -> Endpoint:
         if not self.port:
@@ -331,7 +334,7 @@ class DatagramSender(File):
             source = local[0]
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
             source = self.stack.source_for(target[0])
-        elif source[:4] == "127." and target[0][:4] != "127.":
+        elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
             self.stack.check_route(source, target[0])
         if marks is None and self.options is not None:
             marks = marks_of(self.options, ":" in target[0])

@@ -7,8 +7,9 @@ is accepted and told; any other would have to do something that is not modelled,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from errno import EINVAL, ENODEV, ENOPROTOOPT, EOPNOTSUPP
-from typing import Final
+from typing import Any, Final
 
 from simnet.kernel.options import (
     IP_RECVERR,
@@ -60,12 +61,15 @@ IP_BIND_ADDRESS_NO_PORT: Final = 24
 NO_PORT: Final = (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT)
 IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
+IP_MULTICAST_ALL: Final = 49
 
 IPV6_MULTICAST_IF: Final = 17
 IPV6_MULTICAST_HOPS: Final = 18
 IPV6_MULTICAST_LOOP: Final = 19
 IPV6_MTU_DISCOVER: Final = 23
 IPV6_RECVERR: Final = 25
+IPV6_MULTICAST_ALL: Final = 29
+ERROR_QUEUES: Final = ((IPPROTO_IP, IP_RECVERR), (IPPROTO_IPV6, IPV6_RECVERR))
 IPV6_RECVPKTINFO: Final = 49
 IPV6_RECVHOPLIMIT: Final = 51
 IPV6_RECVHOPOPTS: Final = 53
@@ -94,7 +98,7 @@ FASTOPEN: Final = (TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE)  
 _SWITCH: Final = Option(0, switch=True)
 _STAYS_ON: Final = Option(1, switch=True)
 _ON_BY_A_BYTE: Final = Option(1, switch=True, shortest=1)
-_OFF_BY_A_BYTE: Final = Option(0, switch=True, fixed=True, shortest=1)
+_BY_A_BYTE: Final = Option(0, switch=True, shortest=1)
 _STAYS_OFF: Final = Option(0, switch=True, fixed=True)
 _ONLY_0: Final = Option(0, fixed=True)
 _ONLY_MINUS_1: Final = Option(-1, INT_MIN, INT_MAX, fixed=True)
@@ -124,16 +128,18 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, shortest=1),
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
-    (IPPROTO_IP, IP_RECVERR): _STAYS_OFF,
+    (IPPROTO_IP, IP_RECVERR): _SWITCH,
+    (IPPROTO_IP, IP_MULTICAST_ALL): Option(1),
     (IPPROTO_IP, IP_HDRINCL): _refused(0, ENOPROTOOPT),  # it is a raw socket's
-    (IPPROTO_IP, IP_FREEBIND): _OFF_BY_A_BYTE,
-    (IPPROTO_IP, IP_TRANSPARENT): _OFF_BY_A_BYTE,
+    (IPPROTO_IP, IP_FREEBIND): _BY_A_BYTE,
+    (IPPROTO_IP, IP_TRANSPARENT): _BY_A_BYTE,
     (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _SWITCH,
     (IPPROTO_IPV6, IPV6_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
     (IPPROTO_IPV6, IPV6_DONTFRAG): Option(0, switch=True, shortest=0),
     (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): Option(1, switch=True, shortest=0),
-    (IPPROTO_IPV6, IPV6_RECVERR): _STAYS_OFF,
+    (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
+    (IPPROTO_IPV6, IPV6_MULTICAST_ALL): Option(1),
 }
 
 _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a datagram; a stream has none of it, and
@@ -171,8 +177,6 @@ ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
     (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
-    (IPPROTO_IP, IP_RECVERR): _SWITCH,
-    (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
     (IPPROTO_UDP, UDP_CORK): _SWITCH,
     (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
@@ -190,6 +194,14 @@ ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
     **UNIX_OPTIONS,
 }
+
+
+def binds_anywhere(options: Mapping[Key, Any] | None) -> bool:
+    """May a socket of these *options* take an address that is not its host's: inet_can_nonlocal_bind."""
+    return options is not None and bool(
+        options.get((IPPROTO_IP, IP_FREEBIND)) or options.get((IPPROTO_IP, IP_TRANSPARENT))
+    )
+
 
 PASSED_ON: Final = frozenset(
     {(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC)}

@@ -24,9 +24,10 @@ from simnet.kernel.control import (
     ControlBlock,
 )  # fmt: skip
 from simnet.kernel.guard import Guard
+from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.listener import forget
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
-from simnet.kernel.readiness import ANY_NEWS, SPACE_NEWS
+from simnet.kernel.readiness import ANY_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, URG, WANT_ACK, Notice, Segment
 from simnet.kernel.states import (
     AFTER_FIN_ACKNOWLEDGED,
@@ -296,10 +297,17 @@ class Sender(ControlBlock):
             self.guard.keep_lost(self, segment)
 
     def unreachable(self, error: int) -> None:
-        """ICMP: an attempt to connect fails; a connection only remembers it as the reason if it times out."""
+        """ICMP: an attempt to connect fails; a connection only remembers it as the reason if it times out.
+
+        Unless IP_RECVERR is set, which makes it known at once.
+        """
+        assert self.peer is not None
         if self.state in (SYN_SENT, SYN_RECV):
             if self.parent is None:
                 self.die(error)
+        elif self.option(*ERROR_QUEUES[":" in self.peer[0]]):
+            self.error = error
+            self.wake(ERROR_NEWS)
         else:
             self.soft_error = error
 

@@ -340,9 +340,11 @@ class Stack:
         raise socket_error(ENETUNREACH)
 
     def check_route(self, source: str, ip: str) -> None:
-        """EINVAL from 127/8 to another host: there is no way."""
+        """There is no way from 127/8 to another host (EINVAL), nor from an IPv4 address that is another's (ENETUNREACH)."""
         if source.startswith("127.") and not self.is_local(ip) and not inet.is_many(ip):
             raise socket_error(EINVAL)
+        if not (":" in source or self.is_local(source) or inet.is_many(source)):
+            raise socket_error(ENETUNREACH)
 
     # Names of Unix sockets.
 

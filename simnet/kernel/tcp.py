@@ -28,7 +28,7 @@ from simnet.kernel.control import (
     UNCONNECTED,
 )  # fmt: skip
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import NO_PORT
+from simnet.kernel.idle_options import NO_PORT, binds_anywhere
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
@@ -74,7 +74,7 @@ class TcpSocket(Stream):
             if ip.startswith("ff"):
                 raise socket_error(EINVAL)  # a connection has no group for an end
             inet.check_scope(address)
-        if not stack.is_bindable(ip):
+        if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if self.state != CLOSED or self.port:
             raise socket_error(EINVAL)

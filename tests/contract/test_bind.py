@@ -12,6 +12,7 @@ from tests.contract.worlds import World
 
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
+IP_FREEBIND = 15  # of linux/in.h
 
 
 def bound(
@@ -56,6 +57,23 @@ def test_k025_an_address_of_one_link_needs_its_number(world: World) -> None:
 )
 def test_k025_two_words_stand_for_addresses(world: World, host: str, shown: str) -> None:
     assert bound(world, host).getsockname()[0] == shown
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k025_freebind_takes_an_address_of_another(world: World, kind: int) -> None:
+    sock, other = world.socket(kind=kind), world.socket(kind=kind)
+    world.gives("EADDRNOTAVAIL", sock.bind, ("203.0.113.9", 0))
+    for each in (sock, other):
+        each.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    sock.bind(("203.0.113.9", 0))
+    port = sock.getsockname()[1]
+    world.gives("EADDRINUSE", other.bind, ("203.0.113.9", port))
+    other.bind((world.ip, port))
+    if kind == socket.SOCK_STREAM:
+        world.gives("ENETUNREACH", sock.connect, (world.ip, 9))  # nothing comes from there
+        sock.listen(1)
+    else:
+        world.gives("ENETUNREACH", sock.sendto, b"x", (world.ip, 9))
 
 
 def test_k026_listen_without_bind_takes_a_port_on_the_wildcard(world: World) -> None:

@@ -191,6 +191,12 @@ def test_an_unreachable_host_fails_the_attempt_and_only_worries_a_connection(fab
     b.time_out()
     assert b.getsockopt(*SO_ERROR) == EHOSTUNREACH
 
+    _, b, _ = Fabric().pair()
+    b.setsockopt(0, 11, 1)  # IP_RECVERR wants to know
+    b.unreachable(EHOSTUNREACH)
+    assert mask(b) == "OUT|ERR"
+    assert b.getsockopt(*SO_ERROR) == EHOSTUNREACH
+
 
 def test_a_socket_may_connect_to_itself(fabric: Fabric) -> None:
     stack = fabric.stack("10.0.0.1")
