@@ -89,7 +89,7 @@ class Points:
                     syns.setdefault(event.place, [event.host])
                 elif event.op == "SYN ACK":
                     answered[event.place] = True
-                elif event.op.startswith("data"):
+                elif event.op.partition(" ")[0] == "data":
                     edges, hosts = streams.setdefault((event.place, event.end), ([0], []))
                     edges += [event.n, event.n + len(event.arguments)]
                     if event.host not in hosts:

@@ -7,6 +7,7 @@ them fresh; after the run, the interpreter has its own back.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["PER_PROCESS", "ProcessState", "checked_names", "ended_in_the_middle", "hush", "place_of", "same_place"]
+__all__ = [
+    "PER_PROCESS",
+    "ProcessState",
+    "checked_names",
+    "ended_in_the_middle",
+    "hush",
+    "maker_of",
+    "place_of",
+    "same_place",
+]
 
 PER_PROCESS = (
     "asyncore:socket_map",  # the interpreter's own, on 3.11
@@ -22,6 +32,8 @@ PER_PROCESS = (
     "dispatch.asyncore:socket_map",
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
 )
+
+EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float)  # what is empty, or zero, when it is made of nothing
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
 
@@ -72,6 +84,15 @@ def place_of(name: str) -> tuple[Any, str] | None:
     return (_Attributes(owner) if classes else owner.__dict__), key
 
 
+def maker_of(value: Any) -> Callable[[], Any]:
+    """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, or None."""
+    return type(value) if isinstance(value, EMPTIED) else _none
+
+
+def _none() -> None:
+    """An object that somebody will make when it is missed."""
+
+
 def same_place(one: Any, other: Any) -> bool:
     """Whether both are the names of one module, or the attributes of one class."""
     if isinstance(one, _Attributes) and isinstance(other, _Attributes):
@@ -112,7 +133,7 @@ class ProcessState:
             if any(key == attribute and same_place(ours, namespace) for _, ours, key, _ in self._slots):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
-            fresh = type(outside)  # an empty one of the same type
+            fresh = maker_of(outside)
             self._slots.append((len(self._slots), namespace, attribute, fresh))
             self._outside.append(outside)
             namespace[attribute] = fresh()

@@ -336,10 +336,11 @@ class Network:
         """Undo what refers in circles, so that a run's memory goes with the last reference, not with the collector."""
         self._fabric.dissolve()
         scheduler.backend = None
-        if scheduler.pipes is not None:
-            scheduler.pipes.close()
         for process in scheduler.processes:
             process.forget()
+        if scheduler.pipes is not None:
+            gc.collect(1)  # whoever closes a pipe when it goes should go now: later the number may be another's
+            scheduler.pipes.close()
 
     def _running(self) -> Scheduler:
         if self._scheduler is None:

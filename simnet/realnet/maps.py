@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS, place_of, same_place
+from simnet.state import PER_PROCESS, maker_of, place_of, same_place
 
 __all__ = ["Maps"]
 
@@ -32,7 +32,7 @@ class _Divided:
         self.namespace, self.attribute = namespace, attribute
         self.original = original = namespace[attribute]
         self.shared = not isinstance(original, CONTAINERS)
-        self.divided = namespace[attribute] = type(original)() if self.shared else _divided(original)
+        self.divided = namespace[attribute] = maker_of(original)() if self.shared else _divided(original)
         self.runs = 0
 
     def stands_at(self, namespace: Any, attribute: str) -> bool:

@@ -159,3 +159,23 @@ def test_a_thousand_runs_leave_no_descriptor() -> None:
     for _ in range(1000):
         simnet.play(test)
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_who_closes_his_pipe_when_he_goes_goes_before_the_number_is_anybody_elses() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.ends = os.pipe()
+            self.itself = self  # it goes with the collector
+
+        def __del__(self) -> None:
+            for fd in self.ends:
+                os.close(fd)
+                closed.append(fd)
+
+    def careless() -> None:
+        Owner()
+
+    closed: list[int] = []
+    with Network() as net:
+        net.host("server").spawn(careless)
+    assert len(closed) == 2
