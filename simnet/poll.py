@@ -127,7 +127,7 @@ class _Poller:
             return pipes.find(fd)
         return file
 
-    def _file(self, fd: int) -> Any:
+    def _member(self, fd: int) -> Any:
         """The same, or EBADF."""
         file = self._find(fd)
         if file is None:
@@ -317,7 +317,7 @@ class Epoll(_Poller):
         if fd is MISSING or more:
             look_over_epoll("register", fd, eventmask, *more)
         number, bits = self._pair(fd, eventmask)
-        file = self._file(number)
+        file = self._member(number)
         self._epoll.register(number, file, bits)
         if type(file) is Pipe:
             self._pipes = (*self._pipes, file)
@@ -326,14 +326,14 @@ class Epoll(_Poller):
         if fd is MISSING or eventmask is MISSING or more:
             look_over_epoll("modify", fd, eventmask, *more)
         number, bits = self._pair(fd, eventmask)
-        self._epoll.modify(number, self._file(number), bits)
+        self._epoll.modify(number, self._member(number), bits)
 
     def unregister(self, fd: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or more:
             look_over_epoll("unregister", fd, *more)
         number = descriptor_of(fd)
         self._check()
-        file = self._file(number)
+        file = self._member(number)
         self._epoll.unregister(number, file)
         self._pipes = tuple(each for each in self._pipes if each is not file)
 
@@ -408,11 +408,11 @@ class _Select(_Poller):
     def look(self) -> list[tuple[int, int, Any]]:
         found = []
         for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
-            found += [(which, fd, each) for fd, each in members if self._file(fd).mask() & events]
+            found += [(which, fd, each) for fd, each in members if self._member(fd).mask() & events]
         return found
 
     def files(self) -> list[Any]:
-        once = {fd: self._file(fd) for members in self.sets for fd, _ in members}
+        once = {fd: self._member(fd) for members in self.sets for fd, _ in members}
         return list(once.values())
 
     def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:
