@@ -153,6 +153,11 @@ class SystemCalls(_stdlib.socket):
             data = file.recv(bufsize, flags)
         return data
 
+    def _recv_some(self, size: int, deadline: int | None) -> bytes:
+        """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several."""
+        data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline)
+        return data
+
     def _recv_straight(self, bufsize: int) -> bytes | None:
         """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
         process = self._process

@@ -1,8 +1,8 @@
-"""``ssl.SSLSocket`` over simulated sockets: TLS as OpenSSL speaks it, its bytes moved by the simulated kernel.
+"""``ssl.SSLSocket`` in a run: TLS as OpenSSL speaks it, its bytes moved by the calls of the run's own sockets.
 
-A real one hands its descriptor to OpenSSL, which reads and writes it in C. Here OpenSSL works on memory, and what is to be
-read and written goes through the socket's own calls: they wait, time out and meet faults as any other. All else of
-``SSLSocket`` is the standard library's. The calls are those that OpenSSL makes: the head of a record, then the rest of it,
+Elsewhere it hands its descriptor to OpenSSL, which reads and writes it in C. Here OpenSSL works on memory, and what is to be
+read and written goes through the socket's own calls: they wait, time out and meet faults as any other, simulated or on a
+real kernel. All else of ``SSLSocket`` is the standard library's. The calls are those that OpenSSL makes: the head of a record, then the rest of it,
 so that what is not asked for stays in the kernel, where pollers see it; one send for each record, or for a handshake's flight.
 """
 
@@ -13,10 +13,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
-
-from simnet.clock import deadline_after
-from simnet.socket import Socket
-from simnet.systemcall import READABLE
 
 __all__ = ["place", "unplace"]
 
@@ -45,7 +41,7 @@ def unplace() -> None:
 def _wrap_socket(
     context: Any, sock: Any, server_side: bool, server_hostname: Any = None, *, owner: Any = None, session: Any = None
 ) -> Any:
-    if not isinstance(sock, Socket):
+    if not hasattr(type(sock), "_recv_some"):
         return _original(context, sock, server_side, server_hostname, owner=owner, session=session)
     return _Layer(context, sock, server_side, server_hostname, owner, session)
 
@@ -54,7 +50,7 @@ class _Layer:
     """What an ``SSLSocket`` has in its ``_sslobj``: OpenSSL's side of the connection, as a real one looks from Python."""
 
     def __init__(
-        self, context: Any, sock: Socket, server_side: bool, server_hostname: Any, owner: Any, session: Any
+        self, context: Any, sock: Any, server_side: bool, server_hostname: Any, owner: Any, session: Any
     ) -> None:
         ssl = sys.modules["ssl"]
         self._ssl = ssl
@@ -133,7 +129,7 @@ class _Layer:
         sock = self._socket()
         size = self._left or HEAD - len(self._head)
         try:
-            data: bytes = sock._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline)
+            data: bytes = sock._recv_some(size, deadline)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -178,7 +174,7 @@ class _Layer:
             else:
                 del self._unsent[0]
 
-    def _socket(self) -> Socket:
+    def _socket(self) -> Any:
         sock = self._sock()
         if sock is None:
             raise self._ssl.SSLError("Underlying socket connection gone")
@@ -187,8 +183,7 @@ class _Layer:
     def _deadline(self) -> int:
         """When a call that begins now has waited long enough; -1 for a socket that has no time-out, or does not wait."""
         sock = self._socket()
-        timeout = sock.gettimeout()
-        return deadline_after(sock._process.scheduler.clock.now_ns, timeout) if timeout else -1
+        return sock._deadline() if sock.gettimeout() else -1
 
     def _told(self, what: str, error: OSError) -> OSError:
         """What CPython makes of an *error* of the socket. Before 3.13 it took one of read or write for an end."""

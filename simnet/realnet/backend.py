@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from simnet import names, real
+from simnet import names, real, tls
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
@@ -157,10 +157,9 @@ class RealBackend:
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`RealSocket`: in its MRO ours stands before the library's."""
-    members = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     if any(base.__module__ == "ssl" for base in cls.__mro__):
-        return type(cls.__name__, (cls, RealSocket), {**members, "waits_in_c": True})
-    return type(cls.__name__, (cls, RealSocket), members)
+        tls.place()  # OpenSSL would wait in C, where nobody ends its wait, and plans could not touch its calls
+    return type(cls.__name__, (cls, RealSocket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
 
 
 _backend = RealBackend()

@@ -39,8 +39,6 @@ class Calls(_stdlib.socket):
 
     __slots__ = ("_file", "_process", "_timeout")
 
-    waits_in_c = False  # ssl's sockets read and write by OpenSSL, which has its own way of waiting
-
     _file: RealFile
     _process: RealProcess
     _timeout: float | None

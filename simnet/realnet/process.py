@@ -329,8 +329,6 @@ class RealProcess:
         """Its waits raise from now on."""
         self.ending = True
         os.write(self._stop_w, b"x")
-        for sock in list(self.sockets):
-            sock.let_go_in_c()
 
     def interrupt(self) -> None:
         """For a thread that computes, or waits where we have no say."""

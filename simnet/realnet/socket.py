@@ -39,8 +39,7 @@ class RealSocket(Calls):
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
         super().__init__(family, type, proto, fileno)
-        if not self.waits_in_c:
-            C.settimeout(self, 0.0)
+        C.settimeout(self, 0.0)
         self._process = process
         self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout
         known = process.stage.files.get(C.fileno(self)) if fileno is not None else None
@@ -66,8 +65,7 @@ class RealSocket(Calls):
     def settimeout(self, value: float | None) -> None:
         C.settimeout(self, value)  # what is no time-out is said so by CPython itself
         self._timeout = C.gettimeout(self)
-        if not self.waits_in_c:
-            C.settimeout(self, 0.0)
+        C.settimeout(self, 0.0)
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0.0)
@@ -250,6 +248,11 @@ class RealSocket(Calls):
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
 
+    def _recv_some(self, n: int, deadline: int | None) -> bytes:
+        """As of a simulated socket: one recv that waits until *deadline*."""
+        data: bytes = self._call("recv", (n,), lambda size: self._take(size, 0), n, 0, None, deadline)
+        return data
+
     def _take(self, n: int, flags: int) -> bytes:
         """The system call, behind what a reset of ours has left."""
         file = self._file
@@ -386,14 +389,6 @@ class RealSocket(Calls):
 
     def _sendfile_use_sendfile(self, *_: Any) -> int:
         raise _stdlib._GiveupOnSendfile("no bytes go past the plan")  # type: ignore[attr-defined]
-
-    def let_go_in_c(self) -> None:
-        """Its process ends: a wait in C, where we have no say, ends with the connection."""
-        if self.waits_in_c and C.fileno(self) != -1:
-            try:
-                C.shutdown(self, _stdlib.SHUT_RDWR)
-            except OSError:
-                pass  # it has no connection
 
     # --- closing ---------------------------------------------------------------------------------------------------
 

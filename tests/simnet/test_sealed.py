@@ -13,6 +13,7 @@ import pytest
 import dispatch
 import simnet
 from simnet.explore.points import families, select
+from simnet.realnet import play_real
 from simnet.sealed import sealed
 
 trustme = pytest.importorskip("trustme")
@@ -106,6 +107,23 @@ def test_a_sweep_compares_what_came_out() -> None:
     result = simnet.check(conversation(serve_by_dispatch), target="server", kinds=[*simnet.TRANSPARENT], runs=60)
     assert result.runs == 60
     assert (result.failed, result.unreached) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "short-recv test->server:443#1 end=server call=2 bytes=3",
+        "reset test->server:443#1 end=server recv call=3",
+        "eof test->server:443#1 end=client byte=700",
+        "error test->server:443#1 recv end=server call=2 errno=ENOBUFS",
+    ],
+)
+def test_a_fault_does_the_same_to_it_on_real_sockets(fault: str) -> None:
+    test, plan = conversation(serve_waiting), simnet.FaultPlan.parse(fault)
+    simulated, kernel = (each(test, plan, targets="server") for each in (simnet.play, play_real))
+    assert kernel.unreached == simulated.unreached == ()
+    assert kernel.outcome == simulated.outcome
+    assert [str(each.error) for each in kernel.failures] == [str(each.error) for each in simulated.failures]
 
 
 def test_starttls_is_found_behind_what_was_said_in_clear() -> None:
