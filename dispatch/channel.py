@@ -34,6 +34,10 @@ PRODUCING = 4096  # a producer is in the output queue
 HELD = 16384  # nothing is read until output has gone: what was read made it
 RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 
+CO_COROUTINE = (
+    0x80 | 0x200
+)  # of `async def`, with yields in it or without; inspect would be a long import for two numbers
+
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
 NEVER = -1  # value of Channel._plain: no poller reports such bits
 
@@ -58,7 +62,11 @@ class Channel:
         super().__init_subclass__(**options)
         if cls.__module__.partition(".")[0] == "dispatch" or Channel in cls.__bases__:
             return  # a new kind of channel has to say what a turn is
-        for name in vars(cls):
+        for name, value in vars(cls).items():
+            if name.startswith("handle_") and getattr(getattr(value, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+                raise TypeError(
+                    f"{cls.__name__}.{name} is a coroutine, and nobody awaits it: handlers are plain functions"
+                )
             if name.startswith("_") and not name.endswith("__"):
                 for base in cls.__mro__[1:]:
                     if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":

@@ -62,3 +62,16 @@ def check_address(address: Any, family: int | None = None) -> None:
 def no_socket(sock: Any) -> TypeError:
     """What to raise when *sock* turns out to be none."""
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
+
+
+def check_made(channel: Any) -> None:
+    """*channel* is what its class's constructor makes it.
+
+    Raises:
+        RuntimeError: a subclass has one of its own that does not call it.
+    """
+    if not hasattr(channel, "_channel_state"):
+        raise RuntimeError(
+            f"{type(channel).__name__}.__init__ has not called super().__init__; hand on to it what the listener gives "
+            "(sock, addr=addr, loop=loop), or loop=loop for a client"
+        )

@@ -17,7 +17,7 @@ from dispatch.accepting import accept
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
-from dispatch.checks import check_address, check_count, no_socket
+from dispatch.checks import check_address, check_count, check_made, no_socket
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.nodelay import no_delay
@@ -225,6 +225,8 @@ class Listener(Channel):
             addr = (intern(addr[0]), *addr[1:])  # thousands of connections from one host keep its name once
         try:
             channel = self.handler(sock, addr=addr, loop=self.loop)
+            if isinstance(channel, Channel):
+                check_made(channel)
             if isinstance(channel, Stream) and not channel._channel_state & CLOSED:
                 if self.limit is not None:
                     self._open += 1

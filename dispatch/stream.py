@@ -28,7 +28,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_seconds, no_socket
+from dispatch.checks import check_address, check_made, check_seconds, no_socket
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -106,6 +106,7 @@ class Stream(Receiver):
         and the first that answers wins. The reason of a failure has the error of each in ``attempts``. What is written
         meanwhile waits. *source* is the local address. A path means a Unix socket.
         """
+        check_made(self)
         check_address(address, family)
         if source is not None:
             check_address(source, family)

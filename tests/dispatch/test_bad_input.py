@@ -112,6 +112,33 @@ def test_a_class_is_refused_with_the_attribute_that_cannot_be(base):
         type("Right", (base,), {name: property(lambda channel: None)})
 
 
+def test_a_handler_that_is_a_coroutine_is_refused():
+    async def handler(self, data): ...
+
+    async def generator(self, data):
+        yield
+
+    for function in (handler, generator):
+        for base, name in ((dispatch.Stream, "handle_data"), (dispatch.Chat, "handle_message")):
+            refused(
+                TypeError, f"Mine.{name} is a coroutine, and nobody awaits it", type, "Mine", (base,), {name: function}
+            )
+    type("Mine", (dispatch.Stream,), {"fetch": handler})  # what else a class has is its own
+
+
+def test_a_constructor_that_leaves_ours_out_is_named(kernel_world, caplog):
+    class Forgetful(dispatch.Stream):
+        def __init__(self, *args, **options):
+            self.args = args
+
+    loop = kernel_world.loop()
+    refused(RuntimeError, "Forgetful.__init__ has not called super().__init__", Forgetful().connect, NOBODY)
+    listener = kernel_world.listen(loop, Forgetful)
+    client = kernel_world.connect(listener.addr)
+    kernel_world.run(loop, lambda: "Forgetful.__init__ has not called super().__init__; hand on to it" in caplog.text)
+    assert client.recv(1) == b""
+
+
 def test_so_is_a_limit_that_an_object_sets(world):
     loop = world.loop()
     for kind in (Recorder, type("Lines", (dispatch.Chat,), {}), dispatch.Chat):
