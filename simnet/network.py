@@ -13,6 +13,7 @@ from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
 from simnet.folders import in_the_way
+from simnet.kernel.inet import is_group, is_loopback
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
@@ -21,7 +22,6 @@ from simnet.trace import SEGMENT, Trace
 
 __all__ = ["Fabric", "Machine"]
 
-LOOPBACK = ("127.", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
@@ -173,7 +173,7 @@ class Fabric:
         """Whose address this is, seen from *asking*: loopback addresses are everybody's own."""
         owner = self.by_address.get(address)
         if owner is None:
-            if address.startswith(LOOPBACK) or address in WILDCARDS:
+            if is_loopback(address) or address in WILDCARDS or is_group(address):  # what comes back of it
                 return asking
             if address.startswith("::ffff:"):
                 return self.owner_of(address[7:], asking)

@@ -14,6 +14,7 @@ from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.datagram_sending import CORK, SHUT_RECEIVE, SHUT_SEND, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
+from simnet.kernel.groups import leave_all
 from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
@@ -193,6 +194,8 @@ class UdpSocket(DatagramSender):
             self.port = 0
         self.state = CLOSED
         self.inbox = None
+        if self.groups:
+            leave_all(self)
 
     # Questions.
 

@@ -10,9 +10,10 @@ import struct
 from collections.abc import Iterable
 from errno import EINVAL, ENETUNREACH, ENODEV
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.idle_options import (
     IP_PKTINFO,
     IP_RECVORIGDSTADDR,
@@ -22,6 +23,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
 )  # fmt: skip
+from simnet.kernel.inet import is_group
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
     IP_TOS,
@@ -35,27 +37,16 @@ from simnet.kernel.options import (
     Key,
 )  # fmt: skip
 from simnet.kernel.packed_options import IPV6_PKTINFO, LINKS, PKTINFO_SIZE
-from simnet.kernel.segment import Datagram
+from simnet.kernel.segment import PLAIN, Datagram, Marks
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
 IPV6_HOPLIMIT: Final = 52
 UDP_SEGMENT: Final = 103
-LOOPBACK_LINK, OTHER_LINK = 1, 2
 NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
-
-
-class Marks(NamedTuple):
-    """What a datagram's header says, where it is not what it says by default."""
-
-    tos: int = 0
-    ttl: int = 64
-
-
-PLAIN: Final = Marks()
 
 
 def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
@@ -93,6 +84,8 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     link = 0
     if noted or icmp or six:
         link = LOOPBACK_LINK if datagram.sender is socket.stack else OTHER_LINK
+    if link and is_group(target):
+        link = LOOPBACK_LINK if datagram.source[0][:4] == "127." else OTHER_LINK
     messages: list[Message] = []
     if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
         here = address.packed if six else ip_address(f"::ffff:{target}").packed
@@ -104,7 +97,9 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             messages.append((IPPROTO_IPV6, IPV6_TCLASS, struct.pack("=i", marks.tos)))
         return messages
     if options.get((IPPROTO_IP, IP_PKTINFO)):
-        here = address.packed if noted else bytes(4)
+        here = bytes(4)
+        if noted:
+            here = ip_address(source_on(socket, target, link)).packed if is_group(target) else address.packed
         messages.append((IPPROTO_IP, IP_PKTINFO, struct.pack("=i", link) + here + address.packed))
     if options.get((IPPROTO_IP, IP_RECVTTL)):
         messages.append((IPPROTO_IP, IP_TTL, struct.pack("=i", marks.ttl)))

@@ -8,13 +8,13 @@ from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import NO_PORT, PLAIN, Marks, sockaddr, told
+from simnet.kernel.datagram_ancillary import NO_PORT, sockaddr, told
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
-from simnet.kernel.segment import Datagram, Endpoint, Icmp
+from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Icmp, Marks
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender

@@ -18,11 +18,12 @@ from errno import (
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import PLAIN, Marks, marks_of, said
+from simnet.kernel.datagram_ancillary import marks_of, said
 from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
+from simnet.kernel.groups import Membership, link_to_groups, sent_to_group, source_on
 from simnet.kernel.idle_options import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.messages import (
     AF_INET6,
@@ -38,7 +39,7 @@ from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import (
     SPACE_NEWS,
 )
-from simnet.kernel.segment import UDP, Datagram, Endpoint
+from simnet.kernel.segment import PLAIN, UDP, Datagram, Endpoint, Marks
 from simnet.kernel.states import CLOSED, ESTABLISHED
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class DatagramSender(File):
 
     __slots__ = (
         "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks", "autobound",
-        "sharing", "options", "inbox", "held", "corked", "flow", "rerouted", "reports",
+        "sharing", "options", "inbox", "held", "corked", "flow", "rerouted", "reports", "groups", "group_link",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP
@@ -99,6 +100,8 @@ class DatagramSender(File):
         self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_way`
         self.rerouted = False  # the next send looks the way up anew
         self.reports: deque[Report] | None = None  # the error queue
+        self.groups: set[Membership] | None = None
+        self.group_link = 0  # where IP_MULTICAST_IF sends, 0 for by address
 
     # Names.
 
@@ -164,12 +167,17 @@ class DatagramSender(File):
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect
         peer = self._destination(address)
+        if inet.is_group(peer[0]):
+            link_to_groups(self, peer[0], local[0])
         if peer[0][0] == "f":
             inet.check_scope(address)
         self._may_send_to(peer)
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
-            self.local = (self.stack.source_for(peer[0]), local[1])
+            if inet.is_group(peer[0]):
+                self.local = (source_on(self, peer[0], link_to_groups(self, peer[0], local[0])), local[1])
+            else:
+                self.local = (self.stack.source_for(peer[0]), local[1])
             ports.renew(self.port, self)
         elif not self.locks & MANY_ADDRESS:
             self.stack.check_route(local[0], peer[0])
@@ -186,6 +194,8 @@ class DatagramSender(File):
 
     def _destination(self, address: Sequence[Any]) -> Endpoint:
         ip, port = inet.endpoint(self.family, address)
+        if ip[0] == "f":
+            inet.check_link(address)
         bound = None if self.local is None else self.local[0]
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
@@ -332,6 +342,9 @@ class DatagramSender(File):
         """Send a whole datagram, from *source* if that is said, with *marks* or those of the options."""
         if source is None:
             source = local[0]
+        if inet.is_group(target[0]):
+            self._emit_to_group(source, local[1], target, payload, marks)
+            return
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
             source = self.stack.source_for(target[0])
         elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
@@ -340,6 +353,16 @@ class DatagramSender(File):
             marks = marks_of(self.options, ":" in target[0])
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
+
+    def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
+        link = link_to_groups(self, target[0], source)
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
+            source = source_on(self, target[0], link)
+        if marks is None:
+            marks = marks_of(self.options, ":" in target[0])
+        datagram = Datagram((source, port), target, payload, self.stack, marks)
+        self.stack.out.append(sent_to_group(self, datagram, link))
+        self.wake(SPACE_NEWS)
 
     def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
         """Where a datagram goes, refused in the kernel's order."""

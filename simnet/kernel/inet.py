@@ -19,6 +19,7 @@ ANY6 = "::"
 MAPPED = "::ffff:"
 BROADCAST = "255.255.255.255"
 LOOPBACK_BROADCAST = "127.255.255.255"
+ONLY_LINK = 2  # the index of the link that leads to other hosts
 
 
 def endpoint(family: int, address: Sequence[Any]) -> Endpoint:
@@ -72,10 +73,18 @@ def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
 
 def check_scope(address: Sequence[Any]) -> None:
     """EINVAL for an IPv6 address of one link, or of a group on it, that does not say of which link."""
-    ip = address[0]
-    of_a_link = ip[:3] in ("fe8", "fe9", "fea", "feb") or (ip[:2] == "ff" and ip[3] in "12")
-    if of_a_link and (len(address) < 4 or not address[3]):
+    if _of_a_link(address[0]) and (len(address) < 4 or not address[3]):
         raise socket_error(EINVAL)
+
+
+def check_link(address: Sequence[Any]) -> None:
+    """ENETUNREACH for such an address that names a link on which there is nobody: loopback, or none at all."""
+    if len(address) > 3 and address[3] not in (0, ONLY_LINK) and _of_a_link(address[0]):
+        raise socket_error(ENETUNREACH)
+
+
+def _of_a_link(ip: str) -> bool:
+    return ip[:3] in ("fe8", "fe9", "fea", "feb") or (ip[:2] == "ff" and ip[3] in "12")
 
 
 def is_loopback(ip: str) -> bool:
@@ -88,8 +97,15 @@ def is_many(ip: str) -> bool:
     if ":" in ip:
         return ip.startswith("ff")
     if ip[0] == "2":
-        return ip == BROADCAST or 224 <= int(ip.split(".", 1)[0]) < 240
+        return ip == BROADCAST or is_group(ip)
     return ip == LOOPBACK_BROADCAST
+
+
+def is_group(ip: str) -> bool:
+    """Multicast."""
+    if ip[0] == "2":
+        return "." in ip and 224 <= int(ip.split(".", 1)[0]) < 240
+    return ip.startswith("ff")
 
 
 def is_broadcast(ip: str) -> bool:

@@ -1,19 +1,23 @@
 """Options whose value is no plain number: the name of a link, an address, a header, a group, what a path is like.
 
-What would have to do something is NotModelled: to join a group that is one, to send with a header.
+What would have to do something is NotModelled: to send with a header.
 """
 
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
-from typing import Any, Final, Protocol
+from errno import EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.messages import SOCK_STREAM
 from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET, Key
 from simnet.kernel.segment import Endpoint
+
+if TYPE_CHECKING:
+    from simnet.kernel.datagram_sending import DatagramSender
 
 SO_BINDTODEVICE: Final = 25
 IP_OPTIONS: Final = 4
@@ -118,7 +122,9 @@ def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
             raise socket_error(ENODEV)
         _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
     elif key == MULTICAST_LINK:
-        _set_multicast_link(socket, value)
+        if socket.type == SOCK_STREAM:
+            raise socket_error(EINVAL)
+        _keep(socket, MULTICAST_LINK, choose_link(cast("DatagramSender", socket), value))
     elif key == PKTINFO:
         if len(value) < PKTINFO_SIZE:
             raise socket_error(EINVAL)
@@ -173,28 +179,7 @@ def _set_header(key: Key, value: bytes) -> None:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
 
 
-def _set_multicast_link(socket: PackedSocket, value: bytes) -> None:
-    """A struct in_addr, ip_mreq or ip_mreqn; only the address of a link that there is will do."""
-    if socket.type == SOCK_STREAM or len(value) < 4:
-        raise socket_error(EINVAL)
-    address, link = (value[4:8] if len(value) >= 8 else value[:4]), 0
-    if len(value) >= 12:
-        (link,) = struct.unpack_from("=i", value, 8)
-    if (link and not 0 < link <= len(LINKS)) or (not link and address != bytes(4) and address[0] != 127):
-        raise socket_error(EADDRNOTAVAIL)
-    _keep(socket, MULTICAST_LINK, address)
-
-
-def _set_membership(socket: PackedSocket, key: Key, value: bytes) -> None:
-    if key[0] == IPPROTO_IP:
-        short, group, many = len(value) < 8, value[:4], 224 <= (value or b"\0")[0] < 240
-    else:
-        short, group, many = len(value) < 20, value[:16], value[:1] == b"\xff"
+def _set_membership(socket: Any, key: Key, value: bytes) -> None:
     if socket.type == SOCK_STREAM:
-        raise socket_error(EINVAL if short and key[0] == IPPROTO_IPV6 else EPROTO)
-    leaves = key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP)
-    if short or (not many and not (leaves and key[0] == IPPROTO_IP)):
-        raise socket_error(EINVAL)
-    if leaves:
-        raise socket_error(EADDRNOTAVAIL)  # nobody can be in a group
-    not_modelled(f"joining the multicast group {group.hex()}")
+        raise socket_error(EINVAL if len(value) < 20 and key[0] == IPPROTO_IPV6 else EPROTO)
+    join_or_leave(socket, key[0], value, leaves=key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP))

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from simnet.kernel import options as o
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.groups import EVERY_GROUP
 from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, set_packed
@@ -113,6 +114,8 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     option = table.get((level, name))
     if option is None:
         raise o.unknown(level, name, setting=False)
+    if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
+        kept = 0  # what comes over IPv4 is not what it has asked for
     return o.answer(option.default if kept is None else kept, buflen, level)
 
 

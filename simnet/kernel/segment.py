@@ -7,10 +7,9 @@ interpreter, for a frozen class costs three times as much to make, and a simulat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from simnet.kernel.datagram_ancillary import Marks
     from simnet.kernel.descriptors import File
     from simnet.kernel.stack import Stack
 
@@ -91,6 +90,16 @@ class Segment:
             f"Segment({self.source[0]}:{self.source[1]} -> {self.target[0]}:{self.target[1]}, {self.flag_names}, "
             f"seq {self.seq}, ack {self.ack}, window {self.window}, {len(self.payload)} B{urgent})"
         )
+
+
+class Marks(NamedTuple):
+    """What a datagram's header says, where it is not what it says by default."""
+
+    tos: int = 0
+    ttl: int = 64
+
+
+PLAIN: Final = Marks()
 
 
 class Datagram:

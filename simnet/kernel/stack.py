@@ -12,6 +12,7 @@ from simnet.kernel.control import ControlBlock
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import NotModelled, socket_error
+from simnet.kernel.groups import EVERYBODY, ToGroup, hears_group
 from simnet.kernel.guard import send_again_for_nobody
 from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
@@ -229,15 +230,25 @@ class Stack:
         """To the socket that fits best, the latest bound among equals; or back with port unreachable."""
         target, source = datagram.target, datagram.source
         if inet.is_many(target[0]):
-            for socket in self.udp_ports.of(target[1]):
-                if hears_all(socket, target[0], source):
-                    socket.take_in(datagram)
+            self._arrive_for_many(datagram)
             return
         socket = self.udp_ports.hearer(target, source)
         if socket is not None:
             socket.take_in(datagram)
         else:
             self.out.append(Icmp(ECONNREFUSED, datagram, self))
+
+    def _arrive_for_many(self, datagram: Datagram) -> None:
+        """To all sockets that hear the broadcast or the group; nobody is told that there is none."""
+        ip, port = datagram.target
+        link = datagram.link if isinstance(datagram, ToGroup) else 0
+        group = inet.is_group(ip)
+        ports = self.udp_ports
+        if group and not (link and (ip in EVERYBODY or (ip, link) in ports.members)):
+            return
+        for socket in ports.of(port):
+            if hears_all(socket, ip, datagram.source) and (not group or hears_group(socket, ip, link)):
+                socket.take_in(datagram)
 
     def _arrive_icmp(self, icmp: Icmp) -> None:
         """An error about something sent from here: to the connection or the UDP socket that sent it."""

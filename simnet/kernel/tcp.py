@@ -193,6 +193,7 @@ class TcpSocket(Stream):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
             inet.check_scope(address)
+            inet.check_link(address)
         peer = (ip, port)
         if chosen is None or inet.is_many(chosen):
             source = stack.source_for(ip)

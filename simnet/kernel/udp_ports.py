@@ -24,11 +24,14 @@ class UdpPorts(Ports):
     all sockets of its address only, behind those that are in their right place.
     """
 
-    __slots__ = ("pairs", "_turns")
+    __slots__ = ("pairs", "members", "_turns")
 
     def __init__(self) -> None:
         super().__init__()
         self._turns = 0
+        self.members: dict[
+            tuple[str, int], int
+        ] = {}  # multicast groups that sockets are in: by group and link, how many
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
 
     def pair(self, socket: DatagramSender) -> None:

@@ -1,0 +1,199 @@
+"""Multicast groups: which sockets are in which, on which link, and who hears what is sent to one.
+
+A simulated network has no segment that all hosts hear. What goes to a group comes back to the members on its own host, as
+on Linux: over loopback always, over the other link if the sender's IP_MULTICAST_LOOP is on. It reaches no other host.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH, ENOBUFS, ENODEV
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel import inet
+from simnet.kernel.errors import socket_error
+from simnet.kernel.idle_options import (
+    IP_MULTICAST_ALL,
+    IP_MULTICAST_LOOP,
+    IP_MULTICAST_TTL,
+    IPV6_MULTICAST_ALL,
+    IPV6_MULTICAST_HOPS,
+    IPV6_MULTICAST_IF,
+    IPV6_MULTICAST_LOOP,
+)
+from simnet.kernel.messages import AF_INET
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6
+from simnet.kernel.segment import PLAIN, Datagram
+
+if TYPE_CHECKING:
+    from simnet.kernel.datagram_sending import DatagramSender
+
+LOOPBACK_LINK, OTHER_LINK = 1, inet.ONLY_LINK
+MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
+EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link
+HOPS: Final = ((IPPROTO_IP, IP_MULTICAST_TTL), (IPPROTO_IPV6, IPV6_MULTICAST_HOPS))
+EVERY_GROUP: Final = (IPPROTO_IP, IP_MULTICAST_ALL)
+ALL: Final = (EVERY_GROUP, (IPPROTO_IPV6, IPV6_MULTICAST_ALL))
+LOOP: Final = ((IPPROTO_IP, IP_MULTICAST_LOOP), (IPPROTO_IPV6, IPV6_MULTICAST_LOOP))
+
+Membership = tuple[str, int]  # group and link
+
+
+class ToGroup(Datagram):
+    """A datagram to a group, and the link it is heard on: 0 for one that goes out and does not come back."""
+
+    __slots__ = ("link",)
+
+    def __init__(self, datagram: Datagram, link: int) -> None:
+        super().__init__(datagram.source, datagram.target, datagram.payload, datagram.sender, datagram.marks)
+        self.link = link
+
+
+# Membership.
+
+
+def join_or_leave(socket: DatagramSender, level: int, value: bytes, *, leaves: bool) -> None:
+    """IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP, and their opposites.
+
+    Raises:
+        OSError: EINVAL, no group; ENODEV, no such link; EADDRINUSE, in it already; EADDRNOTAVAIL, not in it; ENOBUFS, in too
+            many.
+    """
+    if level == IPPROTO_IP:
+        if len(value) < 8:
+            raise socket_error(EINVAL)
+        packed, at = value[:4], value[4:8]
+        asked = struct.unpack_from("=i", value, 8)[0] if len(value) >= 12 else 0
+        link = _link_at(socket, at) if not asked else asked if 0 < asked <= OTHER_LINK else 0
+        many = 224 <= packed[0] < 240
+    else:
+        if len(value) < 20:
+            raise socket_error(EINVAL)
+        packed = value[:16]
+        asked = struct.unpack_from("=i", value, 16)[0]
+        link = asked or OTHER_LINK
+        many = packed[0] == 0xFF
+    group = str(ip_address(packed))
+    if leaves:
+        if not many and level == IPPROTO_IPV6:
+            raise socket_error(EINVAL)
+        _leave(socket, group, asked if level == IPPROTO_IPV6 else link)
+        return
+    if not many:
+        raise socket_error(EINVAL)
+    if not 0 < link <= OTHER_LINK:
+        raise socket_error(ENODEV)
+    _join(socket, (group, link), level)
+
+
+def _link_at(socket: DatagramSender, at: bytes) -> int:
+    """The link that has the address *at*, or that leads to groups if it is none; 0 for no such link."""
+    if not any(at):
+        return OTHER_LINK
+    ip = str(ip_address(at))
+    if inet.is_loopback(ip):
+        return LOOPBACK_LINK
+    return OTHER_LINK if socket.stack.is_local(ip) else 0
+
+
+def _join(socket: DatagramSender, membership: Membership, level: int) -> None:
+    groups = socket.groups
+    if groups is None:
+        groups = socket.groups = set()
+    if membership in groups:
+        raise socket_error(EADDRINUSE)
+    if level == IPPROTO_IP and sum(":" not in group for group, _ in groups) >= MOST_GROUPS:
+        raise socket_error(ENOBUFS)
+    groups.add(membership)
+    members = socket.stack.udp_ports.members
+    members[membership] = members.get(membership, 0) + 1
+
+
+def _leave(socket: DatagramSender, group: str, link: int) -> None:
+    """Leave *group* on *link*, or on any if that is 0 and the group is of IPv6."""
+    links = (link,) if link or ":" not in group else (LOOPBACK_LINK, OTHER_LINK)
+    for each in links:
+        if socket.groups and (group, each) in socket.groups:
+            socket.groups.remove((group, each))
+            _forget(socket, (group, each))
+            return
+    raise socket_error(EADDRNOTAVAIL)
+
+
+def leave_all(socket: DatagramSender) -> None:
+    """The socket is closed."""
+    for membership in socket.groups or ():
+        _forget(socket, membership)
+    socket.groups = None
+
+
+def _forget(socket: DatagramSender, membership: Membership) -> None:
+    members = socket.stack.udp_ports.members
+    members[membership] -= 1
+    if not members[membership]:
+        del members[membership]
+
+
+# Sending.
+
+
+def choose_link(socket: DatagramSender, value: bytes) -> bytes:
+    """IP_MULTICAST_IF, a struct in_addr, ip_mreq or ip_mreqn: where to send what is for groups; the address it has.
+
+    Raises:
+        OSError: EINVAL, too short; EADDRNOTAVAIL, no such link.
+    """
+    if len(value) < 4:
+        raise socket_error(EINVAL)
+    address = value[4:8] if len(value) >= 8 else value[:4]
+    link = struct.unpack_from("=i", value, 8)[0] if len(value) >= 12 else 0
+    if not link and any(address):
+        link = _link_at(socket, address) or -1
+    if not 0 <= link <= OTHER_LINK:
+        raise socket_error(EADDRNOTAVAIL)
+    socket.group_link = link
+    return address
+
+
+def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
+    """The link that what *socket* sends from *source* to the group *target* goes out on.
+
+    Raises:
+        OSError: ENETUNREACH, loopback is not for groups of IPv6.
+    """
+    if ":" not in target:
+        return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
+    options = socket.options
+    if options is not None and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK:
+        raise socket_error(ENETUNREACH)
+    return OTHER_LINK
+
+
+def source_on(socket: DatagramSender, target: str, link: int) -> str:
+    """The address of a link, for a socket that is bound to none."""
+    return "127.0.0.1" if link == LOOPBACK_LINK else socket.stack.source_for(target)
+
+
+def sent_to_group(socket: DatagramSender, datagram: Datagram, link: int) -> ToGroup:
+    """*datagram* on its way to a group, with the TTL that is for those unless it has one of its own."""
+    options = socket.options
+    if datagram.marks is None or datagram.marks.ttl == PLAIN.ttl:
+        key = HOPS[":" in datagram.target[0]]
+        ttl = 1 if options is None else options.get(key, 1)
+        datagram.marks = (datagram.marks or PLAIN)._replace(ttl=ttl)
+    loops = options is None or options.get(LOOP[":" in datagram.target[0]], 1)
+    return ToGroup(datagram, link if link == LOOPBACK_LINK or loops else 0)
+
+
+# Hearing.
+
+
+def hears_group(socket: Any, group: str, link: int) -> bool:
+    """Does *socket* hear what comes in for *group* by *link*, which its host is in: ip_mc_sf_allow, inet6_mc_check."""
+    if socket.groups and (group, link) in socket.groups:
+        return True
+    six = ":" in group
+    options = socket.options
+    default = six or socket.family == AF_INET
+    return bool(default if options is None else options.get(ALL[six], default))

@@ -1,0 +1,134 @@
+"""Multicast over loopback: who is in a group, who hears it, and from whom; a part of K-089."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from tests.contract.worlds import World
+
+IP, IPV6 = socket.IPPROTO_IP, socket.IPPROTO_IPV6
+IP_MULTICAST_ALL, IP_PKTINFO, IP_RECVTTL = 49, 8, 12
+LOOPBACK = socket.inet_aton("127.0.0.1")
+GROUP = "239.77.1.5"
+
+
+def member(group: str = GROUP, at: str = "127.0.0.1", link: int | None = None) -> bytes:
+    """A struct ip_mreq, or ip_mreqn with a *link*."""
+    return socket.inet_aton(group) + socket.inet_aton(at) + (b"" if link is None else struct.pack("i", link))
+
+
+def member_v6(group: str, link: int) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, group) + struct.pack("i", link)
+
+
+def hearer(world: World, ip: str = "", port: int = 0, joins: bool = True) -> Any:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((ip, port))
+    if joins:
+        sock.setsockopt(IP, socket.IP_ADD_MEMBERSHIP, member())
+    return sock
+
+
+def speaker(world: World) -> Any:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.setsockopt(IP, socket.IP_MULTICAST_IF, LOOPBACK)
+    return sock
+
+
+def port_of(sock: Any) -> int:
+    return int(sock.getsockname()[1])
+
+
+def test_k089_a_group_is_joined_once_on_a_link(world: World) -> None:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    join, leave = socket.IP_ADD_MEMBERSHIP, socket.IP_DROP_MEMBERSHIP
+    for option, value, answer in (
+        (leave, member(), "EADDRNOTAVAIL"),
+        (join, member(), None),
+        (join, member(at="127.0.0.5"), "EADDRINUSE"),  # it is the same link
+        (join, member("239.77.1.6"), None),
+        (leave, member(at="0.0.0.0", link=1), None),
+        (leave, member(), "EADDRNOTAVAIL"),
+        (join, member(at="203.0.113.5"), "ENODEV"),
+        (join, member(at="203.0.113.5", link=1), None),  # the number goes before the address
+        (join, member(link=99), "ENODEV"),
+        (join, member("127.0.0.1"), "EINVAL"),
+    ):
+        world.gives(answer, sock.setsockopt, IP, option, value)
+    for number in range(18):
+        sock.setsockopt(IP, join, member(f"239.77.2.{number}"))
+    world.gives("ENOBUFS", sock.setsockopt, IP, join, member("239.77.3.1"))
+
+
+def test_k089_so_is_one_of_ipv6(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    join, leave = socket.IPV6_JOIN_GROUP, socket.IPV6_LEAVE_GROUP
+    for option, value, answer in (
+        (join, member_v6("ff02::77", 1), None),
+        (join, member_v6("ff02::77", 1), "EADDRINUSE"),
+        (join, member_v6("ff02::77", 99), "ENODEV"),
+        (join, member_v6("::1", 1), "EINVAL"),
+        (leave, member_v6("ff02::78", 1), "EADDRNOTAVAIL"),
+        (leave, member_v6("ff02::77", 0), None),
+        (leave, member_v6("ff02::77", 1), "EADDRNOTAVAIL"),
+    ):
+        world.gives(answer, sock.setsockopt, IPV6, option, value)
+
+
+def test_k089_members_hear_what_is_sent_to_their_group(world: World) -> None:
+    for ip in ("", GROUP):
+        here, there = hearer(world, ip), speaker(world)
+        there.setsockopt(IP, socket.IP_MULTICAST_LOOP, 0)  # loopback comes back all the same
+        assert there.sendto(b"x", (GROUP, port_of(here))) == 1
+        world.gives((b"x", ("127.0.0.1", port_of(there))), here.recvfrom, 9)
+        there.sendto(b"x", ("239.77.1.6", port_of(here)))  # nobody is in that one
+        world.pause()
+        world.gives("EAGAIN", here.recv, 9)
+        here.setsockopt(IP, socket.IP_DROP_MEMBERSHIP, member())
+        there.sendto(b"x", (GROUP, port_of(here)))
+        world.pause()
+        world.gives("EAGAIN", here.recv, 9)
+        assert there.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+def test_k089_who_shares_the_port_hears_it_too_unless_it_wants_its_own_groups_only(world: World) -> None:
+    here, there = hearer(world), speaker(world)
+    beside, choosy = (hearer(world, port=port_of(here), joins=False) for _ in range(2))
+    choosy.setsockopt(IP, IP_MULTICAST_ALL, 0)
+    bound_elsewhere = hearer(world, "127.0.0.1", port_of(here), joins=False)
+    there.connect((GROUP, port_of(here)))
+    assert there.getsockname()[0] == "127.0.0.1"
+    assert there.send(b"x") == 1
+    for sock in (here, beside):
+        world.gives(b"x", sock.recv, 9)
+    for sock in (choosy, bound_elsewhere):
+        world.gives("EAGAIN", sock.recv, 9)
+    here.close()  # with its last member the host leaves
+    there.send(b"x")
+    world.pause()
+    world.gives("EAGAIN", beside.recv, 9)
+
+
+def test_k089_a_bound_address_says_the_link_and_the_ttl_is_one(world: World) -> None:
+    here, there = hearer(world), world.socket(kind=socket.SOCK_DGRAM)
+    there.bind((world.ip, 0))
+    here.setsockopt(IP, IP_PKTINFO, 1)
+    here.setsockopt(IP, IP_RECVTTL, 1)
+    there.sendto(b"x", (GROUP, port_of(here)))
+    world.readable(here)
+    messages = [
+        (IP, IP_PKTINFO, struct.pack("i", 1) + LOOPBACK + socket.inet_aton(GROUP)),
+        (IP, 2, struct.pack("i", 1)),
+    ]
+    assert here.recvmsg(9, 100) == (b"x", messages, 0, there.getsockname())
+
+
+def test_k089_loopback_is_not_for_groups_of_ipv6(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    world.gives("ENETUNREACH", sock.sendto, b"x", ("ff02::77", 9, 0, 1))
+    sock.setsockopt(IPV6, socket.IPV6_MULTICAST_IF, 1)
+    world.gives("ENETUNREACH", sock.sendto, b"x", ("ff0e::77", 9))
+    world.gives("ENETUNREACH", sock.connect, ("ff02::77", 9))
