@@ -22,6 +22,9 @@ __all__ = ["Pipe", "Pipes"]
 
 Inode = tuple[int, int]
 READABLE, WRITABLE = IN | HUP | ERR, OUT | ERR  # what ends a wait
+TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
+
+_taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 
 
 class Pipe(File):
@@ -92,12 +95,32 @@ class Pipes:
         finally:
             pipe.unwatch(me)
 
-    def close(self) -> None:
-        """The run is over: a kernel would close what its processes left open."""
-        for fd, pipe in self._known.items():
-            if _inode(fd) == pipe.inode:
-                os.close(fd)
+    def close(self, *, kept: bool) -> None:
+        """The run is over: a kernel would close what its processes left open.
+
+        If exceptions of the run are *kept*, so is what their frames hold, which may close a pipe when it goes. By then the
+        number would be another file's: so it stays taken, by nothing, until it is closed.
+        """
+        left = [fd for fd, pipe in self._known.items() if _inode(fd) == pipe.inode]
         self._known.clear()
+        if left and kept:
+            _keep_taken(left)
+        else:
+            for fd in left:
+                os.close(fd)
+
+
+def _keep_taken(numbers: list[int]) -> None:
+    reader, writer = real.pipe()
+    os.close(writer)
+    inode = _inode(reader)
+    for fd in numbers:
+        os.dup2(reader, fd, inheritable=False)
+    os.close(reader)
+    _taken[:] = [each for each in _taken if _inode(each[0]) == each[1]]
+    _taken.extend((fd, inode) for fd in numbers)
+    while len(_taken) > TAKEN_MAX:
+        os.close(_taken.pop(0)[0])
 
 
 def _inode(fd: Any) -> Inode | None:

@@ -5,7 +5,7 @@ instead; the scan of `simnet.modules` spares this room.
 """
 
 from _thread import get_ident, start_new_thread
-from os import getpid, set_inheritable, urandom
+from os import getpid, pipe, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 
@@ -27,6 +27,7 @@ __all__ = [
     "monotonic_ns",
     "perf_counter",
     "perf_counter_ns",
+    "pipe",
     "poll",
     "select",
     "set_inheritable",

@@ -131,7 +131,7 @@ def play(
         raise
     except BaseException as raised:  # noqa: BLE001  # whatever leaves the body is the run's result
         error = raised
-    network.finish()
+    network.finish(failed=error is not None)
     try:
         return _run_of(network, returned, error)
     finally:

@@ -84,6 +84,7 @@ class Network:
         self._hears_of_interrupts = False
         self._at_users_code = False  # processes run, and not this room
         self._stopped = False  # by Ctrl-C
+        self._failed = False  # the body has ended by an exception
         self._installed = False  # the stand-ins ask this network's backend
         self.verdicts: list[Verdict] = []
         self.waiting: list[tuple[Process, str, str]] = []
@@ -194,7 +195,7 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
+        self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)), failed=error is not None)
         if error is None:
             raise_what_failed(self)
         else:
@@ -246,14 +247,15 @@ class Network:
             self._running().interrupted = KeyboardInterrupt()
             raise KeyboardInterrupt
 
-    def finish(self, settle: bool = True) -> None:
-        """The body has ended: let the network become quiet, look at what is left, end everybody.
+    def finish(self, settle: bool = True, failed: bool = False) -> None:
+        """The body has ended, *failed* if by an exception: let the network become quiet, look at what is left, end everybody.
 
         Raises:
             KeyboardInterrupt: Ctrl-C came during the run.
         """
         scheduler = self._running()
         body = scheduler.body
+        self._failed = failed
         try:
             if settle and scheduler.interrupted is None:
                 body.close_descriptors()
@@ -340,7 +342,8 @@ class Network:
             process.forget()
         if scheduler.pipes is not None:
             gc.collect(1)  # whoever closes a pipe when it goes should go now: later the number may be another's
-            scheduler.pipes.close()
+            errors = self.verdicts or self.handler_errors or any(each.error for each in scheduler.processes)
+            scheduler.pipes.close(kept=self._failed or bool(errors))
 
     def _running(self) -> Scheduler:
         if self._scheduler is None:

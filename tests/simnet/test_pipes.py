@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import select
 import selectors
@@ -130,8 +131,10 @@ def test_a_file_dispatcher_reads_a_pipe() -> None:
 
 def test_who_waits_for_himself_alone_waits_for_ever() -> None:
     with pytest.raises(Deadlock, match="test waits for read on a pipe"), Network():
-        reader, _ = os.pipe()
-        os.read(reader, 1)
+        ends = os.pipe()
+        os.read(ends[0], 1)
+    for fd in ends:
+        os.close(fd)  # after a failure they stay taken until somebody does
 
 
 def test_a_closed_descriptor_is_no_pipe_any_more_and_one_from_outside_never_was() -> None:
@@ -179,3 +182,39 @@ def test_who_closes_his_pipe_when_he_goes_goes_before_the_number_is_anybody_else
     with Network() as net:
         net.host("server").spawn(careless)
     assert len(closed) == 2
+
+
+def test_whoever_a_failure_keeps_may_close_his_pipe_much_later() -> None:
+    """By a number that the next run would have had otherwise, or a file of pytest's."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.ends = os.pipe()
+
+        def __del__(self) -> None:
+            for fd in self.ends:
+                os.close(fd)
+                closed.append(fd)
+
+    def fails(net: Network) -> None:
+        owner = Owner()
+        raise KeyError(owner)
+
+    def fails_elsewhere(net: Network) -> None:
+        net.host("server").spawn(fails, net)
+
+    closed: list[int] = []
+    before = set(os.listdir("/dev/fd"))
+    for test in (fails, fails_elsewhere):
+        run = simnet.play(test)
+        assert (run.body_error is None) is (test is fails_elsewhere)
+        others = os.pipe()
+        del run
+        gc.collect()
+        assert len(closed) == 2
+        assert not {*closed} & {*others}
+        closed.clear()
+        os.write(others[1], b"still there")
+        for fd in others:
+            os.close(fd)
+    assert set(os.listdir("/dev/fd")) == before
