@@ -76,10 +76,12 @@ def place_of(name: str) -> tuple[Any, str] | None:
     """Where ``"module:attribute"`` is kept, and by which key; ``None`` while it is not there."""
     module, _, attribute = name.partition(":")
     owner: Any = sys.modules.get(module)
+    if owner is None:  # as of most names, in each run
+        return None
     *classes, key = attribute.split(".")
     for each in classes:
         owner = getattr(owner, each, None)
-    if owner is None or not hasattr(owner, key):
+    if not hasattr(owner, key):
         return None
     return (_Attributes(owner) if classes else owner.__dict__), key
 
