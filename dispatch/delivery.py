@@ -12,7 +12,6 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.observers import observers
 
 if TYPE_CHECKING:
-    from dispatch.channel import Channel
     from dispatch.loop import Loop
 
 
@@ -31,38 +30,38 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     loop._turning = None
 
 
-def _serve(loop: Loop, channel: Channel, bits: int) -> None:
-    """The turn of a channel that is ready, unless it got the number of one that was ready and closed meanwhile."""
-    if channel._born < loop._turn_number:
-        try:
-            if loop._watch is None:
-                channel._turn(bits)
-            else:
-                loop._watch.serve(loop, channel, bits)
-        except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
-            channel._turn_failed(error)
-
-
 def _watched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """Under the eyes of observers, or of debug mode."""
     for fd, bits in ready:
         channel = loop.channels.get(fd)
-        if channel is not None:
+        # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
+        if channel is not None and channel._born < loop._turn_number:
             loop._turning = channel
-            _serve(loop, channel, bits)
+            try:
+                if loop._watch is None:
+                    channel._turn(bits)
+                else:
+                    loop._watch.serve(loop, channel, bits)
+            except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+                channel._turn_failed(error)
 
 
 def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """With what most turns are written out."""
     channels: dict[int, Any] = loop.channels
+    turn = loop._turn_number
     for fd, bits in ready:
         try:
             served = channels[fd]
         except KeyError:
-            continue  # a channel that left gets nothing
+            continue  # as above
         loop._turning = served
         if served._plain != bits:
-            _serve(loop, served, bits)
+            if served._born < turn:
+                try:
+                    served._turn(bits)
+                except Exception as error:  # noqa: BLE001 - as above
+                    served._turn_failed(error)
             continue
         try:
             size = served._read_size
@@ -98,5 +97,5 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
                             served._sent_part(out, sent)
                 else:
                     served._flush_turn(bits, 0)
-        except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
+        except Exception as error:  # noqa: BLE001 - as above
             served._turn_failed(error)

@@ -146,6 +146,7 @@ def test_every_public_name_of_the_interpreters_module_is_there():
         assert missing <= {"_DEPRECATION_MSG", "_deprecated"}
 
 
+@kernel_only
 @pytest.mark.parametrize("name", ["asyncore", "asynchat"])
 def test_a_star_import_gives_what_it_gave(name):
     pytest.importorskip(name, reason="no other asyncore here: Python 3.12 removed it")
