@@ -7,6 +7,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.kernel.errors import socket_error
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fcntl", "get_blocking", "get_inheritable", "set_blocking", "set_inheritable"]
 
-F_GETFD, F_SETFD, F_GETFL, F_SETFL = 1, 2, 3, 4
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETOWN, F_GETSIG, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 4, 9, 11, 1030
+COMMANDS = frozenset({*range(17), *range(1024, 1044)})  # of Linux; what is none is EINVAL
 FD_CLOEXEC = 1
 O_RDWR, O_NONBLOCK = 2, 0o4000
 NOBODY = 0x7FFFFFFF
@@ -25,8 +27,8 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> int:
 
     Raises:
         TypeError, ValueError: as CPython's, text included.
-        OSError: EBADF.
-        NotModelled: another command than those that read and write the flags.
+        OSError: EBADF; EINVAL, no command; EMFILE.
+        NotModelled: another command than those that read and write the flags, or duplicate.
     """
     try:
         real.fcntl(NOBODY, command, argument)  # let CPython look at what it is asked
@@ -45,6 +47,15 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> int:
     if command == F_SETFL:
         file.nonblocking = bool(index(argument) & O_NONBLOCK)
         return 0
+    if command in (F_GETOWN, F_GETSIG):
+        return 0  # nobody gets a SIGIO
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC) and index(argument) <= process.descriptors.base:
+        number = process.descriptors.dup(fd)
+        if command == F_DUPFD:
+            process.descriptors.inheritable.add(number)
+        return number
+    if command not in COMMANDS:
+        raise socket_error(errno.EINVAL)
     refusal = NotModelled(f"fcntl(command {command})")
     process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
     raise refusal

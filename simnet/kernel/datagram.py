@@ -24,6 +24,7 @@ from simnet.kernel.messages import (
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
+    SIOCOUTQNSD,
     fitted,
 )  # fmt: skip
 from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
@@ -228,4 +229,6 @@ class UdpSocket(DatagramSender):
             return 0 if self.corked is None else self.corked.memory
         if request == SIOCATMARK:
             raise socket_error(ENOTTY)  # urgent data is TCP's
+        if request == SIOCOUTQNSD:
+            raise socket_error(ENOTTY)  # that is TCP's
         raise NotModelled(f"ioctl(request {request:#x}) on UDP")

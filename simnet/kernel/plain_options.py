@@ -64,6 +64,8 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
     kept: Any
     if level == o.SOL_SOCKET and name == o.SO_LINGER:
         kept = o.linger(value)
+        if not kept[0]:  # a time is only kept where it counts
+            kept = (0, ((socket.options or {}).get((level, name)) or (0, 0))[1])
     elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
         kept = o.timeval(value)
     elif level == o.SOL_SOCKET and _refused_by_family(socket, name, o.integer(value)):

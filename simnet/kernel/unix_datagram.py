@@ -11,6 +11,7 @@ from errno import (
     EINVAL,
     EMSGSIZE,
     ENOTCONN,
+    ENOTTY,
     EOPNOTSUPP,
     EPERM,
     EPIPE,
@@ -25,6 +26,7 @@ from simnet.kernel.messages import (
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
+    SIOCOUTQNSD,
     SOCK_DGRAM,
     SOCK_SEQPACKET,
 )  # fmt: skip
@@ -207,4 +209,6 @@ class UnixDatagram(UnixSocket):
             return len(self.inbox[0].data) if self.inbox else 0
         if request == SIOCATMARK:
             raise socket_error(EOPNOTSUPP)
+        if request == SIOCOUTQNSD:
+            raise socket_error(ENOTTY)  # that is TCP's
         raise NotModelled(f"ioctl(request {request:#x}) on a Unix datagram socket")

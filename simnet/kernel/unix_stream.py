@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from errno import EAGAIN, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, EPIPE
+from errno import EAGAIN, EINVAL, EISCONN, ENOTCONN, ENOTTY, EOPNOTSUPP, EPIPE
 from typing import Any, Final
 
 from simnet.kernel.errors import NotModelled, socket_error
@@ -15,6 +15,7 @@ from simnet.kernel.messages import (
     SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
+    SIOCOUTQNSD,
 )  # fmt: skip
 from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.readiness import DATA_NEWS, PRI
@@ -241,4 +242,6 @@ class UnixStream(UnixSocket):
                 return 0
             following = inbox[1] if len(inbox) > 1 else None
             return int(inbox[0] is self.urgent or (inbox[0].consumed and self.urgent in (None, following)))
+        if request == SIOCOUTQNSD:
+            raise socket_error(ENOTTY)  # that is TCP's
         raise NotModelled(f"ioctl(request {request:#x}) on a Unix stream")

@@ -9,6 +9,7 @@ import io
 import os
 import resource
 import socket
+import struct
 import sys
 import tempfile
 import termios
@@ -687,6 +688,28 @@ def test_all_descriptors_of_a_socket_block_or_none_does(world: World) -> None:
     assert fcntl.fcntl(client, fcntl.F_GETFL) & os.O_NONBLOCK == 0
     fcntl.fcntl(client, fcntl.F_SETFL, os.O_NONBLOCK)
     assert fcntl.fcntl(client, fcntl.F_GETFL) == os.O_NONBLOCK | os.O_RDWR
+
+
+def test_other_commands_to_a_descriptor(world: World) -> None:
+    sock = world.socket()
+    fd = sock.fileno()
+    for value, blocks in ((1, False), (0, True), (256, False)):
+        fcntl.ioctl(fd, termios.FIONBIO, struct.pack("i", value))
+        assert os.get_blocking(fd) is blocks
+    sock.setblocking(False)
+    for command, inheritable in ((fcntl.F_DUPFD, True), (fcntl.F_DUPFD_CLOEXEC, False)):
+        twin = world.keep(socket.socket(fileno=fcntl.fcntl(fd, command, 0)))
+        assert (twin.fileno() != fd, twin.get_inheritable()) == (True, inheritable)
+    for call, arguments, answer in (
+        (fcntl.ioctl, (termios.TCGETS, bytes(64)), "ENOTTY"),
+        (fcntl.ioctl, (0x1234, bytes(64)), "ENOTTY"),
+        (fcntl.ioctl, (termios.FIONBIO, 0), "EFAULT"),
+        (fcntl.ioctl, (0x8904, bytes(4)), bytes(4)),  # SIOCGPGRP
+        (fcntl.fcntl, (fcntl.F_GETOWN,), 0),
+        (fcntl.fcntl, (99,), "EINVAL"),
+    ):
+        world.gives(answer, call, fd, *arguments)
+    world.gives("ENOTTY", fcntl.ioctl, world.socket(kind=socket.SOCK_DGRAM), 0x894B, bytes(4))  # SIOCOUTQNSD
 
 
 def test_the_flags_of_a_descriptor(world: World) -> None:
