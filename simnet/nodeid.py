@@ -122,7 +122,7 @@ class NodeId(NamedTuple):
                 found: Any = _module(path)
             except (Exception, SystemExit) as error:
                 raise ValueError(
-                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}"
+                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{_conftest(path, root)}"
                 ) from error
             for depth, name in enumerate(self.names):
                 if not hasattr(found, name):
@@ -287,3 +287,13 @@ def _defined(body: list[ast.stmt]) -> dict[str, ast.stmt | None]:
                     for alias in node.names:
                         names[alias.asname or alias.name.partition(".")[0]] = None
     return names
+
+
+def _conftest(path: Path, root: Path) -> str:
+    """What to say of a ``conftest.py`` that may have made the difference."""
+    for folder in path.parents:
+        if (folder / "conftest.py").is_file():
+            return f" (pytest alone reads {folder / 'conftest.py'})"
+        if folder == root:
+            break
+    return ""

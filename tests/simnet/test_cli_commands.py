@@ -309,7 +309,11 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     Path("servers.py").write_text("import nothing_of_that_name\n")
     ran = simnet("replay", failure)
     assert ran.code == 2
-    assert "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'" in ran.err
+    said = "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert ran.err.rstrip().endswith(said)
+    Path("conftest.py").write_text("import sys; sys.path.append('elsewhere')\n")
+    ran = simnet("replay", failure)
+    assert f"{said} (pytest alone reads " in " ".join(ran.err.split())
 
 
 def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
