@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["sealed"]
+__all__ = ["Sealed", "sealed"]
 
 CALL, SEGMENT = "call", "segment"  # as in trace.py, which asks here
 HEAD = 5  # bytes: type, version, and the length of what follows
@@ -19,7 +19,30 @@ HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its
 BLANK = b"."
 OTHER = {"client": "server", "server": "client"}
 
+RECORDS = {20: "cipher", 21: "alert", 22: "handshake", 23: "data"}  # the types, in words (RFC 8446, 5.1)
+
 Direction = tuple[str, str]  # a connection, and towards whom
+
+
+class Sealed(bytes):
+    """A part of a stream of TLS records, their bodies blanked. It prints, and compares, as other bytes do."""
+
+    __slots__ = ()
+
+    @property
+    def words(self) -> str:
+        """``TLS handshake… 1,510 B``: the first record that begins in it, whether there are more, and its length."""
+        kinds = []
+        place = 0
+        while place < len(self):
+            if self[place] in RECORDS:
+                kinds.append(RECORDS[self[place]])
+                place += HEAD
+            else:
+                place += 1
+        if len(self) == HEAD and kinds:
+            return f"TLS {kinds[0]} head"
+        return f"TLS {kinds[0] if kinds else 'record'}{'…' if len(kinds) > 1 else ''} {len(self):,} B"
 
 
 class _Records:
@@ -54,7 +77,8 @@ class _Records:
             if len(self.head) == HEAD:
                 self.until += int.from_bytes(self.head[3:], "big")
                 self.head = b""
-        return b"".join(parts)
+        shown = b"".join(parts)
+        return shown if offset + len(data) <= self.start else Sealed(shown)
 
 
 def sealed(entries: Sequence[Any]) -> Sequence[Any]:
@@ -151,4 +175,4 @@ class _Rows:
         shown = written.blanked(data[:taken], written.at)
         written.at += taken
         left = data[taken:]
-        return shown + (left if written.at < written.start else BLANK * len(left))
+        return shown + left if written.at < written.start else Sealed(shown + BLANK * len(left))

@@ -7,6 +7,7 @@ from typing import Any
 
 from simnet.explore.outcomes import short_repr
 from simnet.faults.place import Place
+from simnet.sealed import Sealed
 from simnet.trace import Event, Failed
 
 __all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
@@ -108,7 +109,9 @@ def _sent(data: Any, result: Any) -> str:
 
 
 def _payload(data: Any) -> str:
-    """Bytes as they print; long ones by their beginning and their length."""
+    """Bytes as they print; long ones by their beginning and their length. What TLS has sealed is said in words."""
+    if isinstance(data, Sealed):
+        return data.words
     text = repr(bytes(data))
     if len(text) <= PAYLOAD_WIDTH:
         return text

@@ -13,6 +13,7 @@ from simnet.explore.phrases import answer, call_phrase, connect_phrase, ends_of,
 from simnet.faults.forms import parse_fault
 from simnet.faults.kinds import Stall, Urgent
 from simnet.faults.place import Anchor
+from simnet.sealed import sealed
 from simnet.trace import CALL, FAULT, HANDLER, OBSERVE, PROCESS, SEGMENT, Event, Failed, Trace
 
 __all__ = ["BOLT", "Row", "rows_of", "shown_hosts"]
@@ -41,8 +42,8 @@ class Row:
 def rows_of(trace: Trace, against: Trace | None = None) -> list[Row]:
     """The rows of *trace*, in order; *against* is the baseline's, which says what a call gave without the fault."""
     reader = _Reader(against)
-    for index, event in enumerate(trace):
-        reader.read(index, event)
+    for index, entry in enumerate(sealed(trace.entries)):
+        reader.read(index, Event._make(entry))
     reader.settle()
     return reader.rows
 
@@ -134,7 +135,8 @@ class _Reader:
         if self.against is None:
             return f"{BOLT} {fault.op}"
         if self._usual is None:
-            self._usual = {_call_key(event): event for event in self.against.of(CALL)}
+            usual = map(Event._make, sealed(self.against.entries))
+            self._usual = {_call_key(event): event for event in usual if event.kind == CALL}
         was = self._usual.get(_call_key(call))
         told = "" if was is None else answer(was) or was.op
         if was is None or told == (answer(call) or call.op):

@@ -12,6 +12,7 @@ import pytest
 
 import dispatch
 import simnet
+from simnet.explore.ladder import ladder
 from simnet.explore.points import families, select
 from simnet.realnet import play_real
 from simnet.sealed import sealed
@@ -158,6 +159,14 @@ def test_a_hello_that_is_cut_is_known_all_the_same(cut: int) -> None:
     once, twice = simnet.play(test, plan), simnet.play(test, plan)
     assert once.unreached == ()
     assert once.digest == twice.digest
+
+
+def test_a_ladder_says_what_kind_of_record_it_was() -> None:
+    shown = ladder(simnet.play(conversation(serve_waiting)).trace, whole=True)
+    for words in ("send TLS handshake 517 B", "TLS handshake head", "recv TLS record", "send TLS data 27 B"):
+        assert words in shown
+    assert "x16" not in shown
+    assert "x17" not in shown
 
 
 def test_where_nothing_is_tls_nothing_is_changed() -> None:
