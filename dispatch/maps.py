@@ -106,7 +106,9 @@ def turn(
     if not map:
         return
     if timeout is not None and timeout < 0:
-        timeout = None  # as poll(2) takes it
+        if kinds is not None:
+            raise ValueError("timeout must be non-negative")  # as select(2) takes it
+        timeout = None  # as poll(2) does
     engine = map.engine if isinstance(map, ChannelMap) else _engines.get(id(map))
     if engine is None and poller is None and isinstance(map, ChannelMap):
         engine = map.engine = MapLoop(map)

@@ -217,3 +217,21 @@ def test_a_loop_that_ends_with_its_map_sleeps_meanwhile():
         assert time.thread_time() - began < 0.1
         later.join()
         far.close()
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+def test_a_time_that_is_over_already_is_refused_where_it_was(own_map):
+    """A deadline that has passed meanwhile: select(2) will have none of it, to poll(2) it is for ever."""
+    for asyncore in (theirs, dispatch.asyncore):
+        near, far = socket.socketpair()
+        with far:
+            channel = asyncore.dispatcher(near, {} if own_map else None)
+            channels = channel._map
+            asyncore.poll(0, channels)
+            with pytest.raises(ValueError, match="timeout must be non-negative"):
+                asyncore.poll(-0.5, channels)
+            with pytest.raises(ValueError, match="timeout must be non-negative"):
+                asyncore.loop(-0.5, False, channels, 1)
+            asyncore.loop(-0.5, True, channels, 1)  # there is room to write
+            channel.close()
+            asyncore.poll(-0.5, channels)
