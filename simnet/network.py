@@ -8,7 +8,7 @@ from functools import lru_cache
 from heapq import heappush
 from typing import Any
 
-from simnet.clock import Clock, Timer
+from simnet.clock import EPOCH_NS, Clock, Timer
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
@@ -52,6 +52,7 @@ class Machine:
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         clock: Any = _StackClock(self)
         self.stack = Stack(addresses, clock=clock, out=self.out, name=name)
+        self.stack.epoch_ns = EPOCH_NS
         self.stack.path_error = in_the_way
 
     @property

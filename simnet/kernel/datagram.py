@@ -157,7 +157,7 @@ class UdpSocket(DatagramSender):
         limit, options = RCVBUF_DEFAULT, self.options
         if options is not None:
             limit = options.get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
-            datagram = note(options, datagram)
+            datagram = note(options, datagram, self.stack)
         if inbox and self.held + memory > limit:
             return
         self.held += memory

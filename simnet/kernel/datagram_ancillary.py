@@ -38,9 +38,11 @@ from simnet.kernel.options import (
 )  # fmt: skip
 from simnet.kernel.packed_options import IPV6_PKTINFO, LINKS, PKTINFO_SIZE
 from simnet.kernel.segment import PLAIN, Datagram, Marks
+from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
+    from simnet.kernel.stack import Stack
 
 IPV6_HOPLIMIT: Final = 52
 UDP_SEGMENT: Final = 103
@@ -59,16 +61,26 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
 
 
 class Noted(Datagram):
-    """One whose way in was noted when it was queued, since IP_PKTINFO was set then; of others it is told as 0."""
+    """One of which something was noted when it was queued, for an option was set then.
 
-    __slots__ = ()
+    That is its way in, if IP_PKTINFO was (of others it is told as 0), and when it came.
+    """
+
+    __slots__ = ("way_in", "stamp_ns")
+
+    def __init__(self, datagram: Datagram, way_in: bool, stamp_ns: int) -> None:
+        super().__init__(datagram.source, datagram.target, datagram.payload, datagram.sender, datagram.marks)
+        self.way_in = way_in
+        self.stamp_ns = stamp_ns
 
 
-def note(options: dict[Key, Any], datagram: Datagram) -> Datagram:
+def note(options: dict[Key, Any], datagram: Datagram, stack: Stack) -> Datagram:
     """*datagram* as a socket of these *options* queues it."""
-    if not (options.get((IPPROTO_IP, IP_PKTINFO)) or options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO))):
+    way_in = bool(options.get((IPPROTO_IP, IP_PKTINFO)) or options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)))
+    stamps = wants_stamps(options)
+    if not (way_in or stamps):
         return datagram
-    return Noted(datagram.source, datagram.target, datagram.payload, datagram.sender, datagram.marks)
+    return Noted(datagram, way_in, time_on(stack) if stamps else 0)
 
 
 def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list[Message]:
@@ -80,13 +92,13 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     six = ":" in target
     marks = datagram.marks or PLAIN
     address = ip_address(target)
-    noted = isinstance(datagram, Noted)
+    noted = isinstance(datagram, Noted) and datagram.way_in
     link = 0
     if noted or icmp or six:
         link = LOOPBACK_LINK if datagram.sender is socket.stack else OTHER_LINK
     if link and is_group(target):
         link = LOOPBACK_LINK if datagram.source[0][:4] == "127." else OTHER_LINK
-    messages: list[Message] = []
+    messages = stamped(options, datagram.stamp_ns if isinstance(datagram, Noted) else 0, socket.stack)
     if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
         here = address.packed if six else ip_address(f"::ffff:{target}").packed
         messages.append((IPPROTO_IPV6, IPV6_PKTINFO, here + struct.pack("=i", link)))

@@ -114,8 +114,8 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_NO_CHECK): _SWITCH,  # checksums do not go wrong here
     (SOL_SOCKET, SO_MARK): Option(0, INT_MIN, INT_MAX),  # no routing asks for it; to set it takes CAP_NET_ADMIN
     (SOL_SOCKET, SO_PREFER_BUSY_POLL): _SWITCH,
-    (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time beside the data
-    (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
+    (SOL_SOCKET, SO_TIMESTAMP): _SWITCH,  # a stream of Unix tells no time
+    (SOL_SOCKET, SO_TIMESTAMPNS): _SWITCH,
     (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,  # for datagrams, which may be dropped
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
@@ -156,6 +156,8 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
+    (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time of the segment beside the data
+    (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
     (IPPROTO_IP, IP_MULTICAST_TTL): _refused(1, EINVAL),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): _refused(1, ENOPROTOOPT),

@@ -13,6 +13,7 @@ from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+from simnet.kernel.timestamps import STAMPS, set_stamps
 
 
 class PlainSocket(Protocol):
@@ -87,6 +88,9 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: i
             socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
     if socket.options is None:
         socket.options = {}
+    if (level, name) in STAMPS:
+        set_stamps(socket.options, (level, name), bool(kept))
+        return
     socket.options[(level, name)] = kept
     socket.options_changed(level, name)
 

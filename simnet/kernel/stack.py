@@ -67,13 +67,14 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "last_words", "_mss", "_lossy", "demanding", "on_established", "path_error",
+        "epoch_ns", "last_words", "_mss", "_lossy", "demanding", "on_established", "path_error",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
     def __init__(self, addresses: Sequence[str], *, clock: Clock, out: deque[Packet], name: str = "") -> None:
         self.addresses = tuple(addresses)
         self.clock = clock
+        self.epoch_ns = 0  # what the wall clock shows when the other one begins
         self.out = out
         self.emit = out.append
         self.name = name

@@ -32,6 +32,7 @@ from simnet.kernel.messages import (
 )  # fmt: skip
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
 from simnet.kernel.unix_messages import (
     Credentials,
@@ -161,7 +162,10 @@ class UnixDatagram(UnixSocket):
         if target.inbox is None:
             target.inbox = deque()
         self.held += memory
-        target.inbox.append(Record(data, memory, self, credentials or attached(self, target), files))
+        record = Record(data, memory, self, credentials or attached(self, target), files)
+        if target.options and wants_stamps(target.options):
+            record.stamp_ns = time_on(self.stack)
+        target.inbox.append(record)
         target.wake(DATA_NEWS)
 
     # Reading.
@@ -191,7 +195,8 @@ class UnixDatagram(UnixSocket):
                 for follower in self.followers:
                     follower.wake(SPACE_NEWS)
         data = record.data
-        ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize)
+        first = stamped(self.options, record.stamp_ns, self.stack) if self.options else ()
+        ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize, first)
         if len(data) > n:
             message_flags |= MSG_TRUNC
             data = data[:n] + bytes(len(data) - n) if flags & MSG_TRUNC else data[:n]

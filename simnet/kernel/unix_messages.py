@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, fitted
+from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ MESSAGE_HEAD: Final = 4 * PAGE - SHARED_INFO  # SKB_MAX_ALLOC
 class Record:
     """One send, or one piece of a long one."""
 
-    __slots__ = ("data", "offset", "memory", "sender", "credentials", "files", "consumed")
+    __slots__ = ("data", "offset", "memory", "sender", "credentials", "files", "consumed", "stamp_ns")
 
     def __init__(
         self, data: bytes, memory: int, sender: UnixSocket, credentials: Credentials | None, files: tuple[File, ...]
@@ -45,6 +45,7 @@ class Record:
         self.sender = sender
         self.credentials = credentials
         self.files = files  # each held once, for the way
+        self.stamp_ns = 0  # when it came, where that is asked for
         self.consumed = False  # an urgent byte that was read out of band
 
     @property
@@ -125,17 +126,23 @@ def attached(sender: UnixSocket, receiver: UnixSocket) -> Credentials | None:
 
 
 def received_ancillary(
-    socket: UnixSocket, credentials: Credentials | None, files: Sequence[File], ancbufsize: int
+    socket: UnixSocket,
+    credentials: Credentials | None,
+    files: Sequence[File],
+    ancbufsize: int,
+    first: Sequence[Message] = (),
 ) -> tuple[list[Any], int]:
     """What recvmsg gives besides data, and MSG_CTRUNC if the buffer was too small for it.
 
-    Files are handed over with the reference they travelled with.
+    *first* comes before that. Files are handed over with the reference they travelled with.
     """
-    ancillary: list[Any] = []
-    flags, room = 0, ancbufsize
+    before, flags, room = fitted(first, ancbufsize)
+    ancillary: list[Any] = list(before)
     if socket.passes_credentials:
         told = struct.pack("=iii", *(credentials or OVERFLOWN))
-        ancillary, flags, room = fitted([(SOL_SOCKET, SCM_CREDENTIALS, told)], room)
+        more, cut, room = fitted([(SOL_SOCKET, SCM_CREDENTIALS, told)], room)
+        ancillary += more
+        flags |= cut
     if files:
         fitting = max(0, (room - CMSG_HEADER) // 4)
         if fitting < len(files):

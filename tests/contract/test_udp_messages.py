@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from typing import Any
 
 from simnet.conform.words import outcome
@@ -12,6 +13,7 @@ from tests.contract.worlds import World
 
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
+SO_TIMESTAMP, SO_TIMESTAMPNS = 29, 35
 MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
 OPTIONS = {
     4: [(IP, IP_PKTINFO), (IP, IP_RECVTTL), (IP, socket.IP_RECVTOS), (IP, IP_RECVORIGDSTADDR)],
@@ -46,6 +48,27 @@ def test_k131_a_datagram_tells_where_it_came_in_and_with_which_tos_and_ttl(world
         (IP, socket.IP_TOS, b"\x08"),
         (IP, IP_RECVORIGDSTADDR, address),
     ]
+
+
+def test_k131_a_datagram_is_told_with_the_time_it_came(world: World) -> None:
+    here, there = bound(world), bound(world)
+    there.connect(here.getsockname())
+    one, other = map(world.keep, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    for reader, writer in ((here, there), (one, other)):
+        writer.send(b"early")
+        for option, unit in ((SO_TIMESTAMP, 1e6), (SO_TIMESTAMPNS, 1e9)):
+            reader.setsockopt(SOL, option, 1)
+            writer.send(b"late")
+            for flags in (socket.MSG_PEEK, 0):  # also what came before anybody asked
+                world.readable(reader)
+                ((level, kind, stamp),) = reader.recvmsg(9, 100, flags)[1]
+                seconds, parts = struct.unpack("=qq", stamp)
+                assert (level, kind) == (SOL, option)
+                assert abs(seconds + parts / unit - time.time()) < 5
+        assert [reader.getsockopt(SOL, each) for each in (SO_TIMESTAMP, SO_TIMESTAMPNS)] == [0, 1]
+        reader.setsockopt(SOL, SO_TIMESTAMP, 0)  # puts out the other kind too
+        assert reader.getsockopt(SOL, SO_TIMESTAMPNS) == 0
+        assert reader.recvmsg(9, 100)[:2] == (b"late", [])
 
 
 def test_k131_so_does_one_of_ipv6(world: World) -> None:
