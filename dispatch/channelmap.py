@@ -66,7 +66,8 @@ class ChannelMap(dict[Any, Any]):
     def clear(self) -> None:
         keys = list(self)
         super().clear()
-        for key in keys:
+        self._let_go()
+        for key in keys:  # in a turn, which goes on without them
             self._removed(key)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:

@@ -324,11 +324,15 @@ class MapLoop(Loop):
         if guest is not None:
             if guest._fileno >= 0:
                 self._strike(guest)
-                if observers and not hasattr(guest.obj, "del_channel"):
-                    for observer in observers:
-                        observer.closed(guest.obj, None)
+                self._tell_closed(guest)
             # It may stand among those that were served, until the next turn.
             guest.obj = guest.socket = guest.reads = None
+
+    def _tell_closed(self, guest: Guest) -> None:
+        """Tell the observers that an object that does not do so itself has left."""
+        if observers and not hasattr(guest.obj, "del_channel"):
+            for observer in observers:
+                observer.closed(guest.obj, None)
 
     def _strike(self, guest: Guest) -> None:
         fd, channels = guest._fileno, self.channels
@@ -387,8 +391,17 @@ class MapLoop(Loop):
 
     def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""
-        for key in list(self._guests):
-            self.removed(key)
+        guests, self._guests = self._guests, {}
+        for guest in guests.values():
+            if guest._fileno >= 0:
+                self.channels.pop(
+                    guest._fileno, None
+                )  # the poller is not asked: it is closed, with all that it watches
+                guest._fileno, guest._bits = -1, ASLEEP
+                self._tell_closed(guest)
+            guest.obj = guest.socket = guest.reads = None
+        self._asked.clear()
+        self.grumblers.clear()
         self._served, self._mirror = [], None  # who is in them might be kept by nothing else
         super().close()
 

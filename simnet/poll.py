@@ -233,7 +233,7 @@ class Poll(_Poller):
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_watched")
+    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_sleep", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -248,6 +248,7 @@ class Epoll(_Poller):
         self._limit_ns: int | None = None
         self._epoll = self._process.machine.stack.epoll()
         self._watched = [self._epoll]
+        self._sleep = ("readiness of", self._watched)
         self._epoll.tag = self._name
         self._fd = self._process.descriptors.add(self._epoll)
 
@@ -264,6 +265,7 @@ class Epoll(_Poller):
         self._pipes = ()
         self._epoll = file
         self._watched = [file]
+        self._sleep = ("readiness of", self._watched)
         self._fd = fd
         return self
 
@@ -367,7 +369,20 @@ class Epoll(_Poller):
         if not found:
             if not epoll.refs:
                 self._check()
-            found = self._wait_for(look, self._watched, limit_ns, maxevents)
+            if limit_ns == 0 or epoll.watchers is not None:
+                found = self._wait_for(look, self._watched, limit_ns, maxevents)
+            else:  # as there, for one file that nobody else watches
+                epoll.watchers = [me := scheduler.current]
+                deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
+                try:
+                    while scheduler.wait(self._sleep, deadline):
+                        found = look(maxevents)
+                        if found:
+                            break
+                    else:
+                        found = look(maxevents)
+                finally:
+                    epoll.unwatch(me)
         elif not scheduler.recording:  # as `_report` does
             me = scheduler.current
             if me.told_at != scheduler.effects:
