@@ -13,13 +13,14 @@ from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
+    from dispatch.watchful import Watch
 
 
 def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """Give everybody in *ready* its turn."""
     try:
-        if observers or loop._watch is not None:
-            _watched(loop, ready)
+        if loop._watch is not None:
+            _watched(loop, loop._watch, ready)
         else:
             _unwatched(loop, ready)
     except BaseException:  # Ctrl-C
@@ -30,18 +31,15 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     loop._turning = None
 
 
-def _watched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
-    """Under the eyes of observers, or of debug mode."""
+def _watched(loop: Loop, watch: Watch, ready: Sequence[tuple[int, int]]) -> None:
+    """Under the eyes of debug mode."""
     for fd, bits in ready:
         channel = loop.channels.get(fd)
         # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
         if channel is not None and channel._born < loop._turn_number:
             loop._turning = channel
             try:
-                if loop._watch is None:
-                    channel._turn(bits)
-                else:
-                    loop._watch.serve(loop, channel, bits)
+                watch.serve(loop, channel, bits)
             except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
                 channel._turn_failed(error)
 
@@ -50,6 +48,7 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """With what most turns are written out."""
     channels: dict[int, Any] = loop.channels
     turn = loop._turn_number
+    observed = bool(observers)
     for fd, bits in ready:
         try:
             served = channels[fd]
@@ -74,10 +73,15 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
                 if got == size:
                     data = served._came_full(data)
                     got = len(data)
+                    if served._more is not None:
+                        served._adapt(got)
                 served.bytes_received += got
                 if got > 0:
                     try:
-                        served.handle_data(data)
+                        if observed:
+                            served._call_raising("handle_data", data)
+                        else:
+                            served.handle_data(data)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
                         served._failed("handle_data", error)
                 else:
