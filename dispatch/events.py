@@ -18,6 +18,8 @@ from dispatch.observers import observers
 DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
 
 OVER = HUP | ERR | NVAL
+FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F  # of Linux; of BSD and macOS
+
 ALONE = (-1, False)  # one event only: nothing that it could outlive follows
 
 
@@ -93,19 +95,24 @@ def _event(obj: Any, event: str) -> None:
 
 
 def readwrite(obj: Any, flags: int) -> None:
-    """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left to read."""
+    """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left that it reads."""
     try:
         if flags == IN:  # mostly
             obj.handle_read_event()
             return
         was = generation(obj) if flags & (flags - 1) else ALONE
+        unread = _unread(obj) if flags & IN and flags & OVER else None
         if flags & IN:
             obj.handle_read_event()
         if flags & OUT and (was is ALONE or generation(obj) == was):
             obj.handle_write_event()
         if flags & PRI and (was is ALONE or generation(obj) == was):
             obj.handle_expt_event()
-        if flags & OVER and not flags & IN and (was is ALONE or generation(obj) == was):
+        if (
+            flags & OVER
+            and (was is ALONE or generation(obj) == was)
+            and (not flags & IN or (unread is not None and _unread(obj) == unread))
+        ):
             obj.handle_close()
     except NotReady:
         pass
@@ -118,6 +125,16 @@ def readwrite(obj: Any, flags: int) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - as above
         failed(obj, "handle_read_event", error)
+
+
+def _unread(obj: Any) -> int | None:
+    """How many bytes wait to be read at *obj*; None if that cannot be told."""
+    try:
+        from fcntl import ioctl  # here, since hardly any program comes to it
+
+        return int.from_bytes(ioctl(obj.socket.fileno(), FIONREAD, bytes(4)), sys.byteorder)
+    except Exception:  # noqa: BLE001 - it need not have a socket, nor the platform this question
+        return None
 
 
 def drop_urgent(obj: Any) -> None:

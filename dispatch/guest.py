@@ -32,6 +32,8 @@ def shown(bits: int, asked: int, whole: bool) -> int:
         return flags | bits & TROUBLE  # nothing is left to read
     # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
     flags |= asked & (IN | OUT) if bits & ERR else asked & IN
+    if whole and flags:
+        return flags | bits & TROUBLE  # for who does not read it
     return flags or asked & OUT
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 import sys
 import threading
 import time
@@ -235,3 +236,36 @@ def test_a_time_that_is_over_already_is_refused_where_it_was(own_map):
             asyncore.loop(-0.5, True, channels, 1)  # there is room to write
             channel.close()
             asyncore.poll(-0.5, channels)
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_who_does_not_read_is_closed_by_the_end_that_poll_shows(end, own_map):
+    """Somebody who only sends has no handle_read. It must not be told of its end for ever, and burn a processor."""
+    for asyncore in (theirs, dispatch.asyncore):
+        told = []
+
+        class Sender(asyncore.dispatcher):
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                told.append("read")  # noqa: B023 - it is called at once
+
+            def handle_close(self):
+                told.append("close")  # noqa: B023
+                self.close()
+
+        if end == "close":
+            near, far = socket.socketpair()
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                far = socket.create_connection(listener.getsockname())
+                near, _ = listener.accept()
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.sendall(b"never read")
+        far.close()
+        channel = Sender(near, {} if own_map else None)
+        asyncore.loop(1, True, channel._map, 5)
+        assert told == ["read", "close"]
+        assert not channel._map
