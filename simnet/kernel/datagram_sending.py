@@ -39,7 +39,7 @@ from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import (
     SPACE_NEWS,
 )
-from simnet.kernel.segment import PLAIN, UDP, Datagram, Endpoint, Marks
+from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
 from simnet.kernel.states import CLOSED, ESTABLISHED
 
 if TYPE_CHECKING:
@@ -299,8 +299,11 @@ class DatagramSender(File):
                 said(self, ancillary, True, None)  # which is looked at first
             raise
         six = ":" in target[0]
+        now = marks_of(self.options, six)
+        if not six and (collects or now is not None):
+            now = (now or PLAIN)._replace(ttl=TTL_LATER)
         if ancillary:
-            marks, source = said(self, ancillary, six, marks_of(self.options, six))
+            marks, source = said(self, ancillary, six, now)
         elif address is None:
             way = self._way(target)
             target = (way[0], target[1]) if collects else way
@@ -310,8 +313,8 @@ class DatagramSender(File):
             self.flow = target
         self._check_length(payload, target)
         self._check_state()
-        if six and collects:  # IPv6 has its marks from the first part, IPv4 looks when it is sent
-            marks = marks or marks_of(self.options, six) or PLAIN
+        if collects:  # the first part has the marks of all, but for the TTL of IPv4
+            marks = marks or now or PLAIN
         return Corked(payload, target, marks, source, memory_of(len(payload), six))
 
     def _way(self, target: Endpoint) -> Endpoint:
@@ -349,8 +352,11 @@ class DatagramSender(File):
             source = self.stack.source_for(target[0])
         elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
             self.stack.check_route(source, target[0])
-        if marks is None and self.options is not None:
-            marks = marks_of(self.options, ":" in target[0])
+        if marks is None:
+            if self.options is not None:
+                marks = marks_of(self.options, ":" in target[0])
+        elif marks.ttl == TTL_LATER:
+            marks = marks._replace(ttl=(marks_of(self.options, False) or PLAIN).ttl)
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 

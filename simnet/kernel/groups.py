@@ -24,7 +24,7 @@ from simnet.kernel.idle_options import (
 )
 from simnet.kernel.messages import AF_INET
 from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6
-from simnet.kernel.segment import PLAIN, Datagram
+from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
@@ -178,7 +178,7 @@ def source_on(socket: DatagramSender, target: str, link: int) -> str:
 def sent_to_group(socket: DatagramSender, datagram: Datagram, link: int) -> ToGroup:
     """*datagram* on its way to a group, with the TTL that is for those unless it has one of its own."""
     options = socket.options
-    if datagram.marks is None or datagram.marks.ttl == PLAIN.ttl:
+    if datagram.marks is None or datagram.marks.ttl in (TTL_LATER, PLAIN.ttl):
         key = HOPS[":" in datagram.target[0]]
         ttl = 1 if options is None else options.get(key, 1)
         datagram.marks = (datagram.marks or PLAIN)._replace(ttl=ttl)

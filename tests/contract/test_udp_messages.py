@@ -71,6 +71,17 @@ def test_k131_a_datagram_is_told_with_the_time_it_came(world: World) -> None:
         assert reader.recvmsg(9, 100)[:2] == (b"late", [])
 
 
+def test_k131_what_is_collected_has_the_tos_of_its_first_part_and_the_ttl_of_its_last(world: World) -> None:
+    here, there = bound(world, 4, OPTIONS[4][1:3]), bound(world)
+    there.setsockopt(IP, socket.IP_TOS, 8)
+    there.sendto(b"x", MORE, here.getsockname())
+    there.setsockopt(IP, socket.IP_TOS, 16)
+    there.setsockopt(IP, socket.IP_TTL, 9)
+    there.sendto(b"y", here.getsockname())
+    world.readable(here)
+    assert here.recvmsg(9, 100)[:2] == (b"xy", [(IP, socket.IP_TTL, number(9)), (IP, socket.IP_TOS, b"\x08")])
+
+
 def test_k131_so_does_one_of_ipv6(world: World) -> None:
     here, there = bound(world, 6, OPTIONS[6]), bound(world, 6)
     there.setsockopt(IPV6, socket.IPV6_UNICAST_HOPS, 9)
