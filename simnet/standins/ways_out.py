@@ -24,7 +24,7 @@ PAIRS = Pairs()
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it
 
 
-SUBPROCESS = "a subprocess"
+SUBPROCESS = ("a subprocess", "os.posix_spawn")  # by either way
 LOOKS_AROUND = ("ctypes.util", "platform")  # modules that ask a command what machine this is: ldconfig, uname
 
 
@@ -32,7 +32,7 @@ def _guard(what: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
             backend = whose.world()
-            if backend is not None and not (what == SUBPROCESS and _looks_around()):
+            if backend is not None and not (what in SUBPROCESS and _looks_around()):
                 backend.escape(what)
             return original(*args, **kwargs)
 
@@ -52,7 +52,7 @@ def _looks_around() -> bool:
 def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         yield _thread, name, "a thread"
-    yield _posixsubprocess, "fork_exec", SUBPROCESS
+    yield _posixsubprocess, "fork_exec", SUBPROCESS[0]
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"):
         yield os, name, f"os.{name}"
     for name in ("kqueue", "devpoll"):
