@@ -100,7 +100,7 @@ class Marks(NamedTuple):
 
 
 PLAIN: Final = Marks()
-TTL_LATER: Final = 0  # of what is collected over IPv4: it has the TTL that its socket has when it is sent
+TTL_LATER: Final = -1  # of what is collected over IPv4: it has the TTL that its socket has when it is sent
 
 
 class Datagram:

@@ -92,6 +92,9 @@ def test_k131_so_does_one_of_ipv6(world: World) -> None:
         (IPV6, socket.IPV6_HOPLIMIT, number(9)),
         (IPV6, socket.IPV6_TCLASS, number(5)),
     ]
+    there.sendmsg([b"x"], [(IPV6, socket.IPV6_HOPLIMIT, number(0))], 0, here.getsockname())
+    world.readable(here)
+    assert here.recvmsg(9, 200)[1][1] == (IPV6, socket.IPV6_HOPLIMIT, number(0))
 
 
 def test_k131_what_was_queued_before_knows_no_link(world: World) -> None:
