@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.interfaces import IN, READ
 from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.watchful import Watch
+
+
+def admit(newcomers: list[Any]) -> None:
+    """Streams that joined before this poll: what it tells is about them, and no more about who had their numbers before."""
+    for stream in newcomers:
+        if stream._bits == READ and stream._more is None and stream._waiting is None:
+            stream._plain = IN
+    newcomers.clear()
 
 
 def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:

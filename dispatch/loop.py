@@ -19,7 +19,7 @@ from contextvars import ContextVar, Token
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import check_seconds
-from dispatch.delivery import deliver
+from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
@@ -57,6 +57,7 @@ class Loop:
         "_draining",
         "_ended",
         "_now",
+        "_newcomers",
         "_poller_name",
         "_signals",
         "_soon",
@@ -107,6 +108,7 @@ class Loop:
         self._turn_number = 0
         self._now = 0.0  # when the last poll returned, on the network's clock; kept while there are timers
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
+        self._newcomers: list[Any] = []  # streams that joined since the last poll
         self._unsent: deque[Any] = deque()  # streams written to outside their own turn
         self._ended: deque[tuple[Channel, BaseException | None]] = deque()
         self._soon: deque[Timer] = deque()
@@ -252,6 +254,8 @@ class Loop:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
+        if self._newcomers:
+            admit(self._newcomers)
         self._turn_number += 1
         ready = self.poller.poll(timeout)
         if self._timers.heap:

@@ -74,6 +74,7 @@ class Stream(Receiver):
             self.socket = sock
             self._channel_state = CONNECTED
             self.loop._join(self, READ)
+            self.loop._newcomers.append(self)
             if self.idle_timeout is not None:
                 self.touch()
 
