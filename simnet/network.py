@@ -74,10 +74,12 @@ class Machine:
         """As :meth:`arrive`, for TCP, which is nearly everything: to its connection at once, if it is of one."""
         stack = self.stack
         connection = stack.connections.get((segment.target, segment.source))
-        if connection is not None:
-            connection.arrive(segment)
-        else:
+        if connection is None:
             stack.arrive(segment)
+        elif segment.flags != ACK or connection.__class__ is not TcpSocket:
+            connection.arrive(segment)
+        elif not connection.take(segment.seq, segment.edge, segment.payload):  # as its `arrive` does
+            connection.process(segment)
         if self.out:
             self.fabric.route(self)
 

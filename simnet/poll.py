@@ -340,10 +340,8 @@ class Epoll(_Poller):
         self._pipes = tuple(each for each in self._pipes if each is not file)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        if maxevents.__class__ is not int:
+        if maxevents.__class__ is not int or not -1 <= maxevents <= MAXEVENTS_MAX:
             maxevents = c_int(maxevents)
-        elif not -INT_MAX <= maxevents <= INT_MAX:
-            c_int(maxevents)
         if self._fd == -1:
             self._check()
         if timeout is self._asked:  # programs mostly ask for the same again

@@ -115,8 +115,9 @@ class Process:
     # --- for the kernel: a process is the watcher of whatever it waits for --------------------------------------
 
     def wake(self, file: object = None, events: int = 0) -> None:
-        if self.asleep:
-            self.scheduler.wake(self)
+        if self.asleep:  # as `Scheduler.wake` does: nearly every wake-up comes this way
+            self.asleep = False
+            self.scheduler.runnable.append(self)
 
     def take_pending(self) -> BaseException:
         """What its wait is to raise. Returned, not bound to a name there: frame and exception would hold each other."""

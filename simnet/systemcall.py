@@ -177,7 +177,7 @@ class SystemCalls(_stdlib.socket):
         ):
             return None
         try:
-            data: bytes = file.recv(bufsize)
+            data: bytes = file.recv(bufsize) if file.urg_data else file.read_some(inbox, bufsize)
         except BlockingIOError:  # the byte was an urgent one: it is gone, as it should be, and nothing follows it yet
             return None
         except OSError as error:

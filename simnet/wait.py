@@ -74,7 +74,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
         "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
-        "pipes", "_runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
+        "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
         "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ class Scheduler:
         self.calls = 0  # calls without effect since the last wait, or the last call with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
-        self._runnable: deque[Process] = deque()
+        self.runnable: deque[Process] = deque()
         self._sleepers = 0  # waits with a deadline
         self._settling = False
         self._settle_until_ns = 0
@@ -178,7 +178,7 @@ class Scheduler:
 
     def _alone_until(self, deadline_ns: int, me: Process) -> bool:
         """Nothing is due before *me* wakes by time: does nobody run before it either, and do the rules let it wake?"""
-        if self._runnable or self.interrupted is not None:
+        if self.runnable or self.interrupted is not None:
             return False
         if self._settling:  # the last one with a deadline, and its heart does not beat yet
             return (
@@ -212,9 +212,9 @@ class Scheduler:
                     "wait, and found nothing each time: on a kernel this loop takes a whole processor. "
                     "Poll with a time-out, or without one."
                 )
-        if self._runnable:
+        if self.runnable:
             me.waiting = ("its turn", None)
-            self._runnable.append(me)
+            self.runnable.append(me)
             self._switch(self._take())
             me.waiting = None
         if me.pending is not None:
@@ -317,7 +317,7 @@ class Scheduler:
         self.account()
         self.processes.append(process)
         me.waiting = ("its turn", None)
-        self._runnable.appendleft(me)
+        self.runnable.appendleft(me)
         self._switch(process)
         me.waiting = None
         if self.interrupted is not None:
@@ -327,7 +327,7 @@ class Scheduler:
         """*process* may run again."""
         if process.asleep:
             process.asleep = False
-            self._runnable.append(process)
+            self.runnable.append(process)
 
     # --- the end of a run --------------------------------------------------------------------------------------
 
@@ -354,9 +354,9 @@ class Scheduler:
         process.close_descriptors()
         process.asleep = False
         process.pending = ProcessEnded(f"the network of {process.name} has ended")
-        if process in self._runnable:
-            self._runnable.remove(process)
-        self._runnable.appendleft(self.current)
+        if process in self.runnable:
+            self.runnable.remove(process)
+        self.runnable.appendleft(self.current)
         self._switch(process)
 
     def finished(self, process: Process) -> Process:
@@ -374,10 +374,10 @@ class Scheduler:
             process.asleep = False
             process.timed_out = True
             self.ticks += 1
-            self._runnable.append(process)
+            self.runnable.append(process)
 
     def _next(self) -> Process:
-        runnable, clock = self._runnable, self.clock
+        runnable, clock = self.runnable, self.clock
         while not runnable:
             if self.interrupted is not None:
                 self._rouse_body()
@@ -406,7 +406,7 @@ class Scheduler:
 
     def _take(self) -> Process:
         """Who of those that may run does: the first in line, unless the schedule says otherwise."""
-        runnable = self._runnable
+        runnable = self.runnable
         if self._choose is not None and len(runnable) > 1:
             index = self._choose(runnable)
             process = runnable[index]
@@ -431,7 +431,7 @@ class Scheduler:
 
     def _rouse_body(self) -> None:
         self.body.asleep = False
-        self._runnable.append(self.body)
+        self.runnable.append(self.body)
 
     def _nothing_will_happen(self) -> None:
         if not self._settling:

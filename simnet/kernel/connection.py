@@ -46,7 +46,7 @@ class Connection(Tamperable):
     def arrive(self, segment: Segment) -> None:
         """Take in one segment; replies go out at once."""
         if segment.flags != ACK or not self.take(segment.seq, segment.edge, segment.payload):
-            self._process(segment)
+            self.process(segment)
 
     def take(self, seq: int, edge: int, payload: bytes) -> bool:
         """Nearly every segment: data in order, on a connection without any rare feature. False if it is another one."""
@@ -76,7 +76,7 @@ class Connection(Tamperable):
                     self.wake(DATA_NEWS)
         return True
 
-    def _process(self, segment: Segment) -> None:
+    def process(self, segment: Segment) -> None:
         """The rest of RFC 9293, 3.10.7."""
         flags = segment.flags
         state = self.state

@@ -53,8 +53,12 @@ class Entry:
         if not self.listed:
             self.listed = True
             epoll.ready[self] = None
-        if epoll.watchers is not None:
-            epoll.wake(IN)  # and no other bit: a set around this one that asks for RDNORM hears nothing
+        watchers = epoll.watchers
+        if watchers is not None:  # of IN and no other bit: a set around this one that asks for RDNORM hears nothing
+            if len(watchers) == 1:
+                watchers[0].wake(epoll, IN)
+            else:
+                epoll.wake(IN)
         return enough
 
     def _takes(self, events: int) -> bool:

@@ -43,23 +43,27 @@ class Stream(Connection):
         if flags == 0 and not self.urg_data:
             inbox = self.inbox
             if inbox is not None and inbox.size and n > 0:
-                data = inbox.head
-                if len(data) == inbox.size <= n and not inbox.offset:  # as `take` hands over one whole chunk
-                    inbox.head = b""
-                    inbox.size = 0
-                else:
-                    data = inbox.take(n)
-                if inbox.size or self.done:
-                    self.freed()
-                else:  # nearly always: all of it was read
-                    room = self.rcv_room
-                    edge = self.rcv_edge = self.rcv_nxt + room
-                    if edge - self.rcv_told >= room >> 1:
-                        self.freed()
-                return data
+                return self.read_some(inbox, n)
         if n == 0:
             return b""
         return self._read(n, flags)
+
+    def read_some(self, inbox: Buffer, n: int) -> bytes:
+        """Nearly every read: at most *n* of the bytes that *inbox*, which is this one's, has; no urgent mark is about."""
+        data = inbox.head
+        if len(data) == inbox.size <= n and not inbox.offset:  # as `take` hands over one whole chunk
+            inbox.head = b""
+            inbox.size = 0
+        else:
+            data = inbox.take(n)
+        if inbox.size or self.done:
+            self.freed()
+        else:  # all of it was read
+            room = self.rcv_room
+            edge = self.rcv_edge = self.rcv_nxt + room
+            if edge - self.rcv_told >= room >> 1:
+                self.freed()
+        return data
 
     def _read(self, n: int, flags: int) -> bytes:
         """tcp_recvmsg."""
