@@ -7,7 +7,7 @@ kernel, and has no descriptor to ask it about. So an error says what this interp
 from __future__ import annotations
 
 import _socket
-from errno import EBADF, EFAULT, EINVAL
+from errno import EBADF, EINVAL
 from itertools import takewhile
 from math import ceil
 from operator import index
@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any
 
 from simnet import real
-from simnet.kernel.errors import socket_error
+from simnet.kernel.options import NoBuffer
 
 __all__ = [
     "INT_MAX", "MISSING", "SIZE_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout",
@@ -74,10 +74,10 @@ def whole(call: str, *arguments: Any, last: Any) -> int:
     return last
 
 
-def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, int, int | bytes | OSError]:
+def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, int, int | bytes | NoBuffer]:
     """What ``setsockopt`` hands to the kernel: level, name, and a C int or the bytes of anything that has some.
 
-    ``None`` and a length are handed on as the error that a kernel makes of it, which is given no buffer.
+    ``None`` and a length are handed on as they are, and the kernel makes of it what it does.
 
     Raises:
         TypeError, OverflowError: it is none of these.
@@ -88,8 +88,7 @@ def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, in
         return level, name, given
     look_over("setsockopt", level, name, *value)
     if len(value) == 2:
-        length = index(value[1]) & 0xFFFFFFFF  # as a C unsigned int, which the kernel takes for a signed one
-        return index(level), index(name), socket_error(EFAULT if SIZE_OF_INT <= length <= INT_MAX else EINVAL)
+        return index(level), index(name), NoBuffer(index(value[1]) & 0xFFFFFFFF)  # as a C unsigned int
     return index(level), index(name), index(given) if hasattr(given, "__index__") else bytes(memoryview(given))
 
 

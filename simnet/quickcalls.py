@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from operator import index
 from typing import Any
 
@@ -17,6 +18,8 @@ from simnet.arguments import (
     whole,
 )  # fmt: skip
 from simnet.faults.inject import Tag
+from simnet.kernel.errors import socket_error
+from simnet.kernel.options import NoBuffer
 from simnet.systemcall import SystemCalls
 
 __all__ = ["QuickCalls"]
@@ -73,8 +76,8 @@ class QuickCalls(SystemCalls):
             look_over("setsockopt", level, optname, *value, **named)
         level, optname, given = option_value(level, optname, value)
         file = self._file()
-        if isinstance(given, OSError):
-            raise given
+        if isinstance(given, NoBuffer) and given.length > INT_MAX:
+            raise socket_error(errno.EINVAL)  # a negative number to the kernel
         self._quick(file, "setsockopt", (level, optname, given), file.setsockopt, level, optname, given)
 
     def shutdown(self, *how: Any, **named: Any) -> None:

@@ -203,8 +203,8 @@ class UdpSocket(DatagramSender):
     def getsockopt(self, level: int, name: int, buflen: int = 0) -> int | bytes:
         return get_option(self, level, name, buflen)
 
-    def setsockopt(self, level: int, name: int, value: Any, optlen: int | None = None) -> None:
-        set_option(self, level, name, value, optlen)
+    def setsockopt(self, level: int, name: int, value: Any) -> None:
+        set_option(self, level, name, value)
 
     def options_changed(self, level: int, name: int) -> None:
         """Let go what UDP_CORK collected, or what an error queue keeps, once it is no longer wanted."""

@@ -129,7 +129,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, shortest=1),
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
     (IPPROTO_IP, IP_RECVERR): _SWITCH,
-    (IPPROTO_IP, IP_MULTICAST_ALL): Option(1),
+    (IPPROTO_IP, IP_MULTICAST_ALL): Option(1, shortest=1),
     (IPPROTO_IP, IP_HDRINCL): _refused(0, ENOPROTOOPT),  # it is a raw socket's
     (IPPROTO_IP, IP_FREEBIND): _BY_A_BYTE,
     (IPPROTO_IP, IP_TRANSPARENT): _BY_A_BYTE,

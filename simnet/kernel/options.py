@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EDOM, EINVAL, ENOPROTOOPT
+from errno import EDOM, EFAULT, EINVAL, ENOPROTOOPT
 from typing import Any, Final, NamedTuple
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -35,6 +35,7 @@ SO_RCVTIMEO: Final = 20
 SO_SNDTIMEO: Final = 21
 SO_TIMESTAMP: Final = 29
 SO_ACCEPTCONN: Final = 30
+SO_BINDTODEVICE: Final = 25
 SO_PROTOCOL: Final = 38
 SO_DOMAIN: Final = 39
 SO_BUSY_POLL: Final = 46
@@ -206,6 +207,31 @@ def check_length(level: int, option: Option | None, value: Any) -> Any:
     if len(value) < (shortest if shortest >= 0 else 0 if level == IPPROTO_IP else 4):
         raise socket_error(EINVAL)
     return value[0] if value and level == IPPROTO_IP else 0
+
+
+class NoBuffer(NamedTuple):
+    """``setsockopt(..., None, length)``: a null pointer where *length* bytes should be."""
+
+    length: int
+
+
+def read_nothing(key: Key, length: int, known: bool, shortest: int = 0) -> bytes:
+    """What the kernel reads at a null pointer for the option *key*, of which it reads *shortest* bytes at least.
+
+    IPv6 takes it for zeros, and what is *known* of IPv4 may be given as no byte at all.
+
+    Raises:
+        OSError: EFAULT, or EINVAL where the length is looked at before.
+    """
+    level = key[0]
+    if level == IPPROTO_IPV6:
+        return bytes(min(length, 1024))
+    by_name = key == (SOL_SOCKET, SO_BINDTODEVICE)
+    if (not length and by_name) or (level == IPPROTO_IP and not (length and known)):
+        return b""
+    if level != IPPROTO_IP and not by_name:
+        shortest = 4
+    raise socket_error(EFAULT if length >= shortest else EINVAL)
 
 
 def look_up(table: dict[Key, Option], level: int, name: int) -> Option | None:

@@ -13,13 +13,12 @@ from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.messages import SOCK_STREAM
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET, Key
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SOL_SOCKET, Key, NoBuffer, read_nothing
 from simnet.kernel.segment import Endpoint
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
-SO_BINDTODEVICE: Final = 25
 IP_OPTIONS: Final = 4
 IP_MTU: Final = 14
 IP_MULTICAST_IF: Final = 32
@@ -36,6 +35,7 @@ IPV6_DSTOPTS: Final = 59
 IPV6_PATHMTU: Final = 61
 
 IFNAMSIZ: Final = 16
+IP_MREQ_SIZE: Final = 8
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 NO_OPERATION: Final = b"\1"  # IPOPT_NOOP
 OPTIONS_MAX: Final = 40  # bytes of IP options that a header has room for
@@ -135,6 +135,16 @@ def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
     else:
         raise socket_error(ENOPROTOOPT)  # to be told only
     return True
+
+
+def read(socket: PackedSocket, key: Key, value: NoBuffer, known: bool) -> bytes:
+    """What setsockopt reads where it is given no buffer."""
+    own = IP_MREQ_SIZE if key in MEMBERSHIPS else 4 if key == MULTICAST_LINK else 0
+    if own and socket.type == SOCK_STREAM:
+        return bytes(min(value.length, 1024))  # it is refused before it is read
+    if own and value.length < own:
+        return b""
+    return read_nothing(key, value.length, known or (key in PACKED and key not in MTUS))
 
 
 def _keep(socket: PackedSocket, key: Key, value: bytes) -> None:

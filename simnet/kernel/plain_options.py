@@ -7,11 +7,11 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
 from typing import Any, Final, Protocol
 
 from simnet.kernel import options as o
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import EVERY_GROUP
 from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
-from simnet.kernel.packed_options import get_packed, set_packed
+from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.timestamps import STAMPS, set_stamps
 
@@ -48,14 +48,14 @@ def _table(socket: PlainSocket) -> tuple[dict[o.Key, o.Option], frozenset[int]]:
     return ALL_UDP_OPTIONS, _UDP_LEVELS | {o.IPPROTO_IPV6} if socket.family == AF_INET6 else _UDP_LEVELS
 
 
-def set_option(socket: PlainSocket, level: int, name: int, value: Any, optlen: int | None) -> None:
+def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     """Setsockopt."""
-    if value is None:
-        not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
     table, levels = _table(socket)
     if level not in levels:
         # AF_UNIX has no protocol level at all.
         raise socket_error(EOPNOTSUPP if socket.family == AF_UNIX else ENOPROTOOPT)
+    if isinstance(value, o.NoBuffer):
+        value = read(socket, (level, name), value, (level, name) in table)
     if set_packed(socket, (level, name), value):
         return
     option = o.look_up(table, level, name)

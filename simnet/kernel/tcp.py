@@ -315,9 +315,9 @@ class TcpSocket(Stream):
         """The value of an option (K-131); SO_ERROR takes the pending error."""
         return get_option(self, level, name, buflen)
 
-    def setsockopt(self, level: int, name: int, value: Any, optlen: int | None = None) -> None:
+    def setsockopt(self, level: int, name: int, value: Any) -> None:
         """Set an option (K-131)."""
-        set_option(self, level, name, value, optlen)
+        set_option(self, level, name, value)
 
     def linger_ns(self) -> int:
         """How long close() may wait for the FIN's acknowledgement; ask before the last release (K-073)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, Cork, mss_of
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
     FASTOPEN,
@@ -19,7 +19,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_CONNECT,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.packed_options import get_packed, set_packed
+from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
@@ -44,12 +44,12 @@ _FIN_TIMEOUT: Final = 60  # net.ipv4.tcp_fin_timeout
 _FIN_TIMEOUT_MAX: Final = 120
 
 
-def set_option(socket: TcpSocket, level: int, name: int, value: Any, optlen: int | None) -> None:
+def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     """setsockopt: keep the value, and do at once what the kernel does at once."""
-    if value is None:
-        not_modelled(f"setsockopt(level {level}, option {name}, None, {optlen})")
     if level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT)
+    if isinstance(value, o.NoBuffer):
+        value = read(socket, (level, name), value, (level, name) in ALL_TCP_OPTIONS)
     if (level, name) == (o.IPPROTO_TCP, o.TCP_CONGESTION):
         keep(socket, level, name, congestion_control(value))
         return

@@ -245,3 +245,22 @@ def test_k029_a_bound_client_takes_over_the_pair_of_its_time_wait(world: World) 
     world.gives("EINPROGRESS", again.connect, listener.getsockname())
     world.ready(again, "OUT")
     assert world.accept(listener).getpeername() == name
+
+
+def test_k131_where_no_buffer_is_given_the_kernel_reads_none(world: World) -> None:
+    stream, datagram = world.socket(), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for sock, option, answers in (
+        (stream, (SOL, socket.SO_REUSEADDR), {-1: "EINVAL", 0: "EINVAL", 3: "EINVAL", 4: "EFAULT", 9999: "EFAULT"}),
+        (stream, (SOL, 9999), {0: "EINVAL", 4: "EFAULT"}),
+        (stream, (SOL, 25), {0: None, 1: "EFAULT"}),  # SO_BINDTODEVICE: to none
+        (stream, (IP, socket.IP_TOS), {0: None, 1: "EFAULT", 4: "EFAULT"}),
+        (stream, (IP, socket.IP_MULTICAST_TTL), {0: "EINVAL", 1: "EFAULT"}),
+        (stream, (IP, 9999), {0: "ENOPROTOOPT", 4: "ENOPROTOOPT"}),
+        (stream, (IP, socket.IP_ADD_MEMBERSHIP), {-1: "EINVAL", 0: "EPROTO", 8: "EPROTO"}),
+        (datagram, (IP, socket.IP_ADD_MEMBERSHIP), {7: "EINVAL", 8: "EFAULT"}),
+        (stream, (socket.IPPROTO_TCP, socket.TCP_NODELAY), {0: "EINVAL", 4: "EFAULT"}),
+        (stream, (IPV6, socket.IPV6_V6ONLY), {-1: "EINVAL", 4: "ENOPROTOOPT"}),
+        (datagram, (IPV6, socket.IPV6_V6ONLY), {0: "EINVAL", 4: None}),  # zeros to IPv6
+    ):
+        for length, answer in answers.items():
+            world.gives(answer, sock.setsockopt, *option, None, length)
