@@ -266,7 +266,8 @@ class RealNetwork:
                     for sock in list(process.sockets)
                     if sock._file.listening and sock.fileno() != -1
                 ]
-                self.verdicts.extend(nothing_left(process))
+                if not process.asleep:  # else it has not looked yet, and this world has no time to wait for that
+                    self.verdicts.extend(nothing_left(process))
             if not any(wait.deadline_ns is not None for wait in list(process.waits.values())):
                 self.waiting.append((process, process.describe_wait(), process.where()))
         self.listening = tuple(listening)

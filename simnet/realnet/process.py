@@ -298,6 +298,12 @@ class RealProcess:
         return bool(self.waits) or self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS
 
     @property
+    def asleep(self) -> bool:
+        """Whether all its threads have let time pass, and looked at nothing, since anything moved."""
+        waits, moved_ns = list(self.waits.values()), self.stage.moved_ns
+        return bool(waits) and all(wait.what == "time to pass" and wait.since_ns <= moved_ns for wait in waits)
+
+    @property
     def idle(self) -> bool:
         """Every thread of it waits: here, or in a lock, where it uses no processor time."""
         return self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS or self._still

@@ -633,6 +633,27 @@ def test_what_is_left_when_nothing_moves_is_seen() -> None:
     assert "CLOSE_WAIT" in run.verdicts[0].message
 
 
+@pytest.mark.slow  # real seconds: it sleeps longer than a network may go on
+def test_who_has_slept_since_anything_moved_is_not_blamed_for_what_it_holds() -> None:
+    def sleeper() -> None:
+        with socket.create_server(("", 7)) as listener:
+            _conn = listener.accept()
+            time.sleep(30)  # ended before
+
+    def looker(conns: list[socket.socket]) -> None:
+        with socket.create_server(("", 7)) as listener:
+            conns.append(listener.accept()[0])
+            while True:
+                time.sleep(0.02)
+
+    with RealNetwork() as net:
+        net.host("server").spawn(sleeper)
+        net.host("test").connect(("server", 7)).close()
+    with pytest.raises(AssertionError, match="nothing-left"), RealNetwork() as net:
+        net.host("server").spawn(looker, [])
+        net.host("test").connect(("server", 7)).close()
+
+
 def test_a_network_is_entered_once_by_one_thread() -> None:
     net = RealNetwork()
     with net:
