@@ -299,9 +299,9 @@ class RealProcess:
 
     @property
     def asleep(self) -> bool:
-        """Whether all its threads have let time pass, and looked at nothing, since anything moved."""
-        waits, moved_ns = list(self.waits.values()), self.stage.moved_ns
-        return bool(waits) and all(wait.what == "time to pass" and wait.since_ns <= moved_ns for wait in waits)
+        """Whether all its threads let time pass, and none has woken since anything moved."""
+        waits = list(self.waits.values())
+        return bool(waits) and not self.ticks and all(wait.what == "time to pass" for wait in waits)
 
     @property
     def idle(self) -> bool:

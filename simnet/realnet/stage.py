@@ -63,7 +63,7 @@ class Stage:
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
         self.attempts: dict[tuple[str, str, int], int] = {}
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
-        self.moved_ns = 0
+        self._moved_ns = 0
 
     # --- as the observers of loops know a run ------------------------------------------------------------------------
 
@@ -90,13 +90,13 @@ class Stage:
 
     def moved(self) -> None:
         """Somebody did something that others may feel."""
-        self.moved_ns = self.clock.now_ns
+        self._moved_ns = self.clock.now_ns
         for process in self.processes:
             process.ticks = 0
 
     def still_for_ns(self) -> int:
         """How long nothing has moved."""
-        return self.clock.now_ns - self.moved_ns
+        return self.clock.now_ns - self._moved_ns
 
     def nobody_will_act(self, *, but: RealProcess, before_ns: int) -> bool:
         """Every process other than *but* waits for others, or for a time after *before_ns*, or only keeps time."""
