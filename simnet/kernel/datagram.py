@@ -28,6 +28,7 @@ from simnet.kernel.messages import (
     fitted,
 )  # fmt: skip
 from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
+from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import (
     ANY_NEWS,
@@ -89,10 +90,33 @@ class UdpSocket(DatagramSender):
         if flags & MSG_ERRQUEUE:
             payload, _, _, target = tell(self, n)
             return payload, target, 0
+        if self.options is not None and peeks_on(self.options):
+            datagram, payload, length, _ = self._receive_at_offset(n, flags)
+            return payload, datagram.source, length - len(payload) if flags & MSG_TRUNC else 0
         datagram = self._next(flags)
         payload = datagram.payload
         size = len(payload)
         return (payload, datagram.source, 0) if size <= n else (payload[:n], datagram.source, size - n)
+
+    def _receive_at_offset(self, n: int, flags: int) -> tuple[Datagram, bytes, int, bool]:
+        """With SO_PEEK_OFF set: a datagram, what there is to be had of it, its length, and whether more is cut off than asked.
+
+        That last one is what udp_recvmsg makes of it: a peek that fits exactly from its place on counts as cut off.
+        """
+        assert self.options is not None
+        peeks, offset = flags & MSG_PEEK, 0
+        if peeks and self.inbox and not self.error:
+            found, offset = at_offset(self.options, ((each, len(each.payload)) for each in self.inbox))
+            if found is None:
+                raise socket_error(EAGAIN)
+            datagram = found
+        else:
+            datagram = self._next(flags)
+        whole = datagram.payload
+        payload = whole[offset : offset + n]
+        told = len(whole) if flags & MSG_TRUNC else len(payload)
+        moved(self.options, told if peeks else -told)
+        return datagram, payload, len(whole), n <= len(whole) - offset and n < len(whole)
 
     def _next(self, flags: int) -> Datagram:
         """The next datagram, taken unless it is only peeked at."""
@@ -128,12 +152,20 @@ class UdpSocket(DatagramSender):
         if flags & MSG_ERRQUEUE:
             payload, messages, message_flags, source = tell(self, n, ancbufsize)
             return payload, messages, message_flags, inet.shown(self.family, source)
-        datagram = self._next(flags)
+        at_place = self.options is not None and peeks_on(self.options)
+        if at_place:
+            datagram, payload, length, cut = self._receive_at_offset(n, flags)
+        else:
+            datagram = self._next(flags)
+            payload = datagram.payload
+            length, cut = len(payload), len(payload) > n
         messages, message_flags, _ = fitted(told(self, datagram), ancbufsize) if self.options else ([], 0, 0)
-        payload = datagram.payload
-        if len(payload) > n:
+        if cut:
             message_flags |= MSG_TRUNC
-            payload = payload[:n] + bytes(len(payload) - n) if flags & MSG_TRUNC else payload[:n]
+        if len(payload) > n or (at_place and flags & MSG_TRUNC):
+            payload = payload[:n]
+            if flags & MSG_TRUNC:
+                payload += bytes(length - len(payload))
         return payload, messages, message_flags, inet.shown(self.family, datagram.source)
 
     def recvmsg_into(

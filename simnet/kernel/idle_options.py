@@ -118,7 +118,7 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_TIMESTAMPNS): _SWITCH,
     (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,  # for datagrams, which may be dropped
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
-    (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,
+    (SOL_SOCKET, SO_PEEK_OFF): Option(-1, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
 }
 
@@ -156,6 +156,7 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     **_INTERNET,
+    (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,  # a stream's are new with Linux 6.9
     (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time of the segment beside the data
     (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),

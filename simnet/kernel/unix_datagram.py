@@ -30,6 +30,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     SOCK_SEQPACKET,
 )  # fmt: skip
+from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
@@ -178,11 +179,13 @@ class UnixDatagram(UnixSocket):
             raise socket_error(EOPNOTSUPP)
         self._take_error()
         inbox = self.inbox
-        if not inbox:
+        record, offset = (inbox[0] if inbox else None), 0
+        if record is not None and self.options is not None and peeks_on(self.options):
+            record, offset = self._at_place(n, flags)
+        if record is None or inbox is None:
             if self.type == SOCK_SEQPACKET and self.shut & SHUT_RECEIVE:
                 return b"", [], 0, None
             raise socket_error(EAGAIN)
-        record = inbox[0]
         files = record.files
         if flags & MSG_PEEK:
             for file in files:
@@ -194,13 +197,27 @@ class UnixDatagram(UnixSocket):
             if self.followers and len(inbox) == QUEUE_MAX:
                 for follower in self.followers:
                     follower.wake(SPACE_NEWS)
-        data = record.data
+        data = record.data[offset:]
         first = stamped(self.options, record.stamp_ns, self.stack) if self.options else ()
         ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize, first)
         if len(data) > n:
             message_flags |= MSG_TRUNC
             data = data[:n] + bytes(len(data) - n) if flags & MSG_TRUNC else data[:n]
         return data, ancillary, message_flags, record.sender.bound
+
+    def _at_place(self, n: int, flags: int) -> tuple[Record | None, int]:
+        """With SO_PEEK_OFF set: the record to be read, and from which byte on."""
+        assert self.options is not None
+        assert self.inbox is not None
+        if not flags & MSG_PEEK:
+            moved(self.options, -len(self.inbox[0].data))
+            return self.inbox[0], 0
+        queue = ((each, -1 if each.consumed else len(each.data)) for each in self.inbox)
+        record, offset = at_offset(self.options, queue)
+        if record is not None:
+            record.consumed = not record.data  # an empty one is seen once
+            moved(self.options, len(record.data[offset : offset + n]))
+        return record, offset
 
     def ioctl(self, request: int) -> int:
         """FIONREAD: the first datagram, or all records of a seqpacket; SIOCOUTQ in memory."""

@@ -18,6 +18,7 @@ from simnet.kernel.messages import (
     SIOCOUTQNSD,
 )  # fmt: skip
 from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
+from simnet.kernel.peeking import PEEK_OFF, moved, peeks_on
 from simnet.kernel.readiness import DATA_NEWS, PRI
 from simnet.kernel.states import ESTABLISHED, LISTEN
 from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
@@ -112,6 +113,9 @@ class UnixStream(UnixSocket):
         first: Record | None = None
         inbox = self.inbox
         position = 0
+        options = self.options
+        at_place = options is not None and peeks_on(options)
+        skip = options[PEEK_OFF] if options is not None and at_place and peek else 0
         while True:
             if inbox and position < len(inbox):
                 record = inbox[position]
@@ -127,11 +131,17 @@ class UnixStream(UnixSocket):
                 break
             assert inbox is not None
             record = inbox[position]
+            if skip >= record.left > 0:
+                skip -= record.left
+                position += 1
+                continue
             if first is None:
                 first = record
             elif passes and record.credentials != first.credentials:
                 break  # bytes of different writers are not glued together
-            part = record.data[record.offset : record.offset + left]
+            start = record.offset + skip
+            part = record.data[start : start + left]
+            skip = 0
             parts.append(part)
             left -= len(part)
             if record.files:
@@ -149,6 +159,8 @@ class UnixStream(UnixSocket):
             record.free()
             if files or not left:
                 break
+        if options is not None and at_place:
+            moved(options, n - left if peek else left - n)
         if peek:
             for file in files:
                 file.hold()

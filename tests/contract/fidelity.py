@@ -35,7 +35,7 @@ PARTS = (
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
 LEFT_OUT = """
-| Options that Linux knows and no table here has (`TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMP` 1 on TCP, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
+| Options that Linux knows and no table here has (`TCP_MD5SIG`, `SO_TIMESTAMPING`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMP` 1 and `SO_PEEK_OFF` on TCP, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
 | Multicast and broadcast to other hosts | a network of named hosts has no segments to broadcast on: who is in a group, and who of its own host hears what is sent to one, is as on Linux |
@@ -66,6 +66,7 @@ DIFFERENT = """
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | What SO_REUSEPORT shares is given to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not asked: a run is the same on every machine |
+| With SO_PEEK_OFF, an empty UDP datagram is peeked at as often as a peek comes to it | Linux marks it, and goes on to the next |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
 """
 

@@ -13,7 +13,7 @@ from tests.contract.worlds import World
 
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
-SO_TIMESTAMP, SO_TIMESTAMPNS = 29, 35
+SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PEEK_OFF = 29, 35, 42
 MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
 OPTIONS = {
     4: [(IP, IP_PKTINFO), (IP, IP_RECVTTL), (IP, socket.IP_RECVTOS), (IP, IP_RECVORIGDSTADDR)],
@@ -215,3 +215,26 @@ def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: W
     assert peer.recv(99) == b"home"
     assert select.select([other], [], [], 0) == ([], [], [])
     assert outcome(lambda: other.recv(9)) == "EAGAIN"
+
+
+def test_k131_a_peek_may_go_on_where_the_last_one_ended(world: World) -> None:
+    here, there = bound(world), bound(world)
+    there.connect(here.getsockname())
+    pairs = [tuple(map(world.keep, socket.socketpair(socket.AF_UNIX, each))) for each in (1, 2, 5)]
+    for reader, writer in ((here, there), *pairs):
+        reader.setblocking(False)
+        stream = reader.type == socket.SOCK_STREAM
+        writer.send(b"hello")
+        writer.send(b"world")
+        world.pause()
+        reader.setsockopt(SOL, SO_PEEK_OFF, 0)
+        peeks = [outcome(lambda n=n: reader.recv(n, socket.MSG_PEEK)) for n in (3, 9, 9)]  # noqa: B023
+        assert peeks == ([b"hel", b"loworld", "EAGAIN"] if stream else [b"hel", b"lo", b"world"])
+        assert reader.getsockopt(SOL, SO_PEEK_OFF) == 10
+        assert reader.recv(5) == b"hello"
+        assert reader.getsockopt(SOL, SO_PEEK_OFF) == 5
+        world.gives("EAGAIN", reader.recv, 9, socket.MSG_PEEK)
+        reader.setsockopt(SOL, SO_PEEK_OFF, 2)
+        world.gives(b"rld", reader.recv, 9, socket.MSG_PEEK)
+        reader.setsockopt(SOL, SO_PEEK_OFF, -1)
+        world.gives(b"world", reader.recv, 9, socket.MSG_PEEK)
