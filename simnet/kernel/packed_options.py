@@ -176,9 +176,13 @@ def _set_ip_options(socket: PackedSocket, key: Key, value: bytes) -> None:
     """IP options that do nothing are kept, padded to a whole header word; others are not modelled."""
     if len(value) > OPTIONS_MAX:
         raise socket_error(EINVAL)
-    if value.partition(b"\0")[0].strip(NO_OPERATION):
+    padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
+    rest = padded.lstrip(NO_OPERATION)
+    if rest and rest[0]:  # any other kind has a length of its own
+        if len(rest) < 2 or not 2 <= rest[1] <= len(rest):
+            raise socket_error(EINVAL)
         not_modelled("setsockopt(IP_OPTIONS)")
-    _keep(socket, key, value.partition(b"\0")[0].ljust(-(-len(value) // 4) * 4, b"\0"))
+    _keep(socket, key, value.partition(b"\0")[0].ljust(len(padded), b"\0"))
 
 
 def _set_header(key: Key, value: bytes) -> None:

@@ -34,7 +34,7 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (SOL, 31): ("ENOPROTOOPT", ((1, "ENOPROTOOPT"), (b"", "EINVAL"))),  # SO_PEERSEC
         (SOL, 16): ("ENOTSUP", ((0, "ENOTSUP"), (b"", "EINVAL"))),  # SO_PASSCRED
         (IP, 3): (0, ((0, "ENOPROTOOPT"), (b"", "ENOPROTOOPT"))),  # IP_HDRINCL
-        (IP, 4): (0, ((b"", 0), (bytes(64), "EINVAL"))),  # IP_OPTIONS
+        (IP, 4): (0, ((b"", 0), (bytes(64), "EINVAL"), (b"\x7f\0\0\1", "EINVAL"), (b"lo", "EINVAL"))),  # IP_OPTIONS
         (IP, 14): ("ENOTCONN", ((1, "ENOPROTOOPT"),)),  # IP_MTU
         (IP, 19): (0, ((0, 0), (b"", "EINVAL"))),  # IP_TRANSPARENT
         (IP, 32): (0, ((0, "EINVAL"), (b"", "EINVAL"))),  # IP_MULTICAST_IF
