@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.channel import ASLEEP
 from dispatch.interfaces import IN, READ
 from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.watchful import Watch
+
+CROWD = 15  # channels that are ready in one turn: for fewer it does not matter how a poller finds them
 
 
 def admit(newcomers: list[Any]) -> None:
@@ -27,6 +30,8 @@ def admit(newcomers: list[Any]) -> None:
 
 def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """Give everybody in *ready* its turn."""
+    if len(ready) > CROWD and 2 * len(ready) > len(loop.channels):
+        _say_crowded(loop)
     try:
         if loop._watch is not None:
             _watched(loop, loop._watch, ready)
@@ -38,6 +43,14 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
         loop._turning = None
         raise
     loop._turning = None
+
+
+def _say_crowded(loop: Loop) -> None:
+    """Some pollers have a way for that."""
+    crowded = getattr(loop.poller, "crowded", None)
+    if crowded is not None:
+        channels = loop.channels.items()
+        crowded(lambda: [(fd, each._bits) for fd, each in channels if not each._bits & ASLEEP])
 
 
 def _watched(loop: Loop, watch: Watch, ready: Sequence[tuple[int, int]]) -> None:

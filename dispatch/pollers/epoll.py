@@ -1,4 +1,8 @@
-"""epoll(7): registration stays in the kernel, a turn costs what is ready. Linux."""
+"""epoll(7): registration stays in the kernel, a turn costs what is ready. Linux.
+
+Where most of what is watched is ready in every turn, poll(2) tells it in two thirds of the time. So it is asked first, without
+waiting, while that lasts and nothing changes in what is watched.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Callable
 from dispatch.interfaces import IN, OUT
 
 _GONE = (errno.ENOENT, errno.EBADF)
+CALM = 8  # crowded turns without a change, before poll(2) is told of all
 
 
 class EpollPoller:
@@ -16,7 +21,7 @@ class EpollPoller:
 
     name = "epoll"
     wakes_on_watch = True
-    __slots__ = ("_epoll", "_files", "poll")
+    __slots__ = ("_calm", "_crowd", "_epoll", "_files", "_many", "_ready", "poll")
 
     poll: Callable[..., list[tuple[int, int]]]
 
@@ -25,8 +30,42 @@ class EpollPoller:
         self._files: dict[int, int] = {}  # regular files: epoll refuses them, poll(2) calls them ready at all times
         # The verb itself is the C method: it takes seconds or None, rounds up, and retries after a signal (PEP 475).
         self.poll = self._epoll.poll
+        self._calm = 0  # crowded turns since something changed
+        self._crowd: select.poll | None = None  # who has all that is watched registered, too
+        self._many = self._ready = 0  # how many those are, and how many were ready the last time
+
+    def crowded(self, watched: Callable[[], list[tuple[int, int]]]) -> None:
+        """More than half were ready in this turn. *watched* gives all descriptors and their bits.
+
+        poll(2) does not wait here: a sleep is epoll's, which notices what another thread lets it watch meanwhile.
+        """
+        self._calm += 1
+        # A simulated one is asked what it was always asked.
+        if self._calm == CALM and not self._files and type(self._epoll).__module__ == "select":
+            crowd = select.poll()
+            pairs = watched()
+            for fd, bits in pairs:
+                crowd.register(fd, bits)
+            self._crowd, self._many, self._ready = crowd, len(pairs), len(pairs)
+            self.poll = self._poll_crowd
+
+    def _poll_crowd(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        crowd = self._crowd
+        ready = crowd.poll(0) if crowd is not None and 2 * self._ready >= self._many else None
+        if not ready:
+            ready = self._epoll.poll(timeout)
+        self._ready = len(ready)
+        return ready
+
+    def _changed(self) -> None:
+        self._calm = 0
+        if self._crowd is not None:
+            self._crowd = None
+            self.poll = self._epoll.poll
 
     def watch(self, fd: int, bits: int) -> None:
+        if self._calm:
+            self._changed()
         try:
             self._epoll.register(fd, bits)
         except FileExistsError:
@@ -37,6 +76,8 @@ class EpollPoller:
             self.poll = self._poll_with_files
 
     def change(self, fd: int, bits: int) -> None:
+        if self._calm:
+            self._changed()
         if fd in self._files:
             self._files[fd] = bits
             return
@@ -50,6 +91,8 @@ class EpollPoller:
         return always + self._epoll.poll(0 if always else timeout)
 
     def forget(self, fd: int) -> None:
+        if self._calm:
+            self._changed()
         if self._files and self._files.pop(fd, None) is not None:
             if not self._files:
                 self.poll = self._epoll.poll
@@ -63,4 +106,5 @@ class EpollPoller:
                 raise
 
     def close(self) -> None:
+        self._changed()
         self._epoll.close()
