@@ -83,8 +83,7 @@ class Sender(Channel):
         After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
         need not ask before each write.
         """
-        out = self._waiting
-        if out is None:
+        if self._waiting is None:
             # The first piece of a handler, and mostly the last, is asked no more than this.
             if self._channel_state == CONNECTED and type(data) is bytes:
                 size = len(data)
@@ -95,8 +94,8 @@ class Sender(Channel):
                 if size <= LITTLE:
                     return True
                 return size <= self.high_water
-        elif type(out) is list and type(data) is bytes:  # a list: never after close(), see _seal
-            out.append(data)
+        elif type(self._waiting) is list and type(data) is bytes:  # a list: never after close(), see _seal
+            self._waiting.append(data)
             self._waiting_bytes = queued = self._waiting_bytes + len(data)
             return queued <= LITTLE or queued <= self.high_water
         return self._write_otherwise(data)
