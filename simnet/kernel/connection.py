@@ -16,6 +16,7 @@ from simnet.kernel.control import (
     URGENT_ANNOUNCED,
     URGENT_HERE,
 )
+from simnet.kernel.cork import hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
@@ -194,6 +195,7 @@ class Connection(Tamperable):
             return
         self.rcv_nxt = segment.seq + 1
         self.snd_edge = segment.edge
+        hear_mss(self, segment)
         if flags & ACK:
             if self.guard is not None:
                 self.guard.acknowledged(self, segment.ack)

@@ -70,7 +70,7 @@ class ControlBlock(File):
         "stack", "emit", "family", "state", "stage", "error", "soft_error", "shut", "done", "origin",
         "local", "peer", "port", "locks", "autobound", "sharing", "since_ns", "trip_ns",
         "listener", "parent", "options",
-        "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "urg_out", "no_space", "owed",
+        "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
         "slow", "tampering", "cork", "guard", "window", "way", "twin",
     )  # fmt: skip
@@ -106,6 +106,7 @@ class ControlBlock(File):
         self.outbox: Buffer | None = None
         self.fin = FIN_NONE
         self.mss = WHOLE
+        self.peer_mss = 0  # what the peer's TCP_MAXSEG made its SYN say, if that is set
         self.urg_out = 0  # sequence number of an urgent byte that waits to be sent
         self.owed = 0  # sequence numbers that nobody had acknowledged when it died, for SIOCOUTQ
         self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ISN
+from simnet.kernel.options import IPPROTO_TCP, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ def mss_of(connection: Sender) -> int:
     if peer is None or not (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1"):
         return min(connection.mss, ETHERNET_MSS)
     return min(connection.mss, LOOPBACK_MSS_V6 if ":" in peer[0] else LOOPBACK_MSS)
+
+
+def hear_mss(connection: Sender, syn: Segment) -> None:
+    """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG."""
+    options = getattr(syn.sender, "options", None)
+    connection.peer_mss = options.get((IPPROTO_TCP, TCP_MAXSEG), 0) if options else 0
 
 
 def _timed_out(connection: Sender) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, ISN
-from simnet.kernel.cork import Cork
+from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.options import (
     IPPROTO_IP,
@@ -71,6 +71,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     child.state = SYN_RECV
     child.rcv_nxt = segment.seq + 1
     child.snd_edge = segment.edge
+    hear_mss(child, segment)
     child.rcv_room = ACCEPTED_RECEIVE_ROOM
     child.rcv_edge = child.rcv_told = ISN + 1 + ACCEPTED_RECEIVE_ROOM
     child.since_ns = stack.clock.now_ns

@@ -266,11 +266,14 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
 
 def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
     """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's."""
+    if asked and socket.state == CLOSED:
+        return asked
     if not _was_established(socket):
         return _MSS_OF_A_SYN
     mss = mss_of(socket)
-    if asked and asked - _TIMESTAMPS < mss:
-        return int(asked) - _TIMESTAMPS
+    agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
+    if agreed and agreed - _TIMESTAMPS < mss:
+        return agreed - _TIMESTAMPS
     later = max(socket.snd_nxt, socket.rcv_nxt) > ISN + 1
     if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER

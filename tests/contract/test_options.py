@@ -264,3 +264,15 @@ def test_k131_where_no_buffer_is_given_the_kernel_reads_none(world: World) -> No
     ):
         for length, answer in answers.items():
             world.gives(answer, sock.setsockopt, *option, None, length)
+
+
+def test_k131_both_ends_go_by_the_smaller_segment_that_is_asked_for(world: World) -> None:
+    maxseg = (TCP, socket.TCP_MAXSEG)
+    for listens, opens, agreed in ((1000, 0, 988), (0, 200, 188), (1000, 200, 188), (88, 1000, 76)):
+        listener = world.listener(options={maxseg: listens} if listens else None)
+        client = world.client(listener, {maxseg: opens} if opens else None)
+        server = world.accept(listener)
+        assert [end.getsockopt(*maxseg) for end in (client, server)] == [agreed, agreed]  # less 12 of time stamps
+        world.reset(server)
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+        assert client.getsockopt(*maxseg) == (opens or agreed)
