@@ -41,6 +41,7 @@ __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
 PAUSES_MAX = 1_000  # polls without effect in one instant before the clock moves on
 POLLS_NS = 1_000_000  # virtual time that these take, once: a poll that finds nothing takes Linux a microsecond
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
+ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
@@ -187,7 +188,7 @@ class Scheduler:
                 and deadline_ns <= self._settle_until_ns
                 and not (self._sleepers or self.clock.busy)
             )
-        return self.ticks < TICKS_MAX or me is self.body or self.body.has_deadline
+        return self.ticks < TICKS_MAX or (self.ticks < ALONE_MAX and (me is self.body or self.body.has_deadline))
 
     def pause(self) -> None:
         """Let everybody run who may run now; called by whatever looked, found nothing and may not block."""
@@ -398,6 +399,8 @@ class Scheduler:
                     clock.tick()
             elif self._settling and (self._only_hearts_beat() or (clock.next_due_ns() or 0) > self._settle_until_ns):
                 self._rouse_body()
+            elif self.ticks >= ALONE_MAX:
+                self._only_time_passes()
             else:
                 clock.tick()
         if self._choose is None:
@@ -436,6 +439,17 @@ class Scheduler:
     def _nothing_will_happen(self) -> None:
         if not self._settling:
             self.body.pending = Deadlock(self._deadlock_text())
+        self._rouse_body()
+
+    def _only_time_passes(self) -> None:
+        self.ticks = 0
+        error = Hang(
+            f"{ALONE_MAX:,} times in a row, until {self.clock.now_ns / 1e9:,.0f} s, somebody woke by time alone and nothing "
+            f"else happened: {self.body.describe_wait()}. A server's loop, called in the test? Hand the function to spawn, "
+            "with its arguments behind it. A test that waits for something waits longer at a time."
+        )
+        self.record(Verdict("Hang", str(error), self.body.host_name, error))
+        self.body.pending = error
         self._rouse_body()
 
     def _deadlock_text(self) -> str:

@@ -133,6 +133,25 @@ def test_a_heartbeat_that_ticks_for_ever_does_not_hide_a_deadlock() -> None:
             listener.accept()
 
 
+def test_a_servers_loop_in_the_test_itself_is_a_hang_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Called, and not handed to spawn: it would go on for ever, as time costs nothing."""
+    monkeypatch.setattr("simnet.wait.ALONE_MAX", 1_000)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                select.select([listener], [], [], 0.5)
+
+    for others in range(2):
+        with (
+            pytest.raises(simnet.Hang, match=r"somebody woke by time alone .* called in the test"),
+            simnet.Network() as net,
+        ):
+            for _ in range(others):
+                net.host("other").spawn(time.sleep, 1_000_000)
+            serve()
+
+
 def test_a_timeout_fires_at_its_virtual_time() -> None:
     with simnet.Network() as net, net.host("server").listen(7), socket.create_connection(("server", 7)) as sock:
         began = net.time
