@@ -19,6 +19,11 @@ __all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", 
 Answer = tuple[int, int, int, str, tuple[Any, ...]]
 
 AF_INET, AF_INET6, AF_UNSPEC = int(constants.AF_INET), int(constants.AF_INET6), int(constants.AF_UNSPEC)
+# Plain numbers: an operation on one of the standard library's flags is a dozen calls.
+AI_PASSIVE, AI_CANONNAME, AI_NUMERICHOST = (
+    int(each) for each in (constants.AI_PASSIVE, constants.AI_CANONNAME, constants.AI_NUMERICHOST)
+)
+AI_V4MAPPED, AI_ALL = int(constants.AI_V4MAPPED), int(constants.AI_ALL)
 NI_FLAGS = 0xFF  # NI_NUMERICHOST to NI_IDN_USE_STD3_ASCII_RULES
 
 NO_FAMILY = (constants.EAI_ADDRFAMILY, "Address family for hostname not supported")
@@ -93,7 +98,7 @@ def getaddrinfo(
     except TypeError:  # it may be that something cannot be remembered
         asked = _asked.__wrapped__(host, port, family, type, proto, flags)
     name, found = _found(machine, asked.host, asked.family, asked.flags)
-    return list(_answers(name if asked.flags & constants.AI_CANONNAME else "", tuple(found), asked.sockets))
+    return list(_answers(name if asked.flags & AI_CANONNAME else "", tuple(found), asked.sockets))
 
 
 class _Asked(NamedTuple):
@@ -118,7 +123,7 @@ def _asked(host: Any, port: Any, family: Any, type: Any, proto: Any, flags: Any)
     service = service_text(port)
     if host is None and service is None:
         raise gai_error(NO_NAME)
-    if flags & ~FLAGS or (host is None and flags & constants.AI_CANONNAME):
+    if flags & ~FLAGS or (host is None and flags & AI_CANONNAME):
         raise gai_error(BAD_FLAGS)
     if family not in (AF_UNSPEC, AF_INET, AF_INET6):
         raise gai_error(BAD_FAMILY)
@@ -145,9 +150,9 @@ def _encoded(name: str) -> str:
 
 def _found(machine: Machine, host: str | None, family: int, flags: int) -> tuple[str, list[Numeric]]:
     """The full name of *host*, and every address of *family* that it stands for."""
-    mapping = family == AF_INET6 and flags & constants.AI_V4MAPPED
+    mapping = family == AF_INET6 and flags & AI_V4MAPPED
     if host is None:
-        passive = flags & constants.AI_PASSIVE
+        passive = flags & AI_PASSIVE
         two = (Numeric(AF_INET, "0.0.0.0"), Numeric(AF_INET6, "::"))
         if not passive:
             two = (Numeric(AF_INET6, "::1"), Numeric(AF_INET, "127.0.0.1"))
@@ -157,11 +162,11 @@ def _found(machine: Machine, host: str | None, family: int, flags: int) -> tuple
         if mapping and numeric.family == AF_INET:
             return host, [_mapped(numeric)]
         return host, [_of_family(numeric, family)]
-    name, found = ("", []) if not host or flags & constants.AI_NUMERICHOST else _addresses(machine, host)
+    name, found = ("", []) if not host or flags & AI_NUMERICHOST else _addresses(machine, host)
     if not found:
         raise _nobody(machine, host)
     fitting = [each for each in found if family in (AF_UNSPEC, each.family)]
-    if mapping and (not fitting or flags & constants.AI_ALL):
+    if mapping and (not fitting or flags & AI_ALL):
         fitting += [_mapped(each) for each in found if each.family == AF_INET]
     if not fitting:
         raise gai_error(NO_FAMILY)
@@ -255,7 +260,7 @@ def getnameinfo(machine: Machine, sockaddr: Any, flags: Any) -> tuple[str, str]:
     flow, scope = (index(number) & 0xFFFFFFFF for number in (*sockaddr[2:], 0, 0)[:2])
     if flow > FLOW_MAX:
         raise OverflowError("getnameinfo(): flowinfo must be 0-1048575.")
-    (_, numeric), service = _found(machine, sockaddr[0], AF_UNSPEC, constants.AI_NUMERICHOST), str(port)
+    (_, numeric), service = _found(machine, sockaddr[0], AF_UNSPEC, AI_NUMERICHOST), str(port)
     family, address, _ = numeric[0]
     (socket,) = wanted_sockets(service, constants.SOCK_DGRAM, 0, 0)
     if family == AF_INET and len(sockaddr) != 2:

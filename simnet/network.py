@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from errno import EHOSTUNREACH
 from functools import lru_cache
 from heapq import heappush
@@ -273,22 +274,19 @@ class Fabric:
         while out:
             packet = out.popleft()
             way = packet.sender.way  # only a TCP connection knows its own
-            tcp = way is not None
-            if not tcp:
-                proto = packet.proto
-                if proto == 0:
+            if way is None:
+                if packet.proto == 0:
                     self._notify(machine, packet)
                     continue
-                tcp = proto == TCP
                 way = self._path(machine, packet)
-            owner, direction, place, end = way
+            direction, place, end, take, tcp = way
             now = clock.now_ns
             if direction is None:
                 arrival = now
             else:
                 link = direction.link
                 if not link.plain:
-                    self._send_over(direction, machine, owner, packet, (place, end))
+                    self._send_over(direction, machine, take, packet, (place, end))
                     continue
                 arrival = now + link.latency_ns
                 if arrival < direction.last_ns:  # segments keep their order when a latency has shrunk
@@ -309,9 +307,7 @@ class Fabric:
                 continue
             if direction is None:
                 machine.stack.arrive(packet)
-            elif owner is not None:
-                take = owner.arrive_segment if tcp else owner.arrive
-                # Clock.post, without the call.
+            elif take is not None:  # Clock.post, without the call
                 clock.busy += 1
                 bunch = clock.due.get(arrival)
                 if bunch is None:
@@ -332,7 +328,12 @@ class Fabric:
                 self.route(owner)
 
     def _send_over(
-        self, direction: Direction, machine: Machine, owner: Machine | None, packet: Any, end: tuple[str, str]
+        self,
+        direction: Direction,
+        machine: Machine,
+        take: Callable[[Any], None] | None,
+        packet: Any,
+        end: tuple[str, str],
     ) -> None:
         """Along a link with more to it than latency: a packet may arrive twice, or never."""
         now = self.clock.now_ns
@@ -346,9 +347,9 @@ class Fabric:
         )
         if arrivals and self._refused and self._refuse(machine, packet, False, arrivals[0]):
             return
-        if owner is not None:
+        if take is not None:
             for arrival in arrivals:
-                self.clock.post(arrival, owner.arrive, packet)
+                self.clock.post(arrival, take, packet)
 
     def _describe(self, packet: Any) -> tuple[str, int]:
         """What a packet is, in a word, and the offset of its first byte in its direction."""
@@ -357,12 +358,18 @@ class Fabric:
         word = (_WORDS_WITH_DATA if packet.payload else _WORDS)[packet.flags]
         return word, max(0, packet.seq - FIRST_BYTE_SEQ)
 
-    def _path(self, machine: Machine, packet: Any) -> tuple[Machine | None, Direction | None, str, str]:
-        """Where *packet* goes, along what, and the name of its connection, and towards which end; kept with who sent it."""
+    def _path(
+        self, machine: Machine, packet: Any
+    ) -> tuple[Direction | None, str, str, Callable[[Any], None] | None, bool]:
+        """Along what *packet* goes, the name of its connection, towards which end, who takes it in there, and whether it is
+        TCP's; kept with who sent it.
+        """
         source, target, sender = packet.source, packet.target, packet.sender
         owner, direction = self._way(machine, target[0])
         place, end, _ = self._named(machine.name if direction is None else "", source, target)
-        path = (owner, direction, place, end)
+        tcp = packet.proto == TCP
+        take = None if owner is None else owner.arrive_segment if tcp else owner.arrive
+        path = (direction, place, end, take, tcp)
         if owner is not None and isinstance(sender, TcpSocket):
             sender.way = path
             if direction is None and self.unseen:

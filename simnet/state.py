@@ -116,11 +116,11 @@ class ProcessState:
         self._set_loop: Any = None
         self.look()
 
-    def look(self) -> None:
-        """Take up the modules of the table that have been imported since the last look."""
+    def look(self) -> bool:
+        """Take up the modules of the table that have been imported since the last look; whether any module was."""
         modules = sys.modules
         if len(modules) == self._modules:
-            return
+            return False
         self._modules = len(modules)
         if self._get_loop is None and "asyncio" in modules:
             from asyncio import _get_running_loop, _set_running_loop
@@ -139,6 +139,7 @@ class ProcessState:
             self._slots.append((len(self._slots), namespace, attribute, fresh))
             self._outside.append(outside)
             namespace[attribute] = fresh()
+        return True
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""

@@ -19,10 +19,10 @@ others. Rules that hold here:
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from sys import gettrace, settrace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
@@ -479,12 +479,12 @@ class Scheduler:
         self.swap(me, process)
         self.current = process
         effects = self.effects
-        trace = sys.gettrace()
+        trace = gettrace()
         if process.greenlet is None:
             process.greenlet = worker = idle_worker()
             worker.switch(process)
         else:
             process.greenlet.switch()
         me.told_at += self.effects - effects  # what others did meanwhile is not its own doing
-        if sys.gettrace() is not trace:
-            sys.settrace(trace)
+        if gettrace() is not trace:
+            settrace(trace)

@@ -228,6 +228,7 @@ class Network:
         scheduler.processes.append(body)
         self._watcher = Watcher(scheduler)
         self._watcher.attach()
+        resolver.place()
         self._collects = gc.isenabled()
         gc.disable()
         watchdog.guard(scheduler)
@@ -354,9 +355,9 @@ class Network:
         """Take up what was imported since the last look."""
         assert self._state is not None
         assert self._watcher is not None
-        self._state.look()
-        self._watcher.attach()
-        resolver.place()
+        if self._state.look():
+            self._watcher.attach()
+            resolver.place()
 
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
         """Used by :meth:`Host.spawn`."""
