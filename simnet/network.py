@@ -368,7 +368,7 @@ class Fabric:
         owner, direction = self._way(machine, target[0])
         place, end, _ = self._named(machine.name if direction is None else "", source, target)
         tcp = packet.proto == TCP
-        take = None if owner is None else owner.arrive_segment if tcp else owner.arrive
+        take = None if owner is None or direction is None else owner.arrive_segment if tcp else owner.arrive
         path = (direction, place, end, take, tcp)
         if owner is not None and isinstance(sender, TcpSocket):
             sender.way = path
