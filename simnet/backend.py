@@ -101,13 +101,12 @@ class SimulatedBackend:
         """``os.read``, ``os.write`` and ``os.close``: a pipe's of this run is waited for here, and who waits for it is told."""
         pipes = self._scheduler.pipes
         pipe = None if pipes is None else pipes.find(fd)
-        if pipes is None or pipe is None:
+        if pipes is None or pipe is None or len(arguments) != (call != "close"):  # too few or many, it says itself
             return original(fd, *arguments)
-        if call != "close":
-            pipes.wait(self._scheduler, pipe, call == "read")
-        answer = original(fd, *arguments)
-        pipes.moved(pipe, closed=call == "close")
-        return answer
+        if call == "close":
+            original(fd)
+            return pipes.moved(pipe, closed=True)
+        return getattr(pipes, call)(self._scheduler, pipe, original, *arguments)
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""

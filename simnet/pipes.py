@@ -1,14 +1,15 @@
 """Pipes that a program makes in a run: the machine's own, beside simulated sockets in simulated pollers.
 
 A program wakes itself by one, or hands one of its descriptors to a dispatcher of files. Bytes and limits are the real
-kernel's; who waits for a pipe, in a poller or in a blocking ``os.read``, waits in virtual time, and is woken by the process
-that writes to it, reads from it or closes it by ``os.write``, ``os.read`` or ``os.close``.
+kernel's; who waits for a pipe, in a poller, a blocking ``os.read`` or ``os.write``, waits in virtual time, and is woken by the
+process that writes to it, reads from it or closes it by the calls of ``os``.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -40,7 +41,9 @@ class Pipe(File):
         self.inode = inode
 
     def mask(self) -> int:
-        """The poll mask now, from the real kernel; nothing once it is closed."""
+        """The poll mask now, from the real kernel; nothing once it is closed, by whatever it was, or another has its number."""
+        if _inode(self.fd) != self.inode:
+            return 0
         poller = real.poll()
         poller.register(self.fd, ANY_NEWS)
         return sum(bits & ~NVAL for _, bits in poller.poll(0))
@@ -83,10 +86,41 @@ class Pipes:
             if each.inode == pipe.inode:
                 each.wake(ANY_NEWS)
 
-    def wait(self, scheduler: Scheduler, pipe: Pipe, reading: bool) -> None:
-        """Before a blocking call on *pipe*: until it need not wait."""
+    def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., bytes], *arguments: Any) -> bytes:
+        """``os.read``: a blocking one waits for bytes, or the end."""
+        if os.get_blocking(pipe.fd):
+            self._wait(scheduler, pipe, reading=True)
+        data = read(pipe.fd, *arguments)
+        self.moved(pipe, closed=False)
+        return data
+
+    def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
+        """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile."""
         if not os.get_blocking(pipe.fd):
-            return
+            sent = write(pipe.fd, data)
+            self.moved(pipe, closed=False)
+            return sent
+        sent, left = 0, data
+        os.set_blocking(pipe.fd, False)  # the real kernel would wait for a reader who cannot run
+        try:
+            while True:
+                try:
+                    sent += write(pipe.fd, left)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    if not sent:
+                        raise
+                    return sent
+                self.moved(pipe, closed=False)
+                left = memoryview(data).cast("B")[sent:]
+                if not left:
+                    return sent
+                self._wait(scheduler, pipe, reading=False)
+        finally:
+            os.set_blocking(pipe.fd, True)
+
+    def _wait(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
         me = scheduler.current
         pipe.watch(me)
         try:
