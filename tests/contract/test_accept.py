@@ -98,7 +98,7 @@ def test_k044_the_dropped_client_comes_again_after_a_second(world: World) -> Non
     world.ready(late, "0")  # a free place helps at the next retry only
     late.settimeout(5.0)
     late.setblocking(False)
-    while world.mask(late) == "0":
+    while world.mask(late) == "0" and time.monotonic() - began < 5:
         time.sleep(0.005)
     assert 1.0 <= time.monotonic() - began <= 1.1
     world.ready(late, "OUT")
@@ -113,7 +113,8 @@ def test_k044_if_the_listener_has_gone_by_then_the_client_is_refused(world: Worl
     late.connect_ex(listener.getsockname())
     world.pause()
     listener.close()
-    while world.mask(late) == "0":
+    began = time.monotonic()
+    while world.mask(late) == "0" and time.monotonic() - began < 5:
         time.sleep(0.005)
     assert world.error(late) == "ECONNREFUSED"
 

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from simnet import real
+from tests import certificates
 from tests.contract.worlds import World
-
-trustme = pytest.importorskip("trustme")
 
 
 class Contexts(NamedTuple):
@@ -24,10 +23,7 @@ class Contexts(NamedTuple):
 
 @pytest.fixture(scope="module")
 def contexts() -> Contexts:
-    authority = trustme.CA(key_type=trustme.KeyType.RSA)
-    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-    authority.issue_cert("test", key_type=trustme.KeyType.RSA).configure_cert(inside)
-    authority.configure_trust(outside)
+    inside, outside = certificates.contexts("test")
     inside.set_alpn_protocols(["echo/2", "echo/1"])
     outside.set_alpn_protocols(["echo/1"])
     return Contexts(inside, outside)
@@ -238,7 +234,8 @@ def test_a_wrapped_listener_accepts_and_a_wrapped_client_connects(world: World, 
     join = world.beside(serve)
     client = world.keep(contexts.client.wrap_socket(socket.socket(), server_hostname="test"))
     client.settimeout(5)
-    while not addresses:
+    deadline = real.monotonic() + 5
+    while not addresses and real.monotonic() < deadline:
         world.pause()
     client.connect(addresses[0])
     client.sendall(b"one line\n")

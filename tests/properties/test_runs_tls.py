@@ -12,13 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simnet
+from tests.certificates import contexts
 
-trustme = pytest.importorskip("trustme")
-
-AUTHORITY = trustme.CA(key_type=trustme.KeyType.RSA)
-INSIDE, OUTSIDE = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-AUTHORITY.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(INSIDE)
-AUTHORITY.configure_trust(OUTSIDE)
+INSIDE, OUTSIDE = contexts("server")
 WANTS = {ssl.SSLWantReadError: select.POLLIN, ssl.SSLWantWriteError: select.POLLOUT}
 
 

@@ -9,7 +9,6 @@ import select
 import selectors
 import socket
 import socketserver
-import ssl
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ import pytest
 from dispatch import asyncore
 from simnet import Deadlock, Network, modules, play
 from simnet.realnet import RealNetwork, play_real
+from tests.certificates import contexts
 
 
 def echo(port: int, host: str = "") -> None:
@@ -273,11 +273,7 @@ def test_the_interpreters_own_asyncore_has_a_map_for_each_process() -> None:
 
 
 def test_tls_goes_by_the_same_names_and_its_waits_end_too() -> None:
-    trustme = pytest.importorskip("trustme")
-    authority = trustme.CA(key_type=trustme.KeyType.RSA)
-    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-    authority.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(inside)
-    authority.configure_trust(outside)
+    inside, outside = contexts("server")
 
     def serve() -> None:
         with socket.create_server(("", 443)) as listener:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +15,9 @@ from simnet.explore.ladder import ladder
 from simnet.explore.points import families, select
 from simnet.realnet import play_real
 from simnet.sealed import sealed
+from tests.certificates import contexts
 
-trustme = pytest.importorskip("trustme")
-
-AUTHORITY = trustme.CA(key_type=trustme.KeyType.RSA)
-INSIDE, OUTSIDE = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-AUTHORITY.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(INSIDE)
-AUTHORITY.configure_trust(OUTSIDE)
+INSIDE, OUTSIDE = contexts("server")
 
 
 def serve_waiting() -> None:
