@@ -143,8 +143,9 @@ class NodeId(NamedTuple):
 def project_root(path: Path) -> Path:
     """The project that a file belongs to: the nearest folder above it with a ``pyproject.toml``.
 
-    Where there is none, the nearest that holds a ``.simnet``, where failures have been written; for a Python file else
-    the folder from which it is imported, so that a test in an empty folder can be swept.
+    Where there is none, the nearest that holds a ``.simnet``, where failures have been written, or a folder ``scenarios``
+    that the file is in; for a Python file else the folder from which it is imported. So a test in an empty folder can be
+    swept, and what it failed by kept.
 
     Raises:
         ValueError: there is none of these.
@@ -156,6 +157,9 @@ def project_root(path: Path) -> Path:
                 return folder
     if path.suffix == ".py":
         return _import_root(path)
+    for folder in above:
+        if folder.name == "scenarios":
+            return folder.parent
     raise ValueError(
         f"{path}: there is no pyproject.toml above it, which marks the project's root; an empty one will do"
     )

@@ -234,7 +234,7 @@ def _closing() -> str:
 KEYS: Mapping[str, str] = {
     "format": "`1`; must be there",
     "title": "what it shows, in one line; kept files are named by it",
-    "test": "the test's node id from the project's root, the nearest folder above with a `pyproject.toml`; must be there",
+    "test": "the test's node id from the project's root, the nearest folder above with a `pyproject.toml`, else the one above `scenarios`; must be there",
     "target": "the hosts under test; left out: what the test says",
     "expect": 'how the run is to end; left out: `{ outcome = "baseline" }`',
     "schedule": "the order of what is simultaneous: `fifo` (as woken), `random:SEED` or `pct:SEED`",

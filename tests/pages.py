@@ -139,7 +139,6 @@ class Files:
         return "\n".join(line.rstrip() for line in said.strip("\n").split("\n")) + "\n" if said.strip() else ""
 
     def _run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
-        (self.folder / "pyproject.toml").touch()
         environment = {name: value for name, value in os.environ.items() if not NOT_AT_A_READERS_DESK.fullmatch(name)}
         environment.update(
             PATH=f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",

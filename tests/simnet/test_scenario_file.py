@@ -507,6 +507,7 @@ def test_without_a_pyproject_the_root_is_where_failures_are_kept_or_tests_are_im
 
     assert project_root(failures / "x.toml") == failures.parents[2].resolve()
     assert project_root(bare / "test_it.py") == bare.resolve()
+    assert project_root(bare / "scenarios" / "deep" / "x.toml") == bare.resolve()
     with pytest.raises(ValueError, match=r"no pyproject\.toml above it, .*; an empty one will do"):
         project_root(bare / "x.toml")
 
