@@ -29,7 +29,10 @@ class ChannelMap(dict[Any, Any]):
         dict.__setitem__(self, key, obj)
         engine = self.engine
         if engine is not None:
-            engine.put(key)
+            if key in engine._guests:
+                engine.put(key)
+            else:
+                engine.touched.setdefault(key, 0)
 
     def __delitem__(self, key: Any) -> None:
         dict.__delitem__(self, key)

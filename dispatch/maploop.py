@@ -27,7 +27,7 @@ from dispatch.pollers import kqueue as _kqueue  # noqa: F401
 from dispatch.pollers import poll as _poll  # noqa: F401
 from dispatch.pollers import select as _select  # noqa: F401
 from dispatch.predicates import own_functions, still_has
-from dispatch.resting import tired
+from dispatch.resting import resting, tired
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
@@ -211,7 +211,7 @@ class MapLoop(Loop):
             touched, self.touched = self.touched, {}
             for key, place in touched.items():
                 if key in self._guests:
-                    self.removed(key)
+                    self.taken(key)
                 obj = self.map.get(key)
                 if obj is not None:
                     self._admit(key, obj, place)
@@ -285,9 +285,10 @@ class MapLoop(Loop):
                 pass
             if guest._bits != READ:
                 guest._ask()
-        for pause, who in tired():
-            if who is obj:
-                guest.rest(pause)
+        if resting:
+            for pause, who in tired():
+                if who is obj:
+                    guest.rest(pause)
         if observers and not hasattr(obj, "add_channel"):
             for observer in observers:
                 observer.opened(obj)
@@ -309,28 +310,28 @@ class MapLoop(Loop):
         if guest is None:
             self.touched.setdefault(key, 0)
         elif guest.socket is None or guest._bits == ASLEEP or guest.obj is not self.map.get(key) or guest.moved():
+            self.taken(key)
             self.touched[key] = guest.number
-            self.removed(key)
 
     def taken(self, key: Any) -> None:
-        """The key was deleted; where it comes back it is the last."""
+        """The key was deleted, or stands for another object: its descriptor is not polled any more, from now on.
+
+        Where the key comes back it is the last.
+        """
         if self.touched:
             self.touched.pop(key, None)
-        self.removed(key)
-
-    def removed(self, key: Any) -> None:
-        """The key has left the map, or stands for another object: its descriptor is not polled any more, from now on."""
         guest = self._guests.pop(key, None)
         if guest is not None:
             if guest._fileno >= 0:
                 self._strike(guest)
-                self._tell_closed(guest)
+                if observers:
+                    self._tell_closed(guest)
             # It may stand among those that were served, until the next turn.
             guest.obj = guest.socket = guest.reads = None
 
     def _tell_closed(self, guest: Guest) -> None:
         """Tell the observers that an object that does not do so itself has left."""
-        if observers and not hasattr(guest.obj, "del_channel"):
+        if not hasattr(guest.obj, "del_channel"):
             for observer in observers:
                 observer.closed(guest.obj, None)
 

@@ -9,18 +9,18 @@ from dispatch.annotations import Any
 
 REST = 0.1  # seconds that a listener does not accept when the machine has no descriptor left
 
-_resting: list[tuple[float, ref[Any]]] = []  # until when, and who
+resting: list[tuple[float, ref[Any]]] = []  #: Until when, and who; may hold some who are rested.
 
 
 def rest(obj: Any) -> None:
     """Give *obj* no events for a moment."""
-    _resting.append((time.monotonic() + REST, ref(obj)))
+    resting.append((time.monotonic() + REST, ref(obj)))
 
 
 def tired() -> list[tuple[float, Any]]:
     """Who rests now, and for how many seconds yet."""
-    if not _resting:
+    if not resting:
         return []
     now = time.monotonic()
-    _resting[:] = [each for each in _resting if each[0] > now and each[1]() is not None]
-    return [(until - now, obj()) for until, obj in _resting]
+    resting[:] = [each for each in resting if each[0] > now and each[1]() is not None]
+    return [(until - now, obj()) for until, obj in resting]
