@@ -64,23 +64,30 @@ class Guest(Channel):
         obj = self.obj
         if obj is None:
             return  # it left a moment ago
+        loop, grumbles = self.loop, False
         try:
             bits = READ if obj.readable() else 0
             if obj.writable() and not getattr(obj, "accepting", False):
-                if self.loop.literal or uses_writable(obj):
+                if loop.literal or uses_writable(obj):
                     bits |= OUT
                 else:
-                    self.loop.grumblers.add(self._fileno)
+                    loop.grumblers.add(self._fileno)
+                    grumbles = True
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             failed(obj, "readable", error)
             return
-        if bits != self._bits and not self.resting and self._fileno >= 0 and (bits or not self._bits & ASLEEP):
+        if not grumbles and loop.grumblers:
+            loop.grumblers.discard(self._fileno)
+        if bits == self._bits or self.resting or self._fileno < 0:
+            return
+        # Who asks for nothing is told nothing, not its end either; but poll(2) tells that to who could write.
+        if bits or not self._bits & ASLEEP or (grumbles and loop._serves_whole):
             try:
-                self.loop._want(self, bits)
+                loop._want(self, bits)
             except (OSError, ValueError):
-                self.loop.refused(self)
+                loop.refused(self)
 
     def ask_again(self) -> None:
         """Something may have happened to it."""
@@ -99,11 +106,16 @@ class Guest(Channel):
     def _turn(self, bits: int) -> None:
         """Find its place among those that are served in this turn."""
         loop = self.loop
-        flags = shown(bits, self._bits, loop._serves_whole)
-        if not flags and bits & TROUBLE:
+        if self.reads is not None and not still_has(self.obj, self.reads, self.writes):
+            self.ask_each_turn()  # a program has given it its own since it was asked, and is to see it answered
+            self._ask()
+        whole = loop._serves_whole
+        asked = self._bits | OUT if whole and self._fileno in loop.grumblers else self._bits
+        flags = shown(bits, asked, whole)
+        if flags:
+            loop._ready.append((self.number, self, flags))
+        elif bits & TROUBLE:
             loop._sleep(self)
-            return
-        loop._ready.append((self.number, self, flags))
 
     def present(self) -> bool:
         """Whether it still stands in the map, for the descriptor that was polled."""

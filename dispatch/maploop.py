@@ -32,6 +32,7 @@ from dispatch.resting import resting, tired
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
 AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
+BUSY = 2  # busy turns for each channel that is audited: a fiftieth of their time
 
 Serve = Callable[[Any, int], None]  # one object, all of its events
 ServeKind = Callable[[Any], None]  # one object, one kind of event
@@ -54,7 +55,9 @@ class MapLoop(Loop):
         "_served",
         "_serves_whole",
         "_surprised",
+        "_unaudited",
         "_unlooked",
+        "_until_audit",
         "dirty",
         "endless",
         "grumblers",
@@ -72,6 +75,8 @@ class MapLoop(Loop):
         self._kind: type = object  # of who joined last, and its predicates
         self._known: tuple[Any, Any] = (None, None)
         self._idle_turns = 0  # since the last audit
+        self._until_audit = AUDITED  # busy turns
+        self._unaudited: list[Guest] = []  # who is still to be looked at, in a busy loop
         self._unlooked = 0  # turns since an ordinary dict was compared with what it was
         self._surprised = True  # who was ready stands in the map no more: more may have changed
         self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
@@ -124,9 +129,14 @@ class MapLoop(Loop):
                 except KeyError:
                     continue  # another thread took it out of the map just now
                 if bits == IN:  # mostly; whole numbers are compared, a test of a bit makes a number first
-                    found.append((guest.number, guest, IN))
-                else:
-                    guest._turn(bits)
+                    reads = guest.reads
+                    try:
+                        if reads is None or guest.obj.readable.__func__ is reads:
+                            found.append((guest.number, guest, IN))
+                            continue
+                    except Exception:  # noqa: BLE001 - somebody gave it a readable that is no method of a class
+                        pass
+                guest._turn(bits)
             if self._soon or self._timers.heap:
                 self._now = self.network.monotonic()
                 self._make_due()
@@ -224,13 +234,20 @@ class MapLoop(Loop):
                 guest.ask_again()
 
     def _ask_served(self) -> None:
-        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
+        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here.
+
+        What a program does to their ``readable`` meanwhile is seen when they are ready.
+        """
         served, self._served = self._served, []
+        self._until_audit -= 1
+        if self._until_audit < 0:
+            self._until_audit = AUDITED
+            self._audit(AUDITED // BUSY)
         for _, guest, _ in served:
             if guest.reads is not None:
                 obj = guest.obj
                 try:
-                    if guest._bits == READ and obj.readable.__func__ is guest.reads:
+                    if guest._bits == READ:
                         writes = guest.writes
                         if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
                             continue
@@ -359,13 +376,19 @@ class MapLoop(Loop):
         if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
             self._audit()
 
-    def _audit(self) -> None:
-        """Nothing happened for a whole time-out, or in several short ones: look for what nobody tells us. Sockets closed behind the map's back, and
-        attributes that a program set from outside.
+    def _audit(self, most: int | None = None) -> None:
+        """Look for what nobody tells us: sockets closed behind the map's back, and attributes that a program set from outside.
+
+        When nothing happened for a whole time-out, or in several short ones, all are looked at. A busy loop may have no such
+        turn for days: it looks at *most* of them now and then.
         """
         self._idle_turns = 0
+        if most is None or not self._unaudited:
+            self._unaudited = list(self._guests.values())
+        guests = self._unaudited[:most]
+        del self._unaudited[:most]
         stands = self.map.get
-        for guest in list(self._guests.values()):
+        for guest in guests:
             obj = guest.obj
             try:  # mostly all is as it was, and that is decided here
                 sock, reads, writes = guest.socket, guest.reads, guest.writes
@@ -381,7 +404,7 @@ class MapLoop(Loop):
                     continue
             except Exception:  # noqa: BLE001 - it has no socket, or whatever it has: see below
                 pass
-            if not guest.present():
+            if guest._fileno < 0 or not guest.present():
                 continue
             if guest.moved():
                 self.touched[guest.key] = guest.number
@@ -403,7 +426,7 @@ class MapLoop(Loop):
             guest.obj = guest.socket = guest.reads = None
         self._asked.clear()
         self.grumblers.clear()
-        self._served, self._mirror = [], None  # who is in them might be kept by nothing else
+        self._served, self._unaudited, self._mirror = [], [], None  # who is in them might be kept by nothing else
         super().close()
 
 

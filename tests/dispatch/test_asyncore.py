@@ -923,6 +923,31 @@ def test_a_socket_closed_behind_the_maps_back_may_want_something_else_then(map, 
     assert map == {}
 
 
+def test_a_busy_loop_also_notices_what_nobody_tells(loopback_pair, map, turn):
+    """There may be no turn for days in which nothing comes: a socket closed behind the map's back, and a new writable."""
+    opener, acceptor = loopback_pair
+    a, b = socket.socketpair()
+    c, d = socket.socketpair()
+    busy, stale, waiting = (
+        asyncore.dispatcher_with_send(acceptor, map),
+        Recorder(a, map),
+        asyncore.dispatcher_with_send(c, map),
+    )
+    busy.handle_read = lambda: None  # what is ready once is ready in each turn
+    stale_plain = asyncore.dispatcher_with_send(b, map)
+    stale_plain.handle_close = lambda: (stale_plain.close(), stale.events.append("plain close"))
+    opener.send(b"x")
+    turn(map)
+    a.close()
+    b.close()
+    waiting.writable = lambda: True
+    waiting.handle_write = lambda: stale.events.append("write") or waiting.close()
+    asyncore.loop(PATIENCE, turn.use_poll, map, 200)
+
+    assert sorted(stale.events) == ["close", "plain close", "write"]
+    d.close()
+
+
 def test_a_socket_closed_before_its_first_turn_is_told(map, turn):
     a, b = socket.socketpair()
     stale = Recorder(a, map)

@@ -269,3 +269,62 @@ def test_who_does_not_read_is_closed_by_the_end_that_poll_shows(end, own_map):
         asyncore.loop(1, True, channel._map, 5)
         assert told == ["read", "close"]
         assert not channel._map
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
+def test_a_readable_that_somebody_else_gives_an_object_counts_from_the_next_turn(use_poll, own_map):
+    """As a session does it that stops its server from accepting, or its partner from reading."""
+
+    def program(asyncore):
+        told, channels = [], {} if own_map else asyncore.socket_map
+        pairs = [socket.socketpair() for _ in range(2)]
+
+        class Partner(asyncore.dispatcher_with_send):
+            def handle_read(self):
+                told.append((self.number, self.recv(1)))
+                other = partners[1 - self.number]
+                if len(told) == 2:
+                    other.readable = lambda: False
+                elif len(told) == 5:
+                    del other.readable
+
+        partners = []
+        for number, (near, far) in enumerate(pairs):
+            partners.append(Partner(near, channels))
+            partners[number].number = number
+            far.send(b"abcdef")
+        asyncore.loop(0, use_poll, channels, 8)
+        asyncore.close_all(channels)
+        for _, far in pairs:
+            far.close()
+        return told
+
+    told = program(theirs)
+    assert told[:6] == [(0, b"a"), (1, b"a"), (1, b"b"), (1, b"c"), (1, b"d"), (0, b"b")]
+    assert program(dispatch.asyncore) == told
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
+def test_who_has_paused_is_told_of_the_end_that_poll_shows(use_poll, own_map):
+    """A class that says nothing of writing is polled for room to write, and so poll(2) tells it that nobody is there."""
+    for asyncore in (theirs, dispatch.asyncore):
+        near, far = socket.socketpair()
+        told = []
+
+        class Paused(asyncore.dispatcher):
+            def readable(self):
+                return False
+
+            def handle_close(self):
+                told.append("close")  # noqa: B023 - it is called at once
+                self.close()
+
+        channel = Paused(near, {} if own_map else None)
+        asyncore.loop(0, use_poll, channel._map, 7)
+        assert not told
+        far.close()
+        asyncore.loop(0, use_poll, channel._map, 7)
+        assert told == (["close"] if use_poll else [])
+        channel.close()
