@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.trace import HANDLER
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
+from simnet.wait import HEARTBEATS
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -116,7 +117,9 @@ class Watcher:
             )
 
     def turn(self, loop: Any, n_ready: int, /) -> None:
-        """Nothing to learn: the poll itself is in the trace."""
+        """The poll itself is in the trace. A loop that calls nobody before it polls again need not be seen to do so."""
+        if not n_ready and getattr(loop, "still", False):
+            self._scheduler.current.heartbeats = HEARTBEATS
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
