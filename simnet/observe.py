@@ -80,6 +80,7 @@ class Watcher:
 
     def event(self, channel: Any, name: str, /) -> None:
         known = self._know(channel)
+        known.raised = None
         if known.closed and name != "handle_close":  # the modern classes are told last, when they have left the loop
             self._verdict("silence-after-close", f"{name} was called on {known.label} after it was closed")
         if name == "handle_close":
@@ -89,9 +90,7 @@ class Watcher:
         self._note(known, name, None)
 
     def handled(self, channel: Any, name: str, /) -> None:
-        known = self._channels.get(id(channel))
-        if known is not None:
-            known.raised = None
+        """Nothing to learn: it did not raise."""
 
     def raised(self, channel: Any, name: str, exception: BaseException, /) -> None:
         if isinstance(exception, ProcessEnded):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from simnet import real
 from simnet.arguments import MISSING, name_as_the_real_one
-from simnet.faults.inject import Tag
+from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.errors import not_modelled, socket_error
@@ -111,12 +112,8 @@ class _Poller:
         names = []
         for fd, events in found:
             file: Any = descriptors.get(fd) or self._find(fd)
-            if file is None:
-                names.append(f"a closed descriptor {describe(events)}")
-                continue
-            tag = file.tag
-            labels = tag.labels if type(tag) is Tag else None
-            names.append(labels[events] if labels is not None and events in labels else _label(tag, events))
+            tag = "a closed descriptor" if file is None else file.tag
+            names.append(_label(tag.text, tag.end, events) if type(tag) is Tag else f"{tag} {describe(events)}")
         return tuple(names)
 
     def _find(self, fd: int) -> Any:
@@ -161,14 +158,10 @@ class _Poller:
         return [each for each in found if each in picked]
 
 
-def _label(tag: Any, events: int) -> str:
-    """A descriptor's tag and what was reported of it, as in ``server:7 IN``; kept, for it is reported again."""
-    if type(tag) is not Tag:
-        return f"{tag} {describe(events)}"
-    if tag.labels is None:
-        tag.labels = {}
-    label = tag.labels[events] = f"{tag.name} {describe(events)}"
-    return label
+@lru_cache(maxsize=1024)  # the same is reported again and again, of this run and the next
+def _label(text: str, end: str, events: int) -> str:
+    """The name of a socket, or of that end of a connection, and what was reported of it, as in ``server:7 IN``."""
+    return f"{named(text, end)} {describe(events)}"
 
 
 class Poll(_Poller):
@@ -233,7 +226,7 @@ class Poll(_Poller):
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_sleep", "_watched")
+    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_sleep", "_steered", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -246,11 +239,12 @@ class Epoll(_Poller):
         self._pipes: tuple[Pipe, ...] = ()  # what nobody announces: looked at before each poll
         self._asked: float | None = None  # the last plain time-out, and what it comes to
         self._limit_ns: int | None = None
-        self._epoll = self._process.machine.stack.epoll()
-        self._watched = [self._epoll]
+        self._epoll = epoll = self._process.machine.stack.epoll()
+        self._watched = [epoll]
         self._sleep = ("readiness of", self._watched)
-        self._epoll.tag = self._name
-        self._fd = self._process.descriptors.add(self._epoll)
+        self._steered = self._faulty
+        epoll.tag = self._name
+        self._fd = self._process.descriptors.add(epoll)
 
     @classmethod
     def fromfd(cls, fd: int, /) -> Epoll:
@@ -266,6 +260,7 @@ class Epoll(_Poller):
         self._epoll = file
         self._watched = [file]
         self._sleep = ("readiness of", self._watched)
+        self._steered = self._faulty
         self._fd = fd
         return self
 
@@ -340,8 +335,11 @@ class Epoll(_Poller):
         self._pipes = tuple(each for each in self._pipes if each is not file)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        if maxevents.__class__ is not int or not -1 <= maxevents <= MAXEVENTS_MAX:
-            maxevents = c_int(maxevents)
+        most = maxevents if maxevents.__class__ is int else 0
+        if most == -1:
+            most = FD_SETSIZE - 1
+        elif not 0 < most <= MAXEVENTS_MAX:
+            most = self._most(timeout, maxevents)
         if self._fd == -1:
             self._check()
         if timeout is self._asked:  # programs mostly ask for the same again
@@ -350,46 +348,56 @@ class Epoll(_Poller):
             limit_ns = epoll_limit_ns(timeout)
             if timeout.__class__ in PLAIN:
                 self._asked, self._limit_ns = timeout, limit_ns
-        if maxevents == -1:
-            maxevents = FD_SETSIZE - 1
-        elif not 0 < maxevents <= MAXEVENTS_MAX:
-            if maxevents > 0:
-                raise socket_error(errno.EINVAL)
-            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        process = self._process
         epoll = self._epoll
-        faulty = process.target and process.machine.fabric.injector.watches_polls
-        look = self._chosen if faulty else epoll.collect
         for pipe in self._pipes:
             pipe.wake(pipe.mask())
-        found = look(maxevents) if epoll.ready else []
-        scheduler = process.scheduler
+        if epoll.ready:
+            found = self._chosen(most) if self._steered else epoll.collect(most)
+        else:
+            found = []
+        scheduler = self._process.scheduler
         if not found:
             if not epoll.refs:
                 self._check()
+            look = self._chosen if self._steered else epoll.collect
             if limit_ns == 0 or epoll.watchers is not None:
-                found = self._wait_for(look, self._watched, limit_ns, maxevents)
+                found = self._wait_for(look, self._watched, limit_ns, most)
             else:  # as there, for one file that nobody else watches
                 epoll.watchers = [me := scheduler.current]
                 deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
                 try:
                     while scheduler.wait(self._sleep, deadline):
-                        found = look(maxevents)
+                        found = look(most)
                         if found:
                             break
                     else:
-                        found = look(maxevents)
+                        found = look(most)
                 finally:
                     epoll.unwatch(me)
         elif not scheduler.recording:  # as `_report` does
             me = scheduler.current
             if me.told_at != scheduler.effects:
-                process.machine.polls += 1
+                self._process.machine.polls += 1
                 me.told_at = scheduler.effects
                 me.fruitless = 1
                 return found
         self._report(found, timeout)
         return found
+
+    def _most(self, timeout: float | None, maxevents: Any) -> int:
+        """How many a poll may report that says it in an unusual way; what else is wrong with it comes first, as in C."""
+        maxevents = c_int(maxevents)
+        if self._fd == -1:
+            self._check()
+        epoll_limit_ns(timeout)
+        if maxevents == -1:
+            return FD_SETSIZE - 1
+        if not 0 < maxevents <= MAXEVENTS_MAX:
+            if maxevents > 0:
+                raise socket_error(errno.EINVAL)
+            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
+        number: int = maxevents
+        return number
 
     def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
         """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""

@@ -78,7 +78,11 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
                 msgspec.structs.force_setattr(self, name, checked)
             if name == "op" and value not in self.ops:
                 raise self.wrong("op", f"is no call it can act on{meant(value, self.ops)}")
-        self._check_place()
+        where = (kind, self.on, getattr(self, "op", None), getattr(self, "end", None))
+        if where not in _right_places:
+            self._check_place()
+            if len(_right_places) < PLACES_MAX:
+                _right_places.add(where)
         self._check()
 
     def _check(self) -> None:
@@ -95,9 +99,9 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
         op = self._get("op")
         if op is None and len(self.ops) == 1:
             (op,) = self.ops
-        for name in self.__struct_fields__:
-            if name in _NUMBERED and (number := getattr(self, name)) is not None:
-                form = _NUMBERED[name]
+        for name, form in _counting(type(self)):
+            number = getattr(self, name)
+            if number is not None:
                 break
         else:
             return Anchor("connect", self.place, None, None, 1)
@@ -172,6 +176,9 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "link": "'client->server' or 'client<->server'",
 }
 
+PLACES_MAX: Final = 4096  # so many are remembered; a sweep makes thousands of faults at a few dozens
+_right_places: Final[set[tuple[str, str, object, object]]] = set()  # kind, place, op and end that go together
+
 # The field that counts, and the form of anchor it makes.
 _NUMBERED: Final[Mapping[str, str]] = {
     "byte": "byte",
@@ -180,6 +187,12 @@ _NUMBERED: Final[Mapping[str, str]] = {
     "lookup": "lookup",
     "at": "time",
 }
+
+
+@lru_cache(maxsize=64)
+def _counting(kind: type[Fault]) -> tuple[tuple[str, str], ...]:
+    """Those of the fields of *kind* that count, in their order."""
+    return tuple((name, _NUMBERED[name]) for name in kind.__struct_fields__ if name in _NUMBERED)
 
 
 def _text(value: object) -> str | None:

@@ -7,6 +7,7 @@ faults answers after one ``is None``. Bytes are watched by the sending connectio
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from simnet.clock import Clock
@@ -30,7 +31,7 @@ from simnet.trace import FAULT, Trace
 if TYPE_CHECKING:
     from simnet.faults.rates import Dice, FaultRates
 
-__all__ = ["Injector", "Tag"]
+__all__ = ["Injector", "Tag", "named"]
 
 SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
 
@@ -39,7 +40,7 @@ class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
     __slots__ = (
-        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "labels",
+        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -54,12 +55,11 @@ class Tag:
         self.dice: Dice | None = None
         self.plain = False  # it is a TCP connection's, and no fault may touch its calls
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
-        self.labels: dict[int, str] | None = None  # what polls have reported of it, in words
 
     @property
     def name(self) -> str:
         """Its text, and which of the two ends it is."""
-        return f"{self.text} ({self.end})" if self.end else self.text
+        return named(self.text, self.end)
 
     def __str__(self) -> str:
         return self.text
@@ -69,6 +69,12 @@ class Tag:
         counts = self.counts
         counts[op] = n = counts.get(op, 0) + 1
         return n
+
+
+@lru_cache(maxsize=256)  # a few names, in every run of a sweep
+def named(text: str, end: str) -> str:
+    """What people call a socket: its text, and which of the two ends of a connection it is."""
+    return f"{text} ({end})" if end else text
 
 
 class Injector:
