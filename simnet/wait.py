@@ -76,7 +76,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
         "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_lagged", "_choose", "swap",
+        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_choose", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +113,7 @@ class Scheduler:
         self._arrived_effects = 0  # and how much had been done then
         self._pauses = 0
         self._pauses_at_ns = -1
+        self._pauses_effects = 0
         self._lagged = False
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
@@ -198,8 +199,9 @@ class Scheduler:
             return
         self.account()
         clock = self.clock
-        if self._pauses_at_ns != clock.now_ns:
+        if self._pauses_at_ns != clock.now_ns or self._pauses_effects != self.effects:
             self._pauses_at_ns = clock.now_ns
+            self._pauses_effects = self.effects
             self._pauses = 0
         self._pauses += 1
         if clock.due_now():

@@ -189,6 +189,18 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+def test_polls_that_find_nothing_between_calls_that_do_something_are_no_spin() -> None:
+    with simnet.Network() as net:
+        near, far = socket.socketpair()
+        poller = select.epoll()
+        poller.register(near, select.EPOLLIN)
+        for _ in range(3 * wait.PAUSES_MAX):  # as asyncio's loop does while it makes connections within a host
+            near.send(b".")
+            assert far.recv(1) == b"."
+            assert poller.poll(0) == []
+        assert net.time == 0
+
+
 def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a_spin() -> None:
     def impatient(port: int) -> None:
         with socket.create_server(("", port)) as listener:
