@@ -13,7 +13,8 @@ others. Rules that hold here:
   one instant the clock moves on.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
-  whoever still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without so much as reading a clock.
+  whoever still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without so much as reading a clock;
+  of a loop that is known to ask nobody in between, once.
 * A trace function (coverage, a debugger) belongs to its process: it is carried over each switch.
 """
 

@@ -99,9 +99,10 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
         op = self._get("op")
         if op is None and len(self.ops) == 1:
             (op,) = self.ops
-        for name, form in _counting(type(self)):
+        for name, counts in _counting(type(self)):
             number = getattr(self, name)
             if number is not None:
+                form = counts
                 break
         else:
             return Anchor("connect", self.place, None, None, 1)
