@@ -88,7 +88,8 @@ class MapLoop(Loop):
         self.grumblers: set[int] = set()
         self.literal = False  # they are: somebody else's poller is to be asked what it was always asked
         self.endless = isinstance(map, ChannelMap) and map.endless > 0  # nobody sees how long a turn takes
-        self.still = False  # for observers: this turn found nothing and asked nobody; until something comes, so will the next
+        #: For observers: this turn found nothing and asked nobody. So will the next, until something comes.
+        self.still = False
         self._guests: dict[Any, Guest] = {}
         self._mirror: dict[Any, Any] | None = None if isinstance(map, ChannelMap) else {}
         self.touched.update(dict.fromkeys(items(map), 0))
@@ -122,7 +123,8 @@ class MapLoop(Loop):
                     raise
                 events = []  # another thread closed the last channel just now, and with it this loop was let go
             if observers:
-                self.still = not events and self.endless and interrupted is None and pause is timeout and not self._asked
+                at_rest = self.endless and interrupted is None and not self._asked
+                self.still = at_rest and pause is timeout and not events
                 for observer in observers:
                     observer.turn(self, len(events))
             channels: Any = self.channels
