@@ -18,13 +18,14 @@ from simnet.kernel.errors import socket_error
 from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
-from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process, caller_outside
+from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.sendfile import sendfile
 from simnet.signals import ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
+from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
 

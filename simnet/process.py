@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextvars
 import inspect
 import random
+import sys
 from collections.abc import Callable
-from functools import lru_cache
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 from simnet.clock import deadline_after
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+from simnet.whereabouts import caller_outside, tasks_outside
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "caller_outside", "refuse_coroutines"]
+__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_coroutines"]
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
@@ -197,20 +199,26 @@ class Process:
         del self.scheduler, self.machine
 
     def describe_wait(self, where: str | None = None) -> str:
-        """One line for people: who waits for what, where (if that is known already), since when, until when."""
+        """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""
         what, thing = self.waiting or ("nothing", None)
         text = f"{self.name} waits for {what}"
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
-        where = self.where() if where is None else where
+        if where is None and (frame := self._frame()) is not None:
+            where = tasks_outside(frame) or caller_outside(frame)
         if where:
             text += f" at {where}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"
 
     def where(self) -> str:
         """Where it waits, in the user's own code: ``server.py:12 in serve``."""
-        frame = self.greenlet.gr_frame if self.greenlet is not None else None
+        frame = self._frame()
         return caller_outside(frame) if frame is not None else ""
+
+    def _frame(self) -> FrameType | None:
+        if self.greenlet is getcurrent():  # who waits last looks, on its own stack, whether anything can still happen
+            return sys._getframe(1)
+        return self.greenlet.gr_frame if self.greenlet is not None else None
 
 
 def describe(thing: Any) -> str:
@@ -221,28 +229,6 @@ def describe(thing: Any) -> str:
         return ", ".join(describe(each) for each in thing[:4]) + (", ..." if len(thing) > 4 else "")
     tag = getattr(thing, "tag", None)
     return str(tag if tag is not None else thing)
-
-
-OURS = (
-    *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
-    *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
-)
-
-
-def caller_outside(frame: Any) -> str:
-    """The nearest frame that is the user's own code, as in ``file.py:12 in function``."""
-    fallback = frame
-    while frame is not None and _is_ours(str(frame.f_globals.get("__name__", ""))):
-        frame = frame.f_back
-    frame = frame or fallback
-    name = frame.f_code.co_filename.rsplit("/", 1)[-1]
-    return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
-@lru_cache(maxsize=1024)
-def _is_ours(module: str) -> bool:
-    """Is a module of that name one of those between a user's code and the network?"""
-    return module.partition(".")[0] in OURS and not module.startswith("simnet.demo")
 
 
 def refuse_coroutines(fn: Any, where: str) -> None:

@@ -103,7 +103,8 @@ class Files:
         """Try what no command of the page has tried: its tests, and programs that nothing imports. What is wrong, or nothing."""
         typed = " ".join(self.typed)
         sources = {file.stem: file.read_text(encoding="utf-8") for file in sorted(self.folder.glob("*.py"))}
-        imported = set(re.findall(r"^(?:from|import) (\w+)", "\n".join(sources.values()), re.MULTILINE))
+        source = "\n".join(sources.values())
+        imported = set(re.findall(r"(?:^(?:from|import) |run_module\(\")(\w+)", source, re.MULTILINE))
         wrong = []
         for name in sources:
             if name.startswith("test_"):

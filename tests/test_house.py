@@ -19,7 +19,7 @@ from tests.house import ROOT, Import, Room, rooms
 # within them only circles are ruled out.
 STEPS = {
     "simnet": [
-        ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame"],
+        ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.whereabouts"],
         ["simnet.clock", "simnet.verdicts", "simnet.folders"],
         ["simnet.link", "simnet.sealed", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],

@@ -14,15 +14,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
-from simnet.process import OURS, caller_outside
 from simnet.realnet.machine import Machine
 from simnet.state import hush
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
+from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
@@ -368,18 +367,7 @@ class RealProcess:
         frames = sys._current_frames()
         idents = [*self.waits, *(thread.ident for thread in self._threads)]
         frame = next((frames[ident] for ident in idents if ident in frames), None)
-        return _place(frame) if frame is not None else ""
-
-
-def _place(frame: FrameType) -> str:
-    """The nearest frame that is the user's own code; an event loop between two callbacks has none, then the innermost."""
-    step: FrameType | None = frame
-    while step is not None:
-        name = step.f_globals.get("__name__", "")
-        if name.partition(".")[0] not in (*OURS, "threading") or name.startswith("simnet.demo"):
-            return f"{step.f_code.co_filename.rsplit('/', 1)[-1]}:{step.f_lineno} in {step.f_code.co_name}"
-        step = step.f_back
-    return caller_outside(frame)
+        return caller_outside(frame) if frame is not None else ""
 
 
 def _processor_time(thread: threading.Thread) -> tuple[bool, str | None]:

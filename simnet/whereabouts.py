@@ -1,0 +1,67 @@
+"""Where somebody waits, in the user's own code: a line of its stack, or the lines at which the tasks of its event loop stand."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from types import FrameType
+from typing import Any
+
+__all__ = ["OURS", "caller_outside", "tasks_outside"]
+
+OURS = (
+    *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
+    *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
+)
+TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at the same few
+
+
+def caller_outside(frame: FrameType) -> str:
+    """The nearest frame that is the user's own code, as in ``file.py:12 in function``.
+
+    An event loop between two callbacks has none: then the nearest that is not simnet's, where the loop asks its poller.
+    """
+    step: FrameType | None = frame
+    library: FrameType | None = None
+    while step is not None and _is_ours(name := _module(step)):
+        if library is None and name.partition(".")[0] != "simnet":
+            library = step
+        step = step.f_back
+    return _told(step or library or frame)
+
+
+def tasks_outside(frame: FrameType) -> str:
+    """Where the tasks of the asyncio loop stand that *frame* waits in, ``file.py:12 in function`` each; empty without one."""
+    step: FrameType | None = frame
+    while step is not None and not (_module(step) == "asyncio.base_events" and step.f_code.co_name == "run_forever"):
+        step = step.f_back
+    if step is None:
+        return ""
+    waiting = sys.modules["asyncio"].all_tasks(step.f_locals["self"])
+    places = sorted({place for task in waiting if (place := _stand(task.get_coro()))})  # sorted: tasks stand in a set
+    return ", ".join(places[:TASKS_SHOWN]) + (", ..." if len(places) > TASKS_SHOWN else "")
+
+
+def _stand(coroutine: Any) -> str:
+    """The innermost line of the user's at which a suspended *coroutine* stands."""
+    place = ""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
+        if frame is not None and not _is_ours(_module(frame)):
+            place = _told(frame)
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    return place
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _told(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+@lru_cache(maxsize=1024)
+def _is_ours(module: str) -> bool:
+    """Is a module of that name one of those between a user's code and the network?"""
+    return module.partition(".")[0] in OURS and not module.startswith("simnet.demo")
