@@ -168,7 +168,8 @@ class Case:
         if error is None:
             return
         if isinstance(error, Deadlock):
-            yield self.found("body-waits", f"the test waits for ever: {error}", TEST, error)
+            waits = [line.strip() for line in str(error).splitlines() if line.startswith(f"  {TEST} waits for ")]
+            yield self.found("body-waits", f"the {', '.join(waits) or 'test waits'}, so for ever", TEST, error)
             return
         # Told already: net.always, NotModelled, Hang; or a process's, whose end the body waited for.
         told = [each.error for each in self.run.verdicts] + [each.error for each in self.run.failures]

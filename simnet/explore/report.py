@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["FailureReport", "report", "report_run"]
 
 
+WORDS = {"outcome": "another outcome"}  # of a row of the table, where its name alone says little in a headline
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
 
@@ -176,8 +177,8 @@ def headline(main: Finding | None, plan: FaultPlan) -> str:
     """One line, as a list of failures shows it."""
     if main is None:
         return f"the outcome is the baseline's {when(plan)}".rstrip()
-    what = type(main.error).__name__ if main.error is not None else main.reason
-    at = f" at {main.at}" if main.at else f" on {main.host}" if main.host and main.error is None else ""
+    what = type(main.error).__name__ if main.error is not None else WORDS.get(main.reason, main.reason)
+    at = f" at {main.at}" if main.at else f" on {main.host}" if main.host != TEST and main.error is None else ""
     return f"{what}{at} {when(plan)}".rstrip()
 
 
@@ -236,12 +237,12 @@ def _consequence(judgement: Judgement) -> str:
         return f"{_told(first)}  [{first.reason}]" if first.host != TEST else ""
     if first.error is not None and str(first.error) == first.message:
         return f"the rule [{first.reason}] is broken"  # how, the error above has said
-    after = "".join(f"; {_told(each)}" for each in rest[:1] if each.error is not first.error)
-    return f"{_told(first)}{after}  [{first.reason}]"
+    after = [_told(each) for each in rest[:1] if each.error is not first.error]
+    return f"{'; '.join([_told(first), *after])}  [{first.reason}]"
 
 
 def _told(finding: Finding) -> str:
-    return finding.message.strip().partition("\n")[0]
+    return finding.message.strip().partition("\n")[0].removesuffix(".")
 
 
 def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bool], str]:

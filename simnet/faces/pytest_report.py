@@ -82,11 +82,11 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         return
     chain = []
     for number, (error, failure) in enumerate(told.failures, 1):
-        drawn = _drawn(item, error, failure, style)
+        drawn = _drawn(item, error, style)
+        heading = failure.headline if drawn is None else ""
         if len(told.failures) > 1:
-            heading = ReprEntryNative([f"--- {number} of {len(told.failures)}: {failure.headline} ---\n\n"])
-            drawn[0].reprentries = [heading, *drawn[0].reprentries]
-        chain.append(drawn)
+            heading = f"--- {number} of {len(told.failures)}: {failure.headline} ---"
+        chain.append(_under(heading, drawn, failure.below(**looks(item.config))))
     for text in (*_others_notes(call.excinfo.value, told), told.summary):
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
@@ -114,13 +114,13 @@ def _others_notes(raised: BaseException, told: Told) -> list[str]:
     return [note for note in getattr(raised, "__notes__", ()) if note not in ours]
 
 
-def _drawn(
-    item: pytest.Item, error: BaseException | None, report: FailureReport, style: str
-) -> tuple[ReprTraceback, ReprFileLocation | None, str | None]:
-    text = report.below(**looks(item.config))
+_Drawn = tuple[ReprTraceback, ReprFileLocation | None, str | None]
+
+
+def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn | None:
+    """The traceback of *error*, the user's frames of it; None if there is none."""
     if error is None or error.__traceback__ is None:
-        entry = ReprEntryNative([f"{report.headline}\n"])
-        return ReprTraceback([entry], f"\n{text}\n", "native"), None, None
+        return None
     notes = getattr(error, "__notes__", None)
     if notes is not None:
         error.__notes__ = []  # the report stands below, not behind an "E" in front of each line
@@ -135,8 +135,16 @@ def _drawn(
     finally:
         if notes is not None:
             error.__notes__ = notes
-    traceback, crash = drawn.reprtraceback, drawn.reprcrash
-    traceback.extraline = f"\n{text}\n"
+    return drawn.reprtraceback, drawn.reprcrash, None
+
+
+def _under(heading: str, drawn: _Drawn | None, report: str) -> _Drawn:
+    """*report* below the traceback, *heading* above."""
+    traceback, crash, _ = drawn or (ReprTraceback([], "", "native"), None, None)
+    if heading:
+        gap = "\n\n" if traceback.reprentries else "\n"
+        traceback.reprentries = [ReprEntryNative([f"{heading}{gap}"]), *traceback.reprentries]
+    traceback.extraline = f"\n{report}\n"
     return traceback, crash, None
 
 

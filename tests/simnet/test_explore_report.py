@@ -23,7 +23,7 @@ from simnet.explore.verdict import judge
 from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
-from simnet.verdicts import Hang, Verdict
+from simnet.verdicts import Deadlock, Hang, Verdict
 from tests.simnet.explore_runs import raised, reached_handle_error, run_of, waits
 from tests.simnet.test_explore_ladder import BASELINE as BASELINE_TRACE
 from tests.simnet.test_explore_ladder import FAILS
@@ -122,6 +122,24 @@ def test_a_failure_without_exception_says_what_broke() -> None:
     assert told.title.startswith("server/serve waits for recv on test->server:7#1 at server.py:12 in serve")
     assert told.consequence.endswith("[target-waits]")
     assert told.headline == "target-waits at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
+
+
+def test_another_outcome_is_called_so() -> None:
+    told = report(*failure_of(returned="other"), test_id=ID)
+    assert told.headline == "another outcome when accept says EAGAIN (1 bug, 3 of 214 runs)"
+    assert told.title == "the test returned 'other'; without the fault 'done'"
+
+
+def test_what_follows_from_a_broken_rule_is_told_behind_it_in_one_sentence() -> None:
+    left = Verdict("nothing-left", "server/serve holds a socket. Close it.", "server", None)
+    text = (
+        "at 0.048 s nothing can happen:\n  test waits for recv on test->server:7#1, since 0.004 s\nGive it a time-out."
+    )
+    told = report(*failure_of(verdicts=[left], error=raised(Deadlock(text))), test_id=ID)
+    assert told.consequence == (
+        "server/serve holds a socket. Close it; "
+        "the test waits for recv on test->server:7#1, since 0.004 s, so for ever  [nothing-left]"
+    )
 
 
 def test_text_fits_its_width_and_can_be_ascii_or_colored() -> None:
