@@ -9,8 +9,16 @@ from typing import Any
 import msgspec
 
 from simnet.faults.fields import meant
+from simnet.invariants import NAMES
 
-__all__ = ["Expect", "Found", "ScenarioError", "check_keys", "wrong"]
+__all__ = ["RULES", "Expect", "Found", "ScenarioError", "check_keys", "wrong"]
+
+# What `invariant` may name: an invariant, a row of the verdict table (`explore.table`), a bound of a run.
+RULES = (
+    *NAMES,
+    *("target-raised", "waits-for-ever", "support-raised", "support-waits", "body-raised", "body-waits", "outcome"),
+    *("NotModelled", "Escape", "Hang"),
+)
 
 
 class ScenarioError(ValueError):
@@ -45,7 +53,7 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: str | None = None
     """Where that error comes from: a handler's name or ``file.py:71``."""
     invariant: str | None = None
-    """The name of the invariant that is broken."""
+    """The name of the invariant that is broken, or of another rule of the verdict table."""
     interrupted: bool = False
     """A disruptive fault may interrupt the body."""
     reason: str | None = None
@@ -72,6 +80,11 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ScenarioError(
                 f"outcome={self.outcome!r} is unknown; it is 'baseline', the outcome of the run without faults",
                 key="outcome",
+            )
+        if self.invariant is not None and self.invariant not in RULES:
+            raise ScenarioError(
+                f"invariant={self.invariant!r} is no rule that can be broken{meant(self.invariant, RULES)}",
+                key="invariant",
             )
         if self.outcome is not None and self.reason is not None:
             raise ScenarioError(
@@ -101,9 +114,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     """``sweep``, ``fuzz``, a person's name."""
     runs: int | None = None
-    """In which run of how many it showed: the number of runs until then."""
+    """How many runs that sweep made."""
     kernel: str | None = None
-    """What a real kernel said: ``confirmed``, ``injected result``, ``not on the kernel``."""
+    """What real sockets said: ``confirmed on the kernel: the same failure``."""
     failure: str | None = None
     """The failure in words: ``TypeError at tutorial_server.py:71``."""
     trace: str | None = None

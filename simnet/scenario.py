@@ -220,6 +220,10 @@ def _scenario(document: Mapping[str, Any]) -> Scenario:
             raise ScenarioError(f"{key} is missing; write {example}", key=key)
     given = {key: value for key, value in document.items() if key not in (*_PLAN_KEYS, "expect", "found")}
     if "expect" in document:
+        if document["expect"] == {}:
+            raise ScenarioError(
+                'expect={} expects nothing; leave it out, or write expect = { outcome = "baseline" }', key="expect"
+            )
         given["expect"] = _part(Expect, "expect", document["expect"], '{ outcome = "baseline" }')
     if "found" in document:
         given["found"] = _part(Found, "found", document["found"], '{ by = "sweep", runs = 214 }')

@@ -175,15 +175,27 @@ HAPPENS: Mapping[str, tuple[str, str]] = {  # row of the verdict table: who, wha
     "body-raised": ("body", "an exception leaves the test, AssertionError included"),
     "body-waits": ("body", "waits for ever without a deadline"),
     "outcome": ("body", "its outcome is unlike the baseline's"),
-    "target-waits": ("target", "waits for ever without a deadline"),
+    WAITS_FOR_EVER: ("target", "waits for ever without a deadline"),
 }
 
 
-def _verdicts() -> str:
+VERDICT_HEADINGS = ("who", "what happens", "only transparent faults", "a disruptive fault")
+
+
+def _verdict_rows() -> list[tuple[str, ...]]:
     _complete(HAPPENS, TABLE)
     marks = {"failure": "**failure**"}
-    rows = [(who, what, *(marks.get(level, level) for level in TABLE[row])) for row, (who, what) in HAPPENS.items()]
-    return table(("who", "what happens", "only transparent faults", "a disruptive fault"), rows)
+    return [(who, what, *(marks.get(level, level) for level in TABLE[row])) for row, (who, what) in HAPPENS.items()]
+
+
+def _verdicts() -> str:
+    return table(VERDICT_HEADINGS, _verdict_rows())
+
+
+def _verdicts_by_name() -> str:
+    """The same with the word that a report has in brackets."""
+    names = ["its own name" if row == "broken" else f"`{row}`" for row in HAPPENS]
+    return table((*VERDICT_HEADINGS, "name"), [(*row, name) for row, name in zip(_verdict_rows(), names, strict=True)])
 
 
 INVARIANTS: Mapping[str, str] = {
@@ -246,7 +258,7 @@ EXPECT: Mapping[str, str] = {
     "outcome": '`"baseline"`: as without faults',
     "error": "the name of the exception that a target ends with or a handler raises, or of a base of it",
     "at": "with `error`: the function, the handler, the file or `file.py:71` that it comes from",
-    "invariant": "the name of the invariant that is broken",
+    "invariant": "the [name](verdicts.md) of the invariant or rule that is broken, as reports have it in brackets",
     "interrupted": "`true`: a disruptive fault may interrupt the body",
     "reason": "with `error`, `invariant` or `interrupted`: why it may stay for now",
 }
@@ -408,6 +420,7 @@ _TABLES: Mapping[str, Callable[[], str]] = {
     "faults-to-come": _faults_to_come,
     "fault-reference": _fault_reference,
     "verdicts": _verdicts,
+    "verdicts-by-name": _verdicts_by_name,
     "invariants": _invariants,
     "closing": _closing,
     "kernel-classes": _kernel_classes,

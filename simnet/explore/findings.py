@@ -157,10 +157,9 @@ class Case:
             if usual[wait] > 0:
                 usual[wait] -= 1
                 continue
-            row = "target-waits" if waiting.target else "support-waits"
-            level = self.invariants.get(WAITS_FOR_EVER, "") if waiting.target else ""
+            row = WAITS_FOR_EVER if waiting.target else "support-waits"
             message = f"{waiting.what}, without a deadline, so for ever"
-            found = self.found(row, message, waiting.host, None, level, waiting.process)
+            found = self.found(row, message, waiting.host, process=waiting.process)
             yield replace(found, at=waiting.where.partition(" ")[0])
 
     def body(self) -> Iterator[Finding]:

@@ -169,13 +169,14 @@ class SweepResult:
     def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> None:
         """Count *warnings*; the same one, at the same place, once."""
         for finding in warnings:
-            name = "waits-for-ever" if finding.reason == "target-waits" else finding.reason
             for known in self.warnings:
-                if known.name == name and (known.at == finding.at if finding.at else known.text == finding.message):
+                if known.name == finding.reason and (
+                    known.at == finding.at if finding.at else known.text == finding.message
+                ):
                     known.count += 1
                     break
             else:
-                self.warnings.append(Warned(name, finding.message, 1, plan, finding.at))
+                self.warnings.append(Warned(finding.reason, finding.message, 1, plan, finding.at))
 
     # --- in words ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "broken": (FAILURE, FAILURE),  # an invariant or net.always; NotModelled, Escape, Hang: whoever it was
     "handler-raised": (FAILURE, FAILURE),  # an exception reached a target's handle_error or its loop's handler
     "target-raised": (FAILURE, FAILURE),  # an exception ended a target's process
-    "target-waits": (FAILURE, WARNING),  # a target waits for ever, without a deadline
+    "waits-for-ever": (FAILURE, WARNING),  # a target waits for ever, without a deadline
     "support-raised": (FAILURE, INTERRUPTED),  # an exception ended a process of the support
     "support-waits": (FAILURE, INTERRUPTED),
     "body-raised": (FAILURE, INTERRUPTED),  # an exception left the test's body, AssertionError included

@@ -120,8 +120,8 @@ def test_a_failure_without_exception_says_what_broke() -> None:
     failure, result = failure_of(waiting=[waits()])
     told = report(failure, result, test_id=ID)
     assert told.title.startswith("server/serve waits for recv on test->server:7#1 at server.py:12 in serve")
-    assert told.consequence.endswith("[target-waits]")
-    assert told.headline == "target-waits at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
+    assert told.consequence.endswith("[waits-for-ever]")
+    assert told.headline == "waits-for-ever at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
 
 
 def test_another_outcome_is_called_so() -> None:

@@ -390,5 +390,5 @@ def test_a_server_that_waits_for_ever_is_a_warning_with_its_line_or_by_choice_a_
     assert "at test_explore_sweep.py:" in warning.text
     assert "1 warning" in result.summary()
     (failure,) = run_sweep(echo, refused.but(invariants={"waits-for-ever": "failure"})).failures
-    assert (failure.reason, failure.at) == ("target-waits", warning.at)
+    assert (failure.reason, failure.at) == ("waits-for-ever", warning.at)
     assert run_sweep(echo, refused.but(invariants={"waits-for-ever": "off"})).warnings == []

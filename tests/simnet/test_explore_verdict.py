@@ -56,7 +56,7 @@ ROWS = [
     ),
     pytest.param({"waiting": [waits(target=False)]}, "failure", "interrupted", "support-waits", id="support-waits"),
     pytest.param({"returned": "other"}, "failure", "noted", "outcome", id="outcome"),
-    pytest.param({"waiting": [waits()]}, "failure", "equal", "target-waits", id="target-waits"),
+    pytest.param({"waiting": [waits()]}, "failure", "equal", "waits-for-ever", id="waits-for-ever"),
 ]
 
 
@@ -168,7 +168,7 @@ def test_a_target_that_waits_for_ever_under_a_disruptive_fault_is_a_warning_with
     run = run_of(RESET, waiting=[waits()])
     judgement = judge(BASELINE, run)
     assert judgement.status == "equal"
-    assert [(each.reason, each.at) for each in judgement.warnings] == [("target-waits", "server.py:12")]
+    assert [(each.reason, each.at) for each in judgement.warnings] == [("waits-for-ever", "server.py:12")]
     assert judge(BASELINE, run, invariants={"waits-for-ever": "failure"}).status == "failure"
     off = judge(BASELINE, run, invariants={"waits-for-ever": "off"})
     assert (off.status, off.warnings) == ("equal", ())

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from simnet import faults
-from simnet.expect import Expect, Found, ScenarioError
+from simnet.expect import RULES, Expect, Found, ScenarioError
+from simnet.explore.table import BOUNDS, TABLE
 from simnet.faults import FaultPlan
+from simnet.invariants import NAMES
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 
@@ -150,6 +152,12 @@ def test_what_is_expected_in_words(expect: Expect, words: str, known: bool) -> N
     assert expect.known is known
 
 
+def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> None:
+    assert set(RULES) == {*NAMES, *TABLE, *BOUNDS} - {"broken"}
+    for name in RULES:
+        assert Expect(invariant=name).known
+
+
 # ---- mistakes -------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +206,13 @@ def test_what_is_expected_in_words(expect: Expect, words: str, known: bool) -> N
         pytest.param(
             HEAD + 'expect = { error = "A", invariant = "b" }', 3, "here is error and invariant", id="expect-two"
         ),
+        pytest.param(
+            HEAD + 'expect = { invariant = "no-spinn" }',
+            3,
+            "expect: invariant='no-spinn' is no rule that can be broken; did you mean 'no-spin'?",
+            id="expect-no-invariant",
+        ),
+        pytest.param(HEAD + "expect = {}", 3, "expect={} expects nothing; leave it out, or write", id="expect-nothing"),
         pytest.param(HEAD + 'expect = { reason = "#1" }', 3, "here is none of them", id="expect-only-a-reason"),
         pytest.param(
             HEAD + 'expect = { outcome = "baseline", reason = "#1" }',
