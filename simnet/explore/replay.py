@@ -29,7 +29,7 @@ from simnet.scenario import Expect, Found
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["EXACT", "FIXED", "OTHER_PATH", "Replayed", "as_expected", "replay"]
+__all__ = ["EXACT", "FIXED", "NOT_REACHED", "OTHER_PATH", "Replayed", "as_expected", "replay"]
 
 EXACT = "exact"
 OTHER_PATH = "same failure on another path"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import Replayed
+from simnet.explore.replay import NOT_REACHED, Replayed
 from simnet.faces.naming import test_of
 from simnet.faces.playing import play_again
 from simnet.faces.screen import Screen
@@ -47,8 +47,9 @@ def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool) -> 
     if played.report is not None:
         screen.ready_made(played.report.text(color=screen.color, width=screen.width, unicode=screen.unicode))
         screen.say()
-    for text in played.unreached:
-        screen.paragraph(text, "yellow")
+    if played.word != NOT_REACHED:  # else that is the reason why, below
+        for text in played.unreached:
+            screen.paragraph(text, "yellow")
     style = "bold green" if played.expected else "bold red"
     screen.paragraph(played.line, style)
     if not played.kernel:
