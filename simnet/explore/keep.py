@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simnet.explore.report import headline
+from simnet.explore.findings import TEST
+from simnet.explore.report import headline, what_broke
 from simnet.explore.verdict import Finding
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Expect, Found, Scenario
@@ -18,10 +19,10 @@ __all__ = ["failure_text", "save", "scenario_of"]
 
 def failure_text(finding: Finding) -> str:
     """The failure in a few words, as a file records it: ``TypeError at tutorial_server.py:71``."""
-    what = type(finding.error).__name__ if finding.error is not None else finding.reason
+    what = what_broke(finding)
     if finding.at:
         return f"{what} at {finding.at}"
-    return f"{what} on {finding.host}" if finding.host else what
+    return f"{what} on {finding.host}" if finding.host not in ("", TEST) else what
 
 
 def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:

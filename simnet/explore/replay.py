@@ -91,7 +91,7 @@ class Replayed:
             return
         if self.judgement.failure is None or self.report is None:
             raise SweepFailure(self.why)
-        raise as_exception(self.error, self.report, self.why)
+        raise as_exception(self.error, self.report, *([self.why] if self.expect.known else []))  # else it says no more
 
 
 _STATUS = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
     from simnet.run import Run
 
-__all__ = ["FailureReport", "report", "report_run"]
+__all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
 
 WORDS = {"outcome": "another outcome"}  # of a row of the table, where its name alone says little in a headline
@@ -177,9 +177,13 @@ def headline(main: Finding | None, plan: FaultPlan) -> str:
     """One line, as a list of failures shows it."""
     if main is None:
         return f"the outcome is the baseline's {when(plan)}".rstrip()
-    what = type(main.error).__name__ if main.error is not None else WORDS.get(main.reason, main.reason)
     at = f" at {main.at}" if main.at else f" on {main.host}" if main.host != TEST and main.error is None else ""
-    return f"{what}{at} {when(plan)}".rstrip()
+    return f"{what_broke(main)}{at} {when(plan)}".rstrip()
+
+
+def what_broke(finding: Finding) -> str:
+    """``TypeError``, ``listener-survives``, ``another outcome``."""
+    return type(finding.error).__name__ if finding.error is not None else WORDS.get(finding.reason, finding.reason)
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         if len(told.failures) > 1:
             heading = f"--- {number} of {len(told.failures)}: {failure.headline} ---"
         chain.append(_under(heading, drawn, failure.below(**looks(item.config))))
-    for text in (*_others_notes(call.excinfo.value, told), told.summary):
+    for text in dict.fromkeys((*_others_notes(call.excinfo.value, told), told.summary)):  # each once
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
     longrepr = ExceptionChainRepr(chain)

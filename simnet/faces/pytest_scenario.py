@@ -89,6 +89,12 @@ class ScenarioItem(pytest.Item):
             text=True,
             check=False,
         )
+        if done.returncode == pytest.ExitCode.USAGE_ERROR and "ERROR: not found:" in done.stderr:
+            node = self.scenario.node
+            raise Refused(
+                f"test={str(node)!r}: pytest knows no such parameters; `pytest --collect-only -q {node.file}` lists "
+                "them as a test's name has them (`ü` is written `\\xfc` there)"
+            )
         if done.returncode != 0:
             raise Refused(f"played by pytest, for its fixtures:\n{done.stdout}{done.stderr}")
         known = f"known: {self.scenario.expect}" if self.scenario.expect.known else "replay: as expected"

@@ -177,3 +177,6 @@ def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytes
     red.stdout.fnmatch_lines(["*played by pytest, for its fixtures*", "*KeyError*"])
     path.write_text(path.read_text().replace('expect = {outcome = "baseline"}', 'expect = {error = "KeyError"}'))
     run(suite, "scenarios").assert_outcomes(passed=1)
+    path.write_text(path.read_text().replace("[hello]", "[good bye]"))
+    gone = run(suite, "scenarios")
+    gone.stdout.fnmatch_lines(["*'test_words.py::test_word[[]good bye[]]': pytest knows no such parameters; *"])
