@@ -7,6 +7,7 @@ traceback for what a user got wrong.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +17,32 @@ import click
 
 __all__ = ["main"]
 
-CLEAN, FAILURE_FOUND, USAGE, STOPPED = 0, 1, 2, 130  # 130: what shells say of a program that SIGINT ended, 128 + 2
+CLEAN, FAILURE_FOUND, USAGE = 0, 1, 2
+STOPPED, UNHEARD = 130, 141  # what shells say of a program that SIGINT or SIGPIPE ended, 128 + 2 and 128 + 13
 
 EXIT_CODES = (
-    "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C."
+    "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C, "
+    "141 its output was closed before it had ended."
 )
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Unheard(Exception):
+    """Whoever read our output has seen enough, as ``head`` does."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would make exit code 1 of it, which says that a failure was found
+            raise Unheard from error
+
+
+@click.group(
+    cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="simnet-dispatch", prog_name="simnet")
 def simnet() -> None:
     """Tests network code against what networks do to it: every single fault at every single point."""
@@ -162,9 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return USAGE
-    except BrokenPipeError:  # whoever reads our output has seen enough, as `head` does
-        sys.stderr.close()
-        return STOPPED
+    except Unheard:
+        with open(os.devnull, "w", encoding="ascii") as nowhere:  # where what is buffered goes when Python ends
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return UNHEARD
     except Exception as error:
         from simnet.faces.refusals import refusal
 

@@ -33,7 +33,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
         else:
             with screen.progress(named.node.names[-1]) as progress:
                 result = _fuzz(named, chosen, range(first, first + seeds), progress)
-            _tell(screen, named, result, first)
+            _tell(screen, named, result, first, goes_on=start is None)
         told.append({**as_object(named, result), "first_seed": first, "next_seed": first + result.runs})
         failed = failed or bool(result.failures)
         if result.stopped == CTRL_C:
@@ -57,7 +57,7 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
     return result
 
 
-def _tell(screen: Screen, named: Named, result: SweepResult, first: int) -> None:
+def _tell(screen: Screen, named: Named, result: SweepResult, first: int, *, goes_on: bool) -> None:
     screen.title(named.id)
     print_failures(screen, named, result)
     print_warnings(screen, result)
@@ -66,7 +66,8 @@ def _tell(screen: Screen, named: Named, result: SweepResult, first: int) -> None
         f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
     )
     if result.runs:
-        screen.say(f"seeds {first:,} to {first + result.runs - 1:,}; the same command goes on from there", "dim")
+        following = "the same command" if goes_on else "without --from the command"
+        screen.say(f"seeds {first:,} to {first + result.runs - 1:,}; {following} goes on from there", "dim")
 
 
 def _note(named: Named) -> Path:

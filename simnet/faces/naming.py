@@ -153,6 +153,8 @@ def _needed(function: Callable[..., Any], given: int, scenario: Scenario) -> lis
 
 
 def _file(text: str) -> Path:
+    if not text:
+        raise Refused("no file is named; name a test, as in tests/test_echo.py::test_echo")
     path = Path(text)
     if path.is_dir():
         raise Refused(f"{text} is a folder; name a test file in it, as in {text.rstrip('/')}/test_echo.py::test_echo")

@@ -31,7 +31,7 @@ class Screen:
         self.terminal = stream.isatty()
         self.width = width_of(shutil.get_terminal_size().columns if self.terminal else None)
         self.unicode = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
-        self.console = Console(
+        self.console = _Console(
             file=stream, width=self.width, highlight=False, emoji=False, markup=False, soft_wrap=False
         )
         self.color = self.console.color_system is not None and self.terminal
@@ -107,6 +107,11 @@ class Screen:
                 yield _Bar(bar, label)
         else:
             yield _Lines(self, label)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704  # the BrokenPipeError that it is called for: the command knows what to answer
 
 
 class Reporter:

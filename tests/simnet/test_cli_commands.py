@@ -258,6 +258,7 @@ def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path
 REFUSED = [
     pytest.param(("sweep", "gone.py"), "simnet sweep: gone.py: there is no such file; there is test_servers.py", id="no-file"),
     pytest.param(("sweep", "."), "simnet sweep: . is a folder; name a test file in it", id="a-folder"),
+    pytest.param(("sweep", ""), "simnet sweep: no file is named; name a test, as in", id="no-name"),
     pytest.param(("sweep", "test_servers.py::test_ech"), "there is no 'test_ech' in *did you mean 'test_echo'?", id="no-test"),
     pytest.param(("sweep", "servers.py"), "simnet sweep: servers.py holds no test decorated with @simnet.sweep", id="no-sweep"),
     pytest.param(("sweep", "test_servers.py", "--kinds", "rest"), "--kinds rest: 'rest' is no kind of fault; did you mean 'reset'?", id="no-kind"),

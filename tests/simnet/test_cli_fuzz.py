@@ -77,6 +77,8 @@ def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     assert (again["first_seed"], again["next_seed"], again["runs"]) == (40, 80, 40)
     (there,) = json.loads(simnet(0, *options, "--json", "--from", 1000))
     assert (there["first_seed"], there["next_seed"]) == (1000, 1040)
+    told = simnet(0, *options, "--from", 5)
+    assert "seeds 5 to 44; without --from the command goes on from there" in told
     Path(".simnet/fuzz/test_patience.json").write_text("never mind")
     assert "seeds 0 to 39; " in simnet(0, *options)
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")

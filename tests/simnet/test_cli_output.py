@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,17 @@ def test_without_standard_output_a_sweep_still_has_its_exit_code(
 ) -> None:
     monkeypatch.setattr("sys.stdout", None)
     assert main(["sweep", HASTY]) == 1
+
+
+@pytest.mark.parametrize("told", [(), ("--json",)])
+def test_a_reader_that_has_seen_enough_is_no_failure(
+    project: Path, told: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1, encoding="utf-8") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        assert main(["show", HASTY, *told]) == 141
 
 
 @pytest.mark.parametrize("columns", [60, 76, 100])
