@@ -90,11 +90,11 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     for text in dict.fromkeys((*_others_notes(call.excinfo.value, told), told.summary)):  # each once
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
-    longrepr = ExceptionChainRepr(chain)
-    crash = longrepr.reprcrash or ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, "")
+    traceback, crash, described = chain[-1]
+    crash = crash or ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, "")
     crash.message = told.headline or told.failures[0][1].headline
-    longrepr.reprcrash = crash
-    report.longrepr = longrepr
+    chain[-1] = (traceback, crash, described)  # of the chain, what crosses from one process to another
+    report.longrepr = ExceptionChainRepr(chain)
     path, line, name = report.location
     report.location = (path, line, f"{name} [sweep]" if hasattr(getattr(item, "obj", None), "simnet_options") else name)
 

@@ -274,6 +274,10 @@ def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Py
     result = run(pytester, "test_two.py")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines_random(["E   ValueError: one", "E   KeyError: 'few'", "FAILED *3 distinct failures: *"])
+    again = pytester.inline_run("-p", "no:cacheprovider", "test_two.py").getreports("pytest_runtest_logreport")
+    (sent,) = (each for each in again if each.when == "call")
+    got = pytest.TestReport._from_json(sent._to_json())  # as from a worker of pytest-xdist
+    assert got.longrepr.reprcrash.message.startswith("3 distinct failures: ")
     headline = "another outcome when recv returns 4 bytes (akin to 1, 1 of 3 runs)"  # of what raised nothing: told once
     assert [line for line in result.outlines if "another outcome" in line] == [f"--- 3 of 3: {headline} ---"]
 
