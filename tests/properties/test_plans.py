@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simnet import faults, strategies
-from simnet.expect import Expect, Found
+from simnet.expect import RULES, Expect, Found
 from simnet.faults import ALL, HOST_NAME, Fault, FaultPlan, FaultRates, Place, simpler, simpler_plans, size
 from simnet.faults.disruptive import ERRNOS
 from simnet.scenario import Scenario
@@ -165,7 +165,7 @@ texts = st.text(min_size=1, max_size=30).filter(str.strip)
 expectations = st.one_of(
     st.just(Expect()),
     st.builds(Expect, error=texts, at=st.none() | texts, reason=st.none() | texts),
-    st.builds(Expect, invariant=texts, reason=st.none() | texts),
+    st.builds(Expect, invariant=st.sampled_from(RULES), reason=st.none() | texts),
     st.builds(Expect, interrupted=st.just(True), reason=st.none() | texts),
 )
 founds = st.none() | st.builds(
