@@ -37,6 +37,7 @@ SYN_RETRIES: Final = 6  # net.ipv4.tcp_syn_retries; with the linear ones 67 s to
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to (ip-sysctl)
 ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
+APART_NS: Final = 10_000  # SYNs of one instant are sent again one after the other, so far apart: what a connect takes Linux
 DUPLICATES: Final = 3  # duplicate acknowledgements that mean a hole (RFC 5681)
 
 
@@ -91,7 +92,10 @@ class Guard:
         if limit and self.retries:
             # tcp_clamp_rto_to_user_timeout: the timer does not oversleep the program's own limit.
             wait = min(wait, max(1, self.stamp_ns + limit * 1_000_000 - start))
-        self.timer = clock.at(max(clock.now_ns, start + wait), _ran_out, connection)
+        due = max(clock.now_ns, start + wait)
+        if connection.state == SYN_SENT:
+            due = _apart(connection.stack, due)
+        self.timer = clock.at(due, _ran_out, connection)
 
     def probe_later(self, connection: Sender) -> None:
         """The window is shut and nothing is in flight: ask for it until it opens (RFC 9293, 3.8.6.1)."""
@@ -253,6 +257,17 @@ class Guard:
         self.probes += 1
         connection.probe()
         self._look_later(connection, (connection.option(IPPROTO_TCP, TCP_KEEPINTVL) or 75) * SECOND)
+
+
+def _apart(stack: Stack, due_ns: int) -> int:
+    """When a SYN of this host is sent again that would be at *due_ns*.
+
+    Clients that connected at one instant do not come back at one: who listens takes some in between.
+    """
+    instant_ns, before = stack.syns_due
+    before = before + 1 if instant_ns == due_ns else 0
+    stack.syns_due = (due_ns, before)
+    return due_ns + before * APART_NS
 
 
 def _end(segment: Segment) -> int:

@@ -67,7 +67,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "epoch_ns", "last_words", "_mss", "_lossy", "demanding", "on_established", "path_error",
+        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -86,6 +86,7 @@ class Stack:
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
+        self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from errno import EAGAIN, EALREADY, ECONNRESET, EINPROGRESS, EINVAL, EISCONN, ENOTCONN, EPIPE
 from typing import Any
@@ -60,6 +61,19 @@ def test_room_in_the_queue_helps_at_the_next_retry_only(fabric: Fabric) -> None:
     assert late.state == "SYN_SENT"
     fabric.run(0.02)
     assert (late.state, mask(house.listener)) == ("ESTABLISHED", "IN")
+
+
+def test_those_who_came_at_one_instant_come_back_one_after_the_other(fabric: Fabric) -> None:
+    """So a server with a short queue takes them all; at one instant again, it would take two a second."""
+    house = House(fabric, 1)
+    clients = [house.comes() for _ in range(12)]
+    fabric.run(0.999)
+    assert [a.state for a in clients].count("SYN_SENT") == 10
+    for _ in range(200):
+        with contextlib.suppress(BlockingIOError):
+            house.listener.accept()
+        fabric.run(0.000_01)
+    assert {a.state for a in clients} == {"ESTABLISHED"}
 
 
 def test_a_listener_that_closes_meanwhile_refuses_at_the_retry(fabric: Fabric) -> None:
