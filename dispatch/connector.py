@@ -152,12 +152,16 @@ class Attempt(Channel):
 
     def _connect(self) -> None:
         code = self.socket.connect_ex(self.address)
-        if code in TRY_AGAIN and isinstance(self.address, (str, bytes)):
-            self.loop.call_later(QUEUE_FULL_DELAY, self._again)
-        elif code and code not in UNDER_WAY:
+        full = code in TRY_AGAIN and isinstance(self.address, (str, bytes))
+        if code and not full and code not in UNDER_WAY:
             raise socket_error(code)
-        else:
+        if self._fileno < 0:
             self.loop._join(self, OUT)
+        if full:
+            self.loop._sleep(self)  # it is nowhere yet, and a poller would say so each time
+            self.loop.call_later(QUEUE_FULL_DELAY, self._again)
+        else:
+            self.loop._want(self, OUT)
 
     def _again(self) -> None:
         if not self._channel_state & CLOSED:
@@ -165,6 +169,14 @@ class Attempt(Channel):
                 self._connect()
             except OSError as error:
                 self._fail(error)
+
+    def close(self) -> None:
+        """Its loop is closed, and knows no more of the stream."""
+        self._connector.stream.close()
+
+    def abort(self, reason: BaseException | None = None) -> None:
+        """As above, when there is no more time."""
+        self._connector.stream.abort(reason)
 
     def _turn(self, bits: int) -> None:
         try:

@@ -172,6 +172,32 @@ def test_closing_gives_the_attempt_up(world):
     assert [c for c in loop.channels.values() if type(c).__name__ == "Attempt"] == []
 
 
+@pytest.mark.parametrize("deadline", [0, 0.05])
+def test_a_stream_that_is_still_connecting_is_told_when_its_loop_is_closed(world, deadline):
+    """What the loop knows of it is an attempt, or nothing while a full Unix listener is let alone."""
+    path = f"\0a listener that is full {id(world)}"
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, socket.socket(socket.AF_UNIX) as full:
+        full.bind(path)
+        full.listen(0)
+        with socket.create_connection(silent.getsockname(), timeout=5), socket.socket(socket.AF_UNIX) as first:
+            first.connect(path)
+            loop = world.loop()
+            clients = [Recorder(loop=loop) for _ in range(3)]
+            clients[0].connect(silent.getsockname())
+            clients[1].connect(path)
+            clients[2].connect(silent.getsockname())
+            clients[2].write(b"it may connect yet, until the deadline")
+            world.turn(loop)
+            loop.close(deadline)
+
+    at_once = None if deadline else dispatch.Aborted
+    assert [each.events for each in clients] == [
+        [("close", at_once)],
+        [("close", at_once)],
+        [("close", dispatch.Aborted)],
+    ]
+
+
 def test_the_local_address_may_be_chosen(world):
     loop = world.loop()
     listener = dispatch.Listener(("", 0), Recorder, loop=loop)
