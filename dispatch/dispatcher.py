@@ -272,11 +272,12 @@ class Dispatcher(Channel):
             return
         if bits & (IN | TROUBLE) and asked & IN:
             self._serve("handle_read")
-        if bits & PRI and asked & PRI and not self._channel_state & CLOSED:
+        # What a handler does not ask for any more is not told; nor is anything once it is closed.
+        if bits & PRI and asked & self._bits & PRI and not self._channel_state & CLOSED:
             self._serve("handle_expt")
             if not self._channel_state & CLOSED:
                 self.recv_urgent()  # unread, it would be announced for ever, and make a RST of our close
-        if bits & (OUT | TROUBLE) and asked & OUT and not self._channel_state & CLOSED:
+        if bits & (OUT | TROUBLE) and asked & self._bits & OUT and not self._channel_state & CLOSED:
             self._serve("handle_write")
 
     def _serve(self, name: str) -> None:

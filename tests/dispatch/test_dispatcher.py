@@ -98,6 +98,23 @@ def test_who_does_not_read_is_not_told(world):
     world.run(loop, lambda: channel.data)
 
 
+def test_what_a_handler_asks_for_no_more_is_not_told_in_the_same_turn_either(world):
+    class Enough(Recorder):
+        def handle_read(self):
+            super().handle_read()
+            self.reading = self.writing = False
+
+    loop, _, channel, client = served(world, Enough)
+    channel.writing = True
+    client.send(b"xy")
+    client.send(b"!", socket.MSG_OOB)
+    world.run(loop, lambda: "read" in channel.events)
+    world.turn(loop)
+    channel.events = [each for each in channel.events if each != "write"]  # it may have come before the data
+
+    assert channel.events == ["read"]
+
+
 def test_a_class_that_overrides_writable_is_asked_each_turn(world):
     class Asked(Recorder):
         wants = False
