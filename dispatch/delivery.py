@@ -32,6 +32,7 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     """Give everybody in *ready* its turn."""
     if len(ready) > CROWD and 2 * len(ready) > len(loop.channels):
         _say_crowded(loop)
+    before = loop._turning  # a handler may turn the loop: its own turn goes on afterwards
     try:
         if loop._watch is not None:
             _watched(loop, loop._watch, ready)
@@ -40,9 +41,9 @@ def deliver(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
     except BaseException:  # Ctrl-C
         if getattr(loop._turning, "_waiting", None) is not None:
             loop._unsent.append(loop._turning)  # what it wrote goes out if the loop goes on
-        loop._turning = None
+        loop._turning = before
         raise
-    loop._turning = None
+    loop._turning = before
 
 
 def _say_crowded(loop: Loop) -> None:

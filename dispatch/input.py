@@ -67,6 +67,9 @@ class Receiver(Sender):
         state = self._channel_state
         # Another's handler may have closed it in this turn.
         if self._bits & IN and bits & READABLE and not state & CLOSING:
+            if state & EOF:
+                self._update()  # its handle_eof turns the loop: it is polled for input until that returns
+                return
             try:
                 data = self.socket.recv(self._read_size)
             except OSError as error:

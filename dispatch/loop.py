@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import RLock, get_ident
 from _weakref import ref  # weakref itself would bring more than this
 from collections import deque
 from collections.abc import Callable
@@ -203,11 +203,10 @@ class Loop:
 
     def _the_waker(self) -> Waker:
         if self._waker is None:
-            from dispatch.wakeup import Waker
+            from dispatch.wakeup import make_waker
 
-            with _making_waker:  # two threads may need the first one
-                if self._waker is None:
-                    self._waker = Waker(self)
+            with _making_waker:  # two threads may need the first one, or one may close the loop meanwhile
+                return make_waker(self)
         return self._waker
 
     # ---- running
@@ -254,7 +253,9 @@ class Loop:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
-        if self._newcomers:
+        if (
+            self._newcomers and self._turning is None
+        ):  # a handler's own turn of the loop: what was polled before it is still told
             admit(self._newcomers)
         self._turn_number += 1
         ready = self.poller.poll(timeout)
@@ -436,9 +437,10 @@ class Loop:
             self._settle()
             if len(self.channels) == self._background:
                 break
+        with _making_waker:
+            self.closed = True
         if self._waker is not None:
             self._waker._finish(None)
-        self.closed = True
         for call in self._signals:
             call.cancel()
         self._soon.clear()
@@ -480,7 +482,7 @@ class Loop:
         return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"
 
 
-_making_waker = allocate_lock()
+_making_waker = RLock()  # a signal's handler may come to it again
 _loops: set[ref[Loop]] = set()
 
 

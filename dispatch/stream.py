@@ -22,6 +22,7 @@ from dispatch.channel import (
     FULL,
     HELD,
     LAYERED,
+    NEVER,
     PAUSED,
     PRODUCING,
     RESTING,
@@ -223,6 +224,7 @@ class Stream(Receiver):
             self._finish(self._extras().broken)
             return
         self._channel_state |= EOF
+        self._plain = NEVER  # nor will there be another turn of the usual kind
         if self._channel_state & SHUT and self._waiting is None:
             self._call("handle_eof")
             self._finish(None)

@@ -48,6 +48,23 @@ class Waker(Channel):
         Channel._finish(self, reason)
 
 
+def make_waker(loop: Loop) -> Waker:
+    """The one that *loop* has, or a new one.
+
+    Raises:
+        RuntimeError: the loop was closed just now, by another thread.
+    """
+    if loop.closed:
+        raise RuntimeError(f"{loop!r} is closed; it calls nobody any more")
+    made = None if loop._waker else Waker(loop)
+    if loop._waker is None:
+        loop._waker = made
+    elif made is not None:
+        made._finish(None)  # a signal came meanwhile, whose handler needed one, too
+    assert loop._waker is not None
+    return loop._waker
+
+
 class SignalCall:
     """A call that a signal makes; ``cancel()`` gives the signal back to who had it before."""
 

@@ -11,7 +11,8 @@ import threading
 import pytest
 
 import dispatch
-from tests.dispatch.conftest import Recorder
+from dispatch.kernel import KernelNetwork
+from tests.dispatch.conftest import PATIENCE, Recorder
 
 
 def test_calls_come_in_the_order_asked(world):
@@ -174,6 +175,38 @@ def test_another_thread_wakes_a_sleeping_loop(kernel_world, in_thread):
     assert seen == [threading.current_thread()]
 
 
+def test_a_loop_may_be_closed_while_another_thread_calls_it(kernel_world, in_thread):
+    """What wakes the loop is being made at that moment: it is closed with the loop."""
+    entered, outcome, made = threading.Event(), [], []
+
+    class Slow(KernelNetwork):
+        def socketpair(self):
+            entered.set()
+            closing.wait(0.05)  # while the other thread closes the loop, as far as it gets
+            made.extend(super().socketpair())
+            return made[0], made[1]
+
+    closing = threading.Event()
+    loop = kernel_world.loop(network=Slow())
+
+    def call():
+        try:
+            outcome.append(loop.call_soon_threadsafe(print))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+            outcome.append(error)
+
+    thread = in_thread(call)
+    entered.wait(PATIENCE)
+    loop.close()
+    closing.set()
+    thread.join(PATIENCE)
+
+    assert [type(each).__name__ for each in outcome] == ["Timer"]
+    assert [sock.fileno() for sock in made] == [-1, -1]
+    with pytest.raises(RuntimeError, match="is closed"):
+        loop.call_soon_threadsafe(print)
+
+
 def test_the_waker_does_not_keep_a_loop_running(world):
     loop, seen = world.loop(), []
     loop.call_soon_threadsafe(seen.append, 1)
@@ -306,6 +339,27 @@ def test_run_inside_run_is_refused(world):
     loop.run()
 
     assert "runs already" in seen[0]
+
+
+def test_a_handler_may_turn_the_loop(world):
+    """The end of the peer is told once; its own turn goes on afterwards, and what it writes goes out."""
+    loop = world.loop()
+    events = []
+
+    class Impatient(Recorder):
+        def handle_eof(self):
+            events.append("eof")
+            self.write(b"before ")
+            loop.run_once(0)
+            self.write(b"after")
+            self.close()
+
+    channel, client = world.connected(loop, Impatient)
+    client.shutdown(socket.SHUT_WR)
+
+    assert world.read_all(loop, client) == b"before after"
+    assert events == ["eof"]
+    assert channel.closed
 
 
 def test_without_a_loop_a_channel_says_what_to_do():
