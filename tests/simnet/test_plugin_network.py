@@ -174,3 +174,21 @@ def test_after(simnet_network):
     assert talk(b"a") == b"a"
 """
     run(suite, body).assert_outcomes(errors=1, passed=1)
+
+
+def test_of_a_network_in_a_fixture_of_the_users_own_only_the_users_lines_are_shown(suite: pytest.Pytester) -> None:
+    body = """
+import pytest, simnet
+@pytest.fixture
+def net():
+    with simnet.Network() as network:
+        yield network
+def test_it(net):
+    with net.host("server").listen(7) as listener:
+        listener.settimeout(5)
+        listener.accept()
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["> *listener.accept()", "E *TimeoutError: timed out", "test_it.py:*: TimeoutError"])
+    assert not any("simnet/" in line for line in result.outlines)
