@@ -140,7 +140,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def _leave_simnet_out(error: Exception) -> None:
-    """pytest shows the code of each frame, and a simulated ``recv`` has many; the kernel's has none."""
+    """Pytest shows the code of each frame, and a simulated ``recv`` has many; the kernel's has none."""
     from simnet.blame import is_defect, without_simnet
 
     if not is_defect(error):
