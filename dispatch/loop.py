@@ -247,9 +247,10 @@ class Loop:
         if self._asked:
             for channel in list(self._asked.values()):
                 channel._ask()
-        if self._unsent or self._ended:
+        if self._unsent or self._ended:  # before the first turn, or by an answer of `readable`
             self._settle()
-        if self._soon or self._timers.heap or self._stopping:
+            timeout = 0  # who ended may have been the last: nobody would wake us
+        elif self._soon or self._timers.heap or self._stopping:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep

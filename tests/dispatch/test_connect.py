@@ -19,6 +19,20 @@ def closed_port():
         return sock.getsockname()[1]
 
 
+class Bounded:
+    """A poller that never sleeps without end."""
+
+    def __init__(self, poller):
+        self._poller = poller
+
+    def __getattr__(self, name):
+        return getattr(self._poller, name)
+
+    def poll(self, timeout=None):
+        assert timeout is not None, "nobody is left who could end this sleep"
+        return self._poller.poll(timeout)
+
+
 def test_a_connect_is_told_once_and_not_inside_the_call(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)
@@ -158,6 +172,21 @@ def test_a_name_that_nobody_knows_is_the_reason_of_the_close(world):
     world.turn(loop)
 
     assert client.events == [("close", socket.gaierror)]
+
+
+@pytest.mark.parametrize("how", ["connect", "abort"])
+def test_a_loop_whose_last_channel_ends_before_its_first_turn_has_nothing_to_wait_for(world, how):
+    loop = world.loop()
+    client = Recorder(loop=loop)
+    if how == "connect":
+        client.connect("/nowhere/at/all")  # refused at once, as is a name that nobody knows
+    else:
+        client.abort()
+    loop.poller = Bounded(loop.poller)
+    loop.run()
+
+    assert client.events == [("close", FileNotFoundError if how == "connect" else dispatch.Aborted)]
+    assert loop.channels == {}
 
 
 def test_closing_gives_the_attempt_up(world):
