@@ -20,7 +20,7 @@ from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.sendfile import sendfile
-from simnet.signals import ends_who_has_none, has_handler, signal_call
+from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
@@ -29,7 +29,6 @@ from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
 
-SIGINT = 2
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
 

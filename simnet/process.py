@@ -190,6 +190,18 @@ class Process:
                 self.descriptors.close(fd)
             self.machine.fabric.flush()
 
+    def would_block(self, fd: int) -> bool:
+        """Whether a write to *fd* may wait (see `signals.py`)."""
+        return bool(self.descriptors.get(fd).blocks())
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write to *fd*, which does not block (see `signals.py`)."""
+        file: Any = self.descriptors.get(fd)
+        try:
+            file.send(data, 0)
+        finally:
+            self.machine.flush()
+
     def forget(self) -> None:
         """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""
         for kept in self.state.values():

@@ -1,7 +1,7 @@
 """The signals of a simulated process: the handlers it sets, the descriptor that wakes its loop, and what it sends itself.
 
 The interpreter has one handler of a signal, for all processes, so it hears nothing of these. SIGINT is not among them: it
-ends the run.
+ends the run. A process of a real network, which is a thread, has its own in the same way.
 """
 
 from __future__ import annotations
@@ -11,22 +11,32 @@ import importlib
 import sys
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from simnet.kernel.errors import socket_error
 from simnet.poll_arguments import c_int
 
-if TYPE_CHECKING:
-    from simnet.process import Process
-
-__all__ = ["ends_who_has_none", "has_handler", "signal_call"]
+__all__ = ["SIGINT", "ends_who_has_none", "has_handler", "signal_call"]
 
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 _getsignal = _signal.getsignal
-KILL, STOP = 9, 19
+SIGINT, KILL, STOP = 2, 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
+
+
+class Process(Protocol):
+    """What a process has to have for it, simulated or real."""
+
+    @property
+    def state(self) -> dict[Any, Any]: ...
+
+    def would_block(self, fd: int) -> bool:
+        """Whether a write to its descriptor *fd* may wait. ``OSError``: it is none."""
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write to its descriptor *fd*."""
 
 
 def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
@@ -77,7 +87,7 @@ def _handlers(process: Process) -> dict[int, Any]:
 def _set_wakeup(process: Process, fd: Any) -> int:
     """Write the number of each signal that comes to *fd*, a simulated one; -1 for nowhere. What it was before."""
     fd = c_int(fd)
-    if fd != -1 and process.descriptors.get(fd).blocks():
+    if fd != -1 and process.would_block(fd):
         raise ValueError(f"the fd {fd} must be in non-blocking mode")
     before: int = process.state.get("wakeup", -1)
     process.state["wakeup"] = fd
@@ -87,9 +97,8 @@ def _set_wakeup(process: Process, fd: Any) -> int:
 def _deliver(process: Process, number: int, handler: Any) -> None:
     if not callable(handler):  # it is ignored
         return
-    file: Any = process.descriptors.open.get(process.state.get("wakeup", -1))
-    if file is not None:
-        with suppress(OSError):  # a full one is awake
-            file.send(bytes([number]), 0)
-        process.machine.flush()
+    fd = process.state.get("wakeup", -1)
+    if fd != -1:
+        with suppress(OSError):  # a full one is awake, and who has closed it wants no more of it
+            process.write(fd, bytes([number]))
     handler(number, sys._getframe(4))  # of who sent it: behind this room, the backend and the stand-in

@@ -6,16 +6,19 @@ import _socket
 import errno
 import os
 import socket as _stdlib
+import sys
 import threading
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from simnet import names, real, tls
+from simnet import names, real, signals, tls
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget, socketpair
+from simnet.verdicts import Escape, Verdict
+from simnet.whereabouts import caller_outside
 
 __all__ = ["RealBackend", "provider"]
 
@@ -78,6 +81,38 @@ class RealBackend:
 
     def epoll(self, sizehint: int = -1, flags: int = 0) -> RealEpoll:
         return RealEpoll(self._process, sizehint, flags)
+
+    # --- signals ---------------------------------------------------------------------------------------------------
+
+    def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
+        """What *call* of ``signal`` says in the process that asks; the body of the test, in the main thread, has the machine's."""
+        process = self._process
+        mine = process.in_first_thread and (call == "set_wakeup_fd" or number != signals.SIGINT)
+        if mine and (call != "raise_signal" or self._hears(process, number)):
+            return signals.signal_call(process, call, number, *arguments, **options)
+        return original(number, *arguments, **options)
+
+    def kill(self, original: Any, whom: Any, number: Any) -> None:
+        """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
+        process = self._process
+        myself = process.in_first_thread and whom in (real.getpid(), real.get_ident())
+        if myself and number != signals.SIGINT and self._hears(process, number):
+            signals.signal_call(process, "raise_signal", number)
+        else:
+            original(whom, number)
+
+    def _hears(self, process: RealProcess, number: Any) -> bool:
+        """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
+        if signals.has_handler(process, number):
+            return True
+        if signals.ends_who_has_none(number):
+            error = Escape(
+                f"{process.name} asked at {caller_outside(sys._getframe(1))} for an end by signal {int(number)}, of which "
+                "it has no handler: it would be the end of the test run, of which it is a thread"
+            )
+            process.stage.record(Verdict("Escape", str(error), process.host_name, error))
+            raise error
+        return False
 
     # --- time ------------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class RealProcess:
         self.pollers = 0
         self.default_timeout: float | None = None
         self.random = random.Random(f"{stage.seed}/{name}")
-        self.state: dict[int, Any] = {}  # module attributes of its own, see `maps.py`
+        self.state: dict[Any, Any] = {}  # module attributes of its own, see `maps.py`, and signal handlers
         self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self.epolls: weakref.WeakSet[Any] = weakref.WeakSet()
         self.descriptors = Open(stage.files)  # where the observers of loops look up a channel's name
@@ -105,6 +105,19 @@ class RealProcess:
     @property
     def done(self) -> bool:
         return self._ended.is_set()
+
+    @property
+    def in_first_thread(self) -> bool:
+        """Whether the caller is the thread that the process began with: what the main thread is to a program."""
+        return bool(self._threads) and threading.get_ident() == self._threads[0].ident
+
+    def would_block(self, fd: int) -> bool:
+        """Whether a write to *fd* may wait (see `simnet.signals`)."""
+        return os.get_blocking(fd)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write to *fd* (see `simnet.signals`)."""
+        os.write(fd, data)
 
     # --- its life --------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 
+import dispatch
 import simnet
 
 USR1, TERM = signal.SIGUSR1, signal.SIGTERM
 
+both_networks = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
 
-def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
+
+@both_networks
+def test_a_handler_is_the_processes_own_and_goes_with_it(network: Any) -> None:
     before = signal.getsignal(USR1)
 
     def story(heard: list[str], name: str) -> None:
@@ -33,7 +37,7 @@ def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
         signal.raise_signal(USR1)
         assert signal.getsignal(USR1) is signal.SIG_IGN
 
-    with simnet.Network() as net:
+    with network() as net:
         for name in ("a", "b"):
             heard: list[str] = []
             net.host(name).run(story, heard, name)
@@ -50,30 +54,46 @@ def test_a_handler_is_the_processes_own_and_goes_with_it() -> None:
         pytest.param(lambda: signal.raise_signal(TERM), id="raise_signal"),
     ],
 )
-def test_who_would_end_itself_ends_not_the_interpreter(send: Any) -> None:
-    network = simnet.Network()
-    with pytest.raises(simnet.Escape, match="signal 15, of which it has no handler"), network as net:
+@both_networks
+def test_who_would_end_itself_ends_not_the_interpreter(send: Any, network: Any) -> None:
+    with pytest.raises(simnet.Escape, match="signal 15, of which it has no handler"), network() as net:
         os.kill(os.getpid(), 0)
         os.kill(os.getpid(), signal.SIGWINCH)
         net.host("a").run(send)
 
 
-def test_asyncio_hears_a_signal() -> None:
+@both_networks
+def test_asyncio_hears_a_signal(network: Any) -> None:
     async def serve() -> float:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(TERM, stop.set)
-        loop.call_later(3, os.kill, os.getpid(), TERM)
+        began = loop.time()
+        loop.call_later(0.03, os.kill, os.getpid(), TERM)
         server = await asyncio.start_server(lambda reader, writer: writer.close(), "0.0.0.0", 80)
         async with server:
             await asyncio.wait_for(stop.wait(), 60)
         assert loop.remove_signal_handler(TERM)
-        return loop.time()
+        return loop.time() - began
 
     before = signal.getsignal(TERM)
-    with simnet.Network() as net:
-        assert net.host("server").run(asyncio.run, serve()) == 3.0
+    with network() as net:
+        assert 0.03 <= net.host("server").run(asyncio.run, serve()) < 10
     assert signal.getsignal(TERM) is before
+
+
+@both_networks
+def test_a_dispatch_loop_ends_in_order_by_a_signal(network: Any) -> None:
+    def serve() -> str:
+        with dispatch.Loop() as loop:
+            dispatch.Listener(("", 80), dispatch.Stream, loop=loop)
+            loop.call_on_signal(TERM, loop.close, 10)
+            loop.call_soon(os.kill, os.getpid(), TERM)
+            loop.run()
+            return "done"
+
+    with network() as net:
+        assert net.host("server").run(serve) == "done"
 
 
 @pytest.mark.parametrize("where", ["kernel", "simnet"])
