@@ -34,7 +34,7 @@ class Extras:
         self.idle: Timer | None = None
         self.write_timer: Timer | None = None
         self.write_mark = 0  # bytes_sent when the write timer was set
-        self.limit: Timer | None = None  # of connect, handshake or close: only one of them is under way
+        self.limit: Timer | None = None  # of connect or close: only one of them is under way
         self.staged: Any = b""  # output that is next: bytes, a view of them, a file
         self.layer: Any = None
         self.connector: Any = None
@@ -98,3 +98,5 @@ class Extras:
         if self.idle is not None:
             self.idle.cancel()
             self.idle = None
+        if self.layer is not None and self.layer.deadline is not None:
+            self.layer.deadline.cancel()

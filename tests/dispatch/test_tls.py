@@ -214,6 +214,7 @@ def test_a_peer_that_speaks_no_tls_is_given_up(world, server_context):
 
     assert isinstance(channel.reason, ssl.SSLError)
     assert "secure" not in channel.events
+    assert len(loop._timers) == 0  # nor is the loop kept running by the deadline of the handshake
 
 
 def test_a_certificate_that_is_not_trusted_is_the_reason(world, server_context):
