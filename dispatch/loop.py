@@ -98,8 +98,7 @@ class Loop:
             raise TypeError(f"{poller=} must be a name such as 'poll', or have the shape of dispatch.interfaces.Poller")
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
-        self.closed = False
-        self.running = False
+        self.closed = self.running = False
         self._thread = 0  # in which it runs
         self._stopping = False
         self._draining = False
