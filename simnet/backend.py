@@ -175,12 +175,14 @@ class SimulatedBackend:
             pass
 
     def time_ns(self) -> int:
-        self._scheduler.activity += 1
-        return EPOCH_NS + self._scheduler.clock.now_ns
+        return EPOCH_NS + self.monotonic_ns()
 
     def monotonic_ns(self) -> int:
-        self._scheduler.activity += 1
-        return self._scheduler.clock.now_ns
+        scheduler = self._scheduler
+        scheduler.activity += 1
+        if scheduler.activity >= scheduler.looks_end:
+            scheduler.looked()
+        return scheduler.clock.now_ns
 
     # --- names -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ others. Rules that hold here:
 * The clock moves only when nobody can run; all that is due in one instant happens before anybody runs in it.
 * A poll that may not block and finds nothing lets everybody else run first (``pause``); after ``PAUSES_MAX`` of them in
   one instant the clock moves on.
+* Who looks at a clock as often, and does nothing else, waits for it to move: so it moves.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
   whoever still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without so much as reading a clock;
@@ -28,9 +29,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
+from simnet import stuck
 from simnet.clock import Clock
 from simnet.trace import WAKE, Trace
-from simnet.verdicts import Deadlock, Hang, ProcessEnded, Spin, Verdict
+from simnet.verdicts import Hang, ProcessEnded, Spin, Verdict
 from simnet.workers import idle_worker
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
 
-PAUSES_MAX = 1_000  # polls without effect in one instant before the clock moves on
-POLLS_NS = 1_000_000  # virtual time that these take, once: a poll that finds nothing takes Linux a microsecond
+PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
+POLLS_NS = 1_000_000  # virtual time that these take, polls once: one that finds nothing takes Linux a microsecond
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
@@ -75,9 +77,9 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
-        "ticks", "calls", "effects", "seen", "activity", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
+        "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_choose", "swap",
+        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,7 @@ class Scheduler:
         self.effects = 0  # calls that did something, by anybody
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
+        self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
         self.entries_max = ENTRIES_AN_INSTANT_MAX  # so long a trace is a reason to look whether time passes
         self.entries_at_ns = 0  # when that was set
         self.calls = 0  # calls without effect since the last wait, or the last call with one
@@ -116,6 +119,7 @@ class Scheduler:
         self._pauses_at_ns = -1
         self._pauses_effects = 0
         self._lagged = False
+        self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
 
@@ -211,11 +215,7 @@ class Scheduler:
             self.forced += 1
             if self.forced > TICKS_MAX or not clock.tick():
                 self.forced = 0
-                self._spin(
-                    f"{me.name} polled {PAUSES_MAX:,} times in a row, at {clock.now_ns / 1e9:.6f} s, without leave to "
-                    "wait, and found nothing each time: on a kernel this loop takes a whole processor. "
-                    "Poll with a time-out, or without one."
-                )
+                self._blame(stuck.polled_for_nothing(me, clock.now_ns, PAUSES_MAX), me)
         if self.runnable:
             me.waiting = ("its turn", None)
             self.runnable.append(me)
@@ -239,6 +239,14 @@ class Scheduler:
         self._lagged = True
         return True
 
+    def looked(self) -> None:
+        """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""
+        self.looks_end = self.activity + PAUSES_MAX
+        now = (self.effects, self.clock.now_ns)
+        if now == self._looked:
+            self.wait(("a clock to move", None), self.clock.now_ns + POLLS_NS)
+        self._looked = (self.effects, self.clock.now_ns)
+
     def account(self) -> None:
         """Calls that did something do no more than count themselves, in ``effects``; here it counts what follows.
 
@@ -249,9 +257,9 @@ class Scheduler:
             self.seen = self.effects
             self.ticks = self.calls = self.forced = 0
 
-    def _spin(self, text: str) -> NoReturn:
-        error = Spin(text)
-        self.record(Verdict("no-spin", text, self.current.host_name, error))
+    def _blame(self, error: Spin | Hang, process: Process) -> NoReturn:
+        name = "no-spin" if isinstance(error, Spin) else "Hang"
+        self.record(Verdict(name, str(error), process.host_name, error))
         raise error
 
     def no_effect(self, op: str, place: str) -> None:
@@ -263,12 +271,7 @@ class Scheduler:
         if self.calls > CALLS_MAX:  # a loop that will not end by itself
             self.calls = 0
             me = self.current
-            error = Hang(
-                f"{me.name} made {CALLS_MAX:,} calls in a row, at {self.clock.now_ns / 1e9:.6f} s, that neither waited "
-                f"nor had any effect; the last: {op} on {place}. A read that gives b'' is the end of the input: stop there."
-            )
-            self.record(Verdict("Hang", str(error), me.host_name, error))
-            raise error
+            self._blame(stuck.called_for_nothing(me, self.clock.now_ns, CALLS_MAX, op, place), me)
 
     def told_again(self) -> bool:
         """A poll tells the current process once more that something is ready, and it has done nothing since the last one
@@ -282,11 +285,7 @@ class Scheduler:
         """Polls of the current process reported readiness, of *what* at last, more often than FRUITLESS_MAX for nothing."""
         me = self.current
         me.fruitless = 0
-        self._spin(
-            f"{me.name} was told {FRUITLESS_MAX} times in a row, at {self.clock.now_ns / 1e9:.6f} s, of "
-            f"{', '.join(what[:4])} and no call it made had any effect: on a kernel this loop takes a whole "
-            "processor. Read it, close it, or stop asking for it."
-        )
+        self._blame(stuck.told_for_nothing(me, self.clock.now_ns, FRUITLESS_MAX, what), me)
 
     def too_much(self, process: Process) -> None:
         """The trace has grown by a lot. Without a step of the clock, it is more than any program does on purpose."""
@@ -294,12 +293,7 @@ class Scheduler:
         if self.entries_at_ns != self.clock.now_ns:
             self.entries_at_ns = self.clock.now_ns
             return
-        error = Hang(
-            f"more than {ENTRIES_AN_INSTANT_MAX:,} calls and segments at {self.clock.now_ns / 1e9:.6f} s, and no time "
-            f"passed: {process.name} is in a loop that never waits. If it should do so much, give its link a latency."
-        )
-        self.record(Verdict("Hang", str(error), process.host_name, error))
-        raise error
+        self._blame(stuck.does_not_wait(process, self.clock.now_ns, ENTRIES_AN_INSTANT_MAX), process)
 
     def still_going(self, process: Process) -> None:
         """A process that has been told to end makes one more call; after too many of them it is abandoned."""
@@ -441,28 +435,15 @@ class Scheduler:
 
     def _nothing_will_happen(self) -> None:
         if not self._settling:
-            self.body.pending = Deadlock(self._deadlock_text())
+            self.body.pending = stuck.nobody_will_wake(self.processes, self.clock.now_ns)
         self._rouse_body()
 
     def _only_time_passes(self) -> None:
         self.ticks = 0
-        error = Hang(
-            f"{ALONE_MAX:,} times in a row, until {self.clock.now_ns / 1e9:,.0f} s, somebody woke by time alone and nothing "
-            f"else happened: {self.body.describe_wait()}. A server's loop, called in the test? Hand the function to spawn, "
-            "with its arguments behind it. A test that waits for something waits longer at a time."
-        )
+        error = stuck.only_time_passes(self.body, self.clock.now_ns, ALONE_MAX)
         self.record(Verdict("Hang", str(error), self.body.host_name, error))
         self.body.pending = error
         self._rouse_body()
-
-    def _deadlock_text(self) -> str:
-        lines = [f"at {self.clock.now_ns / 1e9:.6f} s nothing is on a link and nobody who could act will wake:"]
-        lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
-        ended = [process.name for process in self.processes if process.done]
-        if ended:
-            lines.append(f"  ended: {', '.join(ended)}")
-        lines.append("Give the test's socket a time-out to go on, or look at whom it waits for.")
-        return "\n".join(lines)
 
     def _wait_when_ending(self, me: Process, deadline_ns: int | None) -> bool:
         self.still_going(me)

@@ -33,7 +33,7 @@ STEPS = {
             "simnet.poll_arguments",
             "simnet.ancillary",
         ],
-        ["simnet.schedule", "simnet.workers", "simnet.wait"],
+        ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state"],
         [

@@ -257,6 +257,33 @@ def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a
         test()
 
 
+def test_who_watches_a_clock_sees_it_move_and_lets_others_run() -> None:
+    with simnet.Network() as net, net.host("server").listen(7) as listener:
+        began = time.monotonic()
+        while time.monotonic() - began < 0.01:
+            pass
+        assert net.time == pytest.approx(0.01)
+        client = socket.create_connection(("server", 7))
+        listener.accept()[0].sendall(b"late")
+        client.setblocking(False)
+        end, data = time.time() + 1, b""
+        while time.time() < end and not data:
+            with contextlib.suppress(BlockingIOError):
+                data = client.recv(10)
+        assert (data, net.time < 0.02) == (b"late", True)
+
+
+def test_a_clock_does_not_move_between_calls_that_do_something() -> None:
+    with simnet.Network() as net:
+        near, far = socket.socketpair()
+        for _ in range(2 * wait.PAUSES_MAX):
+            near.send(b".")
+            far.recv(1)
+            time.monotonic()
+            time.time()
+        assert net.time == 0
+
+
 def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
     def test() -> None:
         with simnet.Network() as net, net.host("server").listen(7) as listener:

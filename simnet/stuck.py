@@ -1,0 +1,76 @@
+"""What is told of a run that goes nowhere: who did what how often, at what time, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simnet.verdicts import Deadlock, Hang, Spin
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = [
+    "called_for_nothing",
+    "does_not_wait",
+    "nobody_will_wake",
+    "only_time_passes",
+    "polled_for_nothing",
+    "told_for_nothing",
+]
+
+
+def _at(now_ns: int) -> str:
+    return f"at {now_ns / 1e9:.6f} s"
+
+
+def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
+    """Polls without leave to wait that found nothing."""
+    return Spin(
+        f"{process.name} polled {times:,} times in a row, {_at(now_ns)}, without leave to wait, and found nothing each "
+        "time: on a kernel this loop takes a whole processor. Poll with a time-out, or without one."
+    )
+
+
+def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[str]) -> Spin:
+    """Polls that told of the readiness of *what*, and nothing was done about it."""
+    return Spin(
+        f"{process.name} was told {times} times in a row, {_at(now_ns)}, of {', '.join(what[:4])} and no call it made had "
+        "any effect: on a kernel this loop takes a whole processor. Read it, close it, or stop asking for it."
+    )
+
+
+def called_for_nothing(process: Process, now_ns: int, times: int, op: str, place: str) -> Hang:
+    """Calls without effect, *op* on *place* the last."""
+    return Hang(
+        f"{process.name} made {times:,} calls in a row, {_at(now_ns)}, that neither waited nor had any effect; the last: "
+        f"{op} on {place}. A read that gives b'' is the end of the input: stop there."
+    )
+
+
+def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
+    """Calls and segments of one instant, more than any program makes on purpose."""
+    return Hang(
+        f"more than {times:,} calls and segments {_at(now_ns)}, and no time passed: {process.name} is in a loop that never "
+        "waits. If it should do so much, give its link a latency."
+    )
+
+
+def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
+    """Wake-ups by time alone, while *body* waits."""
+    return Hang(
+        f"{times:,} times in a row, until {now_ns / 1e9:,.0f} s, somebody woke by time alone and nothing else happened: "
+        f"{body.describe_wait()}. A server's loop, called in the test? Hand the function to spawn, with its arguments "
+        "behind it. A test that waits for something waits longer at a time."
+    )
+
+
+def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
+    """Each waits for another."""
+    lines = [f"{_at(now_ns)} nothing is on a link and nobody who could act will wake:"]
+    lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
+    ended = [process.name for process in processes if process.done]
+    if ended:
+        lines.append(f"  ended: {', '.join(ended)}")
+    lines.append("Give the test's socket a time-out to go on, or look at whom it waits for.")
+    return Deadlock("\n".join(lines))
