@@ -1,7 +1,7 @@
 """Was this run right? What happened in it, against the verdict table.
 
 A **stall** is transparent while no deadline fired that did not fire in the baseline, and disruptive from then: a program
-that gives up after 30 s is right to do so.
+that gives up after 30 s is right to do so. A loop that looks every 30 s and sleeps again gives up nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from simnet.explore.findings import Case, Finding, waits
 from simnet.explore.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
-from simnet.trace import WAKE
+from simnet.trace import CALL, PROCESS, SEGMENT, WAKE
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
@@ -94,6 +95,27 @@ def _deadline_fired(baseline: Run, run: Run) -> bool:
 
 
 def _deadlines(run: Run) -> Iterator[tuple[str, str]]:
-    for entry in run.trace.entries:
-        if entry[1] == WAKE and entry[7] is False:
+    """The time-outs that elapsed: who had them, waiting for what."""
+    entries = run.trace.entries
+    for index, entry in enumerate(entries):
+        if entry[1] == WAKE and entry[7] is False and not _slept_again(run, index):
             yield entry[3], entry[5]  # the process, what it waited for
+
+
+def _slept_again(run: Run, index: int) -> bool:
+    """Whether who woke there found nothing in its poll and polled again: a heart beats so, and nobody gave up anything."""
+    polled = False
+    for entry in islice(run.trace.entries, index + 1, None):
+        kind = entry[1]
+        if kind == SEGMENT:
+            continue  # what others sent before
+        if not polled:
+            polled = kind == CALL and entry[5] == "poll" and not entry[7][1]
+            if not polled:
+                return False
+        elif kind == PROCESS and entry[5] == "end":  # its own, or all end since the run is over
+            name = run.trace.entries[index][3]
+            return entry[3] != name or name in run.alive
+        else:
+            return kind == WAKE
+    return polled

@@ -156,6 +156,24 @@ def test_a_stall_is_disruptive_once_a_deadline_fired_that_did_not_before() -> No
     assert judge(run_of(entries=[timed_out]), run_of(STALL, error=error, entries=[timed_out])).status == "failure"
 
 
+def test_a_stall_stays_transparent_while_a_loop_only_looks_now_and_then() -> None:
+    woke = (30_000_000_000, "wake", "server", "server/serve", "", "readiness of", 0, False)
+    looked = (30_000_000_000, "call", "server", "server/serve epoll1", "", "poll", 0, (30.0, (), True))
+    closed = (30_000_000_000, "call", "server", "test->server:7#1", "server", "close", 1, ((), None, False))
+    came = (31_000_000_000, "wake", "server", "server/serve", "", "readiness of", 0, True)
+    ended = (60_000_000_000, "process", "server", "server/serve", "", "end", 0, None)
+    for happened, alive, status in (
+        ([woke, looked, came], (), "failure"),
+        ([woke, looked], (), "failure"),
+        ([woke, looked, ended], ("server/serve",), "failure"),  # by the end of the run
+        ([woke, looked, ended], (), "interrupted"),  # by itself
+        ([woke, looked, closed, came], (), "interrupted"),
+        ([woke, closed], (), "interrupted"),
+    ):
+        run = run_of(STALL, error=raised(AssertionError("x")), entries=happened, alive=alive)
+        assert judge(run_of(alive=alive), run).status == status, happened
+
+
 def test_a_server_that_waits_for_its_next_client_in_the_baseline_too_waits_rightly() -> None:
     accepts = waits(where="server.py:9 in serve")
     baseline = run_of(waiting=[accepts])
