@@ -20,6 +20,9 @@ class Ended(Protocol):
     def name(self) -> str: ...
     @property
     def error(self) -> BaseException | None: ...
+    @property
+    def answered(self) -> bool:
+        """Whether ``Host.run`` has raised *error* where it was called; the test raised nothing, so it was handled there."""
 
 
 class Over(Protocol):
@@ -43,7 +46,7 @@ def raise_what_failed(network: Over) -> None:
         if verdict.level == "failure" and verdict.error is not None:
             raise verdict.error
     for process in network.processes:
-        if process.error is not None and not isinstance(process.error, network.may_raise):
+        if process.error is not None and not process.answered and not isinstance(process.error, network.may_raise):
             process.error.add_note(
                 f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
             )

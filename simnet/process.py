@@ -48,6 +48,7 @@ class Process:
         "result",
         "error",
         "done",
+        "answered",
         "ending",
         "waits_when_ending",
         "asleep",
@@ -91,6 +92,7 @@ class Process:
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
+        self.answered = False  # `Host.run` has raised its error where it was called
         self.ending = False
         self.waits_when_ending = 0
         self.asleep = False

@@ -40,6 +40,14 @@ class ProcessFailure:
     host: str
     target: bool
     error: BaseException
+    handled: bool = False
+    """``Host.run`` raised it in the body, and it did not leave that."""
+
+    @classmethod
+    def of(cls, process: Any, error: BaseException, left_the_body: BaseException | None) -> ProcessFailure:
+        """What ended *process*, simulated or real."""
+        handled = process.answered and error is not left_the_body
+        return cls(process.name, process.host_name, process.target, error, handled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run
         outcome=Outcome(returned, tuple(network.observations), raised_text),
         body_error=error,
         failures=[
-            ProcessFailure(process.name, process.host_name, process.target, process.error)
+            ProcessFailure.of(process, process.error, error)
             for process in processes
             if process.error is not None and not isinstance(process.error, ProcessEnded)
         ],

@@ -420,10 +420,11 @@ class Host:
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
     def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Spawn, wait for the end, and give what the function returned, or raise what it raised."""
+        """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
         process = self.spawn(fn, *args, **kwargs)
         process.join()
         if process.error is not None:
+            process.answered = True
             raise process.error
         return process.result
 

@@ -78,6 +78,7 @@ class RealProcess:
         self.result: Any = None
         self.error: BaseException | None = None
         self.ending = False
+        self.answered = False  # as of a simulated one
         self.waits: dict[int, Wait] = {}  # by thread
         self.ticks = 0  # waits that ended by time alone since anybody last did something
         self.fruitless = 0

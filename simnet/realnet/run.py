@@ -75,9 +75,7 @@ def play_real(
         ),
         body_error=error,
         failures=[
-            ProcessFailure(process.name, process.host_name, process.target, process.error)
-            for process in processes
-            if process.error is not None
+            ProcessFailure.of(process, process.error, error) for process in processes if process.error is not None
         ],
         handler_errors=network.handler_errors,
         verdicts=network.verdicts,

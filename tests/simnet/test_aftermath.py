@@ -13,6 +13,8 @@ import pytest
 import simnet
 from dispatch import Listener, Loop, Stream, asyncore
 from simnet.blame import users_own
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
 
 
 class Hasty(Stream):
@@ -105,6 +107,40 @@ def test_a_mistake_of_the_simulators_own_keeps_its_frames(monkeypatch: pytest.Mo
     with pytest.raises(NameError) as caught, simnet.Network():
         socket.socket().connect(("server", 7))
     assert any(frame.filename.endswith("simnet/names.py") for frame in traceback.extract_tb(caught.value.__traceback__))
+
+
+@pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+def test_what_run_raised_and_the_test_has_handled_is_no_failure(network: Any) -> None:
+    with network() as net:
+        net.host("server")
+        with pytest.raises(ConnectionRefusedError):
+            net.host("client").run(socket.create_connection, ("server", 7))
+    with pytest.raises(ZeroDivisionError), network() as net:
+        net.host("client").run(lambda: 1 / 0)
+
+
+def test_a_sweep_expects_of_run_what_its_baseline_raised_there() -> None:
+    def conversation(net: simnet.Network) -> bytes:
+        net.host("server")
+        listener = net.host("server").listen(8)
+        with pytest.raises(ConnectionRefusedError):
+            net.host("client").run(ask, 7)
+        return net.host("client").run(ask, 8, listener)
+
+    def ask(port: int, listener: Any = None) -> bytes:
+        with socket.create_connection(("server", port)) as sock:
+            peer = listener.accept()[0]
+            with peer:
+                peer.sendall(b"hello")
+            got = sock.recv(100)
+            if len(got) < 5:
+                raise ValueError(got)
+            return got
+
+    result = run_sweep(conversation, SweepOptions.of(target="client", kinds=["split", "refuse"]))
+    assert [(each.reason, each.type_name, list(each.kinds)) for each in result.failures] == [
+        ("target-raised", "ValueError", ["split"])
+    ]
 
 
 def test_an_error_that_reached_handle_error_is_the_networks_to_tell() -> None:

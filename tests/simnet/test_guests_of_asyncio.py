@@ -91,7 +91,10 @@ def test_a_name_that_nobody_has_is_an_error_of_the_resolver(simnet_network: Any)
 
 
 def test_what_needs_a_thread_is_refused_with_its_name() -> None:
-    with pytest.raises(simnet.Escape), simnet.Network() as net:
+    with (
+        pytest.raises(simnet.Escape, match=r"the thread .asyncio_0. at test_guests_of_asyncio"),
+        simnet.Network() as net,
+    ):
         asyncio.run(asyncio.to_thread(int))
     assert "the thread 'asyncio_0'" in str(net.verdicts[0])
 
