@@ -159,11 +159,15 @@ class RealSocket(Calls):
             host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
             where, owner, kernel_port = self._stage.ground.route(file, host, port)
             target = (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
-            if file.stream and (file.connection is None or file.severed):
+            if not file.stream:
+                self._take_home()
+            elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
         n = file.tag.count("connect")
         try:
             C.connect(self, target)
+            if not file.stream:
+                file.shown_host = None  # it is bound to one address now, as its kernel says
         except BlockingIOError as error:
             if error.errno != errno.EINPROGRESS or self._timeout == 0.0:
                 self._record("connect", n, (address,), error)
@@ -356,12 +360,16 @@ class RealSocket(Calls):
             "send", (payload,), lambda n: C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
         )
 
+    def _take_home(self) -> None:
+        """Datagrams leave from the host's own address, so that who gets one knows whom to answer."""
+        if C.getsockname(self)[1] == 0:
+            self.bind(("", 0))
+
     def _datagram_target(self, address: Any, call: str) -> Any:
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
             return address
-        if C.getsockname(self)[1] == 0:
-            self.bind(("", 0))
+        self._take_home()
         host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
         where, _, kernel_port = self._stage.ground.route(file, host, port)
         return (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)

@@ -251,6 +251,16 @@ def datagrams(net: Any) -> Answers:
         return answers
 
 
+def datagrams_of_who_bound_nothing(net: Any) -> Answers:
+    with net.host("server").socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as sock:
+        server.bind(("", 53))
+        sock.connect(("server", 53))
+        sock.send(b"one")
+        question, asker = server.recvfrom(9)
+        server.sendto(b"two", asker)
+        return [question, sock.recv(9), sock.getsockname() == asker, asker[0] == net.host("test").address]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -267,6 +277,7 @@ def datagrams(net: Any) -> Answers:
         pairs,
         unread_counts,
         datagrams,
+        datagrams_of_who_bound_nothing,
     ],
 )
 def test_each_call_answers_as_the_simulators_does(body: Callable[[Any], Answers]) -> None:
