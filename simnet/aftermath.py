@@ -42,6 +42,7 @@ class Over(Protocol):
 
 def raise_what_failed(network: Over) -> None:
     """The test raised nothing: raise what failed beside it."""
+    __tracebackhide__ = True
     for verdict in network.verdicts:
         if verdict.level == "failure" and verdict.error is not None:
             raise verdict.error

@@ -195,6 +195,7 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        __tracebackhide__ = True  # pytest shows the user's line that left the network, and no more
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)), failed=error is not None)
         if error is None:
             raise_what_failed(self)

@@ -85,7 +85,11 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     try:
         held.leave(error)
     except BaseException as failed:
-        failed.__traceback__ = without_simnet(failed.__traceback__)
+        users = without_simnet(failed.__traceback__)
+        at_no_line = users is failed.__traceback__
+        if at_no_line and isinstance(failed, AssertionError):  # a rule is broken
+            told_of(item).verdict = failed
+        failed.__traceback__ = users
         raise
     finally:
         if held.network.unreached:

@@ -191,6 +191,7 @@ class RealNetwork:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        __tracebackhide__ = True  # as of a simulated one
         self.finish(settle=not isinstance(error, (KeyboardInterrupt, GeneratorExit)))
         if error is None:
             raise_what_failed(self)

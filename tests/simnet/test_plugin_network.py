@@ -176,6 +176,25 @@ def test_after(simnet_network):
     run(suite, body).assert_outcomes(errors=1, passed=1)
 
 
+def test_a_broken_rule_is_told_without_a_traceback(suite: pytest.Pytester) -> None:
+    body = """
+def keep(port):
+    listener = socket.create_server(("", port))
+    connection, _ = listener.accept()
+    time.sleep(1e6)
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(keep, 7)
+    socket.create_connection(("server", 7)).close()
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1)
+    at = next(place for place, line in enumerate(result.outlines) if "_ test_it _" in line)
+    assert result.outlines[at + 1].startswith(
+        "AssertionError: [nothing-left] server/keep still holds test->server:7#1 (CLOSE_WAIT)"
+    )
+    assert result.outlines[at + 2].startswith("====")
+
+
 def test_of_a_network_in_a_fixture_of_the_users_own_only_the_users_lines_are_shown(suite: pytest.Pytester) -> None:
     body = """
 import pytest, simnet
