@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PER_PROCESS",
     "ProcessState",
+    "bury",
     "checked_names",
     "ended_in_the_middle",
     "hush",
@@ -178,6 +179,11 @@ def ended_in_the_middle(process: Process) -> Iterator[None]:
     loop = process.state.get("loop")
     tasks = [] if loop is None else hush(loop)
     yield
+    bury(loop, tasks)
+
+
+def bury(loop: Any, tasks: Iterable[Any]) -> None:
+    """The process of *loop* is no more: its transports have no descriptor, and where its *tasks* stand nobody goes on."""
     for transport in list(getattr(loop, "_transports", {}).values()):
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
     for task in tasks:

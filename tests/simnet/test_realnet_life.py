@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import queue
 import select
 import selectors
@@ -725,3 +726,19 @@ def test_what_failed_in_a_loop_is_told_by_the_names_that_the_simulator_has_for_i
         assert [text.partition(" was closed at")[0] for text in real[1]] == [
             text.partition(" was closed at")[0] for text in simulated[1]
         ]
+
+
+def test_an_asyncio_program_that_is_ended_wherever_it_is_leaves_nothing_that_complains() -> None:
+    async def forgets_its_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(1000)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("0.0.0.0", 7))
+        async with await asyncio.start_server(forgets_its_client, port=7) as server:
+            await server.serve_forever()
+
+    with RealNetwork(invariants={"nothing-left": "off"}) as net:
+        net.host("server").spawn(asyncio.run, serve())
+        socket.create_connection(("server", 7)).close()
+    gc.collect()  # what a finalizer complains of is an error in these tests
