@@ -65,6 +65,7 @@ class MapLoop(Loop):
         "map",
         "still",
         "touched",
+        "users",
     )
 
     def __init__(self, map: dict[Any, Any], poller: str | Poller | None = None) -> None:
@@ -87,6 +88,7 @@ class MapLoop(Loop):
         #: Descriptors of those that always want to write, only to say that nobody handles it: they are not woken for that.
         self.grumblers: set[int] = set()
         self.literal = False  # they are: somebody else's poller is to be asked what it was always asked
+        self.users = 0  # calls of loop() under way that keep it
         self.endless = isinstance(map, ChannelMap) and map.endless > 0  # nobody sees how long a turn takes
         #: For observers: this turn found nothing and asked nobody. So will the next, until something comes.
         self.still = False

@@ -160,10 +160,16 @@ class Served:
         self._engine: MapLoop | None = None
 
     def __enter__(self) -> None:
-        if self._map and _ordinary(self._map) and engine_of(self._map) is None:
-            self._engine = MapLoop(self._map)
-            self._engine.endless = self._endless
-            serve_map(self._map, self._engine)
+        if self._map and _ordinary(self._map):
+            engine = engine_of(self._map)
+            if engine is None:
+                engine = MapLoop(self._map)
+                engine.endless = self._endless
+                serve_map(self._map, engine)
+            elif not engine.users:
+                return  # one made for a turn, which is under way
+            engine.users += 1
+            self._engine = engine
         elif self._endless and isinstance(self._map, ChannelMap):
             _endless(self._map, 1)
 
@@ -171,8 +177,10 @@ class Served:
         if self._endless and isinstance(self._map, ChannelMap):
             _endless(self._map, -1)
         if self._engine is not None:
-            serve_map(self._map, None)
-            self._engine.close()
+            self._engine.users -= 1
+            if not self._engine.users:  # another thread may be in loop() yet, over the same map
+                serve_map(self._map, None)
+                self._engine.close()
 
 
 def _endless(map: ChannelMap, more: int) -> None:

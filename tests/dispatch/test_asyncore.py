@@ -1200,3 +1200,20 @@ def test_attributes_set_from_outside_are_noticed_when_nothing_happens(loopback_p
     asyncore.loop(0, map=channels, count=3)
     assert channel.sent > 0
     channel.close()
+
+
+def test_two_threads_may_serve_one_map_and_need_not_end_in_order(pair, map):
+    """As programs do that have a thread for each of their servers: one of them left loop() first, and took the loop with it."""
+    channel, client = pair
+    first, second = maps.Served(map, endless=False), maps.Served(map, endless=False)
+    first.__enter__()
+    second.__enter__()
+    asyncore.poll(0, map)
+    first.__exit__()
+    client.send(b"x")
+    until(lambda: channel.data, lambda each: asyncore.poll(0.01, each), map)
+    kept = maps.engine_of(map)
+    second.__exit__()
+
+    assert kept is not None
+    assert (maps.engine_of(map) is None) is (type(map) is dict)
