@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
     "PER_PROCESS",
+    "Left",
     "ProcessState",
     "bury",
     "checked_names",
@@ -162,34 +163,41 @@ class ProcessState:
             namespace[attribute] = value
 
 
-def hush(loop: Any = None) -> list[Any]:
-    """The tasks of a loop (None: the running one) whose process is ended: nobody is told if they never come to an end."""
+class Left(NamedTuple):
+    """What an event loop holds whose process is ended wherever it is."""
+
+    tasks: list[Any]
+    transports: list[Any]
+
+
+def hush(loop: Any = None) -> Left:
+    """What a loop holds (None: the running one) whose process is ended: nobody is told if it never comes to an end."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or (loop is None and (loop := asyncio._get_running_loop()) is None):
-        return []
+        return Left([], [])
     tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
     for task in tasks:
         task._log_destroy_pending = False
-    return tasks
+    return Left(tasks, list(getattr(loop, "_transports", {}).values()))
 
 
-@contextmanager
-def ended_in_the_middle(process: Process) -> Iterator[None]:
-    """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
-    loop = process.state.get("loop")
-    tasks = [] if loop is None else hush(loop)
-    yield
-    bury(loop, tasks)
-
-
-def bury(loop: Any, tasks: Iterable[Any]) -> None:
-    """The process of *loop* is no more: its transports have no descriptor, and where its *tasks* stand nobody goes on."""
-    for transport in list(getattr(loop, "_transports", {}).values()):
+def bury(left: Left) -> None:
+    """The process is no more: its transports have no descriptor, and where its tasks stand nobody goes on."""
+    for transport in left.transports:
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
-    for task in tasks:
+    for task in left.tasks:
         for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
             try:
                 task.get_coro().close()
                 break
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
+
+
+@contextmanager
+def ended_in_the_middle(process: Process) -> Iterator[None]:
+    """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
+    loop = process.state.get("loop")
+    left = Left([], []) if loop is None else hush(loop)
+    yield
+    bury(left)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
 from simnet.realnet.machine import Machine
-from simnet.state import bury, hush
+from simnet.state import Left, bury, hush
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 from simnet.whereabouts import caller_outside
@@ -91,7 +91,7 @@ class RealProcess:
         self.epolls: weakref.WeakSet[Any] = weakref.WeakSet()
         self.descriptors = Open(stage.files)  # where the observers of loops look up a channel's name
         self._fn = fn
-        self._left: list[Any] = []  # tasks of an event loop that were not over when it was told to end
+        self._left: list[Left] = []  # what its event loop held when it was told to end, as often as it was
         self._ended = threading.Event()
         self._settled = threading.Event()  # it has waited once, or ended
         self._stop_r, self._stop_w = os.pipe()
@@ -155,9 +155,8 @@ class RealProcess:
             self._fn = None
             text = None if self.error is None else type(self.error).__name__
             self.close_descriptors()
-            if self._left:
-                bury(self._left[0].get_loop(), self._left)
-                self._left = []
+            while self._left:
+                bury(self._left.pop())
             entries.append((clock.now_ns, PROCESS, self.host_name, self.name, "", "end", 0, text))
             self.stage.moved()
             self._ended.set()
@@ -277,7 +276,7 @@ class RealProcess:
             Deadlock, Hang: the body waits for what will not come.
         """
         if self.ending:
-            self._left = hush() or self._left
+            self._left.append(hush())
             raise ProcessEnded(f"the network of {self.name} has ended")
         self.stage.judge_wait(self)
 
