@@ -159,7 +159,7 @@ class SystemCalls(_stdlib.socket):
         return data
 
     def _recv_straight(self, bufsize: int) -> bytes | None:
-        """A recv that no fault may touch, on a connection that has bytes; ``None`` to go the long way."""
+        """A recv that no fault may touch, on a connection that has bytes, none of them urgent; ``None`` to go the long way."""
         process = self._process
         file: Any = process.descriptors.open.get(self._fd)
         if file is None:
@@ -168,21 +168,9 @@ class SystemCalls(_stdlib.socket):
         if not tag.plain or process.ending:
             return None
         inbox = file.inbox
-        timeout = self._timeout
-        if (
-            inbox is None
-            or not inbox.size
-            or (timeout and not file.mask() & READABLE)
-            or (timeout is None and file.low_water != 1 and not (file.mask() & READABLE or _fills(file, bufsize)))
-        ):
+        if inbox is None or not inbox.size or (not file.calm and (file.urg_data or file.low_water != 1)):
             return None
-        try:
-            data: bytes = file.recv(bufsize) if file.urg_data else file.read_some(inbox, bufsize)
-        except BlockingIOError:  # the byte was an urgent one: it is gone, as it should be, and nothing follows it yet
-            return None
-        except OSError as error:
-            self._record_failure(tag, "recv", tag.count("recv"), (bufsize,), error)
-            raise
+        data: bytes = file.read_some(inbox, bufsize)
         machine = self._machine
         if machine.out:
             machine.fabric.route(machine)

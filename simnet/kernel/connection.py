@@ -51,7 +51,7 @@ class Connection(Tamperable):
 
     def take(self, seq: int, edge: int, payload: bytes) -> bool:
         """Nearly every segment: data in order, on a connection without any rare feature. False if it is another one."""
-        if seq != self.rcv_nxt or self.state != ESTABLISHED or self.slow:
+        if seq != self.rcv_nxt or not self.calm or self.slow:
             return False
         if edge > self.snd_edge:
             self.snd_edge = edge
@@ -70,7 +70,7 @@ class Connection(Tamperable):
                 inbox.size = size
             self.rcv_nxt = seq + size
             watchers = self.watchers
-            if watchers is not None and (self.low_water == 1 or self.enough_to_read()):
+            if watchers is not None:
                 if len(watchers) == 1:
                     watchers[0].wake(self, DATA_NEWS)
                 else:
@@ -168,6 +168,7 @@ class Connection(Tamperable):
             self.rcv_nxt += 1
             self.done = True
             self.shut |= SHUT_RECEIVE
+            self.calm = False
             state = AFTER_PEER_FIN[self.state]
             if state == TIME_WAIT:
                 if flags & WANT_ACK:
@@ -244,6 +245,7 @@ class Connection(Tamperable):
         self.trip_ns = trip_ns or 1 if trip_ns < RTO_FIRST_NS else 0
         if self.guard is not None:
             self.guard.keep_alive(self)
+        self.look_around()
         if stack.on_established is not None:
             stack.on_established(self)
 
@@ -273,6 +275,7 @@ class Connection(Tamperable):
             self.inbox.take(1)
             self.rcv_edge += 1
         self.urg_data = URGENT_ANNOUNCED
+        self.calm = False
         self.urg_seq = seq
 
 

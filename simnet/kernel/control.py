@@ -60,6 +60,7 @@ AUTOTUNED_SEND_ROOM_LATER: Final = 4_125_211
 AUTOTUNED_RECEIVE_ROOM: Final = 128_000  # of who connected; who accepted has 27 bytes less
 ACCEPTED_RECEIVE_ROOM: Final = 127_973
 
+READABLE_AND_WRITABLE: Final = READABLE | WRITABLE
 WHOLE: Final = 1 << 62  # an MSS that cuts nothing: a segment is as large as a write
 
 
@@ -72,7 +73,7 @@ class ControlBlock(File):
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
-        "slow", "tampering", "cork", "guard", "window", "way", "twin",
+        "calm", "slow", "tampering", "cork", "guard", "window", "way", "twin",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int) -> None:
@@ -118,6 +119,7 @@ class ControlBlock(File):
         self.urg_data = 0
         self.urg_seq = 0
         self.later: dict[int, Segment] | None = None  # what arrived before what it follows
+        self.calm = False  # see `look_around`
         self.slow = False  # an MSS or one of the three below: sending needs more than a look at the window
         self.tampering: Tampering | None = None
         self.cork: Cork | None = None
@@ -131,17 +133,14 @@ class ControlBlock(File):
 
     def mask(self) -> int:
         """The poll mask now, by K-002."""
-        state = self.state
-        if state == ESTABLISHED and not (
-            self.shut or self.error or self.urg_data or self.guard is not None or self.low_water != 1
-        ):  # nearly always
+        if self.calm:  # nearly always
             inbox = self.inbox
             outbox = self.outbox
-            mask = READABLE if inbox is not None and inbox.size else 0
             if outbox is None or not outbox.size or self.writable():
-                return mask | WRITABLE
+                return READABLE_AND_WRITABLE if inbox is not None and inbox.size else WRITABLE
             self.no_space = True
-            return mask
+            return READABLE if inbox is not None and inbox.size else 0
+        state = self.state
         if state == LISTEN:
             listener = self.listener
             return READABLE if listener is not None and listener.queue else 0
@@ -167,6 +166,15 @@ class ControlBlock(File):
         if self.error:
             mask |= ERR
         return mask
+
+    def look_around(self) -> None:
+        """Is it calm: ESTABLISHED, with no shutdown, error, urgent byte, SO_RCVLOWAT or guard? Whoever disturbs it says so."""
+        self.calm = (
+            self.state == ESTABLISHED
+            and not (self.shut or self.error or self.urg_data)
+            and self.low_water == 1
+            and self.guard is None
+        )
 
     def enough_to_read(self) -> bool:
         """Do the unread bytes reach SO_RCVLOWAT? An urgent byte that is next and not inline does not count."""

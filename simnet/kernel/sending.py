@@ -207,6 +207,7 @@ class Sender(ControlBlock):
         if state is None:
             return
         self.state = state
+        self.calm = False
         if self.cork is not None:
             self.cork.open()
         tampering = self.tampering
@@ -230,6 +231,7 @@ class Sender(ControlBlock):
     def vanish(self) -> None:
         """Leave the tables: no segment comes here any more."""
         self.state = CLOSED
+        self.calm = False
         self.twin = None
         self.outbox = None
         self.urg_out = 0
@@ -282,6 +284,7 @@ class Sender(ControlBlock):
             return
         guard = self.guard = Guard()
         self.slow = True
+        self.calm = False
         self.window = None  # the guard counts what is in flight
         guard.heard_ns = self.stack.clock.now_ns
         if self.trip_ns:
@@ -307,6 +310,7 @@ class Sender(ControlBlock):
                 self.die(error)
         elif self.option(*ERROR_QUEUES[":" in self.peer[0]]):
             self.error = error
+            self.calm = False
             self.wake(ERROR_NEWS)
         else:
             self.soft_error = error
@@ -336,6 +340,7 @@ class Sender(ControlBlock):
         stack = self.stack
         self.put(FIN | ACK, length=1)
         self.state = CLOSED
+        self.calm = False
         self.twin = None
         if state == CLOSE_WAIT:
             del stack.connections[(self.local, self.peer)]
@@ -347,6 +352,7 @@ class Sender(ControlBlock):
     def disconnect(self) -> None:
         """tcp_disconnect: as fresh, but that the port shown and a pending error stay."""
         old = self.state
+        self.calm = False
         if old in OWES_RESET or (old in (LAST_ACK, CLOSING) and self.unsent):
             self.send_reset()
             self.error = ECONNRESET

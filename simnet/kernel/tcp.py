@@ -262,6 +262,7 @@ class TcpSocket(Stream):
             self.stage = UNCONNECTED
         else:
             self.shut |= bits
+            self.calm = False
             if bits & SHUT_SEND:
                 self.finish_sending()
         self.wake_last()
@@ -272,6 +273,7 @@ class TcpSocket(Stream):
         """``tcp_close``: FIN, or RST if something was left unread or linger says so (K-070 to K-073)."""
         state = self.state
         self.shut = SHUT_RECEIVE | SHUT_SEND
+        self.calm = False
         inbox = self.inbox
         if (
             state in (ESTABLISHED, CLOSE_WAIT)

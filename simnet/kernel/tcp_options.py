@@ -136,6 +136,7 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     set_by_hand = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
     cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
+    socket.look_around()
     if set_by_hand is None and socket.low_water > socket.rcv_room:
         _set_receive_room(socket, socket.low_water)
         socket.freed()

@@ -117,6 +117,7 @@ class Stream(Connection):
         self.freed()
         if len(data) + skip > ahead:
             self.urg_data = 0
+            self.look_around()
         return data
 
     def _read_urgent(self, n: int, flags: int) -> bytes:
@@ -176,7 +177,7 @@ class Stream(Connection):
         Raises:
             OSError: EAGAIN, no room; EPIPE, or the pending error, if nothing can be sent any more.
         """
-        if self.state not in _SENDABLE or self.error or self.shut & SHUT_SEND:
+        if not self.calm and (self.state not in _SENDABLE or self.error or self.shut & SHUT_SEND):
             if flags & MSG_FASTOPEN:
                 return self.sendto(data, flags, None)
             raise self._not_sendable()
