@@ -274,21 +274,16 @@ class Socket(MessageCalls):
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def recv(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> bytes:
-        if (
-            type(bufsize) is not int
-            or not 0 < bufsize <= SIZE_MAX
-            or type(flags) is not int
-            or (flags and abs(flags) > INT_MAX)
-            or more
-        ):
-            bufsize, flags = taken("recv", bufsize, flags, *more)
-            if not bufsize:
-                return b""
-        if not flags:
+        usual = bufsize.__class__ is int and 0 < bufsize <= SIZE_MAX and flags.__class__ is int and not more
+        if usual and not flags:
             data = self._recv_straight(bufsize)
             if data is not None:
                 return data
-        elif flags & MSG_WAITALL and self._timeout is None and self._kind == 1:
+        elif not usual or abs(flags) > INT_MAX:
+            bufsize, flags = taken("recv", bufsize, flags, *more)
+            if not bufsize:
+                return b""
+        if flags & MSG_WAITALL and self._timeout is None and self._kind == 1:
             return self._recv_all(bufsize, flags)
         return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
@@ -344,17 +339,17 @@ class Socket(MessageCalls):
     # --- bytes out -------------------------------------------------------------------------------------------------
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
+        if data.__class__ is bytes and flags.__class__ is int and not flags and not more:  # nearly always
+            sent = self._send_straight(data)
+            if sent and (self._timeout is not None or sent == len(data)):
+                return sent
+            return self._send_once(data, 0, sent)
         if more:
             look_over("send", data, flags, *more)
         payload = data if type(data) is bytes else checked_bytes("send", data)
-        sent = 0
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags = taken("send", payload, flags)
-        if not flags:
-            sent = self._send_straight(payload)
-            if sent and (sent == len(payload) or self._timeout is not None):
-                return sent
-        return self._send_once(payload, flags, sent)
+        return self._send_once(payload, flags)
 
     def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> None:
         if more:

@@ -54,15 +54,14 @@ class Stream(Connection):
         if len(data) == inbox.size <= n and not inbox.offset:  # as `take` hands over one whole chunk
             inbox.head = b""
             inbox.size = 0
+            if not self.done:  # all of it was read
+                room = self.rcv_room
+                edge = self.rcv_edge = self.rcv_nxt + room
+                if edge - self.rcv_told < room >> 1:
+                    return data
         else:
             data = inbox.take(n)
-        if inbox.size or self.done:
-            self.freed()
-        else:  # all of it was read
-            room = self.rcv_room
-            edge = self.rcv_edge = self.rcv_nxt + room
-            if edge - self.rcv_told >= room >> 1:
-                self.freed()
+        self.freed()
         return data
 
     def _read(self, n: int, flags: int) -> bytes:
