@@ -327,6 +327,7 @@ def main() -> None:
         return
     chosen = [name for name in ROWS if not options.names or any(part in name for part in options.names)]
     chosen += [ROWS[name].beside for name in chosen if ROWS[name].beside in ROWS and ROWS[name].beside not in chosen]
+    chosen = list(dict.fromkeys(chosen))  # two rows may stand beside one
     figures: dict[str, list[float]] = {name: [] for name in chosen}
     reference = []
     for simulation in (fresh_sockets, fresh_dispatch) * 200:  # what is made once is made
