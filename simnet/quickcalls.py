@@ -41,7 +41,8 @@ class QuickCalls(SystemCalls):
             file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
 
     def listen(self, *backlog: Any, **named: Any) -> None:
-        number = 128 if not backlog and not named else whole("listen", last=only_one("listen", backlog, named))
+        # CPython makes 0 of what is negative, which the kernel would take for a large number.
+        number = 128 if not backlog and not named else max(whole("listen", last=only_one("listen", backlog, named)), 0)
         file = self._file()
         self._quick(file, "listen", (number,), file.listen, number)
         host = self._machine

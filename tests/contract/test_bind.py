@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -97,8 +98,21 @@ def test_k026_listen_again_changes_the_backlog_and_keeps_what_is_queued(world: W
     for client in (first, second):
         server = world.accept(listener)
         assert server.getpeername() == client.getsockname()
-    listener.listen(-1)
     listener.listen()
+
+
+def test_k026_a_negative_backlog_is_0(world: World) -> None:
+    listener = world.listener(backlog=-1)
+    world.client(listener)
+    late = world.socket()
+    late.connect_ex(listener.getsockname())
+    world.pause()
+    world.ready(late, "0")
+    unix = world.socket(socket.AF_UNIX)
+    unix.bind(world.abstract("l"))
+    unix.listen(-2)
+    clients = [world.socket(socket.AF_UNIX) for _ in range(2)]
+    assert [each.connect_ex(unix.getsockname()) for each in clients] == [0, errno.EAGAIN]
 
 
 def test_k026_datagrams_are_not_accepted(world: World) -> None:
