@@ -7,6 +7,7 @@ import stat as modes
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS
+from simnet.kernel.unix_names import file_key
 
 if TYPE_CHECKING:
     from simnet.network import Machine
@@ -47,27 +48,30 @@ def name_of(path: Any) -> str:
     return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
 
 
+def _key(machine: Machine, path: Any) -> str:
+    return file_key(machine.stack, name_of(path))
+
+
 def exists(machine: Machine, path: Any, **_: Any) -> bool:
     """Is there the file of a Unix socket of that name on this host?"""
-    return name_of(path) in machine.stack.unix_names
+    return _key(machine, path) in machine.stack.unix_names
 
 
 def unlink(machine: Machine, path: Any, **_: Any) -> bool:
     """Remove the file of a Unix socket; False if there is none of that name on this host."""
-    name = name_of(path)
-    _files(machine).seen.pop(name, None)
-    return machine.stack.unlink(name)
+    _files(machine).seen.pop(_key(machine, path), None)
+    return machine.stack.unlink(name_of(path))
 
 
 def stat(machine: Machine, path: Any, **_: Any) -> os.stat_result:
     """What ``os.stat`` gives for the file of a Unix socket."""
-    number, mode = _seen(machine, name_of(path))
+    number, mode = _seen(machine, _key(machine, path))
     uid, gid = machine.stack.credentials[1:]
     return os.stat_result((modes.S_IFSOCK | mode, number, 1, 1, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
 
 
 def chmod(machine: Machine, path: Any, mode: int, **_: Any) -> None:
     """``os.chmod`` of one. Every process may connect all the same."""
-    name = name_of(path)
+    name = _key(machine, path)
     number, _before = _seen(machine, name)
     _files(machine).seen[name] = (number, mode & 0o7777)

@@ -35,6 +35,7 @@ from simnet.kernel.timewait import TimeWait
 from simnet.kernel.udp_ports import UdpPorts, hears_all
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
+from simnet.kernel.unix_names import Key, file_key
 from simnet.kernel.unix_stream import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
@@ -82,7 +83,7 @@ class Stack:
         self.listeners: dict[Endpoint, list[TcpSocket]] = {}
         self.tcp_ports = TcpPorts()
         self._udp_ports: UdpPorts | None = None
-        self._unix_names: dict[str | tuple[int, bytes], UnixSocket | None] | None = None
+        self._unix_names: dict[Key, UnixSocket | None] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
@@ -106,7 +107,7 @@ class Stack:
         return self._udp_ports
 
     @property
-    def unix_names(self) -> dict[str | tuple[int, bytes], UnixSocket | None]:
+    def unix_names(self) -> dict[Key, UnixSocket | None]:
         """Who is bound to which name; None for a file whose socket is closed. Made on first use.
 
         A path is there once; an abstract name once for each type of socket.
@@ -370,7 +371,7 @@ class Stack:
 
     def unlink(self, path: str) -> bool:
         """Remove the file of a Unix socket; False if there is none of that name."""
-        return self.unix_names.pop(path, self) is not self
+        return self.unix_names.pop(file_key(self, path), self) is not self
 
     def dissolve(self) -> None:
         """Its host is gone for good: let go of everything that refers back to it."""

@@ -16,7 +16,6 @@ from errno import (
     EEXIST,
     EINVAL,
     EISCONN,
-    ENOENT,
     ENOTCONN,
     EOPNOTSUPP,
     EPROTOTYPE,
@@ -33,6 +32,7 @@ from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.unix_names import Key, Name, file_key, key_of, obstacle_to_bind, obstacle_to_find
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -45,15 +45,13 @@ SHUT_RECEIVE: Final = 1
 SHUT_SEND: Final = 2
 SHUT_BOTH: Final = 3
 
-Name = str | bytes  # a path, or bytes that begin with NUL: an abstract name
-
 
 class UnixSocket(File):
     """One AF_UNIX socket of any type."""
 
     __slots__ = (
         "stack", "type", "state", "error", "shut", "origin", "bound", "peer", "port", "sharing", "options",
-        "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "miscounted", "followers", "sent",
+        "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "miscounted", "followers", "sent", "key",
     )  # fmt: skip
     family: Final = AF_UNIX
     proto: Final = 0
@@ -69,6 +67,7 @@ class UnixSocket(File):
         self.shut = 0
         self.origin: str | None = None
         self.bound: Name | None = None
+        self.key: Key = ""  # where its host keeps that
         self.peer: UnixSocket | None = None
         self.port = 0
         self.sharing = 0
@@ -148,27 +147,18 @@ class UnixSocket(File):
         abstract = isinstance(name, bytes)
         if abstract and self.bound is not None:
             raise socket_error(EINVAL)
-        if self._key(name) in names:
-            raise socket_error(EADDRINUSE)
-        obstacle = self._obstacle(name)
-        if obstacle:
+        if isinstance(name, str) and (obstacle := obstacle_to_bind(self.stack, name)):
             raise socket_error(EADDRINUSE if obstacle == EEXIST else obstacle)
+        if key_of(self.type, name) in names:
+            raise socket_error(EADDRINUSE)
         if self.bound is not None:
             raise socket_error(EINVAL)
         self._take(name)
 
-    def _obstacle(self, name: Name) -> int:
-        """The errno of what is wrong with a path, EEXIST for a file that is no socket, or 0."""
-        ask = self.stack.path_error
-        return 0 if ask is None or not isinstance(name, str) else ask(name)
-
-    def _key(self, name: Name) -> str | tuple[int, bytes]:
-        """Where the host keeps *name*: each type of socket has its own abstract ones."""
-        return name if isinstance(name, str) else (self.type, name)
-
     def _take(self, name: Name) -> None:
         self.bound = name
-        self.stack.unix_names[self._key(name)] = self
+        self.key = key_of(self.type, name)
+        self.stack.unix_names[self.key] = self
 
     def take_name_for_credentials(self, target: Name | None) -> None:
         """Who asks for credentials has a name when it connects or sends: so that they can be answered.
@@ -184,14 +174,16 @@ class UnixSocket(File):
     def find(self, name: Name) -> UnixSocket:
         """Who is bound to *name*, of this type."""
         names = self.stack.unix_names
-        other = names.get(self._key(name))
         if isinstance(name, bytes):
+            other = names.get(key_of(self.type, name))
             if other is None:
                 raise socket_error(ECONNREFUSED)
             return other
-        if name not in names:
-            obstacle = self._obstacle(name) or ENOENT
+        key = file_key(self.stack, name)
+        if key not in names:
+            obstacle = obstacle_to_find(self.stack, name)
             raise socket_error(ECONNREFUSED if obstacle == EEXIST else obstacle)
+        other = names[key]
         if other is None or other.refs == 0:
             raise socket_error(ECONNREFUSED)  # a file that a closed socket left
         if other.type != self.type:
@@ -275,11 +267,11 @@ class UnixSocket(File):
 
     def _end(self, embryo: bool) -> None:
         names = self.stack.unix_names
-        if self.bound is not None and names.get(key := self._key(self.bound)) is self:
-            if isinstance(key, tuple):
-                del names[key]
+        if self.bound is not None and names.get(self.key) is self:
+            if isinstance(self.key, tuple):
+                del names[self.key]
             else:
-                names[key] = None  # the file stays until somebody unlinks it
+                names[self.key] = None  # the file stays until somebody unlinks it
         was_listening = self.state == LISTEN
         self.state = CLOSED
         self.shut = SHUT_BOTH

@@ -34,7 +34,7 @@ from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
-from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
+from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, UnixSocket
 from simnet.kernel.unix_messages import (
     Credentials,
     Record,
@@ -43,6 +43,7 @@ from simnet.kernel.unix_messages import (
     parse_ancillary,
     received_ancillary,
 )
+from simnet.kernel.unix_names import Name
 
 QUEUE_MAX: Final = 10  # net.unix.max_dgram_qlen
 

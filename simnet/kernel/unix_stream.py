@@ -21,7 +21,7 @@ from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.peeking import PEEK_OFF, moved, peeks_on
 from simnet.kernel.readiness import DATA_NEWS, PRI
 from simnet.kernel.states import ESTABLISHED, LISTEN
-from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, Name, UnixSocket
+from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, UnixSocket
 from simnet.kernel.unix_messages import (
     STREAM_CHUNK,
     Credentials,
@@ -31,6 +31,7 @@ from simnet.kernel.unix_messages import (
     received_ancillary,
     stream_memory,
 )
+from simnet.kernel.unix_names import Name
 
 NOBODY: Final = (0, 0, 0)  # told at the end of the stream
 

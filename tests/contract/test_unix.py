@@ -379,6 +379,34 @@ def test_k104_the_folder_of_a_path_must_be_there(world: World, tmp_path: Path) -
         os.unlink(tmp_path / "x")
 
 
+def test_k104_a_file_has_many_paths(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    path = str(tmp_path / "x")
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        bound = world.socket(socket.AF_UNIX, kind)
+        bound.bind(path)
+        for other, found in (
+            (f"{tmp_path}/./x", True),
+            (f"{tmp_path}/folder/../x", True),
+            (f"/{tmp_path}//x", True),
+            ("../x", True),
+            (f"{tmp_path}/missing/../x", False),
+            (f"{path}/", False),
+            (f"{path}/y", False),
+            (f"{path}/.", False),
+        ):
+            sock = world.socket(socket.AF_UNIX, kind)
+            missing = "ENOENT" if "missing" in other else "ENOTDIR"
+            there = "ECONNREFUSED" if kind == socket.SOCK_STREAM else None
+            world.gives(there if found else missing, sock.connect, other)
+            world.gives("EADDRINUSE" if found or other == f"{path}/" else missing, sock.bind, other)
+            assert os.path.exists(other) == found
+        world.gives("ENOENT", world.socket(socket.AF_UNIX, kind).bind, f"{tmp_path}/free/")
+        bound.close()
+        os.unlink("../x")
+
+
 def test_k106_an_accepted_socket_has_no_options_but_for_what_comes_beside_data(world: World) -> None:
     listener = world.socket(socket.AF_UNIX)
     options = (socket.SO_PASSCRED, socket.SO_KEEPALIVE, socket.SO_SNDBUF, socket.SO_PRIORITY)

@@ -1,0 +1,55 @@
+"""Where a host keeps the name of a Unix socket, and what stands in the way of a path."""
+
+from __future__ import annotations
+
+from errno import ENOENT, ENOTDIR
+from posixpath import abspath, dirname
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
+
+Name = str | bytes  # a path, or bytes that begin with NUL: an abstract name
+Key = str | tuple[int, bytes]
+
+
+def key_of(type: int, name: Name) -> Key:
+    """One for all paths of a file; each type of socket has its own abstract names."""
+    return _whole(name) if isinstance(name, str) else (type, name)
+
+
+def _whole(path: str) -> str:
+    return "/" + abspath(path).lstrip("/")  # which leaves two slashes where they lead
+
+
+def file_key(stack: Stack, path: str) -> str:
+    """The key of *path*; "" if it leads through what is no folder, or names a socket as if that were one."""
+    key = _whole(path)
+    if key != path and key in stack.unix_names and (path[-1:] == "/" or _obstacle(stack, path)):
+        return ""
+    return key
+
+
+def obstacle_to_bind(stack: Stack, path: str) -> int:
+    """The errno of what is wrong with *path*, EEXIST for a file that is no socket, or 0."""
+    obstacle = _obstacle(stack, path.rstrip("/") or "/")
+    if path[-1:] == "/" and not obstacle and _whole(path) not in stack.unix_names:
+        return ENOENT
+    return obstacle
+
+
+def obstacle_to_find(stack: Stack, path: str) -> int:
+    """Why nobody of ours is at *path*; EEXIST, a file that is no socket."""
+    if path[-1:] == "/" and _whole(path) in stack.unix_names:
+        return ENOTDIR
+    return _obstacle(stack, path) or ENOENT
+
+
+def _obstacle(stack: Stack, path: str) -> int:
+    folder = dirname(path)
+    while folder.strip("/"):
+        if _whole(folder) in stack.unix_names:
+            return ENOTDIR
+        folder = dirname(folder)
+    ask = stack.path_error
+    return 0 if ask is None else ask(path)
