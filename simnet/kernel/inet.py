@@ -50,6 +50,11 @@ def wildcard(family: int) -> str:
     return ANY6 if family == AF_INET6 else ANY4
 
 
+def names_address(family: int, ip: str) -> bool:
+    """Does who binds *ip* name an address? The wildcard of IPv4 is one to an AF_INET6 socket, ::ffff:0.0.0.0."""
+    return ip != (ANY6 if family == AF_INET6 else ANY4)
+
+
 def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
     """Where a packet to *ip* goes from a socket bound to *source*, if it is.
 

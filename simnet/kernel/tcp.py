@@ -30,7 +30,7 @@ from simnet.kernel.control import (
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import NO_PORT, binds_anywhere
 from simnet.kernel.listener import SOMAXCONN, Listener
-from simnet.kernel.messages import SHUT_RDWR, SOCK_STREAM
+from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
@@ -70,13 +70,16 @@ class TcpSocket(Stream):
         """
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
+        taken = self.state != CLOSED or self.port
+        if taken and self.family == AF_INET6:  # which IPv4 looks at last
+            raise socket_error(EINVAL)
         if ip[0] == "f":
             if ip.startswith("ff"):
                 raise socket_error(EINVAL)  # a connection has no group for an end
             inet.check_scope(address)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
-        if self.state != CLOSED or self.port:
+        if taken:
             raise socket_error(EINVAL)
         if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(EINVAL)
@@ -90,7 +93,7 @@ class TcpSocket(Stream):
         if ":" in ip and ip != inet.ANY6:
             self.sharing |= V6_ONLY  # an IPv6 address has no IPv4 beside it
         if later and not port:
-            if ip not in (inet.ANY4, inet.ANY6):
+            if inet.names_address(self.family, ip):
                 self.locks |= LOCK_ADDRESS
             return
         ports = stack.tcp_ports
@@ -106,7 +109,7 @@ class TcpSocket(Stream):
             self.sharing = sharing
             self.local = None if before is None else (inet.wildcard(self.family), before[1])
             raise
-        if ip not in (inet.ANY4, inet.ANY6):
+        if inet.names_address(self.family, ip):
             self.locks |= LOCK_ADDRESS
         self.autobound = False
         self.port = port
@@ -185,9 +188,9 @@ class TcpSocket(Stream):
         ip, port = inet.endpoint(self.family, address)
         local = self.local
         chosen = local[0] if local is not None and self.locks & LOCK_ADDRESS else None
-        if chosen in (inet.ANY4, inet.ANY6):
-            chosen = None  # a dead socket was bound anew, and the lock is of the first time
         bound = local[0] if local is not None and self.port else chosen
+        if chosen in (inet.ANY4, inet.ANY6):
+            chosen = None  # ::ffff:0.0.0.0; or a dead socket was bound anew, and the lock is of the first time
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if inet.is_many(ip):
             raise socket_error(ENETUNREACH)

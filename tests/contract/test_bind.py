@@ -126,6 +126,28 @@ def test_k026_accept_needs_a_listener(world: World) -> None:
     world.gives("EINVAL", world.pair()[0].accept)
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_k025_ipv6_sees_that_a_socket_is_bound_before_it_looks_at_the_address(world: World, kind: int) -> None:
+    for family, local, away, code in (
+        (socket.AF_INET, "127.0.0.1", "198.51.100.1", "EADDRNOTAVAIL"),
+        (socket.AF_INET6, "::1", "2001:db8::1", "EINVAL"),
+        (socket.AF_INET6, "::1", "::ffff:198.51.100.1", "EINVAL"),
+    ):
+        sock = world.socket(family, kind)
+        sock.bind((local, 0))
+        world.gives(code, sock.bind, (away, 0))
+
+
+def test_k034_the_wildcard_of_ipv4_is_an_address_to_an_ipv6_socket(world: World) -> None:
+    sock = world.socket(socket.AF_INET6)
+    sock.bind(("::ffff:0.0.0.0", 0))
+    sock.listen()
+    name = sock.getsockname()
+    sock.shutdown(socket.SHUT_RD)
+    assert sock.getsockname() == name  # the port was the kernel's choice, and given back
+    world.gives("EAFNOSUPPORT", sock.connect, ("::1", 1))
+
+
 CONFLICTS = [
     # (first address, its options, listening), (second address, its options), what bind says
     pytest.param("one", (), False, "one", (), "EADDRINUSE", id="same-address"),
