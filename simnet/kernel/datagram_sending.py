@@ -11,6 +11,8 @@ from errno import (
     EDESTADDRREQ,
     EINVAL,
     EMSGSIZE,
+    ENETUNREACH,
+    ENOBUFS,
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
@@ -24,9 +26,10 @@ from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import Membership, link_to_groups, sent_to_group, source_on
-from simnet.kernel.idle_options import NO_PORT, UDP_CORK, binds_anywhere
+from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.messages import (
     AF_INET6,
+    MSG_DONTROUTE,
     MSG_MORE,
     MSG_OOB,
     MSG_PROBE,
@@ -34,7 +37,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     check_zerocopy,
 )  # fmt: skip
-from simnet.kernel.options import IPPROTO_UDP, SO_BROADCAST, SOL_SOCKET
+from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SO_BROADCAST, SO_DONTROUTE, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import (
     SPACE_NEWS,
@@ -47,6 +50,12 @@ if TYPE_CHECKING:
 
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
+UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
+WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
+MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
+KEEPS_WHOLE: Final = (2, 3, 4)  # IPV6_PMTUDISC_DO, _PROBE and _INTERFACE
+SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
+SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
@@ -117,6 +126,8 @@ class DatagramSender(File):
         """Take an address and a port; the errors of ``TcpSocket.bind``."""
         stack = self.stack
         ip, port = inet.endpoint(self.family, address)
+        if self.port and self.family == AF_INET6:  # which IPv4 looks at last
+            raise socket_error(EINVAL)
         if ip[0] == "f":
             inet.check_scope(address)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
@@ -150,8 +161,9 @@ class DatagramSender(File):
         ports.hold(port, self)
 
     def _lock_address(self, ip: str) -> None:
-        if ip not in (inet.ANY4, inet.ANY6):
+        if inet.names_address(self.family, ip):
             self.locks |= LOCK_ADDRESS
+        if ip not in (inet.ANY4, inet.ANY6):
             if inet.is_many(ip):
                 self.locks |= MANY_ADDRESS
             elif not self.stack.is_local(ip):
@@ -171,7 +183,7 @@ class DatagramSender(File):
             link_to_groups(self, peer[0], local[0])
         if peer[0][0] == "f":
             inet.check_scope(address)
-        self._may_send_to(peer)
+        self._may_send_to(peer, 0)
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
             if inet.is_group(peer[0]):
@@ -201,9 +213,15 @@ class DatagramSender(File):
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
         return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
 
-    def _may_send_to(self, target: Endpoint) -> None:
-        if inet.is_broadcast(target[0]) and not (self.options or {}).get((SOL_SOCKET, SO_BROADCAST)):
-            raise socket_error(EACCES)
+    def _may_send_to(self, target: Endpoint, flags: int) -> None:
+        if inet.is_broadcast(target[0]):
+            options = self.options or {}
+            nowhere = self.local is None or self.locks & MANY_ADDRESS or self.local[0] in (inet.ANY4, inet.ANY6)
+            off_route = flags & MSG_DONTROUTE or options.get((SOL_SOCKET, SO_DONTROUTE))
+            if target[0] == inet.BROADCAST and off_route and nowhere:
+                raise socket_error(ENETUNREACH)  # neither a route nor an own address says on which link that is
+            if not options.get((SOL_SOCKET, SO_BROADCAST)):
+                raise socket_error(EACCES)
 
     def listen(self, backlog: int = 128) -> NoReturn:
         raise socket_error(EOPNOTSUPP)
@@ -245,10 +263,11 @@ class DatagramSender(File):
             return self._send_in_full(local, data, flags, address, ancillary)
         target = self._target(address, data, flags)
         if address is None and self.flow is not self.peer:
-            target = self._way(target)
+            target = self._way(target, flags)
+        self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
-        if size > PAYLOAD_MAX:
+        if size > UNFRAGMENTED_V6:
             self._check_length(payload, target)
         if self.error or self.shut:
             self._check_state()
@@ -304,9 +323,12 @@ class DatagramSender(File):
             now = (now or PLAIN)._replace(ttl=TTL_LATER)
         if ancillary:
             marks, source = said(self, ancillary, six, now)
+            if source is not None and address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4:
+                target = (source, target[1])  # who is there
         elif address is None:
-            way = self._way(target)
+            way = self._way(target, flags)
             target = (way[0], target[1]) if collects else way
+        self._may_send_to(target, flags)
         if collects and not six:
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
@@ -317,9 +339,9 @@ class DatagramSender(File):
             marks = marks or now or PLAIN
         return Corked(payload, target, marks, source, memory_of(len(payload), six))
 
-    def _way(self, target: Endpoint) -> Endpoint:
+    def _way(self, target: Endpoint, flags: int) -> Endpoint:
         """Where a connected IPv4 socket sends: to *target*, its peer, or where it last collected for."""
-        if self.flow is None or ":" in target[0]:
+        if self.flow is None or ":" in target[0] or flags & MSG_DONTROUTE:  # for which the way is always looked up
             return target
         if self.rerouted:
             self.rerouted = False
@@ -327,10 +349,20 @@ class DatagramSender(File):
         return self.flow
 
     def _check_length(self, payload: bytes, target: Endpoint) -> None:
-        if len(payload) > PAYLOAD_MAX and (len(payload) > PAYLOAD_MAX_V6 or ":" not in target[0]):
+        size = len(payload)
+        if size <= UNFRAGMENTED_V6:
+            return
+        limit = PAYLOAD_MAX
+        options = self.options or {}
+        if ":" in target[0]:
+            whole = options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
+            limit = UNFRAGMENTED_V6 if whole else PAYLOAD_MAX_V6
+        if size > limit:
             if keeps_errors(self, target):
                 keep_too_long(self, target)
             raise socket_error(EMSGSIZE)
+        if limit == PAYLOAD_MAX_V6 and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True):
+            raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
 
     def _check_state(self) -> None:
         if self.error:
@@ -384,7 +416,6 @@ class DatagramSender(File):
             _check_v4(data, flags)
             if not target[1]:
                 raise socket_error(EINVAL)
-        self._may_send_to(target)
         return target
 
 

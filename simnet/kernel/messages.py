@@ -7,6 +7,7 @@ from typing import Any, Final
 from simnet.kernel.errors import not_modelled, socket_error
 
 MSG_OOB: Final = 0x1
+MSG_DONTROUTE: Final = 0x4
 MSG_PEEK: Final = 0x2
 MSG_CTRUNC: Final = 0x8
 MSG_PROBE: Final = 0x10
@@ -18,7 +19,7 @@ MSG_ZEROCOPY: Final = 0x4000000
 MSG_FASTOPEN: Final = 0x20000000
 
 # Linux looks at the bits it knows in the direction they are for, and takes no notice of any other. Of those it knows, these
-# have no effect here: MSG_DONTROUTE and MSG_CONFIRM (there is one route), MSG_DONTWAIT (the stack never blocks), MSG_EOR and
+# have no effect here: MSG_CONFIRM (and MSG_DONTROUTE hardly: there is one route), MSG_DONTWAIT (the stack never blocks), MSG_EOR and
 # MSG_NOSIGNAL (Python ignores SIGPIPE, K-068).
 
 SIOCINQ: Final = 0x541B  # FIONREAD

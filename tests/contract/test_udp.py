@@ -13,7 +13,7 @@ from tests.contract.worlds import World
 
 
 def datagram(world: World, bind: bool = True, ip: str | None = None) -> Any:
-    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock = world.socket(socket.AF_INET if ip is None or "." in ip else socket.AF_INET6, socket.SOCK_DGRAM)
     if bind:
         sock.bind((world.ip if ip is None else ip, 0))
     return sock
@@ -278,6 +278,27 @@ def test_k088_a_single_datagram_always_fits(world: World) -> None:
     assert len(two.recv(70_000)) == 60_000
 
 
+def test_k088_over_ipv6_the_largest_goes_in_two_fragments(world: World) -> None:
+    dontfrag, discover, sndbuf = (41, 62), (41, 23), (socket.SOL_SOCKET, socket.SO_SNDBUF)
+    for option, value, size, said in (
+        (discover, 1, 65527, None),
+        (discover, 1, 65528, "EMSGSIZE"),
+        (discover, 2, 65488, None),
+        (discover, 2, 65489, "EMSGSIZE"),
+        (discover, 3, 65489, "EMSGSIZE"),
+        (discover, 5, 65527, None),
+        (dontfrag, 1, 65488, None),
+        (dontfrag, 1, 65489, "EMSGSIZE"),
+        (sndbuf, 8000, 65488, None),
+        (sndbuf, 8000, 65489, "ENOBUFS"),
+    ):
+        one, two = (datagram(world, ip="::1") for _ in range(2))
+        one.connect(two.getsockname())
+        one.setsockopt(*option, value)
+        answer = outcome(lambda one=one, size=size: one.send(bytes(size)))
+        assert answer == (said or size), (option, value, size)
+
+
 def test_k088_a_full_queue_drops_in_silence(world: World) -> None:
     one, two = pair(world)
     two.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
@@ -296,6 +317,11 @@ def test_k089_broadcast_needs_permission(world: World) -> None:
     sock = datagram(world, bind=False)
     world.gives("EACCES", sock.sendto, b"x", ("255.255.255.255", 9))
     assert sock.connect_ex(("255.255.255.255", 9)) == errno.EACCES
+    # What is said beside it is looked at first; and without a route nothing says on which link everybody is.
+    world.gives("EINVAL", sock.sendmsg, [b"x"], [(socket.IPPROTO_IP, socket.IP_TTL, b"?")], 0, ("255.255.255.255", 9))
+    world.gives("ENETUNREACH", sock.sendto, b"x", socket.MSG_DONTROUTE, ("255.255.255.255", 9))
+    bound = datagram(world)
+    world.gives("EACCES", bound.sendto, b"x", socket.MSG_DONTROUTE, ("255.255.255.255", 9))
 
 
 def test_k089_so_does_the_broadcast_of_loopback_and_all_hear_it(world: World) -> None:

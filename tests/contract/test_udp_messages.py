@@ -134,6 +134,9 @@ def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
     world.readable(here)
     _, messages, _, (ip, _) = here.recvmsg(9, 200)
     assert (messages[0], ip) == ((IP, socket.IP_TTL, number(7)), world.other_ip)
+    source = (IP, IP_PKTINFO, number(0) + socket.inet_aton(world.ip) + bytes(4))
+    there.sendmsg([b"to itself"], [source], 0, ("0.0.0.0", here.getsockname()[1]))  # which is who sends it
+    world.gives(b"to itself", here.recv, 9)
     refused = [
         ((IP, socket.IP_TTL, number(0)), "EINVAL"),
         ((IP, socket.IP_TTL, b"1"), "EINVAL"),
