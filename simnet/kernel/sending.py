@@ -47,6 +47,7 @@ from simnet.kernel.states import (
 from simnet.kernel.window import fill, owes_acknowledgement, tell_when_probed, window_of
 
 FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
+FIRST_WINDOW_V6: Final = 65464
 LATER_WINDOW: Final = 65536
 URGENT_REACH: Final = 0x10000  # how far ahead the 16 bits of an urgent pointer can point
 
@@ -172,7 +173,7 @@ class Sender(ControlBlock):
         else:
             self.state = state
             if self.refs == 0:
-                self.linger_on(FIN_WAIT2)
+                self.linger_on(FIN_WAIT2, closing=self.lingers)
             else:
                 self.wake(ANY_NEWS)
 
@@ -326,9 +327,14 @@ class Sender(ControlBlock):
             if unsent:
                 window_of(self).lost = unsent
 
-    def linger_on(self, state: str) -> None:
-        """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed."""
+    def linger_on(self, state: str, closing: bool = False) -> None:
+        """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed.
+
+        With a negative TCP_LINGER2 nothing stays, and the peer is told so if close() is still under way.
+        """
         seconds = self.option(IPPROTO_TCP, TCP_LINGER2) if state == FIN_WAIT2 else None
+        if seconds is not None and seconds < 0 and closing:
+            self.send_reset()
         self.vanish()
         self.shut = SHUT_BOTH
         if seconds is None or seconds >= 0:
@@ -361,7 +367,8 @@ class Sender(ControlBlock):
             self.owed = 1
         if self.snd_edge:
             quiet = self.origin == "client" and self.snd_nxt == self.rcv_nxt == ISN + 1
-            self.owed += FIRST_WINDOW if quiet else LATER_WINDOW
+            six = self.peer is not None and ":" in self.peer[0]
+            self.owed += (FIRST_WINDOW_V6 if six else FIRST_WINDOW) if quiet else LATER_WINDOW
         self.owed += 2  # tcp_disconnect leaves numbers out, lest old segments fit
         if old != CLOSED:
             self.vanish()  # a dead socket that was bound anew keeps its port

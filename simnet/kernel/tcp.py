@@ -305,7 +305,7 @@ class TcpSocket(Stream):
 
     def _orphan(self, state: str) -> None:
         if state == FIN_WAIT2:
-            self.linger_on(state)
+            self.linger_on(state, closing=True)
         else:
             self.finish_sending()
 

@@ -151,8 +151,8 @@ class Stream(Connection):
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, None]:
         """Recv in full: data, no ancillary data, message flags, no address."""
+        out_of_band = flags & MSG_OOB and self.urg_data & URGENT_HERE
         data = self._read(n, flags)
-        out_of_band = flags & MSG_OOB and not (self.done and not data)
         message_flags = MSG_OOB if out_of_band else 0
         if out_of_band and not n:
             message_flags |= MSG_TRUNC

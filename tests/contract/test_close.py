@@ -123,6 +123,22 @@ def test_k073_with_nothing_unsent_linger_waits_for_the_fins_acknowledgement(
     world.ready(server, "IN|OUT|RDHUP")
 
 
+@pytest.mark.parametrize("lingers", [True, False])
+def test_k073_who_keeps_no_half_closed_connection_resets_it_in_close(world: World, lingers: bool) -> None:
+    client, server = world.pair()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, -1)
+    if lingers:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+    else:
+        client.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + 1.0
+        while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\5" and time.monotonic() < deadline:
+            time.sleep(0.002)  # until it is FIN_WAIT2
+    client.close()
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(server) == "EPIPE"
+
+
 def test_k073_on_a_listener_linger_has_no_part(world: World) -> None:
     listener = world.listener()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))

@@ -56,6 +56,16 @@ def test_k091_the_urgent_byte_is_read_once(world: World) -> None:
     world.gives("EINVAL", server.recv, 1, OOB)
 
 
+def test_k091_a_recvmsg_of_nothing_says_that_there_is_one_also_at_the_end(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|PRI|OUT|RDHUP")
+    assert server.recvmsg(5, 0, OOB | socket.MSG_PEEK) == (b"!", [], OOB, None)
+    assert server.recvmsg(0, 0, OOB) == (b"", [], OOB | socket.MSG_TRUNC, None)  # which takes it
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
 def test_k091_where_no_urgent_byte_can_be(world: World) -> None:
     world.gives("EINVAL", world.socket().recv, 1, OOB)
     world.gives("ENOTCONN", world.listener().recv, 1, OOB)
