@@ -154,7 +154,7 @@ class SimulatedBackend:
         return select(rlist, wlist, xlist, timeout)
 
     def poll(self) -> Poll:
-        return Poll()
+        return Poll.made()
 
     def epoll(self, sizehint: int = -1, flags: int = 0) -> Epoll:
         self._look()  # an asyncio loop begins with one

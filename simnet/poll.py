@@ -169,9 +169,18 @@ class Poll(_Poller):
 
     __slots__ = ("_wanted",)
 
-    def __init__(self) -> None:
-        super().__init__("poll")
-        self._wanted: dict[int, int] = {}
+    def __new__(cls, *_args: Any, **_named: Any) -> Poll:
+        raise TypeError("cannot create 'select.poll' instances")  # but by the function of that name, as in CPython
+
+    @classmethod
+    def made(cls) -> Poll:
+        """What ``select.poll()`` gives."""
+        self = object.__new__(cls)
+        self.__init__("poll")  # type: ignore[misc]
+        self._wanted = {}
+        return self
+
+    _wanted: dict[int, int]
 
     def __repr__(self) -> str:
         return f"<select.poll object at {id(self):#x}>"

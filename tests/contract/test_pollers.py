@@ -383,6 +383,11 @@ def test_k115_poll_is_told_and_forgets(world: World) -> None:
     world.gives("ENOENT", poll.modify, sock, IN)
 
 
+def test_poll_objects_come_from_the_function_alone(world: World) -> None:
+    with pytest.raises(TypeError, match=r"^cannot create 'select.poll' instances$"):
+        type(select.poll())()
+
+
 @pytest.mark.only_on("kernel", "simnet knows no files: their descriptors are not open there")
 def test_k115_a_regular_file_is_always_ready(world: World) -> None:
     with tempfile.TemporaryFile() as file:
