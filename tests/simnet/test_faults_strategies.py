@@ -134,6 +134,19 @@ def test_payloads_shrink_to_nothing_and_reach_terminators_and_full_buffers() -> 
         payloads(min_size=5, max_size=3)
 
 
+@pytest.mark.slow
+def test_a_payload_leaves_the_plan_beside_it_its_variety() -> None:
+    drawn = []
+
+    @settings(parent=SEARCH, max_examples=300, phases=[Phase.generate])
+    @given(fault_plans(), payloads())
+    def example(plan: FaultPlan, payload: bytes) -> None:
+        drawn.append(str(plan))
+
+    example()
+    assert len(set(drawn)) > 0.4 * len(drawn)  # 0.16 when the payload was a list
+
+
 def test_rates_shrink_to_none() -> None:
     assert not find(fault_rates(), lambda rates: True, settings=SEARCH).any
     assert find(fault_rates(), lambda rates: rates.short_recv > 0, settings=SEARCH) == faults.FaultRates(
