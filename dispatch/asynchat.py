@@ -130,18 +130,19 @@ class async_chat(asyncore.dispatcher):
             if len(buffer) < terminator:
                 self.collect_incoming_data(buffer)
                 self.ac_in_buffer = b""
-                self.terminator -= len(buffer)
+                self.terminator = self.terminator - len(buffer)
             else:
                 self.collect_incoming_data(buffer[:terminator])
                 self.ac_in_buffer = self.ac_in_buffer[terminator:]
                 self.terminator = 0
                 self.found_terminator()
         else:
+            size = len(terminator)  # asked first, as ever: what has none is named in the log line
             index = buffer.find(terminator)
             if index != -1:
                 if index > 0:
                     self.collect_incoming_data(buffer[:index])
-                self.ac_in_buffer = self.ac_in_buffer[index + len(terminator) :]
+                self.ac_in_buffer = self.ac_in_buffer[index + size :]
                 self.found_terminator()
             else:
                 kept = find_prefix_at_end(buffer, terminator)

@@ -174,8 +174,11 @@ class dispatcher:
     def set_reuse_addr(self) -> None:
         """Let bind() take an address that is in TIME_WAIT; where that cannot be had, say nothing."""
         try:
-            before = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, before | 1)
+            self.socket.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_REUSEADDR,
+                self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) | 1,
+            )
         except OSError:
             pass
 
@@ -309,9 +312,9 @@ class dispatcher:
         err = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if err != 0:
             raise OSError(err, _strerror(err))
-        was = _events.generation(self)
+        closes = self._dispatch_closes
         _events.tell(self, "handle_connect")
-        if _events.generation(self) == was:
+        if self._dispatch_closes == closes:
             self.connected = True
             self.connecting = False
             _maps.changed(self)

@@ -500,6 +500,38 @@ def test_a_channel_may_move_to_another_map_in_its_handler(habit):
     alike(program)
 
 
+def test_a_channel_that_leaves_its_map_in_handle_connect_is_connected_all_the_same():
+    """As a program does it that gives the connection to a thread from there on."""
+
+    def program(asyncore):
+        near, far = socket.socketpair()
+        channel = asyncore.dispatcher(near, {})
+        channel.connected, channel.connecting = False, True
+        channel.handle_connect = channel.del_channel
+        channel.handle_connect_event()
+        seen = channel.connected, channel.connecting, channel._map
+        channel.close()
+        far.close()
+        return seen
+
+    assert alike(program) == (True, False, {})
+
+
+def test_what_has_no_socket_yet_says_so_in_the_same_words():
+    """It stands in the log line."""
+
+    def program(asyncore):
+        channel, told = asyncore.dispatcher(map={}), []
+        for call in (channel.set_reuse_addr, channel.handle_read_event, channel.handle_connect_event):
+            try:
+                call()
+            except AttributeError as error:
+                told.append(str(error))
+        return told
+
+    alike(program)
+
+
 @pytest.mark.parametrize("habit", HABITS)
 def test_strangers_in_the_map_are_served(habit):
     """Objects that are no dispatchers, but have the methods that the loop calls."""
