@@ -21,7 +21,7 @@ from simnet.whereabouts import caller_outside, tasks_outside
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_coroutines"]
+__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_arguments", "refuse_coroutines"]
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
@@ -243,6 +243,18 @@ def describe(thing: Any) -> str:
         return ", ".join(describe(each) for each in thing[:4]) + (", ..." if len(thing) > 4 else "")
     tag = getattr(thing, "tag", None)
     return str(tag if tag is not None else thing)
+
+
+def refuse_arguments(process: Any) -> None:
+    """If *process*, simulated or real, could not even be called: that is a mistake of who spawned it.
+
+    Raises:
+        TypeError: the function does not take these arguments.
+    """
+    error = process.error
+    if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        process.answered = True
+        raise error
 
 
 def refuse_coroutines(fn: Any, where: str) -> None:

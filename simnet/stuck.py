@@ -16,8 +16,11 @@ __all__ = [
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
+    "remedy",
     "told_for_nothing",
 ]
+
+CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
 
 def _at(now_ns: int) -> str:
@@ -60,8 +63,7 @@ def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
     """Wake-ups by time alone, while *body* waits."""
     return Hang(
         f"{times:,} times in a row, until {now_ns / 1e9:,.0f} s, somebody woke by time alone and nothing else happened: "
-        f"{body.describe_wait()}. A server's loop, called in the test? Hand the function to spawn, with its arguments "
-        "behind it. A test that waits for something waits longer at a time."
+        f"{body.describe_wait()}. {CALLED} A test that waits for something waits longer at a time."
     )
 
 
@@ -72,5 +74,12 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    lines.append("Give the test's socket a time-out to go on, or look at whom it waits for.")
+    lines.append(remedy(len(processes)))
     return Deadlock("\n".join(lines))
+
+
+def remedy(processes: int) -> str:
+    """What to do about a test that waits for ever, in a network of so many *processes*."""
+    if processes == 1:
+        return f"No other process is there. {CALLED}"
+    return "Give the test's socket a time-out to go on, or look at whom it waits for."

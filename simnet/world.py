@@ -24,7 +24,7 @@ from simnet.link import Link
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric, Machine
 from simnet.observe import Watcher
-from simnet.process import Process, refuse_coroutines
+from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.socket import Socket
 from simnet.standins import interrupts, resolver
@@ -376,6 +376,8 @@ class Network:
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
         process.target = machine.target
         scheduler.start(process)
+        if process.done:
+            refuse_arguments(process)
         return process
 
 
@@ -417,7 +419,11 @@ class Host:
         return self.machine.address
 
     def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process:
-        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
+
+        Raises:
+            TypeError: it does not take these arguments, or is no plain function.
+        """
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
     def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -39,7 +39,11 @@ class RealHost:
         return self.machine.address
 
     def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RealProcess:
-        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended."""
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
+
+        Raises:
+            TypeError: it does not take these arguments, or is no plain function.
+        """
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
     def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ from simnet.aftermath import explain, raise_what_failed
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.observe import Watcher
-from simnet.process import refuse_coroutines
+from simnet.process import refuse_arguments, refuse_coroutines
 from simnet.realnet import classes
 from simnet.realnet.backend import provider
 from simnet.realnet.host import RealHost
@@ -329,6 +329,8 @@ class RealNetwork:
         process = RealProcess(self._stage, machine, name, functools.partial(fn, *args, **kwargs))
         self._stage.processes.append(process)
         process.start()
+        if process.done:
+            refuse_arguments(process)
         return process
 
 

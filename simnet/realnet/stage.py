@@ -17,6 +17,7 @@ from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, current_process
+from simnet.stuck import remedy
 from simnet.trace import Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
 
@@ -158,7 +159,7 @@ class Stage:
         ended = [process.name for process in self.processes if process.done]
         if ended:
             lines.append(f"  ended: {', '.join(ended)}")
-        lines.append("Give the test's socket a time-out to go on, or look at whom it waits for.")
+        lines.append(remedy(len(self.processes)))
         return "\n".join(lines)
 
     def _hang_text(self) -> str:

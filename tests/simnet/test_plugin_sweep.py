@@ -156,7 +156,13 @@ def test_a_call_that_cannot_be_made_is_shown_without_the_runners_frames(suite: p
         """
     )
     result = run(suite, "test_spawns.py")
-    result.stdout.fnmatch_lines(["E   TypeError: echo() missing 1 required positional argument: 'port'"])
+    result.stdout.fnmatch_lines(
+        [
+            "test_spawns.py:6: in test_spawns",
+            '    net.host("server").spawn(echo)',
+            "E   TypeError: echo() missing 1 required positional argument: 'port'",
+        ]
+    )
     assert "_multicall" not in result.stdout.str()
 
 

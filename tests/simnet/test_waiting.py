@@ -155,6 +155,13 @@ def test_a_deadlock_tells_of_an_asyncio_program_where_its_tasks_stand() -> None:
     assert line.findall(str(first.body_error)) < line.findall(str(second.body_error))  # it has got further
 
 
+def test_a_server_that_the_test_calls_itself_is_told_to_be_spawned() -> None:
+    run = simnet.play(lambda net: socket.create_server(("", 7)).accept())
+    assert "No other process is there. A server's loop, called in the test? Hand the function to spawn" in str(
+        run.body_error
+    )
+
+
 def test_an_event_loop_between_two_callbacks_waits_where_it_asks_its_poller() -> None:
     run = simnet.play(lambda net: net.host("server").spawn(asyncio.run, forever()))
     assert [each.where.partition(":")[0] for each in run.waiting] == ["selectors.py"]
