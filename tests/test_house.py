@@ -57,7 +57,7 @@ STEPS = {
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],
-        ["simnet.nodeid", "simnet.expect", "simnet.wholefile"],
+        ["simnet.nodeid", "simnet.expect", "simnet.wholefile", "simnet.typed"],
         ["simnet.scenario"],
         ["simnet.explore"],
         ["simnet.strategies", "simnet.stateful"],

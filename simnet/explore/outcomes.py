@@ -24,12 +24,8 @@ def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
     return f"the test observed {len(after.observed)} things; without the fault {len(before.observed)}"
 
 
-def _ended(raised: Any) -> str:
-    if raised is None:
-        return "ended well"
-    if isinstance(raised, tuple):
-        return f"raised {raised[0]}: {str(raised[1]).partition(chr(10))[0]}"
-    return f"raised {raised}"
+def _ended(raised: str | None) -> str:
+    return "ended well" if raised is None else f"raised {raised}"
 
 
 def short_repr(value: Any, width: int = 60) -> str:

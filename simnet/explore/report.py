@@ -23,6 +23,7 @@ from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
+from simnet.typed import from_here, pytest_command
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
@@ -265,10 +266,9 @@ def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | 
     place = stopping_place(main.error if main is not None else None).short
     stops = f"   (--pdb stops at {place})" if place else ""
     if file is not None and test_id:
-        path = shlex.quote(_from_here(file))
-        told = [("run it", f"pytest {shlex.quote(_test_from_here(test_id, file))} --simnet-replay {path}{stops}")]
+        told = [("run it", f"{pytest_command(test_id, _root(file), file)}{stops}")]
         if ".simnet" in file.parts:  # it is not kept yet
-            told.append(("keep it", f"simnet keep {path}"))
+            told.append(("keep it", f"simnet keep {shlex.quote(from_here(file))}"))
         return told
     if test_id and plan:
         return [("run it", f'pytest {shlex.quote(test_id)} --simnet-fault "{plan}"{stops}')]
@@ -279,17 +279,8 @@ def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | 
     return []
 
 
-def _test_from_here(test_id: str, file: Path) -> str:
-    """The test's node id as one types it here, not at the root of the project that *file* lies in."""
+def _root(file: Path) -> Path | None:
     try:
-        return _from_here(project_root(file) / test_id)
+        return project_root(file)
     except ValueError:
-        return test_id
-
-
-def _from_here(path: Path) -> str:
-    """*path* as one types it here: relative, if it lies below."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+        return None

@@ -11,6 +11,7 @@ import click
 from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
 from simnet.scenario import Expect, Scenario
+from simnet.typed import from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
@@ -35,7 +36,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if target.resolve() != path.resolve():
         path.unlink()
         _remove_if_empty(path.parent)
-    shown = _from_here(target)
+    shown = from_here(target)
     click.echo(f"Kept as {shown}.")
     if expect is not None:
         click.echo(f"Known: {expect}. It is green while that failure is there, and red once it is fixed.")
@@ -133,10 +134,3 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         pass  # it holds other failures
-
-
-def _from_here(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

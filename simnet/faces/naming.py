@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from simnet.faces.setups import set_up_by
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, kind_classes, playable
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
+from simnet.typed import pytest_command
 
 __all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
 
@@ -119,8 +119,8 @@ def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
                 if wanted
                 else f"is set up by {before}, which pytest calls"
             )
-            how = f" --simnet-replay {shlex.quote(str(file))}" if file is not None else _INSTEAD
-            raise NeedsPytest(f"{scenario.test} {why}. Run it with pytest: pytest {shlex.quote(scenario.test)}{how}")
+            how = f"{pytest_command(scenario.test, root, file)}{_INSTEAD if file is None else ''}"
+            raise NeedsPytest(f"{scenario.test} {why}. Run it with pytest: {how}")
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
     if scenario.target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from simnet.faces.naming import named_test
 from simnet.faces.quiet import quiet
 from simnet.faces.screen import Screen
 from simnet.faults.kinds import KINDS
+from simnet.nodeid import project_root
 from simnet.run import Run, play
 from simnet.scenario import Scenario
+from simnet.typed import from_here, pytest_command
 
 __all__ = ["points_table", "show_baseline", "show_file", "show_test"]
 
@@ -46,11 +49,13 @@ def show_file(path: Path, *, as_json: bool = False) -> int:
     rows.append(("expects", str(scenario.expect)))
     if scenario.found is not None:
         rows.append(("found", _found(scenario)))
+        if scenario.found.kernel:
+            rows.append(("kernel", scenario.found.kernel))
     for name, text in rows:
         screen.say(f"{name:<10}{text}")
     screen.say()
-    screen.say(f"play it   simnet replay {path}")
-    screen.say(f"debug it  pytest {scenario.test} --simnet-replay {path} --pdb")
+    screen.say(f"play it   simnet replay {shlex.quote(from_here(path))}")
+    screen.say(f"debug it  {pytest_command(scenario.test, project_root(path), path)} --pdb")
     return 0
 
 
@@ -60,7 +65,6 @@ def _found(scenario: Scenario) -> str:
     parts = [f"by {found.by}" if found.by else ""]
     parts.append(f"in {found.runs:,} runs" if found.runs is not None else "")
     parts.append(f"as {found.failure}" if found.failure else "")
-    parts.append(f"on the kernel: {found.kernel}" if found.kernel else "")
     return ", ".join(part for part in parts if part)
 
 

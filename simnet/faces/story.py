@@ -28,6 +28,7 @@ from simnet.faces.screen import Screen
 from simnet.faces.showing import show_baseline
 from simnet.faces.sweeping import kinds_table, print_failures, sweep_named
 from simnet.run import play
+from simnet.typed import from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["FILES", "tell"]
@@ -91,7 +92,8 @@ def _lay_out(screen: Screen, folder: Path | None) -> Path:
     write_whole(stamp, json.dumps(laid_out, indent=1))
     screen.title("1. An echo server, as asyncore tutorials write it")
     screen.say()
-    screen.paragraph(f"Its files are in {_from_here(place)}, to read and to change: {', '.join(FILES)}.")
+    where = "this folder" if from_here(place) == "." else from_here(place)
+    screen.paragraph(f"Its files are in {where}, to read and to change: {', '.join(FILES)}.")
     if changed:
         screen.paragraph(f"As you left {'it' if len(changed) == 1 else 'them'}: {', '.join(changed)}.", "bold")
     return place.resolve()
@@ -245,9 +247,9 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
     screen.say()
     commands = Path(sys.executable).parent
     if Path(shutil.which("pytest") or "/nowhere").parent != commands and (commands / "activate").exists():
-        screen.say(f"    . {_from_here(commands / 'activate')}")
+        screen.say(f"    . {from_here(commands / 'activate')}")
     if place != Path.cwd():
-        screen.say(f"    cd {_from_here(place)}")
+        screen.say(f"    cd {from_here(place)}")
     screen.say("    pytest")
     screen.paragraph(
         "runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it)."
@@ -267,11 +269,3 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
     screen.paragraph(
         "Then mend tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them."
     )
-
-
-def _from_here(path: Path) -> str:
-    resolved = path.absolute()  # not through links: .venv is one, often
-    here = Path.cwd()
-    if resolved == here:
-        return "this folder"
-    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)

@@ -1,0 +1,25 @@
+"""What a person can type here: files and tests as seen from the current folder, quoted for a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+__all__ = ["from_here", "pytest_command"]
+
+
+def from_here(path: Path) -> str:
+    """*path*, relative where it lies below the current folder."""
+    here = Path.cwd()
+    for each in (path.absolute(), path.resolve()):  # not through links first: .venv is one, often
+        if each.is_relative_to(here):
+            return str(each.relative_to(here))
+    return str(path)
+
+
+def pytest_command(test_id: str, root: Path | None, file: Path | None = None) -> str:
+    """``pytest tests/test_echo.py::test_echo``, from here; *test_id* counts from *root*. With a scenario's *file*, its replay."""
+    folder = "." if root is None else from_here(root)
+    test = test_id if folder == "." else f"{folder}/{test_id}"
+    replay = "" if file is None else f" --simnet-replay {shlex.quote(from_here(file))}"
+    return f"pytest {shlex.quote(test)}{replay}"
