@@ -25,6 +25,7 @@ __all__ = [
 
 USUAL_SECONDS = 1e6  # of a time-out: twelve days
 INT_MAX = 0x7FFFFFFF
+INTEGERS = frozenset({int, bool})
 SIZE_MAX = (1 << 63) - 34  # of what is read at once: PY_SSIZE_T_MAX less the head of a bytes object
 SIZE_OF_INT = 4
 MISSING: Any = type("MISSING", (), {})()  # the default of an argument that must be given: a call without it gets to us
@@ -68,10 +69,10 @@ def whole(call: str, *arguments: Any, last: Any) -> int:
     Raises:
         TypeError, OverflowError: it is none.
     """
-    if type(last) is not int or not -INT_MAX <= last <= INT_MAX:
-        look_over(call, *arguments, last)
-        return int(index(last))
-    return last
+    if isinstance(last, int) and -INT_MAX <= last <= INT_MAX:  # a member of an enumeration, too
+        return int.__index__(last)
+    look_over(call, *arguments, last)
+    return int(index(last))
 
 
 def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, int, int | bytes | NoBuffer]:
@@ -83,9 +84,9 @@ def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, in
         TypeError, OverflowError: it is none of these.
     """
     given: Any = value[0] if len(value) == 1 else None
-    plain = type(level) is int and type(name) is int and type(given) is int
+    plain = type(level) is int and type(name) is int and type(given) in INTEGERS
     if plain and -INT_MAX <= given <= INT_MAX and -INT_MAX <= level <= INT_MAX and -INT_MAX <= name <= INT_MAX:
-        return level, name, given
+        return level, name, int(given)
     look_over("setsockopt", level, name, *value)
     if len(value) == 2:
         return index(level), index(name), NoBuffer(index(value[1]) & 0xFFFFFFFF)  # as a C unsigned int

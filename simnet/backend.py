@@ -24,7 +24,7 @@ from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.verdicts import Escape, Verdict
-from simnet.wait import TICKS_MAX, Scheduler, current_scheduler
+from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
@@ -269,5 +269,5 @@ def _build(cls: type) -> type:
 
 def provider() -> SimulatedBackend | None:
     """The backend of the network that runs in this thread; the stand-ins ask at each call."""
-    scheduler = current_scheduler()
+    scheduler = running.scheduler
     return None if scheduler is None else scheduler.backend

@@ -369,7 +369,10 @@ class Epoll(_Poller):
             if not epoll.refs:
                 self._check()
             look = self._chosen if self._steered else epoll.collect
-            if limit_ns == 0 or epoll.watchers is not None:
+            if limit_ns == 0:
+                scheduler.pause()
+                found = look(most) if epoll.ready else []
+            elif epoll.watchers is not None:
                 found = self._wait_for(look, self._watched, limit_ns, most)
             else:  # as there, for one file that nobody else watches
                 epoll.watchers = [me := scheduler.current]

@@ -19,6 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 INT_MAX = 2**31 - 1
+INT_MIN = -INT_MAX - 1
 TIME_MAX = 2**63  # CPython counts nanoseconds in a signed 64-bit integer
 TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
 TOO_LARGE = f"timestamp too large to convert to C {TIME_TYPE}"
@@ -52,10 +53,11 @@ def c_int(value: Any) -> int:
     Raises:
         TypeError, OverflowError: it is none, or does not fit.
     """
-    number = index(value)
-    if not -INT_MAX - 1 <= number <= INT_MAX:
+    number = value if value.__class__ is int else index(value)
+    if not INT_MIN <= number <= INT_MAX:
         raise OverflowError("Python int too large to convert to C int")
-    return number
+    whole: int = number
+    return whole
 
 
 def descriptor_of(thing: Any) -> int:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from simnet.pipes import Pipes
     from simnet.process import Process
 
-__all__ = ["Scheduler", "current_scheduler", "enter", "leave"]
+__all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
 PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
 POLLS_NS = 1_000_000  # virtual time that these take, polls once: one that finds nothing takes Linux a microsecond
@@ -53,23 +53,29 @@ SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after it
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 
-_local = threading.local()
+class _Running(threading.local):
+    """Of each thread: the scheduler of the network that runs in it."""
+
+    scheduler: Scheduler | None = None
+
+
+running = _Running()  # for those who cannot afford to call `current_scheduler`
 _abandoned: list[greenlet] = []  # never resumed; kept, since the last reference would throw GreenletExit into them
 
 
 def current_scheduler() -> Scheduler | None:
     """The scheduler of the network that runs in this thread; ``None`` outside a run."""
-    return getattr(_local, "scheduler", None)
+    return running.scheduler
 
 
 def enter(scheduler: Scheduler) -> None:
     if current_scheduler() is not None:
         raise RuntimeError("a simulated network is already running in this thread; leave it before entering another")
-    _local.scheduler = scheduler
+    running.scheduler = scheduler
 
 
 def leave() -> None:
-    _local.scheduler = None
+    running.scheduler = None
 
 
 class Scheduler:
@@ -202,14 +208,15 @@ class Scheduler:
         if me.ending:
             self._wait_when_ending(me, 0)
             return
-        self.account()
+        if self.effects != self.seen:
+            self.account()
         clock = self.clock
         if self._pauses_at_ns != clock.now_ns or self._pauses_effects != self.effects:
             self._pauses_at_ns = clock.now_ns
             self._pauses_effects = self.effects
             self._pauses = 0
         self._pauses += 1
-        if clock.due_now():
+        if clock.heap and clock.heap[0] <= clock.now_ns and clock.due_now():
             clock.tick()
         elif self._pauses > PAUSES_MAX and not self._lag(clock):
             self.forced += 1
