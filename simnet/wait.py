@@ -53,6 +53,7 @@ SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after it
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 
+
 class _Running(threading.local):
     """Of each thread: the scheduler of the network that runs in it."""
 
