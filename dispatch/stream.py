@@ -107,6 +107,11 @@ class Stream(Receiver):
         A host's name may stand for several addresses: they are tried as RFC 8305 says, each 250 ms after the one before,
         and the first that answers wins. The reason of a failure has the error of each in ``attempts``. What is written
         meanwhile waits. *source* is the local address. A path means a Unix socket.
+
+        The name is looked up here and now, by ``getaddrinfo``, and the loop waits for the answer; an address needs none.
+
+        Raises:
+            RuntimeError: it was connected before; make a new one.
         """
         check_made(self)
         check_address(address, family)
