@@ -23,6 +23,8 @@ __all__ = [
     "checked_names",
     "ended_in_the_middle",
     "hush",
+    "loop_given_back",
+    "loop_set_aside",
     "maker_of",
     "place_of",
     "same_place",
@@ -107,7 +109,7 @@ def same_place(one: Any, other: Any) -> bool:
 class ProcessState:
     """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
 
-    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop")
+    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop", "_loop_outside")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self._wanted = list(dict.fromkeys((*PER_PROCESS, *extra)))
@@ -117,6 +119,7 @@ class ProcessState:
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
         self._set_loop: Any = None
         self.look()
+        self._loop_outside = loop_set_aside()
 
     def look(self) -> bool:
         """Take up the modules of the table that have been imported since the last look; whether any module was."""
@@ -161,6 +164,27 @@ class ProcessState:
         """The interpreter has its own again."""
         for (_, namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
             namespace[attribute] = value
+        loop_given_back(self._loop_outside)
+
+
+def loop_set_aside() -> Any:
+    """The loop that runs where a network is entered, as in a notebook, is none of its processes': the body may run its own."""
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if asyncio is None or loop is None:
+        return None
+    hooks = sys.get_asyncgen_hooks()
+    asyncio._set_running_loop(None)
+    sys.set_asyncgen_hooks(None, None)
+    return loop, hooks
+
+
+def loop_given_back(kept: Any) -> None:
+    """What `loop_set_aside` took."""
+    if kept is not None:
+        loop, hooks = kept
+        sys.modules["asyncio"]._set_running_loop(loop)
+        sys.set_asyncgen_hooks(*hooks)
 
 
 class Left(NamedTuple):

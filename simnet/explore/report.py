@@ -33,6 +33,9 @@ __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
 
 WORDS = {"outcome": "another outcome"}  # of a row of the table, where its name alone says little in a headline
+_PYTESTS = re.compile(
+    r"::test[^:\[]*(?:\[.*)?$", re.DOTALL
+)  # what pytest finds; others are handed to check(), in a notebook
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
 
@@ -265,11 +268,18 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
 def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None) -> list[tuple[str, str]]:
     place = stopping_place(main.error if main is not None else None).short
     stops = f"   (--pdb stops at {place})" if place else ""
+    path = shlex.quote(from_here(file)) if file is not None else ""
+    keep = (
+        [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []
+    )  # else it is kept
+    if test_id and not _PYTESTS.search(test_id):
+        if path:
+            return [("run it", f"simnet replay {path}"), *keep]
+        if not plan:
+            return [("run it", f"simnet show {shlex.quote(test_id)}")]
+        test_id = ""
     if file is not None and test_id:
-        told = [("run it", f"{pytest_command(test_id, _root(file), file)}{stops}")]
-        if ".simnet" in file.parts:  # it is not kept yet
-            told.append(("keep it", f"simnet keep {shlex.quote(from_here(file))}"))
-        return told
+        return [("run it", f"{pytest_command(test_id, _root(file), file)}{stops}"), *keep]
     if test_id and plan:
         return [("run it", f'pytest {shlex.quote(test_id)} --simnet-fault "{plan}"{stops}')]
     if test_id:

@@ -29,7 +29,7 @@ from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
-from simnet.state import checked_names
+from simnet.state import checked_names, loop_given_back, loop_set_aside
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
 
@@ -78,6 +78,7 @@ class RealNetwork:
         self.waiting: list[tuple[RealProcess, str, str]] = []
         self.listening: tuple[str, ...] = ()
         self.alive: tuple[str, ...] = ()
+        self._loop_outside: Any = None
         self.notes: list[str] = []  # what of the test real sockets cannot follow
         self._hosts: dict[str, RealHost] = {}
         self._names: dict[str, int] = {}
@@ -213,6 +214,7 @@ class RealNetwork:
         modules.install(provider)
         enter(stage.body)
         self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())
+        self._loop_outside = loop_set_aside()
 
     def _stop_the_body(self, ident: int) -> None:
         """It neither waited nor ended in time: it computes."""
@@ -240,6 +242,7 @@ class RealNetwork:
                 self._look()
         finally:
             self._end()
+            loop_given_back(self._loop_outside)
 
     def _settle(self) -> None:
         stage = self._stage

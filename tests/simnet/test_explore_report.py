@@ -116,6 +116,19 @@ def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     assert command[1].startswith(f'pytest {ID} --simnet-fault "would-block server:7 accept call=1"')
 
 
+def test_what_pytest_does_not_look_for_is_run_by_our_own_command() -> None:
+    failure, result = accept_failure()
+    failure.file = Path.cwd() / ".simnet/failures/conversation/3f9c01ab.toml"
+    file = ".simnet/failures/conversation/3f9c01ab.toml"
+    assert report(failure, result, test_id="notebook.py::conversation").commands == (
+        ("run it", f"simnet replay {file}"),
+        ("keep it", f"simnet keep {file}"),
+    )
+    assert report_run(run_of(), judge(BASELINE, BASELINE), BASELINE, test_id="notebook.py::conversation").commands == (
+        ("run it", "simnet show notebook.py::conversation"),
+    )
+
+
 def test_a_failure_without_exception_says_what_broke() -> None:
     failure, result = failure_of(waiting=[waits()])
     told = report(failure, result, test_id=ID)

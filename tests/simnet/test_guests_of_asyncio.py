@@ -8,6 +8,7 @@ import http.client
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -209,3 +210,18 @@ with simnet.Network() as net:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+def test_where_a_loop_runs_already_as_in_a_notebook_a_test_may_run_its_own(network: Any) -> None:
+    async def counted() -> AsyncIterator[int]:
+        yield 1
+
+    async def cell() -> list[int]:
+        with network() as net:
+            assert asyncio.run(asyncio.sleep(0, 7)) == 7
+            assert net.host("elsewhere").run(asyncio.run, asyncio.sleep(0, 8)) == 8
+        await asyncio.sleep(0)
+        return [each async for each in counted()]  # the loop outside has its hooks again, too
+
+    assert asyncio.run(cell()) == [1]
