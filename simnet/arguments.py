@@ -170,13 +170,22 @@ def given_descriptor(number: Any) -> int:
     Raises:
         TypeError, OverflowError, ValueError: it is none.
     """
+    descriptor = descriptor_number(number)
+    if descriptor < 0:
+        raise ValueError("negative file descriptor")
+    return descriptor
+
+
+def descriptor_number(number: Any) -> int:
+    """What ``socket.close`` and ``socket.dup`` take *number* for.
+
+    Raises:
+        TypeError, OverflowError: it is none.
+    """
     number = index(number)
     if not -(1 << 63) <= number < 1 << 63:
         raise OverflowError("Python int too large to convert to C long")
-    number = (number + (1 << 31)) % (1 << 32) - (1 << 31)  # cut down to a C int
-    if number < 0:
-        raise ValueError("negative file descriptor")
-    return int(number)
+    return int((number + (1 << 31)) % (1 << 32) - (1 << 31))  # cut down to a C int
 
 
 def only_one(call: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:

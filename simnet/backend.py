@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket as _stdlib
 from _thread import allocate_lock
 from collections.abc import Callable
-from operator import index
 from random import Random
 from typing import Any, cast
 
 from simnet import descriptor_flags, names, real, socket_files, tls
-from simnet.arguments import checked_timeout, whole
+from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
@@ -61,11 +61,11 @@ class SimulatedBackend:
         return socketpair(*[whole("listen", last=each) for each in given])
 
     def dup(self, fd: int) -> int:
-        return self._scheduler.current.descriptors.dup(index(fd))
+        return self._scheduler.current.descriptors.dup(descriptor_number(fd))
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
-        process.descriptors.close(index(fd))
+        process.descriptors.close(descriptor_number(fd))
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
@@ -204,7 +204,8 @@ class SimulatedBackend:
     def gethostname(self) -> str:
         return self._scheduler.current.host_name
 
-    def sethostname(self, name: str) -> None:
+    def sethostname(self, name: Any) -> None:
+        os.fspath(name)  # TypeError for what is no name
         raise socket_error(errno.EPERM)  # what Linux answers a process that is not privileged
 
     def getdefaulttimeout(self) -> float | None:

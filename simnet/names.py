@@ -8,6 +8,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.arguments import whole
+from simnet.kernel.inet import ANY4, ANY6, is_many
 from simnet.numeric import MAPPED, Numeric, numeric_host, scope_text
 from simnet.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
 
@@ -240,6 +241,8 @@ def _owner(machine: Machine, address: str) -> str | None:
     """The name of the host that has *address*."""
     if address in ("127.0.0.1", "::1"):
         return "localhost"
+    if is_many(address) or address in (ANY4, ANY6) or address.startswith(MAPPED):
+        return None  # of several hosts, or of none: /etc/hosts has none of them
     owner = machine.fabric.owner_of(address, machine)
     return None if owner is None else owner.name
 
@@ -256,6 +259,8 @@ def getnameinfo(machine: Machine, sockaddr: Any, flags: Any) -> tuple[str, str]:
         raise TypeError("getnameinfo() argument 1 must be a tuple")
     if not 2 <= len(sockaddr) <= 4 or not isinstance(sockaddr[0], str):
         raise TypeError("getnameinfo(): illegal sockaddr argument")
+    if "\0" in sockaddr[0]:
+        raise ValueError("embedded null character")
     port = _c_int(sockaddr[1])
     flow, scope = (index(number) & 0xFFFFFFFF for number in (*sockaddr[2:], 0, 0)[:2])
     if flow > FLOW_MAX:

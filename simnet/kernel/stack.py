@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from errno import EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENETUNREACH, EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from errno import (
+    EACCES,
+    EAFNOSUPPORT,
+    ECONNREFUSED,
+    EINVAL,
+    ENETUNREACH,
+    EOPNOTSUPP,
+    EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
+)  # fmt: skip
 from typing import Any, Final, Protocol
 
 from simnet.kernel import inet
@@ -42,6 +51,9 @@ AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
+IPPROTO_ICMP: Final = 1
+IPPROTO_ICMPV6: Final = 58
+IPPROTO_UDPLITE: Final = 136
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
 
@@ -161,6 +173,10 @@ class Stack:
             return UdpSocket(self, family)
         if kind == SOCK_STREAM and proto == IPPROTO_MPTCP:
             raise NotModelled("socket(SOCK_STREAM, IPPROTO_MPTCP)")
+        if kind == SOCK_DGRAM and proto == (IPPROTO_ICMP if family == AF_INET else IPPROTO_ICMPV6):
+            raise socket_error(EACCES)  # net.ipv4.ping_group_range lets nobody
+        if kind == SOCK_DGRAM and proto == IPPROTO_UDPLITE:
+            raise NotModelled("socket(SOCK_DGRAM, IPPROTO_UDPLITE)")
         if kind == SOCK_RAW and proto:
             raise NotModelled("socket(SOCK_RAW)")
         if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):

@@ -518,6 +518,8 @@ def test_k129_anything_with_bytes_can_be_sent(world: World) -> None:
         ((socket.AF_INET, socket.SOCK_SEQPACKET), "ESOCKTNOSUPPORT"),
         ((socket.AF_INET, socket.SOCK_STREAM, 300), "EINVAL"),
         ((socket.AF_INET, socket.SOCK_RAW, 0), "EPROTONOSUPPORT"),
+        ((socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), "EACCES"),
+        ((socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), "EPROTONOSUPPORT"),
     ],
 )
 def test_k130_what_socket_refuses_to_make(world: World, arguments: Any, error: str) -> None:
@@ -535,6 +537,9 @@ def test_k130_a_number_that_is_no_socket(world: World) -> None:
     sock.close()
     world.gives("EBADF", lambda: socket.socket(fileno=fd))
     world.gives("ValueError: negative file descriptor", lambda: socket.socket(fileno=-1))
+    for call in (socket.close, socket.dup):
+        world.gives("EBADF", call, -1)
+        world.gives("OverflowError: Python int too large to convert to C long", call, 2**64)
 
 
 SOL = socket.SOL_SOCKET
