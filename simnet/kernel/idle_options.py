@@ -28,6 +28,7 @@ from simnet.kernel.options import (
     Key,
     Option,
 )  # fmt: skip
+from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
 
 INT_MIN: Final = -(2**31)
 INT_MAX: Final = 2**31 - 1
@@ -104,11 +105,6 @@ _ONLY_0: Final = Option(0, fixed=True)
 _ONLY_MINUS_1: Final = Option(-1, INT_MIN, INT_MAX, fixed=True)
 
 
-def _refused(default: int, error: int) -> Option:
-    """One that is told, and never set."""
-    return Option(default, 1, 0, error)
-
-
 _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DEBUG): _SWITCH,
     (SOL_SOCKET, SO_NO_CHECK): _SWITCH,  # checksums do not go wrong here
@@ -130,7 +126,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
     (IPPROTO_IP, IP_RECVERR): _SWITCH,
     (IPPROTO_IP, IP_MULTICAST_ALL): Option(1, shortest=1),
-    (IPPROTO_IP, IP_HDRINCL): _refused(0, ENOPROTOOPT),  # it is a raw socket's
+    (IPPROTO_IP, IP_HDRINCL): refused(0, ENOPROTOOPT),  # it is a raw socket's
     (IPPROTO_IP, IP_FREEBIND): _BY_A_BYTE,
     (IPPROTO_IP, IP_TRANSPARENT): _BY_A_BYTE,
     (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _SWITCH,
@@ -139,7 +135,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_DONTFRAG): Option(0, switch=True, shortest=0),
     (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): Option(1, switch=True, shortest=0),
     (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
-    (IPPROTO_IPV6, IPV6_MULTICAST_ALL): Option(1),
+    (IPPROTO_IPV6, IPV6_MULTICAST_ALL): _STAYS_ON,
 }
 
 _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a datagram; a stream has none of it, and
@@ -155,15 +151,16 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 )  # fmt: skip
 
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
+    **RARE_TCP,
     **_INTERNET,
     (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,  # a stream's are new with Linux 6.9
     (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time of the segment beside the data
     (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
-    (IPPROTO_IP, IP_MULTICAST_TTL): _refused(1, EINVAL),
-    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): _refused(1, ENOPROTOOPT),
-    (IPPROTO_IPV6, IPV6_MULTICAST_IF): _refused(0, ENOPROTOOPT),
-    (IPPROTO_TCP, TCP_INFO): _refused(0, ENOPROTOOPT),
+    (IPPROTO_IP, IP_MULTICAST_TTL): refused(1, EINVAL),
+    (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): refused(1, ENOPROTOOPT),
+    (IPPROTO_IPV6, IPV6_MULTICAST_IF): refused(0, ENOPROTOOPT),
+    (IPPROTO_TCP, TCP_INFO): refused(0, ENOPROTOOPT),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): Option(0, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): Option(0),
     (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN
@@ -177,6 +174,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
 }
 
 ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
+    **RARE_UDP,
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
     (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
@@ -184,15 +182,16 @@ ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
     (IPPROTO_IPV6, IPV6_MULTICAST_IF): Option(0, 0, 2, ENODEV),
-    (IPPROTO_UDP, UDPLITE_SEND_CSCOV): _refused(0, ENOPROTOOPT),
-    (IPPROTO_UDP, UDPLITE_RECV_CSCOV): _refused(0, ENOPROTOOPT),
+    (IPPROTO_UDP, UDPLITE_SEND_CSCOV): refused(0, ENOPROTOOPT),
+    (IPPROTO_UDP, UDPLITE_RECV_CSCOV): refused(0, ENOPROTOOPT),
     **UDP_OPTIONS,
 }
 
 ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
+    **RARE_EVERYWHERE,
     **_EVERYWHERE,
     (SOL_SOCKET, SO_PASSSEC): _SWITCH,
-    (SOL_SOCKET, SO_ZEROCOPY): _refused(0, EOPNOTSUPP),
+    (SOL_SOCKET, SO_ZEROCOPY): refused(0, EOPNOTSUPP),
     (SOL_SOCKET, SO_PASSPIDFD): _STAYS_OFF,
     (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
     **UNIX_OPTIONS,

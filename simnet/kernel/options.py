@@ -102,7 +102,7 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_OOBINLINE): _SWITCH,
     (SOL_SOCKET, SO_DONTROUTE): _SWITCH,  # no effect: one hop to everywhere
     (SOL_SOCKET, SO_PRIORITY): Option(0, -INT_MAX - 1, INT_MAX),  # no effect
-    (SOL_SOCKET, SO_BSDCOMPAT): Option(0, keeps=False),  # no effect since Linux 2.2
+    (SOL_SOCKET, SO_BSDCOMPAT): Option(0, -INT_MAX - 1, INT_MAX, keeps=False),  # no effect since Linux 2.2
     (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
     (SOL_SOCKET, SO_RCVLOWAT): Option(1, -INT_MAX - 1, INT_MAX),
     (SOL_SOCKET, SO_SNDBUF): Option(212992, -INT_MAX - 1, INT_MAX),
@@ -188,14 +188,14 @@ def stored(key: Key, option: Option, value: int) -> int:
 
 
 def _kept(option: Option, value: int) -> int:
-    if not option.keeps:
-        return option.default
     if option.switch:
         return 1 if value else 0
     if value == -1 and option.minus_one:
         return option.default
     if not option.low <= value <= option.high:
         raise socket_error(option.refusal)
+    if not option.keeps:
+        return option.default
     return value & option.bits if option.bits else value
 
 

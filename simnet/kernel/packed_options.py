@@ -14,6 +14,7 @@ from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.messages import SOCK_STREAM
 from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SOL_SOCKET, Key, NoBuffer, read_nothing
+from simnet.kernel.rare_options import NOT_READ, told
 from simnet.kernel.segment import Endpoint
 
 if TYPE_CHECKING:
@@ -50,8 +51,11 @@ class PackedSocket(Protocol):
     """What a socket must have for these options."""
 
     peer: Any
+    state: str
     options: dict[Key, Any] | None
 
+    @property
+    def family(self) -> int: ...
     @property
     def type(self) -> int: ...
 
@@ -84,7 +88,7 @@ PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_M
 def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
     if key not in PACKED:
-        return None
+        return told(socket, key, buflen)
     if key in HEADERS:
         return b""
     if key == LINK:
@@ -139,6 +143,8 @@ def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
 
 def read(socket: PackedSocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     """What setsockopt reads where it is given no buffer."""
+    if key in NOT_READ:
+        return b""
     own = IP_MREQ_SIZE if key in MEMBERSHIPS else 4 if key == MULTICAST_LINK else 0
     if own and socket.type == SOCK_STREAM:
         return bytes(min(value.length, 1024))  # it is refused before it is read

@@ -10,6 +10,7 @@ from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, Cork, mss_of
 from simnet.kernel.errors import socket_error
+from simnet.kernel.groups import EVERY_GROUP
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
     FASTOPEN,
@@ -210,6 +211,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(level, name)
+    if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
+        kept = 0  # as with datagrams
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
         kept = _shown_of_a_connection(socket, name, kept)
     return o.answer(option.default if kept is None else kept, buflen, level)
@@ -262,7 +265,10 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
         return o.WINDOW_CLAMP if kept is None else kept
-    return _HOPS if socket.origin == "server" else kept
+    came = socket.origin == "server" and (
+        name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
+    )
+    return _HOPS if came else kept
 
 
 def _shown_mss(socket: TcpSocket, asked: int | None) -> int:

@@ -1,0 +1,302 @@
+"""Options that hardly a program knows: what getsockopt says of each while nobody has set it, and what setsockopt refuses.
+
+All are as measured on Linux 6.18, where no filter, no control group and no security module is at work. A value that would
+have to do something is NotModelled.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import (
+    EADDRNOTAVAIL,
+    EINVAL,
+    ENODATA,
+    ENOENT,
+    ENOPROTOOPT,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPERM,
+)  # fmt: skip
+from typing import Any, Final, Protocol
+
+from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
+from simnet.kernel.options import (
+    IPPROTO_IP,
+    IPPROTO_IPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    SO_RCVBUF,
+    SO_SNDBUF,
+    SOL_SOCKET,
+    Key,
+    Option,
+)  # fmt: skip
+from simnet.kernel.states import ESTABLISHED
+
+SO_DETACH_FILTER: Final = 27
+SO_PEERNAME: Final = 28
+SO_TIMESTAMPING: Final = 37
+SO_WIFI_STATUS: Final = 41
+SO_NOFCS: Final = 43
+SO_LOCK_FILTER: Final = 44
+SO_MAX_PACING_RATE: Final = 47
+SO_BPF_EXTENSIONS: Final = 48
+SO_CNX_ADVICE: Final = 53
+SO_MEMINFO: Final = 55
+SO_INCOMING_NAPI_ID: Final = 56
+SO_COOKIE: Final = 57
+SO_PEERGROUPS: Final = 59
+SO_TXTIME: Final = 61
+SO_TIMESTAMP_NEW: Final = 63
+SO_TIMESTAMPNS_NEW: Final = 64
+SO_TIMESTAMPING_NEW: Final = 65
+SO_BUSY_POLL_BUDGET: Final = 70
+SO_NETNS_COOKIE: Final = 71
+SO_BUF_LOCK: Final = 72
+SO_RESERVE_MEM: Final = 73
+SO_TXREHASH: Final = 74
+SO_RCVMARK: Final = 75
+SO_PEERPIDFD: Final = 77
+SO_RCVPRIORITY: Final = 82
+
+IP_ROUTER_ALERT: Final = 5
+IP_PKTOPTIONS: Final = 9
+IP_PASSSEC: Final = 18
+IP_NODEFRAG: Final = 22
+IP_CHECKSUM: Final = 23
+IP_RECVFRAGSIZE: Final = 25
+IP_RECVERR_RFC4884: Final = 26
+IP_UNICAST_IF: Final = 50
+IP_LOCAL_PORT_RANGE: Final = 51
+IP_PROTOCOL: Final = 52
+
+TCP_MD5SIG: Final = 14
+TCP_THIN_DUPACK: Final = 17
+TCP_REPAIR: Final = 19
+TCP_REPAIR_QUEUE: Final = 20
+TCP_QUEUE_SEQ: Final = 21
+TCP_REPAIR_OPTIONS: Final = 22
+TCP_TIMESTAMP: Final = 24
+TCP_CC_INFO: Final = 26
+TCP_SAVED_SYN: Final = 28
+TCP_REPAIR_WINDOW: Final = 29
+TCP_ULP: Final = 31
+TCP_MD5SIG_EXT: Final = 32
+TCP_FASTOPEN_KEY: Final = 33
+TCP_ZEROCOPY_RECEIVE: Final = 35
+TCP_IS_MPTCP: Final = 43
+TCP_RTO_MIN_US: Final = 45
+TCP_DELACK_MAX_US: Final = 46
+
+UDP_ENCAP: Final = 100
+UDP_NO_CHECK6_TX: Final = 101
+UDP_NO_CHECK6_RX: Final = 102
+UDP_SEGMENT: Final = 103
+UDP_GRO: Final = 104
+
+IPV6_ADDRFORM: Final = 1
+IPV6_2292PKTINFO: Final = 2
+IPV6_2292HOPOPTS: Final = 3
+IPV6_2292DSTOPTS: Final = 4
+IPV6_2292RTHDR: Final = 5
+IPV6_2292HOPLIMIT: Final = 8
+IPV6_FLOWINFO: Final = 11
+IPV6_ROUTER_ALERT: Final = 22
+IPV6_ROUTER_ALERT_ISOLATE: Final = 30
+IPV6_RECVERR_RFC4884: Final = 31
+IPV6_FLOWLABEL_MGR: Final = 32
+IPV6_FLOWINFO_SEND: Final = 33
+IPV6_ADDR_PREFERENCES: Final = 72
+IPV6_MINHOPCOUNT: Final = 73
+IPV6_ORIGDSTADDR: Final = 74
+IPV6_TRANSPARENT: Final = 75
+IPV6_UNICAST_IF: Final = 76
+IPV6_RECVFRAGSIZE: Final = 77
+IPV6_FREEBIND: Final = 78
+MULTICAST_BY_SOURCE: Final = range(37, 49)  # MCAST_JOIN_GROUP and the like: too short for an int, and only to be set
+IPV6_MULTICAST_BY_SOURCE: Final = range(42, 49)
+
+
+NETFILTER: Final = (*range(68, 80), 81, 82, *range(84, 96))
+IPTABLES: Final = (*range(64, 68), *range(96, 100))
+NOT_READ: Final = frozenset((IPPROTO_IP, name) for name in (IP_PKTOPTIONS, *MULTICAST_BY_SOURCE))  # refused before
+
+
+def refused(default: int, error: int) -> Option:
+    """One that is told, and never set."""
+    return Option(default, 1, 0, error)
+
+
+_SWITCH: Final = Option(0, switch=True)
+_STAYS_OFF: Final = Option(0, switch=True, fixed=True)
+
+RARE_EVERYWHERE: Final[dict[Key, Option]] = {
+    (SOL_SOCKET, SO_DETACH_FILTER): refused(0, ENOENT),
+    (SOL_SOCKET, SO_WIFI_STATUS): _SWITCH,  # no link here is one
+    (SOL_SOCKET, SO_NOFCS): _SWITCH,
+    (SOL_SOCKET, SO_LOCK_FILTER): _STAYS_OFF,
+    (SOL_SOCKET, SO_TIMESTAMP_NEW): _STAYS_OFF,
+    (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _STAYS_OFF,
+    (SOL_SOCKET, SO_RCVMARK): _STAYS_OFF,
+    (SOL_SOCKET, SO_RCVPRIORITY): _STAYS_OFF,
+    (SOL_SOCKET, SO_CNX_ADVICE): Option(0, -(2**31), 2**31 - 1, keeps=False),  # there is no other way to take
+    (SOL_SOCKET, SO_BUSY_POLL_BUDGET): Option(0, 0, 65535),
+    (SOL_SOCKET, SO_RESERVE_MEM): refused(0, EOPNOTSUPP),
+    (SOL_SOCKET, SO_TXREHASH): refused(0, EOPNOTSUPP),
+    **{
+        (SOL_SOCKET, name): refused(0, ENOPROTOOPT)
+        for name in (
+            SO_PEERNAME, SO_MEMINFO, SO_INCOMING_NAPI_ID, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD,
+        )
+    },
+    (SOL_SOCKET, SO_BPF_EXTENSIONS): refused(64, ENOPROTOOPT),
+}  # fmt: skip
+
+RARE_INTERNET: Final[dict[Key, Option]] = {
+    **RARE_EVERYWHERE,
+    (IPPROTO_IP, IP_ROUTER_ALERT): refused(0, EINVAL),  # it is a raw socket's
+    (IPPROTO_IP, IP_PKTOPTIONS): refused(0, ENOPROTOOPT),
+    (IPPROTO_IP, IP_PASSSEC): _SWITCH,
+    (IPPROTO_IP, IP_NODEFRAG): refused(0, ENOPROTOOPT),  # a raw socket's
+    (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
+    (IPPROTO_IP, IP_CHECKSUM): _STAYS_OFF,
+    (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
+    (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4),
+    (IPPROTO_IP, IP_LOCAL_PORT_RANGE): Option(0, -1, 0xFFFF, fixed=True, shortest=4),
+    **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
+    (IPPROTO_IPV6, IPV6_ADDRFORM): refused(0, EINVAL),
+    (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,  # nobody sends with any
+    (IPPROTO_IPV6, IPV6_ROUTER_ALERT): refused(0, ENOPROTOOPT),
+    (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): _SWITCH,
+    (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
+    (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): refused(0, EINVAL),
+    (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, -(2**31), 2**31 - 1, fixed=True),
+    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True),
+    (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL),
+    **{
+        (IPPROTO_IPV6, name): _STAYS_OFF
+        for name in (
+            IPV6_2292PKTINFO, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT, IPV6_FLOWINFO_SEND,
+            IPV6_ORIGDSTADDR, IPV6_TRANSPARENT, IPV6_RECVFRAGSIZE, IPV6_FREEBIND,
+        )
+    },
+    **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (*IPV6_MULTICAST_BY_SOURCE, 64, 65)},
+    **{(IPPROTO_IPV6, name): refused(0, ENOPROTOOPT) for name in (68, 69)},
+}  # fmt: skip
+
+RARE_TCP: Final[dict[Key, Option]] = {
+    **RARE_INTERNET,
+    (SOL_SOCKET, SO_TXREHASH): Option(1, 0, 1, minus_one=True),
+    (IPPROTO_IP, IP_RECVFRAGSIZE): refused(0, EINVAL),
+    **{(IPPROTO_TCP, name): refused(0, EPERM) for name in (TCP_REPAIR_QUEUE, TCP_TIMESTAMP, TCP_REPAIR_WINDOW)},
+    **{
+        (IPPROTO_TCP, name): refused(0, EINVAL)
+        for name in (TCP_MD5SIG, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT, TCP_FASTOPEN_KEY)
+    },
+    **{
+        (IPPROTO_TCP, name): refused(0, ENOPROTOOPT)
+        for name in (TCP_CC_INFO, TCP_SAVED_SYN, TCP_ZEROCOPY_RECEIVE, TCP_IS_MPTCP)
+    },
+    (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
+    (IPPROTO_TCP, TCP_REPAIR): Option(0, fixed=True),
+    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 1, 2**31 - 1, fixed=True),
+    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 1, 2**31 - 1, fixed=True),
+}
+
+RARE_UDP: Final[dict[Key, Option]] = {
+    **RARE_INTERNET,
+    (IPPROTO_IP, IP_RECVFRAGSIZE): _SWITCH,  # nothing is fragmented where IPv4 would tell
+    (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 0, ENOPROTOOPT),
+    (IPPROTO_UDP, UDP_NO_CHECK6_TX): _SWITCH,
+    (IPPROTO_UDP, UDP_NO_CHECK6_RX): _SWITCH,
+    (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535, fixed=True),
+    (IPPROTO_UDP, UDP_GRO): _SWITCH,  # there is nothing to put together
+}
+
+_NOT_TOLD: Final[dict[Key, int]] = {
+    **{
+        (SOL_SOCKET, name): ENOPROTOOPT
+        for name in (SO_DETACH_FILTER, 32, 33, 50, 51, 52, SO_CNX_ADVICE, 68, SO_BUSY_POLL_BUDGET, 80, 84)
+    },
+    **{(IPPROTO_IP, name): ENOPROTOOPT for name in (16, 17, *MULTICAST_BY_SOURCE, *NETFILTER)},
+    **{(IPPROTO_IP, name): EINVAL for name in (41, 48)},  # IP_MSFILTER and MCAST_MSFILTER, of less than a filter
+    **{(IPPROTO_IP, name): EINVAL for name in IPTABLES},
+    **{
+        (IPPROTO_TCP, name): ENOPROTOOPT
+        for name in (TCP_MD5SIG, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT, 42)
+    },
+    **{
+        (IPPROTO_TCP, name): EINVAL
+        for name in (TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_WINDOW, TCP_ZEROCOPY_RECEIVE)
+    },
+    (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): EINVAL,
+    **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *IPV6_MULTICAST_BY_SOURCE)},
+    **{(IPPROTO_IPV6, name): EINVAL for name in (48, 64, 65, 68, 69)},
+}  # fmt: skip
+
+_IN_BYTES: Final[dict[Key, bytes]] = {
+    (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
+    (SOL_SOCKET, SO_TIMESTAMPING): bytes(8),
+    (SOL_SOCKET, SO_TIMESTAMPING_NEW): bytes(8),
+    (SOL_SOCKET, SO_TXTIME): bytes(8),
+    (SOL_SOCKET, 66): bytes(16),  # SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW
+    (SOL_SOCKET, 67): bytes(16),
+    (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
+    (IPPROTO_TCP, TCP_SAVED_SYN): b"",
+    (IPPROTO_TCP, TCP_ULP): b"",
+    (IPPROTO_TCP, TCP_FASTOPEN_KEY): b"",
+}
+
+
+_UNSTEADY: Final = ((IPPROTO_IP, IP_PROTOCOL), (IPPROTO_TCP, TCP_TIMESTAMP))  # a port, and a clock
+_OF_A_MACHINE: Final = (SO_PEERNAME, SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
+
+
+class AnySocket(Protocol):
+    """What is asked of a socket here."""
+
+    peer: Any
+    state: str
+    options: dict[Key, Any] | None
+
+    @property
+    def family(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+
+
+def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
+    """The bytes that getsockopt fills a buffer of *buflen* with; ``None`` for an option that is not of this kind."""
+    refusal = _NOT_TOLD.get(key, 0)
+    if refusal:
+        raise socket_error(refusal)
+    level, name = key
+    if key in _UNSTEADY:
+        not_modelled(f"getsockopt(level {level}, option {name})")
+    if key == (IPPROTO_IPV6, IPV6_ADDRFORM):
+        if socket.state != ESTABLISHED:
+            raise socket_error(ENOTCONN)
+        return struct.pack("=i", socket.family)
+    if key == (IPPROTO_IP, IP_PKTOPTIONS):
+        if socket.type == SOCK_STREAM:
+            return b""
+        raise socket_error(ENOPROTOOPT)
+    if level != SOL_SOCKET or name < SO_PEERNAME:
+        return _IN_BYTES.get(key)
+    if name == SO_PEERNAME and socket.peer is None:
+        raise socket_error(ENOTCONN)
+    if name in (SO_COOKIE, SO_NETNS_COOKIE) and (buflen < 8 or (buflen > 8 and name == SO_NETNS_COOKIE)):
+        raise socket_error(EINVAL)
+    if name in (SO_PEERGROUPS, SO_PEERPIDFD) and socket.family != AF_UNIX:
+        raise socket_error(ENODATA)
+    if name == SO_TXREHASH and (socket.type != SOCK_STREAM or socket.family == AF_UNIX):
+        raise socket_error(EOPNOTSUPP)
+    if name in _OF_A_MACHINE:
+        not_modelled(f"getsockopt(level {level}, option {name})")
+    if name == SO_MAX_PACING_RATE:
+        return b"\xff" * (8 if buflen >= 8 else 4)  # no limit
+    if name == SO_BUF_LOCK:
+        kept = socket.options or {}
+        return struct.pack("=i", ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
+    return _IN_BYTES.get(key)
