@@ -434,7 +434,7 @@ class MapLoop(Loop):
         self._asked.clear()
         self.grumblers.clear()
         self._served, self._unaudited, self._mirror = [], [], None  # who is in them might be kept by nothing else
-        super().close()
+        self._shut()
 
 
 def _nobody(obj: Any, flags: int) -> None:

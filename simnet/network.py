@@ -186,7 +186,8 @@ class Fabric:
     def flush(self) -> None:
         """Send what any stack has put out."""
         for machine in self.machines.values():
-            machine.flush()
+            if machine.out:
+                self.route(machine)
 
     def dissolve(self) -> None:
         """The run is over: let go of everything that refers in a circle."""

@@ -28,7 +28,7 @@ from simnet.poll_arguments import (
     select_limit_ns,
 )
 from simnet.trace import CALL
-from simnet.wait import current_scheduler
+from simnet.wait import running
 
 __all__ = ["Epoll", "Poll", "select"]
 
@@ -50,7 +50,7 @@ class _Poller:
         raise TypeError(f"cannot pickle 'select.{type(self).__name__}' object")
 
     def __init__(self, kind: str) -> None:
-        scheduler = current_scheduler()
+        scheduler = running.scheduler
         if scheduler is None:
             raise RuntimeError(f"a simulated {kind} can be made only in a process of a running network")
         self._process = process = scheduler.current
@@ -311,19 +311,18 @@ class Epoll(_Poller):
         if not self._epoll.refs:  # closed through another object of the same descriptor
             raise socket_error(errno.EBADF)
 
-    def _pair(self, fd: Any, eventmask: Any) -> tuple[int, int]:
-        """The arguments of a registration, looked at; an open poller."""
+    def _registration(self, fd: Any, eventmask: Any) -> tuple[int, Any, int]:
+        """The arguments of a registration, looked at, and what the descriptor is of; an open poller."""
         if not (fd.__class__ is eventmask.__class__ is int and 0 <= fd <= INT_MAX and 0 <= eventmask <= INT_MAX):
             fd, eventmask = descriptor_of(fd), epoll_bits(eventmask)
         if self._fd == -1 or not self._epoll.refs:
             self._check()
-        return fd, eventmask
+        return fd, self._process.descriptors.open.get(fd) or self._member(fd), eventmask
 
     def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
         if fd is MISSING or more:
             look_over_epoll("register", fd, eventmask, *more)
-        number, bits = self._pair(fd, eventmask)
-        file = self._member(number)
+        number, file, bits = self._registration(fd, eventmask)
         self._epoll.register(number, file, bits)
         if type(file) is Pipe:
             self._pipes = (*self._pipes, file)
@@ -331,8 +330,7 @@ class Epoll(_Poller):
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more:
             look_over_epoll("modify", fd, eventmask, *more)
-        number, bits = self._pair(fd, eventmask)
-        self._epoll.modify(number, self._member(number), bits)
+        self._epoll.modify(*self._registration(fd, eventmask))
 
     def unregister(self, fd: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or more:

@@ -37,7 +37,7 @@ from simnet.poll_arguments import c_int
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
-from simnet.wait import current_scheduler
+from simnet.wait import running
 
 if TYPE_CHECKING:
     from simnet.network import Machine
@@ -73,7 +73,7 @@ class Socket(MessageCalls):
         self._fd = -1
         self._io_refs = 0
         self._closed = False
-        scheduler = current_scheduler()
+        scheduler = running.scheduler
         if scheduler is None:
             raise RuntimeError("a simulated socket can be made only in a process of a running network")
         self._process = process = scheduler.current

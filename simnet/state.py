@@ -37,6 +37,14 @@ PER_PROCESS = (
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
 )
 
+
+def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Each of *names* once, with its module before it."""
+    return tuple((name.partition(":")[0], name) for name in dict.fromkeys(names))
+
+
+PLACES = with_modules(PER_PROCESS)
+
 EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float)  # what is empty, or zero, when it is made of nothing
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
@@ -80,7 +88,7 @@ def place_of(name: str) -> tuple[Any, str] | None:
     """Where ``"module:attribute"`` is kept, and by which key; ``None`` while it is not there."""
     module, _, attribute = name.partition(":")
     owner: Any = sys.modules.get(module)
-    if owner is None:  # as of most names, in each run
+    if owner is None:
         return None
     *classes, key = attribute.split(".")
     for each in classes:
@@ -112,7 +120,7 @@ class ProcessState:
     __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop", "_loop_outside")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        self._wanted = list(dict.fromkeys((*PER_PROCESS, *extra)))
+        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, *extra))
         self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
@@ -131,11 +139,12 @@ class ProcessState:
             from asyncio import _get_running_loop, _set_running_loop
 
             self._get_loop, self._set_loop = _get_running_loop, _set_running_loop
-        for name in tuple(self._wanted):
-            place = place_of(name)
+        missing = []
+        for wanted in self._wanted:
+            place = place_of(wanted[1]) if wanted[0] in modules else None
             if place is None:
+                missing.append(wanted)
                 continue
-            self._wanted.remove(name)
             namespace, attribute = place
             if any(key == attribute and same_place(ours, namespace) for _, ours, key, _ in self._slots):
                 continue  # after `dispatch.install()` one module has two names
@@ -144,6 +153,7 @@ class ProcessState:
             self._slots.append((len(self._slots), namespace, attribute, fresh))
             self._outside.append(outside)
             namespace[attribute] = fresh()
+        self._wanted = tuple(missing)
         return True
 
     def swap(self, old: Process, new: Process) -> None:

@@ -431,11 +431,10 @@ class Scheduler:
             self._arrived_effects = self.effects
             self._arrived_ns = self.clock.now_ns
         arrived_ns = self._arrived_ns
-        return all(
-            process.heartbeats >= HEARTBEATS and process.since_ns > arrived_ns
-            for process in self.processes
-            if process.has_deadline
-        )
+        for process in self.processes:
+            if process.has_deadline and (process.heartbeats < HEARTBEATS or process.since_ns <= arrived_ns):
+                return False
+        return True
 
     def _rouse_body(self) -> None:
         self.body.asleep = False

@@ -175,8 +175,10 @@ class Descriptors:
 
     def files(self) -> list[File]:
         """The files, in order of number."""
-        return [file for _, file in self.items()]
+        files = self.open
+        return [files[fd] for fd in sorted(files)]
 
     def items(self) -> list[tuple[int, File]]:
         """Numbers and files, in order of number."""
-        return sorted(self.open.items(), key=lambda item: item[0])
+        files = self.open
+        return [(fd, files[fd]) for fd in sorted(files)]
