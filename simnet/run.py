@@ -104,7 +104,7 @@ class Run:
 
 def play(
     test: Callable[[Network], object],
-    plan: FaultPlan | None = None,
+    plan: FaultPlan | str | None = None,
     *,
     targets: str | Sequence[str] | None = None,
     rates: FaultRates | None = None,

@@ -14,6 +14,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
+from simnet.asked import exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock, deadline_after
 from simnet.faults.inject import Injector
@@ -35,7 +36,6 @@ from simnet.wait import Scheduler
 
 __all__ = ["Host", "Network"]
 
-NO_FAULTS = FaultPlan()
 TEST = "test"  # the host on which a test's body runs
 _right_names: set[str] = set()  # names of hosts that have been looked at; asked for membership only
 
@@ -46,14 +46,14 @@ class Network:
     ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
     until the network is quiet, then raises what failed: the exception of a process, or a broken invariant.
 
-    *plan* and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
+    *plan*, or its one-line form, and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
     spawned process). *invariants* maps names to ``"warning"`` or ``"off"``; *may_raise* are exceptions a target may
     end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
 
     def __init__(
         self,
-        plan: FaultPlan | None = None,
+        plan: FaultPlan | str | None = None,
         *,
         targets: str | Sequence[str] | None = None,
         rates: FaultRates | None = None,
@@ -63,16 +63,16 @@ class Network:
         per_process: Sequence[str] = (),
         trace: bool = True,
     ) -> None:
-        self.plan = NO_FAULTS if plan is None else plan
-        self.seed = seed or self.plan.seed
-        self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
+        self.plan = plan_of(plan)
+        self.seed = seed_of(seed) or self.plan.seed
+        self.targets = targets_of(targets)
         self.invariants = checks.checked(invariants or {})
-        self.may_raise = may_raise
+        self.may_raise = exceptions_of(may_raise)
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
         self._per_process = checked_names(per_process)
         self._clock = clock = Clock()
-        self._injector = Injector(self.plan, rates, clock, self.trace)
+        self._injector = Injector(self.plan, rates_of(rates), clock, self.trace)
         self._fabric = Fabric(clock, self.trace, self._injector)
         self._hosts: dict[str, Host] = {}
         self._state: ProcessState | None = None
@@ -147,7 +147,7 @@ class Network:
         """
         if check is None:
             return self._always()
-        self._held.append(check)
+        self._held.append(function_of(check))
         return check
 
     @contextmanager
@@ -383,7 +383,7 @@ class Network:
 
 def _is_right(name: str) -> bool:
     """May a host have this *name*? Asked once for each name, since runs of one test name the same few."""
-    right = HOST_NAME.fullmatch(str(name)) is not None
+    right = HOST_NAME.fullmatch(name_of(name)) is not None
     if right and len(_right_names) < 1024:
         _right_names.add(name)
     return right

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from simnet.asked import seed_of
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, Fault, check_playable, kind_classes, playable
 from simnet.invariants import LEVELS, NAMES
 from simnet.state import checked_names
@@ -71,7 +72,7 @@ class SweepOptions:
             "invariants": _levels,
             "first": _flag,
             "shrink": _flag,
-            "seed": _whole,
+            "seed": lambda _, value: seed_of(value),
             "per_process": _globals,
         }
         return cls(**{name: checks[name](name, value) for name, value in keywords.items() if value is not None})

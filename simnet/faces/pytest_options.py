@@ -124,9 +124,6 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
     marked = {name: value for name, value in _marked(item).items() if name in NETWORK_OPTIONS}
     if "target" in marked:
         marked["targets"] = marked.pop("target")
-    plan = marked.get("plan")
-    if isinstance(plan, str):
-        marked["plan"] = FaultPlan.parse(plan)
     if asked.plan is not None:
         marked["plan"] = asked.plan
     return marked

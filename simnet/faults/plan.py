@@ -17,7 +17,7 @@ from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError, meant
 from simnet.faults.forms import fault_from_table, fault_to_table, parse_fault
 from simnet.faults.kinds import check_playable, playable
 
-__all__ = ["FaultPlan", "PlanError"]
+__all__ = ["FaultPlan", "PlanError", "refuse_seed"]
 
 NO_FAULTS: Final = "no faults"
 
@@ -52,7 +52,7 @@ class FaultPlan(msgspec.Struct, frozen=True):
         if self.schedule != "fifo":
             _check_schedule(self.schedule)
         if self.seed.__class__ is not int or not 0 <= self.seed <= INTEGER_MAX:
-            _refuse_seed(self.seed)
+            refuse_seed(self.seed)
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
@@ -237,7 +237,8 @@ def _check_schedule(schedule: object) -> None:
         )
 
 
-def _refuse_seed(seed: object) -> NoReturn:
+def refuse_seed(seed: object) -> NoReturn:
+    """Say why *seed*, which is none, is none."""
     if type(seed) is not int:  # not a bool, which is an int to isinstance
         raise FaultTypeError(f"seed={seed!r} is {type(seed).__name__}; it is a whole number", "seed")
     raise PlanError(f"seed={seed} is outside 0..{INTEGER_MAX}", key="seed")

@@ -17,6 +17,7 @@ from typing import Any
 from simnet import invariants as checks
 from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
+from simnet.asked import exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.observe import Watcher
@@ -51,7 +52,7 @@ class RealNetwork:
 
     def __init__(
         self,
-        plan: FaultPlan | None = None,
+        plan: FaultPlan | str | None = None,
         *,
         targets: str | Sequence[str] | None = None,
         rates: object = None,
@@ -61,7 +62,7 @@ class RealNetwork:
         per_process: Sequence[str] = (),
         seconds: float = classes.SECONDS,
     ) -> None:
-        self.plan = FaultPlan() if plan is None else plan
+        self.plan = plan_of(plan)
         if rates is not None:
             raise ValueError(
                 "rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)"
@@ -69,10 +70,10 @@ class RealNetwork:
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
         classes.refuse_what_no_kernel_shows(self.plan, seconds)
-        self.seed = seed
-        self.targets = (targets,) if isinstance(targets, str) else None if targets is None else tuple(targets)
+        self.seed = seed_of(seed)
+        self.targets = targets_of(targets)
         self.invariants = checks.checked(invariants or {})
-        self.may_raise = may_raise
+        self.may_raise = exceptions_of(may_raise)
         self.seconds = seconds
         self.observations: list[tuple[str, Any]] = []
         self.waiting: list[tuple[RealProcess, str, str]] = []
@@ -99,7 +100,7 @@ class RealNetwork:
         """The host of this name, made when first named. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
-            if not HOST_NAME.fullmatch(str(name)):
+            if not HOST_NAME.fullmatch(name_of(name)):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name))
             host.machine.target = self.targets is not None and name in self.targets
@@ -134,7 +135,7 @@ class RealNetwork:
         """As `Network.always`: what must hold under every fault."""
         if check is None:
             return self._always()
-        self._held.append(check)
+        self._held.append(function_of(check))
         return check
 
     @contextmanager

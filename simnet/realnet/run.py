@@ -24,7 +24,7 @@ class RealRun(Run):
 
 def play_real(
     test: Callable[[Any], object],
-    plan: FaultPlan | None = None,
+    plan: FaultPlan | str | None = None,
     *,
     targets: str | Sequence[str] | None = None,
     rates: object = None,

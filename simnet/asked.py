@@ -1,0 +1,81 @@
+"""What a network may be asked for, simulated or real, checked where it is asked: a wrong value speaks up at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from simnet.faults.fields import INTEGER_MAX
+from simnet.faults.plan import FaultPlan, refuse_seed
+from simnet.faults.rates import FaultRates
+
+__all__ = ["exceptions_of", "function_of", "name_of", "plan_of", "rates_of", "seed_of", "targets_of"]
+
+NO_FAULTS = FaultPlan()
+
+
+def plan_of(plan: Any) -> FaultPlan:
+    """The plan: a FaultPlan, its one-line form, or None for no faults.
+
+    Raises:
+        TypeError: none of these.
+        ValueError: a line that names no plan, and why.
+    """
+    if isinstance(plan, FaultPlan):
+        return plan
+    if plan is None:
+        return NO_FAULTS
+    if isinstance(plan, str):
+        return FaultPlan.parse(plan)
+    raise TypeError(f"plan={plan!r} is {type(plan).__name__}; it is a FaultPlan, or a line such as str(plan) gives")
+
+
+def rates_of(rates: Any) -> FaultRates | None:
+    """The rates; None for none."""
+    if rates is None or isinstance(rates, FaultRates):
+        return rates
+    raise TypeError(f"rates={rates!r} is {type(rates).__name__}; it is a FaultRates")
+
+
+def seed_of(seed: Any) -> int:
+    """The seed, a whole number that a file can hold."""
+    if type(seed) is not int or not 0 <= seed <= INTEGER_MAX:
+        refuse_seed(seed)
+    return seed
+
+
+def targets_of(targets: Any) -> tuple[str, ...] | None:
+    """The names of the hosts under test, one or several; None for every host with a spawned process."""
+    if targets is None:
+        return None
+    names = (targets,) if isinstance(targets, str) else tuple(targets) if isinstance(targets, Iterable) else (targets,)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"targets={targets!r}: a host's name, or several in a list")
+    return names
+
+
+def exceptions_of(may_raise: Any) -> tuple[type[BaseException], ...]:
+    """The exceptions that a target may end with, one or several."""
+    types = (may_raise,) if isinstance(may_raise, type) else may_raise
+    if isinstance(types, tuple | list) and all(
+        isinstance(each, type) and issubclass(each, BaseException) for each in types
+    ):
+        return tuple(types)
+    raise TypeError(f"may_raise={may_raise!r}: an exception's class, or several in a tuple")
+
+
+def function_of(check: Any) -> Any:
+    """What `always` is given above a function."""
+    if callable(check):
+        return check
+    raise TypeError(
+        f"always({check!r}): write `with net.always():`, or `@net.always` above a function without parameters"
+    )
+
+
+def name_of(host: Any) -> str:
+    """The name of a host that is not known yet."""
+    if isinstance(host, str):
+        return host
+    raise TypeError(f"host name {host!r} is {type(host).__name__}; it is a text")
