@@ -38,9 +38,7 @@ class Told:
     failures: list[tuple[BaseException | None, FailureReport]] = field(default_factory=list)
     headline: str = ""
     summary: str = ""
-    verdict: Exception | None = (
-        None  # NotRepeatable, NothingToTest, a broken rule: what it says is all there is to show
-    )
+    verdict: Exception | None = None  # NotRepeatable, a broken rule, a refusal: what it says is all there is to show
     traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
 
 

@@ -12,6 +12,7 @@ from simnet import real
 from simnet.expect import Expect
 from simnet.explore import check
 from simnet.explore.ladder import ladder
+from simnet.explore.raising import SweepFailure
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import NothingToTest, NotRepeatable
@@ -19,6 +20,7 @@ from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of
 from simnet.faces.quiet import quiet
+from simnet.faces.refusals import Refused
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 from simnet.wait import current_scheduler
@@ -96,7 +98,11 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
         "test_id": test_id,
         "file": asked.file,
     }
-    played = play_again(test, asked.plan or FaultPlan(), real=asked.real, **words)
+    try:
+        played = play_again(test, asked.plan or FaultPlan(), real=asked.real, **words)
+    except Refused as error:
+        told.verdict = error
+        raise
     item.user_properties.append(("simnet", played.line))
     told.summary = played.line
     if asked.trace:
@@ -104,7 +110,12 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
     if played.report is not None:
         told.failures.append((played.error, played.report))
         told.headline = played.report.headline
-    played.raise_failure()
+    try:
+        played.raise_failure()
+    except SweepFailure as error:
+        if played.report is None:  # the plan was never reached
+            told.verdict = error
+        raise
 
 
 def _headline(reports: Sequence[FailureReport]) -> str:

@@ -85,6 +85,15 @@ def test_a_plan_that_is_never_reached_fails_and_says_what_was(suite: pytest.Pyte
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*call=9*was never reached: server called recv on test->server:7#1 2 times"])
+    assert "traceback" not in result.stdout.str()
+
+
+def test_what_no_kernel_can_be_made_to_show_is_refused_in_a_sentence(suite: pytest.Pytester) -> None:
+    stall = "stall test->server:7#1 end=server byte=1 seconds=61"
+    result = run(suite, "test_servers.py::test_echo", "--simnet-real", "--simnet-fault", stall)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["Refused: *a real kernel cannot be made to show 'stall' here (it takes 61 s of *"])
+    assert "traceback" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(
