@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +59,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simnet(**options): options of a simulated run, for a test, a class or a module")
     if any(config.getoption(f"simnet_{name}") is not None for name in OPTIONS):
-        from simnet.faces.pytest_options import Asked
+        with _if_all_is_installed(pytest.UsageError):
+            from simnet.faces.pytest_options import Asked
 
         Asked.of(config)  # a wrong option speaks up before anything runs
+
+
+@contextmanager
+def _if_all_is_installed(error: type[Exception]) -> Generator[None, None, None]:
+    """The plugin comes with dispatch alone, too: who asks it for more is told by *error* what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as absent:
+        from simnet.extra import missing
+
+        text = missing(absent)
+        if text is None:
+            raise
+        raise error(text) from None
 
 
 def pytest_unconfigure() -> None:
@@ -78,10 +93,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     place = file_path.relative_to(root) if file_path.is_relative_to(root) else file_path
     if not named and SCENARIOS not in place.parts[:-1]:
         return None
-    from simnet.faces.pytest_scenario import ScenarioFile, is_scenario
+    from simnet.faces.pytest_files import is_scenario
 
     if not named and not is_scenario(file_path):
         return None
+    with _if_all_is_installed(pytest.Collector.CollectError):
+        from simnet.faces.pytest_scenario import ScenarioFile
     file: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
     return file
 
@@ -93,7 +110,8 @@ def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, N
     ``@pytest.mark.simnet(plan=..., seed=..., target=..., invariants=...)`` sets it up; ``--simnet-fault``,
     ``--simnet-replay`` and ``--simnet-real`` change it for once.
     """
-    from simnet.faces.pytest_network import Held
+    with _if_all_is_installed(pytest.UsageError):
+        from simnet.faces.pytest_network import Held
 
     held = Held.enter(request.node)
     yield held.network
@@ -105,7 +123,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     test = getattr(item, "obj", None)
     if test is None or (FIXTURE not in getattr(item, "fixturenames", ()) and not hasattr(test, "simnet_options")):
         return
-    from simnet.faces.pytest_options import refuse_what_cannot_be
+    with _if_all_is_installed(pytest.UsageError):
+        from simnet.faces.pytest_options import refuse_what_cannot_be
 
     refuse_what_cannot_be(item, test)
 

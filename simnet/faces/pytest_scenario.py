@@ -6,7 +6,6 @@ then says something that is not so.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,17 +25,7 @@ from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
 from simnet.scenario import Scenario, ScenarioError
 
-__all__ = ["ScenarioFile", "ScenarioItem", "is_scenario"]
-
-_LOOKS_LIKE_ONE = re.compile(r"^\s*(?:test\s*=|\[\[\s*fault\s*\]\])", re.MULTILINE)
-
-
-def is_scenario(path: Path) -> bool:
-    """Whether a TOML file means to be a scenario, be it right or wrong."""
-    try:
-        return _LOOKS_LIKE_ONE.search(path.read_text(encoding="utf-8", errors="replace")) is not None
-    except OSError:
-        return False
+__all__ = ["ScenarioFile", "ScenarioItem"]
 
 
 class ScenarioFile(pytest.File):

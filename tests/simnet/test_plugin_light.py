@@ -38,6 +38,24 @@ def test_a_suite_without_networks_loads_nothing_more(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_where_dispatch_alone_is_installed_a_suite_runs_and_who_wants_more_is_told_what_to_install(
+    tmp_path: Path,
+) -> None:
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('greenlet', 'msgspec', 'rich', 'tomlkit', 'click')))\n"
+    (tmp_path / "conftest.py").write_text(hidden)
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "weather.toml").write_text("rain = 3\n")  # of somebody else's
+    (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n")
+    assert python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path).returncode == 0
+    (tmp_path / "scenarios" / "ours.toml").write_text("format = 1\ntest = 'test_it.py::test_it'\n")
+    (tmp_path / "test_it.py").write_text("def test_it(simnet_network):\n    pass\n")
+    for more in (["scenarios"], ["--simnet-runs", "4"], ["test_it.py"]):
+        done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", *more, cwd=tmp_path)
+        assert done.returncode != 0
+        assert 'pip install "simnet-dispatch[simnet]"' in done.stdout + done.stderr, more
+        assert "INTERNALERROR" not in done.stdout + done.stderr, more
+
+
 def test_the_first_example_of_a_property_does_not_load_the_simulator(tmp_path: Path) -> None:
     """It has a deadline of 0.2 s like all others, unless somebody says otherwise."""
     code = (
