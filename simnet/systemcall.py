@@ -82,7 +82,7 @@ class SystemCalls(_stdlib.socket):
     def _kernel_deadline(self, file: Any, op: str) -> int | None:
         """When SO_RCVTIMEO or SO_SNDTIMEO end the wait of a blocking socket; not Python's own time-out."""
         limit_ns: int = file.options.get((SOL_SOCKET, SO_SNDTIMEO if op == "send" else SO_RCVTIMEO), 0)
-        return self._process.scheduler.clock.now_ns + limit_ns if limit_ns else None
+        return self._process.scheduler.clock.now_ns + max(limit_ns, 0) if limit_ns else None
 
     def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
         """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""

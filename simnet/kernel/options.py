@@ -68,6 +68,9 @@ SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
 WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
 INT_MAX: Final = 2**31 - 1
+TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
+NO_TIME: Final = -1  # of SO_RCVTIMEO and SO_SNDTIMEO: a negative time, after which nothing waits
+LONG_TIME: Final = (2**63 - 1) // 250 - 1  # seconds that are for ever: MAX_SCHEDULE_TIMEOUT / HZ - 1
 LINGER_FOR_EVER: Final = (
     0x978D4FDF - 2**32
 )  # what is told of a negative time: LONG_MAX ticks at 250 a second, as a C int
@@ -287,15 +290,24 @@ def linger(value: int | bytes | bytearray | memoryview) -> tuple[int, int]:
 
 
 def timeval(value: int | bytes | bytearray | memoryview) -> int:
-    """``struct timeval`` as nanoseconds; 0 waits for ever. EDOM for microseconds out of range."""
+    """``struct timeval`` as nanoseconds, in whole ticks of the kernel; 0 waits for ever, and NO_TIME does not wait.
+
+    Raises:
+        OSError: EDOM, microseconds out of range.
+    """
     if isinstance(value, int) or len(value) < 16:
         raise socket_error(EINVAL)
-    seconds, microseconds = struct.unpack_from("=qq", value)
+    seconds, microseconds = (int(each) for each in struct.unpack_from("=qq", value))
     if not 0 <= microseconds < 1_000_000:
         raise socket_error(EDOM)
-    return 0 if seconds < 0 else seconds * 1_000_000_000 + microseconds * 1000
+    if seconds < 0:
+        return NO_TIME
+    if seconds >= LONG_TIME:
+        return 0
+    return seconds * 1_000_000_000 + -(-microseconds * 1000 // TICK_NS) * TICK_NS
 
 
 def pack_timeval(value_ns: int) -> bytes:
-    """Nanoseconds as ``struct timeval``."""
+    """What `timeval` made, as ``struct timeval``."""
+    value_ns = max(value_ns, 0)
     return struct.pack("=qq", value_ns // 1_000_000_000, value_ns % 1_000_000_000 // 1000)

@@ -16,13 +16,13 @@ from simnet.kernel.control import (
     AUTOTUNED_SEND_ROOM_LATER,
     ISN,
 )  # fmt: skip
+from simnet.kernel.options import TICK_NS
 from simnet.kernel.states import CLOSE_WAIT, RECEIVING
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
-TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
 PROBED_NS: Final = 204_000_000  # TCP_RTO_MIN and a tick: when a sender asks for a window that is shut
 
 

@@ -106,6 +106,28 @@ def test_k120_rcvtimeo_makes_a_blocking_recv_give_up(world: World) -> None:
     assert 0.015 <= time.monotonic() - began <= 1.0
 
 
+def test_k120_a_negative_time_does_not_wait_and_others_are_whole_ticks(world: World) -> None:
+    client, _ = world.pair()
+    listener, (unix, other) = world.listener(), socket.socketpair()
+    world.keep(unix)
+    world.keep(other)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        for sock in (client, listener, unix):
+            sock.setblocking(True)
+            for (seconds, micros), told in (
+                ((0, 10_000), (0, 12_000)),
+                ((1, 1), (1, 4_000)),
+                ((1, 999_999), (2, 0)),
+                ((2**62, 5), (0, 0)),
+                ((-1, 5), (0, 0)),
+            ):
+                sock.setsockopt(SOL, option, struct.pack("qq", seconds, micros))
+                assert struct.unpack("qq", sock.getsockopt(SOL, option, 16)) == told
+    world.gives("EAGAIN", client.recv, 1)
+    world.gives("EAGAIN", unix.recv, 1)
+    world.gives("EAGAIN", listener.accept)
+
+
 def _timeval(seconds: float) -> bytes:
     whole = int(seconds)
     return whole.to_bytes(8, "little") + round((seconds - whole) * 1_000_000).to_bytes(8, "little")
