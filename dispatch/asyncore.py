@@ -95,7 +95,9 @@ class dispatcher:
     socket: _Any
     family_and_type: tuple[int, int]
 
-    _dispatch_closes = 0  # how often it was closed: what was under way then is not for what comes after
+    _dispatch_closes = (
+        0  # when it was closed last, as a number of all closes: what was under way then is not for what comes after
+    )
     _dispatch_ask = False  # whether it is asked before each turn what it waits for, whatever its class is
 
     def __init__(self, sock: _Any = None, map: dict[_Any, _Any] | None = None) -> None:
@@ -267,7 +269,7 @@ class dispatcher:
 
     def close(self) -> None:
         """Leave the map and close the socket."""
-        self._dispatch_closes += 1
+        _events.closes = self._dispatch_closes = _events.closes + 1
         self.connected = False
         self.accepting = False
         self.connecting = False

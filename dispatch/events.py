@@ -20,6 +20,8 @@ DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, 
 OVER = HUP | ERR | NVAL
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F  # of Linux; of BSD and macOS
 
+closes = 0  # of all objects so far; who was closed has the number of it
+
 ALONE = (-1, False)  # one event only: nothing that it could outlive follows
 
 
@@ -155,6 +157,11 @@ def generation(obj: Any) -> tuple[int, bool]:
         return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
     except Exception:  # noqa: BLE001 - it need not be a dispatcher, and a __getattr__ of a program's may raise anything
         return 0, False
+
+
+def closed_since(obj: Any, number: int) -> bool:
+    """Whether *obj* was closed after so many closes."""
+    return generation(obj)[0] > number
 
 
 def closed_by_connect(obj: Any) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import select
 
+from dispatch import events
 from dispatch.annotations import Any
 from dispatch.channelmap import items
-from dispatch.events import RERAISED, drop_urgent, failed, generation
+from dispatch.events import RERAISED, closed_since, drop_urgent, failed
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
-from dispatch.resting import tired
+from dispatch.resting import resting, tired
 
 
 def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
@@ -22,7 +23,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
     pollster = select.poll()
     register = pollster.register
     there = items(map)  # as it is now: handlers and other threads change it
-    rests = tired()
+    rests = tired() if resting else ()
     for pause, _ in rests:
         timeout = pause if timeout is None or pause < timeout else timeout
     odd: dict[int, tuple[Any, int]] = {}  # by descriptor: the key and the bits of those who are not simply read
@@ -50,38 +51,54 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
         timeout = 0
     # Milliseconds, rounded up, as the poller that is named so.
     ready = pollster.poll(None if timeout is None else math.ceil(timeout * 1000))
+    number = events.closes
     for key in invalid:
         if map.get(key) is there[key]:
             serve(there[key], NVAL)
-    if len(ready) == 1 and kinds is None and ready[0][1] == IN and ready[0][0] not in odd:
-        fd = ready[0][0]  # there is nobody whose turn could change what is served
-        if map.get(fd) is there[fd]:
-            serve(there[fd], IN)
+    if kinds is not None:
+        _serve_by_kind(map, there, ready, odd, number, kinds, serve)
         return
-    found = []
     for fd, bits in ready:
-        key, asked = odd.get(fd) or (fd, READ)
+        if bits == IN and fd not in odd:
+            key, flags = fd, IN
+        else:
+            key, asked = odd.get(fd) or (fd, READ)
+            flags = shown(bits, asked, whole=True)
+            if not flags:
+                continue
         obj = there[key]
-        flags = IN if bits == IN else shown(bits, asked, kinds is None)
-        if flags:
-            found.append((key, obj, flags, generation(obj)))
-    if kinds is None:
-        for key, obj, flags, was in found:
-            if map.get(key) is obj and generation(obj) == was:
-                serve(obj, flags)
-                if flags & PRI and map.get(key) is obj and generation(obj) == was:
-                    drop_urgent(obj)
-    else:
-        _serve_by_kind(map, found, serve, kinds)
+        if map.get(key) is obj and (events.closes == number or not closed_since(obj, number)):
+            serve(obj, flags)
+            if flags & PRI and map.get(key) is obj and not closed_since(obj, number):
+                drop_urgent(obj)
 
 
-def _serve_by_kind(map: Any, found: list[tuple[Any, Any, int, Any]], serve: Any, kinds: Any) -> None:
+def _serve_by_kind(
+    map: Any, there: dict[Any, Any], ready: list[tuple[int, int]], odd: Any, number: int, kinds: Any, serve: Any
+) -> None:
     """First all that is to be read, then all writes, then the exceptional."""
-    for kind, handle in zip((IN, OUT, PRI), kinds, strict=True):
-        for key, obj, flags, was in found:
-            if flags & kind and map.get(key) is obj and generation(obj) == was:
-                handle(obj)
-                if kind == PRI and map.get(key) is obj and generation(obj) == was:
-                    drop_urgent(obj)
-            elif kind == IN and flags & NVAL and map.get(key) is obj and generation(obj) == was:
+    read, write, exception = kinds
+    later = []
+    for fd, bits in ready:
+        if bits == IN and fd not in odd:
+            key, flags = fd, IN
+        else:
+            key, asked = odd.get(fd) or (fd, READ)
+            flags = shown(bits, asked, whole=False)
+            if flags & ~IN:
+                later.append((key, flags))
+            if not flags & (IN | NVAL):
+                continue
+        obj = there[key]
+        if map.get(key) is obj and (events.closes == number or not closed_since(obj, number)):
+            if flags & IN:
+                read(obj)
+            else:
                 serve(obj, NVAL)
+    for kind, handle in ((OUT, write), (PRI, exception)):
+        for key, flags in later:
+            obj = there[key]
+            if flags & kind and map.get(key) is obj and not closed_since(obj, number):
+                handle(obj)
+                if kind == PRI and map.get(key) is obj and not closed_since(obj, number):
+                    drop_urgent(obj)
