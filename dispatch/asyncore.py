@@ -176,11 +176,8 @@ class dispatcher:
     def set_reuse_addr(self) -> None:
         """Let bind() take an address that is in TIME_WAIT; where that cannot be had, say nothing."""
         try:
-            self.socket.setsockopt(
-                socket.SOL_SOCKET,
-                socket.SO_REUSEADDR,
-                self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) | 1,
-            )
+            option = socket.SOL_SOCKET, socket.SO_REUSEADDR
+            self.socket.setsockopt(*option, self.socket.getsockopt(*option) | 1)
         except OSError:
             pass
 

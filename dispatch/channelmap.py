@@ -1,11 +1,23 @@
-"""A dict of channels by descriptor that tells the loop serving it what changes: what ``asyncore.socket_map`` is here."""
+"""A dict of channels by descriptor that tells the loop serving it what changes: what ``asyncore.socket_map`` is here.
+
+While some of a few channels come and go it has none: to make a guest of each, and register it with the poller, costs more for a
+connection that ends at once than to ask and poll the few anew in each turn.
+"""
 
 from __future__ import annotations
 
+import select
+from _thread import _count  # threads beside the first
+
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.observers import observers
 
 if TYPE_CHECKING:
     from dispatch.maploop import MapLoop
+
+
+SMALL = 20  # channels; for so many it costs as much to ask all in a turn as to let a newcomer in and out
+CALM = 8  # turns without a newcomer, after which a loop is made for them
 
 
 def items(map: Any) -> dict[Any, Any]:
@@ -16,7 +28,7 @@ def items(map: Any) -> dict[Any, Any]:
 class ChannelMap(dict[Any, Any]):
     """A dict whose changes cost what changes, and nothing each turn. Programs may treat it as any dict."""
 
-    __slots__ = ("endless", "engine")
+    __slots__ = ("endless", "engine", "restless")
 
     __class__ = property(lambda _: dict)  # what ``socket_map.__class__ is dict`` is about
 
@@ -24,6 +36,7 @@ class ChannelMap(dict[Any, Any]):
         super().__init__(*args, **kwargs)
         self.engine: MapLoop | None = None
         self.endless = 0  # calls of loop() without a count that are under way
+        self.restless = 0  # turns that may yet be made without a loop, since somebody came lately
 
     def __setitem__(self, key: Any, obj: Any) -> None:
         dict.__setitem__(self, key, obj)
@@ -33,6 +46,8 @@ class ChannelMap(dict[Any, Any]):
                 engine.put(key)
             else:
                 engine.touched.setdefault(key, 0)
+        else:
+            self.restless = CALM
 
     def __delitem__(self, key: Any) -> None:
         dict.__delitem__(self, key)
@@ -49,12 +64,18 @@ class ChannelMap(dict[Any, Any]):
             if not self:
                 self._let_go()
 
-    def _let_go(self) -> None:
-        """An empty map holds no poller; the next turn with channels makes one."""
+    def _let_go(self, *, restless: bool = False) -> None:
+        """An empty map holds no poller; the next turn with channels makes one. Nor does a *restless* one, if it is small."""
         engine = self.engine
-        if engine is not None and not engine.turning:
+        if engine is not None and not engine.turning and (not self or (restless and self.asked_anew())):
+            self.restless = CALM
             self.engine = None
             engine.close()
+
+    def asked_anew(self) -> bool:
+        """Whether turns that ask and poll everybody anew do for it: there are few, in one thread, and nobody watches."""
+        # While one of these sleeps, the kernel keeps open what another thread closes.
+        return len(self) <= SMALL and not _count() and not observers and hasattr(select, "poll")
 
     def pop(self, key: Any, *default: Any) -> Any:
         value = super().pop(key, *default)

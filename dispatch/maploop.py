@@ -32,6 +32,7 @@ from dispatch.resting import resting, tired
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
 LOOKED = 256  # entries of an ordinary dict that are compared per turn, on the average, in a busy loop
 AUDITED = 64  # channels that are audited per idle turn, on the average, where turns are shorter
+RESTLESS = 4  # busy turns for each newcomer, or less: so many come that few channels are served better without a loop
 BUSY = 2  # busy turns for each channel that is audited: a fiftieth of their time
 
 Serve = Callable[[Any, int], None]  # one object, all of its events
@@ -45,12 +46,14 @@ class MapLoop(Loop):
 
     __slots__ = (
         "_admitted",
+        "_admitted_then",
         "_guests",
         "_idle_turns",
         "_kind",
         "_known",
         "_mirror",
         "_ready",
+        "_restless",
         "_serve_whole",
         "_served",
         "_serves_whole",
@@ -73,7 +76,8 @@ class MapLoop(Loop):
         self.map = map
         self._serve_whole: Serve = _nobody
         self._serves_whole = False  # in the turn under way: as poll(2), not as select(2)
-        self._admitted = 0
+        self._admitted = self._admitted_then = 0
+        self._restless = False  # many came lately
         self._kind: type = object  # of who joined last, and its predicates
         self._known: tuple[Any, Any] = (None, None)
         self._idle_turns = 0  # since the last audit
@@ -160,8 +164,8 @@ class MapLoop(Loop):
             if found and self._served is not found:
                 self._served = self._served + found  # a handler has turned the loop
             self._ready = interrupted
-        if not self.map and interrupted is None and isinstance(self.map, ChannelMap):
-            self.map._let_go()
+        if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
+            self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
 
     @property
     def turning(self) -> bool:
@@ -250,6 +254,8 @@ class MapLoop(Loop):
         if self._until_audit < 0:
             self._until_audit = AUDITED
             self._audit(AUDITED // BUSY)
+            self._restless = self._admitted - self._admitted_then > AUDITED // RESTLESS
+            self._admitted_then = self._admitted
         for _, guest, _ in served:
             if guest.reads is not None:
                 obj = guest.obj

@@ -109,9 +109,17 @@ def turn(
         if kinds is not None:
             raise ValueError("timeout must be non-negative")  # as select(2) takes it
         timeout = None  # as poll(2) does
-    engine = map.engine if isinstance(map, ChannelMap) else _engines.get(id(map))
-    if engine is None and poller is None and isinstance(map, ChannelMap):
-        engine = map.engine = MapLoop(map)
+    if isinstance(map, ChannelMap):
+        engine = map.engine
+        if engine is None and poller is None:
+            if map.restless and map.asked_anew():
+                map.restless -= 1
+                if not one_turn(map, timeout, serve, kinds, literal=not map.endless):
+                    map.restless = 0
+                return
+            engine = map.engine = MapLoop(map)
+    else:
+        engine = _engines.get(id(map))
     if engine is not None and (poller is None or engine.turning):
         engine.turn(timeout, serve, kinds)
         return

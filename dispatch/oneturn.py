@@ -14,11 +14,15 @@ from dispatch.channelmap import items
 from dispatch.events import RERAISED, closed_since, drop_urgent, failed
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
+from dispatch.predicates import uses_writable
 from dispatch.resting import resting, tired
 
 
-def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
-    """Ask each object of *map*, poll once, serve what is ready: by *kinds*, or each object whole."""
+def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal: bool = True) -> bool:
+    """Ask each object of *map*, poll once, serve what is ready: by *kinds*, or each object whole. False if nothing was.
+
+    *literal*: also who would only grumble about room to write is polled for it.
+    """
     # The way of most is written out: a call for each channel costs as much as asking it.
     pollster = select.poll()
     register = pollster.register
@@ -34,7 +38,11 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
         try:
             bits = READ if obj.readable() else 0
             if obj.writable() and not getattr(obj, "accepting", False):
-                bits |= OUT
+                if literal or uses_writable(obj):
+                    bits |= OUT
+                elif not bits and kinds is None:
+                    register(key, 0)  # it is not woken for room to write, but told if nobody is there
+                    odd[key] = key, OUT
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the turn goes on
@@ -57,7 +65,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
             serve(there[key], NVAL)
     if kinds is not None:
         _serve_by_kind(map, there, ready, odd, number, kinds, serve)
-        return
+        return bool(ready)
     for fd, bits in ready:
         if bits == IN and fd not in odd:
             key, flags = fd, IN
@@ -71,6 +79,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any) -> None:
             serve(obj, flags)
             if flags & PRI and map.get(key) is obj and not closed_since(obj, number):
                 drop_urgent(obj)
+    return bool(ready)
 
 
 def _serve_by_kind(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -39,8 +40,9 @@ def turn(request, monkeypatch):
 
 
 @pytest.fixture(params=["dict", "ChannelMap"], name="map")
-def a_map(request, anywhere):
-    """A program's own dict, or the kind the module has."""
+def a_map(request, anywhere, monkeypatch):
+    """A program's own dict, or the kind the module has; that one with a loop from the first turn on."""
+    monkeypatch.setattr(channelmap, "CALM", 0)
     channels = {} if request.param == "dict" else channelmap.ChannelMap()
     yield channels
     asyncore.close_all(channels, ignore_all=True)
@@ -428,6 +430,47 @@ class Sending(asyncore.dispatcher_with_send):
 class Chatting(asynchat.async_chat):
     def handle_read(self):
         self.push(self.recv(100))
+
+
+@kernel_only
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll(2) here")
+def test_a_few_channels_that_come_and_go_are_asked_anew_and_those_that_stay_are_not(monkeypatch):
+    """A connection that ends at once is not worth a registration with epoll; who stays costs nothing while it waits."""
+    monkeypatch.setattr(channelmap, "_count", lambda: 0)  # there may be threads of the tests' own
+    channels, seen, turns = channelmap.ChannelMap(), [], channelmap.CALM + 2
+    a, b = socket.socketpair()
+
+    class Busy(asyncore.dispatcher_with_send):
+        def handle_read(self):
+            self.recv(1)
+            b.send(b"x")  # something is ready in each turn
+            seen.append(channels.engine is not None)
+
+    busy = Busy(a, channels)
+    b.send(b"x")
+    asyncore.loop(PATIENCE, map=channels, count=turns)
+    assert seen == [False] * channelmap.CALM + [True] * 2
+
+    guests = []
+
+    def come_and_go(times):
+        for _ in range(times):
+            near, far = socket.socketpair()
+            guests.append(far)
+            guest = asyncore.dispatcher_with_send(near, channels)
+            asyncore.poll2(0, channels)
+            guest.close()
+            far.close()
+
+    come_and_go(130)
+    assert channels.engine is None
+    monkeypatch.setattr(channelmap, "_count", lambda: 1)
+    asyncore.poll2(0, channels)
+    assert channels.engine is not None  # a sleep in poll(2) would keep open what the other thread closes
+    come_and_go(130)
+    assert channels.engine is not None
+    busy.close()
+    b.close()
 
 
 @kernel_only
