@@ -11,7 +11,7 @@ import msgspec
 from simnet.faults.fields import meant
 from simnet.invariants import NAMES
 
-__all__ = ["RULES", "Expect", "Found", "ScenarioError", "check_keys", "wrong"]
+__all__ = ["IN_WORDS", "RULES", "Expect", "Found", "ScenarioError", "check_keys", "wrong"]
 
 # What `invariant` may name: an invariant, a row of the verdict table (`explore.table`), a bound of a run.
 RULES = (
@@ -19,6 +19,9 @@ RULES = (
     *("target-raised", "waits-for-ever", "support-raised", "support-waits", "body-raised", "body-waits", "outcome"),
     *("NotModelled", "Escape", "Hang"),
 )
+
+
+IN_WORDS = {"outcome": "another outcome"}  # of a rule whose name alone says little
 
 
 class ScenarioError(ValueError):
@@ -104,7 +107,10 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.error is not None:
             return f"{self.error}{f' at {self.at}' if self.at else ''}{reason}"
         if self.invariant is not None:
-            return f"{self.invariant} broken{reason}"
+            what = (
+                f"{self.invariant} broken" if self.invariant in NAMES else IN_WORDS.get(self.invariant, self.invariant)
+            )
+            return f"{what}{reason}"
         return f"interrupted{reason}" if self.interrupted else "the baseline's outcome"
 
 

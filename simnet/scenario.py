@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -100,7 +101,10 @@ class Scenario(msgspec.Struct, frozen=True):
 
     def kept_path(self, root: Path) -> Path:
         """Where it is kept on purpose: ``scenarios/<test>/<title>.toml``."""
-        words = re.findall(r"[a-z0-9]+", self.title.lower())
+        plain = (
+            unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode()
+        )  # letters lose their accents
+        words = re.findall(r"[a-z0-9]+", plain.lower())
         while len("-".join(words)) > 60:  # a file's name one can still read in a listing
             words.pop()
         return root / "scenarios" / self.node.folder / f"{'-'.join(words) or self.digest()}.toml"

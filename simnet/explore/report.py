@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simnet.blame import stopping_place, user_place
+from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.findings import TEST, Finding
 from simnet.explore.ladder import ladder
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
 
-WORDS = {"outcome": "another outcome"}  # of a row of the table, where its name alone says little in a headline
 _PYTESTS = re.compile(
     r"::test[^:\[]*(?:\[.*)?$", re.DOTALL
 )  # what pytest finds; others are handed to check(), in a notebook
@@ -187,7 +187,7 @@ def headline(main: Finding | None, plan: FaultPlan) -> str:
 
 def what_broke(finding: Finding) -> str:
     """``TypeError``, ``listener-survives``, ``another outcome``."""
-    return type(finding.error).__name__ if finding.error is not None else WORDS.get(finding.reason, finding.reason)
+    return type(finding.error).__name__ if finding.error is not None else IN_WORDS.get(finding.reason, finding.reason)
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------

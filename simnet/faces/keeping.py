@@ -24,7 +24,8 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if title is None:
         title = _ask_title(scenario.title)
     expect = _known(scenario, path, reason) if reason is not None else None
-    target = _target(scenario, title, root, to)
+    kept = to is None and "scenarios" in path.resolve().relative_to(root.resolve()).parts[:-1]
+    target = path if kept else _target(scenario, title, root, to)
     text = _edited(path, title if title != scenario.title else None, expect)
     Scenario.loads(text, path)  # what we are about to write can be read
     if target.resolve() == path.resolve():

@@ -203,6 +203,15 @@ def test_keep_leaves_what_a_person_wrote_into_the_file(simnet: Run, failure: Pat
     assert (ran.code, "It is known: KeyError at hasty (#7)." in ran.out) == (0, True)
 
 
+def test_what_is_kept_already_is_changed_where_it_lies(simnet: Run, failure: Path) -> None:
+    simnet("keep", failure, "--to", "scenarios/train.toml")
+    again = simnet("keep", "scenarios/train.toml")
+    assert (again.code, "is kept already; to change its title or reason" in again.err) == (2, True)
+    assert "Kept as scenarios/train.toml." in simnet("keep", "scenarios/train.toml", "--title", "on a train").out
+    assert [str(each) for each in Path("scenarios").rglob("*.toml")] == ["scenarios/train.toml"]
+    assert 'title = "on a train"' in Path("scenarios/train.toml").read_text()
+
+
 def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
     Path("scenarios").mkdir()
     Path("scenarios/it.toml").write_text("mine")

@@ -126,6 +126,7 @@ def test_the_files_name_follows_from_what_is_played(tmp_path: Path) -> None:
     assert SLOW.digest() == "a091607e"  # the same on every machine
     assert scenario.failure_path(tmp_path) == tmp_path / f".simnet/failures/Echo.test_echo-a-b/{scenario.digest()}.toml"
     assert scenario.kept_path(tmp_path) == tmp_path / "scenarios/Echo.test_echo-a-b/one-reply-lost.toml"
+    assert Scenario(scenario.test, title="Über Gräben").kept_path(tmp_path).stem == "uber-graben"
     assert len(Scenario(scenario.test, title="word " * 30).kept_path(tmp_path).stem) <= 60
     assert Scenario(scenario.test).kept_path(tmp_path).stem == Scenario(scenario.test).digest()
 
@@ -145,6 +146,8 @@ def test_a_file_is_written_whole_with_the_folders_above_it(project: Path) -> Non
         (Expect(interrupted=True), "interrupted", False),
         (Expect(error="TypeError", at="handle_accept", reason="#123"), "TypeError at handle_accept (#123)", True),
         (Expect(invariant="no-spin"), "no-spin broken", True),
+        (Expect(invariant="outcome", reason="#1"), "another outcome (#1)", True),
+        (Expect(invariant="body-waits"), "body-waits", True),
     ],
 )
 def test_what_is_expected_in_words(expect: Expect, words: str, known: bool) -> None:
