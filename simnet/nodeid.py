@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+from simnet.blame import user_place
 from simnet.faults.fields import meant
 
 __all__ = ["NodeId", "beside", "project_root"]
@@ -121,8 +122,10 @@ class NodeId(NamedTuple):
             try:
                 found: Any = _module(path)
             except (Exception, SystemExit) as error:
+                place = user_place(error).short
+                at = f" ({place})" if place and place not in str(error) else ""
                 raise ValueError(
-                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{_conftest(path, root)}"
+                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_conftest(path, root)}"
                 ) from error
             for depth, name in enumerate(self.names):
                 if not hasattr(found, name):

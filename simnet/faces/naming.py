@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def test_of(scenario: Scenario, path: Path) -> Named:
 def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
     node = scenario.node
     with _at_home(root, node):
-        function = load_test(scenario, root)
+        function = _loaded(scenario, root)
         options = getattr(function, "simnet_options", None)
         swept = options is not None
         wanted, before = _needed(function, 0 if swept else 1, scenario), set_up_by(function)
@@ -132,6 +133,12 @@ def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
 def _at_home(root: Path, node: NodeId) -> Iterator[None]:
     with beside(root, node), rewriting(root / node.file):
         yield
+
+
+def _loaded(scenario: Scenario, root: Path) -> Callable[..., Any]:
+    """The test. What its file prints while it is imported is no part of what a command tells, to a program least of all."""
+    with redirect_stdout(sys.stderr):
+        return load_test(scenario, root)
 
 
 def _bind(function: Any) -> Callable[[Any], object]:
@@ -196,6 +203,6 @@ def _swept_in(path: Path) -> list[str]:
     for name in names:
         scenario = Scenario(test=f"{path.relative_to(root).as_posix()}::{name}")
         with _at_home(root, scenario.node):
-            if hasattr(load_test(scenario, root), "simnet_options"):
+            if hasattr(_loaded(scenario, root), "simnet_options"):
                 swept.append(name)
     return swept

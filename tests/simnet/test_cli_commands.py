@@ -312,6 +312,17 @@ def test_a_wrong_scenario_names_file_and_line(
     assert "Traceback" not in ran.err
 
 
+def test_what_a_file_prints_while_it_is_imported_is_not_among_the_json(simnet: Run) -> None:
+    Path("test_loud.py").write_text(
+        "import simnet\nfrom test_servers import test_echo\nprint('hello')\n@simnet.sweep(target='server', kinds='refuse')\n"
+        "def test_loud(net):\n    test_echo.simnet_test(net)\n"
+    )
+    for command in (("sweep", "test_loud.py"), ("show", "test_loud.py::test_loud")):
+        ran = simnet(*command, "--json")
+        assert ran.json
+        assert "hello" not in ran.out
+
+
 def test_a_test_file_that_cannot_be_imported_says_where(
     simnet: Run, failure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +330,7 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     Path("servers.py").write_text("import nothing_of_that_name\n")
     ran = simnet("replay", failure)
     assert ran.code == 2
-    said = "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    said = "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name' (servers.py:1)"
     assert ran.err.rstrip().endswith(said)
     Path("conftest.py").write_text("import sys; sys.path.append('elsewhere')\n")
     ran = simnet("replay", failure)
