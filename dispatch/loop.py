@@ -24,7 +24,7 @@ from dispatch.errors import Aborted
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
 from dispatch.observers import Observer, observers
-from dispatch.timers import Repeat, Timer, Timers
+from dispatch.timers import LONGEST, Repeat, Timer, Timers
 
 if TYPE_CHECKING:
     from dispatch.wakeup import SignalCall, Waker
@@ -240,7 +240,7 @@ class Loop:
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
-        return self._once(timeout)
+        return self._once(timeout if timeout is None else min(timeout, LONGEST))
 
     def _once(self, timeout: float | None) -> int:
         if self._asked:
@@ -278,7 +278,7 @@ class Loop:
         due = self._timers.next_due()
         if due is None:
             return timeout
-        pause = max(due - self.network.monotonic(), 0)
+        pause = min(max(due - self.network.monotonic(), 0), LONGEST)
         return pause if timeout is None else min(pause, timeout)
 
     def _make_due(self) -> None:

@@ -18,6 +18,7 @@ from dispatch.interfaces import Poller
 from dispatch.maploop import Kinds, MapLoop, Serve
 from dispatch.observers import observers
 from dispatch.oneturn import one_turn
+from dispatch.timers import LONGEST
 
 Turn = Callable[[float | None, Any], object]  # asyncore's poll() or poll2()
 
@@ -109,6 +110,8 @@ def turn(
         if kinds is not None:
             raise ValueError("timeout must be non-negative")  # as select(2) takes it
         timeout = None  # as poll(2) does
+    if timeout is not None and timeout > LONGEST:
+        timeout = LONGEST  # select(2) took more
     if isinstance(map, ChannelMap):
         engine = map.engine
         if engine is None and poller is None:

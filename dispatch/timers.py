@@ -7,6 +7,8 @@ from heapq import heapify, heappop, heappush
 
 from dispatch.annotations import Any
 
+LONGEST = 2e6  # seconds asleep at once, 23 days: epoll and poll refuse more than 2**31 - 1 ms
+
 
 class Timer:
     """One call to make; ``cancel()`` takes it back. Truth is whether it is still to come."""

@@ -47,6 +47,23 @@ def test_timers_come_when_they_are_due_and_not_before(world):
     assert seen[1][1] >= 0.02
 
 
+@pytest.mark.parametrize("far", [30 * 86_400, 1e9, float("inf")])
+def test_a_timer_may_be_farther_away_than_a_poller_can_sleep(world, far):
+    loop, seen = world.loop(), []
+    timers = [loop.call_later(far, seen.append, "far"), loop.call_every(far, seen.append, "again")]
+    channel, client = world.connected(loop, Recorder)
+    channel.idle_timeout = far
+    channel.touch()
+    client.send(b"x")
+    assert loop.run_once(far) == 1
+    loop.call_soon_threadsafe(seen.append, "now")
+    loop.run_once()
+
+    assert channel.data == b"x"
+    assert seen == ["now"]
+    assert all(timers)
+
+
 def test_timers_of_one_moment_come_in_the_order_made(world):
     loop, seen = world.loop(), []
     when = loop.time() - 1

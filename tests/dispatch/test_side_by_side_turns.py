@@ -239,6 +239,18 @@ def test_a_time_that_is_over_already_is_refused_where_it_was(own_map):
 
 
 @pytest.mark.parametrize("own_map", [True, False])
+def test_a_turn_may_be_allowed_to_sleep_for_years(own_map):
+    """A program's way to say for ever, and select(2) had no objection."""
+    for asyncore in (theirs, dispatch.asyncore):
+        near, far = socket.socketpair()
+        with far:
+            channel = asyncore.dispatcher(near, {} if own_map else None)
+            asyncore.loop(99_999_999, False, channel._map, 1)  # there is room to write
+            asyncore.loop(99_999_999, False, channel._map, 7)
+            channel.close()
+
+
+@pytest.mark.parametrize("own_map", [True, False])
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_who_does_not_read_is_closed_by_the_end_that_poll_shows(end, own_map):
     """Somebody who only sends has no handle_read. It must not be told of its end for ever, and burn a processor."""
