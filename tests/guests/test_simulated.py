@@ -80,13 +80,14 @@ def serve():
 
 def conversation(net):
     net.host("guest").spawn(serve)
-    player, heard = EndPoint(("guest", 31425)), []
+    player, heard, frame = EndPoint(("guest", 31425)), [], 0
     player.DoConnect()
-    for frame in range(20):
+    while not heard:  # however late it comes
         player.Pump()
         heard += [data["what"] for data in player.GetQueue() if data["action"] == "heard"]
         if frame == 5:
             player.Send({"action": "say", "what": "x" * 2000})
+        frame += 1
         time.sleep(0.05)
     return [len(each) for each in heard]
 """
