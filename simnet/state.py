@@ -7,6 +7,7 @@ them fresh; after the run, the interpreter has its own back.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -234,4 +235,9 @@ def ended_in_the_middle(process: Process) -> Iterator[None]:
     loop = process.state.get("loop")
     left = Left([], []) if loop is None else hush(loop)
     yield
-    bury(left)
+    if left.tasks:
+        with warnings.catch_warnings():  # of what `finally` code would still have awaited
+            warnings.simplefilter("ignore", RuntimeWarning)
+            bury(left)
+    else:
+        bury(left)

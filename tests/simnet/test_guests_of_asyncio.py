@@ -225,3 +225,22 @@ def test_where_a_loop_runs_already_as_in_a_notebook_a_test_may_run_its_own(netwo
         return [each async for each in counted()]  # the loop outside has its hooks again, too
 
     assert asyncio.run(cell()) == [1]
+
+
+def test_what_a_server_would_still_have_awaited_when_its_network_ended_is_no_complaint() -> None:
+    held = []
+
+    async def say_goodbye() -> None:
+        """Nobody will hear it."""
+
+    async def serve() -> None:
+        loop, forever = asyncio.get_running_loop(), asyncio.Event()
+        held.append(forever)
+        try:
+            await forever.wait()
+        finally:
+            loop.create_task(say_goodbye())  # it is closed by then
+
+    with simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, serve())
+    gc.collect()  # a warning is an error in these tests
