@@ -37,11 +37,14 @@ class Waker(Channel):
                 pass  # the loop is closed, or the pair is full of bytes that will wake it
 
     def _turn(self, bits: int) -> None:
-        self._told = False  # before reading: who comes in between sends a byte too many, not one too few
         try:
             self.socket.recv(4096)
         except OSError:
             pass
+        finally:
+            # After reading: who came in between has sent nothing, but its call is made in this turn. Before, its byte would be
+            # read here with the others, and the next one would believe that the loop has been told.
+            self._told = False
 
     def _finish(self, reason: BaseException | None) -> None:
         self._sender.close()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -190,6 +191,36 @@ def test_another_thread_wakes_a_sleeping_loop(kernel_world, in_thread):
     loop.run()
 
     assert seen == [threading.current_thread()]
+
+
+def test_no_wake_up_is_lost_while_another_is_taken_in(kernel_world, in_thread):
+    loop, seen = kernel_world.loop(), []
+    loop.call_soon_threadsafe(seen.append, "first")
+    inner = loop._waker.socket
+
+    class Meanwhile:
+        """While the loop reads what it was told, another thread tells it something."""
+
+        def __getattr__(self, name):
+            return getattr(inner, name)
+
+        def recv(self, size):
+            loop.call_soon_threadsafe(seen.append, "meanwhile")
+            return inner.recv(size)
+
+    loop._waker.socket = Meanwhile()
+    loop.run_once(0)
+    assert seen == ["first", "meanwhile"]
+    loop._waker.socket = inner
+    kernel_world.turn(loop)
+
+    def later():
+        time.sleep(0.02)  # till it sleeps
+        loop.call_soon_threadsafe(seen.append, "later")
+
+    in_thread(later)
+    assert loop.run_once(PATIENCE) == 1
+    assert seen[2:] == ["later"]
 
 
 def test_a_loop_may_be_closed_while_another_thread_calls_it(kernel_world, in_thread):
