@@ -64,6 +64,9 @@ class Bench:
         if call in ("accept", "dup"):
             made = outcome(lambda: method(thing, *step.args))
             return self.words.say(made) if isinstance(made, str) else self._keep(step.makes, made)
+        if call == "take":
+            taken = outcome(lambda: method(thing, *step.args))
+            return taken if isinstance(taken, str) else self._name(step.makes, *taken)
         if call == "close":
             self._forget(step.on)
         return self.words.say(outcome(lambda: method(thing, *step.args)))
@@ -83,6 +86,14 @@ class Bench:
             self._watching[name] = fd
             self._poll.register(fd, ASKED)
         return self.words.say(made[len(names)]) if len(made) > len(names) else "ok"
+
+    def _name(self, names: tuple[str, ...], came: list[Any], answer: Any) -> str:
+        """Names for the first that *came* with a message; the others are closed."""
+        if came:
+            self._keep(names, (came[0],))
+        for other in came[1:]:
+            other.close()
+        return self.words.say(answer)
 
     def _forget(self, name: str) -> None:
         fd = self._watching.pop(name, None)
@@ -210,6 +221,22 @@ class Bench:
 
     def call_recvmsg(self, sock: Any, size: int, flags: int = 0) -> Any:
         return sock.recvmsg(size, 0, flags)
+
+    def call_recvmsg_into(self, sock: Any, *sizes: int) -> Any:
+        buffers = [bytearray(size) for size in sizes]
+        count, ancillary, flags, address = sock.recvmsg_into(buffers)
+        return count, b"".join(buffers)[:count], ancillary, flags, address
+
+    def call_take(self, sock: Any, size: int, room: int) -> Any:
+        """Receive with room for so many descriptors: sockets of those that came, and what was said."""
+        data, ancillary, flags, address = sock.recvmsg(size, socket.CMSG_SPACE(4 * room) if room else 0)
+        came = [socket.socket(fileno=fd) for _, _, packed in ancillary for (fd,) in struct.iter_unpack("i", packed)]
+        return came, (data, len(came), flags, address)
+
+    def call_pass(self, sock: Any, data: bytes, *names: str) -> Any:
+        """Send *data* and the descriptors of *names*, as far as there are any."""
+        fds = [self._watching[name] for name in names if name in self._watching]
+        return sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
 
     def call_send(self, sock: Any, data: bytes, flags: int = 0) -> Any:
         return sock.send(data, flags)

@@ -18,8 +18,8 @@ IN_BITS = 0x41  # IN RDNORM
 AF_UNIX = 1
 EDGE = 1 << 31
 
-SENDING = frozenset({"send", "sendto", "sendmsg", "fill"})
-READING = frozenset({"recv", "recv_into", "recvfrom", "recvmsg", "drain"})
+SENDING = frozenset({"send", "sendto", "sendmsg", "pass", "fill"})
+READING = frozenset({"recv", "recv_into", "recvfrom", "recvmsg", "recvmsg_into", "take", "drain"})
 ENDING = frozenset({"shutdown", "close", "linger"})
 ASKING_POLLERS = frozenset({"wait", "select"})
 CANNOT_SEND = frozenset({"CLOSED", "LISTEN", "SYN_SENT", "FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT"})

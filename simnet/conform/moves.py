@@ -64,6 +64,10 @@ class _Writer(Opening):
     def everything(self) -> list[str]:
         return [*self.streams, *self.listeners, *self.fresh, *self.datagrams, *self.unix]
 
+    def sockets(self) -> list[str]:
+        """Those of which a descriptor can be handed over: a Unix socket that lies in another's queue is a matter of its own."""
+        return [*self.streams, *self.fresh, *self.datagrams] or self.unix
+
     def on_stream(self, name: str) -> None:
         self.random.choices(
             (
@@ -146,10 +150,12 @@ class _Writer(Opening):
             self.do("recv", name, size, random.choice((TRUNC, WAITALL, PEEK | WAITALL)))
         elif choice < 0.9:
             self.do("recv_into", name, size)
-        elif choice < 0.95:
+        elif choice < 0.94:
             self.do("recvfrom", name, size)
-        else:
+        elif choice < 0.97:
             self.do("recvmsg", name, size)
+        else:
+            self.do("recvmsg_into", name, *random.choice(((1, size), (size, 3), (2, 1, size), (size,))))
 
     def shut(self, name: str) -> None:
         self.do("shutdown", name, self.random.choice((0, 1, 1, 1, 2)))
@@ -223,8 +229,10 @@ class _Writer(Opening):
         random = self.random
         choice = random.random()
         other = Place("here" if random.random() < 0.5 else "lo", random.choice(self.datagrams))
-        if choice < 0.3:
+        if choice < 0.27:
             self.do("send", name, random.choice((b"", self.payload(), self.payload())))
+        elif choice < 0.3:
+            self.do("send", name, self.payload(), MORE)
         elif choice < 0.45:
             self.do("sendto", name, self.payload(), other if random.random() < 0.7 else Place("lo", "C"))
         elif choice < 0.7:
@@ -243,8 +251,10 @@ class _Writer(Opening):
     def on_unix(self, name: str) -> None:
         random = self.random
         choice = random.random()
-        if choice < 0.35:
+        if choice < 0.3:
             self.send(name)
+        elif choice < 0.35:
+            self.hand_over(name)
         elif choice < 0.65:
             self.receive(name)
         elif choice < 0.75:
@@ -260,6 +270,17 @@ class _Writer(Opening):
         else:
             place = random.choice([each for each in self.listeners.values() if isinstance(each, str)] or ["@nobody"])
             self.do(*random.choice((("connect", name, place), ("listen", name, 1), ("bind", name, f"@{name}"))))
+
+    def hand_over(self, name: str) -> None:
+        """Descriptors through a Unix socket: whoever holds the last one closes the file, also one that is on its way."""
+        random = self.random
+        if random.random() < 0.5:
+            names = random.sample(self.sockets(), min(len(self.sockets()), random.choice((1, 1, 2))))
+            self.do("pass", name, self.payload(), *names)
+            return
+        came = self.name("d")
+        self.do("take", name, random.choice((1, 3, 100)), random.choice((0, 1, 1, 3)), makes=(came,))
+        self.streams.append(came)
 
     # --- pollers ---------------------------------------------------------------------------------------------------
 

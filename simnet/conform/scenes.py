@@ -68,6 +68,9 @@ class Opening:
                 ("TCP_CORK", 0, 1),
                 ("TCP_KEEPIDLE", 0, 1, 100, 40_000),
                 ("TCP_KEEPCNT", 0, 5, 200),
+                ("TCP_KEEPINTVL", 0, 1, 32_767, 32_768),
+                ("TCP_SYNCNT", 0, 1, 127, 128),
+                ("TCP_USER_TIMEOUT", -1, 0, 100_000),
                 ("TCP_DEFER_ACCEPT", 1) if name.startswith("l") else ("TCP_DEFER_ACCEPT",),  # a client's delays its ACK
                 ("TCP_FASTOPEN", 0, 5, 5000),
                 *((("IP_RECVTOS", 0, 1),) if name[0] in "lsc" else ()),

@@ -95,6 +95,21 @@ def drain(sock):
         return total, errno.errorcode[error.errno]
 
 
+def hand_over(sock, data, names):
+    """Send data, and the descriptors of sockets."""
+    fds = [sockets[name].fileno() for name in names if name in sockets and sockets[name].fileno() != -1]
+    return sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{{len(fds)}}i", *fds))])
+
+
+def take(name, sock, size, room):
+    """Receive with room for so many descriptors: the first gets a name, the others are closed."""
+    data, ancillary, flags, address = sock.recvmsg(size, socket.CMSG_SPACE(4 * room) if room else 0)
+    came = [socket.socket(fileno=fd) for _, _, packed in ancillary for (fd,) in struct.iter_unpack("i", packed)]
+    for number, each in enumerate(came):
+        keep(name, each) if number == 0 else each.close()
+    return data, len(came), flags, address
+
+
 def body():
 '''
 TAIL = """
@@ -151,6 +166,12 @@ def _code(step: Step, setting: Setting) -> str:
         return f"{on}.sendmsg({list(args)})"
     if call == "recv_into":
         return f"{on}.recv_into(bytearray({args[0]}))"
+    if call == "recvmsg_into":
+        return f"{on}.recvmsg_into([{', '.join(f'bytearray({size})' for size in args)}])"
+    if call == "pass":
+        return f"hand_over({on}, {args[0]!r}, {list(args[1:])})"
+    if call == "take":
+        return f'take("{step.makes[0]}", {on}, {args[0]}, {args[1]})'
     if call == "recvmsg":
         return f"{on}.recvmsg({', '.join(map(str, (args[0], 0, *args[1:])))})"
     return f"{on}.{call}({', '.join(_argument(each, call, setting) for each in args)})"

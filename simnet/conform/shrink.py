@@ -65,6 +65,8 @@ def _simpler(step: Step) -> Iterator[Step]:
         yield step._replace(call="send", args=(b"".join(step.args),))
     if step.call in ("recv_into", "recvfrom", "recvmsg") and len(step.args) == 1:
         yield step._replace(call="recv")
+    if step.call == "recvmsg_into":
+        yield step._replace(call="recv", args=(sum(step.args),))
     for place, argument in enumerate(step.args):
         for smaller in _smaller(argument):
             yield step._replace(args=(*step.args[:place], smaller, *step.args[place + 1 :]))
