@@ -55,6 +55,8 @@ class Loose:
             peer = self._peer(file)
             if peer is None or peer.rcv_room != file.rcv_room:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
+        if call in READING and file in self._full.values() and file.state == "FIN_WAIT2" and file.shut == 3:
+            return True  # what it makes room for is refused with a reset: how much it must read for that is counted in chunks
         if call in SENDING and any(file is each or file is self._peer(each) for each in self._stirred):
             return True  # between empty and full the kernel has room by the chunk
         if call in SENDING or call in ENDING or call in READING:

@@ -68,6 +68,7 @@ DIFFERENT = """
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not asked: a run is the same on every machine |
 | With SO_PEEK_OFF, an empty UDP datagram is peeked at as often as a peek comes to it | Linux marks it, and goes on to the next |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
+| Unix sockets that lie in each other's queues, and that no process holds any more | Linux's collector closes them when another one is closed; here they are when the run ends |
 """
 
 
