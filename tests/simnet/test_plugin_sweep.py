@@ -22,7 +22,8 @@ FAILURES = Path(".simnet/failures/test_hasty")
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("COLUMNS", "110")  # a worker of pytest-xdist has 80, and breaks lines elsewhere
     lay_out(pytester.path)
     return pytester
 
