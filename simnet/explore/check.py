@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, overload
 
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
+from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
@@ -61,7 +63,7 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: An
     """Sweep *test* here and now; raises its failures, else returns what was done.
 
     A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,
-    only that one is played.
+    only that one is played, and what the programs print is heard.
     """
     if isinstance(plan, str):
         plan = FaultPlan.parse(plan)
@@ -70,7 +72,8 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: An
     bare = getattr(test, "simnet_test", test)
     _network_parameter(bare)
     identity = test_id(bare)
-    result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"), plan=plan)
+    with quiet() if plan is None else nullcontext():
+        result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"), plan=plan)
     _save(result, bare, identity)
     result.raise_failures(identity)
     return result
@@ -107,7 +110,8 @@ def _decorated(test: Any, *, options: SweepOptions) -> Any:
         if taken_over is not None:
             taken_over(wrapper, args, kwargs)
             return
-        result = explore(*args, **kwargs)
+        with quiet():
+            result = explore(*args, **kwargs)
         identity = test_id(test)
         _save(result, test, identity)
         result.raise_failures(identity)

@@ -10,9 +10,9 @@ import click
 
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.progress import Progress
+from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, SweepResult
 from simnet.faces.naming import Named, named_tests
-from simnet.faces.quiet import quiet
 from simnet.faces.screen import Screen
 from simnet.faces.sweeping import as_object, changed, print_failures, print_warnings
 from simnet.wholefile import write_whole

@@ -60,9 +60,9 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
         Refused: it does not fail.
     """
     from simnet.blame import user_place
+    from simnet.explore.quiet import quiet
     from simnet.explore.replay import replay
     from simnet.faces.naming import test_of
-    from simnet.faces.quiet import quiet
 
     named = test_of(scenario, path)
     with named.at_home(), quiet():

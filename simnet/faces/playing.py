@@ -9,8 +9,8 @@ from typing import Any
 
 from simnet.expect import Expect, Found
 from simnet.explore.options import SweepOptions
+from simnet.explore.quiet import quiet
 from simnet.explore.replay import Replayed, replay
-from simnet.faces.quiet import quiet
 from simnet.faces.refusals import Refused
 from simnet.faults.plan import FaultPlan
 from simnet.run import play

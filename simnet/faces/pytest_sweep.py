@@ -12,6 +12,7 @@ from simnet import real
 from simnet.expect import Expect
 from simnet.explore import check
 from simnet.explore.ladder import ladder
+from simnet.explore.quiet import quiet
 from simnet.explore.raising import SweepFailure
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
@@ -19,7 +20,6 @@ from simnet.explore.sweep import NothingToTest, NotRepeatable
 from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of
-from simnet.faces.quiet import quiet
 from simnet.faces.refusals import Refused
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root

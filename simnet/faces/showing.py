@@ -11,9 +11,9 @@ import click
 
 from simnet.explore.ladder import ladder
 from simnet.explore.points import families
+from simnet.explore.quiet import quiet
 from simnet.explore.verdict import judge
 from simnet.faces.naming import named_test
-from simnet.faces.quiet import quiet
 from simnet.faces.screen import Screen
 from simnet.faults.kinds import KINDS
 from simnet.nodeid import project_root

@@ -18,11 +18,11 @@ from typing import Any
 
 from simnet.expect import Found, ScenarioError
 from simnet.explore.keep import failure_text
+from simnet.explore.quiet import quiet
 from simnet.explore.replay import Replayed, replay
 from simnet.explore.replay_real import replay_real
 from simnet.explore.result import CTRL_C, Failure, SweepResult
 from simnet.faces.naming import Named, named_test
-from simnet.faces.quiet import quiet
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faces.showing import show_baseline

@@ -11,10 +11,10 @@ import click
 from simnet.explore.akin import akin_to
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
+from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faces.naming import Named, kinds_of, named_tests
-from simnet.faces.quiet import quiet
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import socket
+import sys
+import threading
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +203,53 @@ def test_a_method_of_a_unittest_case_raises_its_failure() -> None:
     with pytest.raises(AssertionError, match="without any fault") as caught:
         Case("check_it").check_it()
     assert "no fault at all" in "".join(caught.value.__notes__)
+
+
+def _talkative(net: Any) -> bytes:
+    def serve() -> None:
+        conn, _ = socket.create_server(("", 7)).accept()
+        print("serving")
+        logging.getLogger("talkative").error("an error of the server's")
+        conn.sendall(conn.makefile("rb").read())
+        conn.close()
+
+    net.host("server").spawn(serve)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"xy")
+        sock.shutdown(socket.SHUT_WR)
+        return sock.makefile("rb").read()
+
+
+def _heard(capfd: pytest.CaptureFixture[str], act: Callable[[], object]) -> str:
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        act()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return "".join(capfd.readouterr())
+
+
+def test_a_sweep_is_silent_and_one_plan_is_heard(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simnet.explore.check.taken_over", None)
+    assert _heard(capfd, lambda: check(_talkative, kinds="split")) == ""
+    assert _heard(capfd, lambda: sweep(kinds="split")(_talkative)()) == ""
+    plan = "short-recv test->server:7#1 end=server call=1 bytes=1"
+    heard = _heard(capfd, lambda: check(_talkative, plan=plan))
+    assert "serving" in heard
+    assert "an error of the server's" in heard
+
+
+def test_a_sweep_in_a_thread_leaves_what_others_print_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    def meanwhile(net: Any) -> bytes:
+        streams.append(sys.stdout)
+        return _talkative(net)
+
+    streams: list[Any] = []
+    thread = threading.Thread(target=check, args=(meanwhile,), kwargs={"kinds": "split"})
+    thread.start()
+    thread.join()
+    assert {id(each) for each in streams} == {id(sys.stdout)}
+    assert "serving" in capfd.readouterr().out

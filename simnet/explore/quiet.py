@@ -1,7 +1,8 @@
 """While a test runs a thousand times, what its programs print and log goes nowhere; one run alone may be heard.
 
 Logging stays switched on, since a program may do more with it than print (a syslog handler is a socket): only what
-writes to the terminal, or keeps records for a report, is taken out.
+writes to the terminal, or keeps records for a report, is taken out. Both belong to the whole process: a sweep in a thread
+beside others leaves them alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Iterator
 
 __all__ = ["quiet"]
@@ -16,7 +18,10 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing of what is printed or logged is heard or kept."""
+    """Nothing of what is printed or logged is heard or kept, if it is the main thread that asks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     root = logging.getLogger()
     taken = [
         each
