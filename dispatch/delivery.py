@@ -112,15 +112,17 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
             out = served._waiting
             if out is not None:
                 if type(out) is bytes:  # and so it is connected, and nothing is in the way
+                    served._waiting = (
+                        None  # before: Ctrl-C may come right behind the call, and it must not go out twice
+                    )
                     try:
                         sent = served.socket.send(out)
                     except OSError as error:
+                        served._waiting = out
                         served._sent_nothing(error)
                     else:
                         served.bytes_sent += sent
-                        if sent == len(out):
-                            served._waiting = None
-                        else:
+                        if sent != len(out):
                             served._sent_part(out, sent)
                 else:
                     served._flush_turn(bits, 0)

@@ -123,17 +123,17 @@ class Receiver(Sender):
         """Send at the end of a turn before which *queued* bytes waited."""
         out = self._waiting
         if type(out) is bytes:
+            self._waiting = None  # as where most turns are written out
             try:
                 sent = self.socket.send(out)
             except OSError as error:
+                self._waiting = out
                 self._sent_nothing(error)
                 return
             self.bytes_sent += sent
             if self._more is not None:
                 self._more.touched = self.loop._now
-            if sent == len(out):
-                self._waiting = None
-            else:
+            if sent != len(out):
                 self._sent_part(out, sent)
             return
         made = self._waiting_bytes - queued

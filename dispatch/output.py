@@ -186,22 +186,26 @@ class Sender(Channel):
             return
         out = self._waiting
         budget = TURN_BYTES
+        offered = 0  # bytes, in the call under way
         try:
             while True:
                 if len(out) == 1:
                     data = out[0]
-                    size = len(data)
+                    offered = size = len(data)
                     sent = self.socket.send(data)
                 elif self._waiting_bytes <= JOIN_BELOW:
                     data = b"".join(out)
                     out.clear()
                     out.append(data)
-                    size = len(data)
+                    offered = size = len(data)
                     sent = self.socket.send(data)
                 else:
                     if type(out) is list:
                         out = self._waiting = deque(out)
-                    size, sent = self._send_vector(out)
+                    data, size = self._gather(out)
+                    offered = size
+                    sent = self.socket.sendmsg(data) if type(data) is list else self.socket.send(data)
+                offered = 0
                 self.bytes_sent += sent
                 self._waiting_bytes -= sent
                 if self._more is not None:
@@ -219,10 +223,23 @@ class Sender(Channel):
         except OSError as error:
             self._send_failed(error)
             return
+        except BaseException:
+            self._interrupted(offered)
+            raise
         self._left_over()
 
-    def _send_vector(self, out: Any) -> tuple[int, int]:
-        """Many pieces, more than is cheap to copy: (bytes offered, bytes taken)."""
+    def _interrupted(self, offered: int) -> None:
+        """Ctrl-C, most likely right behind the call that sent so many bytes: they must not go out twice if the loop goes on."""
+        if offered:
+            self._waiting_bytes -= offered
+            if self._waiting_bytes:
+                self._advance(offered)
+            else:
+                self._waiting = [b""]  # what follows when all is sent, follows then
+            self.loop._unsent.append(self)
+
+    def _gather(self, out: Any) -> tuple[Any, int]:
+        """Many pieces, more than is cheap to copy: a vector of them, or one long one, and how many bytes that is."""
         pieces: list[Any] = []
         size = 0
         for piece in out:
@@ -231,12 +248,12 @@ class Sender(Channel):
             if size >= TURN_BYTES or (len(pieces) >= VECTOR and (size >= JOIN_BELOW or len(pieces[0]) >= KEPT)):
                 break
         if len(pieces) <= VECTOR and hasattr(self.socket, "sendmsg"):
-            return size, self.socket.sendmsg(pieces)
+            return pieces, size
         data = b"".join(pieces)  # many small pieces, or a socket without sendmsg
         for _ in pieces:
             out.popleft()
         out.appendleft(data)  # what the kernel does not take of it is not joined again, until little is left
-        return len(data), self.socket.send(data)
+        return data, size
 
     def _advance(self, sent: int) -> None:
         """Take *sent* bytes off the queue, which stays non-empty."""
@@ -268,6 +285,7 @@ class Sender(Channel):
         """As :meth:`_flush`, where the next bytes come from a producer or go through a layer."""
         more = self._extras()
         budget = TURN_BYTES
+        offered = 0  # as above
         try:
             while budget > 0:
                 staged = more.staged
@@ -280,7 +298,9 @@ class Sender(Channel):
                     return
                 staged = more.staged
                 if type(staged) is bytes or type(staged) is memoryview:
+                    offered = len(staged)
                     sent = self.socket.send(staged)
+                    offered = 0
                     self._waiting_bytes -= sent
                     short = sent < len(staged)
                     more.staged = memoryview(staged)[sent:] if short else b""
@@ -296,6 +316,12 @@ class Sender(Channel):
         except OSError as error:
             self._send_failed(error)
             return
+        except BaseException:
+            if offered:
+                more.staged = b""
+                self._waiting_bytes -= offered
+                self.loop._unsent.append(self)
+            raise
         self._left_over()
 
     def _stage(self, more: Extras) -> bool:

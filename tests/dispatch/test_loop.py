@@ -579,6 +579,52 @@ def test_what_an_interrupted_turn_has_written_goes_out(world, way):
     assert world.read(loop, client, 22) == b"said before, and after"
 
 
+@pytest.mark.parametrize(
+    "pieces", [[b"once"], [b"one", b"after", b"another"], [b"x" * 20_000] * 4], ids=["one", "few", "long"]
+)
+@pytest.mark.parametrize("later", [False, True])
+def test_what_was_sent_when_ctrl_c_came_is_not_sent_again(world, pieces, later):
+    """It comes behind a call to the kernel, mostly: that is where the time goes."""
+    loop = world.loop()
+
+    class Wordy(Recorder):
+        def handle_data(self, data):
+            if later:
+                loop.call_soon(self.answer)
+            else:
+                self.answer()
+
+        def answer(self):
+            for piece in pieces:
+                self.write(piece)
+
+    channel, client = world.connected(loop, Wordy)
+    inner = channel.socket
+
+    class Interrupted:
+        def __getattr__(self, name):
+            return getattr(inner, name)
+
+        def send(self, data):
+            channel.socket = inner
+            inner.send(data)
+            raise KeyboardInterrupt
+
+        def sendmsg(self, pieces):
+            channel.socket = inner
+            inner.sendmsg(pieces)
+            raise KeyboardInterrupt
+
+    channel.socket = Interrupted()
+    client.send(b"?")
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    channel.write(b", and after")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"".join(pieces) + b", and after"
+
+
 def test_an_interrupted_call_costs_no_other_its_turn(world):
     loop = world.loop()
     told = []
