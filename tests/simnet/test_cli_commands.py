@@ -46,7 +46,8 @@ def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         return Ran(code, captured.out, captured.err)
 
     yield run
-    forget_modules()
+    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    forget_modules(*[name for name, file in files.items() if file.startswith(str(tmp_path))])
 
 
 @pytest.fixture
