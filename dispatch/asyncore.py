@@ -95,10 +95,10 @@ class dispatcher:
     socket: _Any
     family_and_type: tuple[int, int]
 
-    _dispatch_closes = (
-        0  # when it was closed last, as a number of all closes: what was under way then is not for what comes after
-    )
-    _dispatch_ask = False  # whether it is asked before each turn what it waits for, whatever its class is
+    # When it was closed last, as a number of all closes: what was under way then is not for what comes after.
+    _dispatch_closes = 0
+    # Whether it is asked before each turn what it waits for, whatever its class is.
+    _dispatch_ask = False
 
     def __init__(self, sock: _Any = None, map: dict[_Any, _Any] | None = None) -> None:
         self._map: dict[_Any, _Any] = socket_map if map is None else map

@@ -138,9 +138,8 @@ class Dispatcher(Channel):
         self.addr = address
         self._channel_state |= CONNECTING
         code = self.socket.connect_ex(address)
-        full = code in TRY_AGAIN and self.socket.family == getattr(
-            _socket, "AF_UNIX", None
-        )  # its queue; nothing is under way
+        # The queue of a Unix listener: nothing is under way.
+        full = code in TRY_AGAIN and self.socket.family == getattr(_socket, "AF_UNIX", None)
         if code and (full or code not in UNDER_WAY):
             self._finish(socket_error(code))
         else:

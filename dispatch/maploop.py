@@ -431,9 +431,8 @@ class MapLoop(Loop):
         guests, self._guests = self._guests, {}
         for guest in guests.values():
             if guest._fileno >= 0:
-                self.channels.pop(
-                    guest._fileno, None
-                )  # the poller is not asked: it is closed, with all that it watches
+                # The poller is not asked: it is closed, with all that it watches.
+                self.channels.pop(guest._fileno, None)
                 guest._fileno, guest._bits = -1, ASLEEP
                 self._tell_closed(guest)
             guest.obj = guest.socket = guest.reads = None

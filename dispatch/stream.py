@@ -243,9 +243,8 @@ class Stream(Receiver):
         if not self._channel_state & CLOSED:
             more = self._extras()
             if self.idle_timeout is not None and more.touched + self.idle_timeout <= self.loop.time():
-                more.touched = (
-                    self.loop.time()
-                )  # it is kept, touched or not: ask once more after as long a time, not at once
+                # It is kept, touched or not: ask once more after as long a time, not at once.
+                more.touched = self.loop.time()
             more.arm_idle(self)
 
     # ---- state

@@ -202,9 +202,8 @@ class Socket(MessageCalls):
             host.flush()
             n = file.tag.count("connect")
             if error.errno == errno.EALREADY and self._timeout is None and file.blocks():
-                self._wait_connected(
-                    file, resolved, n, errno.EALREADY
-                )  # a blocking connect waits for the attempt that is made
+                # A blocking connect waits for the attempt that is made.
+                self._wait_connected(file, resolved, n, errno.EALREADY)
                 return
             self._record_failure(file.tag, "connect", n, (resolved,), error)
             raise

@@ -264,9 +264,8 @@ class Dice:
         for kind, rate in self._at_byte:
             if random.random() >= rate:
                 continue
-            byte = offset + _one_of(
-                random, (0, n - 1, _below(random, n), _below(random, n))
-            )  # edges break more than middles
+            # Edges break more than middles.
+            byte = offset + _one_of(random, (0, n - 1, _below(random, n), _below(random, n)))
             if kind is Stall:
                 found.append((byte, Stall(on=on, end=end, byte=byte, seconds=_one_of(random, STALL_SECONDS))))
             elif kind is Urgent:
