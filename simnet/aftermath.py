@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from simnet.blame import is_defect, user_place, without_simnet
+from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.verdicts import HandlerError, Verdict
 
 __all__ = ["Over", "explain", "raise_what_failed"]
@@ -66,8 +66,8 @@ def explain(error: BaseException, network: Over) -> None:
 
 
 def _notes(error: BaseException, network: Over) -> Iterator[str]:
-    ended = [process for process in network.processes if process.error is not None and process.error is not error]
-    told = [error, *(process.error for process in ended)]
+    ended = [(each.name, its) for each in network.processes if (its := each.error) is not None and its is not error]
+    told: list[BaseException | None] = [error, *(its for _, its in ended)]
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)
@@ -75,11 +75,10 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     for handled in network.handler_errors:
         if not any(handled.error is each for each in told):
             yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
-    for process in ended:
-        yield f"the process {process.name} had ended with {_words(process.error)}"
+    for name, its in ended:
+        yield f"the process {name} had ended with {_words(its)}"
 
 
-def _words(error: BaseException | None) -> str:
-    text, place = str(error), user_place(error).short
-    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{what} (at {place})" if place and place not in text else what
+def _words(error: BaseException) -> str:
+    what, place = exception_text(error), user_place(error).short
+    return f"{what} (at {place})" if place and place not in what else what

@@ -1,4 +1,4 @@
-"""Which line of the user's own code an exception points at."""
+"""Which line of the user's own code an exception points at, and what it says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import NamedTuple
 __all__ = [
     "NOWHERE",
     "UserPlace",
+    "exception_line",
+    "exception_text",
     "is_defect",
     "stopping_place",
     "trimmed",
@@ -126,6 +128,17 @@ def without_simnet(traceback: TracebackType | None) -> TracebackType | None:
     for each in reversed(frames):
         kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
     return kept or traceback
+
+
+def exception_text(error: BaseException) -> str:
+    """*error* as a traceback ends with it, without the module."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def exception_line(error: BaseException) -> str:
+    """The first line of that: pytest explains an assertion in those after it."""
+    return exception_text(error).partition("\n")[0]
 
 
 @lru_cache(maxsize=1024)  # the same few files in every traceback of a sweep

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from simnet.blame import user_place
+from simnet.blame import exception_line, user_place
 from simnet.explore.excuses import excused
 from simnet.explore.options import WAITS_FOR_EVER
 from simnet.explore.outcomes import difference_of_outcomes
@@ -110,7 +110,7 @@ class Case:
             if not handled.target or isinstance(error, _OURS) or any(error is each for each in seen):
                 continue
             seen.append(error)
-            message = f"{_one_line(error)} in {handled.handler} of {handled.channel} on {host}"
+            message = f"{exception_line(error)} in {handled.handler} of {handled.channel} on {host}"
             level = EXCUSED if self.excused(error) else ""
             yield self.found("handler-raised", message, host, error, level, handled.channel, handled.handler)
         expected = {(each.process, type(each.error)) for each in self.baseline.failures if each.handled}
@@ -120,7 +120,7 @@ class Case:
                 continue  # the test asks for it
             if isinstance(error, _OURS) or any(error is each for each in seen):
                 continue
-            message = f"{_one_line(error)} ended {ended.process} on {host}"
+            message = f"{exception_line(error)} ended {ended.process} on {host}"
             if not ended.target:
                 yield self.found("support-raised", message, host, error, process=ended.process)
             elif not self.excused(error):
@@ -139,7 +139,7 @@ class Case:
             dead_hosts.append(host)
             if error is not None and not self.excused(error):
                 continue  # told by its exception
-            how = f"was ended by {_one_line(error)}" if error is not None else "ended"
+            how = f"was ended by {exception_line(error)}" if error is not None else "ended"
             message = f"{name} {how}; without the fault it goes on"
             yield self.found("loop-survives", message, host, error, process=name)
         for name in _missing(self.baseline.listening, self.run.listening):
@@ -176,7 +176,7 @@ class Case:
         # Told already: net.always, NotModelled, Hang; or a process's, whose end the body waited for.
         told = [each.error for each in self.run.verdicts] + [each.error for each in self.run.failures]
         if not any(error is each for each in told):
-            yield self.found("body-raised", f"the test raised {_one_line(error)}", TEST, error)
+            yield self.found("body-raised", f"the test raised {exception_line(error)}", TEST, error)
 
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
@@ -230,8 +230,3 @@ def _wait(waiting: Waiting) -> tuple[str, str, str]:
 
 def waits(run: Run) -> list[tuple[str, str, str]]:
     return [_wait(each) for each in run.waiting]
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simnet.blame import stopping_place, user_place
+from simnet.blame import exception_text, stopping_place, user_place
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.findings import TEST, Finding
@@ -198,8 +198,7 @@ def _title(main: Finding | None) -> str:
         return "no failure"
     if main.error is None:
         return main.message
-    text = str(main.error).strip()
-    return f"{type(main.error).__name__}: {text}" if text else type(main.error).__name__
+    return exception_text(main.error)
 
 
 def _place(main: Finding | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import exception_line
 from simnet.explore.ladder import ladder
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -143,14 +144,22 @@ def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
 
 def _compare(first: Run, second: Run) -> None:
     if first.outcome != second.outcome:
-        where = _where(first, second)
-        raise NotRepeatable(
-            difference_of_outcomes(first.outcome, second.outcome).replace("without the fault", "the other time"), where
-        )
-    if first.digest != second.digest:
-        raise NotRepeatable(
-            f"the outcome is the same, what happened on the way is not{_tls(first, second)}", _where(first, second)
-        )
+        difference = difference_of_outcomes(first.outcome, second.outcome)
+        difference = difference.replace("without the fault", "the other time")
+    elif first.digest != second.digest:
+        difference = f"the outcome is the same, what happened on the way is not{_tls(first, second)}"
+    else:
+        return
+    raise NotRepeatable(difference + _ended(first, second), _where(first, second))
+
+
+def _ended(first: Run, second: Run) -> str:
+    """What to say if an exception ended a process, and did not the other time."""
+    before = [(each.process, type(each.error)) for each in first.failures]
+    for each in second.failures:
+        if (each.process, type(each.error)) not in before:
+            return f"; {each.process} ended with {exception_line(each.error)}"
+    return ""
 
 
 def _tls(first: Run, second: Run) -> str:

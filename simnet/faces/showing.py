@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from simnet.blame import exception_text
 from simnet.explore.ladder import ladder
 from simnet.explore.points import families
 from simnet.explore.quiet import quiet
@@ -111,7 +112,7 @@ def show_baseline(screen: Screen, baseline: Run) -> None:
     screen.say()
     screen.paragraph(f"outcome   {baseline.outcome}; {baseline.time_ns / 1e9:g} s of virtual time")
     for failure in baseline.failures:
-        screen.paragraph(f"failed    {failure.process}: {type(failure.error).__name__}: {failure.error}", "red")
+        screen.paragraph(f"failed    {failure.process}: {exception_text(failure.error)}", "red")
     for waiting in baseline.waiting:
         screen.say(f"waits on  {waiting.what}")
     screen.say(f"digest    {baseline.digest}", "dim")

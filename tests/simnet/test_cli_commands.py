@@ -314,11 +314,11 @@ def test_a_wrong_scenario_names_file_and_line(
 
 
 def test_what_a_file_prints_while_it_is_imported_is_not_among_the_json(simnet: Run) -> None:
-    Path("test_loud.py").write_text(
+    Path("test_prints.py").write_text(
         "import simnet\nfrom test_servers import test_echo\nprint('hello')\n@simnet.sweep(target='server', kinds='refuse')\n"
-        "def test_loud(net):\n    test_echo.simnet_test(net)\n"
+        "def test_prints(net):\n    test_echo.simnet_test(net)\n"
     )
-    for command in (("sweep", "test_loud.py"), ("show", "test_loud.py::test_loud")):
+    for command in (("sweep", "test_prints.py"), ("show", "test_prints.py::test_prints")):
         ran = simnet(*command, "--json")
         assert ran.json
         assert "hello" not in ran.out

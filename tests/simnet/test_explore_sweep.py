@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import signal
@@ -96,6 +97,20 @@ def test_two_outcomes_without_faults_are_not_repeatable() -> None:
     assert "state that stays from run to run (a cache, a counter, a global: per_process=['module:name'] makes" in str(
         caught.value
     )
+
+
+def test_a_process_that_an_exception_ended_the_second_time_alone_is_told() -> None:
+    async def serve() -> None:
+        serve_once(7)
+
+    def makes_it_once(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, coroutine)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    coroutine = serve()
+    with pytest.raises(NotRepeatable, match="; server/run ended with RuntimeError: cannot reuse already awaited cor"):
+        run_sweep(makes_it_once, SERVER)
 
 
 class Counter:
