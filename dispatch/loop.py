@@ -8,10 +8,8 @@ asks for. The loop blocks in its poller's ``poll`` and nowhere else.
 
 from __future__ import annotations
 
-import os
 import sys
-from _thread import RLock, get_ident
-from _weakref import ref  # weakref itself would bring more than this
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
@@ -21,6 +19,7 @@ from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import check_seconds
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
+from dispatch.forks import making, remember
 from dispatch.interfaces import Network, Poller, current_network
 from dispatch.log import log_exception, log_warning
 from dispatch.observers import Observer, observers
@@ -120,7 +119,7 @@ class Loop:
             from dispatch.watchful import Watch
 
             self._watch = Watch()
-        _loops.add(ref(self, _loops.discard))
+        remember(self)
 
     # ---- time and calls
 
@@ -204,7 +203,7 @@ class Loop:
         if self._waker is None:
             from dispatch.wakeup import make_waker
 
-            with _making_waker:  # two threads may need the first one, or one may close the loop meanwhile
+            with making:  # two threads may need the first one, or one may close the loop meanwhile
                 return make_waker(self)
         return self._waker
 
@@ -437,7 +436,7 @@ class Loop:
             self._settle()
             if len(self.channels) == self._background:
                 break
-        with _making_waker:
+        with making:
             self.closed = True
         if self._waker is not None:
             self._waker._finish(None)
@@ -455,20 +454,6 @@ class Loop:
         _current.reset(self._tokens.pop())
         self.close()
 
-    def _renew_poller(self) -> None:
-        """After a fork: the child's poller must not be the parent's, registrations in it would be shared."""
-        if not self.closed and self._poller_name is not None:
-            try:
-                self.poller = self.network.poller(self._poller_name)
-            except OSError:
-                self.poller = self.network.poller()  # no descriptor is left; it may have one that needs none
-            for channel in self.channels.values():
-                if not channel._bits & ASLEEP:
-                    try:
-                        self.poller.watch(channel._fileno, channel._bits)
-                    except OSError:
-                        pass  # closed behind our back: the parent's has forgotten it, too
-
     def log_exception(self, message: str, error: BaseException) -> None:
         """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
         log_exception(message, error)
@@ -482,19 +467,6 @@ class Loop:
         return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"
 
 
-_making_waker = RLock()  # a signal's handler may come to it again
-_loops: set[ref[Loop]] = set()
-
-
 def _others_may_call() -> bool:
     """Whether there is another thread that could want to wake this one."""
     return "threading" in sys.modules and sys.modules["threading"].active_count() > 1
-
-
-def _after_fork() -> None:
-    for loop in filter(None, [reference() for reference in list(_loops)]):
-        loop._renew_poller()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -46,6 +46,11 @@ class Waker(Channel):
             # read here with the others, and the next one would believe that the loop has been told.
             self._told = False
 
+    def let_go(self) -> None:
+        """Close both ends, in a forked child: the loop knows of it no more."""
+        self.socket.close()
+        self._sender.close()
+
     def _finish(self, reason: BaseException | None) -> None:
         self._sender.close()
         Channel._finish(self, reason)

@@ -84,7 +84,7 @@ STEPS = {
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
         ["dispatch.channel", "dispatch.watchful"],
-        ["dispatch.delivery", "dispatch.wakeup"],
+        ["dispatch.delivery", "dispatch.forks", "dispatch.wakeup"],
         ["dispatch.loop"],
         ["dispatch.dispatcher", "dispatch.extras"],
         ["dispatch.output"],

@@ -486,6 +486,32 @@ def test_a_forked_child_polls_for_itself(kernel_world):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("who", ["thread", "signal"])
+def test_a_forked_child_is_woken_for_itself(kernel_world, who):
+    """A byte on a pair that both have would wake the wrong one, and be read by it."""
+    loop, seen = kernel_world.loop(), []
+    call = loop.call_on_signal(signal.SIGUSR1, seen.append, "woken")
+    child = os.fork()
+    if child == 0:
+        if who == "thread":
+            threading.Timer(0.05, loop.call_soon_threadsafe, (seen.append, "woken")).start()
+        began = time.monotonic()
+        while not seen and time.monotonic() < began + PATIENCE:
+            loop.run_once(PATIENCE)
+        os._exit(time.monotonic() > began + PATIENCE / 2)
+    if who == "signal":
+        time.sleep(0.05)  # till it sleeps
+        os.kill(child, signal.SIGUSR1)
+    woken = 0
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        woken += loop.run_once(0.01)
+    call.cancel()
+
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
+    assert (woken, seen) == (0, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_polls_for_itself_though_a_descriptor_is_gone(kernel_world):
     """What somebody closed behind the loop's back cannot be watched anew; the others are all the same."""
     loop = kernel_world.loop()
