@@ -109,8 +109,7 @@ class Bench:
         """Have every connection acknowledge what it has received now, and not in 40 ms.
 
         Linux delays acknowledgements as it thinks fit, and Nagle's rule holds small writes back until one comes, if
-        TCP_NODELAY is not set. What K-060 describes and simnet models is a kernel that has none outstanding, but for
-        who filled a window (K-066).
+        TCP_NODELAY is not set. What is compared is a kernel that has none outstanding, but for who filled a window (K-066).
         """
         for _, thing in self.open_sockets():
             stream = thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM

@@ -1,12 +1,14 @@
-"""TCP_CORK and MSG_MORE: partial segments held back for more, 200 ms at most (K-060)."""
+"""TCP_CORK and MSG_MORE: partial segments held back for more, 200 ms at most; and what Nagle's rule holds back (K-060)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import ISN
+from simnet.kernel.control import FIN_DUE, ISN
+from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
 from simnet.kernel.options import IPPROTO_TCP, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
+from simnet.kernel.window import DELAYED_NS, acknowledge_later
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -20,33 +22,55 @@ ETHERNET_MSS: Final = 1448
 class Cork:
     """Made when a connection first holds something back."""
 
-    __slots__ = ("corked", "more", "timer")
+    __slots__ = ("corked", "free", "more", "timer", "waits")
 
     def __init__(self, corked: bool = False) -> None:
         self.corked = corked  # TCP_CORK is set
         self.more = False  # the last send had MSG_MORE
         self.timer: Any = None
+        self.free = False  # what there is goes now
+        self.waits = False  # for the peer to acknowledge what went before: Nagle's rule
 
     def holds(self, connection: Sender, n: int) -> bool:
         """Is the last *n* bytes' segment to wait? Starts the timer if so."""
-        if not (self.corked or self.more) or n >= mss_of(connection) or connection.urg_out:
+        if connection.urg_out or n >= mss_of(connection):
             return False  # urgent data waits for nobody
+        if not (self.corked or self.more):
+            return self.waits or self.wait(connection, n)
         if self.timer is None:
             clock = connection.stack.clock
             self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
+        return True
+
+    def wait(self, connection: Sender, n: int) -> bool:
+        """Does Nagle's rule hold back *n* bytes? They go with the peer's next segment, or its late acknowledgement."""
+        if self.free or connection.fin == FIN_DUE or n >= SMALL or not must_wait(connection):
+            return False
+        self.waits = True
+        clock = connection.stack.clock
+        self.timer = clock.at(clock.now_ns + DELAYED_NS, _acknowledged, connection)
+        peer = peer_of(connection)
+        if not answers(peer):
+            acknowledge_later(peer)  # or with its first read, as it does not expect to answer
         return True
 
     def push(self, connection: Sender) -> None:
         """Let go what is held now; a cork that is set stays set."""
         corked = self.corked
         self.corked = self.more = False
-        self.stop()
-        connection.transmit()
+        self._let_go(connection)
         self.corked = corked
+
+    def _let_go(self, connection: Sender) -> None:
+        self.waits = False
+        self.stop()
+        self.free = True
+        connection.transmit()
+        self.free = False
 
     def open(self) -> None:
         """Hold nothing back any more: the end of the stream."""
-        self.corked = self.more = False
+        self.corked = self.more = self.waits = False
         self.stop()
 
     def heard(self, connection: Sender, segment: Segment) -> None:
@@ -55,6 +79,9 @@ class Cork:
         Plain data takes the fast path of tcp_rcv_established, which looks at nothing else; but for the first of all to an
         opener that has sent nothing, where the path is not open yet, and while there is urgent data.
         """
+        if self.waits:
+            self._let_go(connection)
+            return
         plain = segment.payload and segment.flags & ~(WANT_ACK | FILLS) == ACK and not connection.urg_data
         first = connection.origin == "client" and segment.seq == connection.snd_nxt == ISN + 1
         if self.more and not self.corked and connection.unsent and (first or not plain):
@@ -81,6 +108,17 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
     """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG."""
     options = getattr(syn.sender, "options", None)
     connection.peer_mss = options.get((IPPROTO_TCP, TCP_MAXSEG), 0) if options else 0
+
+
+def _acknowledged(connection: Sender) -> None:
+    """The peer's acknowledgement waits no longer."""
+    assert connection.cork is not None
+    connection.cork.timer = None
+    peer = peer_of(connection)
+    if peer is None:
+        connection.cork.push(connection)
+    else:
+        peer.acknowledge()
 
 
 def _timed_out(connection: Sender) -> None:

@@ -127,7 +127,7 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_RCVBUF): Option(131072, -INT_MAX - 1, INT_MAX),
     (IPPROTO_IP, IP_TOS): Option(0, -INT_MAX - 1, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True, bits=0xFC),
-    (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # small writes go out at once anyway (K-060); setting it releases MSG_MORE
+    (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # setting it lets go what is held back
     (IPPROTO_TCP, TCP_CORK): _SWITCH,
     (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
     (IPPROTO_TCP, TCP_KEEPIDLE): Option(7200, 1, 32767),

@@ -20,6 +20,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_CONNECT,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
+from simnet.kernel.nagle import answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
@@ -213,6 +214,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     kept = socket.option(level, name)
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # as with datagrams
+    if kept is None and (level, name) == _QUICKACK and (answers(socket) or socket.done):
+        kept = 0
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
         kept = _shown_of_a_connection(socket, name, kept)
     return o.answer(option.default if kept is None else kept, buflen, level)
@@ -301,6 +304,7 @@ _OF_A_CONNECTION: Final = frozenset(
     }
 )
 _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
+_QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
 _UNSET_BY_0: Final = (_MAXSEG, (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP))
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _HOPS: Final = 64

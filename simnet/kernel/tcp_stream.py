@@ -26,6 +26,7 @@ from simnet.kernel.messages import (
     check_for_any_socket,
     check_zerocopy,
 )  # fmt: skip
+from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
@@ -190,8 +191,11 @@ class Stream(Connection):
                 end = seq + size
                 if end < self.snd_edge and size:
                     # Nearly every send: it fits in the peer's window, and does not fill it.
+                    edge = self.rcv_edge
+                    if edge == self.rcv_told and size < SMALL and must_wait(self):
+                        return self._hold_back(data)
                     self.snd_nxt = end
-                    edge = self.rcv_told = self.rcv_edge
+                    self.rcv_told = edge
                     twin = self.twin
                     if twin is not None and twin.twin is self and not self.stack.out and twin.take(seq, edge, data):
                         return size
@@ -200,6 +204,13 @@ class Stream(Connection):
                     )
                     return size
         return self._write(data, flags)
+
+    def _hold_back(self, data: bytes) -> int:
+        """What Nagle's rule has wait."""
+        if self.cork is None:
+            self.cork = Cork()
+        self.slow = True
+        return self._write(data, 0)
 
     def _not_sendable(self) -> OSError:
         """Why nothing can be sent: sk_stream_wait_connect, then sk_stream_error."""
@@ -247,7 +258,7 @@ class Stream(Connection):
             cork.more = True
         elif cork is not None:
             cork.more = False
-            if not cork.corked:
+            if not (cork.corked or cork.waits):
                 cork.stop()
         self.transmit()
         if full and self.cork is not None and outbox.size:

@@ -60,7 +60,8 @@ DIFFERENT = """
 | How much fits into a connection is counted in bytes | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept |
 | Autotuning is a constant: 3.9 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set | measured on loopback; Linux grows them with the traffic |
 | SO_SNDBUF and SO_RCVBUF count bytes of payload | Linux counts the memory of packets: with a small SO_SNDBUF alone, or buffers made smaller after the connect, it takes less, and may drop and send again |
-| Nagle's rule is not there, and only the acknowledgements of a FIN and of a window that was filled are delayed | small writes arrive at once, as they do on an idle loopback (K-060); TCP_NODELAY is stored, and lets go what MSG_MORE held back |
+| Nagle's rule holds back small writes within a host only, and in the first 44 ms of a connection | to know of an older one, or a far one, whether an acknowledgement waits, each segment would have to note when it came ([0026](decisions/0026-nagles-rule-where-it-is-certain.md)); small writes arrive at once there |
+| Only the acknowledgements of a FIN, of a window that was filled, and of what Nagle's rule waits for are delayed | no other shows, but in SIOCOUTQ and `TCP_INFO` |
 | A simulated socket is of a subclass of `socket.socket`: `isinstance` holds, `type(sock) is socket.socket` does not, and a method that a test puts into that class (`mock.patch("socket.socket.connect")`) is not called; a class in its place is | programs hold on to `socket.socket` and subclass it ([0003](decisions/0003-socket-socket-stays-the-class-it-is.md)); trio asks for the very type, and refuses |
 | A socket that nobody closed goes without a ResourceWarning | the finalizers of a run do what a kernel does; what is left at its end is told by name, as `nothing-left` |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from simnet import real
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 MSG_PROBE, MSG_ZEROCOPY = 0x10, 0x4000000
 TCP_NOTSENT_LOWAT = 25
-MSG_PROBE, MSG_ZEROCOPY = 0x10, 0x4000000
 
 
 def test_k055_sends_run_together_and_recv_gives_what_is_there(world: World) -> None:
@@ -238,6 +238,73 @@ def test_k060_small_sends_arrive_at_once(world: World, nodelay: int) -> None:
         client.send(b"x")
         world.acknowledge(server)
         world.gives(b"x", server.recv, 10)
+
+
+def _in_no_time(world: World, scene: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """What *scene* makes, on a kernel that was not kept from it: an acknowledgement waits for 40 ms at most."""
+    for _ in range(10):
+        began = time.monotonic()
+        made = scene()
+        if time.monotonic() - began < 0.02:
+            break
+    return made
+
+
+def _arrived(world: World, sock: Any, wanted: int) -> int:
+    """How many bytes wait to be read, when it is *wanted* or for a while is not."""
+    deadline = real.monotonic() + world.patience
+    while (n := world.ioctl(sock, "FIONREAD")) != wanted and real.monotonic() < deadline:
+        real.sleep(0.0002)
+    return int(n)
+
+
+@pytest.mark.parametrize("release", ["answer", "time", "nodelay", "shutdown", "urgent", "large", "quick before"])
+def test_k060_after_a_dialogue_the_second_of_two_small_writes_waits(world: World, release: str) -> None:
+    def scene() -> tuple[Any, Any]:
+        client, server = world.pair()
+        for one, other in ((client, server), (server, client)):
+            one.send(b"hello")
+            world.gives(b"hello", other.recv, 9)
+        if release == "quick before":
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        client.send(b"1")
+        client.send(b"2")
+        return client, server
+
+    client, server = _in_no_time(world, scene)
+    expected = 2
+    if release != "quick before":
+        world.pause()
+        assert world.ioctl(server, "FIONREAD") == 1
+    if release == "answer":
+        server.send(b"3")
+    elif release == "time":
+        time.sleep(0.06)
+    elif release == "nodelay":
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    elif release == "shutdown":
+        client.shutdown(socket.SHUT_WR)
+    elif release == "urgent":
+        client.send(b"!", socket.MSG_OOB)  # up to which FIONREAD counts
+    elif release == "large":
+        client.send(bytes(70_000))
+        expected = 70_002
+    assert _arrived(world, server, expected) == expected
+
+
+@pytest.mark.parametrize("sent", [16, 17, 18, 30])
+def test_k060_of_many_small_writes_that_nobody_reads_seventeen_arrive(world: World, sent: int) -> None:
+    def scene() -> tuple[Any, Any]:
+        client, server = world.pair()
+        for _ in range(sent):
+            client.send(b"x")
+        return client, server
+
+    _, server = _in_no_time(world, scene)
+    world.pause()
+    assert _arrived(world, server, min(sent, 17)) == min(sent, 17)
+    server.recv(100)  # which acknowledges all of it
+    assert _arrived(world, server, max(sent - 17, 0)) == max(sent - 17, 0)
 
 
 def test_k061_rcvlowat_says_when_a_socket_is_readable(world: World) -> None:
