@@ -35,7 +35,7 @@ from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, T
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
-from simnet.kernel.tcp_options import get_option, set_option
+from simnet.kernel.tcp_options import forget_mss, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
 LOCK_ADDRESS: Final = 1  # bind() named an address
@@ -302,6 +302,10 @@ class TcpSocket(Stream):
             self._orphan(state)
         if self.state == CLOSED:
             self._give_back_port()
+
+    def disconnect(self) -> None:
+        forget_mss(self)
+        super().disconnect()
 
     def _orphan(self, state: str) -> None:
         if state == FIN_WAIT2:

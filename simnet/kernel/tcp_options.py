@@ -214,6 +214,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     kept = socket.option(level, name)
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # as with datagrams
+    if kept is None and (level, name) == _MAXSEG and socket.peer is None:
+        kept = socket.option(*_LAST_MSS)
     if kept is None and (level, name) == _QUICKACK and (answers(socket) or socket.done):
         kept = 0
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
@@ -275,11 +277,17 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
 
 
 def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
-    """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's."""
-    if asked and socket.state == CLOSED:
-        return asked
+    """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's.
+
+    Once it is dead, what was asked for is told again.
+    """
+    return asked if asked and socket.state == CLOSED else _agreed_mss(socket, asked)
+
+
+def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     if not _was_established(socket):
-        return _MSS_OF_A_SYN
+        unasked = _MSS_V6 if socket.peer is not None and ":" in socket.peer[0] else _MSS
+        return (asked or unasked) - _TIMESTAMPS
     mss = mss_of(socket)
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
     if agreed and agreed - _TIMESTAMPS < mss:
@@ -288,6 +296,15 @@ def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
     if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss
+
+
+def forget_mss(socket: TcpSocket) -> None:
+    """tcp_disconnect: what TCP_MAXSEG asked for is forgotten, what it shows stays until the next attempt."""
+    if socket.peer is not None and socket.refs:
+        mss = _agreed_mss(socket, socket.option(*_MAXSEG))
+        if socket.options is not None:
+            socket.options.pop(_MAXSEG, None)
+        keep(socket, *_LAST_MSS, mss)
 
 
 def _was_established(socket: TcpSocket) -> bool:
@@ -309,7 +326,9 @@ _UNSET_BY_0: Final = (_MAXSEG, (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP))
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _HOPS: Final = 64
 _TIMESTAMPS: Final = 12  # bytes of each segment
-_MSS_OF_A_SYN: Final = 536 - _TIMESTAMPS
+_MSS: Final = 536  # TCP_MSS_DEFAULT
+_MSS_V6: Final = 1220  # of the smallest MTU of IPv6
+_LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
 _LOOPBACK_MSS_LATER: Final = 32768
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
 _AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]

@@ -235,6 +235,28 @@ def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) 
     assert client.getsockopt(IPV6, socket.IPV6_PATHMTU, 32) == bytes(28) + b"\0\0\1\0"
 
 
+@pytest.mark.parametrize(("ip", "first"), [("127.0.0.1", 524), ("::1", 1208)])
+def test_k131_the_segment_size_of_the_last_attempt_stays_until_the_next(world: World, ip: str, first: int) -> None:
+    maxseg = (TCP, socket.TCP_MAXSEG)
+    for asked, waiting in ((0, first), (700, 688)):
+        listener = world.listener(backlog=0, ip=ip)
+        world.client(listener)
+        sock = world.socket(listener.family)
+        sock.setsockopt(*maxseg, asked)
+        for shown in (waiting, first):
+            sock.connect_ex(listener.getsockname())  # which drops it
+            assert sock.getsockopt(*maxseg) == shown
+            sock.shutdown(socket.SHUT_RDWR)
+            assert sock.getsockopt(*maxseg) == shown
+    listener = world.listener(ip=ip)
+    client = world.client(listener, {maxseg: 700})
+    world.reset(world.accept(listener))
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert client.getsockopt(*maxseg) == 700
+    world.gives("ECONNRESET", client.connect, listener.getsockname())
+    assert client.getsockopt(*maxseg) == 688
+
+
 def test_k034_who_is_bound_to_an_ipv6_address_has_no_ipv4(world: World) -> None:
     v6_only = (IPV6, socket.IPV6_V6ONLY)
     for ip, wanted in (("::1", 1), ("::", 0)):
