@@ -119,14 +119,7 @@ class NodeId(NamedTuple):
         """
         path = self.path(root)
         with beside(root, self):
-            try:
-                found: Any = _module(path)
-            except (Exception, SystemExit) as error:
-                place = user_place(error).short
-                at = f" ({place})" if place and place not in str(error) else ""
-                raise ValueError(
-                    f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_conftest(path, root)}"
-                ) from error
+            found: Any = self.module(root)
             for depth, name in enumerate(self.names):
                 if not hasattr(found, name):
                     raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found))}")
@@ -137,6 +130,22 @@ class NodeId(NamedTuple):
             raise ValueError(f"{str(self)!r} is {type(found).__name__}, no function")
         assert callable(found)
         return found  # type: ignore[no-any-return]  # callable is all there is to know
+
+    def module(self, root: Path) -> ModuleType:
+        """The module of its file, imported as pytest would import it; to be called inside `beside`.
+
+        Raises:
+            ValueError: it cannot be imported (the cause is kept).
+        """
+        path = self.path(root)
+        try:
+            return _module(path)
+        except (Exception, SystemExit) as error:
+            place = user_place(error).short
+            at = f" ({place})" if place and place not in str(error) else ""
+            raise ValueError(
+                f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_conftest(path, root)}"
+            ) from error
 
     def __str__(self) -> str:
         text = "::".join((self.file, *self.names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -182,27 +183,44 @@ def _root(path: Path) -> Path:
 
 
 def _swept_in(path: Path) -> list[str]:
-    """What of the module is decorated with ``@simnet.sweep``: its functions, and the methods of its classes."""
-    import ast
-
+    """What is decorated with ``@simnet.sweep`` where pytest looks for tests, named as it names them."""
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise Refused(f"{path}:{error.lineno} is no Python: {error.msg}") from error
+    if not any(_may_be_test(each) for each in ast.walk(tree)):
+        return []  # to import a program is to start it
+    root = _root(path)
+    node = NodeId(path.relative_to(root).as_posix(), ())
+    with _at_home(root, node), redirect_stdout(sys.stderr):
+        try:
+            return list(_swept(node.module(root)))
+        except ValueError as error:
+            raise Refused(str(error)) from error
 
-    def decorated(body: list[ast.stmt]) -> list[str]:
-        return [each.name for each in body if isinstance(each, ast.FunctionDef) and each.decorator_list]
 
-    names = []
-    for each in tree.body:
-        if isinstance(each, ast.ClassDef) and each.name.startswith("Test"):  # as pytest looks for them
-            names += [f"{each.name}::{method}" for method in decorated(each.body)]
-        else:
-            names += decorated([each])
-    swept, root = [], _root(path)
-    for name in names:
-        scenario = Scenario(test=f"{path.relative_to(root).as_posix()}::{name}")
-        with _at_home(root, scenario.node):
-            if hasattr(_loaded(scenario, root), "simnet_options"):
-                swept.append(name)
-    return swept
+def _may_be_test(node: ast.AST) -> bool:
+    """Whether a part of a file may be, or bring, a test: it is decorated, or called like one."""
+    if getattr(node, "decorator_list", None):
+        return True
+    name = getattr(node, "name", None) or getattr(node, "id", None)
+    return isinstance(name, str) and name.lower().startswith(("test", "*"))
+
+
+def _swept(owner: Any) -> Iterator[str]:
+    """The swept functions of a module, and the methods of its test classes, inherited ones too."""
+    spaces = [vars(each) for each in reversed(owner.__mro__)] if isinstance(owner, type) else [vars(owner)]
+    for name in dict.fromkeys(name for space in spaces for name in space):
+        value = inspect.getattr_static(owner, name)  # a proxy may raise whatever it likes when it is asked
+        if inspect.isfunction(value):
+            if hasattr(value, "simnet_options"):
+                yield name
+        elif isinstance(value, type) and _collected(name, value):
+            yield from (f"{name}::{each}" for each in _swept(value))
+
+
+def _collected(name: str, kind: type) -> bool:
+    """Whether pytest, as it comes, looks for tests in the class."""
+    from unittest import TestCase
+
+    return (name.startswith("Test") or issubclass(kind, TestCase)) and getattr(kind, "__test__", True)

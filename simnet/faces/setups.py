@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from inspect import getattr_static
 from typing import Any
 
 __all__ = ["set_up_by"]
@@ -31,7 +32,10 @@ def set_up_by(function: Callable[..., Any]) -> str:
 
 def _set_ups(names: Mapping[str, object], known: tuple[str, ...]) -> Iterator[str]:
     for name, value in names.items():
-        # Where pytest notes what a fixture is: on an object of its own, before 8.4 on the function.
-        marker = getattr(value, "_fixture_function_marker", None) or getattr(value, "_pytestfixturefunction", None)
+        # Where pytest notes what a fixture is: on an object of its own, before 8.4 on the function. Nothing else in the
+        # file is asked: flask's `request` raises outside of a request, whatever the attribute.
+        marker = getattr_static(value, "_fixture_function_marker", None) or getattr_static(
+            value, "_pytestfixturefunction", None
+        )
         if name in known or getattr(marker, "autouse", False) is True:
             yield name

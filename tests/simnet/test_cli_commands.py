@@ -379,6 +379,31 @@ def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+def test_a_file_stands_for_all_that_pytest_finds_in_it(simnet: Run) -> None:
+    Path("test_kinds.py").write_text(
+        "import unittest, simnet\nfrom test_servers import talk, test_echo\nfrom servers import echo\n\n"
+        "class Request:\n    def __getattr__(self, name):\n        raise RuntimeError('outside of a request')\n\n"
+        "request = Request()\n"
+        "sweep = simnet.sweep(target='server', kinds=['refuse'])\n"
+        "def body(net):\n    net.host('server').spawn(echo, 7)\n    assert talk(b'a') == b'a'\n\n"
+        "class Shared:\n    @sweep\n    def test_it(self, net):\n        body(net)\n\n"
+        "class TestOne(Shared):\n    class TestInner(Shared): ...\n"
+        "class Two(Shared, unittest.TestCase): ...\n"
+        "class TestNot(Shared):\n    __test__ = False\n"
+        "test_assigned = sweep(body)\n"
+        "if True:\n    @sweep\n    def test_below(net):\n        body(net)\n"
+    )
+    ran = simnet("sweep", "test_kinds.py", "--json")
+    assert [each["test"].removeprefix("test_kinds.py::") for each in ran.json] == [
+        *("test_echo", "TestOne::test_it", "TestOne::TestInner::test_it", "Two::test_it", "test_assigned", "test_below")
+    ]
+    Path("program.py").write_text("import servers\nraise SystemExit('it was started')\n")
+    assert simnet("sweep", "program.py").err == (
+        "simnet sweep: program.py holds no test decorated with @simnet.sweep; name a function of a network: "
+        "program.py::test_name\n"
+    )
+
+
 def test_a_test_that_differs_from_run_to_run_is_not_swept(simnet: Run) -> None:
     Path("test_dice.py").write_text(
         "import simnet\nfrom test_servers import talk\nfrom servers import echo\nruns = []\n\n"
