@@ -405,7 +405,10 @@ class DatagramSender(File):
     def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
         """Where a datagram goes, refused in the kernel's order."""
         if address is not None:
-            if not address[1] and (self.family != AF_INET6 or ":" in inet.endpoint(AF_INET6, address)[0]):
+            ip = inet.endpoint(self.family, address)[0]
+            if ip == inet.ANY6 and self.local is not None and self.local[0] != inet.ANY6:
+                ip = self.local[0]  # it means where the socket is, which may be IPv4
+            if not address[1] and (self.family != AF_INET6 or ":" in ip):
                 raise socket_error(EINVAL)
             target = self._destination(address)
         elif self.peer is not None:

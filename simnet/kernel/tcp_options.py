@@ -10,12 +10,13 @@ from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, Cork, mss_of
 from simnet.kernel.errors import socket_error
-from simnet.kernel.groups import EVERY_GROUP
+from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
     FASTOPEN,
     IP_MULTICAST_TTL,
     IPV6_MULTICAST_HOPS,
+    IPV6_MULTICAST_IF,
     TCP_FASTOPEN,
     TCP_FASTOPEN_CONNECT,
 )  # fmt: skip
@@ -265,11 +266,15 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
 
 
 def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> int | None:
-    """What is measured or agreed on: the segment size, the window's limit, and the hops of the SYN that came."""
+    """What is measured or agreed on: the segment size, the window's limit, and the hops and the link of the SYN that came."""
     if name == o.TCP_MAXSEG:
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
         return o.WINDOW_CLAMP if kept is None else kept
+    if name == IPV6_MULTICAST_IF:
+        if socket.origin != "server" or socket.peer is None:
+            return kept
+        return LOOPBACK_LINK if socket.stack.is_local(socket.peer[0]) else OTHER_LINK
     came = socket.origin == "server" and (
         name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
     )
@@ -318,6 +323,7 @@ _OF_A_CONNECTION: Final = frozenset(
         (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP),
         (o.IPPROTO_IP, IP_MULTICAST_TTL),
         (o.IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+        (o.IPPROTO_IPV6, IPV6_MULTICAST_IF),
     }
 )
 _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)

@@ -232,6 +232,7 @@ def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) 
         assert client.getsockopt(TCP, socket.TCP_MAXSEG) == before
         hops = (IP, socket.IP_MULTICAST_TTL) if ip[0] == "1" else (IPV6, socket.IPV6_MULTICAST_HOPS)
         assert [end.getsockopt(*hops) for end in (client, server)] == [1, 64]
+    assert [end.getsockopt(IPV6, socket.IPV6_MULTICAST_IF) for end in (client, server)] == [0, 1]
     assert client.getsockopt(IPV6, socket.IPV6_PATHMTU, 32) == bytes(28) + b"\0\0\1\0"
 
 

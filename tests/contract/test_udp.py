@@ -13,7 +13,7 @@ from tests.contract.worlds import World
 
 
 def datagram(world: World, bind: bool = True, ip: str | None = None) -> Any:
-    sock = world.socket(socket.AF_INET if ip is None or "." in ip else socket.AF_INET6, socket.SOCK_DGRAM)
+    sock = world.socket(socket.AF_INET6 if ip is not None and ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
     if bind:
         sock.bind((world.ip if ip is None else ip, 0))
     return sock
@@ -267,6 +267,13 @@ def test_k088_the_largest_datagram(world: World) -> None:
     assert one.send(b"x" * 65507) == 65507
     world.readable(two)
     assert len(two.recv(70_000)) == 65507
+
+
+def test_k088_the_wildcard_of_ipv6_means_ipv4_to_who_is_bound_there_and_ipv4_looks_at_the_length_first(
+    world: World,
+) -> None:
+    for ip, code in (("::1", "EINVAL"), ("::ffff:127.0.0.1", "EMSGSIZE")):
+        world.gives(code, datagram(world, ip=ip).sendto, bytes(70_000), ("::", 0))
 
 
 def test_k088_a_single_datagram_always_fits(world: World) -> None:
