@@ -77,7 +77,8 @@ def demo(folder: Path | None) -> int:
 def sweep(test: str, as_json: bool, **options: Any) -> int:
     """Run a test once for every single fault at every point where it could act.
 
-    PATH alone stands for all tests in that file that are decorated with @simnet.sweep.
+    PATH alone stands for all tests in that file that are decorated with @simnet.sweep; those with fixtures or
+    parameters are left to pytest, and named.
     """
     from simnet.faces.sweeping import sweep_tests
 

@@ -14,7 +14,7 @@ from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, SweepResult
 from simnet.faces.naming import Named, named_tests
 from simnet.faces.screen import Screen
-from simnet.faces.sweeping import as_object, changed, print_failures, print_warnings
+from simnet.faces.sweeping import as_object, changed, ended, print_failures, print_warnings
 from simnet.wholefile import write_whole
 
 __all__ = ["fuzz_tests"]
@@ -25,7 +25,8 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
     screen = Screen()
     told = []
     failed = stopped = False
-    for named in named_tests(test):
+    tests, left = named_tests(test)
+    for named in tests:
         first = start if start is not None else _next_seed(named)
         chosen = changed(named, **options)
         if as_json:
@@ -41,7 +42,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
             break
     if as_json:
         click.echo(json.dumps(told, indent=2))
-    return 130 if stopped else int(failed)
+    return 130 if stopped else ended(failed, left)
 
 
 def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = None) -> SweepResult:

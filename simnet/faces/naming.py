@@ -79,23 +79,30 @@ def named_test(text: str) -> Named:
     return _bound(Scenario(test=f"{path.relative_to(root).as_posix()}::{names}"), root)
 
 
-def named_tests(text: str) -> list[Named]:
-    """The test that *text* names, or all swept tests of the file that it names.
+def named_tests(text: str) -> tuple[list[Named], str]:
+    """The test that *text* names, or all swept tests of the file that it names; and what to say of those that pytest alone can run.
 
     Raises:
-        Refused: as `named_test`, or there is no swept test in the file.
+        Refused: as `named_test`, or there is no swept test in the file, or none that anybody else can run.
     """
     if "::" in text:
-        return [named_test(text)]
+        return [named_test(text)], ""
     path = _file(text)
     root = _root(path)
     place = path.relative_to(root).as_posix()
-    found = [_bound(Scenario(test=f"{place}::{name}"), root) for name in _swept_in(path)]
+    found, left = [], []
+    for name in _swept_in(path):
+        try:
+            found.append(_bound(Scenario(test=f"{place}::{name}"), root))
+        except NeedsPytest as error:
+            left.append(str(error))
+    if left and not found:
+        raise NeedsPytest("\n".join(left))
     if not found:
         raise Refused(
             f"{text} holds no test decorated with @simnet.sweep; name a function of a network: {text}::test_name"
         )
-    return found
+    return found, "\n".join(left)
 
 
 def test_of(scenario: Scenario, path: Path) -> Named:

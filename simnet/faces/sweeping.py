@@ -18,12 +18,21 @@ from simnet.faces.naming import Named, kinds_of, named_tests
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 
-__all__ = ["as_object", "changed", "kinds_table", "print_failures", "print_warnings", "sweep_named", "sweep_tests"]
+__all__ = [
+    "as_object",
+    "changed",
+    "ended",
+    "kinds_table",
+    "print_failures",
+    "print_warnings",
+    "sweep_named",
+    "sweep_tests",
+]
 
 
 def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
     """Sweep all that *test* names; the exit code."""
-    tests = named_tests(test)
+    tests, left = named_tests(test)
     screen = Screen()
     results = []
     for named in tests:
@@ -41,7 +50,20 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
         click.echo(json.dumps([as_object(named, result) for named, result in results], indent=2))
     if results[-1][1].stopped == CTRL_C:
         return 130
-    return 1 if any(result.failures for _, result in results) else 0
+    return ended(any(result.failures for _, result in results), left)
+
+
+def ended(failed: bool, left: str) -> int:
+    """The exit code, when all has been done but what was *left* to pytest; that is told last.
+
+    Raises:
+        Refused: something was left, and nothing failed.
+    """
+    if left and not failed:
+        raise Refused(left)
+    if left:
+        click.echo(left, err=True)
+    return int(failed)
 
 
 def changed(named: Named, *, kinds: str | None = None, target: Sequence[str] = (), **others: Any) -> SweepOptions:

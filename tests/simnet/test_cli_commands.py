@@ -346,6 +346,24 @@ def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
     assert "takes tmp_path, which pytest provides. Run it with pytest: pytest test_servers.py::test_echo" in ran.err
 
 
+def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet: Run) -> None:
+    text = Path("test_servers.py").read_text()
+    more = "\n\n@simnet.sweep(target='server')\ndef test_more(net, tmp_path): ...\n"
+    Path("test_servers.py").write_text(text + more)
+    left = (
+        "test_servers.py::test_more takes tmp_path, which pytest provides. Run it with pytest: pytest test_servers.py"
+    )
+    both = ["test_servers.py::test_echo", "test_servers.py::test_hasty"]
+    ran = simnet("sweep", "test_servers.py", "--json")
+    assert [each["test"] for each in ran.json] == both
+    assert any(each["failures"] for each in ran.json)
+    assert (ran.code, left in ran.err) == (1, True)
+    for command in (("sweep", "--kinds", "refuse"), ("fuzz", "--seeds", "1", "--kinds", "refuse")):
+        ran = simnet(command[0], "test_servers.py", *command[1:], "--json")
+        assert [each["test"] for each in ran.json] == both
+        assert (ran.code, ran.err.startswith(f"simnet {command[0]}: {left}")) == (2, True)
+
+
 def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
     head = "import unittest, pytest, simnet\n"
     body = "\n\n    @simnet.sweep\n    def test_it(self, net): ...\n"
