@@ -67,6 +67,8 @@ DIFFERENT = """
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | What SO_REUSEPORT shares is given to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not asked: a run is the same on every machine |
+| The pid in SO_PEERCRED and in SCM_CREDENTIALS is a simulated process's own number, and `os.getpid()` tells the real one's | a run is the same on every machine |
+| An IPv6 socket whose connect to a mapped IPv4 address has failed reaches an IPv6 one at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | With SO_PEEK_OFF, an empty UDP datagram is peeked at as often as a peek comes to it | Linux marks it, and goes on to the next |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
 | Unix sockets that lie in each other's queues, and that no process holds any more | Linux's collector closes them when another one is closed; here they are when the run ends |
