@@ -70,7 +70,8 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     if not report.failed or call.excinfo is None:
         return
     if told.verdict is not None and call.excinfo.value is told.verdict:
-        report.longrepr = f"{type(told.verdict).__name__}: {told.verdict}"
+        notes = getattr(told.verdict, "__notes__", ())  # of hypothesis, with which arguments it was
+        report.longrepr = "\n".join([f"{type(told.verdict).__name__}: {told.verdict}", *notes])
         return
     if not told.failures or not _is_told(call.excinfo.value, told):
         return

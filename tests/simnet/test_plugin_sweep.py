@@ -322,6 +322,22 @@ def test_under_given_the_sweep_that_failed_last_is_told_with_its_example(suite: 
     result.stdout.fnmatch_lines(["FAILED test_given.py::test_given - KeyError at servers.py:25 *"])
 
 
+def test_an_example_with_nothing_to_test_is_told_with_its_arguments(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_given="""
+        import simnet
+        from hypothesis import given, settings, strategies
+
+        @settings(max_examples=2, deadline=None, database=None)
+        @given(word=strategies.just(b"never sent"))
+        @simnet.sweep(kinds=["split"])
+        def test_given(net, word): ...
+        """
+    )
+    result = run(suite, "-p", "no:randomly", "test_given.py")
+    result.stdout.fnmatch_lines(["NothingToTest: *", "Failing test case: test_given(", "    word=b'never sent',*"])
+
+
 def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(
