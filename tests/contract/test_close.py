@@ -288,6 +288,7 @@ def test_k080_shut_rd_is_a_private_matter_and_data_still_comes(world: World) -> 
     world.gives(b"and back", server.recv, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
 def test_k080_what_is_read_after_shut_rd_opens_no_window(world: World, how: int) -> None:
     client, server = world.tight_pair()

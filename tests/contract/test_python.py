@@ -187,6 +187,7 @@ def test_k121_the_default_timeout_is_for_new_sockets(world: World) -> None:
     assert world.keep(made.dup()).gettimeout() == 4.5
 
 
+@pytest.mark.slow
 def test_k121_the_timeout_of_sendall_is_for_all_of_it(world: World) -> None:
     listener = world.listener(options={(socket.SOL_SOCKET, socket.SO_RCVBUF): 8192})
     name = listener.getsockname()

@@ -195,6 +195,7 @@ def test_k060_nodelay_set_before_does_not_cancel_more(world: World) -> None:
     world.ready(server, "OUT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["MSG_MORE", "TCP_CORK"])
 def test_k060_what_is_held_back_goes_after_a_fifth_of_a_second(world: World, by: str) -> None:
     client, server = world.pair()

@@ -511,6 +511,7 @@ def test_a_forked_child_is_woken_for_itself(kernel_world, who):
     assert (woken, seen) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_polls_for_itself_though_a_descriptor_is_gone(kernel_world):
     """What somebody closed behind the loop's back cannot be watched anew; the others are all the same."""

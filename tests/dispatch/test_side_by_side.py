@@ -532,6 +532,7 @@ def test_what_has_no_socket_yet_says_so_in_the_same_words():
     alike(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", HABITS)
 def test_strangers_in_the_map_are_served(habit):
     """Objects that are no dispatchers, but have the methods that the loop calls."""
@@ -688,6 +689,7 @@ def test_a_subclass_may_begin_its_buffer_where_it_likes():
         alike(program, how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_buffer_that_is_changed_in_place_is_sent(habit):
     def program(asyncore):

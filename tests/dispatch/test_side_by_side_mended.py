@@ -49,6 +49,7 @@ def test_a_healthy_channel_was_closed_when_recv_found_nothing(habit):
     assert seen(program) == [[("it", "error", "BlockingIOError")], [("it", "read", b"x")]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ECONNRESET])
 def test_a_listener_was_closed_by_an_errno_of_accept(code):
     def program(asyncore, asynchat):
@@ -143,6 +144,7 @@ def test_a_socket_closed_behind_the_maps_back_ended_the_loop():
     assert seen(program) == [(("OSError", errno.EBADF), []), (None, [("it", "close")])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", [SELECT, POLL])
 def test_an_urgent_byte_that_nobody_read_was_told_for_ever(habit):
     def program(asyncore, asynchat):

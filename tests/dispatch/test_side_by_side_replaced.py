@@ -195,6 +195,7 @@ def test_a_map_may_be_anything_with_the_methods_of_one(kind, use_poll):
     assert alike(program) == (["read", "read"], 0)
 
 
+@pytest.mark.slow
 def test_a_map_that_holds_nobody_loses_its_channels_while_it_is_served():
     def program(asyncore):
         channels = weakref.WeakValueDictionary()

@@ -201,6 +201,7 @@ def test_a_programs_own_loop_goes_on_as_fast_as_it_did(use_poll):
             assert program(dispatch.asyncore, own_map, count)
 
 
+@pytest.mark.slow
 def test_a_loop_that_ends_with_its_map_sleeps_meanwhile():
     """Nobody sees how long its turns take: it need not run hot, as it did."""
     for channels in ({}, None):

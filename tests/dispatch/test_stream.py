@@ -842,6 +842,7 @@ def test_an_idle_connection_may_be_kept(world):
     assert not channel.closed
 
 
+@pytest.mark.slow
 def test_who_keeps_an_idle_connection_is_asked_again_after_as_long_a_time(world):
     """Not at once: the loop would spin, for as long as a peer takes to read what handle_idle wrote."""
     loop = world.loop()

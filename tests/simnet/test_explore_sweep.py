@@ -340,6 +340,7 @@ def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
     assert gc.get_freeze_count() <= before  # Python 3.12 begins with some of its own frozen
 
 
+@pytest.mark.slow
 def test_only_the_runs_that_failed_are_kept() -> None:
     def runs() -> int:
         gc.collect()  # a run whose body raised is in a cycle with its traceback
