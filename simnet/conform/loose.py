@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from simnet.conform.bench import Bench
-from simnet.conform.program import Step
+from simnet.conform.program import TIGHT, Step
 
 __all__ = ["IN_BITS", "Loose", "state_of"]
 
@@ -55,6 +55,8 @@ class Loose:
             peer = self._peer(file)
             if peer is None or peer.rcv_room != file.rcv_room:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
+            if peer.unread and file.snd_room <= 4 * TIGHT:
+                return True  # a few bytes in front take as much of a small buffer as a whole chunk does
         if call in READING and file in self._full.values() and file.state == "FIN_WAIT2" and file.shut == 3:
             return True  # what it makes room for is refused with a reset: how much it must read for that is counted in chunks
         if call in SENDING and any(file is each or file is self._peer(each) for each in self._stirred):
