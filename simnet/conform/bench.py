@@ -32,7 +32,7 @@ FILL_MAX = 1 << 26  # bytes; a buffer that took so much is not going to be full
 class Bench:
     """The sockets and pollers of one run, by name.
 
-    A *prompt* bench has the kernel send and acknowledge at once (see `acknowledge`).
+    Its streams send without Nagle's rule. A *prompt* bench has the kernel acknowledge at once (see `acknowledge`).
     """
 
     def __init__(self, setting: Setting, prompt: bool = False) -> None:
@@ -168,7 +168,7 @@ class Bench:
         if kind == "tight":
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 made.setsockopt(socket.SOL_SOCKET, option, TIGHT)
-        if self._prompt and made.type == socket.SOCK_STREAM and made.family != socket.AF_UNIX:
+        if made.type == socket.SOCK_STREAM and made.family != socket.AF_UNIX:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return (made,)
 

@@ -79,7 +79,7 @@ class Opening:
                 ("IP_TOS", 16),
             )
         )
-        if option == "TCP_NODELAY":  # on the kernel's side it is on from the beginning; to set it lets held data go
+        if option == "TCP_NODELAY":  # it is on from the beginning; to set it again lets held data go
             self.do("setsockopt", name, option, 1)
         elif values and random.random() < 0.7:
             self.do("setsockopt", name, option, random.choice(values))
