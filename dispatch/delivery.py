@@ -112,9 +112,7 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
             out = served._waiting
             if out is not None:
                 if type(out) is bytes:  # and so it is connected, and nothing is in the way
-                    served._waiting = (
-                        None  # before: Ctrl-C may come right behind the call, and it must not go out twice
-                    )
+                    served._waiting = None  # now: Ctrl-C may come behind the call, and it must not go out twice
                     try:
                         sent = served.socket.send(out)
                     except OSError as error:

@@ -252,9 +252,8 @@ class Loop:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
             self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
-        if (
-            self._newcomers and self._turning is None
-        ):  # a handler's own turn of the loop: what was polled before it is still told
+        # In a handler's own turn of the loop they wait: what was polled before it is still told.
+        if self._newcomers and self._turning is None:
             admit(self._newcomers)
         self._turn_number += 1
         ready = self.poller.poll(timeout)

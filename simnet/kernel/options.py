@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from errno import EDOM, EFAULT, EINVAL, ENOPROTOOPT
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
 
@@ -76,6 +76,19 @@ LINGER_FOR_EVER: Final = (
 )  # what is told of a negative time: LONG_MAX ticks at 250 a second, as a C int
 
 Key = tuple[int, int]
+
+
+class AnySocket(Protocol):
+    """What options ask of the socket that they are told of."""
+
+    peer: Any
+    state: str
+    options: dict[Key, Any] | None
+
+    @property
+    def family(self) -> int: ...
+    @property
+    def type(self) -> int: ...
 
 
 class Option(NamedTuple):

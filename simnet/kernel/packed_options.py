@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import struct
 from errno import EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.messages import SOCK_STREAM
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SOL_SOCKET, Key, NoBuffer, read_nothing
+from simnet.kernel.options import (
+    IPPROTO_IP,
+    IPPROTO_IPV6,
+    SO_BINDTODEVICE,
+    SOL_SOCKET,
+    AnySocket,
+    Key,
+    NoBuffer,
+    read_nothing,
+)
 from simnet.kernel.rare_options import NOT_READ, told
 from simnet.kernel.segment import Endpoint
 
@@ -47,19 +56,6 @@ LOOPBACK_MTU: Final = 65535
 LOOPBACK_MTU_V6: Final = 65536
 
 
-class PackedSocket(Protocol):
-    """What a socket must have for these options."""
-
-    peer: Any
-    state: str
-    options: dict[Key, Any] | None
-
-    @property
-    def family(self) -> int: ...
-    @property
-    def type(self) -> int: ...
-
-
 IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
@@ -85,7 +81,7 @@ MEMBERSHIPS: Final = frozenset(
 PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, *MTUS}
 
 
-def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
+def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
     if key not in PACKED:
         return told(socket, key, buflen)
@@ -109,7 +105,7 @@ def get_packed(socket: PackedSocket, key: Key, buflen: int) -> bytes | None:
     raise socket_error(ENOPROTOOPT)  # to be set only
 
 
-def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
+def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     """Set the option if it is one of these; False for another kind."""
     if key not in PACKED:
         return False
@@ -141,7 +137,7 @@ def set_packed(socket: PackedSocket, key: Key, given: int | bytes) -> bool:
     return True
 
 
-def read(socket: PackedSocket, key: Key, value: NoBuffer, known: bool) -> bytes:
+def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     """What setsockopt reads where it is given no buffer."""
     if key in NOT_READ:
         return b""
@@ -153,18 +149,18 @@ def read(socket: PackedSocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     return read_nothing(key, value.length, known or (key in PACKED and key not in MTUS))
 
 
-def _keep(socket: PackedSocket, key: Key, value: bytes) -> None:
+def _keep(socket: AnySocket, key: Key, value: bytes) -> None:
     if socket.options is None:
         socket.options = {}
     socket.options[key] = value
 
 
-def _kept(socket: PackedSocket, key: Key) -> bytes:
+def _kept(socket: AnySocket, key: Key) -> bytes:
     value: bytes = (socket.options or {}).get(key, b"")
     return value
 
 
-def _mtu(socket: PackedSocket) -> int:
+def _mtu(socket: AnySocket) -> int:
     peer: Endpoint | None = socket.peer
     if peer is None:
         raise socket_error(ENOTCONN)
@@ -178,7 +174,7 @@ def mtu_to(ip: str) -> int:
     return LOOPBACK_MTU_V6 if ":" in ip else LOOPBACK_MTU
 
 
-def _set_ip_options(socket: PackedSocket, key: Key, value: bytes) -> None:
+def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
     """IP options that do nothing are kept, padded to a whole header word; others are not modelled."""
     if len(value) > OPTIONS_MAX:
         raise socket_error(EINVAL)

@@ -17,7 +17,7 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
 )  # fmt: skip
-from typing import Any, Final, Protocol
+from typing import Final
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
@@ -29,6 +29,7 @@ from simnet.kernel.options import (
     SO_RCVBUF,
     SO_SNDBUF,
     SOL_SOCKET,
+    AnySocket,
     Key,
     Option,
 )  # fmt: skip
@@ -251,19 +252,6 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 
 _UNSTEADY: Final = ((IPPROTO_IP, IP_PROTOCOL), (IPPROTO_TCP, TCP_TIMESTAMP))  # a port, and a clock
 _OF_A_MACHINE: Final = (SO_PEERNAME, SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
-
-
-class AnySocket(Protocol):
-    """What is asked of a socket here."""
-
-    peer: Any
-    state: str
-    options: dict[Key, Any] | None
-
-    @property
-    def family(self) -> int: ...
-    @property
-    def type(self) -> int: ...
 
 
 def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
