@@ -9,7 +9,7 @@ from simnet.faults.fields import INTEGER_MAX
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
-__all__ = ["exceptions_of", "function_of", "name_of", "plan_of", "rates_of", "seed_of", "targets_of"]
+__all__ = ["exceptions_of", "function_of", "name_of", "plan_of", "port_of", "rates_of", "seed_of", "targets_of"]
 
 NO_FAULTS = FaultPlan()
 
@@ -79,3 +79,10 @@ def name_of(host: Any) -> str:
     if isinstance(host, str):
         return host
     raise TypeError(f"host name {host!r} is {type(host).__name__}; it is a text")
+
+
+def port_of(port: Any) -> int:
+    """The port that somebody is to listen on."""
+    if type(port) is not int:
+        raise TypeError(f"port={port!r} is {type(port).__name__}; it is a number, such as 7")
+    return port

@@ -7,7 +7,7 @@ Those that arise while a run goes on are recorded where they arise: *no-spin* in
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.tcp import TcpSocket
 from simnet.verdicts import Verdict
@@ -15,7 +15,7 @@ from simnet.verdicts import Verdict
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["NAMES", "at_quiet", "checked", "with_levels"]
+__all__ = ["LEVELS", "NAMES", "WAITS_FOR_EVER", "at_quiet", "checked", "still_waiting", "with_levels"]
 
 NAMES = (
     "no-spin",
@@ -27,24 +27,36 @@ NAMES = (
     "handler-raised",
     "always",
 )
+WAITS_FOR_EVER = "waits-for-ever"
+"""A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
+
 LEVELS = ("failure", "warning", "off")
 OVER = frozenset(
     {"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"}
 )  # the peer is gone for good, or never was
 
 
-def checked(levels: Mapping[str, str]) -> dict[str, str]:
-    """*levels*, if every name and level in it exists.
+def checked(levels: Any) -> dict[str, str]:
+    """*levels*, if every name and level in it exists; a reason may follow a level, after a colon.
 
     Raises:
-        ValueError: one does not, with those that do.
+        TypeError: no mapping.
+        ValueError: there is no such name or level, with those that there are.
     """
+    if not isinstance(levels, Mapping):
+        raise TypeError(f"invariants={levels!r}: a mapping such as {{'nothing-left': 'off: a pool keeps them'}}")
+    known = (*NAMES, WAITS_FOR_EVER)
+    words = {}
     for name, level in levels.items():
-        if name not in NAMES:
-            raise ValueError(f"invariants={name!r}: there is no such invariant; there are {', '.join(NAMES)}")
-        if level not in LEVELS:
-            raise ValueError(f"invariants={{{name!r}: {level!r}}}: a level is one of {', '.join(LEVELS)}")
-    return dict(levels)
+        if name not in known:
+            raise ValueError(f"invariants: there is no invariant {name!r}; there are {', '.join(known)}")
+        word = level.partition(":")[0].strip() if isinstance(level, str) else level
+        if word not in LEVELS:
+            raise ValueError(
+                f"invariants: {name!r} is set to {level!r}; it can be {', '.join(LEVELS)}, and ': why' after it"
+            )
+        words[name] = word
+    return words
 
 
 def with_levels(verdicts: Iterable[Verdict], levels: Mapping[str, str]) -> list[Verdict]:
@@ -77,6 +89,20 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
             if isinstance(file, TcpSocket) and _is_over(file)
         ]
     return verdicts
+
+
+def still_waiting(process: Process, told: str) -> Verdict | None:
+    """The verdict on a target that waits without a deadline when nothing more will happen, by what is *told* of its wait.
+
+    Nobody can say of a server that its next client will not come: who holds a listener and waits to accept, or polls, is
+    not meant.
+    """
+    what = process.waiting[0] if process.waiting is not None else ""
+    if what in ("accept", "readiness of") and any(
+        isinstance(file, TcpSocket) and file.state == "LISTEN" for file in process.descriptors.files()
+    ):
+        return None
+    return Verdict(WAITS_FOR_EVER, f"{told}, without a deadline, so for ever", process.host_name)
 
 
 def _is_over(file: TcpSocket) -> bool:

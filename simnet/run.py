@@ -80,6 +80,9 @@ class Run:
     targets: tuple[str, ...]
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
+    closed_listeners: Mapping[str, str] = field(
+        default_factory=dict
+    )  # where programs closed theirs: server.py:12 in serve
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)
 
@@ -173,4 +176,5 @@ def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run
         + ((TEST,) if network._hosts[TEST].machine.target else ()),
         listening=network.listening,
         alive=network.alive,
+        closed_listeners=network.closed_listeners,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import errno
 import socket as _stdlib
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
 from simnet.wait import running
+from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.network import Machine
@@ -454,6 +456,8 @@ class Socket(MessageCalls):
         if self._kind == 1 and self._net_family != AF_UNIX and file.options is not None and file.refs == 1:
             linger_ns = file.linger_ns()
         tag = file.tag
+        if tag.place is not None and tag.place.form == "listener":
+            process.scheduler.closed_listeners[str(tag)] = caller_outside(sys._getframe(1))
         counts = tag.counts
         counts["close"] = n = counts.get("close", 0) + 1
         self._record(tag, "close", n, (), None)

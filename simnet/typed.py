@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-__all__ = ["from_here", "pytest_command"]
+__all__ = ["from_here", "named_from_here", "pytest_command"]
 
 
 def from_here(path: Path) -> str:
@@ -17,9 +17,13 @@ def from_here(path: Path) -> str:
     return str(path)
 
 
+def named_from_here(test_id: str, root: Path | None) -> str:
+    """The test, whose id counts from *root*, as one names it from here."""
+    folder = "." if root is None else from_here(root)
+    return shlex.quote(test_id if folder == "." else f"{folder}/{test_id}")
+
+
 def pytest_command(test_id: str, root: Path | None, file: Path | None = None) -> str:
     """``pytest tests/test_echo.py::test_echo``, from here; *test_id* counts from *root*. With a scenario's *file*, its replay."""
-    folder = "." if root is None else from_here(root)
-    test = test_id if folder == "." else f"{folder}/{test_id}"
     replay = "" if file is None else f" --simnet-replay {shlex.quote(from_here(file))}"
-    return f"pytest {shlex.quote(test)}{replay}"
+    return f"pytest {named_from_here(test_id, root)}{replay}"

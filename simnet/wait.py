@@ -83,7 +83,7 @@ class Scheduler:
     """Who runs, who waits for what, and until when."""
 
     __slots__ = (
-        "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts",
+        "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
         "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "swap",
@@ -106,6 +106,7 @@ class Scheduler:
         self.body: Process = None  # type: ignore[assignment]
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
+        self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
         self.effects = 0  # calls that did something, by anybody
         self.seen = 0  # how many of them are in the accounts: see `account`

@@ -14,7 +14,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
+from simnet.asked import exceptions_of, function_of, name_of, plan_of, port_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock, deadline_after
 from simnet.faults.inject import Injector
@@ -47,7 +47,7 @@ class Network:
     until the network is quiet, then raises what failed: the exception of a process, or a broken invariant.
 
     *plan*, or its one-line form, and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
-    spawned process). *invariants* maps names to ``"warning"`` or ``"off"``; *may_raise* are exceptions a target may
+    spawned process). *invariants* maps names to ``"failure"``, ``"warning"`` or ``"off: why"``; *may_raise* are exceptions a target may
     end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
 
@@ -66,7 +66,7 @@ class Network:
         self.plan = plan_of(plan)
         self.seed = seed_of(seed) or self.plan.seed
         self.targets = targets_of(targets)
-        self.invariants = checks.checked(invariants or {})
+        self.invariants = checks.checked({} if invariants is None else invariants)
         self.may_raise = exceptions_of(may_raise)
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
@@ -133,7 +133,7 @@ class Network:
         """Let *seconds* of virtual time pass."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        self._running().backend.sleep(seconds)
+        self._going_on().backend.sleep(seconds)
 
     def observe(self, name: str, value: Any) -> None:
         """*value* is part of the outcome: under transparent faults it must be what it was without."""
@@ -176,6 +176,10 @@ class Network:
     def unreached(self) -> tuple[Any, ...]:
         """The faults of the plan whose anchor was not reached (so far)."""
         return self._injector.unreached
+
+    @property
+    def closed_listeners(self) -> dict[str, str]:
+        return self._running().closed_listeners
 
     @property
     def handler_errors(self) -> list[Any]:
@@ -288,7 +292,12 @@ class Network:
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == "LISTEN"]
             if not process.has_deadline:
                 where = process.where()
-                self.waiting.append((process, process.describe_wait(where), where))
+                told = process.describe_wait(where)
+                self.waiting.append((process, told, where))
+                if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
+                    verdict = checks.still_waiting(process, told)
+                    if verdict is not None:
+                        self.verdicts.append(verdict)
         self.listening = tuple(listening)
         self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
         left = checks.at_quiet(scheduler.processes)
@@ -352,6 +361,13 @@ class Network:
             raise RuntimeError("enter the network first: with simnet.Network() as net:")
         return self._scheduler
 
+    def _going_on(self) -> Scheduler:
+        """The scheduler, where something is still to happen in this network."""
+        scheduler = self._running()
+        if scheduler.backend is None:
+            raise RuntimeError(f"{self!r} has ended: nothing can happen in it any more; make a new one for each run")
+        return scheduler
+
     def _look_around(self) -> None:
         """Take up what was imported since the last look."""
         assert self._state is not None
@@ -362,7 +378,7 @@ class Network:
 
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
         """Used by :meth:`Host.spawn`."""
-        scheduler = self._running()
+        scheduler = self._going_on()
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
         refuse_coroutines(fn, "spawn()")
@@ -437,7 +453,7 @@ class Host:
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
         """A socket of this host's kernel, among the caller's descriptors."""
-        self.network._running()
+        self.network._going_on()
         return Socket(family, type, proto, machine=self.machine)
 
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
@@ -468,7 +484,8 @@ class Host:
         Raises:
             TimeoutError: nobody did within *timeout* seconds of virtual time.
         """
-        scheduler = self.network._running()
+        scheduler = self.network._going_on()
+        port = port_of(port)
         deadline = deadline_after(scheduler.clock.now_ns, timeout)
         while not any(
             row.host == self.name and row.state == "LISTEN" and row.local.endswith(f":{port}")

@@ -20,7 +20,7 @@ import tomlkit
 
 from simnet import invariants, scenario
 from simnet.expect import Expect, Found
-from simnet.explore.options import WAITS_FOR_EVER, SweepOptions
+from simnet.explore.options import SweepOptions
 from simnet.explore.table import TABLE
 from simnet.faults import place
 from simnet.faults.fault import Fault, defaults_of
@@ -175,7 +175,7 @@ HAPPENS: Mapping[str, tuple[str, str]] = {  # row of the verdict table: who, wha
     "body-raised": ("body", "an exception leaves the test, AssertionError included"),
     "body-waits": ("body", "waits for ever without a deadline"),
     "outcome": ("body", "its outcome is unlike the baseline's"),
-    WAITS_FOR_EVER: ("target", "waits for ever without a deadline"),
+    invariants.WAITS_FOR_EVER: ("target", "waits for ever without a deadline"),
 }
 
 
@@ -208,13 +208,14 @@ INVARIANTS: Mapping[str, str] = {
     "nothing-left": "when the network is quiet, no target holds a socket whose peer is gone",
     "handler-raised": "no exception leaves a handler of a target",
     "always": "what `net.always` states",
-    WAITS_FOR_EVER: "no target waits for ever without a deadline, when it would not without the fault "
-    "(a warning under disruptive faults, unless it is set to `failure`)",
+    invariants.WAITS_FOR_EVER: "no target waits for ever without a deadline, when it would not without the fault "
+    "(a warning under disruptive faults, unless it is set to `failure`); a `Network` of your own, which has no run without "
+    "faults beside it, looks only if you set it, and passes over a server that waits for its next client",
 }
 
 
 def _invariants() -> str:
-    _complete(INVARIANTS, (*invariants.NAMES, WAITS_FOR_EVER))
+    _complete(INVARIANTS, (*invariants.NAMES, invariants.WAITS_FOR_EVER))
     return table(("name", "what it says"), [(f"`{name}`", text) for name, text in INVARIANTS.items()])
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from simnet.blame import exception_line, user_place
 from simnet.explore.excuses import excused
-from simnet.explore.options import WAITS_FOR_EVER
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
+from simnet.invariants import WAITS_FOR_EVER
 from simnet.trace import CALL, PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 
@@ -146,8 +146,10 @@ class Case:
             host = name.rpartition(":")[0]
             if host in dead_hosts or any(name in message for message in told) or not self.began(CALL, "listen", name):
                 continue
-            message = f"nobody listens on {name} any more; later clients get ECONNREFUSED"
-            yield self.found("listener-survives", message, host)
+            where = self.run.closed_listeners.get(name, "")
+            how = f"the listener {name} was closed at {where}" if where else f"nobody listens on {name} any more"
+            found = self.found("listener-survives", f"{how}; later clients get ECONNREFUSED", host)
+            yield replace(found, at=where.partition(" ")[0])
 
     def began(self, kind: str, op: str, place: str) -> bool:
         """Whether the run came so far: a body that was interrupted may not have started what the baseline did."""

@@ -11,13 +11,12 @@ from typing import Any
 
 from simnet.asked import seed_of
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, Fault, check_playable, kind_classes, playable
-from simnet.invariants import LEVELS, NAMES
+from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
-__all__ = ["RUNS_DEFAULT", "WAITS_FOR_EVER", "SweepOptions"]
+__all__ = ["RUNS_DEFAULT", "SweepOptions"]
 
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
-WAITS_FOR_EVER = "waits-for-ever"  # a target that does, under a disruptive fault: known only where a baseline is
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class SweepOptions:
             "may_raise": _exceptions,
             "runs": _positive,
             "strict": _flag,
-            "invariants": _levels,
+            "invariants": lambda _, value: checked(value),
             "first": _flag,
             "shrink": _flag,
             "seed": lambda _, value: seed_of(value),
@@ -89,7 +88,7 @@ class SweepOptions:
         return {
             "targets": self.target,
             "seed": self.seed,
-            "invariants": {name: level for name, level in self.invariants.items() if name in NAMES},
+            "invariants": {name: level for name, level in self.invariants.items() if name != WAITS_FOR_EVER},
             "may_raise": self.may_raise,
             "per_process": self.per_process,
         }
@@ -166,20 +165,3 @@ def _flag(option: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{option}={value!r}: True or False")
     return value
-
-
-def _levels(option: str, value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{option}={value!r}: a mapping such as {{'waits-for-ever': 'failure'}}")
-    known = (*NAMES, WAITS_FOR_EVER)
-    levels = {}
-    for name, level in value.items():
-        if name not in known:
-            raise ValueError(f"{option}: there is no invariant {name!r}; there are {', '.join(known)}")
-        word = level.partition(":")[0].strip() if isinstance(level, str) else level
-        if word not in LEVELS:
-            raise ValueError(
-                f"{option}: {name!r} is set to {level!r}; it can be {', '.join(LEVELS)}, and ': why' after it"
-            )
-        levels[name] = word
-    return levels

@@ -24,7 +24,7 @@ from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
-from simnet.typed import from_here, pytest_command
+from simnet.typed import from_here, named_from_here, pytest_command
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
@@ -133,6 +133,7 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
         result.baseline,
         test_id=test_id,
         file=failure.file,
+        root=result.root,
         kernel=kernel or failure.kernel,
     )
     if failure.unwritten:
@@ -156,9 +157,13 @@ def report_run(
     *,
     test_id: str = "",
     file: Path | None = None,
+    root: Path | None = None,
     kernel: str = "",
 ) -> FailureReport:
-    """The report of one run that failed or was interrupted, outside a sweep or in one."""
+    """The report of one run that failed or was interrupted, outside a sweep or in one.
+
+    *test_id* counts from *root*; where that is not given, from the root of the project in which *file* lies.
+    """
     main = judgement.findings[0] if judgement.findings else None
     plan = run.plan or run.happened
     diagram = _diagram(run, baseline, main)
@@ -171,7 +176,7 @@ def report_run(
         seen="",
         akin="",
         diagram=diagram,
-        commands=tuple(_commands(plan, main, test_id, file)),
+        commands=tuple(_commands(plan, main, test_id, file, root or _root(file))),
         kernel=kernel,
         headline=headline(main, plan),
     )
@@ -264,7 +269,9 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
     return draw
 
 
-def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None) -> list[tuple[str, str]]:
+def _commands(
+    plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None, root: Path | None
+) -> list[tuple[str, str]]:
     place = stopping_place(main.error if main is not None else None).short
     stops = f"   (--pdb stops at {place})" if place else ""
     path = shlex.quote(from_here(file)) if file is not None else ""
@@ -275,20 +282,22 @@ def _commands(plan: FaultPlan, main: Finding | None, test_id: str, file: Path | 
         if path:
             return [("run it", f"simnet replay {path}"), *keep]
         if not plan:
-            return [("run it", f"simnet show {shlex.quote(test_id)}")]
+            return [("run it", f"simnet show {named_from_here(test_id, root)}")]
         test_id = ""
     if file is not None and test_id:
-        return [("run it", f"{pytest_command(test_id, _root(file), file)}{stops}"), *keep]
+        return [("run it", f"{pytest_command(test_id, root, file)}{stops}"), *keep]
     if test_id and plan:
-        return [("run it", f'pytest {shlex.quote(test_id)} --simnet-fault "{plan}"{stops}')]
+        return [("run it", f'{pytest_command(test_id, root)} --simnet-fault "{plan}"{stops}')]
     if test_id:
-        return [("run it", f"pytest {shlex.quote(test_id)}{stops}")]
+        return [("run it", f"{pytest_command(test_id, root)}{stops}")]
     if plan:
         return [("run it", f'simnet.play(test, simnet.FaultPlan.parse("{plan}"))')]
     return []
 
 
-def _root(file: Path) -> Path | None:
+def _root(file: Path | None) -> Path | None:
+    if file is None:
+        return None
     try:
         return project_root(file)
     except ValueError:

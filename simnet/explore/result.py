@@ -121,6 +121,7 @@ class SweepResult:
     simulations: int = 0  # in these seconds: baselines and runs, without shrinking
     stopped: str = ""  # "", "Ctrl-C" or "first failure"
     by: str = "sweep"  # what looked: "sweep", or "fuzz"
+    root: Path | None = None  # of the project, where it is known: what the test's id counts from
 
     @property
     def ok(self) -> bool:
@@ -186,6 +187,7 @@ class SweepResult:
 
     def save(self, root: Path, test_id: str) -> None:
         """Write each distinct failure under ``.simnet/failures`` of the project at *root*, to replay or keep it."""
+        self.root = root
         keep.save(self, root, test_id)
 
     def raise_failures(self, test_id: str = "") -> None:

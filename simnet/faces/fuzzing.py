@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
     screen = Screen()
     told = []
     failed = stopped = False
-    tests, left = named_tests(test)
+    tests, left = named_tests(test, remedy="pytest sweeps it, and fuzzes nothing: {command}")
     for named in tests:
         first = start if start is not None else _next_seed(named)
         chosen = changed(named, **options)
@@ -34,7 +35,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
         else:
             with screen.progress(named.node.names[-1]) as progress:
                 result = _fuzz(named, chosen, range(first, first + seeds), progress)
-            _tell(screen, named, result, first, goes_on=start is None)
+            _tell(screen, named, result, first, start)
         told.append({**as_object(named, result), "first_seed": first, "next_seed": first + result.runs})
         failed = failed or bool(result.failures)
         if result.stopped == CTRL_C:
@@ -51,14 +52,12 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
         result = run_fuzz(named.test, options, seeds=seeds, name=named.id, progress=progress)
     result.save(named.root, named.id)
     if result.runs:
-        try:
+        with contextlib.suppress(OSError):  # the next one begins where this one did, unless it is told
             write_whole(_note(named), json.dumps({"next_seed": seeds.start + result.runs}) + "\n")
-        except OSError:
-            pass  # the next one begins where this one did
     return result
 
 
-def _tell(screen: Screen, named: Named, result: SweepResult, first: int, *, goes_on: bool) -> None:
+def _tell(screen: Screen, named: Named, result: SweepResult, first: int, start: int | None) -> None:
     screen.title(named.id)
     print_failures(screen, named, result)
     print_warnings(screen, result)
@@ -67,7 +66,9 @@ def _tell(screen: Screen, named: Named, result: SweepResult, first: int, *, goes
         f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
     )
     if result.runs:
-        following = "the same command" if goes_on else "without --from the command"
+        following = "the same command" if start is None else "without --from the command"
+        if _next_seed(named) != first + result.runs:
+            following = f"it could not be noted, so --from {first + result.runs}"
         screen.say(f"seeds {first:,} to {first + result.runs - 1:,}; {following} goes on from there", "dim")
 
 

@@ -22,7 +22,7 @@ from simnet.typed import pytest_command
 
 __all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
 
-_INSTEAD = ", with --simnet-runs, --simnet-kinds and --simnet-replay FILE"  # of the command's own options
+_SWEEP_IT = "Run it with pytest: {command}, with --simnet-runs, --simnet-kinds and --simnet-replay FILE"
 
 
 class NeedsPytest(Refused):
@@ -63,8 +63,10 @@ def kinds_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def named_test(text: str) -> Named:
+def named_test(text: str, remedy: str = _SWEEP_IT) -> Named:
     """The test that *text* names, as ``tests/test_echo.py::test_echo`` seen from the current folder.
+
+    *remedy* is told of a test that pytest alone can run, with its ``{command}``.
 
     Raises:
         Refused: no such file or test, or one that pytest alone can run; with the remedy.
@@ -76,24 +78,24 @@ def named_test(text: str) -> Named:
         )
     path = _file(file)
     root = _root(path)
-    return _bound(Scenario(test=f"{path.relative_to(root).as_posix()}::{names}"), root)
+    return _bound(Scenario(test=f"{path.relative_to(root).as_posix()}::{names}"), root, remedy)
 
 
-def named_tests(text: str) -> tuple[list[Named], str]:
+def named_tests(text: str, remedy: str = _SWEEP_IT) -> tuple[list[Named], str]:
     """The test that *text* names, or all swept tests of the file that it names; and what to say of those that pytest alone can run.
 
     Raises:
         Refused: as `named_test`, or there is no swept test in the file, or none that anybody else can run.
     """
     if "::" in text:
-        return [named_test(text)], ""
+        return [named_test(text, remedy)], ""
     path = _file(text)
     root = _root(path)
     place = path.relative_to(root).as_posix()
     found, left = [], []
     for name in _swept_in(path):
         try:
-            found.append(_bound(Scenario(test=f"{place}::{name}"), root))
+            found.append(_bound(Scenario(test=f"{place}::{name}"), root, remedy))
         except NeedsPytest as error:
             left.append(str(error))
     if left and not found:
@@ -110,12 +112,13 @@ def test_of(scenario: Scenario, path: Path) -> Named:
 
     Raises:
         Refused: pytest alone can run it.
-        ScenarioError: it is not there, or cannot be imported.
+        ScenarioError: it is not there, or cannot be imported; or a fault of the scenario is none that this version plays.
     """
-    return _bound(scenario, project_root(path), path)
+    scenario.check_playable(path)
+    return _bound(scenario, project_root(path), "Run it with pytest: {command}", path)
 
 
-def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
+def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None) -> Named:
     node = scenario.node
     with _at_home(root, node):
         function = _loaded(scenario, root)
@@ -128,8 +131,8 @@ def _bound(scenario: Scenario, root: Path, file: Path | None = None) -> Named:
                 if wanted
                 else f"is set up by {before}, which pytest calls"
             )
-            how = f"{pytest_command(scenario.test, root, file)}{_INSTEAD if file is None else ''}"
-            raise NeedsPytest(f"{scenario.test} {why}. Run it with pytest: {how}")
+            how = remedy.format(command=pytest_command(scenario.test, root, file))
+            raise NeedsPytest(f"{scenario.test} {why}. {how}")
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
     if scenario.target:

@@ -68,6 +68,7 @@ class Asked:
             path = config.invocation_params.dir / file
             try:
                 scenario = Scenario.read(path)
+                scenario.check_playable(path)
                 plan, found = scenario.plan, scenario.found
                 expect = scenario.expect if config.getoption("simnet_as_expected") else None
             except (ScenarioError, OSError) as error:

@@ -89,7 +89,7 @@ def _scenario_object(scenario: Scenario, path: Path) -> dict[str, Any]:
 
 def show_test(text: str, *, as_json: bool = False) -> int:
     """The test without faults: its outcome, all that happened, and the points at which faults could act."""
-    named = named_test(text)
+    named = named_test(text, remedy="pytest shows it, too: {command} --simnet-trace -rP")
     with named.at_home(), quiet():
         baseline = play(named.test, **named.options.playing)
     code = 1 if judge(baseline, baseline, invariants=named.options.invariants).status == "failure" else 0

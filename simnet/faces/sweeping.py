@@ -73,11 +73,11 @@ def changed(named: Named, *, kinds: str | None = None, target: Sequence[str] = (
         Refused: an option that cannot be; what can.
     """
     try:
-        wanted = None if kinds is None else kinds_of(kinds)
+        by_kinds = named.options.but(kinds=None if kinds is None else kinds_of(kinds))
     except ValueError as error:
         raise Refused(f"--kinds {kinds}: {error}") from error
     try:
-        return named.options.but(kinds=wanted, target=tuple(target) or None, **others)
+        return by_kinds.but(target=tuple(target) or None, **others)
     except (TypeError, ValueError) as error:
         raise Refused(f"--{error}") from error
 

@@ -6,6 +6,7 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from simnet.asked import port_of
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
 from simnet.realnet.socket import RealSocket
@@ -97,6 +98,7 @@ class RealHost:
             TimeoutError: nobody did within *timeout* seconds.
         """
         process, stage = self.network._running(), self.network._stage
+        port = port_of(port)
 
         def listens() -> bool:
             return any(

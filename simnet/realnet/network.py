@@ -72,7 +72,12 @@ class RealNetwork:
         classes.refuse_what_no_kernel_shows(self.plan, seconds)
         self.seed = seed_of(seed)
         self.targets = targets_of(targets)
-        self.invariants = checks.checked(invariants or {})
+        self.invariants = checks.checked({} if invariants is None else invariants)
+        if checks.WAITS_FOR_EVER in self.invariants:
+            raise ValueError(
+                f"invariants: {checks.WAITS_FOR_EVER!r} cannot be told of real sockets, where something may always come; "
+                "simnet.Network and a sweep judge it"
+            )
         self.may_raise = exceptions_of(may_raise)
         self.seconds = seconds
         self.observations: list[tuple[str, Any]] = []

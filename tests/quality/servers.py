@@ -105,7 +105,7 @@ class GivesUpListening(Careful):
         except BlockingIOError:
             return
         except OSError:
-            self.listener.close()
+            self.listener.close()  # GIVES-UP-LISTENING
             return
         sock.setblocking(False)
         self.unsent[sock] = b""

@@ -75,6 +75,7 @@ def test_a_listener_that_was_given_up_is_found() -> None:
     assert failure.reason == "listener-survives"
     assert set(failure.kinds) == {"error"}
     assert failure.count == 5  # each errno of accept
+    assert failure.at == line_of("GIVES-UP-LISTENING")  # where it was closed
 
 
 def test_a_tail_that_was_lost_is_found_and_shrunk_to_one_byte() -> None:

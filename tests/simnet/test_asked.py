@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
         ({"seed": -1}, "seed=-1 is outside 0"),
         ({"targets": 3}, "targets=3: a host's name, or several in a list"),
         ({"may_raise": (3,)}, r"may_raise=\(3,\): an exception's class, or several in a tuple"),
-        ({"invariants": {"no-spin": "of"}}, "a level is one of failure, warning, off"),
+        ({"invariants": {"no-spin": "of"}}, "'no-spin' is set to 'of'; it can be failure, warning, off, and ': why'"),
+        ({"invariants": {"nospin": "off"}}, "there is no invariant 'nospin'; there are no-spin, "),
+        ({"invariants": ["no-spin"]}, r"invariants=\['no-spin'\]: a mapping such as"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(network: Any, wrong: dict[str, Any], told: str) -> None:
@@ -51,3 +54,45 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
 def test_rates_are_rates() -> None:
     with pytest.raises(TypeError, match=r"rates=0\.1 is float; it is a FaultRates"):
         simnet.Network(rates=0.1)  # type: ignore[arg-type]
+
+
+@both
+def test_a_level_may_have_its_reason_behind_it(network: Any) -> None:
+    assert network(invariants={"nothing-left": "off: a pool keeps them"}).invariants == {"nothing-left": "off"}
+
+
+def test_a_port_is_a_number() -> None:
+    with simnet.Network() as net, pytest.raises(TypeError, match="port='7' is str; it is a number"):
+        net.host("server").wait_listening("7")  # type: ignore[arg-type]
+
+
+def test_a_network_that_has_ended_says_so() -> None:
+    with simnet.Network() as net:
+        server = net.host("server")
+    for late in (
+        lambda: net.sleep(1),
+        lambda: server.spawn(print),
+        lambda: server.wait_listening(7),
+        lambda: server.connect(("test", 7)),
+    ):
+        with pytest.raises(RuntimeError, match="has ended: nothing can happen in it any more; make a new one"):
+            late()
+
+
+def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
+    def serve(then: Any) -> None:
+        listener = socket.create_server(("", 7))
+        while True:
+            then(listener.accept()[0])
+
+    def run(then: Any, level: str) -> None:
+        with simnet.Network(targets="server", invariants={"waits-for-ever": level}) as net:
+            net.host("server").spawn(serve, then)
+            net.host("client").spawn(lambda: socket.create_connection(("server", 7)).recv(1))
+
+    run(lambda conn: conn.close(), "failure")  # it waits for its next client, as servers do
+    with pytest.raises(AssertionError, match=r"\[waits-for-ever\] server/serve waits for recv on .*, so for ever"):
+        run(lambda conn: conn.recv(1), "failure")
+    run(lambda conn: conn.recv(1), "off: it is what this is about")
+    with pytest.raises(ValueError, match="'waits-for-ever' cannot be told of real sockets"):
+        simnet.RealNetwork(invariants={"waits-for-ever": "warning"})

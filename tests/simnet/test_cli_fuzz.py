@@ -81,6 +81,9 @@ def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     assert "seeds 5 to 44; without --from the command goes on from there" in told
     Path(".simnet/fuzz/test_patience.json").write_text("never mind")
     assert "seeds 0 to 39; " in simnet(0, *options)
+    Path(".simnet/fuzz/test_patience.json").unlink()
+    Path(".simnet/fuzz/test_patience.json").mkdir()  # nothing can be noted there
+    assert "seeds 0 to 39; it could not be noted, so --from 40 goes on from there" in simnet(0, *options)
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     assert [key for key in ("first_seed", "next_seed") if f"`{key}`" not in page] == []
 

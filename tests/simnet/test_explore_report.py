@@ -114,6 +114,9 @@ def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     failure, result = accept_failure()
     (command,) = report(failure, result, test_id=ID).commands
     assert command[1].startswith(f'pytest {ID} --simnet-fault "would-block server:7 accept call=1"')
+    result.root = Path("/elsewhere")  # the test's id counts from there, and nobody stands there
+    (command,) = report(failure, result, test_id=ID).commands
+    assert command[1].startswith(f'pytest /elsewhere/{ID} --simnet-fault "would-block')
 
 
 def test_what_pytest_does_not_look_for_is_run_by_our_own_command() -> None:

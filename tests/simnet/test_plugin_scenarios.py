@@ -47,6 +47,18 @@ def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
+def test_a_fault_that_cannot_be_played_is_told_with_its_line(suite: pytest.Pytester) -> None:
+    path = keep(suite)
+    head = path.read_text().partition("[[fault]]")[0]
+    path.write_text(f'{head}[[fault]]\nkind = "crash"\non = "server"\nat = 1.0\n')
+    told = "scenarios/pieces.toml:7: fault 1: this version does not play 'crash' yet (crash server at=1)"
+    result = run(suite, "scenarios")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*{told}*"])
+    assert "traceback" not in result.stdout.str().lower()
+    assert told in run(suite, "test_servers.py", "--simnet-replay", str(path)).stderr.str()
+
+
 def test_a_scenario_is_red_until_the_bug_is_mended(suite: pytest.Pytester) -> None:
     keep(suite)
     result = run(suite, "scenarios")
