@@ -105,7 +105,7 @@ class SimulatedBackend:
             return original(fd, *arguments)
         if call == "close":
             original(fd)
-            return pipes.moved(pipe, closed=True)
+            return pipes.closed(pipe)
         return getattr(pipes, call)(self._scheduler, pipe, original, *arguments)
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:

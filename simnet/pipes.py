@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from fcntl import F_GETFL, fcntl
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.kernel.descriptors import File
-from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT
+from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE, WRITABLE
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipe", "Pipes"]
 
 Inode = tuple[int, int]
-READABLE, WRITABLE = IN | HUP | ERR, OUT | ERR  # what ends a wait
+ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
 
 _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
@@ -31,7 +32,7 @@ _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 class Pipe(File):
     """A real descriptor of a pipe, as a poller looks at it."""
 
-    __slots__ = ("fd", "inode")
+    __slots__ = ("fd", "inode", "seen", "writes")
 
     def __init__(self, fd: int, inode: Inode) -> None:
         self.refs = 1
@@ -39,6 +40,8 @@ class Pipe(File):
         self.tag = "a pipe"
         self.fd = fd
         self.inode = inode
+        self.writes = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY  # is it the end to write to?
+        self.seen = 0  # its mask when a poller looked last, less what was read away since
 
     def mask(self) -> int:
         """The poll mask now, from the real kernel; nothing once it is closed, by whatever it was, or another has its number."""
@@ -47,6 +50,13 @@ class Pipe(File):
         poller = real.poll()
         poller.register(self.fd, ANY_NEWS)
         return sum(bits & ~NVAL for _, bits in poller.poll(0))
+
+    def notice(self) -> None:
+        """Tell who watches it of what has come to be so without a call of ``os``: by a signal, or a file object's close."""
+        mask = self.mask()
+        new, self.seen = mask & ~self.seen, mask
+        if new:
+            self.wake(new)
 
     def destroy(self) -> None:
         """It is closed by its own number, not from here."""
@@ -77,29 +87,46 @@ class Pipes:
             known = self._known[fd] = Pipe(fd, inode)
         return known
 
-    def moved(self, pipe: Pipe, *, closed: bool) -> None:
-        """Bytes went in or out of *pipe*, or its descriptor was closed: tell all who wait for either end."""
-        if closed:
-            del self._known[pipe.fd]
-            pipe.release()
-        for each in tuple(self._known.values()):
-            if each.inode == pipe.inode:
-                each.wake(ANY_NEWS)
+    def closed(self, pipe: Pipe) -> None:
+        """The descriptor of *pipe* was closed: tell all who wait for either end."""
+        del self._known[pipe.fd]
+        pipe.release()
+        for each in self._ends(pipe, writing=False) + self._ends(pipe, writing=True):
+            each.wake(ANY_NEWS)
+
+    def _ends(self, pipe: Pipe, *, writing: bool) -> list[Pipe]:
+        return [each for each in self._known.values() if each.inode == pipe.inode and each.writes == writing]
+
+    def _full(self, pipe: Pipe) -> bool:
+        """Does poll say that no more goes in: no whole page is free?"""
+        ends = self._ends(pipe, writing=True)
+        return bool(ends) and not any(each.mask() & ENDS_WRITING for each in ends)
+
+    def _written(self, pipe: Pipe) -> None:
+        """An edge for who reads is each write, one that finds no room too, as pipe_write wakes."""
+        for each in self._ends(pipe, writing=False):
+            each.wake(READABLE)
 
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., bytes], *arguments: Any) -> bytes:
         """``os.read``: a blocking one waits for bytes, or the end."""
         if os.get_blocking(pipe.fd):
             self._wait(scheduler, pipe, reading=True)
+        full = self._full(pipe)
         data = read(pipe.fd, *arguments)
-        self.moved(pipe, closed=False)
+        pipe.seen &= pipe.mask()
+        if full and not self._full(pipe):
+            for each in self._ends(pipe, writing=True):
+                each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
         return data
 
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile."""
         if not os.get_blocking(pipe.fd):
-            sent = write(pipe.fd, data)
-            self.moved(pipe, closed=False)
-            return sent
+            try:
+                return write(pipe.fd, data)
+            finally:
+                if len(data):
+                    self._written(pipe)
         sent, left = 0, data
         os.set_blocking(pipe.fd, False)  # the real kernel would wait for a reader who cannot run
         try:
@@ -112,7 +139,7 @@ class Pipes:
                     if not sent:
                         raise
                     return sent
-                self.moved(pipe, closed=False)
+                self._written(pipe)
                 left = memoryview(data).cast("B")[sent:]
                 if not left:
                     return sent
@@ -124,7 +151,7 @@ class Pipes:
         me = scheduler.current
         pipe.watch(me)
         try:
-            while not pipe.mask() & (READABLE if reading else WRITABLE):
+            while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING):
                 scheduler.wait(("read" if reading else "write", pipe))
         finally:
             pipe.unwatch(me)

@@ -323,9 +323,12 @@ class Epoll(_Poller):
         if fd is MISSING or more:
             look_over_epoll("register", fd, eventmask, *more)
         number, file, bits = self._registration(fd, eventmask)
-        self._epoll.register(number, file, bits)
         if type(file) is Pipe:
+            file.notice()
+            self._epoll.register(number, file, bits)
             self._pipes = (*self._pipes, file)
+        else:
+            self._epoll.register(number, file, bits)
 
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more:
@@ -357,7 +360,7 @@ class Epoll(_Poller):
                 self._asked, self._limit_ns = timeout, limit_ns
         epoll = self._epoll
         for pipe in self._pipes:
-            pipe.wake(pipe.mask())
+            pipe.notice()
         if epoll.ready:
             found = self._chosen(most) if self._steered else epoll.collect(most)
         else:

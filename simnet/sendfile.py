@@ -29,7 +29,8 @@ def send_file(sock: _stdlib.socket, file: Any, offset: int, count: int | None) -
     """Send *count* bytes (None: to its end) of *file* from *offset*, and leave its position behind them; how many went.
 
     Raises:
-        socket._GiveupOnSendfile: it is no regular file; the standard library then reads and sends by itself.
+        socket._GiveupOnSendfile: it is no regular file, or the first send failed; the standard library then reads and sends
+            by itself, and so tells what comes after the first error: EPIPE after a reset.
         ValueError: *sock* is non-blocking.
     """
     try:
@@ -51,6 +52,10 @@ def send_file(sock: _stdlib.socket, file: Any, offset: int, count: int | None) -
             offset += sent
             total += sent
         return total
+    except OSError as error:
+        if total or isinstance(error, TimeoutError):
+            raise
+        raise _stdlib._GiveupOnSendfile(error) from None  # type: ignore[attr-defined]
     finally:
         if total and hasattr(file, "seek"):
             file.seek(offset)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import select
 import socket
 import sys
@@ -171,6 +173,39 @@ def test_k111_room_to_write_is_an_edge(world: World, epoll: Any) -> None:
     world.ready(client, "OUT")
     assert epoll.poll(0) == [(client.fileno(), OUT)]
     assert epoll.poll(0) == []
+
+
+def test_k111_a_pipe_has_an_edge_at_each_write_and_when_there_is_room_again(world: World, epoll: Any) -> None:
+    reader, writer = os.pipe()
+    ends = {reader: "r", writer: "w"}
+    beside = [io.FileIO(reader), io.FileIO(writer, "w")]
+    for fd in ends:
+        os.set_blocking(fd, False)
+        epoll.register(fd, IN | OUT | ET)
+    other = select.epoll()
+    edges = [
+        (lambda: None, "w"),
+        (lambda: other.register(writer, OUT | ET), ""),
+        (lambda: os.write(writer, b"x"), "r"),
+        (lambda: os.write(writer, b""), ""),
+        (lambda: os.write(writer, b"y"), "r"),  # with old data unread
+        (lambda: os.read(reader, 1), ""),
+        (lambda: os.read(reader, 100), ""),
+        (lambda: outcome(lambda: os.read(reader, 100)), ""),  # EAGAIN
+        (lambda: os.write(writer, bytes(100_000)), "r"),
+        (lambda: outcome(lambda: os.write(writer, b"z")), "r"),  # EAGAIN, and an edge all the same
+        (lambda: os.read(reader, 100), ""),  # room for less than a page is none
+        (lambda: os.read(reader, 5000), "w"),
+        (lambda: os.read(reader, 5000), ""),
+        (lambda: epoll.modify(writer, OUT | ET), "w"),
+    ]
+    with other, beside[0], beside[1]:
+        for number, (act, expected) in enumerate(edges):
+            act()
+            assert (number, "".join(ends[fd] for fd, _ in epoll.poll(0))) == (number, expected)
+        assert [fd for fd, _ in other.poll(0)] == [writer]
+        beside[1].close()
+        assert epoll.poll(0) == [(reader, IN | HUP)]
 
 
 def test_k111_a_reset_and_an_own_shutdown_are_edges(world: World, epoll: Any) -> None:

@@ -812,6 +812,19 @@ def test_sendfile_by_descriptors(world: World) -> None:
             world.gives("EPIPE", os.sendfile, fresh.fileno(), into, 0, 10)
 
 
+def test_k126_sendfile_tries_twice_and_tells_the_second_error(world: World) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789")
+        client, server = world.pair()
+        world.reset(server)
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+        for sock in (world.refused(), client):
+            sock.setblocking(True)
+            file.seek(0)
+            world.gives("EPIPE", sock.sendfile, file)  # os.sendfile had the pending error, and send was tried after it
+            world.ready(sock, "IN|OUT|RDHUP|HUP")
+
+
 def test_what_class_another_socket_is_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Own(socket.socket):
         pass
