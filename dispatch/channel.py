@@ -39,6 +39,10 @@ CO_COROUTINE = (
 )  # of `async def`, with yields in it or without; inspect would be a long import for two numbers
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
+ASYNCORES = (
+    *("handle_read", "handle_write", "handle_expt", "handle_accept", "handle_accepted"),
+    *("collect_incoming_data", "found_terminator"),
+)  # handlers of asyncore and asynchat, which somebody may have brought along
 NEVER = -1  # value of Channel._plain: no poller reports such bits
 
 
@@ -67,6 +71,8 @@ class Channel:
                 raise TypeError(
                     f"{cls.__name__}.{name} is a coroutine, and nobody awaits it: handlers are plain functions"
                 )
+            if name in ASYNCORES and not any(hasattr(base, name) for base in cls.__bases__):
+                _warn_of(cls, name)
             if name.startswith("_") and not name.endswith("__"):
                 for base in cls.__mro__[1:]:
                     if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":
@@ -221,3 +227,19 @@ _WORDS = (
     (CONNECTING, "connecting"),
     (CONNECTED, "connected"),
 )
+
+
+def _warn_of(cls: type, name: str) -> None:
+    """Say at the line of its `class` that nobody will call the handler *name* of *cls*, and who is called."""
+    import sys
+    import warnings
+
+    called = (each for each in dir(cls) if each.startswith("handle_") and each not in ASYNCORES)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("dispatch."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"{cls.__name__}.{name} is a handler of asyncore's, and nobody calls it here; called are {', '.join(called)}",
+        RuntimeWarning,
+        stacklevel=level,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
 from dispatch.interfaces import Address
-from dispatch.limits import guard_limits
+from dispatch.limits import guard, guard_limits
 from dispatch.observers import observers
 from dispatch.stream import Stream
 
@@ -39,8 +39,7 @@ class Chat(Stream):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if not hasattr(cls.terminator, "__get__"):  # a property answers when it is asked
-            check_terminator(cls.terminator)
+        guard(cls, "terminator", lambda owner, name, value: check_terminator(value))
         guard_limits(cls, (), ("max_message",))
 
     # ---- what a subclass says
@@ -179,9 +178,6 @@ class Chat(Stream):
         self._cut_later()
 
 
-guard_limits(Chat, (), ("max_message",))
-
-
 def check_terminator(terminator: Any) -> bytes | int | None:
     """*terminator*, if messages can be cut by it."""
     if terminator is None:
@@ -195,3 +191,7 @@ def check_terminator(terminator: Any) -> bytes | int | None:
             return terminator
         raise ValueError(f"{terminator=} is no length of a message; it must be 1 or more")
     raise TypeError(f"{terminator!r} cannot end a message: bytes, a number of bytes, or None can")
+
+
+guard(Chat, "terminator", lambda owner, name, value: check_terminator(value))
+guard_limits(Chat, (), ("max_message",))

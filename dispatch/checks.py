@@ -35,8 +35,10 @@ def check_count(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name}={value!r} must be {least} or more")
 
 
-def check_address(address: Any, family: int | None = None) -> None:
+def check_address(address: Any, family: int | None = None, *, looked_up: bool = False) -> None:
     """An IP address by its looks: (host, port), for IPv6 with flow and scope. Paths and other families pass.
+
+    Where it is *looked_up*, the name of a service may stand for the port.
 
     Raises:
         TypeError: not a tuple of a host and a port.
@@ -51,8 +53,8 @@ def check_address(address: Any, family: int | None = None) -> None:
     host, port = address[0], address[1]
     if not isinstance(host, (str, bytes, type(None))):
         raise TypeError(f"{address!r} is no address: its host must be a text, not {type(host).__name__}")
-    if isinstance(port, (str, bytes)):
-        return  # the name of a service, for who looks names up
+    if looked_up and isinstance(port, (str, bytes)):
+        return
     if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"{address!r} is no address: its port must be a number, not {type(port).__name__}")
     if not 0 <= port <= 65535:

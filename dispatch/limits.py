@@ -2,7 +2,7 @@
 
 A plain attribute of a class takes anything on an object, and the loop would find out later. So what a class was given is
 replaced by a guard, which looks at each assignment on an object. Reading costs no more where it matters: a whole number
-stays one, and is its own guard.
+stays one, and is its own guard; so do bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dispatch.annotations import Any
 from dispatch.checks import check_count, check_seconds
 
-__all__ = ["guard_limits", "guard_water"]
+__all__ = ["guard", "guard_limits", "guard_water"]
 
 
 class _Guard:
@@ -40,8 +40,8 @@ class _Guard:
         _give_up(self, owner)
 
 
-class _Number(int):
-    """A limit that is a whole number. It has no ``__get__``, so that it is read as fast as any attribute of a class."""
+class _Own:
+    """A value that is its own guard. It has no ``__get__``, so that it is read as fast as any attribute of a class."""
 
     _name: str
     _check: Any
@@ -53,6 +53,17 @@ class _Number(int):
         _give_up(self, owner)
 
 
+class _Number(_Own, int):
+    """A limit that is a whole number."""
+
+
+class _Bytes(_Own, bytes):
+    """A terminator."""
+
+
+_OWN: dict[type, Any] = {int: _Number, bytes: _Bytes}
+
+
 def guard_limits(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -> None:
     """Look at the limits that *cls* has set, and from now on at those that its objects set.
 
@@ -61,9 +72,9 @@ def guard_limits(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -
         ValueError: below 0 seconds, or less than 1.
     """
     for name in seconds:
-        _guard(cls, name, lambda owner, name, value: check_seconds(name, value))
+        guard(cls, name, lambda owner, name, value: check_seconds(name, value))
     for name in counts:
-        _guard(cls, name, lambda owner, name, value: check_count(name, value, 1))
+        guard(cls, name, lambda owner, name, value: check_count(name, value, 1))
 
 
 def guard_water(cls: Any) -> None:
@@ -73,8 +84,8 @@ def guard_water(cls: Any) -> None:
         TypeError: no number.
         ValueError: upside down.
     """
-    _guard(cls, "low_water", lambda owner, name, value: _check_water(value, owner.high_water))
-    _guard(cls, "high_water", lambda owner, name, value: _check_water(owner.low_water, value))
+    guard(cls, "low_water", lambda owner, name, value: _check_water(value, owner.high_water))
+    guard(cls, "high_water", lambda owner, name, value: _check_water(owner.low_water, value))
 
 
 def _check_water(low: Any, high: Any) -> None:
@@ -89,7 +100,12 @@ def _check_water(low: Any, high: Any) -> None:
         )
 
 
-def _guard(cls: type, name: str, check: Any) -> None:
+def guard(cls: type, name: str, check: Any) -> None:
+    """Look at what *cls* has set as *name*, and from now on at what its objects set, by ``check(owner, name, value)``.
+
+    Raises:
+        TypeError, ValueError: as *check* does.
+    """
     value = next(vars(each)[name] for each in cls.__mro__ if name in vars(each))
     if hasattr(value, "__set__") or hasattr(value, "__get__"):
         return  # inherited with its guard, or a property, whose value is its own affair
@@ -97,10 +113,11 @@ def _guard(cls: type, name: str, check: Any) -> None:
         check(cls, name, value)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{cls.__name__}: {error}") from None
-    if type(value) is int:
-        number = _Number(value)
-        number._name, number._check = name, check
-        setattr(cls, name, number)
+    own = _OWN.get(type(value))
+    if own is not None:
+        guarded = own(value)
+        guarded._name, guarded._check = name, check
+        setattr(cls, name, guarded)
     else:
         setattr(cls, name, _Guard(name, value, check))
 

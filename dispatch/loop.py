@@ -210,7 +210,12 @@ class Loop:
     # ---- running
 
     def run(self) -> None:
-        """Serve until ``stop()``, or until no channel and no call is left."""
+        """Serve until ``stop()``, or until no channel and no call is left.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, at once, wherever it is: what a read has just brought may be lost. A turn ends first with
+                ``call_on_signal(signal.SIGINT, loop.stop)``.
+        """
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         if self.running:

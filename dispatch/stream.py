@@ -114,7 +114,7 @@ class Stream(Receiver):
             RuntimeError: it was connected before; make a new one.
         """
         check_made(self)
-        check_address(address, family)
+        check_address(address, family, looked_up=True)
         if source is not None:
             check_address(source, family)
         if self._channel_state & ~BEFORE or self.socket is not None:

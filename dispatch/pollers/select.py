@@ -17,10 +17,11 @@ class SelectPoller:
 
     name = "select"
     wakes_on_watch = False
-    __slots__ = ("_bits", "_closed")
+    __slots__ = ("_bits", "_closed", "_write_only")
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
+        self._write_only: dict[int, None] = {}  # their reader's end is an error, which select tells to readers
         self._closed = False
 
     def watch(self, fd: int, bits: int) -> None:
@@ -33,6 +34,8 @@ class SelectPoller:
                 # As if the table were full at 1,024: who accepts knows what to do then.
                 text = f"select cannot watch descriptor {fd} (FD_SETSIZE is {FD_SETSIZE}); use poll"
                 raise OSError(errno.EMFILE, text) from None
+        if fd not in self._bits and _is_write_only(fd):
+            self._write_only[fd] = None
         self._bits[fd] = bits
 
     def change(self, fd: int, bits: int) -> None:
@@ -40,11 +43,12 @@ class SelectPoller:
 
     def forget(self, fd: int) -> None:
         self._bits.pop(fd, None)
+        self._write_only.pop(fd, None)
 
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         if self._closed:
             raise ValueError("I/O operation on closed poller")
-        readers = [fd for fd, bits in self._bits.items() if bits & IN]
+        readers = [*(fd for fd, bits in self._bits.items() if bits & IN), *self._write_only]
         writers = [fd for fd, bits in self._bits.items() if bits & OUT]
         urgent = [fd for fd, bits in self._bits.items() if bits & PRI]
         if not (readers or writers or urgent) and timeout is not None:
@@ -63,6 +67,9 @@ class SelectPoller:
         for fd in urgent:
             # Windows reports a refused connect here and nowhere else.
             ready[fd] = ready.get(fd, 0) | (PRI if os.name != "nt" else PRI | ERR)
+        for fd in self._write_only:
+            if ready.get(fd, 0) & IN:
+                ready[fd] ^= IN | ERR
         return list(ready.items())
 
     def _stale(self) -> list[int]:
@@ -78,3 +85,16 @@ class SelectPoller:
     def close(self) -> None:
         self._closed = True
         self._bits.clear()
+        self._write_only.clear()
+
+
+def _is_write_only(fd: int) -> bool:
+    """Whether it is the writing end of a pipe, or something like it."""
+    if os.name != "posix":
+        return False  # Windows' select takes nothing but sockets
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+    except OSError:
+        return False  # closed already: poll() will tell

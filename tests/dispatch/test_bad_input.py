@@ -126,6 +126,19 @@ def test_a_handler_that_is_a_coroutine_is_refused():
     type("Mine", (dispatch.Stream,), {"fetch": handler})  # what else a class has is its own
 
 
+def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
+    for base, name, instead in (
+        (dispatch.Stream, "handle_read", "handle_data"),
+        (dispatch.Chat, "found_terminator", "handle_message"),
+        (dispatch.Datagram, "handle_read", "handle_datagram"),
+        (dispatch.Listener, "handle_accepted", "handle_close"),
+    ):
+        with pytest.warns(RuntimeWarning, match=f"Mine.{name} is a handler of asyncore's.*{instead}") as told:
+            type("Mine", (base,), {name: lambda channel: None})
+        assert told[0].filename == __file__
+    type("Mine", (dispatch.Dispatcher,), {"handle_read": lambda channel: None})  # it has these verbs
+
+
 def test_a_constructor_that_leaves_ours_out_is_named(kernel_world, caplog):
     class Forgetful(dispatch.Stream):
         def __init__(self, *args, **options):
@@ -144,10 +157,11 @@ def test_so_is_a_limit_that_an_object_sets(world):
     for kind in (Recorder, type("Lines", (dispatch.Chat,), {}), dispatch.Chat):
         channel, _ = world.connected(loop, kind)
         known = CLASSES[dispatch.Stream] | (CLASSES[dispatch.Chat] if kind is not Recorder else {})
-        for name in known.keys() - {"terminator"}:  # that is looked at when the next message is cut
+        for name, values in known.items():
             before = getattr(channel, name)
-            for value, error in known[name]:
-                refused(error, f"{name}={value!r}", setattr, channel, name, value)
+            for value, error in values:
+                told = "" if name == "terminator" else f"{name}={value!r}"
+                refused(error, told, setattr, channel, name, value)
             assert getattr(channel, name) is before
 
 
@@ -218,6 +232,7 @@ ADDRESSES = [
     ((5, 7), TypeError, "its host must be a text"),
     (("127.0.0.1", 7.5), TypeError, "its port must be a number"),
     (("127.0.0.1", None), TypeError, "its port must be a number"),
+    (("127.0.0.1", "80"), TypeError, "its port must be a number"),
     (("127.0.0.1", -1), ValueError, "from 0 to 65535"),
     (("127.0.0.1", 70_000), ValueError, "from 0 to 65535"),
 ]
@@ -227,7 +242,8 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
     loop = world.loop()
     for address, error, text in ADDRESSES:
         stream = Recorder(loop=loop)
-        refused(error, text, stream.connect, address)
+        if address != ("127.0.0.1", "80"):  # a connect looks up the host, and the name of a service too
+            refused(error, text, stream.connect, address)
         refused(error, text, stream.connect, NOBODY, source=address)
         assert not stream.connecting
         refused(error, text, dispatch.Listener, address, Recorder, loop=loop)
