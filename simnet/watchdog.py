@@ -11,6 +11,7 @@ import threading
 import traceback
 
 from simnet import real
+from simnet.blame import users_own
 from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
 
@@ -18,6 +19,7 @@ __all__ = ["HANG_SECONDS", "guard", "unguard"]
 
 HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
 LOOK_SECONDS = 0.5
+SHOWN = 8  # frames of the program's own, where it computes
 
 _guarded: dict[int, Scheduler] = {}  # by thread
 _lock = threading.Lock()
@@ -63,10 +65,12 @@ def _watch() -> None:
 
 def _stop(ident: int, scheduler: Scheduler) -> None:
     frame = sys._current_frames().get(ident)
-    stack = "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
+    stack = traceback.extract_stack(frame) if frame is not None else []
+    users = [each for each in stack if users_own(each.filename)] or stack  # what leads to a test tells nothing of it
+    shown = "".join(traceback.format_list(users[-SHOWN:]))
     name = scheduler.current.name
     error = Hang(
-        f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{stack}"
+        f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{shown}"
         "A loop of pure computation never lets virtual time pass: let it wait, or end it."
     )
     if scheduler.interrupted is None:

@@ -9,18 +9,20 @@ if TYPE_CHECKING:
 
 __all__ = ["difference_of_outcomes", "short_repr"]
 
+SHOWN = 60  # characters of a value
+
 
 def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
     """In one sentence, in what the application saw something else than the baseline's did."""
     if before.raised != after.raised:
         return f"the test {_ended(after.raised)}; without the fault it {_ended(before.raised)}"
     if before.returned != after.returned:
-        return f"the test returned {short_repr(after.returned)}; without the fault {short_repr(before.returned)}"
+        was_text, now_text = _told_apart(before.returned, after.returned)
+        return f"the test returned {now_text}; without the fault {was_text}"
     for index, (was, now) in enumerate(zip(before.observed, after.observed, strict=False), 1):
         if was != now:
-            return (
-                f"observation {index} is {now[0]}={short_repr(now[1])}; without the fault {was[0]}={short_repr(was[1])}"
-            )
+            was_text, now_text = _told_apart(was[1], now[1])
+            return f"observation {index} is {now[0]}={now_text}; without the fault {was[0]}={was_text}"
     return f"the test observed {len(after.observed)} things; without the fault {len(before.observed)}"
 
 
@@ -28,7 +30,23 @@ def _ended(raised: str | None) -> str:
     return "ended well" if raised is None else f"raised {raised}"
 
 
-def short_repr(value: Any, width: int = 60) -> str:
+def _told_apart(was: Any, now: Any) -> tuple[str, str]:
+    """Both values, cut around the place where they begin to differ if that would be left out of one that is too long."""
+    texts = repr(was), repr(now)
+    same = next((at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other), min(map(len, texts)))
+    if same < SHOWN // 3 or texts[0] == texts[1]:
+        return short_repr(was), short_repr(now)
+    before, after = SHOWN // 3, SHOWN - SHOWN // 3
+    short = [
+        f"{'... ' if same > before else ''}{text[max(same - before, 0) : same + after]}{' ...' if len(text) > same + after else ''}"
+        if len(text) > SHOWN
+        else text
+        for text in texts
+    ]
+    return short[0], short[1]
+
+
+def short_repr(value: Any, width: int = SHOWN) -> str:
     """``repr`` with its middle left out where it is longer than *width*."""
     text = repr(value)
     if len(text) <= width:

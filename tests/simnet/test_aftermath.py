@@ -60,7 +60,7 @@ def failure(serve: Callable[[], None], network: Any) -> BaseException:
 
 NOTED = [
     pytest.param(hasty, ["handle_data of test->server:7#1 (server) on server had failed with KeyError: b'hello' (at test_aftermath.py:"], id="handler"),
-    pytest.param(threaded, ["[Escape] server/threaded called the thread", "the process server/threaded had ended with RuntimeError: "], id="escape"),
+    pytest.param(threaded, ["[Escape] server/threaded reached for the thread", "the process server/threaded had ended with RuntimeError: "], id="escape"),
     pytest.param(worn_out, ["the process server/worn_out had ended with RuntimeError: that was all (at test_aftermath.py:"], id="process"),
 ]  # fmt: skip
 

@@ -271,3 +271,10 @@ def test_outcomes_that_differ_are_told_by_what_differs() -> None:
     assert judgement.findings[0].message == "observation 1 is lines=2; without the fault lines=3"
     judgement = judge(run_of(observed=(("lines", 3),)), run_of(SPLIT))
     assert judgement.findings[0].message == "the test observed 0 things; without the fault 1"
+
+
+def test_long_outcomes_are_cut_around_the_place_where_they_part() -> None:
+    head, tail = "x" * 100, "y" * 100
+    judgement = judge(run_of(returned=f"{head}1{tail}"), run_of(SPLIT, returned=f"{head}2{tail}"))
+    cut = "... xxxxxxxxxxxxxxxxxxxx{}yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy ..."
+    assert judgement.findings[0].message == f"the test returned {cut.format(2)}; without the fault {cut.format(1)}"

@@ -317,6 +317,25 @@ def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
         test()
 
 
+@pytest.mark.slow
+def test_code_that_computes_for_ever_is_stopped_and_shown_without_what_led_to_the_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.5)
+
+    def compute() -> None:
+        while True:
+            pass
+
+    with pytest.raises(simnet.Hang) as caught, simnet.Network() as net:
+        net.host("server").spawn(compute)
+    (verdict,) = net.verdicts
+    assert "server/compute has computed for 0.5 s of real time" in verdict.message
+    assert "in compute" in verdict.message
+    assert "pluggy" not in verdict.message
+    assert caught.value is verdict.error
+
+
 def test_a_blocking_accept_on_what_does_not_listen_fails_at_once() -> None:
     with simnet.Network(), socket.socket() as sock, pytest.raises(OSError, match="Invalid argument"):
         sock.accept()
