@@ -171,6 +171,10 @@ class RealNetwork:
         return self._stage.verdicts
 
     @property
+    def closed_listeners(self) -> dict[str, str]:
+        return self._stage.closed_listeners
+
+    @property
     def happened(self) -> FaultPlan:
         """The faults that acted."""
         return FaultPlan(tuple(self._stage.injector.fired), schedule=self.plan.schedule, seed=self.plan.seed)

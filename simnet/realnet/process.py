@@ -58,6 +58,16 @@ class Wait(NamedTuple):
     what: str
     since_ns: int
     deadline_ns: int | None
+    descriptors: tuple[tuple[int, int], ...] = ()
+    """Numbers and poll bits, where it is the kernel's word that ends the wait."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the kernel has given its word: a thread that waits still has only not run since, on a busy machine."""
+        poller = real.poll()
+        for fd, bits in self.descriptors:
+            poller.register(fd, bits)
+        return bool(self.descriptors) and bool(poller.poll(0))
 
 
 class Open(NamedTuple):
@@ -220,14 +230,15 @@ class RealProcess:
         if self.ending:
             return self._wait_when_ending(deadline_ns)
         poller = real.poll()
-        for fd, bits in descriptors:
+        watched = tuple(descriptors)
+        for fd, bits in watched:
             poller.register(fd, bits)
         poller.register(self._stop_r, IN)
         clock = self.stage.clock
         found = until() if until is not None else poller.poll(0)
         if found:
             return found  # no wait, so nobody else gets a turn
-        with self.waiting(what, deadline_ns):
+        with self.waiting(what, deadline_ns, watched if until is None else ()):
             while True:
                 now = clock.now_ns
                 left = SLICE_NS if deadline_ns is None else min(SLICE_NS, deadline_ns - now)
@@ -250,10 +261,10 @@ class RealProcess:
             raise ProcessEnded(f"the network of {self.name} has ended")
         return []
 
-    def waiting(self, what: str, deadline_ns: int | None) -> _Waiting:
+    def waiting(self, what: str, deadline_ns: int | None, descriptors: tuple[tuple[int, int], ...] = ()) -> _Waiting:
         """``with process.waiting("its turn", None):`` the thread counts as one that waits."""
         self._settled.set()
-        return self.blocked(what, deadline_ns)
+        return _Waiting(self, Wait(what, self.stage.clock.now_ns, deadline_ns, descriptors))
 
     def settled(self) -> None:
         """It waits, or will not: whoever spawned it may go on."""

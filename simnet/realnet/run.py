@@ -89,6 +89,7 @@ def play_real(
         + ((TEST,) if network._hosts[TEST].machine.target else ()),
         listening=network.listening,
         alive=network.alive,
+        closed_listeners=network.closed_listeners,
         kernel=network.verdict_class,
     )
 

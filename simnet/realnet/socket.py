@@ -6,6 +6,7 @@ import _socket
 import errno
 import os
 import socket as _stdlib
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
 from simnet.trace import SEGMENT
+from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
@@ -416,6 +418,8 @@ class RealSocket(Calls):
                 file.kept = os.dup(fd)
             if last and file.into is not None:
                 tamper.read_away(file)
+            if last and file.listening:
+                self._stage.closed_listeners[str(file.tag)] = caller_outside(sys._getframe(1))
             self._record("close", file.tag.count("close"), (), None)
             forget(self._stage, fd)
             C.close(self)

@@ -60,6 +60,7 @@ class Stage:
         self.processes: list[RealProcess] = []
         self.body: RealProcess | None = None
         self.verdicts: list[Verdict] = []
+        self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
         self.attempts: dict[tuple[str, str, int], int] = {}
@@ -110,6 +111,8 @@ class Stage:
                 return False
             for wait in list(process.waits.values()):
                 if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < TICKS_MAX:
+                    return False
+                if wait.over:
                     return False
         return True
 

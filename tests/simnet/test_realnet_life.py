@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from dispatch import asyncore
-from simnet import Deadlock, Network, modules, play
+from simnet import Deadlock, Network, modules, play, real
 from simnet.realnet import RealNetwork, play_real
+from simnet.realnet.process import RealProcess
 from tests.certificates import contexts
 
 
@@ -271,6 +272,32 @@ def test_the_interpreters_own_asyncore_has_a_map_for_each_process() -> None:
     assert run.alive == ("server/serve", "other/serve")
     assert asyncore.socket_map == {}
     assert type(asyncore.socket_map) is dict
+
+
+@pytest.mark.slow
+def test_who_was_woken_and_has_not_run_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = RealProcess.look_up
+
+    def late(process: RealProcess) -> None:
+        if process.host_name == "server" and threading.get_ident() in process.waits:
+            real.sleep(0.2)  # as on a busy machine: longer than nothing must move before the network counts as quiet
+        look_up(process)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"x")
+                assert connection.recv(1) == b""
+
+    monkeypatch.setattr(RealProcess, "look_up", late)
+    with RealNetwork() as net:
+        process = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(1) == b"x"
+            time.sleep(0.05)
+    assert process.done
+    assert net.verdicts == []
 
 
 def test_tls_goes_by_the_same_names_and_its_waits_end_too() -> None:
