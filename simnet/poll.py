@@ -235,7 +235,7 @@ class Poll(_Poller):
 class Epoll(_Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
 
-    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_sleep", "_steered", "_watched")
+    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_rare", "_sleep", "_steered", "_watched")
     stands_in_for_epoll = True
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
@@ -246,7 +246,8 @@ class Epoll(_Poller):
         if flags & ~EPOLL_CLOEXEC:
             raise OSError("invalid flags")
         self._pipes: tuple[Pipe, ...] = ()  # what nobody announces: looked at before each poll
-        self._asked: float | None = None  # the last plain time-out, and what it comes to
+        self._rare = False  # are there any, or is it closed?
+        self._asked: Any = None  # the last plain time-out, and what it comes to
         self._limit_ns: int | None = None
         self._epoll = epoll = self._process.machine.stack.epoll()
         self._watched = [epoll]
@@ -266,6 +267,7 @@ class Epoll(_Poller):
             not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
         self._asked = self._limit_ns = None
         self._pipes = ()
+        self._rare = False
         self._epoll = file
         self._watched = [file]
         self._sleep = ("readiness of", self._watched)
@@ -294,6 +296,7 @@ class Epoll(_Poller):
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
+        self._rare = True
         if fd != -1 and fd in self._process.descriptors:
             self._process.descriptors.close(fd)
 
@@ -327,6 +330,7 @@ class Epoll(_Poller):
             file.notice()
             self._epoll.register(number, file, bits)
             self._pipes = (*self._pipes, file)
+            self._rare = True
         else:
             self._epoll.register(number, file, bits)
 
@@ -345,71 +349,73 @@ class Epoll(_Poller):
         self._pipes = tuple(each for each in self._pipes if each is not file)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        most = maxevents if maxevents.__class__ is int else 0
-        if most == -1:
-            most = FD_SETSIZE - 1
-        elif not 0 < most <= MAXEVENTS_MAX:
-            most = self._most(timeout, maxevents)
-        if self._fd == -1:
-            self._check()
-        if timeout is self._asked:  # programs mostly ask for the same again
-            limit_ns = self._limit_ns
-        else:
-            limit_ns = epoll_limit_ns(timeout)
-            if timeout.__class__ in PLAIN:
-                self._asked, self._limit_ns = timeout, limit_ns
         epoll = self._epoll
-        for pipe in self._pipes:
-            pipe.notice()
-        if epoll.ready:
-            found = self._chosen(most) if self._steered else epoll.collect(most)
-        else:
-            found = []
-        scheduler = self._process.scheduler
-        if not found:
-            if not epoll.refs:
+        if timeout is not self._asked or maxevents.__class__ is not int:
+            maxevents = self._most(timeout, maxevents)
+        elif maxevents == -1:  # programs mostly ask for the same again
+            maxevents = FD_SETSIZE - 1
+        elif not 0 < maxevents <= MAXEVENTS_MAX:
+            maxevents = self._most(timeout, maxevents)
+        if self._rare:
+            if self._fd == -1:
                 self._check()
-            look = self._chosen if self._steered else epoll.collect
-            if limit_ns == 0:
-                scheduler.pause()
-                found = look(most) if epoll.ready else []
-            elif epoll.watchers is not None:
-                found = self._wait_for(look, self._watched, limit_ns, most)
-            else:  # as there, for one file that nobody else watches
-                epoll.watchers = [me := scheduler.current]
-                deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
-                try:
-                    while scheduler.wait(self._sleep, deadline):
-                        found = look(most)
-                        if found:
-                            break
-                    else:
-                        found = look(most)
-                finally:
-                    epoll.unwatch(me)
-        elif not scheduler.recording:  # as `_report` does
-            me = scheduler.current
-            if me.told_at != scheduler.effects:
-                self._process.machine.polls += 1
-                me.told_at = scheduler.effects
-                me.fruitless = 1
+            for pipe in self._pipes:
+                pipe.notice()
+        process = self._process
+        scheduler = process.scheduler
+        if epoll.ready:
+            found = self._chosen(maxevents) if self._steered else epoll.collect(maxevents)
+            if found:
+                me = scheduler.current
+                if scheduler.recording or me.told_at == scheduler.effects:
+                    self._report(found, timeout)
+                else:  # as `_report` does
+                    process.machine.polls += 1
+                    me.told_at = scheduler.effects
+                    me.fruitless = 1
                 return found
+        if not epoll.refs:
+            self._check()
+        found = []
+        limit_ns = self._limit_ns
+        look = self._chosen if self._steered else epoll.collect
+        if limit_ns == 0:
+            scheduler.pause()
+            if epoll.ready:
+                found = look(maxevents)
+        elif epoll.watchers is not None:
+            found = self._wait_for(look, self._watched, limit_ns, maxevents)
+        else:  # as there, for one file that nobody else watches
+            epoll.watchers = [me := scheduler.current]
+            deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
+            try:
+                while scheduler.wait(self._sleep, deadline):
+                    found = look(maxevents)
+                    if found:
+                        break
+                else:
+                    found = look(maxevents)
+            finally:
+                epoll.unwatch(me)
         self._report(found, timeout)
         return found
 
     def _most(self, timeout: float | None, maxevents: Any) -> int:
-        """How many a poll may report that says it in an unusual way; what else is wrong with it comes first, as in C."""
-        maxevents = c_int(maxevents)
+        """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
+        one; what is wrong with them is told in C's order.
+        """
+        most = c_int(maxevents)
         if self._fd == -1:
             self._check()
-        epoll_limit_ns(timeout)
-        if maxevents == -1:
+        self._limit_ns = epoll_limit_ns(timeout)
+        self._asked = timeout if timeout is None or timeout.__class__ in PLAIN else self  # which nobody asks for
+        if most == -1:
             return FD_SETSIZE - 1
-        if not 0 < maxevents <= MAXEVENTS_MAX:
-            if maxevents > 0:
+        if not 0 < most <= MAXEVENTS_MAX:
+            if most > 0:
                 raise socket_error(errno.EINVAL)
-            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        number: int = maxevents
+            raise ValueError(f"maxevents must be greater than 0, got {most}")
+        number: int = most
         return number
 
     def _chosen(self, maxevents: int) -> list[tuple[int, int]]:

@@ -20,12 +20,12 @@ from simnet.arguments import (
 from simnet.faults.inject import Tag
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import NoBuffer
-from simnet.systemcall import SystemCalls
+from simnet.straightcalls import StraightCalls
 
 __all__ = ["QuickCalls"]
 
 
-class QuickCalls(SystemCalls):
+class QuickCalls(StraightCalls):
     """The part of a simulated socket that answers at once."""
 
     __slots__ = ("_net_family",)

@@ -274,13 +274,9 @@ class Socket(MessageCalls):
 
     # --- bytes in --------------------------------------------------------------------------------------------------
 
-    def recv(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> bytes:
+    def _recv(self, bufsize: Any, flags: Any, *more: Any) -> bytes:
         usual = bufsize.__class__ is int and 0 < bufsize <= SIZE_MAX and flags.__class__ is int and not more
-        if usual and not flags:
-            data = self._recv_straight(bufsize)
-            if data is not None:
-                return data
-        elif not usual or abs(flags) > INT_MAX:
+        if not usual or abs(flags) > INT_MAX:
             bufsize, flags = taken("recv", bufsize, flags, *more)
             if not bufsize:
                 return b""
@@ -339,7 +335,7 @@ class Socket(MessageCalls):
 
     # --- bytes out -------------------------------------------------------------------------------------------------
 
-    def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
+    def _send(self, data: Any, flags: Any, *more: Any) -> int:
         if data.__class__ is bytes and flags.__class__ is int and not flags and not more:  # nearly always
             sent = self._send_straight(data)
             if sent and (self._timeout is not None or sent == len(data)):

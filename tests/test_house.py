@@ -39,6 +39,7 @@ STEPS = {
         [
             "simnet.sendfile",
             "simnet.systemcall",
+            "simnet.straightcalls",
             "simnet.quickcalls",
             "simnet.messagecalls",
             "simnet.socket",

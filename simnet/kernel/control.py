@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.descriptors import File
 from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
-from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP, READABLE, WRITABLE
+from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP, READABLE, READABLE_AND_WRITABLE, WRITABLE
 from simnet.kernel.segment import Endpoint, Packet, Segment
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
 
@@ -60,7 +60,6 @@ AUTOTUNED_SEND_ROOM_LATER: Final = 4_125_211
 AUTOTUNED_RECEIVE_ROOM: Final = 128_000  # of who connected; who accepted has 27 bytes less
 ACCEPTED_RECEIVE_ROOM: Final = 127_973
 
-READABLE_AND_WRITABLE: Final = READABLE | WRITABLE
 WHOLE: Final = 1 << 62  # an MSS that cuts nothing: a segment is as large as a write
 
 

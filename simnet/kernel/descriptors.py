@@ -32,6 +32,7 @@ class File:
     refs: int
     watchers: list[Watcher] | None
     tag: object
+    calm = False  # a connection's own, with an inbox and an outbox, says when nothing is the matter with it
 
     def mask(self) -> int:
         """The poll mask now."""

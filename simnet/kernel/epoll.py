@@ -8,11 +8,11 @@ small *maxevents* rotates through all (K-112). A collect costs as many steps as 
 from __future__ import annotations
 
 from errno import EEXIST, EINVAL, ELOOP, ENOENT
-from typing import Final
+from typing import Any, Final
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.readiness import ALWAYS, ANY_NEWS, IN, OUT, READABLE
+from simnet.kernel.readiness import ALWAYS, ANY_NEWS, IN, OUT, READABLE, READABLE_AND_WRITABLE, WRITABLE
 
 EPOLLEXCLUSIVE: Final = 1 << 28
 EPOLLWAKEUP: Final = 1 << 29
@@ -153,12 +153,16 @@ class Epoll(File):
         """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""
         ready = self.ready
         found: list[tuple[int, int]] = []
-        if not ready:
-            return found
-        again: list[Entry] | None = [] if len(ready) > maxevents else None
+        many = len(ready) > maxevents
+        again: list[Entry] = []
         gone: list[Entry] = []
         for entry in ready:
-            mask = entry.file.mask() & entry.wanted
+            file: Any = entry.file
+            if file.calm and ((outbox := file.outbox) is None or not outbox.size):  # as its `mask` does
+                inbox = file.inbox
+                mask = (READABLE_AND_WRITABLE if inbox is not None and inbox.size else WRITABLE) & entry.wanted
+            else:
+                mask = file.mask() & entry.wanted
             if not mask:
                 gone.append(entry)
                 continue
@@ -167,19 +171,16 @@ class Epoll(File):
                 gone.append(entry)
                 if entry.events & EPOLLONESHOT:
                     entry.want(entry.events & _MODES)  # disarmed, ERR and HUP too, until MOD
-            elif again is None:
-                continue  # all of them fit
-            else:
+            elif many:
                 again.append(entry)
-            if len(found) == maxevents:
+            if many and len(found) == maxevents:
                 break
         for entry in gone:
             entry.listed = False
             del ready[entry]
-        if again:  # level: to the tail, which changes nothing where all were asked
-            for entry in again:
-                del ready[entry]
-                ready[entry] = None
+        for entry in again:  # level: to the tail, which changes nothing where all were asked
+            del ready[entry]
+            ready[entry] = None
         return found
 
     def rotate(self, count: int) -> int:

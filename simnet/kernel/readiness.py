@@ -18,6 +18,7 @@ RDHUP: Final = 0x2000
 
 READABLE: Final = IN | RDNORM
 WRITABLE: Final = OUT | WRNORM  # what TCP reports
+READABLE_AND_WRITABLE: Final = READABLE | WRITABLE
 WRITABLE_BAND: Final = OUT | WRNORM | WRBAND  # what UDP and Unix sockets report
 ALWAYS: Final = ERR | HUP  # reported unasked
 
