@@ -408,7 +408,7 @@ class Epoll(_Poller):
         if self._fd == -1:
             self._check()
         self._limit_ns = epoll_limit_ns(timeout)
-        self._asked = timeout if timeout is None or timeout.__class__ in PLAIN else self  # which nobody asks for
+        self._asked = timeout if timeout is None or timeout.__class__ in PLAIN else MISSING
         if most == -1:
             return FD_SETSIZE - 1
         if not 0 < most <= MAXEVENTS_MAX:
