@@ -102,7 +102,6 @@ _ON_BY_A_BYTE: Final = Option(1, switch=True, shortest=1)
 _BY_A_BYTE: Final = Option(0, switch=True, shortest=1)
 _STAYS_OFF: Final = Option(0, switch=True, fixed=True)
 _ONLY_0: Final = Option(0, fixed=True)
-_ONLY_MINUS_1: Final = Option(-1, INT_MIN, INT_MAX, fixed=True)
 
 
 _EVERYWHERE: Final[dict[Key, Option]] = {
@@ -153,9 +152,6 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     **RARE_TCP,
     **_INTERNET,
-    (SOL_SOCKET, SO_PEEK_OFF): _ONLY_MINUS_1,  # a stream's are new with Linux 6.9
-    (SOL_SOCKET, SO_TIMESTAMP): _STAYS_OFF,  # on, recvmsg has the time of the segment beside the data
-    (SOL_SOCKET, SO_TIMESTAMPNS): _STAYS_OFF,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
     (IPPROTO_IP, IP_MULTICAST_TTL): refused(1, EINVAL),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): refused(1, ENOPROTOOPT),
@@ -167,7 +163,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): Option(0),
     (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2, fixed=True),
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): _ONLY_0,
-    (IPPROTO_TCP, TCP_INQ): _ONLY_0,
+    (IPPROTO_TCP, TCP_INQ): Option(0),
     (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, INT_MAX, fixed=True),
     (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True),
     **TCP_OPTIONS,

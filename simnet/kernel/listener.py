@@ -20,6 +20,7 @@ from simnet.kernel.options import (
 from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
+from simnet.kernel.stream_messages import note_arrivals
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -97,6 +98,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.options = dict(socket.options)
         for key in OF_A_LISTENER:
             child.options.pop(key, None)
+        note_arrivals(child)
         if WINDOW_LIMIT in child.options:
             child.options[WINDOW_LIMIT] = min(child.options[WINDOW_LIMIT], WINDOW_CLAMP)
         if socket.cork is not None and socket.cork.corked:

@@ -10,6 +10,8 @@ from simnet.kernel.options import SOL_SOCKET, Key
 
 PEEK_OFF: Final = (SOL_SOCKET, SO_PEEK_OFF)
 
+STREAM_PEEKED: Final = (SOL_SOCKET, -SO_PEEK_OFF)  # beside the options of a TCP socket: the place as a sequence number
+
 Queued = TypeVar("Queued")
 
 
@@ -34,3 +36,31 @@ def at_offset(options: dict[Key, Any], queue: Iterable[tuple[Queued, int]]) -> t
             return each, offset
         offset -= max(0, size)
     return None, 0
+
+
+# A TCP socket keeps the place as a sequence number, which a read moves without knowing of it.
+
+
+def set_peek_place(options: dict[Key, Any], value: int, copied_seq: int) -> None:
+    """The option of a TCP socket whose first unread byte has the number *copied_seq*; a negative *value* unsets it."""
+    options[PEEK_OFF] = value
+    options[STREAM_PEEKED] = copied_seq + value
+
+
+def peek_place(options: dict[Key, Any], copied_seq: int) -> int:
+    """From which unread byte on the next peek is, 0 if the option is not set."""
+    if options.get(PEEK_OFF, -1) < 0:
+        return 0
+    place: int = options[STREAM_PEEKED] - copied_seq
+    return max(0, place)
+
+
+def peeked_to(options: dict[Key, Any], seq: int) -> None:
+    """A peek has ended before the byte *seq*."""
+    if options.get(PEEK_OFF, -1) >= 0:
+        options[STREAM_PEEKED] = seq
+
+
+def forget_peek_place(options: dict[Key, Any]) -> None:
+    """tcp_disconnect unsets it."""
+    options.pop(PEEK_OFF, None)

@@ -17,16 +17,20 @@ from simnet.kernel.idle_options import (
     IP_MULTICAST_TTL,
     IPV6_MULTICAST_HOPS,
     IPV6_MULTICAST_IF,
+    SO_PEEK_OFF,
     TCP_FASTOPEN,
     TCP_FASTOPEN_CONNECT,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
+from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
+from simnet.kernel.timestamps import STAMPS
 from simnet.kernel.window import owes_acknowledgement
 
 if TYPE_CHECKING:
@@ -124,6 +128,14 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
     if name == o.SO_RCVLOWAT:
         _set_low_water(socket, o.integer(value))
         return True
+    if (o.SOL_SOCKET, name) in STAMPS:
+        set_stream_stamps(socket, (o.SOL_SOCKET, name), o.integer(value) != 0)
+        return True
+    if name == SO_PEEK_OFF:
+        if socket.options is None:
+            socket.options = {}
+        set_peek_place(socket.options, o.integer(value), max(socket.copied_seq, ISN + 1))
+        return True
     return False
 
 
@@ -219,6 +231,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         kept = socket.option(*_LAST_MSS)
     if kept is None and (level, name) == _QUICKACK and (answers(socket) or socket.done):
         kept = 0
+    if (level, name) == PEEK_OFF and kept is not None and kept >= 0 and socket.options is not None:
+        kept = peek_place(socket.options, max(socket.copied_seq, ISN + 1))
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
         kept = _shown_of_a_connection(socket, name, kept)
     return o.answer(option.default if kept is None else kept, buflen, level)
@@ -304,7 +318,9 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
 
 
 def forget_mss(socket: TcpSocket) -> None:
-    """tcp_disconnect: what TCP_MAXSEG asked for is forgotten, what it shows stays until the next attempt."""
+    """tcp_disconnect: what TCP_MAXSEG asked for is forgotten, what it shows stays until the next attempt; so is SO_PEEK_OFF."""
+    if socket.options is not None:
+        forget_peek_place(socket.options)
     if socket.peer is not None and socket.refs:
         mss = _agreed_mss(socket, socket.option(*_MAXSEG))
         if socket.options is not None:

@@ -25,11 +25,14 @@ from simnet.kernel.messages import (
     SIOCOUTQNSD,
     check_for_any_socket,
     check_zerocopy,
+    fitted,
 )  # fmt: skip
 from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
+from simnet.kernel.peeking import peek_place, peeked_to
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.stream_messages import beside
 
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -75,16 +78,20 @@ class Stream(Connection):
             return self._read_urgent(n, flags)
         inbox = self.inbox
         if inbox is not None and inbox.size:
+            options = self.options
+            place = peek_place(options, self.copied_seq) if options is not None and flags & MSG_PEEK else 0
             if self.urg_data:
-                data = self._read_to_mark(inbox, n, flags & MSG_PEEK)
+                data = self._read_to_mark(inbox, n, flags & MSG_PEEK, place)
             elif flags & MSG_PEEK:
-                data = inbox.peek(n)
+                data = inbox.peek(n, place)
             else:
                 data = inbox.take(n)
                 self.freed()
             if flags & MSG_PEEK:
                 self.freed()  # it freed nothing, but tcp_cleanup_rbuf looks after what is due all the same
-            if data or (inbox.size and not n):
+                if options is not None and data:
+                    peeked_to(options, self.copied_seq + place + len(data))
+            if data or (inbox.size > place and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
         if self.done:
             return b""
@@ -101,16 +108,16 @@ class Stream(Connection):
             return True
         return not self.unread and bool(self.shut & SHUT_RECEIVE or self.error)
 
-    def _read_to_mark(self, inbox: Buffer, n: int, peek: int) -> bytes:
-        """Read while an urgent mark is about: up to it, or from it on, over the byte itself (K-092)."""
-        ahead = self.urg_seq - self.copied_seq
+    def _read_to_mark(self, inbox: Buffer, n: int, peek: int, place: int) -> bytes:
+        """Read while an urgent mark is about: up to it, or from it on, over the byte itself (K-092); a peek from *place* on."""
+        ahead = self.urg_seq - self.copied_seq - place
         skip = 0
         if ahead > 0:
             n = min(n, ahead)
         elif ahead == 0 and not self.sharing & OOB_INLINE and n:
             skip = 1
         if peek:
-            return inbox.peek(n, skip)
+            return inbox.peek(n, place + skip)
         if skip:
             inbox.take(1)
         data = inbox.take(n) if inbox.size else b""
@@ -151,13 +158,16 @@ class Stream(Connection):
         return self.recvmsg(n, 0, flags)[0], None
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, None]:
-        """Recv in full: data, no ancillary data, message flags, no address."""
+        """Recv in full: data, what was asked for beside it, message flags, no address."""
         out_of_band = flags & MSG_OOB and self.urg_data & URGENT_HERE
         data = self._read(n, flags)
         message_flags = MSG_OOB if out_of_band else 0
         if out_of_band and not n:
             message_flags |= MSG_TRUNC
-        return data, [], message_flags, None
+        if self.options is None or flags & MSG_OOB:
+            return data, [], message_flags, None
+        messages, cut, _ = fitted(beside(self, len(data), peek=bool(flags & MSG_PEEK)), ancbufsize)
+        return data, messages, message_flags | cut, None
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0

@@ -1,0 +1,86 @@
+"""What recvmsg tells beside the bytes of a TCP stream: when they came in, and how many are left.
+
+For SO_TIMESTAMP and SO_TIMESTAMPNS a socket that has asked is watched as a poller watches it, and each arrival noted, so that
+no other connection pays for it. The time is that of the last byte read; what had come before somebody asked has none.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.idle_options import TCP_INQ
+from simnet.kernel.messages import Message
+from simnet.kernel.options import IPPROTO_TCP, SO_TIMESTAMP, SOL_SOCKET, Key
+from simnet.kernel.timestamps import set_stamps, stamped, time_on, wants_stamps
+
+if TYPE_CHECKING:
+    from simnet.kernel.control import ControlBlock
+
+LEFT: Final = (IPPROTO_TCP, TCP_INQ)
+ARRIVALS: Final = (SOL_SOCKET, -SO_TIMESTAMP)  # beside the options, where they are noted
+
+
+class Arrivals:
+    """Up to which sequence number bytes had come at which time, in order."""
+
+    __slots__ = ("marks", "seen")
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self.marks = [(seen, 0)]  # when that came nobody knows
+
+    def wake(self, socket: Any, events: int) -> None:  # a poller's
+        """Something has happened to *socket*: perhaps bytes came."""
+        came: int = socket.rcv_nxt
+        if came < self.seen:  # another connection
+            self.marks.clear()
+        if came != self.seen:
+            self.seen = came
+            self.marks.append((came, time_on(socket.stack)))
+
+    def at(self, end: int, read_to: int) -> int:
+        """When the byte before number *end* came, 0 if that is not known; what is before *read_to* is not asked for again."""
+        marks = self.marks
+        stamp = next((time for came, time in marks if came >= end), 0)
+        while marks and marks[0][0] <= read_to:
+            del marks[0]
+        return stamp
+
+
+def set_stream_stamps(socket: ControlBlock, key: Key, on: bool) -> None:
+    """SO_TIMESTAMP or SO_TIMESTAMPNS of a TCP socket, which is to note arrivals from now on, or no more."""
+    if socket.options is None:
+        socket.options = {}
+    set_stamps(socket.options, key, on)
+    note_arrivals(socket)
+
+
+def note_arrivals(socket: ControlBlock) -> None:
+    """Note the arrivals at a socket if its options, which may be those of its listener, say so."""
+    options = socket.options
+    if options is None:
+        return
+    noted = options.pop(ARRIVALS, None)
+    if noted is not None and socket.watchers is not None and noted in socket.watchers:
+        socket.unwatch(noted)
+    if wants_stamps(options):
+        noted = options[ARRIVALS] = Arrivals(socket.rcv_nxt)
+        socket.watch(noted)
+
+
+def beside(socket: ControlBlock, size: int, *, peek: bool) -> list[Message]:
+    """The messages that go with *size* bytes, just read or peeked at."""
+    options = socket.options
+    messages: list[Message] = []
+    if options is None:
+        return messages
+    noted = options.get(ARRIVALS)
+    if noted is not None and (size or socket.unread):
+        start = socket.copied_seq if peek else socket.copied_seq - size
+        stamp = noted.at(start + (size or 1), socket.copied_seq)
+        if stamp:
+            messages += stamped(options, stamp, socket.stack)
+    if options.get(LEFT):
+        messages.append((*LEFT, struct.pack("=i", socket.unread + socket.done)))
+    return messages

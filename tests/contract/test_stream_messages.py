@@ -1,0 +1,126 @@
+"""What is told beside the bytes of a TCP stream, and where a peek goes on: K-131."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Any
+
+from tests.contract.worlds import World
+
+SOL, TCP, PEEK = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.MSG_PEEK
+SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PEEK_OFF, TCP_INQ = 29, 35, 42, 36
+
+
+def left(count: int) -> list[Any]:
+    return [(TCP, TCP_INQ, struct.pack("=i", count))]
+
+
+def test_k131_a_stream_is_told_with_the_time_its_last_byte_came(world: World) -> None:
+    listener = world.listener()
+    listener.setsockopt(SOL, SO_TIMESTAMP, 1)
+    client = world.client(listener)
+    server = world.accept(listener)  # it has the option from its listener
+    for option, unit in ((SO_TIMESTAMP, 10**6), (SO_TIMESTAMPNS, 10**9)):
+        server.setsockopt(SOL, option, 1)
+        assert [server.getsockopt(SOL, each) for each in (SO_TIMESTAMP, SO_TIMESTAMPNS)].index(1) == (unit == 10**9)
+        stamps = []
+        for part in (b"ab", b"cd"):
+            begin = time.time_ns()
+            client.send(part)
+            world.readable(server)
+            world.pause()
+            stamps.append((begin, time.time_ns()))
+            time.sleep(0.005)
+        for size, flags, (begin, end) in (
+            (1, 0, stamps[0]),
+            (0, 0, stamps[0]),
+            (9, PEEK, stamps[1]),
+            (9, 0, stamps[1]),
+        ):
+            ((level, kind, stamp),) = server.recvmsg(size, 100, flags)[1]
+            seconds, parts = struct.unpack("=qq", stamp)
+            assert (level, kind) == (SOL, option)
+            if world.name == "kernel":
+                end = time.time_ns()  # it begins to note times a moment after the first socket has asked
+            assert begin // 1000 <= seconds * 10**6 + parts * 10**6 // unit <= end // 1000
+        client.send(b"!", socket.MSG_OOB)
+        world.gives((b"!", [], socket.MSG_OOB, None), server.recvmsg, 1, 100, socket.MSG_OOB)
+        client.send(b"x")
+        world.gives((b"x", [], socket.MSG_CTRUNC, None), server.recvmsg, 1, 8)
+    server.setsockopt(SOL, SO_TIMESTAMP, 0)
+    client.send(b"x")
+    world.gives((b"x", [], 0, None), server.recvmsg, 1, 100)
+
+
+def test_k131_a_stream_is_told_with_how_many_bytes_are_left(world: World) -> None:
+    client, server = world.pair()
+    server.setsockopt(TCP, TCP_INQ, 1)
+    for refused in (2, -1):
+        world.gives("EINVAL", server.setsockopt, TCP, TCP_INQ, refused)
+    client.send(b"hello")
+    client.send(b"!x", socket.MSG_OOB)
+    world.readable(server)
+    world.pause()
+    world.gives((b"he", left(5), 0, None), server.recvmsg, 2, 100)
+    world.gives((b"l", left(5), 0, None), server.recvmsg, 1, 100, PEEK)
+    world.gives((b"", left(5), 0, None), server.recvmsg, 0, 100)
+    world.gives((b"llo!", left(1), 0, None), server.recvmsg, 9, 100)
+    client.send(b"ab")
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|PRI|OUT|RDHUP")
+    world.gives((b"a", left(2), 0, None), server.recvmsg, 1, 100)  # the end counts
+    world.gives((b"b", left(1), 0, None), server.recvmsg, 1, 100)
+    world.gives((b"", left(1), 0, None), server.recvmsg, 1, 100)
+    world.gives((b"", [], socket.MSG_CTRUNC, None), server.recvmsg, 1)
+
+
+def test_k131_a_peek_at_a_stream_goes_on_where_the_last_one_ended(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"hello")
+    client.send(b"world")
+    world.readable(server)
+    world.pause()
+    assert server.getsockopt(SOL, SO_PEEK_OFF) == -1
+    server.setsockopt(SOL, SO_PEEK_OFF, 0)
+    for answer, size, flags, place in (
+        (b"he", 2, PEEK, 2),
+        (b"llowo", 5, PEEK, 7),
+        (b"hel", 3, 0, 4),  # a read takes it back by what it takes
+        (b"rld", 9, PEEK, 7),
+        ("EAGAIN", 9, PEEK, 7),
+        (b"", 0, PEEK, 7),
+        (b"lowor", 5, 0, 2),
+        (b"ld", 2, socket.MSG_TRUNC, 0),
+    ):
+        if flags == socket.MSG_TRUNC:
+            assert len(server.recv(size, flags)) == len(answer)
+        else:
+            world.gives(answer, server.recv, size, flags)
+        assert server.getsockopt(SOL, SO_PEEK_OFF) == place
+    client.send(b"again")
+    world.readable(server)
+    server.setsockopt(SOL, SO_PEEK_OFF, 7)  # beyond what is there
+    world.gives("EAGAIN", server.recv, 1, PEEK)
+    server.setsockopt(SOL, SO_PEEK_OFF, 3)
+    world.gives(b"in", server.recv, 9, PEEK | socket.MSG_WAITALL)
+    server.settimeout(0.01)
+    world.gives("TimeoutError: timed out", server.recv, 9, PEEK)
+    server.setsockopt(SOL, SO_PEEK_OFF, -7)
+    assert (server.getsockopt(SOL, SO_PEEK_OFF), server.recv(9, PEEK)) == (-7, b"again")
+    refused = world.refused()
+    refused.setsockopt(SOL, SO_PEEK_OFF, 3)
+    world.gives("ECONNREFUSED", refused.connect, (world.ip, 1))  # which disconnects it
+    assert refused.getsockopt(SOL, SO_PEEK_OFF) == -1
+
+
+def test_k131_a_listener_hands_the_place_of_a_peek_on(world: World) -> None:
+    listener = world.listener()
+    listener.setsockopt(SOL, SO_PEEK_OFF, 2)
+    client = world.client(listener)
+    client.send(b"hello")
+    server = world.accept(listener)
+    world.gives(b"llo", server.recv, 9, PEEK)
+    assert server.getsockopt(SOL, SO_PEEK_OFF) == 5
+    world.gives(b"hello", server.recv, 9)
