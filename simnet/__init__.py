@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from simnet.explore.check import check, sweep
     from simnet.explore.sweep import NotRepeatable
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
+    from simnet.host import Host
     from simnet.link import Link
     from simnet.process import Process
     from simnet.realnet import RealNetwork
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from simnet.socket import Socket
     from simnet.trace import Trace
     from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
-    from simnet.world import Host, Network
+    from simnet.world import Network
 
 _HOMES = {
     "DISRUPTIVE": "simnet.faults",
@@ -30,7 +31,7 @@ _HOMES = {
     "FaultPlan": "simnet.faults",
     "FaultRates": "simnet.faults",
     "Hang": "simnet.verdicts",
-    "Host": "simnet.world",
+    "Host": "simnet.host",
     "Link": "simnet.link",
     "Network": "simnet.world",
     "NotModelled": "simnet.verdicts",

@@ -40,7 +40,7 @@ class Link:
     of the last three, or in a partition, TCP acknowledges, keeps and repeats, as it does anywhere.
     """
 
-    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "plain", "_changed")
+    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "dark", "plain", "_changed")  # fmt: skip
 
     def __init__(
         self, a: str, b: str, latency: float = DEFAULT_LATENCY, changed: Callable[[Link], object] | None = None
@@ -53,6 +53,7 @@ class Link:
         self._chances: dict[str, float] = {}  # those that have been set
         self._mtu = ETHERNET_MTU
         self._blocked: tuple[str, ...] = ()  # the hosts from which nothing gets through
+        self.dark = False  # one of its hosts has no power
         self.plain = True  # latency is all there is
         self._changed = changed
 
@@ -65,6 +66,7 @@ class Link:
         chances = (("loss", self.loss), ("duplication", self.duplication), ("reordering", self.reordering))
         parts += [f"{name}={chance:g}" for name, chance in chances if chance]
         parts += [f"nothing from {host}" for host in self._blocked]
+        parts += ["no power at one end"] if self.dark else []
         return f"Link({self.a} <-> {self.b}, {', '.join(parts)})"
 
     # --- what a user may set ---------------------------------------------------------------------------------------
@@ -154,13 +156,18 @@ class Link:
         self._blocked = sources
         self._note()
 
+    def darken(self, dark: bool) -> None:
+        """One of its hosts has lost its power, or both have it again."""
+        self.dark = dark
+        self._note()
+
     def blocks(self, source: str) -> bool:
-        return source in self._blocked
+        return self.dark or source in self._blocked
 
     @property
     def loses(self) -> bool:
         """May a segment not arrive, or not in its place?"""
-        return bool(self._blocked) or any(self._chances.values())
+        return self.dark or bool(self._blocked) or any(self._chances.values())
 
     @property
     def mss(self) -> int | None:

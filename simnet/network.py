@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EHOSTUNREACH
 from functools import lru_cache
 from heapq import heappush
@@ -15,7 +15,7 @@ from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
 from simnet.folders import in_the_way
 from simnet.kernel.inet import is_group, is_loopback
-from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Notice, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
@@ -36,7 +36,7 @@ class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
     __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
+        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
@@ -50,11 +50,22 @@ class Machine:
         self.address = addresses[0]
         self.out: deque[Any] = deque()
         self.socket_files: Any = None  # what was asked of the files of Unix sockets; see the room of that name
+        self.powered = True  # else nothing runs here; see power.py
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
+        self.stack = self._new_stack(addresses)
+
+    def _new_stack(self, addresses: Sequence[str], kind: type[Stack] = Stack) -> Stack:
         clock: Any = _StackClock(self)
-        self.stack = Stack(addresses, clock=clock, out=self.out, name=name)
-        self.stack.epoch_ns = EPOCH_NS
-        self.stack.path_error = in_the_way
+        stack = kind(addresses, clock=clock, out=self.out, name=self.name)
+        stack.epoch_ns = EPOCH_NS
+        stack.path_error = in_the_way
+        return stack
+
+    def replace_stack(self, *, deaf: bool) -> None:
+        """Another kernel, as after a power cut; a *deaf* one takes in nothing."""
+        self.powered = not deaf
+        self.socket_files = None
+        self.stack = self._new_stack(self.stack.addresses, _Deaf if deaf else Stack)
 
     @property
     def now_ns(self) -> int:
@@ -88,6 +99,17 @@ class Machine:
         return f"Machine({self.name}, {self.address})"
 
 
+class _Deaf(Stack):
+    """The kernel of a host without power."""
+
+    __slots__ = ()
+
+    def arrive(self, packet: Any) -> None:
+        """It takes in nothing; who sent it finds out as of any other loss."""
+        if packet.proto == TCP and (packet.payload or packet.flags & (SYN | FIN)):
+            self.out.append(Notice(packet.target, packet.source, packet, self))
+
+
 class _StackClock:
     """The clock as a stack is given it: what a timer puts out is sent when the timer has run."""
 
@@ -115,7 +137,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "_names", "_refused",
+        "_names", "_refused", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -129,6 +151,7 @@ class Fabric:
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
+        self._dark: list[str] = []  # hosts without power
         # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
         self._names: dict[tuple[str, Any, Any], tuple[Place, str]] = {}
         self._refused: dict[tuple[str, Any, Any], Fault] = {}
@@ -149,6 +172,8 @@ class Fabric:
         link = self.links.get(key)
         if link is None:
             link = self.links[key] = Link(*key, 0.0 if a == b else DEFAULT_LATENCY, self._link_changed)
+            if self._dark and self._is_dark(link):
+                link.darken(True)
         return link
 
     def _link_changed(self, link: Link) -> None:
@@ -166,6 +191,19 @@ class Fabric:
                     if isinstance(connection, TcpSocket) and connection.peer and connection.peer[0] in theirs:
                         connection.watch_losses()
             stack.lossy = lossy or None
+
+    def power(self, machine: Machine, *, on: bool) -> None:
+        """Whether anything leaves or reaches *machine* at all."""
+        if on:
+            self._dark.remove(machine.name)
+        else:
+            self._dark.append(machine.name)
+        for link in self.links.values():
+            if machine.name in (link.a, link.b):
+                link.darken(self._is_dark(link))
+
+    def _is_dark(self, link: Link) -> bool:
+        return link.a in self._dark or link.b in self._dark
 
     def _mss(self, local: str, peer: str) -> int | None:
         mine, theirs = self.by_address.get(local), self.by_address.get(peer)

@@ -353,14 +353,14 @@ class Scheduler:
         if self.interrupted is not None:
             raise self.interrupted
 
-    def end(self, process: Process) -> None:
-        """End a process where it waits: its descriptors are closed, then its wait raises."""
+    def end(self, process: Process, why: str = "") -> None:
+        """End a process where it waits: its descriptors are closed, then its wait raises. *why* if not with its network."""
         if process.done:
             return
         process.ending = True
         process.close_descriptors()
         process.asleep = False
-        process.pending = ProcessEnded(f"the network of {process.name} has ended")
+        process.pending = ProcessEnded(why or f"the network of {process.name} has ended")
         if process in self.runnable:
             self.runnable.remove(process)
         self.runnable.appendleft(self.current)

@@ -1,9 +1,8 @@
-"""``Network`` and ``Host``: the faces users hold."""
+"""``Network``: the face users hold, and the life of a run."""
 
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,20 +13,21 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import exceptions_of, function_of, name_of, plan_of, port_of, rates_of, seed_of, targets_of
+from simnet.asked import exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
-from simnet.clock import Clock, deadline_after
+from simnet.clock import Clock
 from simnet.faults.inject import Injector
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
+from simnet.host import Host
 from simnet.link import Link
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric, Machine
 from simnet.observe import Watcher
+from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
-from simnet.socket import Socket
 from simnet.standins import interrupts, resolver
 from simnet.state import ProcessState, checked_names, ended_in_the_middle
 from simnet.trace import OBSERVE, Trace
@@ -382,6 +382,7 @@ class Network:
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
         refuse_coroutines(fn, "spawn()")
+        refuse_without_power(machine)
         name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
         self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
@@ -403,96 +404,3 @@ def _is_right(name: str) -> bool:
     if right and len(_right_names) < 1024:
         _right_names.add(name)
     return right
-
-
-class Host:
-    """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
-
-    __slots__ = ("machine", "_network")
-
-    def __init__(self, network: Network, machine: Machine) -> None:
-        self._network = weakref.ref(network)
-        self.machine = machine
-
-    def __repr__(self) -> str:
-        return f"Host({self.name}, {self.address})"
-
-    @property
-    def network(self) -> Network:
-        """The network it belongs to."""
-        network = self._network()
-        if network is None:
-            raise RuntimeError(f"the network of {self!r} is gone: keep a reference to it")
-        return network
-
-    @property
-    def name(self) -> str:
-        return self.machine.name
-
-    @property
-    def address(self) -> str:
-        """Its IPv4 address."""
-        return self.machine.address
-
-    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process:
-        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
-
-        Raises:
-            TypeError: it does not take these arguments, or is no plain function.
-        """
-        return self.network.spawn_on(self.machine, fn, args, kwargs)
-
-    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
-        process = self.spawn(fn, *args, **kwargs)
-        process.join()
-        if process.error is not None:
-            process.answered = True
-            raise process.error
-        return process.result
-
-    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
-        """A socket of this host's kernel, among the caller's descriptors."""
-        self.network._going_on()
-        return Socket(family, type, proto, machine=self.machine)
-
-    def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
-        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
-        sock = self.socket()
-        sock.settimeout(timeout)
-        try:
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def listen(self, port: int, backlog: int = 128) -> Socket:
-        """A listening socket of this host on all its addresses."""
-        sock = self.socket()
-        try:
-            sock.bind(("", port))
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here.
-
-        Raises:
-            TimeoutError: nobody did within *timeout* seconds of virtual time.
-        """
-        scheduler = self.network._going_on()
-        port = port_of(port)
-        deadline = deadline_after(scheduler.clock.now_ns, timeout)
-        while not any(
-            row.host == self.name and row.state == "LISTEN" and row.local.endswith(f":{port}")
-            for row in snapshot(scheduler.processes)
-        ):
-            if scheduler.clock.now_ns >= deadline:
-                raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
-            scheduler.wait(
-                (f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000)
-            )

@@ -55,6 +55,8 @@ STEPS = {
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
+        ["simnet.power"],
+        ["simnet.host"],
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],

@@ -190,6 +190,9 @@ def _on_the_wire(event: Event) -> str:
     return f"{what} before byte {event.n:,}"
 
 
+POWER = {"crash": "the power is cut", "restart": "comes up again"}
+
+
 def _other(event: Event) -> str:
     if event.kind == HANDLER and event.detail:
         return f"{event.detail} in {event.op}"
@@ -197,6 +200,8 @@ def _other(event: Event) -> str:
         return f"observes {event.op}={event.detail}"
     if event.kind == PROCESS and event.op == "end" and event.detail:
         return f"{event.place} ended: {event.detail}"
+    if event.kind == PROCESS and event.op in POWER:
+        return POWER[event.op]
     return ""
 
 

@@ -1,0 +1,137 @@
+"""``Host``: a machine of a network, as users hold it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.asked import port_of
+from simnet.clock import deadline_after
+from simnet.netstat import snapshot
+from simnet.network import Machine
+from simnet.power import cut, power_on, refuse_without_power
+from simnet.process import Process
+from simnet.socket import Socket
+
+if TYPE_CHECKING:
+    from simnet.world import Network
+
+__all__ = ["Host"]
+
+
+class Host:
+    """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
+
+    __slots__ = ("machine", "_network")
+
+    def __init__(self, network: Network, machine: Machine) -> None:
+        self._network = weakref.ref(network)
+        self.machine = machine
+
+    def __repr__(self) -> str:
+        return f"Host({self.name}, {self.address})"
+
+    @property
+    def network(self) -> Network:
+        """The network it belongs to."""
+        network = self._network()
+        if network is None:
+            raise RuntimeError(f"the network of {self!r} is gone: keep a reference to it")
+        return network
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address."""
+        return self.machine.address
+
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process:
+        """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
+
+        Raises:
+            TypeError: it does not take these arguments, or is no plain function.
+        """
+        return self.network.spawn_on(self.machine, fn, args, kwargs)
+
+    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
+        process = self.spawn(fn, *args, **kwargs)
+        process.join()
+        if process.error is not None:
+            process.answered = True
+            raise process.error
+        return process.result
+
+    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
+        """A socket of this host's kernel, among the caller's descriptors."""
+        self.network._going_on()
+        refuse_without_power(self.machine)
+        return Socket(family, type, proto, machine=self.machine)
+
+    def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
+        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
+        sock = self.socket()
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, port: int, backlog: int = 128) -> Socket:
+        """A listening socket of this host on all its addresses."""
+        sock = self.socket()
+        try:
+            sock.bind(("", port))
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here.
+
+        Raises:
+            TimeoutError: nobody did within *timeout* seconds of virtual time.
+        """
+        scheduler = self.network._going_on()
+        port = port_of(port)
+        deadline = deadline_after(scheduler.clock.now_ns, timeout)
+        while not any(
+            row.host == self.name and row.state == "LISTEN" and row.local.endswith(f":{port}")
+            for row in snapshot(scheduler.processes)
+        ):
+            if scheduler.clock.now_ns >= deadline:
+                raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
+            scheduler.wait(
+                (f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000)
+            )
+
+    def crash(self) -> None:
+        """Cut its power: its processes end without a word, and nothing leaves or reaches it, until `restart`.
+
+        Its peers see silence. Sockets that a test made here by hand say ENETDOWN. Crashed already, it stays so.
+
+        Raises:
+            RuntimeError: called by a process of this host, the test on ``test`` included.
+        """
+        scheduler = self.network._going_on()
+        if self.machine.powered:
+            cut(scheduler, self.machine)
+
+    def restart(self) -> None:
+        """Come up again, with no process, no socket and no memory of connections: who goes on with one gets RST.
+
+        A host that has not crashed does so first. Spawn again what is to run.
+
+        Raises:
+            RuntimeError: as `crash`.
+        """
+        self.crash()
+        power_on(self.network._going_on(), self.machine)
