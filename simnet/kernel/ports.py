@@ -7,6 +7,7 @@ from errno import EADDRINUSE, EADDRNOTAVAIL
 from typing import Any, Final, Protocol
 
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_INET
 from simnet.kernel.segment import Endpoint
 
 # net.ipv4.ip_local_port_range of Linux. connect() starts with even ports, bind(0) with odd ones (K-031).
@@ -32,8 +33,19 @@ class PortUser(Protocol):
     def local(self) -> Endpoint | None: ...
 
 
-def addresses_clash(mine: PortUser, other: PortUser) -> bool:
-    """Would the two get each other's packets on one port: the same address, or a wildcard over it (K-027, K-034)?"""
+class Binder(PortUser, Protocol):
+    """A socket that binds, or listens."""
+
+    @property
+    def family(self) -> int: ...
+
+
+def addresses_clash(mine: Binder, other: PortUser) -> bool:
+    """Would the two get each other's packets on one port: the same address, or a wildcard over it (K-027, K-034)?
+
+    An IPv6 socket that has its address from a connection clashes with the IPv4 wildcard too: unlike one that has bound it, it
+    has not said that it leaves IPv4 to others.
+    """
     assert mine.local is not None
     assert other.local is not None
     x, y = mine.local[0], other.local[0]
@@ -44,7 +56,7 @@ def addresses_clash(mine: PortUser, other: PortUser) -> bool:
     if y == "::":
         return not other.sharing & V6_ONLY or ":" in x
     if x == "0.0.0.0":
-        return ":" not in y
+        return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY and other.state != "CLOSED")
     return y == "0.0.0.0" and ":" not in x
 
 
@@ -97,7 +109,7 @@ class Ports:
             return ()
         return tuple(current) if type(current) is dict else (current,)
 
-    def check(self, port: int, user: PortUser, now_ns: int) -> None:
+    def check(self, port: int, user: Binder, now_ns: int) -> None:
         """Raise EADDRINUSE if *user* may not bind, or listen, on *port* beside those who are there (K-027 to K-029)."""
         sharing = user.sharing
         for other in self.of(port):

@@ -354,6 +354,25 @@ def test_k034_an_ipv6_socket_reaches_ipv4_by_mapped_addresses(world: World) -> N
     assert world.accept(listener).getpeername()[0] == "127.0.0.1"
 
 
+def test_k034_who_has_an_ipv6_address_from_a_connection_has_not_left_ipv4_to_others(world: World) -> None:
+    client = world.socket(socket.AF_INET6)
+    client.bind(("::", 0))
+    client.connect_ex(world.listener(ip="::1").getsockname())
+    world.ready(client, "OUT")
+    listener = world.listener(ip="::")
+    world.keep(world.socket(socket.AF_INET6)).connect_ex(("::1", listener.getsockname()[1]))
+    server = world.accept(listener)
+    listener.close()
+    datagrams = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    datagrams.bind(("::", 0))
+    datagrams.connect(("::1", 9))
+    for holder in (client, server, datagrams):
+        host, port, *_ = holder.getsockname()
+        assert host == "::1"
+        for ip, answer in (("0.0.0.0", "EADDRINUSE"), (world.ip, None)):
+            world.gives(answer, world.socket(kind=holder.type).bind, (ip, port))
+
+
 def test_k034_names_of_ipv6_have_four_parts(world: World) -> None:
     client, server = world.pair(ip="::1")
     assert client.getpeername() == server.getsockname() == ("::1", server.getsockname()[1], 0, 0)
