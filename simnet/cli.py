@@ -151,6 +151,19 @@ def show(what: str, as_json: bool) -> int:
     return show_test(what, as_json=as_json)
 
 
+@simnet.command(short_help="Say what a word of a report means, and what to do about it.")
+@click.argument("word", required=False)
+def explain(word: str | None) -> int:
+    """Say what a word of a report means, and what to do about it.
+
+    WORD is what stands in brackets, as listener-survives does, the name of an exception of simnet's, or a kind of fault;
+    without one, all of them are listed.
+    """
+    from simnet.faces.explaining import explain
+
+    return explain(word)
+
+
 @simnet.command(short_help="Compare the simulated kernel with this machine's own.")
 @click.option("--programs", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the series; a program is its seed and number.")

@@ -20,6 +20,7 @@ import tomlkit
 
 from simnet import invariants, scenario
 from simnet.expect import Expect, Found
+from simnet.explore.meanings import BEYOND, HAPPENS, INVARIANTS
 from simnet.explore.options import SweepOptions
 from simnet.explore.table import TABLE
 from simnet.faults import place
@@ -28,6 +29,7 @@ from simnet.faults.forms import fault_to_table, parse_fault
 from simnet.faults.kinds import ALL, ERRNOS, KINDS
 from simnet.faults.plan import FaultPlan
 from simnet.kernel import states
+from simnet.process import VERDICTS
 from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
 from simnet.strategies import UNPLAYED_OPS
 
@@ -166,26 +168,13 @@ def _parameters(kind: type[Fault]) -> str:
 
 # ---- verdicts ---------------------------------------------------------------------------------------------------------
 
-HAPPENS: Mapping[str, tuple[str, str]] = {  # row of the verdict table: who, what happens
-    "target-raised": ("target", "an exception ends its process, other than an errno the fault made"),
-    "handler-raised": ("target", "an exception reaches `handle_error`, or the loop's handler of exceptions"),
-    "broken": ("any", "an invariant or `net.always` is broken; NotModelled, Escape, Hang"),
-    "support-raised": ("support", "an exception ends its process"),
-    "support-waits": ("support", "waits for ever without a deadline"),
-    "body-raised": ("body", "an exception leaves the test, AssertionError included"),
-    "body-waits": ("body", "waits for ever without a deadline"),
-    "outcome": ("body", "its outcome is unlike the baseline's"),
-    invariants.WAITS_FOR_EVER: ("target", "waits for ever without a deadline"),
-}
-
-
 VERDICT_HEADINGS = ("who", "what happens", "only transparent faults", "a disruptive fault")
 
 
 def _verdict_rows() -> list[tuple[str, ...]]:
     _complete(HAPPENS, TABLE)
     marks = {"failure": "**failure**"}
-    return [(who, what, *(marks.get(level, level) for level in TABLE[row])) for row, (who, what) in HAPPENS.items()]
+    return [(who, what, *(marks.get(level, level) for level in TABLE[row])) for row, (who, what, _) in HAPPENS.items()]
 
 
 def _verdicts() -> str:
@@ -198,25 +187,21 @@ def _verdicts_by_name() -> str:
     return table((*VERDICT_HEADINGS, "name"), [(*row, name) for row, name in zip(_verdict_rows(), names, strict=True)])
 
 
-INVARIANTS: Mapping[str, str] = {
-    "no-spin": "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands "
-    "without leave to wait that find nothing",
-    "listener-survives": "whatever happens to one connection, the listener goes on listening",
-    "loop-survives": "a process that would go on without the fault goes on with it",
-    "one-close": "each channel is closed once, and told so once",
-    "silence-after-close": "no handler of a channel is called after its close",
-    "nothing-left": "when the network is quiet, no target holds a socket whose peer is gone",
-    "handler-raised": "no exception leaves a handler of a target",
-    "always": "what `net.always` states",
-    invariants.WAITS_FOR_EVER: "no target waits for ever without a deadline, when it would not without the fault "
-    "(a warning under disruptive faults, unless it is set to `failure`); a `Network` of your own, which has no run without "
-    "faults beside it, looks only if you set it, and passes over a server that waits for its next client",
-}
-
-
 def _invariants() -> str:
     _complete(INVARIANTS, (*invariants.NAMES, invariants.WAITS_FOR_EVER))
-    return table(("name", "what it says"), [(f"`{name}`", text) for name, text in INVARIANTS.items()])
+    return table(
+        ("name", "what it says", "what to do"), [(f"`{name}`", *meaning) for name, meaning in INVARIANTS.items()]
+    )
+
+
+def _beyond() -> str:
+    """What a run raises besides; what a sweep refuses is in the words below."""
+    _complete(
+        BEYOND,
+        (*(verdict.__name__ for verdict in VERDICTS), "NotRepeatable", "NothingToTest", "abandoned", "state-stays"),
+    )
+    rows = [(f"`simnet.{verdict.__name__}`", *BEYOND[verdict.__name__]) for verdict in VERDICTS]
+    return table(("name", "what happened", "what to do"), rows)
 
 
 def _kernel_classes() -> str:
@@ -423,6 +408,7 @@ _TABLES: Mapping[str, Callable[[], str]] = {
     "verdicts": _verdicts,
     "verdicts-by-name": _verdicts_by_name,
     "invariants": _invariants,
+    "beyond": _beyond,
     "closing": _closing,
     "kernel-classes": _kernel_classes,
     "scenario-keys": _scenario,

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from simnet.cli import main
+from simnet.expect import RULES
+from simnet.faults.kinds import KINDS
 from tests.house import ROOT
 from tests.simnet.faces_samples import forget_modules, lay_out
 
@@ -261,6 +263,23 @@ def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path
         "`conform`": simnet("conform", "--programs", 1, "--json").json,
     }.items():
         assert [key for key in printed if f"`{key}`" not in rows[row]] == [], row
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) -> None:
+    listed = simnet("explain").out
+    for word in (*RULES, "Deadlock", "Spin", "NotRepeatable", "NothingToTest", *KINDS):
+        assert word in listed
+        ran = simnet("explain", f"[{word}]")
+        assert ran.code == 0
+        assert ran.out.splitlines()[1] == word
+        assert word in KINDS or "\nto do     " in ran.out, ran.out
+        assert "`" not in ran.out
+    assert 'invariants={"no-spin": "failure"}, or "warning", or "off: why"' in simnet("explain", "no-spin").out
+    ran = simnet("explain", "listener-survive")
+    assert (ran.code, "did you mean 'listener-survives'?" in ran.err) == (2, True)
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

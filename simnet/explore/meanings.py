@@ -1,0 +1,147 @@
+"""What the words in a report's brackets mean, and what to do about each: for the pages, and for who asks the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from simnet.invariants import WAITS_FOR_EVER
+
+__all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
+
+
+class Happening(NamedTuple):
+    """A row of the verdict table."""
+
+    who: str
+    what: str
+    remedy: str
+
+
+class Invariant(NamedTuple):
+    """Something that is always checked."""
+
+    says: str
+    remedy: str
+
+
+class Beyond(NamedTuple):
+    """An end of a run that the simulation itself makes."""
+
+    what: str
+    remedy: str
+
+
+HAPPENS: Mapping[str, Happening] = {  # the rows of the table
+    "target-raised": Happening(
+        "target",
+        "an exception ends its process, other than an errno the fault made",
+        "catch it at the line that the report names; what a program may end with under a disruptive fault is said by "
+        "`may_raise=(TheError,)`",
+    ),
+    "handler-raised": Happening(
+        "target",
+        "an exception reaches `handle_error`, or the loop's handler of exceptions",
+        "catch it in the handler; where handlers raise on purpose, as an asyncore program may that sees a refused connect in "
+        "`handle_error`, say `invariants={'handler-raised': 'off: why'}`",
+    ),
+    "broken": Happening("any", "an invariant or `net.always` is broken; NotModelled, Escape, Hang", "see its own name"),
+    "support-raised": Happening(
+        "support",
+        "an exception ends its process",
+        "under transparent faults nothing is lost: either the target answered wrong, or the support takes one read for a message",
+    ),
+    "support-waits": Happening(
+        "support",
+        "waits for ever without a deadline",
+        "look at whom it waits for, which the report tells; or give its socket a time-out",
+    ),
+    "body-raised": Happening(
+        "body",
+        "an exception leaves the test, AssertionError included",
+        "under transparent faults nothing is lost: either the target answered wrong, or the test takes one read for a message",
+    ),
+    "body-waits": Happening(
+        "body",
+        "waits for ever without a deadline",
+        "look at whom it waits for, which the report tells; or give the test's socket a time-out",
+    ),
+    "outcome": Happening(
+        "body",
+        "its outcome is unlike the baseline's",
+        "either the target did something else, or the test returns or observes what a network may change: times, "
+        "the order of clients, how many pieces came",
+    ),
+    WAITS_FOR_EVER: Happening(
+        "target",
+        "waits for ever without a deadline",
+        "give it a time-out (`idle_timeout` of a `dispatch.Stream`); `invariants={'waits-for-ever': 'failure'}` makes a failure "
+        "of the warning",
+    ),
+}
+
+INVARIANTS: Mapping[str, Invariant] = {
+    "no-spin": Invariant(
+        "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands without leave to "
+        "wait that find nothing",
+        "read it, close it, or stop asking for it",
+    ),
+    "listener-survives": Invariant(
+        "whatever happens to one connection, the listener goes on listening",
+        "let an error of `accept`, or of what is made of a connection, end that connection alone; `dispatch.Listener` does",
+    ),
+    "loop-survives": Invariant(
+        "a process that would go on without the fault goes on with it",
+        "catch at the loop what one connection raises",
+    ),
+    "one-close": Invariant("each channel is closed once, and told so once", "close in one place"),
+    "silence-after-close": Invariant(
+        "no handler of a channel is called after its close", "return from the handler that has closed it"
+    ),
+    "nothing-left": Invariant(
+        "when the network is quiet, no target holds a socket whose peer is gone",
+        "close it when `recv` gives `b\"\"` or an error; a pool that keeps them says `invariants={'nothing-left': 'off: why'}`",
+    ),
+    "handler-raised": Invariant("no exception leaves a handler of a target", "catch it in the handler"),
+    "always": Invariant("what `net.always` states", "it is in your own words: the report has the line"),
+    WAITS_FOR_EVER: Invariant(
+        "no target waits for ever without a deadline, when it would not without the fault (a warning under disruptive "
+        "faults, unless it is set to `failure`); a `Network` of your own, which has no run without faults beside it, looks only "
+        "if you set it, and passes over a server that waits for its next client",
+        "give it a time-out",
+    ),
+}
+
+BEYOND: Mapping[str, Beyond] = {
+    "Deadlock": Beyond(
+        "the body waits without a deadline for what can no longer happen",
+        "the message says who waits for what, and where",
+    ),
+    "Hang": Beyond(
+        "code that computes and never waits, 20,000 calls in a row without effect, or a network that keeps itself busy",
+        'a read that gives `b""` is the end; let a loop wait',
+    ),
+    "Spin": Beyond(
+        "the same readiness, again and again, and nobody does anything about it (`no-spin`)",
+        "read it, close it, or stop asking for it",
+    ),
+    "Escape": Beyond("a thread, a subprocess, a real timer", "spawn a process on a host; or `simnet.RealNetwork`"),
+    "NotModelled": Beyond("a call or option that the kernel model does not have", "the message names it"),
+    "NotRepeatable": Beyond(
+        "two runs of the test without faults differ, so no comparison would mean anything",
+        "look for state that outlives a run (`per_process=['module:name']` makes it new each time), and for an order that "
+        "depends on `id()`",
+    ),
+    "NothingToTest": Beyond(
+        "no fault can act: no process on the target, no kind that fits",
+        "spawn the program under test on the host that `target=` names, and talk to it",
+    ),
+    "abandoned": Beyond(
+        "a process went on waiting when its network had ended, again and again, and was left where it was (a warning)",
+        "let its `finally` code come to an end, and no bare `except:` swallow it",
+    ),
+    "state-stays": Beyond(
+        "what a failing run left behind changes the next one (a warning)",
+        "`per_process=['module:name']` makes a global new in each run; files the test clears away when it begins",
+    ),
+}
