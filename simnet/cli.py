@@ -151,6 +151,17 @@ def show(what: str, as_json: bool) -> int:
     return show_test(what, as_json=as_json)
 
 
+@simnet.command()
+def doctor() -> int:
+    """Say what this machine allows, and whether a run repeats here.
+
+    Versions, pollers, loopback addresses, the folder that failures go to, a run in several processes, one on real sockets.
+    """
+    from simnet.faces.examining import examine
+
+    return examine()
+
+
 @simnet.command(short_help="Say what a word of a report means, and what to do about it.")
 @click.argument("word", required=False)
 def explain(word: str | None) -> int:

@@ -141,6 +141,7 @@ AT_HOME_IN_THE_REAL_WORLD = {
     "simnet.realnet": "its processes are threads on real sockets",
     "simnet.conform": "it runs the same calls on the kernel, to compare",
     "simnet.cli": "commands take time and tell it",
+    "simnet.faces.examining": "it asks the machine what it allows",
 }
 # Single uses elsewhere: (room, module) -> why.
 REAL_BUT_MEANT = {
