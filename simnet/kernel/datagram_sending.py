@@ -178,6 +178,8 @@ class DatagramSender(File):
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect
+        if ":" not in local[0] and address[0][:1] == "f":
+            inet.check_scope(address)
         peer = self._destination(address)
         if inet.is_group(peer[0]):
             link_to_groups(self, peer[0], local[0])

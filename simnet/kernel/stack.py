@@ -49,6 +49,7 @@ from simnet.kernel.unix_stream import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
+SOCK_TYPE_MASK: Final = 0xF
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 IPPROTO_ICMP: Final = 1
@@ -157,12 +158,14 @@ class Stack:
         if type == SOCK_STREAM and family == AF_INET and not proto:  # nearly always
             return TcpSocket(self, family)
         kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if family not in (AF_UNIX, AF_INET, AF_INET6):
-            if 0 < family < AF_MAX:
-                raise NotModelled(f"socket(family {family})")
+        if not 0 <= family < AF_MAX and not kind & ~SOCK_TYPE_MASK:
             raise socket_error(EAFNOSUPPORT)
         if not 0 <= kind < SOCK_MAX:
             raise socket_error(EINVAL)
+        if family not in (AF_UNIX, AF_INET, AF_INET6):
+            if family:
+                raise NotModelled(f"socket(family {family})")
+            raise socket_error(EAFNOSUPPORT)
         if family == AF_UNIX:
             return self._unix(kind, proto)
         if not 0 <= proto < IPPROTO_MAX:

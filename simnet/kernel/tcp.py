@@ -191,11 +191,12 @@ class TcpSocket(Stream):
         bound = local[0] if local is not None and self.port else chosen
         if chosen in (inet.ANY4, inet.ANY6):
             chosen = None  # ::ffff:0.0.0.0; or a dead socket was bound anew, and the lock is of the first time
-        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
             inet.check_scope(address)
+        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
+        if ip[0] == "f":
             inet.check_link(address)
         peer = (ip, port)
         if chosen is None or inet.is_many(chosen):

@@ -155,7 +155,7 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     if set_by_hand is None and socket.low_water > socket.rcv_room:
         _set_receive_room(socket, socket.low_water)
         socket.freed()
-    if socket.unread:
+    if socket.done or (socket.unread and socket.enough_to_read()):  # tcp_data_ready
         socket.wake(DATA_NEWS)
 
 

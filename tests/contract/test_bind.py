@@ -145,7 +145,15 @@ def test_k034_the_wildcard_of_ipv4_is_an_address_to_an_ipv6_socket(world: World)
     name = sock.getsockname()
     sock.shutdown(socket.SHUT_RD)
     assert sock.getsockname() == name  # the port was the kernel's choice, and given back
-    world.gives("EAFNOSUPPORT", sock.connect, ("::1", 1))
+    datagrams = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    datagrams.bind(("::ffff:0.0.0.0", 0))
+    for ip, stream, datagram in (
+        ("::1", "EAFNOSUPPORT", "EAFNOSUPPORT"),
+        ("fe80::1", "EINVAL", "EINVAL"),  # which needs a link
+        ("ff02::1", "ENETUNREACH", "EINVAL"),
+    ):
+        world.gives(stream, sock.connect, (ip, 1))
+        world.gives(datagram, datagrams.connect, (ip, 1))
 
 
 CONFLICTS = [

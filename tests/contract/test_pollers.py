@@ -144,6 +144,17 @@ def test_k111_an_edge_reports_all_that_is_true(world: World, epoll: Any) -> None
     assert epoll.poll(0) == [(server.fileno(), IN | OUT)]
 
 
+def test_k111_a_raised_rcvlowat_is_no_edge(world: World, epoll: Any) -> None:
+    client, server = world.pair()
+    epoll.register(server, IN | OUT | ET)
+    client.send(b"abc")
+    world.readable(server)
+    assert epoll.poll(0) == [(server.fileno(), IN | OUT)]
+    for mark, edges in ((4, 0), (3, 1), (10, 0)):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
+        assert len(epoll.poll(0)) == edges
+
+
 def test_k111_add_and_modify_report_what_is_ready(world: World, epoll: Any) -> None:
     server = readable(world, 1)[0]
     epoll.register(server, IN | ET)
