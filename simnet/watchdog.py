@@ -1,6 +1,7 @@
 """Stops code that computes and never waits: a real thread that looks, now and then, whether a run still moves.
 
 It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits.
+A thread that sits in a call of the true kernel hears of no exception; a signal ends the call.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ctypes
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 
 from simnet import real
 from simnet.blame import users_own
@@ -21,15 +23,15 @@ HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage
 LOOK_SECONDS = 0.5
 SHOWN = 8  # frames of the program's own, where it computes
 
-_guarded: dict[int, Scheduler] = {}  # by thread
+_guarded: dict[int, tuple[Scheduler, Callable[[], object]]] = {}  # by thread; and how to end a call that it sits in
 _lock = threading.Lock()
 _running = False
 
 
-def guard(scheduler: Scheduler) -> None:
-    """Look after *scheduler*'s run, in the current thread, until :func:`unguard`."""
+def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
+    """Look after *scheduler*'s run, in the current thread, until :func:`unguard`. *rouse* ends a call of the true kernel there."""
     global _running
-    _guarded[threading.get_ident()] = scheduler
+    _guarded[threading.get_ident()] = (scheduler, rouse)
     if not _running:
         with _lock:
             if not _running:
@@ -51,11 +53,13 @@ def _watch() -> None:
     while True:
         real.sleep(LOOK_SECONDS)
         now = real.monotonic()
-        for ident, scheduler in list(_guarded.items()):
+        for ident, (scheduler, rouse) in list(_guarded.items()):
             last = seen.get(ident)
             moves = (scheduler.switches, scheduler.clock.now_ns)
             if last is None or last[0] is not scheduler or last[1] != moves:
                 seen[ident] = (scheduler, moves, now)
+            elif isinstance(scheduler.interrupted, Hang) and ident == threading.main_thread().ident:
+                rouse()  # other threads hear no signals
             elif now - last[2] > HANG_SECONDS and not _debugging():
                 _stop(ident, scheduler)
                 seen[ident] = (scheduler, moves, now)
@@ -71,7 +75,8 @@ def _stop(ident: int, scheduler: Scheduler) -> None:
     name = scheduler.current.name
     error = Hang(
         f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{shown}"
-        "A loop of pure computation never lets virtual time pass: let it wait, or end it."
+        "A loop of pure computation never lets virtual time pass: let it wait, or end it. Nor does a call of a real socket, "
+        "as one is that was made before the run: make it within."
     )
     if scheduler.interrupted is None:
         scheduler.record(Verdict("Hang", str(error), scheduler.current.host_name, error))

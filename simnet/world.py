@@ -31,7 +31,7 @@ from simnet.schedule import chooser
 from simnet.standins import interrupts, resolver
 from simnet.state import ProcessState, checked_names, ended_in_the_middle
 from simnet.trace import OBSERVE, Trace
-from simnet.verdicts import Verdict
+from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
 
 __all__ = ["Host", "Network"]
@@ -236,7 +236,7 @@ class Network:
         resolver.place()
         self._collects = gc.isenabled()
         gc.disable()
-        watchdog.guard(scheduler)
+        watchdog.guard(scheduler, interrupts.rouse)
         modules.install(provider)
         self._installed = True
         self._at_users_code = True
@@ -248,9 +248,12 @@ class Network:
 
         It is raised at once in the users' code alone: in ours it would leave a network half entered, or half left.
         """
+        scheduler = self._running()
+        if self._at_users_code and isinstance(scheduler.interrupted, Hang):
+            raise scheduler.interrupted  # it is the watchdog, which ends a call of the true kernel
         self._stopped = True
         if self._at_users_code:
-            self._running().interrupted = KeyboardInterrupt()
+            scheduler.interrupted = KeyboardInterrupt()
             raise KeyboardInterrupt
 
     def finish(self, settle: bool = True, failed: bool = False) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 
-__all__ = ["PAIRS", "give_back", "tell", "tell_no_more"]
+__all__ = ["PAIRS", "give_back", "rouse", "tell", "tell_no_more"]
 
 PAIRS = Pairs()
 SIGINT = 2
@@ -46,6 +46,13 @@ def tell_no_more() -> None:
     _told = None
     if not _in_place:
         _setsignal(SIGINT, _default)
+
+
+def rouse() -> None:
+    """From another thread: end the system call in which the run's sits, as Ctrl-C would, where that is ours to hear."""
+    ident = threading.main_thread().ident
+    if _told is not None and _in_place and ident is not None:
+        _signal.pthread_kill(ident, SIGINT)
 
 
 def give_back() -> None:

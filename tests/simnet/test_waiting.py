@@ -336,6 +336,20 @@ def test_code_that_computes_for_ever_is_stopped_and_shown_without_what_led_to_th
     assert caught.value is verdict.error
 
 
+@pytest.mark.slow
+def test_a_call_of_a_real_socket_that_nobody_answers_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.5)
+    ours, theirs = socket.socketpair()  # made before the run: the true kernel's
+    with ours, theirs:
+        with pytest.raises(simnet.Hang), simnet.Network() as net:
+            ours.recv(1)
+        (verdict,) = net.verdicts
+        assert "in test_a_call_of_a_real_socket_that_nobody_answers_is_stopped_too" in verdict.message
+        assert verdict.message.endswith("as one is that was made before the run: make it within.")
+        with pytest.raises(simnet.Hang), simnet.Network() as net:
+            net.host("server").run(ours.recv, 1)
+
+
 def test_a_blocking_accept_on_what_does_not_listen_fails_at_once() -> None:
     with simnet.Network(), socket.socket() as sock, pytest.raises(OSError, match="Invalid argument"):
         sock.accept()
