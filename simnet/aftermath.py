@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
-from simnet.verdicts import HandlerError, Verdict
+from simnet.verdicts import HandlerError, Hang, Verdict
 
 __all__ = ["Over", "explain", "raise_what_failed"]
 
@@ -59,6 +59,8 @@ def raise_what_failed(network: Over) -> None:
 
 def explain(error: BaseException, network: Over) -> None:
     """The test raised *error*. Note on it what else went wrong, which may be why, and leave the user's frames alone."""
+    if isinstance(error, Hang) and not error.args:  # the watchdog can throw no more than a class
+        error.args = next((each.error.args for each in network.verdicts if isinstance(each.error, Hang)), ())
     if not is_defect(error):
         error.__traceback__ = without_simnet(error.__traceback__)
     for _, note in zip(range(NOTES), _notes(error, network), strict=False):
@@ -68,6 +70,7 @@ def explain(error: BaseException, network: Over) -> None:
 def _notes(error: BaseException, network: Over) -> Iterator[str]:
     ended = [(each.name, its) for each in network.processes if (its := each.error) is not None and its is not error]
     told: list[BaseException | None] = [error, *(its for _, its in ended)]
+    told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)

@@ -341,9 +341,11 @@ def test_a_call_of_a_real_socket_that_nobody_answers_is_stopped_too(monkeypatch:
     monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.5)
     ours, theirs = socket.socketpair()  # made before the run: the true kernel's
     with ours, theirs:
-        with pytest.raises(simnet.Hang), simnet.Network() as net:
+        with pytest.raises(simnet.Hang) as caught, simnet.Network() as net:
             ours.recv(1)
         (verdict,) = net.verdicts
+        assert str(caught.value) == verdict.message
+        assert getattr(caught.value, "__notes__", []) == []  # it says all that there is to say
         assert "in test_a_call_of_a_real_socket_that_nobody_answers_is_stopped_too" in verdict.message
         assert verdict.message.endswith("as one is that was made before the run: make it within.")
         with pytest.raises(simnet.Hang), simnet.Network() as net:
