@@ -130,7 +130,7 @@ class SimulatedBackend:
         if has_handler(process, number):
             return True
         if ends_who_has_none(number):
-            self.escape(f"for an end by signal {int(number)}, of which it has no handler,")
+            self.escape(f"an end by signal {int(number)}, of which it has no handler,")
         return False
 
     def open_files_limit(self) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         yield _thread, name, "a thread"
     yield _posixsubprocess, "fork_exec", SUBPROCESS[0]
-    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"):
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve", "_exit", "abort"):
         yield os, name, f"os.{name}"
     for name in ("kqueue", "devpoll"):
         yield select, name, f"select.{name}"

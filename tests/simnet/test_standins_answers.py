@@ -279,6 +279,7 @@ def test_what_the_standard_library_asks_of_the_machine_is_answered() -> None:
         pytest.param(lambda: subprocess.Popen(["true"]), id="subprocess"),
         pytest.param(lambda: os.fork(), id="fork"),  # a bare os.fork would be bound before the stand-ins are
         pytest.param(lambda: os.system("true"), id="system"),
+        pytest.param(lambda: os._exit(1), id="exit"),  # of the whole test run
         pytest.param(lambda: ThreadPoolExecutor().submit(print), id="executor"),
         pytest.param(lambda: select.epoll.fromfd(3), id="epoll.fromfd"),
     ],
