@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.blame import exception_line
 from simnet.explore.ladder import ladder
+from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.points import families, select
@@ -109,6 +110,8 @@ def run_sweep(
         except KeyboardInterrupt:
             result.stopped = CTRL_C
     if result.runs and result.runs == result.unreached:
+        if plan is not None:  # the baseline went the same way
+            raise NothingToTest("\n".join(unreached_texts(plan, baseline.points, baseline.targets)))
         raise NothingToTest(
             f"none of {result.runs:,} faults was reached: the test does something else as soon as a plan is in force. "
             "Does it look at its network's plan?"
