@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EBADF
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simnet.arguments import MISSING, SIZE_MAX
 from simnet.kernel.errors import socket_error
 from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.systemcall import SystemCalls
-from simnet.trace import CALL
-
-if TYPE_CHECKING:
-    from simnet.faults.inject import Tag
-    from simnet.process import Process
 
 __all__ = ["StraightCalls"]
 
@@ -59,9 +54,11 @@ class StraightCalls(SystemCalls):
         else:
             return self._recv(bufsize, 0)
         scheduler = process.scheduler
-        scheduler.effects += 1
         if scheduler.recording:
-            self._note(process, file.tag, "recv", (bufsize,), data)
+            tag = file.tag
+            self._record(tag, "recv", tag.count("recv"), (bufsize,), data)
+        else:
+            scheduler.effects += 1  # as `_record` does
         return data
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
@@ -133,20 +130,8 @@ class StraightCalls(SystemCalls):
         if machine.out:
             machine.fabric.route(machine)
         scheduler = process.scheduler
-        scheduler.effects += 1
         if scheduler.recording:
-            self._note(process, tag, "send", (payload,), taken)
+            self._record(tag, "send", tag.count("send"), (payload,), taken)
+        else:
+            scheduler.effects += 1
         return taken
-
-    def _note(self, process: Process, tag: Tag, op: str, arguments: tuple[Any, ...], result: Any) -> None:
-        """Write down a call that did something."""
-        scheduler = process.scheduler
-        counts = tag.counts
-        counts[op] = n = counts.get(op, 0) + 1
-        entries = scheduler.trace.entries
-        entries.append(
-            (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
-             (arguments, result, self._timeout != 0.0))
-        )  # fmt: skip
-        if len(entries) > scheduler.entries_max:
-            scheduler.too_much(process)
