@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
 SOCK_DGRAM = 2
-SHUT_RECEIVE = 1
+SHUT_RECEIVE, SHUT_SEND = 1, 2
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
 MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x2, 0x40, 0x2000
@@ -44,9 +44,10 @@ def _fills(file: Any, size: int) -> bool:
     return bool(getattr(file, "low_water", 1) != 1 and file.unread >= size)
 
 
-def _never_waits(op: str, flags: int) -> bool:
-    """Does the kernel answer at once, however the socket is set? So it does when asked for an urgent byte."""
-    return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & (MSG_OOB | MSG_ERRQUEUE)))
+def _never_waits(op: str, flags: int, kind: int) -> bool:
+    """Does the kernel answer at once, however the socket is set? So it does when asked for a stream's urgent byte."""
+    at_once = MSG_ERRQUEUE if kind == SOCK_DGRAM else MSG_OOB | MSG_ERRQUEUE
+    return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & at_once))
 
 
 class SystemCalls(_stdlib.socket):
@@ -91,8 +92,8 @@ class SystemCalls(_stdlib.socket):
         file.watch(me)
         try:
             while scheduler.wait((what, file), deadline):
-                if file.mask() & events:
-                    return True
+                if file.mask() & events or (what == "send" and self._timeout is None and file.shut & SHUT_SEND):
+                    return True  # a full Unix socket whose peer reads no more shows no OUT, and waits no longer
             return bool(file.mask() & events)
         finally:
             file.unwatch(me)
@@ -208,7 +209,7 @@ class SystemCalls(_stdlib.socket):
         counts[op] = n = counts.get(op, 0) + 1
         timeout = self._timeout
         # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
-        waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags))
+        waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags, self._kind))
         from_kernel = False
         fault: Fault | None = None
         result: Any = None

@@ -436,3 +436,30 @@ def test_k077_a_blocking_send_that_took_a_part_leaves_the_error(world: World) ->
     assert 0 < client.send(bytes(100_000)) < 100_000
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     assert world.error(client) == "EPIPE"
+
+
+def test_k102_a_peer_that_reads_no_more_ends_a_blocking_send(world: World) -> None:
+    sender, peer = map(world.keep, socket.socketpair())
+
+    def read_no_more() -> None:
+        time.sleep(0.02)
+        peer.shutdown(socket.SHUT_RD)
+
+    join = world.beside(read_no_more)
+    world.gives("EPIPE", sender.sendall, bytes(1_000_000))
+    join()
+
+
+def test_k089_a_datagram_is_waited_for_whatever_is_urgent(world: World) -> None:
+    here = world.socket(kind=socket.SOCK_DGRAM)
+    here.bind((world.ip, 0))
+    there = world.socket(kind=socket.SOCK_DGRAM)
+    here.setblocking(True)
+
+    def send_later() -> None:
+        time.sleep(0.02)
+        there.sendto(b"x", here.getsockname())
+
+    join = world.beside(send_later)
+    world.gives(b"x", here.recv, 1, socket.MSG_OOB)
+    join()
