@@ -122,10 +122,17 @@ class SystemCalls(_stdlib.socket):
         if flags & MSG_PEEK:
             return self._peek_all(bufsize, flags)
         parts: list[bytes] = []
+
+        def attempt(file: Any, n: int) -> bytes:
+            if parts and file.stops_here():
+                return b""
+            part: bytes = file.recv(n, flags)
+            return part
+
         while bufsize > 0:
             asked = bufsize
             try:
-                part = self._call("recv", (asked,), lambda file, n: file.recv(n, flags), READABLE, asked, flags)
+                part = self._call("recv", (asked,), attempt, READABLE, asked, flags)
             except OSError:  # MSG_DONTWAIT, SO_RCVTIMEO, or a Unix socket's error: what has come is not lost
                 if not parts:
                     raise

@@ -438,6 +438,21 @@ def test_k077_a_blocking_send_that_took_a_part_leaves_the_error(world: World) ->
     assert world.error(client) == "EPIPE"
 
 
+def test_k074_a_read_of_all_that_has_a_part_leaves_the_reset(world: World) -> None:
+    client, server = world.pair()
+    server.setblocking(True)
+    client.send(b"ab")
+
+    def end() -> None:
+        time.sleep(0.02)
+        world.reset(client)
+
+    join = world.beside(end)
+    assert server.recv(6, socket.MSG_WAITALL) == b"ab"
+    join()
+    world.gives("ECONNRESET", server.recv, 6)
+
+
 def test_k102_a_peer_that_reads_no_more_ends_a_blocking_send(world: World) -> None:
     sender, peer = map(world.keep, socket.socketpair())
 
