@@ -7,12 +7,14 @@ what the target sees then is the kernel's own answer. Results of single calls ar
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
 
-__all__ = ["CONFIRMED", "INJECTED", "SECONDS", "SIMULATOR_ONLY", "refuse_what_no_kernel_shows", "verdict_class"]
+__all__ = [
+    "CONFIRMED", "INJECTED", "SECONDS", "SIMULATOR_ONLY", "refuse", "refuse_what_no_kernel_shows", "verdict_class",
+]  # fmt: skip
 
 CONFIRMED: Final = "confirmed on the kernel"
 INJECTED: Final = "real sockets, injected result"
@@ -46,6 +48,15 @@ def verdict_class(plan: FaultPlan, seconds: float = SECONDS) -> str:
     if any(_why_not(fault, seconds) for fault in plan):
         return SIMULATOR_ONLY
     return INJECTED if any(fault.kind in BY_THE_FACE for fault in plan) else CONFIRMED
+
+
+def refuse(what: str) -> NoReturn:
+    """A test asks by hand for *what*, a kind of fault that no kernel can be made to show.
+
+    Raises:
+        RuntimeError: always, with the reason.
+    """
+    raise RuntimeError(f"{what}() is for a simulated network: here {WHY_NOT[what]}")
 
 
 def refuse_what_no_kernel_shows(plan: FaultPlan, seconds: float = SECONDS) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket as _stdlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from simnet.asked import port_of
+from simnet.realnet.classes import refuse
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
 from simnet.realnet.socket import RealSocket
@@ -112,3 +113,11 @@ class RealHost:
         deadline = stage.clock.now_ns + round(timeout * 1e9)
         if not listens() and not process.wait(f"a listener on {self.name}:{port}", (), deadline, listens):
             raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
+
+    def crash(self) -> NoReturn:
+        """Refused: the processes of a real network are threads of this one."""
+        refuse("crash")
+
+    def restart(self) -> NoReturn:
+        """Refused, as `crash`."""
+        refuse("restart")

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from simnet import invariants as checks
 from simnet import modules, real
@@ -119,6 +119,13 @@ class RealNetwork:
         if note not in self.notes:
             self.notes.append(note)
         return self._links.setdefault(tuple(sorted((a, b))), SimpleNamespace())
+
+    def partition(self, a: str, b: str, *, one_way: bool = False) -> NoReturn:  # as the simulated one's
+        """Refused: loopback cannot be cut."""
+        classes.refuse("partition")
+
+    def heal(self, a: str | None = None, b: str | None = None) -> None:
+        """Nothing is ever cut here."""
 
     @property
     def time(self) -> float:

@@ -699,6 +699,19 @@ def test_links_may_be_named_and_have_no_effect() -> None:
     assert net.notes == ["the link between test and server is loopback: what is set on it has no effect"]
 
 
+def test_what_no_kernel_can_be_made_to_do_is_refused_with_the_reason() -> None:
+    with RealNetwork() as net:
+        server = net.host("server")
+        net.heal()
+        for refused in (server.crash, server.restart):
+            with pytest.raises(RuntimeError, match=rf"{refused.__name__}\(\) is for a simulated network: .* threads"):
+                refused()
+        with pytest.raises(
+            RuntimeError, match=r"partition\(\) is for a simulated network: here loopback cannot be cut"
+        ):
+            net.partition("test", "server")
+
+
 @pytest.mark.parametrize("world", [Network, RealNetwork])
 def test_the_socket_map_of_a_process_is_of_the_kind_that_the_module_has(world: Any) -> None:
     """A dict would do, but be served in another way than where there is no network of ours."""
