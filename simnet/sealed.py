@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["Sealed", "sealed"]
 
 CALL, SEGMENT = "call", "segment"  # as in trace.py, which asks here
+MSG_OOB = 0x1
 HEAD = 5  # bytes: type, version, and the length of what follows
 HELLO = b"\x16\x03"  # a record of a handshake, of any version
 HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its body
@@ -142,6 +143,8 @@ class _Rows:
                 return entry
             return (*entry[:7], (self._sent(wire, op, entry[6], detail[0]), *detail[1:]))
         if kind == CALL and op == "recv" and isinstance(detail[1], bytes) and (place, end) in self._read:
+            if any(flags & MSG_OOB for flags in detail[0][1:]):
+                return entry  # an urgent byte is none of the stream's, and may be equal to the next that is
             return (*entry[:7], (detail[0], self._received((place, end), detail[1]), *detail[2:]))
         if kind == CALL and op == "send" and isinstance(detail[0][0], bytes):
             written = self._written.get((place, OTHER.get(end, "")))
@@ -161,7 +164,7 @@ class _Rows:
         return wire.blanked(data, offset)
 
     def _received(self, direction: Direction, data: bytes) -> bytes:
-        """What a call has read: what is next, the same again after a peek, or an urgent byte that is none of the stream's."""
+        """What a call has read: what is next, or the same again after a peek."""
         row, clear = self._read[direction], self._wire[direction].clear
         for offset in (row.at, row.before):
             if clear[offset : offset + len(data)] == data:

@@ -282,7 +282,8 @@ class Socket(MessageCalls):
                 return b""
         if flags & MSG_WAITALL and self._timeout is None and self._kind == 1:
             return self._recv_all(bufsize, flags)
-        return self._call("recv", (bufsize,), lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
+        asked = (bufsize, int(flags)) if flags else (bufsize,)
+        return self._call("recv", asked, lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
     def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> int:
         if more:

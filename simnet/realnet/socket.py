@@ -252,7 +252,8 @@ class RealSocket(Calls):
             return b""
         if flags & MSG_WAITALL and self._timeout is None:
             return self._recv_all(bufsize, flags)
-        return self._call("recv", (bufsize,), lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
+        asked = (bufsize, int(flags)) if flags else (bufsize,)
+        return self._call("recv", asked, lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
 
     def _recv_some(self, n: int, deadline: int | None) -> bytes:
         """As of a simulated socket: one recv that waits until *deadline*."""

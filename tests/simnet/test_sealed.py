@@ -147,6 +147,26 @@ def test_starttls_is_found_behind_what_was_said_in_clear() -> None:
     assert all(set(part[1]) == {ord(".")} for part in shown if isinstance(part[1], bytes) and len(part[1]) > 20)
 
 
+@pytest.mark.parametrize("following", [b"!", b"?"])
+def test_an_urgent_byte_is_not_taken_for_the_next_of_a_record(following: bytes) -> None:
+    """Once in 256 runs it is equal to it."""
+
+    def test(net: simnet.Network) -> None:
+        with net.host("server").listen(443) as listener, socket.create_connection(("server", 443)) as client:
+            served, _ = listener.accept()
+            with served:
+                client.sendall(b"\x16\x03\x01\x00\x06\x01ab")
+                assert served.recv(100)[5:] == b"\x01ab"
+                client.send(b"!", socket.MSG_OOB)
+                client.sendall(following + b"cd")
+                net.sleep(0.01)
+                assert served.recv(1, socket.MSG_OOB) == b"!"
+                assert served.recv(100) == following + b"cd"
+
+    shown = [entry[7][1] for entry in sealed(simnet.play(test).trace.entries) if entry[1:6:4] == ("call", "recv")]
+    assert shown == [b"\x16\x03\x01\x00\x06...", b"!", b"..."]
+
+
 @pytest.mark.parametrize("cut", [1, 2, 4, 5, 6, 60])
 def test_a_hello_that_is_cut_is_known_all_the_same(cut: int) -> None:
     plan = simnet.FaultPlan([simnet.faults.Stall(on="test->server:443#1", end="server", byte=cut, seconds=0.01)])
