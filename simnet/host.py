@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.asked import port_of
 from simnet.clock import deadline_after
+from simnet.hostverbs import connected, listening, result_of
 from simnet.netstat import snapshot
 from simnet.network import Machine
 from simnet.power import cut, power_on, refuse_without_power
@@ -59,12 +60,7 @@ class Host:
 
     def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
-        process = self.spawn(fn, *args, **kwargs)
-        process.join()
-        if process.error is not None:
-            process.answered = True
-            raise process.error
-        return process.result
+        return result_of(self.spawn(fn, *args, **kwargs))
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
         """A socket of this host's kernel, among the caller's descriptors."""
@@ -74,25 +70,11 @@ class Host:
 
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
         """A connection from here to *address*, as ``socket.create_connection`` makes one."""
-        sock = self.socket()
-        sock.settimeout(timeout)
-        try:
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return connected(self.socket(), address, timeout)
 
     def listen(self, port: int, backlog: int = 128) -> Socket:
         """A listening socket of this host on all its addresses."""
-        sock = self.socket()
-        try:
-            sock.bind(("", port))
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return listening(self.socket(), port, backlog)
 
     def wait_listening(self, port: int, timeout: float = 30.0) -> None:
         """Wait until somebody listens on *port* here.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from simnet.asked import port_of
+from simnet.hostverbs import connected, listening, result_of
 from simnet.realnet.classes import refuse
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
@@ -50,12 +51,7 @@ class RealHost:
 
     def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
-        process = self.spawn(fn, *args, **kwargs)
-        process.join()
-        if process.error is not None:
-            process.answered = True
-            raise process.error
-        return process.result
+        return result_of(self.spawn(fn, *args, **kwargs))
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
         """A socket of this host in the hands of the caller."""
@@ -72,25 +68,11 @@ class RealHost:
 
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> _stdlib.socket:
         """A connection from here to *address*, as ``socket.create_connection`` makes one."""
-        sock = self.socket()
-        sock.settimeout(timeout)
-        try:
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return connected(self.socket(), address, timeout)
 
     def listen(self, port: int, backlog: int = 128) -> _stdlib.socket:
         """A listening socket of this host on all its addresses."""
-        sock = self.socket()
-        try:
-            sock.bind(("", port))
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return listening(self.socket(), port, backlog)
 
     def wait_listening(self, port: int, timeout: float = 30.0) -> None:
         """Wait until somebody listens on *port* here.
