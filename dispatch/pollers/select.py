@@ -69,7 +69,7 @@ class SelectPoller:
             ready[fd] = ready.get(fd, 0) | (PRI if os.name != "nt" else PRI | ERR)
         for fd in self._write_only:
             if ready.get(fd, 0) & IN:
-                ready[fd] ^= IN | ERR
+                ready[fd] = ready[fd] & ~IN | ERR
         return list(ready.items())
 
     def _stale(self) -> list[int]:
