@@ -15,7 +15,7 @@ from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
 from simnet.folders import in_the_way
 from simnet.kernel.inet import is_group, is_loopback
-from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Notice, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Endpoint, Icmp, Notice, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
@@ -92,6 +92,15 @@ class Machine:
             connection.arrive(segment)
         elif not connection.take(segment.seq, segment.edge, segment.payload):  # as its `arrive` does
             connection.process(segment)
+        if self.out:
+            self.fabric.route(self)
+
+    def arrive_data(self, data: tuple[Endpoint, Endpoint, int, int, bytes, int, Any]) -> None:
+        """As :meth:`arrive`, for a segment that its sender saw was mere data; it is one only if this end finds it unusual."""
+        target, source, seq, edge, payload, ack, sender = data
+        connection = self.stack.connections.get((target, source))
+        if connection.__class__ is not TcpSocket or not connection.take(seq, edge, payload):
+            self.stack.arrive(Segment(source, target, ACK, seq, ack, edge, payload, sender))
         if self.out:
             self.fabric.route(self)
 
@@ -318,7 +327,7 @@ class Fabric:
                     self._notify(machine, packet)
                     continue
                 way = self._path(machine, packet)
-            direction, place, end, take, tcp = way
+            direction, place, end, take, tcp, _ = way
             now = clock.now_ns
             if direction is None:
                 arrival = now
@@ -399,16 +408,23 @@ class Fabric:
 
     def _path(
         self, machine: Machine, packet: Any
-    ) -> tuple[Direction | None, str, str, Callable[[Any], None] | None, bool]:
-        """Along what *packet* goes, the name of its connection, towards which end, who takes it in there, and whether it is
-        TCP's; kept with who sent it.
+    ) -> tuple[Direction | None, str, str, Callable[[Any], None] | None, bool, Callable[[Any], None] | None]:
+        """Along what *packet* goes, the name of its connection, towards which end, who takes it in there, whether it is
+        TCP's, and who takes in mere data on another host; kept with who sent it.
         """
         source, target, sender = packet.source, packet.target, packet.sender
         owner, direction = self._way(machine, target[0])
         place, end, _ = self._named(machine.name if direction is None else "", source, target)
         tcp = packet.proto == TCP
         take = None if owner is None or direction is None else owner.arrive_segment if tcp else owner.arrive
-        path = (direction, place, end, take, tcp)
+        path = (
+            direction,
+            place,
+            end,
+            take,
+            tcp,
+            owner.arrive_data if tcp and owner is not None and take is not None else None,
+        )
         if owner is not None and isinstance(sender, TcpSocket):
             sender.way = path
             if direction is None and self.unseen:

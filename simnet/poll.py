@@ -396,7 +396,11 @@ class Epoll(_Poller):
                 else:
                     found = look(maxevents)
             finally:
-                epoll.unwatch(me)
+                watchers = epoll.watchers
+                if watchers is not None and len(watchers) == 1 and watchers[0] is me:
+                    epoll.watchers = None
+                else:
+                    epoll.unwatch(me)
         self._report(found, timeout)
         return found
 

@@ -1,22 +1,26 @@
 """recv and send of a connection on which nothing is the matter: most of what a run does, in one frame each.
 
 Everything here is said elsewhere too, and holds there: the arguments in `socket`, faults, waits and the trace in
-`systemcall`, the bytes in the kernel's ``tcp_stream`` and ``connection``. A call takes the short way if it can be seen at
-a glance that no fault may touch it, that it need not wait, and that neither end is at all unusual (``calm``, not ``slow``);
-else it takes the long one from its beginning. tests/contract/test_conform.py plays programs both ways.
+`systemcall`, the bytes in the kernel's ``tcp_stream`` and ``connection``, their way along a link in `network`. A call takes
+the short way if it can be seen at a glance that no fault may touch it, that it need not wait, and that neither end is at
+all unusual (``calm``, not ``slow``); else it takes the long one from its beginning. tests/contract/test_conform.py and
+tests/properties/test_runs.py play programs both ways.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EBADF
+from heapq import heappush
 from typing import Any
 
 from simnet.arguments import MISSING, SIZE_MAX
+from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
 from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.systemcall import SystemCalls
+from simnet.trace import CALL, SEGMENT
 
 __all__ = ["StraightCalls"]
 
@@ -30,6 +34,7 @@ class StraightCalls(SystemCalls):
 
     _recv: Callable[..., bytes]  # the long ways
     _send: Callable[..., int]
+    _send_once: Callable[..., int]
 
     def recv(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> bytes:
         if bufsize.__class__ is not int or flags is not NO_FLAGS or more:
@@ -54,11 +59,18 @@ class StraightCalls(SystemCalls):
         else:
             return self._recv(bufsize, 0)
         scheduler = process.scheduler
+        scheduler.effects += 1  # as `_record` does
         if scheduler.recording:
             tag = file.tag
-            self._record(tag, "recv", tag.count("recv"), (bufsize,), data)
-        else:
-            scheduler.effects += 1  # as `_record` does
+            counts = tag.counts
+            counts["recv"] = n = counts.get("recv", 0) + 1
+            entries = scheduler.trace.entries
+            entries.append(
+                (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, "recv", n,
+                 ((bufsize,), data, self._timeout != 0.0))
+            )  # fmt: skip
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(process)
         return data
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
@@ -69,7 +81,12 @@ class StraightCalls(SystemCalls):
         if file is None or not file.tag.plain or process.ending:
             return self._send(data, 0)
         twin = file.twin  # there only where nothing is recorded and no fault can be
-        if twin is None or not (file.calm and twin.calm) or file.slow or twin.slow or twin.twin is not file:
+        if twin is None:
+            sent: int = self._send_straight(data)
+            if sent and (self._timeout is not None or sent == len(data)):
+                return sent
+            return self._send_once(data, 0, sent)
+        if not (file.calm and twin.calm) or file.slow or twin.slow or twin.twin is not file:
             return self._send(data, 0)
         seq = file.snd_nxt
         size = len(data)
@@ -118,18 +135,72 @@ class StraightCalls(SystemCalls):
         tag = file.tag
         if not tag.plain or process.ending or not payload:
             return 0
+        machine = self._machine
+        scheduler = process.scheduler
+        taken = len(payload)
+        seq = file.snd_nxt
+        end = seq + taken
+        edge = file.rcv_edge
+        outbox = file.outbox
+        way = file.way
+        if (
+            way is None
+            or (take := way[5]) is None  # no other host's
+            or not (link := (direction := way[0]).link).plain
+            or not file.calm
+            or file.slow
+            or end >= file.snd_edge
+            or (outbox is not None and outbox.size)
+            or machine.out
+            or (edge == file.rcv_told and taken < SMALL and must_wait(file))
+        ):
+            return self._send_straight_down(payload, file)
+        file.snd_nxt = end  # as `Stream.send`
+        file.rcv_told = edge
+        clock = scheduler.clock
+        now_ns = clock.now_ns
+        arrival_ns = now_ns + link.latency_ns  # and as `Fabric.route`
+        if arrival_ns < direction.last_ns:
+            arrival_ns = direction.last_ns
+        else:
+            direction.last_ns = arrival_ns
+        news = (take, (file.peer, file.local, seq, edge, payload, file.rcv_nxt, file))
+        clock.busy += 1
+        bunch = clock.due.get(arrival_ns)
+        if bunch is None:
+            clock.due[arrival_ns] = [news]
+            heappush(clock.heap, arrival_ns)
+        else:
+            bunch.append(news)
+        scheduler.effects += 1
+        if scheduler.recording:
+            counts = tag.counts
+            counts["send"] = n = counts.get("send", 0) + 1
+            here = tag.host_name
+            entries = scheduler.trace.entries
+            entries.append((now_ns, SEGMENT, here, way[1], way[2], "data", seq - ISN - 1, (payload, arrival_ns)))
+            entries.append(
+                (now_ns, CALL, here, tag.text, tag.end, "send", n, ((payload,), taken, self._timeout != 0.0))
+            )
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(process)
+        return taken
+
+    def _send_straight_down(self, payload: bytes, file: Any) -> int:
+        """The same through the rooms below, one after the other."""
+        machine = self._machine
+        tag = file.tag
         try:
             taken: int = file.send(payload)
         except BlockingIOError:
             return 0
         except OSError as error:
-            self._machine.flush()
+            machine.flush()
             self._record_failure(tag, "send", tag.count("send"), (payload,), error)
             raise
-        machine = self._machine
         if machine.out:
             machine.fabric.route(machine)
-        scheduler = process.scheduler
+        scheduler = self._process.scheduler
         if scheduler.recording:
             self._record(tag, "send", tag.count("send"), (payload,), taken)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 import dispatch
 import simnet
 from dispatch import asyncore
+from simnet.straightcalls import StraightCalls
 
 
 class Echo(dispatch.Stream):
@@ -104,3 +106,56 @@ def test_what_a_handler_reads_is_the_same_stream_however_it_is_cut(payload: byte
     with simnet.Network(plan) as net:
         net.host("server").spawn(serve_streams, 7)
         assert talk(7, payload) == payload
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("send"), st.sampled_from([1, 10, 1_000, 70_000])),
+    st.tuples(st.just("recv"), st.sampled_from([1, 500, 65_536])),
+    st.tuples(st.just("latency"), st.sampled_from([0.0, 0.001, 0.05])),
+    st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.000_5, 0.1])),
+    st.tuples(st.just("shutdown"), st.just(socket.SHUT_WR)),
+)
+
+
+def dialogue(steps: list[tuple[str, Any]], asked: int, reset: bool) -> tuple[str, list[Any]]:
+    """The digest of a conversation over a link, which cuts in somewhere with *reset*; and what the calls answered."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as served:
+            with contextlib.suppress(ConnectionError):
+                while data := served.recv(asked):
+                    served.sendall(data[::2])
+
+    answers: list[Any] = []
+    with simnet.Network("reset test->server:7#1 end=client byte=700" if reset else None) as net:
+        net.host("server").spawn(serve)
+        link = net.link("test", "server")
+        with socket.create_connection(("server", 7)) as sock:
+            sock.setblocking(False)
+            for op, how in steps:
+                try:
+                    if op == "send":
+                        answers.append(sock.send(b"x" * how))
+                    elif op == "recv":
+                        answers.append(sock.recv(how))
+                    elif op == "latency":
+                        link.latency = how
+                    elif op == "sleep":
+                        net.sleep(how)
+                    else:
+                        sock.shutdown(how)
+                except OSError as error:
+                    answers.append(error.errno)
+    return net.trace.digest(), answers
+
+
+@given(steps=st.lists(STEPS, max_size=12), asked=st.sampled_from([200, 65_536]), reset=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_call_on_a_link_leaves_the_same_trace_by_its_short_way_and_by_its_long_one(
+    steps: list[tuple[str, Any]], asked: int, reset: bool
+) -> None:
+    short = dialogue(steps, asked, reset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StraightCalls, "_send_straight", lambda self, payload: 0)
+        patch.setattr(StraightCalls, "recv", lambda self, size: self._recv(size, 0))
+        assert dialogue(steps, asked, reset) == short
