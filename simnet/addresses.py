@@ -9,7 +9,7 @@ from simnet.arguments import INT_MAX, c_name, checked_bytes
 from simnet.names import AF_INET, AF_INET6, resolve
 
 if TYPE_CHECKING:
-    from simnet.network import Machine
+    from simnet.machine import Machine
 
 __all__ = ["AF_UNIX", "kernel_address"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from simnet.asked import port_of
 from simnet.clock import deadline_after
 from simnet.hostverbs import connected, listening, result_of
+from simnet.machine import Machine
 from simnet.netstat import snapshot
-from simnet.network import Machine
 from simnet.power import cut, power_on, refuse_without_power
 from simnet.process import Process
 from simnet.socket import Socket

@@ -13,7 +13,7 @@ from simnet.numeric import MAPPED, Numeric, numeric_host, scope_text
 from simnet.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
 
 if TYPE_CHECKING:
-    from simnet.network import Machine
+    from simnet.machine import Machine
 
 __all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "getnameinfo", "resolve"]
 

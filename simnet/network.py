@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from errno import EHOSTUNREACH
 from functools import lru_cache
 from heapq import heappush
 from typing import Any
 
-from simnet.clock import EPOCH_NS, Clock, Timer
+from simnet.clock import Clock
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.folders import in_the_way
 from simnet.kernel.inet import is_group, is_loopback
-from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Endpoint, Icmp, Notice, Segment
-from simnet.kernel.stack import Stack
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
+from simnet.machine import Machine
 from simnet.trace import SEGMENT, Trace
 
-__all__ = ["Fabric", "Machine"]
+__all__ = ["Fabric"]
 
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
@@ -30,115 +28,6 @@ UNNAMED: tuple[str, str, None] = ("?", "", None)
 ARP_FAILED_NS = (
     3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
 )
-
-
-class Machine:
-    """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
-
-    __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered",
-    )  # fmt: skip
-
-    def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
-        self.name = name
-        self.number = number
-        self.seed = seed
-        self.fabric = fabric
-        self.target = False
-        self.polls = 0  # polls of this host's processes that found something ready
-        addresses = _addresses(number)
-        self.address = addresses[0]
-        self.out: deque[Any] = deque()
-        self.socket_files: Any = None  # what was asked of the files of Unix sockets; see the room of that name
-        self.powered = True  # else nothing runs here; see power.py
-        self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
-        self.stack = self._new_stack(addresses)
-
-    def _new_stack(self, addresses: Sequence[str], kind: type[Stack] = Stack) -> Stack:
-        clock: Any = _StackClock(self)
-        stack = kind(addresses, clock=clock, out=self.out, name=self.name)
-        stack.epoch_ns = EPOCH_NS
-        stack.path_error = in_the_way
-        return stack
-
-    def replace_stack(self, *, deaf: bool) -> None:
-        """Another kernel, as after a power cut; a *deaf* one takes in nothing."""
-        self.powered = not deaf
-        self.socket_files = None
-        self.stack = self._new_stack(self.stack.addresses, _Deaf if deaf else Stack)
-
-    @property
-    def now_ns(self) -> int:
-        return self.fabric.clock.now_ns
-
-    def flush(self) -> None:
-        """Send what the stack has put out."""
-        if self.out:
-            self.fabric.route(self)
-
-    def arrive(self, packet: Any) -> None:
-        """Take in what a link brought, and send what that puts out."""
-        self.stack.arrive(packet)
-        if self.out:
-            self.fabric.route(self)
-
-    def arrive_segment(self, segment: Segment) -> None:
-        """As :meth:`arrive`, for TCP, which is nearly everything: to its connection at once, if it is of one."""
-        stack = self.stack
-        connection = stack.connections.get((segment.target, segment.source))
-        if connection is None:
-            stack.arrive(segment)
-        elif segment.flags != ACK or connection.__class__ is not TcpSocket:
-            connection.arrive(segment)
-        elif not connection.take(segment.seq, segment.edge, segment.payload):  # as its `arrive` does
-            connection.process(segment)
-        if self.out:
-            self.fabric.route(self)
-
-    def arrive_data(self, data: tuple[Endpoint, Endpoint, int, int, bytes, int, Any]) -> None:
-        """As :meth:`arrive`, for a segment that its sender saw was mere data; it is one only if this end finds it unusual."""
-        target, source, seq, edge, payload, ack, sender = data
-        connection = self.stack.connections.get((target, source))
-        if connection.__class__ is not TcpSocket or not connection.take(seq, edge, payload):
-            self.stack.arrive(Segment(source, target, ACK, seq, ack, edge, payload, sender))
-        if self.out:
-            self.fabric.route(self)
-
-    def __repr__(self) -> str:
-        return f"Machine({self.name}, {self.address})"
-
-
-class _Deaf(Stack):
-    """The kernel of a host without power."""
-
-    __slots__ = ()
-
-    def arrive(self, packet: Any) -> None:
-        """It takes in nothing; who sent it finds out as of any other loss."""
-        if packet.proto == TCP and (packet.payload or packet.flags & (SYN | FIN)):
-            self.out.append(Notice(packet.target, packet.source, packet, self))
-
-
-class _StackClock:
-    """The clock as a stack is given it: what a timer puts out is sent when the timer has run."""
-
-    __slots__ = ("_machine", "_clock")
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._clock = machine.fabric.clock
-
-    @property
-    def now_ns(self) -> int:
-        return self._clock.now_ns
-
-    def at(self, deadline_ns: int, fn: Any, arg: Any = None, background: bool = False) -> Timer:
-        return self._clock.at(deadline_ns, self._run, (fn, arg), background)
-
-    def _run(self, pair: tuple[Any, Any]) -> None:
-        pair[0](pair[1])
-        if self._machine.out:
-            self._machine.fabric.route(self._machine)
 
 
 class Fabric:
@@ -477,12 +366,6 @@ def _place(source: str, target: str, port: int, number: int | None) -> tuple[Pla
     else:
         place = Place.connection(source, target, port, number)
     return place, str(place)
-
-
-@lru_cache(maxsize=256)
-def _addresses(number: int) -> tuple[str, str]:
-    """The addresses of the *number*-th host, IPv4 and IPv6."""
-    return f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
 
 
 def _words(data: bool) -> list[str]:

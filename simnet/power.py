@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.tcp import TcpSocket
-from simnet.network import Machine
+from simnet.machine import Machine
 from simnet.state import ended_in_the_middle
 from simnet.trace import PROCESS
 

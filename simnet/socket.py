@@ -42,7 +42,7 @@ from simnet.wait import running
 from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
-    from simnet.network import Machine
+    from simnet.machine import Machine
 
 __all__ = ["Socket"]
 

@@ -10,7 +10,7 @@ from simnet.clock import EPOCH_NS
 from simnet.kernel.unix_names import file_key
 
 if TYPE_CHECKING:
-    from simnet.network import Machine
+    from simnet.machine import Machine
 
 __all__ = ["SocketFiles", "chmod", "exists", "stat", "unlink"]
 

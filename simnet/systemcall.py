@@ -24,7 +24,7 @@ from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
-    from simnet.network import Machine
+    from simnet.machine import Machine
     from simnet.process import Process
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]

@@ -22,8 +22,9 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
 from simnet.link import Link
+from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
-from simnet.network import Fabric, Machine
+from simnet.network import Fabric
 from simnet.observe import Watcher
 from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines

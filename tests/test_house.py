@@ -23,7 +23,7 @@ STEPS = {
         ["simnet.clock", "simnet.verdicts", "simnet.folders"],
         ["simnet.link", "simnet.sealed", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
-        ["simnet.network", "simnet.asked", "simnet.hostverbs"],
+        ["simnet.machine", "simnet.network", "simnet.asked", "simnet.hostverbs"],
         [
             "simnet.numeric",
             "simnet.services",
@@ -339,7 +339,15 @@ def test_no_set_is_walked_where_its_order_shows() -> None:
 
 
 def test_no_address_or_hash_decides_or_is_traced() -> None:
-    traced = ("simnet.kernel", "simnet.clock", "simnet.link", "simnet.trace", "simnet.network", "simnet.wait")
+    traced = (
+        "simnet.kernel",
+        "simnet.clock",
+        "simnet.link",
+        "simnet.trace",
+        "simnet.machine",
+        "simnet.network",
+        "simnet.wait",
+    )
     holds(
         "id() and hash() differ from run to run; ties break by sequence number, and none of them enters a trace.",
         (
