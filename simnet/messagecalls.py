@@ -8,25 +8,21 @@ from typing import Any
 from simnet.addresses import AF_UNIX, kernel_address
 from simnet.ancillary import from_kernel, to_kernel
 from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
+from simnet.fullreads import FullReads
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.quickcalls import QuickCalls
 from simnet.systemcall import READABLE, WRITABLE
 
 __all__ = ["MessageCalls"]
 
-MSG_TRUNC, MSG_WAITALL, MSG_CMSG_CLOEXEC = 0x20, 0x100, 0x40000000
+MSG_TRUNC, MSG_CMSG_CLOEXEC = 0x20, 0x40000000
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
-class MessageCalls(QuickCalls):
+class MessageCalls(FullReads):
     """The part of a simulated socket that sends and receives messages."""
 
     __slots__ = ()
-
-    def _waits_for_all(self, flags: int) -> bool:
-        """Is this a read of a blocking TCP connection that is to fill its buffer?"""
-        return bool(flags & MSG_WAITALL) and self._timeout is None and self._kind == 1 and self._net_family != AF_UNIX
 
     def recvmsg(
         self, bufsize: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
@@ -41,15 +37,19 @@ class MessageCalls(QuickCalls):
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), [], 0, None
         table = self._process.descriptors
-        data, ancillary, message_flags, address = self._call(
-            "recv",
-            (bufsize,),
-            lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
-            READABLE,
-            bufsize,
-            flags,
-            nothing=(b"", [], 0, None),
-        )
+        if self._may_go_on():
+            told = self._read_on(bufsize, ancbufsize, flags, lambda answer: from_kernel(table, answer))
+        else:
+            told = self._call(
+                "recv",
+                (bufsize,),
+                lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
+                READABLE,
+                bufsize,
+                flags,
+                nothing=(b"", [], 0, None),
+            )
+        data, ancillary, message_flags, address = told
         return data, ancillary, message_flags | (flags & MSG_CMSG_CLOEXEC), address  # the kernel begins with that one
 
     def _put(self, views: list[memoryview], data: bytes, flags: int) -> None:

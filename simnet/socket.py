@@ -12,6 +12,7 @@ import errno
 import socket as _stdlib
 import sys
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import AF_UNIX, kernel_address
@@ -48,9 +49,10 @@ __all__ = ["Socket"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
-MSG_WAITALL, MSG_TRUNC, MSG_OOB = 0x100, 0x20, 0x1
+MSG_TRUNC, MSG_OOB = 0x20, 0x1
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
+_BYTES, _FROM = itemgetter(0), itemgetter(0, 3)  # of what recvmsg gives: what recv and recvfrom give
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 
 
@@ -280,7 +282,9 @@ class Socket(MessageCalls):
             bufsize, flags = taken("recv", bufsize, flags, *more)
             if not bufsize:
                 return b""
-        if flags & MSG_WAITALL and self._timeout is None and self._kind == 1:
+        if self._may_go_on():
+            return self._read_on(bufsize, 0, flags, _BYTES)  # type: ignore[no-any-return]
+        if self._waits_for_all(flags):
             return self._recv_all(bufsize, flags)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
@@ -313,6 +317,8 @@ class Socket(MessageCalls):
             bufsize, flags = taken("recvfrom", bufsize, flags, *more)
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), None
+        if self._may_go_on():
+            return self._read_on(bufsize, 0, flags, _FROM)  # type: ignore[no-any-return]
         return self._call(  # type: ignore[no-any-return]
             "recv",
             (bufsize,),
@@ -377,16 +383,22 @@ class Socket(MessageCalls):
     def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False) -> int:
         """One send: what the kernel takes of *payload*, waiting for room if this socket waits.
 
-        With *more* it goes on with a send that has taken something: an error is left for the next call to take.
+        With *more* it goes on with a send that has taken something: an error is left for the next call to take. But a Unix
+        socket that waits for room takes the error that comes, where its next send would say EPIPE.
         """
         if not flags and not more:
             taken = self._send_straight(payload)
             if taken:
                 return taken
+        before = self._file().error
+        unix = self._net_family == AF_UNIX
 
         def attempt(file: Any, n: int) -> int:
-            if more and file.error:
-                raise socket_error(file.error)
+            error = file.error
+            if error and self._timeout is None and (more or (unix and error != before)):
+                if unix:
+                    file.error = 0
+                raise socket_error(error)
             took: int = file.send(payload if n == len(payload) else payload[:n], flags)
             return took
 

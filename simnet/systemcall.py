@@ -117,50 +117,6 @@ class SystemCalls(_stdlib.socket):
             finally:
                 listener.unwatch(me)
 
-    def _recv_all(self, bufsize: int, flags: int) -> bytes:
-        """MSG_WAITALL of a blocking stream: until there are *bufsize* bytes, an end, an urgent byte, or SO_RCVTIMEO is over."""
-        if flags & MSG_PEEK:
-            return self._peek_all(bufsize, flags)
-        parts: list[bytes] = []
-
-        def attempt(file: Any, n: int) -> bytes:
-            if parts and file.stops_here():
-                return b""
-            part: bytes = file.recv(n, flags)
-            return part
-
-        while bufsize > 0:
-            asked = bufsize
-            try:
-                part = self._call("recv", (asked,), attempt, READABLE, asked, flags)
-            except OSError:  # MSG_DONTWAIT, SO_RCVTIMEO, or a Unix socket's error: what has come is not lost
-                if not parts:
-                    raise
-                break
-            if not part:
-                break
-            parts.append(part)
-            bufsize -= len(part)
-            if self._file().stops_here():
-                break
-        return b"".join(parts)
-
-    def _peek_all(self, bufsize: int, flags: int) -> bytes:
-        def attempt(file: Any, n: int) -> bytes:
-            if file.unread < n and not file.mask() & (RDHUP | ERR | HUP | PRI):
-                raise socket_error(errno.EAGAIN)
-            peeked: bytes = file.recv(n, flags)
-            return peeked
-
-        try:
-            data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags)
-        except BlockingIOError:  # SO_RCVTIMEO: what there is by then
-            file = self._file()
-            if not file.unread:
-                raise
-            data = file.recv(bufsize, flags)
-        return data
-
     def _recv_some(self, size: int, deadline: int | None) -> bytes:
         """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several."""
         data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline)

@@ -41,6 +41,7 @@ STEPS = {
             "simnet.systemcall",
             "simnet.straightcalls",
             "simnet.quickcalls",
+            "simnet.fullreads",
             "simnet.messagecalls",
             "simnet.socket",
             "simnet.socketpair",

@@ -478,3 +478,76 @@ def test_k089_a_datagram_is_waited_for_whatever_is_urgent(world: World) -> None:
     join = world.beside(send_later)
     world.gives(b"x", here.recv, 1, socket.MSG_OOB)
     join()
+
+
+def in_turn(*acts: Callable[[Any], object]) -> Callable[[Any], None]:
+    """What a peer does, a moment before each."""
+
+    def play(peer: Any) -> None:
+        for act in acts:
+            time.sleep(0.006)
+            act(peer)
+
+    return play
+
+
+A_AND_REST = in_turn(lambda peer: peer.send(b"a"), lambda peer: peer.send(b"bcdefgh"))
+A_AND_END = in_turn(lambda peer: peer.send(b"a"), lambda peer: peer.shutdown(socket.SHUT_WR))
+MARK_IN_IT = in_turn(lambda peer: peer.send(b"ab!", socket.MSG_OOB), lambda peer: peer.send(b"cdefgh"))
+FILE_IN_IT = in_turn(
+    lambda peer: peer.send(b"a"),
+    lambda peer: socket.send_fds(peer, [b"bc"], [peer.fileno()]),
+    lambda peer: peer.send(b"defgh"),
+)
+
+
+@pytest.mark.parametrize(
+    ("acts", "read", "answer"),
+    [
+        pytest.param(A_AND_REST, lambda s: s.recv(9), b"abcdefgh", id="recv"),
+        pytest.param(A_AND_REST, lambda s: s.recv(2), b"ab", id="no-more-than-asked"),
+        pytest.param(A_AND_REST, lambda s: s.recvfrom(6, WAITALL)[0], b"abcdef", id="recvfrom"),
+        pytest.param(A_AND_REST, lambda s: s.recvmsg(6, 0, WAITALL)[0], b"abcdef", id="recvmsg"),
+        pytest.param(A_AND_REST, lambda s: s.recv(9, PEEK), b"a", id="a-peek-does-not"),
+        pytest.param(A_AND_REST, lambda s: s.recv(9, PEEK | WAITALL), b"a", id="nor-a-peek-at-all"),
+        pytest.param(A_AND_END, lambda s: s.recv(9), b"a", id="end"),
+        pytest.param(MARK_IN_IT, lambda s: s.recv(9, WAITALL), b"ab", id="mark"),
+        pytest.param(FILE_IN_IT, lambda s: s.recv(9, WAITALL), b"abc", id="descriptor"),
+    ],
+)
+def test_k061_a_blocking_read_of_a_unix_stream_waits_for_as_much_as_rcvlowat_says(
+    world: World, acts: Any, read: Callable[[Any], object], answer: bytes
+) -> None:
+    sock, peer = ends(world, "stream")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    peer.settimeout(5.0)
+    join = world.beside(lambda: acts(peer))
+    assert read(sock) == answer
+    join()
+
+
+def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) -> None:
+    sock, peer = ends(world, "stream")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    last_for(sock, 5)
+    peer.send(b"a")
+    assert sock.recv(9) == b"a"
+    world.gives("EAGAIN", sock.recv, 9)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_k102_a_unix_send_that_waits_uses_the_error_up(world: World, full: bool) -> None:
+    sock, peer = ends(world, "stream")
+    sock.setblocking(False)
+    if full:
+        sock.send(bytes(1_000_000))
+    sock.setblocking(True)
+    peer.settimeout(5.0)
+    join = world.beside(lambda: in_turn(lambda peer: peer.close())(peer))
+    if full:
+        world.gives("ECONNRESET", sock.send, b"x")
+    else:
+        assert 100_000 < sock.send(bytes(1_000_000)) < 1_000_000
+    join()
+    world.ready(sock, "IN|OUT|RDHUP|HUP")
+    world.gives("EPIPE", sock.send, b"x")

@@ -1,0 +1,99 @@
+"""Reads of a blocking stream that may have to wait when they have a part: MSG_WAITALL, and SO_RCVLOWAT of a Unix stream."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from simnet.addresses import AF_UNIX
+from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP
+from simnet.quickcalls import QuickCalls
+from simnet.systemcall import READABLE
+
+__all__ = ["FullReads"]
+
+MSG_PEEK, MSG_WAITALL = 0x2, 0x100
+SOCK_STREAM = 1
+
+
+class FullReads(QuickCalls):
+    """The part of a simulated socket that goes on with a read."""
+
+    __slots__ = ()
+
+    def _waits_for_all(self, flags: int) -> bool:
+        """Is this a read of a blocking TCP connection that is to fill its buffer?"""
+        return bool(
+            flags & MSG_WAITALL and self._timeout is None and self._kind == SOCK_STREAM and self._net_family != AF_UNIX
+        )
+
+    def _may_go_on(self) -> bool:
+        """Is this a blocking Unix stream? A read of it waits for as much as SO_RCVLOWAT or MSG_WAITALL say."""
+        return self._net_family == AF_UNIX and self._timeout is None and self._kind == SOCK_STREAM
+
+    def _read_on(self, bufsize: int, ancbufsize: int, flags: int, shape: Callable[[Any], Any]) -> Any:
+        """A read of a blocking Unix stream, which keeps its place where it waits. *shape* makes the answer of recvmsg the call's."""
+        reading: Any = None
+
+        def attempt(file: Any, n: int) -> Any:
+            nonlocal reading
+            if reading is None:
+                reading = file.reading(n, flags)
+                if reading is None:
+                    return shape(file.recvmsg(n, ancbufsize, flags))
+            if reading.goes_on():
+                raise socket_error(errno.EAGAIN)
+            return shape(reading.answer(ancbufsize))
+
+        try:
+            return self._call("recv", (bufsize, flags) if flags else (bufsize,), attempt, READABLE, bufsize, flags)
+        except BlockingIOError:  # SO_RCVTIMEO, MSG_DONTWAIT: what was read by then is the answer
+            if reading is None or not reading.parts:
+                raise
+            return shape(reading.answer(ancbufsize))
+
+    def _recv_all(self, bufsize: int, flags: int) -> bytes:
+        """MSG_WAITALL of a blocking stream: until there are *bufsize* bytes, an end, an urgent byte, or SO_RCVTIMEO is over."""
+        if flags & MSG_PEEK:
+            return self._peek_all(bufsize, flags)
+        parts: list[bytes] = []
+
+        def attempt(file: Any, n: int) -> bytes:
+            if parts and file.stops_here():
+                return b""
+            part: bytes = file.recv(n, flags)
+            return part
+
+        while bufsize > 0:
+            asked = bufsize
+            try:
+                part = self._call("recv", (asked,), attempt, READABLE, asked, flags)
+            except OSError:  # MSG_DONTWAIT, SO_RCVTIMEO, or a Unix socket's error: what has come is not lost
+                if not parts:
+                    raise
+                break
+            if not part:
+                break
+            parts.append(part)
+            bufsize -= len(part)
+            if self._file().stops_here():
+                break
+        return b"".join(parts)
+
+    def _peek_all(self, bufsize: int, flags: int) -> bytes:
+        def attempt(file: Any, n: int) -> bytes:
+            if file.unread < n and not file.mask() & (RDHUP | ERR | HUP | PRI):
+                raise socket_error(errno.EAGAIN)
+            peeked: bytes = file.recv(n, flags)
+            return peeked
+
+        try:
+            data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags)
+        except BlockingIOError:  # SO_RCVTIMEO: what there is by then
+            file = self._file()
+            if not file.unread:
+                raise
+            data = file.recv(bufsize, flags)
+        return data
