@@ -79,7 +79,10 @@ class NodeId(NamedTuple):
         path = root / self.file
         if not path.is_file():
             there = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
-            hint = meant(path.name, there) if there else f"; there is no folder {path.parent}"
+            nothing = (
+                "no Python file is in that folder" if path.parent.is_dir() else f"there is no folder {path.parent}"
+            )
+            hint = meant(path.name, there) if there else f"; {nothing}"
             raise ValueError(f"{str(self)!r}: there is no file {path}{hint}")
         if not path.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{str(self)!r}: {path} is a link to {path.resolve()}, outside the project {root}")

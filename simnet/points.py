@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
 
-__all__ = ["CallPoint", "ConnectPoint", "Points", "PollPoint", "StreamPoint"]
+__all__ = ["CallPoint", "ConnectPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
 
 
 class CallPoint(NamedTuple):
@@ -54,16 +54,24 @@ class PollPoint(NamedTuple):
     kind: str  # "epoll", "poll", "select"
 
 
+class Moment(NamedTuple):
+    """An instant in which a host called its kernel, or sent something; or the one after the last of them."""
+
+    host: str
+    time_ns: int
+
+
 class Points:
     """All of a run, each list in the order in which the run came to them."""
 
-    __slots__ = ("calls", "connects", "polls", "streams")
+    __slots__ = ("calls", "connects", "moments", "polls", "streams")
 
     def __init__(self) -> None:
         self.calls: list[CallPoint] = []
         self.streams: list[StreamPoint] = []
         self.connects: list[ConnectPoint] = []
         self.polls: list[PollPoint] = []
+        self.moments: list[Moment] = []
 
     @classmethod
     def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
@@ -73,7 +81,10 @@ class Points:
         streams: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
         syns: dict[str, list[str]] = {}
         answered: dict[str, bool] = {}
+        moments: dict[str, dict[int, None]] = {}
         for event in trace:
+            if event.kind in (CALL, SEGMENT) and event.host:
+                moments.setdefault(event.host, {})[event.time_ns] = None
             if event.kind == CALL:
                 if event.op == "poll":
                     if event.n:
@@ -101,6 +112,8 @@ class Points:
             client, _, rest = place.partition("->")
             touches = client in under_test or rest.rpartition(":")[0] in under_test
             points.streams.append(StreamPoint(place, end, max(edges), tuple(sorted(set(edges))), touches))
+        for host, instants in moments.items():
+            points.moments += [Moment(host, each) for each in (*instants, max(instants) + 1)]
         return points
 
 

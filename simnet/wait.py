@@ -86,7 +86,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "swap",
+        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,7 @@ class Scheduler:
         choose: Callable[[Sequence[Process]], int] | None = None,
     ) -> None:
         self._choose = choose
+        self._back: Process | None = None  # who has the floor again before all others, whatever the schedule says
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.pipes: Pipes | None = None  # real ones, if processes make any
         self.clock = clock
@@ -364,7 +365,15 @@ class Scheduler:
         if process in self.runnable:
             self.runnable.remove(process)
         self.runnable.appendleft(self.current)
+        if self._choose is not None:
+            self._back = self.current
         self._switch(process)
+
+    def strike(self, process: Process) -> None:
+        """*process*, which is none of the network's own, has the floor before anybody else who may run now."""
+        self.runnable.appendleft(process)
+        if self._choose is not None:
+            self._back = process
 
     def finished(self, process: Process) -> Process:
         """Called on a worker greenlet whose process has ended: the next process to run."""
@@ -416,6 +425,11 @@ class Scheduler:
     def _take(self) -> Process:
         """Who of those that may run does: the first in line, unless the schedule says otherwise."""
         runnable = self.runnable
+        process = self._back
+        if process is not None and process in runnable:
+            self._back = None
+            runnable.remove(process)
+            return process
         if self._choose is not None and len(runnable) > 1:
             index = self._choose(runnable)
             process = runnable[index]

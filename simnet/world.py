@@ -11,7 +11,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from simnet import invariants as checks
-from simnet import modules, wait, watchdog
+from simnet import modules, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
@@ -237,6 +237,8 @@ class Network:
         resolver.place()
         self._collects = gc.isenabled()
         gc.disable()
+        if self._injector.timed:
+            strokes.prepare(scheduler, self._fabric)
         watchdog.guard(scheduler, interrupts.rouse)
         modules.install(provider)
         self._installed = True

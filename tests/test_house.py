@@ -56,7 +56,7 @@ STEPS = {
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
-        ["simnet.power"],
+        ["simnet.power", "simnet.strokes"],
         ["simnet.host"],
         ["simnet.world"],
         ["simnet.run"],

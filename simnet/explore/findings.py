@@ -16,6 +16,7 @@ from simnet.blame import exception_line, user_place
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
+from simnet.faults.hosts import Crash, Restart
 from simnet.invariants import WAITS_FOR_EVER
 from simnet.trace import CALL, PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
@@ -75,6 +76,9 @@ class Case:
         ]
         if invariants.get("loop-survives") == OFF:
             self.ended_early = []
+        # The plan itself took all that ran there.
+        self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
+        self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
 
     def findings(self) -> Iterator[Finding]:
         """In the order in which a person wants to read them: the cause before what follows from it."""
@@ -132,7 +136,7 @@ class Case:
         """Loops and listeners of targets that would still be there without the fault."""
         told = [each.message for each in self.run.verdicts if each.name == "listener-survives"]
         ended = {each.process: each.error for each in self.run.failures}
-        dead_hosts = []
+        dead_hosts = list(self.dead_hosts)
         for name in self.ended_early:
             error = ended.get(name)
             host = name.partition("/")[0]

@@ -16,7 +16,7 @@ from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
 from simnet.explore.shrink import with_verdict
 from simnet.explore.sweep import RUNS_A_COLLECTION, NothingToTest, begun, count, frozen_heap, make_small, nothing
-from simnet.faults.kinds import KINDS, playable
+from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
 from simnet.run import play
 
@@ -69,7 +69,7 @@ def _run_all(
     result: SweepResult,
     progress: Progress | None,
 ) -> None:
-    kinds = options.kinds or tuple(name for name in KINDS if playable(name))
+    kinds = options.kinds or tuple(name for name in KINDS if drawn(name))
     groups: dict[tuple[str, str, str], Failure] = {}
     for seed in seeds:
         rates = FaultRates.swarm(seed, kinds)

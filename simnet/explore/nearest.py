@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from simnet.faults.fault import Fault
+from simnet.faults.hosts import BODY
 from simnet.faults.place import Anchor, Place
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def nearest(fault: Fault, points: Points, targets: Sequence[str] = ()) -> str:
         return _byte(anchor, points)
     if anchor.form == "poll":
         return _poll(anchor, points)
+    if anchor.form == "time":
+        return _moment(anchor, points)
     return _call(anchor, points.calls, targets)
 
 
@@ -61,6 +64,16 @@ def _poll(anchor: Anchor, points: Points) -> str:
     return _places(
         "host", [each.host for each in points.polls], "no poll found anything ready", "polls found something ready on"
     )
+
+
+def _moment(anchor: Anchor, points: Points) -> str:
+    if not any(anchor.place.matches(Place.parse(each.host)) for each in points.moments):
+        hosts = [each.host for each in points.moments if each.host != BODY]
+        return _places("host", hosts, "no host but the test's own did anything")
+    last = max(each.time_ns for each in points.moments) - 1
+    if last >= anchor.number:
+        return f"{anchor.place} had no power then"
+    return f"the last thing that happened was at {last / 1e9:g} s"
 
 
 def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from simnet.asked import seed_of
-from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, Fault, check_playable, kind_classes, playable
+from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
@@ -26,7 +26,7 @@ class SweepOptions:
     target: tuple[str, ...] | None = None
     """The hosts under test; None: every host with a spawned process."""
     kinds: tuple[str, ...] | None = None
-    """The kinds of fault; None: all that this version plays."""
+    """The kinds of fault; None: all that are tried unasked, which is all but what befalls a host at a time."""
     depth: int = 1
     """How many faults a plan has."""
     survives: tuple[str, ...] = ()
@@ -106,16 +106,10 @@ def _kinds(option: str, value: object) -> tuple[str, ...]:
         value = (value,)
     if not isinstance(value, Iterable):
         raise TypeError(f"{option}={value!r}: a kind of fault, or several in a list")
-    kinds = kind_classes(value)
-    if not kinds:
+    several = tuple(value)
+    if not several:
         raise ValueError(f"{option}={value!r} names no kind of fault; leave it out for all of them")
-    names = tuple(kind.kind for kind in kinds)
-    # A whole class of kinds means those of it that can be played; a kind named by itself is wanted.
-    whole = any(set(group) <= set(names) for group in (TRANSPARENT, DISRUPTIVE))
-    for kind in kinds:
-        if not whole:
-            check_playable(kind)
-    return tuple(name for name in names if playable(name))
+    return named_kinds(several)
 
 
 def _survives(option: str, value: object) -> tuple[str, ...]:

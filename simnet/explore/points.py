@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simnet.faults import kinds as k
-from simnet.faults.kinds import ERRNOS, KINDS, Fault, playable
+from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn
 
 if TYPE_CHECKING:
     from simnet.points import CallPoint, Points, PollPoint, StreamPoint
@@ -61,7 +61,7 @@ class Selection:
 
 def families(points: Points, targets: Collection[str], kinds: Iterable[str] | None = None) -> list[Family]:
     """All that could be tried at *points* of a run with these *targets*, telling kinds first."""
-    wanted = [name for name in KINDS if playable(name)] if kinds is None else list(kinds)
+    wanted = [name for name in KINDS if drawn(name)] if kinds is None else list(kinds)
     wanted.sort(key=lambda name: TELLING.index(name) if name in TELLING else len(TELLING))
     found: list[Family] = []
     at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
@@ -134,6 +134,10 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)
+    for moment in points.moments:
+        if moment.host != k.BODY:
+            yield k.Crash(on=moment.host, at=moment.time_ns / 1e9)
+            yield k.Restart(on=moment.host, at=moment.time_ns / 1e9)
 
 
 def _at_call(call: CallPoint) -> Iterator[Fault]:

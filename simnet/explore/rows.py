@@ -57,6 +57,7 @@ class _Reader:
         self._begun: set[str] = set()  # connections whose connect has its row; asked for membership only
         self._closed: tuple[Event, Row] | None = None  # a close whose FIN may follow
         self._fault: tuple[Event, Anchor] | None = None  # it acts on a call that is not written down yet
+        self._stroke = False  # the plan cuts a host's power next, or brings it back
 
     def read(self, index: int, event: Event) -> None:
         kind = event.kind
@@ -70,7 +71,10 @@ class _Reader:
             text = _other(event)
             if text:
                 self.settle()
-                self.rows.append(Row(index, event.time_ns, event.host, text, loud=kind in (HANDLER, PROCESS)))
+                row = Row(index, event.time_ns, event.host, text, loud=kind in (HANDLER, PROCESS))
+                if self._stroke:
+                    self._stroke, row.mark = False, BOLT
+                self.rows.append(row)
 
     def settle(self) -> None:
         """Segments that belong to no call get rows of their own."""
@@ -122,6 +126,9 @@ class _Reader:
         anchor = parse_fault(event.detail).anchor
         if anchor.form in ("call", "accept", "poll"):
             self._fault = (event, anchor)
+            return
+        if anchor.form == "time" and event.op in POWER:
+            self._stroke = True  # what it does has a row of its own
             return
         if anchor.form == "connect" and self._sent:
             self._sent[-1][1].mark = f"{BOLT} refused; baseline: connected"

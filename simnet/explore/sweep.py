@@ -23,7 +23,7 @@ from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement, judge
-from simnet.faults.kinds import KINDS, playable
+from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.trace import CALL
@@ -192,9 +192,7 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     result.planned, result.budget_line = selection.planned, selection.line
     if not selection.faults:
         raise NothingToTest(nothing(baseline, options))
-    rows = {
-        name: KindRow(name) for name in KINDS if playable(name) and (options.kinds is None or name in options.kinds)
-    }
+    rows = {name: KindRow(name) for name in KINDS if (drawn(name) if options.kinds is None else name in options.kinds)}
     for family in found:
         row = rows[family.kind]
         row.points += family.points

@@ -38,5 +38,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     ),
     "refuse": lambda fault: "the connection is refused",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",
+    "crash": lambda fault: f"{fault.on} crashes at {fault.at:g} s",
+    "restart": lambda fault: f"{fault.on} restarts at {fault.at:g} s",
     "error": lambda fault: f"{fault.op} fails with {fault.errno}",
 }

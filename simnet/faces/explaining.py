@@ -74,6 +74,8 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         kind = KINDS[name]
         yield "fault", (kind.__doc__ or "").partition("\n")[0]
         yield "class", "transparent" if kind.transparent else "disruptive"
+        if not kind.drawn:
+            yield "asked", f'no sweep tries it unasked: kinds=["{name}"], or a plan'
         if not kind.played:
             yield "but", "this version reads and writes it, and does not play it yet"
     if name in INVARIANTS:

@@ -15,7 +15,7 @@ from simnet.explore.options import SweepOptions
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
-from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, kind_classes, playable
+from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
 from simnet.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 from simnet.typed import pytest_command
@@ -47,7 +47,7 @@ class Named:
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
-    """``"reset,eof"`` as names of kinds; ``transparent`` and ``disruptive`` stand for those of theirs that can be played.
+    """``"reset,eof"`` as names of kinds; ``transparent`` and ``disruptive`` stand for those of theirs that are tried unasked.
 
     Raises:
         ValueError: there is no such kind, with what was probably meant.
@@ -55,7 +55,7 @@ def kinds_of(text: str) -> tuple[str, ...]:
     names: list[str] = []
     for word in (part.strip() for part in text.split(",")):
         if word in WHOLE:
-            names += [name for name in WHOLE[word] if playable(name)]
+            names += [name for name in WHOLE[word] if drawn(name)]
         elif word:
             names += [kind.kind for kind in kind_classes([word])]
     if not names:

@@ -51,6 +51,8 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
     """Whether a correct program may meet it at any time with nothing lost."""
     played: ClassVar[bool] = True
     """Whether this version's injector can do it."""
+    drawn: ClassVar[bool] = True
+    """Whether sweeps and dice try it unasked; else only who names it gets it."""
     anchors: ClassVar[tuple[str, ...]] = ()
     """The forms of its anchor: call, byte, connect, accept, poll, datagram, time, lookup."""
     form: ClassVar[str] = "connection"

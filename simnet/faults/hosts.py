@@ -1,4 +1,7 @@
-"""Disruptive faults beyond one connection: what befalls datagrams, hosts, links and look-ups."""
+"""Disruptive faults beyond one connection: what befalls datagrams, hosts, links and look-ups.
+
+What happens at a time befalls a host when all that is due then has arrived there, and before anybody runs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from simnet.faults.fault import Fault
 from simnet.faults.fields import NANOSECOND, FaultError, comes, lasts, meant
 
 __all__ = [
+    "BODY",
     "RESOLVER_ERRORS",
     "ClockJump",
     "Crash",
@@ -20,6 +24,8 @@ __all__ = [
     "Reorder",
     "Restart",
 ]
+
+BODY: Final = "test"  # the host on which a test's body runs
 
 RESOLVER_ERRORS: Final = ("EAI_AGAIN", "EAI_NONAME")  # getaddrinfo(3): try again later; no such name
 
@@ -90,10 +96,10 @@ class Delay(Fault, frozen=True, kw_only=True):
 
 
 class Crash(Fault, frozen=True, kw_only=True):
-    """The host dies without a word at *at* seconds: no FIN, no RST."""
+    """The host dies without a word when the time has come: no FIN, no RST; its processes end."""
 
     kind: ClassVar[str] = "crash"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("time",)
     form: ClassVar[str] = "host"
 
@@ -101,16 +107,17 @@ class Crash(Fault, frozen=True, kw_only=True):
 
     def _check(self) -> None:
         comes(self.kind, self.at)
+        _not_the_bodys(self)
 
     def sentence(self) -> str:
         return f"{self.on} crashed at {self.at:g} s"
 
 
 class Restart(Fault, frozen=True, kw_only=True):
-    """The host comes up again at *at* seconds, knowing nothing of its connections."""
+    """The host comes up again, without a process, knowing nothing of its connections: RST to who goes on with one. If it runs, it crashes first."""
 
     kind: ClassVar[str] = "restart"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("time",)
     form: ClassVar[str] = "host"
 
@@ -118,6 +125,7 @@ class Restart(Fault, frozen=True, kw_only=True):
 
     def _check(self) -> None:
         comes(self.kind, self.at)
+        _not_the_bodys(self)
 
     def sentence(self) -> str:
         return f"{self.on} came up again at {self.at:g} s"
@@ -213,3 +221,11 @@ class NameError_(Fault, frozen=True, kw_only=True):  # noqa: N801  # NameError i
     def sentence(self) -> str:
         late = f" after {self.seconds:g} s" if self.seconds else ""
         return f"{self.anchor} failed with {self.errno}{late}" if self.errno else f"{self.anchor} was answered{late}"
+
+
+def _not_the_bodys(fault: Crash | Restart) -> None:
+    """The body is a process of its host, and goes on: it says what the others did."""
+    if fault.on == BODY:
+        raise fault.wrong(
+            "on", "is the host of the test's own body, which must go on; spawn what is to die on a host of its own"
+        )

@@ -81,7 +81,7 @@ class Injector:
     """A plan and rates in force."""
 
     __slots__ = (
-        "plan", "dice", "fired", "clock", "trace", "watches_polls", "_call", "_byte", "_connect", "_poll",
+        "plan", "dice", "fired", "clock", "trace", "timed", "watches_polls", "_call", "_byte", "_connect", "_poll",
         "_acted",
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ class Injector:
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
-        by_form: dict[str, list[Fault]] = {"call": [], "accept": [], "byte": [], "connect": [], "poll": []}
+        by_form: dict[str, list[Fault]] = {"call": [], "accept": [], "byte": [], "connect": [], "poll": [], "time": []}
         if plan.faults:
             plan.check_playable()
             for fault in plan.faults:
@@ -100,6 +100,7 @@ class Injector:
         self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
         self._connect = by_form["connect"]
         self._poll = by_form["poll"]
+        self.timed = by_form["time"]  # what befalls hosts, and when; see strokes.py
         self.watches_polls = bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
 

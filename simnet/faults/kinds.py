@@ -1,11 +1,13 @@
 """The vocabulary: all the ways in which a network hurts a program, by class, by name, and by the point where they can act.
 
 A kind with ``played = False`` is a word of the language that this version's injector does not act on yet: plans with it can be
-written and read, and are refused when put into force.
+written and read, and are refused when put into force. One with ``drawn = False`` is played where a plan or a sweep names it, and
+tried by none that does not.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -24,6 +26,7 @@ from simnet.faults.disruptive import (
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FaultError, meant
 from simnet.faults.hosts import (
+    BODY,
     RESOLVER_ERRORS,
     ClockJump,
     Crash,
@@ -41,6 +44,7 @@ from simnet.faults.transparent import Coalesce, PartialSend, ShortRecv, Split, S
 
 __all__ = [
     "ALL",
+    "BODY",
     "DISRUPTIVE",
     "ERRNOS",
     "KINDS",
@@ -75,9 +79,11 @@ __all__ = [
     "WouldBlock",
     "applicable",
     "check_playable",
+    "drawn",
     "kind_class",
     "kind_classes",
     "make",
+    "named_kinds",
     "playable",
     "played_kinds",
 ]
@@ -135,6 +141,12 @@ def playable(fault: Fault | type[Fault] | str) -> bool:
     return fault.played if isinstance(fault, Fault) else kind_class(fault).played
 
 
+def drawn(kind: type[Fault] | str) -> bool:
+    """Whether a sweep or a fuzz that names no kinds tries this one."""
+    cls = kind_class(kind)
+    return cls.played and cls.drawn
+
+
 def check_playable(fault: Fault | type[Fault] | str) -> None:
     """Refuse a fault or kind that this version knows but cannot do.
 
@@ -151,22 +163,44 @@ def check_playable(fault: Fault | type[Fault] | str) -> None:
         )
 
 
-def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
-    """The classes of several kinds, in the vocabulary's order, to draw faults from.
+def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
+    """The names of several kinds that this version plays, in the vocabulary's order; one name or class alone is taken too.
 
-    All of TRANSPARENT or of DISRUPTIVE means those of them that this version plays; a kind named by itself is wanted.
+    All of TRANSPARENT or of DISRUPTIVE means those of them that are tried unasked, and what is named besides.
 
     Raises:
-        ValueError: no kind at all, an unknown one, or one that this version does not play.
+        ValueError: an unknown kind, or one named by itself that this version does not play.
     """
-    classes = kind_classes(kinds)
-    if not classes:
+    several = [kinds] if isinstance(kinds, str | type) else list(kinds)
+    tally = Counter(cls.kind for kind in several for cls in kind_classes([kind]))
+    for group in (TRANSPARENT, DISRUPTIVE):
+        if all(tally[name] for name in group):
+            for name in group:
+                tally[name] -= not drawn(name)
+    for name in KINDS:
+        if tally[name]:
+            check_playable(name)
+    return tuple(name for name in KINDS if tally[name])
+
+
+def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
+    """The classes of several kinds, in the vocabulary's order, to draw faults from. What they mean is `named_kinds`'.
+
+    Raises:
+        ValueError: no kind at all, an unknown one, or one that this version does not play, or does not draw.
+    """
+    several = (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
+    if not several:
         raise FaultError(f"kinds={kinds!r} names no kind of fault; known are {', '.join(KINDS)}")
-    names = {kind.kind for kind in classes}  # for membership only
+    classes = tuple(KINDS[name] for name in named_kinds(several))
     for kind in classes:
-        if not kind.played and not names.issuperset(TRANSPARENT if kind.transparent else DISRUPTIVE):
-            check_playable(kind)
-    return tuple(kind for kind in classes if kind.played)
+        if not kind.drawn:
+            raise FaultError(
+                f"{kind.kind!r} happens at a time, and what is drawn are calls and bytes; name it in a plan "
+                f"({kind.kind} server at=1.5), or in the kinds of a sweep",
+                "kind",
+            )
+    return classes
 
 
 def applicable(anchor: Anchor) -> tuple[type[Fault], ...]:

@@ -14,7 +14,7 @@ from dispatch import asynchat, asyncore
 from tests.dispatch.conftest import the_harness
 
 simnet = the_harness()
-KINDS = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.playable(kind)]
+KINDS = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.drawn(kind)]
 
 
 class Echo(dispatch.Stream):

@@ -23,11 +23,16 @@ def test_one_name_or_several_may_stand() -> None:
     assert SweepOptions.of(per_process="mylib:Pool.free").per_process == ("mylib:Pool.free",)
 
 
-def test_a_whole_class_of_kinds_means_those_that_can_be_played() -> None:
-    kinds = SweepOptions.of(kinds=faults.TRANSPARENT).kinds
-    assert kinds is not None
-    assert "split" in kinds
-    assert all(faults.playable(kind) for kind in kinds)
+def test_a_whole_class_of_kinds_means_those_that_are_tried_unasked() -> None:
+    for whole in (faults.TRANSPARENT, "transparent", faults.DISRUPTIVE, "disruptive", faults.ALL):
+        kinds = SweepOptions.of(kinds=whole).kinds
+        assert kinds is not None
+        assert {"split", "reset"} & {*kinds}
+        assert all(faults.drawn(kind) for kind in kinds)
+    assert SweepOptions.of(kinds=["restart", "crash"]).kinds == ("crash", "restart")
+    assert "crash" in (SweepOptions.of(kinds=["disruptive", "crash"]).kinds or ())
+    with pytest.raises(ValueError, match="does not play 'pause' yet"):
+        SweepOptions.of(kinds=["disruptive", "pause"])
 
 
 def test_options_change_by_what_is_given_and_keep_the_rest() -> None:

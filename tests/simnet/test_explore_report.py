@@ -229,6 +229,8 @@ def test_every_kind_that_is_played_has_a_few_words_for_a_headline(kind: type[fau
         "refuse": {},
         "reset-before-accept": {"on": "server:7", "call": 1},
         "error": {"end": "server", "op": "send", "call": 1, "errno": "ENOBUFS"},
+        "crash": {"on": "server", "at": 1.5},
+        "restart": {"on": "server", "at": 1.5},
     }
     fault = kind(**{"on": "test->server:7#1", **examples[kind.kind]})
     words = when(FaultPlan((fault,)))

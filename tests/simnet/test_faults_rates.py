@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simnet import faults
-from simnet.faults import ALL, DISRUPTIVE, KINDS, TRANSPARENT, Fault, FaultPlan, FaultRates, playable
+from simnet.faults import ALL, DISRUPTIVE, KINDS, TRANSPARENT, Fault, FaultPlan, FaultRates, drawn
 
 ON = "client->server:7#1"
 
@@ -15,12 +15,12 @@ def calls(rates: FaultRates, op: str, count: int, *, blocking: bool = False, siz
     return [dice.for_call(ON, "server", op, n, blocking=blocking, size=size) for n in range(1, count + 1)]
 
 
-def test_there_is_a_rate_for_each_kind_that_is_played() -> None:
-    names = [kind.replace("-", "_") for kind in KINDS if playable(kind)]
+def test_there_is_a_rate_for_each_kind_that_is_drawn() -> None:
+    names = [kind.replace("-", "_") for kind in KINDS if drawn(kind)]
 
     assert sorted(name for name in FaultRates.__struct_fields__ if name != "seed") == sorted(names)
     for kind in KINDS:
-        assert FaultRates.even(0.5, ALL).rate(kind) == (0.5 if playable(kind) else 0.0)
+        assert FaultRates.even(0.5, ALL).rate(kind) == (0.5 if drawn(kind) else 0.0)
 
 
 def test_rates_print_as_python_without_what_is_0() -> None:
@@ -52,6 +52,8 @@ def test_a_kind_that_is_not_played_has_no_rate() -> None:
         FaultRates(blackhole=0.5)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="does not play 'blackhole' yet"):
         FaultRates.even(0.5, ["blackhole"])
+    with pytest.raises(ValueError, match=r"'crash' happens at a time, .* in a plan \(crash server at=1.5\)"):
+        FaultRates.even(0.5, ["crash", "split"])
 
 
 def test_no_rates_no_faults() -> None:
@@ -182,6 +184,6 @@ def test_a_swarm_draws_some_kinds_and_is_the_same_for_its_seed() -> None:
     assert len(set(swarms)) == 40
     assert all(swarm.rate(kind) == 0 for swarm in swarms for kind in DISRUPTIVE)
     for kind in TRANSPARENT:
-        if playable(kind):
+        if drawn(kind):
             assert 5 < sum(swarm.rate(kind) > 0 for swarm in swarms) < 35
     assert FaultRates.swarm(1, ["eof"]).eof > 0

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import InvalidArgument
 
 from simnet import faults
-from simnet.faults import ALL, TRANSPARENT, Fault, FaultPlan, playable
+from simnet.faults import ALL, TRANSPARENT, Fault, FaultPlan, drawn
 from simnet.strategies import fault_plans, fault_rates, payloads
 from simnet.strategies import faults as one_fault
 
@@ -42,11 +42,11 @@ def test_a_plan_shrinks_to_the_one_fault_that_matters(condition: Callable[[Fault
 
 @pytest.mark.slow
 def test_every_kind_that_is_played_is_drawn_with_every_call() -> None:
-    calls = {(kind.kind, op) for kind in ALL if playable(kind) for op in kind.ops}
-    rest = {("reset", None), *((kind.kind, None) for kind in ALL if playable(kind) and not kind.ops)}
+    calls = {(kind.kind, op) for kind in ALL if drawn(kind) for op in kind.ops}
+    rest = {("reset", None), *((kind.kind, None) for kind in ALL if drawn(kind) and not kind.ops)}
     seen = set()
     for kind in ALL:
-        if playable(kind):
+        if drawn(kind):
 
             @given(one_fault([kind]))
             @settings(max_examples=150, database=None, derandomize=True, phases=[Phase.generate])

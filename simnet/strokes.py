@@ -1,0 +1,70 @@
+"""What a plan does to hosts when the time has come: the power is cut, or comes back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from simnet.faults.hosts import BODY
+from simnet.faults.kinds import Restart
+from simnet.faults.place import Place
+from simnet.power import cut, power_on
+from simnet.process import Process
+
+if TYPE_CHECKING:
+    from simnet.faults.fault import Fault
+    from simnet.network import Fabric
+    from simnet.wait import Scheduler
+
+__all__ = ["prepare"]
+
+
+class _Stroke(Process):
+    """Somebody must have the floor while others are ended: it runs nowhere, and nobody hears of it."""
+
+    __slots__ = ()
+
+    def run(self) -> None:
+        assert self.fn is not None
+        try:
+            self.fn(*self.args)
+        except KeyboardInterrupt as error:  # as in any other process
+            self.scheduler.interrupted = error
+        self.done = True
+        self.fn, self.args = None, ()
+        del self.scheduler, self.machine  # its worker may keep it: what a greenlet began with stays with it
+
+
+def prepare(scheduler: Scheduler, fabric: Fabric) -> None:
+    """Put what the plan does at a time on the clock. A run that is over before, or that waits in vain, never comes to it."""
+    instants: dict[int, list[Fault]] = {}
+    for fault in fabric.injector.timed:
+        instants.setdefault(fault.anchor.number, []).append(fault)
+    for instant, faults in instants.items():
+        scheduler.clock.at(instant, partial(_begin, scheduler, fabric), faults, background=True)
+
+
+def _begin(scheduler: Scheduler, fabric: Fabric, faults: list[Fault]) -> None:
+    """It is time: when all that is due now has arrived, and before anybody runs."""
+    stroke = _Stroke(scheduler, scheduler.body.machine, 0, str(faults[0]), _act_all, (scheduler, fabric, faults))
+    scheduler.strike(stroke)
+
+
+def _act_all(scheduler: Scheduler, fabric: Fabric, faults: list[Fault]) -> None:
+    for fault in faults:
+        _act(scheduler, fabric, fault)
+
+
+def _act(scheduler: Scheduler, fabric: Fabric, fault: Fault) -> None:
+    for machine in list(fabric.machines.values()):
+        place = Place.host(machine.name)
+        if machine.name == BODY or not fault.place.matches(place):
+            continue
+        up = isinstance(fault, Restart)
+        if not up and not machine.powered:
+            continue  # it lies there already
+        fabric.injector.fire(fault, place, machine.name, "", fault.anchor.number)
+        if machine.powered:
+            cut(scheduler, machine)
+        if up:
+            power_on(scheduler, machine)

@@ -1,0 +1,200 @@
+"""What a plan does to a host at a time: crash and restart, played, swept, kept, told, and refused where they cannot be."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import FaultPlan, faults
+from simnet.explore.ladder import ladder
+from simnet.explore.nearest import unreached_texts
+from simnet.explore.points import families
+from simnet.explore.replay import replay
+from simnet.scenario import Scenario
+
+
+def serve(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                while data := conn.recv(100):
+                    conn.sendall(data)
+
+
+def ask() -> list[bytes | str]:
+    """A word a second, for five seconds; what came back, or how it ended."""
+    got: list[bytes | str] = []
+    try:
+        with socket.create_connection(("server", 7), timeout=20) as sock:
+            for number in range(5):
+                sock.sendall(b"%d" % number)
+                got.append(sock.recv(10))
+                time.sleep(1)
+    except OSError as error:
+        got.append(type(error).__name__)
+    return got
+
+
+def talk(net: simnet.Network) -> Any:
+    net.host("server").spawn(serve, 7)
+    return net.host("client").run(ask)
+
+
+def wait_for_ever(net: simnet.Network) -> None:
+    """A client without a time-out: a server that falls silent keeps it for ever."""
+    net.host("server").spawn(serve, 7)
+
+    def client() -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.recv(10)
+
+    net.host("client").run(client)
+
+
+PLANS = [
+    ("crash server at=1.5", [b"0", b"1", "TimeoutError"]),
+    ("crash server at=1.5; restart server at=3", [b"0", b"1", "ConnectionResetError"]),
+    ("restart server at=1.5", [b"0", b"1", "ConnectionResetError"]),
+    ("crash server at=0", ["TimeoutError"]),
+    ("restart server at=0", ["ConnectionRefusedError"]),
+    ("crash client at=1.5", None),
+    ("crash * at=1.5", None),
+]
+
+
+@pytest.mark.parametrize("schedule", ["fifo", "random:3", "pct:4"])
+def test_a_crash_is_silence_and_a_restart_knows_nothing(schedule: str) -> None:
+    for line, outcome in PLANS:
+        run = simnet.play(talk, f"{line}; schedule={schedule}")
+        assert run.outcome.returned == outcome, line
+        assert (run.verdicts, run.failures, run.unreached) == ([], [], ()), line
+        again = simnet.play(talk, run.happened)
+        assert (again.digest, again.outcome) == (run.digest, run.outcome), line
+
+
+def test_a_star_is_every_host_but_the_bodys() -> None:
+    happened = simnet.play(talk, "crash * at=1.5").happened
+    assert str(happened) == "crash server at=1.5; crash client at=1.5"
+
+
+def test_the_body_cannot_be_crashed_and_the_reason_is_told() -> None:
+    for line in ("crash test at=1", "restart test at=1"):
+        with pytest.raises(ValueError, match="on='test' is the host of the test's own body, which must go on"):
+            FaultPlan.parse(line)
+
+
+def test_a_process_that_is_about_to_wake_in_that_instant_does_not() -> None:
+    woke: list[float] = []
+
+    def body(net: simnet.Network) -> None:
+        def sleeper() -> None:
+            time.sleep(2)
+            woke.append(time.monotonic())
+
+        net.host("server").spawn(sleeper)
+        net.sleep(3)
+
+    for schedule in ("fifo", "random:1", "random:2", "pct:1"):
+        simnet.play(body, f"crash server at=2; schedule={schedule}")
+        assert (schedule, woke) == (schedule, [])
+
+
+def test_who_polls_without_waiting_is_crashed_too() -> None:
+    import select
+
+    def body(net: simnet.Network) -> None:
+        def busy() -> None:
+            poll = select.poll()
+            while True:
+                poll.poll(0)
+                time.sleep(0.001)
+
+        process = net.host("server").spawn(busy)
+        assert process.join(5)
+
+    run = simnet.play(body, "crash server at=1")
+    assert (run.outcome.raised, run.verdicts) == (None, [])
+
+
+def test_a_time_that_never_comes_is_told_with_when_it_ended() -> None:
+    for line, told in (
+        ("crash server at=100", "crash server at=100 was never reached: the last thing that happened was at 5.013 s"),
+        ("crash other at=1", "crash other at=1 was never reached: this run has the hosts server, client"),
+        ("crash server at=1; crash server at=2", "crash server at=2 was never reached: server had no power then"),
+    ):
+        run = simnet.play(talk, line)
+        (text,) = unreached_texts(run.unreached, run.points, run.targets)
+        assert text == told
+
+
+def test_a_sweep_tries_them_where_they_are_named_and_nowhere_else() -> None:
+    baseline = simnet.play(talk, targets="client")
+    unasked = {family.kind for family in families(baseline.points, baseline.targets)}
+    assert not unasked & {"crash", "restart"}
+    (family,) = families(baseline.points, baseline.targets, ["crash"])
+    made = [family.make(index) for index in range(family.size)]
+    assert {fault.on for fault in made} == {"server", "client"}
+    assert made[0] == faults.Crash(on="server", at=0.0)
+    result = simnet.check(talk, target="client", kinds=["crash", "restart"])
+    assert (result.runs, result.unreached, result.failed) == (2 * family.size, 0, 0)
+
+
+def test_what_a_crash_took_is_no_failure_of_it_and_who_waits_for_it_for_ever_is_told() -> None:
+    result = simnet.check(wait_for_ever, target=["client", "server"], kinds="crash")
+    assert [warned.name for warned in result.warnings] == ["waits-for-ever"] * 2  # each of the other
+    assert result.failed == 0
+    with pytest.raises(BaseException, match="waits-for-ever") as failed:
+        simnet.check(wait_for_ever, target="client", kinds="crash", invariants={"waits-for-ever": "failure"})
+    told = "".join([str(failed.value), *getattr(failed.value, "__notes__", [])])
+    assert "when server crashes at 0.003 s" in told or "server crashed at 0.003 s" in told
+
+
+def test_the_ladder_has_one_row_for_each() -> None:
+    run = simnet.play(talk, "crash server at=1.5; restart server at=3")
+    rows = [row for row in ladder(run.trace, whole=True).splitlines() if "\u26a1" in row]
+    assert [" ".join(row.split()) for row in rows] == ["1.500 the power is cut \u26a1", "3.000 comes up again \u26a1"]
+
+
+def test_a_kept_one_is_played_again(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "test_it.py").write_text("def test_it(net): ...")
+    file = tmp_path / "scenarios" / "outage.toml"
+    file.parent.mkdir()
+    plan = FaultPlan.parse("crash server at=1.5; restart server at=3")
+    Scenario.of("test_it.py::test_it", plan, title="an outage").write(file)
+    assert Scenario.read(file).plan == plan
+    played = replay(talk, Scenario.read(file).plan)
+    assert (played.word, played.judgement.status) == ("no failure", "noted")
+
+
+def test_real_sockets_refuse_them_by_name() -> None:
+    for line in ("crash server at=1", "restart server at=1"):
+        with pytest.raises(ValueError, match=line.partition(" ")[0]):
+            simnet.RealNetwork(line)
+
+
+def test_nothing_of_them_is_left_to_the_collector() -> None:
+    def schedulers() -> int:
+        return sum(type(each).__name__ == "Scheduler" for each in gc.get_objects())
+
+    gc.collect()
+    before = schedulers()
+    gc.disable()
+    try:
+        for line in (
+            "crash server at=1.5; restart server at=3",
+            "crash server at=100",
+            "crash server at=1; schedule=random:1",
+        ):
+            simnet.play(talk, line)
+        assert schedulers() == before
+    finally:
+        gc.enable()
