@@ -166,7 +166,8 @@ def check_playable(fault: Fault | type[Fault] | str) -> None:
 def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
     """The names of several kinds that this version plays, in the vocabulary's order; one name or class alone is taken too.
 
-    All of TRANSPARENT or of DISRUPTIVE means those of them that are tried unasked, and what is named besides.
+    All of TRANSPARENT or of DISRUPTIVE, or all of those that are played, means those that are tried unasked, and what is
+    named besides.
 
     Raises:
         ValueError: an unknown kind, or one named by itself that this version does not play.
@@ -174,13 +175,13 @@ def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
     several = [kinds] if isinstance(kinds, str | type) else list(kinds)
     tally = Counter(cls.kind for kind in several for cls in kind_classes([kind]))
     for group in (TRANSPARENT, DISRUPTIVE):
-        if all(tally[name] for name in group):
+        if all(tally[name] for name in group if playable(name)):
             for name in group:
                 tally[name] -= not drawn(name)
-    for name in KINDS:
-        if tally[name]:
-            check_playable(name)
-    return tuple(name for name in KINDS if tally[name])
+    named = tuple(name for name in KINDS if tally[name] > 0)
+    for name in named:
+        check_playable(name)
+    return named
 
 
 def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:

@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(
         net.host("server").spawn(serve_streams, 7)
         return talk(7, payload)
 
-    kinds = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.playable(kind)]
+    kinds = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.drawn(kind)]
     rates = simnet.FaultRates.even(rate, kinds=kinds, seed=seed)
     first = simnet.play(test, rates=rates)
     assert simnet.play(test, rates=rates).digest == first.digest
