@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic, NoReturn, TypeVar
 
 from simnet.faults.fields import INTEGER_MAX
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
-__all__ = ["exceptions_of", "function_of", "name_of", "plan_of", "port_of", "rates_of", "seed_of", "targets_of"]
+__all__ = [
+    "Given",
+    "exceptions_of",
+    "function_of",
+    "name_of",
+    "plan_of",
+    "port_of",
+    "rates_of",
+    "seed_of",
+    "targets_of",
+]
 
 NO_FAULTS = FaultPlan()
+
+_T = TypeVar("_T")
+
+
+class Given(Generic[_T]):
+    """What a network is given when it is made, and keeps: set later, it would change nothing."""
+
+    __slots__ = ("_kept", "_name")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self._kept = f"_{name}"
+
+    def __get__(self, network: object, owner: type) -> _T:
+        return self if network is None else getattr(network, self._kept)  # type: ignore[return-value]  # of a class
+
+    def __set__(self, network: object, value: object) -> NoReturn:
+        made = f"simnet.{type(network).__name__}({self._name}={value!r})"
+        raise AttributeError(f"{self._name} is given when a network is made, and stays: {made}")
 
 
 def plan_of(plan: Any) -> FaultPlan:

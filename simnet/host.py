@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.asked import port_of
 from simnet.clock import deadline_after
 from simnet.hostverbs import connected, listening, result_of
+from simnet.link import NotALink
 from simnet.machine import Machine
 from simnet.netstat import snapshot
 from simnet.power import cut, power_on, refuse_without_power
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Host"]
 
 
-class Host:
+class Host(NotALink):
     """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
 
     __slots__ = ("machine", "_network")

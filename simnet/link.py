@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "Profile"]
+__all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "NotALink", "Profile"]
 
 DEFAULT_LATENCY = 0.001  # seconds each way between two hosts: a switched LAN with a slow application on it
 HEADERS = 40  # bytes of IPv4 and TCP before the payload, without options
@@ -188,6 +188,40 @@ class Link:
         self.plain = not (self.jitter_ns or self._bandwidth is not None or self.loses)
         if self._changed is not None:
             self._changed(self)
+
+
+class _OfALink:
+    """A name that a network or a host might be thought to have; a link has it."""
+
+    __slots__ = ("name",)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def _refuse(self, asked: object) -> NoReturn:
+        kind = type(asked).__name__
+        remedy = f'net.link("client", "server").{self.name}'
+        raise AttributeError(f"a {kind} has no {self.name}; each link between two hosts has its own: {remedy}")
+
+    def __get__(self, asked: object, owner: type) -> Any:
+        return self if asked is None else self._refuse(asked)
+
+    def __set__(self, asked: object, value: object) -> NoReturn:
+        self._refuse(asked)
+
+
+class NotALink:
+    """A network or a host: what people look for there, and a link has, is refused with where it is."""
+
+    __slots__ = ()
+
+    latency = _OfALink()
+    jitter = _OfALink()
+    bandwidth = _OfALink()
+    loss = _OfALink()
+    duplication = _OfALink()
+    reordering = _OfALink()
+    mtu = _OfALink()
 
 
 class Direction:

@@ -13,7 +13,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
@@ -21,7 +21,7 @@ from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
-from simnet.link import Link
+from simnet.link import Link, NotALink
 from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric
@@ -41,7 +41,7 @@ TEST = "test"  # the host on which a test's body runs
 _right_names: set[str] = set()  # names of hosts that have been looked at; asked for membership only
 
 
-class Network:
+class Network(NotALink):
     """A simulated network: hosts, links, one virtual clock.
 
     ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
@@ -51,6 +51,41 @@ class Network:
     spawned process). *invariants* maps names to ``"failure"``, ``"warning"`` or ``"off: why"``; *may_raise* are exceptions a target may
     end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_plan",
+        "_seed",
+        "_targets",
+        "invariants",
+        "may_raise",
+        "trace",
+        "observations",
+        "_per_process",
+        "_clock",
+        "_injector",
+        "_fabric",
+        "_hosts",
+        "_state",
+        "_scheduler",
+        "_watcher",
+        "_held",
+        "_names",
+        "_collects",
+        "_hears_of_interrupts",
+        "_at_users_code",
+        "_stopped",
+        "_failed",
+        "_installed",
+        "verdicts",
+        "waiting",
+        "listening",
+        "alive",
+    )  # what is set by a mistaken name is refused
+
+    plan: Given[FaultPlan] = Given()
+    seed: Given[int] = Given()
+    targets: Given[tuple[str, ...] | None] = Given()
 
     def __init__(
         self,
@@ -64,16 +99,16 @@ class Network:
         per_process: Sequence[str] = (),
         trace: bool = True,
     ) -> None:
-        self.plan = plan_of(plan)
-        self.seed = seed_of(seed) or self.plan.seed
-        self.targets = targets_of(targets)
+        self._plan = plan_of(plan)
+        self._seed = seed_of(seed) or self._plan.seed
+        self._targets = targets_of(targets)
         self.invariants = checks.checked({} if invariants is None else invariants)
         self.may_raise = exceptions_of(may_raise)
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
         self._per_process = checked_names(per_process)
         self._clock = clock = Clock()
-        self._injector = Injector(self.plan, rates_of(rates), clock, self.trace)
+        self._injector = Injector(self._plan, rates_of(rates), clock, self.trace)
         self._fabric = Fabric(clock, self.trace, self._injector)
         self._hosts: dict[str, Host] = {}
         self._state: ProcessState | None = None
@@ -103,8 +138,8 @@ class Network:
         if host is None:
             if name not in _right_names and not _is_right(name):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
-            host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self.seed)))
-            host.machine.target = self.targets is not None and name in self.targets
+            host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self._seed)))
+            host.machine.target = self._targets is not None and name in self._targets
         return host
 
     def link(self, a: str, b: str) -> Link:
@@ -170,7 +205,7 @@ class Network:
     @property
     def happened(self) -> FaultPlan:
         """The faults that acted, exactly: replayed without rates they give the identical trace."""
-        fired, plan = tuple(self._injector.fired), self.plan
+        fired, plan = tuple(self._injector.fired), self._plan
         return plan if fired == plan.faults else FaultPlan(fired, schedule=plan.schedule, seed=plan.seed)
 
     @property
@@ -213,7 +248,7 @@ class Network:
             raise RuntimeError("this network has been entered before; make a new one for each run")
         self._hears_of_interrupts = interrupts.tell(self._interrupt)
         self._state = ProcessState(self._per_process)
-        scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self.plan.schedule))
+        scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self._plan.schedule))
         wait.enter(scheduler)
         self._scheduler = scheduler
         try:
@@ -393,7 +428,7 @@ class Network:
         self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self.targets is None and machine.name != TEST:
+        if self._targets is None and machine.name != TEST:
             machine.target = True
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)

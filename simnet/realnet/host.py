@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from simnet.asked import port_of
 from simnet.hostverbs import connected, listening, result_of
+from simnet.link import NotALink
 from simnet.realnet.classes import refuse
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RealHost"]
 
 
-class RealHost:
+class RealHost(NotALink):
     """A machine of the network. Its functions run as processes, which are threads."""
 
     __slots__ = ("_console", "machine", "network")

@@ -11,15 +11,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, NoReturn
 
 from simnet import invariants as checks
 from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
+from simnet.link import Link, NotALink
 from simnet.observe import Watcher
 from simnet.process import refuse_arguments, refuse_coroutines
 from simnet.realnet import classes
@@ -43,12 +44,41 @@ END_NS = 1_500_000_000  # how long processes may take to end; then they are inte
 TICK = 0.002  # seconds between two looks
 
 
-class RealNetwork:
+class RealNetwork(NotALink):
     """The same face as `simnet.Network`, over this machine's loopback sockets.
 
     Processes are threads, time is real, and the kernel answers. Faults on bytes, connections and calls are played as far as
     a kernel can be made to show them (`verdict_class` says what it did itself). A run takes at most *seconds*.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_plan",
+        "_seed",
+        "_targets",
+        "invariants",
+        "may_raise",
+        "seconds",
+        "observations",
+        "waiting",
+        "listening",
+        "alive",
+        "_loop_outside",
+        "notes",
+        "_hosts",
+        "_names",
+        "_held",
+        "_links",
+        "_stage",
+        "_maps",
+        "_watcher",
+        "_consoles",
+        "_guard",
+    )  # what is set by a mistaken name is refused
+
+    plan: Given[FaultPlan] = Given()
+    seed: Given[int] = Given()
+    targets: Given[tuple[str, ...] | None] = Given()
 
     def __init__(
         self,
@@ -62,16 +92,16 @@ class RealNetwork:
         per_process: Sequence[str] = (),
         seconds: float = classes.SECONDS,
     ) -> None:
-        self.plan = plan_of(plan)
+        self._plan = plan_of(plan)
         if rates is not None:
             raise ValueError(
                 "rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)"
             )
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
-        classes.refuse_what_no_kernel_shows(self.plan, seconds)
-        self.seed = seed_of(seed)
-        self.targets = targets_of(targets)
+        classes.refuse_what_no_kernel_shows(self._plan, seconds)
+        self._seed = seed_of(seed)
+        self._targets = targets_of(targets)
         self.invariants = checks.checked({} if invariants is None else invariants)
         if checks.WAITS_FOR_EVER in self.invariants:
             raise ValueError(
@@ -89,8 +119,8 @@ class RealNetwork:
         self._hosts: dict[str, RealHost] = {}
         self._names: dict[str, int] = {}
         self._held: list[Callable[[], object]] = []
-        self._links: dict[tuple[str, ...], SimpleNamespace] = {}
-        self._stage = Stage(self.plan, seed, seconds)
+        self._links: dict[tuple[str, str], Link] = {}
+        self._stage = Stage(self._plan, seed, seconds)
         self._maps = Maps(checked_names(per_process))
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []
@@ -108,17 +138,21 @@ class RealNetwork:
             if not HOST_NAME.fullmatch(name_of(name)):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name))
-            host.machine.target = self.targets is not None and name in self.targets
+            host.machine.target = self._targets is not None and name in self._targets
         return host
 
-    def link(self, a: str, b: str) -> Any:
+    def link(self, a: str, b: str) -> Link:
         """Takes what a test sets on a link, and does nothing with it: loopback has the latency it has."""
         self.host(a)
         self.host(b)
         note = f"the link between {a} and {b} is loopback: what is set on it has no effect"
         if note not in self.notes:
             self.notes.append(note)
-        return self._links.setdefault(tuple(sorted((a, b))), SimpleNamespace())
+        key = (a, b) if a <= b else (b, a)
+        link = self._links.get(key)
+        if link is None:
+            link = self._links[key] = Link(*key)
+        return link
 
     def partition(self, a: str, b: str, *, one_way: bool = False) -> NoReturn:  # as the simulated one's
         """Refused: loopback cannot be cut."""
@@ -167,7 +201,7 @@ class RealNetwork:
     @property
     def verdict_class(self) -> str:
         """How much of the run the kernel did itself: see `simnet.realnet.classes`."""
-        return classes.verdict_class(self.plan, self.seconds)
+        return classes.verdict_class(self._plan, self.seconds)
 
     @property
     def trace(self) -> Trace:
@@ -184,7 +218,7 @@ class RealNetwork:
     @property
     def happened(self) -> FaultPlan:
         """The faults that acted."""
-        return FaultPlan(tuple(self._stage.injector.fired), schedule=self.plan.schedule, seed=self.plan.seed)
+        return FaultPlan(tuple(self._stage.injector.fired), schedule=self._plan.schedule, seed=self._plan.seed)
 
     @property
     def unreached(self) -> tuple[Any, ...]:
@@ -341,7 +375,7 @@ class RealNetwork:
             self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self.targets is None and machine.name != TEST:
+        if self._targets is None and machine.name != TEST:
             machine.target = True
         self._maps.look()
         assert self._watcher is not None

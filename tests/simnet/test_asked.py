@@ -96,3 +96,24 @@ def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
     run(lambda conn: conn.recv(1), "off: it is what this is about")
     with pytest.raises(ValueError, match="'waits-for-ever' cannot be told of real sockets"):
         simnet.RealNetwork(invariants={"waits-for-ever": "warning"})
+
+
+@both
+def test_what_is_set_by_a_mistaken_name_is_refused_with_where_it_is(network: Any) -> None:
+    net = network(targets="server", seed=3)
+    for owner, name, told in (
+        (net, "latency", r'a \w+ has no latency; each link .* has its own: net.link\("client", "server"\).latency'),
+        (net.host("server"), "loss", "has no loss; each link between two hosts"),
+        (net, "seeds", "no attribute 'seeds'"),
+        (net, "seed", r"seed is given when a network is made, and stays: simnet.\w+\(seed=5\)"),
+        (net, "plan", "plan is given when a network is made"),
+        (net, "targets", "targets is given when a network is made"),
+        (net.host("server"), "latencies", "no attribute 'latencies'"),
+        (net.link("a", "b"), "latencies", "no attribute 'latencies'"),
+    ):
+        with pytest.raises(AttributeError, match=told):
+            setattr(owner, name, 5)
+    assert (net.seed, net.targets, net.plan) == (3, ("server",), FaultPlan())
+    assert not hasattr(net, "latency")
+    net.link("a", "b").latency = 0.2
+    assert net.link("b", "a").latency == 0.2
