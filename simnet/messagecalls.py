@@ -8,7 +8,7 @@ from typing import Any
 from simnet.addresses import AF_UNIX, kernel_address
 from simnet.ancillary import from_kernel, to_kernel
 from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
-from simnet.fullreads import FullReads
+from simnet.fullsends import FullSends
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
 from simnet.systemcall import READABLE, WRITABLE
@@ -19,7 +19,7 @@ MSG_TRUNC, MSG_CMSG_CLOEXEC = 0x20, 0x40000000
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
-class MessageCalls(FullReads):
+class MessageCalls(FullSends):
     """The part of a simulated socket that sends and receives messages."""
 
     __slots__ = ()

@@ -48,15 +48,15 @@ class QuickCalls(StraightCalls):
         host = self._machine
         file.tag = host.fabric.listener_tag(host, file)
 
-    def getsockname(self, *none: Any) -> Any:
-        if none:
-            look_over("getsockname", *none)
+    def getsockname(self, *none: Any, **named: Any) -> Any:
+        if none or named:
+            look_over("getsockname", *none, **named)
         file = self._file()
         return self._quick(file, "getsockname", (), file.getsockname)
 
-    def getpeername(self, *none: Any) -> Any:
-        if none:
-            look_over("getpeername", *none)
+    def getpeername(self, *none: Any, **named: Any) -> Any:
+        if none or named:
+            look_over("getpeername", *none, **named)
         file = self._file()
         return self._quick(file, "getpeername", (), file.getpeername)
 

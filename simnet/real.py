@@ -8,12 +8,21 @@ from _thread import get_ident, start_new_thread
 from os import getpid, pipe, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
+from typing import Any
 
 try:
     from fcntl import fcntl, ioctl
     from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 except ImportError:  # Windows has none
     pass
+
+try:
+    from signal import sigtimedwait
+except ImportError:  # macOS and Windows have none
+
+    def sigtimedwait(sigset: Any, timeout: Any, /) -> None:  # type: ignore[misc]
+        """Leave the C variable ``errno`` as it is."""
+
 
 __all__ = [
     "RLIMIT_NOFILE",
@@ -32,6 +41,7 @@ __all__ = [
     "select",
     "set_inheritable",
     "setrlimit",
+    "sigtimedwait",
     "sleep",
     "start_new_thread",
     "time",

@@ -38,7 +38,8 @@ from simnet.messagecalls import MessageCalls
 from simnet.poll_arguments import c_int
 from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
-from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
+from simnet.straightcalls import StraightCalls
+from simnet.systemcall import READABLE, WRITABLE
 from simnet.wait import running
 from simnet.whereabouts import caller_outside
 
@@ -49,7 +50,7 @@ __all__ = ["Socket"]
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 SOL_SOCKET, SO_ERROR = 1, 4
-MSG_TRUNC, MSG_OOB = 0x20, 0x1
+MSG_TRUNC = 0x20
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _BYTES, _FROM = itemgetter(0), itemgetter(0, 3)  # of what recvmsg gives: what recv and recvfrom give
@@ -135,7 +136,9 @@ class Socket(MessageCalls):
     def timeout(self) -> float | None:
         return self._timeout
 
-    def fileno(self) -> int:
+    def fileno(self, *none: Any) -> int:
+        if none:
+            look_over("fileno", *none)
         return self._fd
 
     def __repr__(self) -> str:
@@ -155,10 +158,14 @@ class Socket(MessageCalls):
                 text += f", {'l' if name == 'sock' else 'r'}addr={address}"
         return f"{text}>"
 
-    def gettimeout(self) -> float | None:
+    def gettimeout(self, *none: Any, **named: Any) -> float | None:
+        if none or named:
+            look_over("gettimeout", *none, **named)
         return self._timeout
 
-    def getblocking(self) -> bool:
+    def getblocking(self, *none: Any, **named: Any) -> bool:
+        if none or named:
+            look_over("getblocking", *none, **named)
         return self._timeout != 0.0
 
     def settimeout(self, *value: Any, **named: Any) -> None:
@@ -380,71 +387,6 @@ class Socket(MessageCalls):
             flags,
         )
 
-    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False) -> int:
-        """One send: what the kernel takes of *payload*, waiting for room if this socket waits.
-
-        With *more* it goes on with a send that has taken something: an error is left for the next call to take. But a Unix
-        socket that waits for room takes the error that comes, where its next send would say EPIPE.
-        """
-        if not flags and not more:
-            taken = self._send_straight(payload)
-            if taken:
-                return taken
-        before = self._file().error
-        unix = self._net_family == AF_UNIX
-
-        def attempt(file: Any, n: int) -> int:
-            error = file.error
-            if error and self._timeout is None and (more or (unix and error != before)):
-                if unix:
-                    file.error = 0
-                raise socket_error(error)
-            took: int = file.send(payload if n == len(payload) else payload[:n], flags)
-            return took
-
-        return self._call(  # type: ignore[no-any-return]
-            "send",
-            (payload,),
-            attempt,
-            WRITABLE,
-            len(payload),
-            flags,
-            deadline,
-        )
-
-    def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
-        """``send``, of which *sent* bytes are gone already."""
-        if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == 1 and not flags & MSG_OOB:
-            return self._send_waiting(payload, sent, flags)
-        return self._send_some(payload, flags)
-
-    def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
-        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first."""
-        while True:
-            try:
-                sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
-            except OSError:
-                if not sent:
-                    raise
-                return sent
-            if sent >= len(payload):
-                return sent
-
-    def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
-        sent = self._send_straight(payload) if not flags else 0
-        if sent and sent == len(payload):
-            return
-        if deadline is None:
-            # As CPython calls send again after one that SO_SNDTIMEO cut short.
-            sent = self._send_once(payload, flags, sent)
-            while sent < len(payload):
-                sent += self._send_once(payload[sent:], flags)
-            return
-        if not sent:
-            sent = self._send_some(payload, flags, deadline)
-        while sent < len(payload):
-            sent += self._send_some(payload[sent:], flags, deadline)
-
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
         return send_file(self, file, offset, count)
@@ -494,4 +436,4 @@ class Socket(MessageCalls):
         return twin
 
 
-name_as_the_real_one(Socket, QuickCalls, MessageCalls, like=_stdlib.socket)
+name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)

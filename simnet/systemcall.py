@@ -13,6 +13,7 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from simnet import real
 from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
@@ -56,6 +57,7 @@ class SystemCalls(_stdlib.socket):
     __slots__ = ("_fd", "_kind", "_machine", "_process", "_timeout")
 
     _fd: int
+    _io_refs: int  # files that makefile() made
     _kind: int
     _machine: Machine
     _process: Process
@@ -304,6 +306,10 @@ class SystemCalls(_stdlib.socket):
             result = Failed("timed out")
         else:
             result = Failed(errno.errorcode.get(error.errno, str(error.errno)))
+            if op == "send" and error.errno == errno.EAGAIN and self._io_refs:
+                # The BufferedWriter of a makefile() reads the C variable errno for its own error. A real call that fails in
+                # the same way sets it: a wait of no length for no signal, half a microsecond.
+                real.sigtimedwait((), 0)
         scheduler = self._process.scheduler
         scheduler.no_effect(op, tag.text)
         entries = scheduler.trace.entries

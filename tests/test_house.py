@@ -42,6 +42,7 @@ STEPS = {
             "simnet.straightcalls",
             "simnet.quickcalls",
             "simnet.fullreads",
+            "simnet.fullsends",
             "simnet.messagecalls",
             "simnet.socket",
             "simnet.socketpair",

@@ -122,6 +122,7 @@ WRONG_NUMBERS = {
     "listen": ((1, 2),),
     "detach": ((1,),),
     "dup": ((1,),),
+    **dict.fromkeys(("fileno", "gettimeout", "getblocking"), ((1,), (1, 2))),
     **dict.fromkeys(("connect", "connect_ex", "bind", "shutdown", "settimeout", "setblocking"), ((), (1, 2))),
 }
 OPTIONS = (

@@ -349,6 +349,17 @@ def test_k125_an_empty_non_blocking_read_is_none(world: World) -> None:
         assert raw.read(1) is None
 
 
+def test_k125_a_full_socket_is_told_by_a_file_with_its_errno(world: World) -> None:
+    client, server = world.full_pair()
+    with client.makefile("wb", buffering=4) as file:
+        with pytest.raises(BlockingIOError) as caught:
+            file.write(b"hello")
+        assert (caught.value.errno, caught.value.characters_written) == (errno.EAGAIN, 4)
+        assert file.raw.write(b"x") is None
+        while "OUT" not in world.mask(client):
+            server.recv(65536)
+
+
 def test_k125_after_a_timeout_the_file_is_spoilt(world: World) -> None:
     client, server = world.pair()
     client.settimeout(0.01)

@@ -1,0 +1,86 @@
+"""Sends that may take several goes: a blocking stream waits until all is taken, and ``sendall`` sends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simnet.addresses import AF_UNIX
+from simnet.fullreads import FullReads
+from simnet.kernel.errors import socket_error
+from simnet.systemcall import MSG_DONTWAIT, WRITABLE
+
+__all__ = ["FullSends"]
+
+MSG_OOB = 0x1
+SOCK_STREAM = 1
+
+
+class FullSends(FullReads):
+    """The part of a simulated socket that goes on with a send."""
+
+    __slots__ = ()
+
+    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False) -> int:
+        """One send: what the kernel takes of *payload*, waiting for room if this socket waits.
+
+        With *more* it goes on with a send that has taken something: an error is left for the next call to take. But a Unix
+        socket that waits for room takes the error that comes, where its next send would say EPIPE.
+        """
+        if not flags and not more:
+            taken = self._send_straight(payload)
+            if taken:
+                return taken
+        before = self._file().error
+        unix = self._net_family == AF_UNIX
+
+        def attempt(file: Any, n: int) -> int:
+            error = file.error
+            if error and self._timeout is None and (more or (unix and error != before)):
+                if unix:
+                    file.error = 0
+                raise socket_error(error)
+            took: int = file.send(payload if n == len(payload) else payload[:n], flags)
+            return took
+
+        return self._call(  # type: ignore[no-any-return]
+            "send",
+            (payload,),
+            attempt,
+            WRITABLE,
+            len(payload),
+            flags,
+            deadline,
+        )
+
+    def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
+        """``send``, of which *sent* bytes are gone already."""
+        if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == SOCK_STREAM and not flags & MSG_OOB:
+            return self._send_waiting(payload, sent, flags)
+        return self._send_some(payload, flags)
+
+    def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first."""
+        while True:
+            try:
+                sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
+            except OSError:
+                if not sent:
+                    raise
+                return sent
+            if sent >= len(payload):
+                return sent
+
+    def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+        sent = self._send_straight(payload) if not flags else 0
+        if sent and sent == len(payload):
+            return
+        if deadline is None:
+            # As CPython calls send again after one that SO_SNDTIMEO cut short.
+            sent = self._send_once(payload, flags, sent)
+            while sent < len(payload):
+                sent += self._send_once(payload[sent:], flags)
+            return
+        if not sent:
+            sent = self._send_some(payload, flags, deadline)
+        while sent < len(payload):
+            sent += self._send_some(payload[sent:], flags, deadline)
