@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simnet import faults, strategies
+    from simnet.explore.baseline import NotRepeatable
     from simnet.explore.check import check, sweep
-    from simnet.explore.sweep import NotRepeatable
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
     from simnet.host import Host
     from simnet.link import Link
@@ -35,7 +35,7 @@ _HOMES = {
     "Link": "simnet.link",
     "Network": "simnet.world",
     "NotModelled": "simnet.verdicts",
-    "NotRepeatable": "simnet.explore.sweep",
+    "NotRepeatable": "simnet.explore.baseline",
     "Process": "simnet.process",
     "RealNetwork": "simnet.realnet",
     "Run": "simnet.run",

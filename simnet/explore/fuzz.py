@@ -10,12 +10,13 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
+from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
 from simnet.explore.shrink import with_verdict
-from simnet.explore.sweep import RUNS_A_COLLECTION, NothingToTest, begun, count, frozen_heap, make_small, nothing
+from simnet.explore.sweep import RUNS_A_COLLECTION, NothingToTest, count, frozen_heap, make_small, nothing
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
 from simnet.run import play
@@ -54,7 +55,8 @@ def run_fuzz(
             try:
                 _run_all(test, seeds, options, result, progress)
             finally:
-                result.simulations, result.seconds = result.runs + 2, watch.seconds
+                result.simulations += result.runs
+                result.seconds = watch.seconds
             if options.shrink:
                 make_small(test, result)
         except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Every single fault at every point of a test: two runs without, then one for each.
 
-The baseline is made twice, since all that follows compares with it. Then each fault that ``points`` selects gets a run of
+The baseline is made twice (see ``baseline``), since all that follows compares with it. Then each fault that ``points`` selects gets a run of
 its own and ``verdict`` judges it; what fails is grouped into distinct failures, and each of these is made small. Only the
 first run of each distinct failure is kept, so that a sweep of a million runs needs the memory of a few.
 """
@@ -8,13 +8,11 @@ first run of each distinct failure is kept, so that a sweep of a million runs ne
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from simnet.blame import exception_line
-from simnet.explore.ladder import ladder
+from simnet.explore.baseline import NotRepeatable, begun
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -22,7 +20,7 @@ from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
-from simnet.explore.verdict import Judgement, judge
+from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
@@ -47,26 +45,6 @@ RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: som
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
 STATE_STAYS = "state-stays"  # the name of a warning
-
-TLS_RECORD = re.compile(r"\\x1[4-7]\\x03")  # how one begins (RFC 8446, 5.1), in a payload's repr
-
-
-class NotRepeatable(Exception):
-    """Two runs of the test without faults were not the same, so no comparison would mean anything."""
-
-    def __init__(self, difference: str, where: str = "") -> None:
-        super().__init__(difference, where)
-        self.difference = difference
-        self.where = where
-
-    def __str__(self) -> str:
-        text = (
-            f"two runs without faults differ: {self.difference}.\n"
-            "The same test must do the same each time. Look for state that stays from run to run (a cache, a counter, a "
-            "global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
-            "an address, and for values that do not compare equal."
-        )
-        return f"{text}\n\n{self.where}" if self.where else text
 
 
 class NothingToTest(Exception):
@@ -103,7 +81,7 @@ def run_sweep(
             try:
                 _run_all(test, plans, options, result, progress)
             finally:
-                result.simulations = result.runs + 2
+                result.simulations += result.runs
                 result.seconds = watch.seconds
             if options.shrink and plan is None:
                 make_small(test, result)
@@ -119,64 +97,12 @@ def run_sweep(
     return result
 
 
-def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch: Stopwatch) -> SweepResult:
-    """The test without faults, twice. A result that holds the baseline, and the failure if there is one already.
-
-    Raises:
-        NotRepeatable: the two differ.
-    """
-    baseline = play(test, **options.playing)
-    result = SweepResult(name, options, baseline)
-    sound = judge(baseline, baseline, invariants=options.invariants)
-    if sound.status == "failure":
-        result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
-        result.failed = 1
-        result.simulations, result.seconds = 1, watch.seconds
-    else:
-        _compare(baseline, play(test, **options.playing))
-    return result
-
-
 def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
     """The plan of each distinct failure as small as it gets."""
     for failure in result.failures:
         start = Shrunk(failure.plan, failure.run, failure.judgement, 0)
         small = shrink(test, start, result.baseline, result.options)
         failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
-
-
-def _compare(first: Run, second: Run) -> None:
-    if first.outcome != second.outcome:
-        difference = difference_of_outcomes(first.outcome, second.outcome)
-        difference = difference.replace("without the fault", "the other time")
-    elif first.digest != second.digest:
-        difference = f"the outcome is the same, what happened on the way is not{_tls(first, second)}"
-    else:
-        return
-    raise NotRepeatable(difference + _ended(first, second), _where(first, second))
-
-
-def _ended(first: Run, second: Run) -> str:
-    """What to say if an exception ended a process, and did not the other time."""
-    before = [(each.process, type(each.error)) for each in first.failures]
-    for each in second.failures:
-        if (each.process, type(each.error)) not in before:
-            return f"; {each.process} ended with {exception_line(each.error)}"
-    return ""
-
-
-def _tls(first: Run, second: Run) -> str:
-    """What to say if the first thing that differs is of TLS, whose bytes do not count."""
-    place = first.trace.first_difference(second.trace)
-    if place is None or not any(TLS_RECORD.search(repr(entry)) for entry in first.trace.entries[place : place + 1]):
-        return ""
-    return ": TLS records have other lengths. A signature by an ECDSA key may; one by an RSA key has always the same"
-
-
-def _where(first: Run, second: Run) -> str:
-    if first.trace.first_difference(second.trace) is None:
-        return ""
-    return ladder(second.trace, against=first.trace)
 
 
 def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:

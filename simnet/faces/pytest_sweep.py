@@ -11,12 +11,13 @@ import pytest
 from simnet import real
 from simnet.expect import Expect
 from simnet.explore import check
+from simnet.explore.baseline import NotRepeatable
 from simnet.explore.ladder import ladder
 from simnet.explore.quiet import quiet
 from simnet.explore.raising import SweepFailure
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
-from simnet.explore.sweep import NothingToTest, NotRepeatable
+from simnet.explore.sweep import NothingToTest
 from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of

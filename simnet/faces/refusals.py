@@ -17,7 +17,8 @@ class Refused(Exception):  # it is what a command does, not an error of the prog
 
 def refusal(error: Exception) -> str | None:
     """What to tell the user of *error*; None if it is a defect of simnet, whose traceback somebody needs to see."""
-    from simnet.explore.sweep import NothingToTest, NotRepeatable
+    from simnet.explore.baseline import NotRepeatable
+    from simnet.explore.sweep import NothingToTest
     from simnet.faults.fields import FaultError
     from simnet.scenario import ScenarioError
 

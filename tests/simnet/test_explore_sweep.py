@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import select
 import signal
 import socket
 from typing import Any, ClassVar
 
 import pytest
 
+from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
 from simnet.explore.options import SweepOptions
-from simnet.explore.sweep import NothingToTest, NotRepeatable, run_sweep
+from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real
 from simnet.run import Run, play
@@ -168,6 +170,36 @@ def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_
         run_sweep(greets, SERVER)
     assert "equal to the baseline up to here" in str(caught.value)
     assert "send b'hello 1'" in str(caught.value)
+    first = "test: b'hello 1' (test->server:7#1, at 0.002 s); the other time test: b'hello 0' (test->server:7#1, at 0.002 s)"
+    assert f"first     {first}\n\n" in str(caught.value)
+
+
+def test_what_a_library_does_once_when_it_is_first_used_is_no_part_of_the_baseline() -> None:
+    pollers: list[bool] = []
+
+    def looks_once(net: Any) -> None:
+        if not pollers:
+            select.poll().poll(0)
+            pollers.append(True)
+        echo(net)
+
+    result = run_sweep(looks_once, SERVER.but(runs=20))
+    assert result.ok
+    assert result.simulations == result.runs + 3
+    once, again, third = (run_sweep(test, SERVER.but(runs=1)).baseline for test in (echo, looks_once, echo))
+    assert once.digest == again.digest == third.digest == result.baseline.digest
+
+
+def test_a_first_run_that_ends_otherwise_is_not_what_a_library_does_once() -> None:
+    cache: list[int] = []
+
+    def remembers(net: Any) -> int:
+        echo(net)
+        cache.append(1)
+        return min(len(cache), 2)
+
+    with pytest.raises(NotRepeatable, match=r"the test returned 2; the other time 1\."):
+        run_sweep(remembers, SERVER)
 
 
 def test_tls_records_of_another_length_are_told() -> None:

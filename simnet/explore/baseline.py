@@ -1,0 +1,126 @@
+"""The test without faults: all that follows is compared with it, so it is made twice.
+
+Of a program that was just loaded the first run may go another way: a library looks once which poller there is, a module is
+imported, a cache is filled. Where such a run ends as the second does, a third decides: if that is the second again, event for
+event, the test does the same each time from then on, and so do the runs with faults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.blame import exception_line
+from simnet.explore.ladder import ladder
+from simnet.explore.options import SweepOptions
+from simnet.explore.outcomes import difference_of_outcomes
+from simnet.explore.phrases import call_phrase, segment_phrase
+from simnet.explore.progress import Stopwatch
+from simnet.explore.result import Failure, SweepResult
+from simnet.explore.verdict import judge
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+from simnet.trace import CALL, SEGMENT
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+    from simnet.trace import Trace
+
+__all__ = ["NotRepeatable", "begun"]
+
+TLS_RECORD = re.compile(r"\\x1[4-7]\\x03")  # how one begins (RFC 8446, 5.1), in a payload's repr
+
+
+class NotRepeatable(Exception):
+    """Two runs of the test without faults were not the same, so no comparison would mean anything."""
+
+    def __init__(self, difference: str, where: str = "") -> None:
+        super().__init__(difference, where)
+        self.difference = difference
+        self.where = where
+
+    def __str__(self) -> str:
+        text = (
+            f"two runs without faults differ: {self.difference}.\n"
+            "The same test must do the same each time. Look for state that stays from run to run (a cache, a counter, a "
+            "global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
+            "an address, and for values that do not compare equal."
+        )
+        return f"{text}\n\n{self.where}" if self.where else text
+
+
+def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch: Stopwatch) -> SweepResult:
+    """The test without faults, twice or thrice. A result that holds the baseline, and the failure if there is one already.
+
+    Raises:
+        NotRepeatable: two of them differ.
+    """
+    baseline = play(test, **options.playing)
+    result = SweepResult(name, options, baseline, simulations=1)
+    if _fails(result):
+        result.seconds = watch.seconds
+        return result
+    again = play(test, **options.playing)
+    result.simulations = 2
+    if again.outcome != baseline.outcome:
+        difference = difference_of_outcomes(baseline.outcome, again.outcome)
+        raise _not_repeatable(difference.replace("without the fault", "the other time"), baseline, again)
+    if again.digest != baseline.digest:
+        third = play(test, **options.playing)
+        result.simulations = 3
+        if third.outcome != again.outcome or third.digest != again.digest:
+            difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
+            raise _not_repeatable(difference, baseline, again)
+        result.baseline = again
+        _fails(result)
+    return result
+
+
+def _fails(result: SweepResult) -> bool:
+    """Does the test fail by itself? Then that is the failure."""
+    baseline = result.baseline
+    sound = judge(baseline, baseline, invariants=result.options.invariants)
+    if sound.status == "failure":
+        result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
+        result.failed = 1
+    return sound.status == "failure"
+
+
+def _not_repeatable(difference: str, first: Run, second: Run) -> NotRepeatable:
+    return NotRepeatable(difference + _ended(first, second), _where(first, second))
+
+
+def _ended(first: Run, second: Run) -> str:
+    """What to say if an exception ended a process, and did not the other time."""
+    before = [(each.process, type(each.error)) for each in first.failures]
+    for each in second.failures:
+        if (each.process, type(each.error)) not in before:
+            return f"; {each.process} ended with {exception_line(each.error)}"
+    return ""
+
+
+def _tls(first: Run, second: Run) -> str:
+    """What to say if the first thing that differs is of TLS, whose bytes do not count."""
+    place = first.trace.first_difference(second.trace)
+    if place is None or not any(TLS_RECORD.search(repr(entry)) for entry in first.trace.entries[place : place + 1]):
+        return ""
+    return ": TLS records have other lengths. A signature by an ECDSA key may; one by an RSA key has always the same"
+
+
+def _where(first: Run, second: Run) -> str:
+    place = first.trace.first_difference(second.trace)
+    if place is None:
+        return ""
+    # A ladder leaves out what mostly does not matter, such as a poll that finds nothing.
+    told = f"{_told(second.trace, place)}; the other time {_told(first.trace, place)}"
+    return f"first     {told}\n\n{ladder(second.trace, against=first.trace)}"
+
+
+def _told(trace: Trace, place: int) -> str:
+    """The event at *place* in a few words: whose, and what."""
+    if place >= len(trace):
+        return "nothing more"
+    event = trace[place]
+    what = call_phrase(event) if event.kind == CALL else segment_phrase(event) if event.kind == SEGMENT else event.op
+    return f"{event.host}: {what or event.op} ({event.place}, at {event.time_ns / 1e9:.3f} s)"
