@@ -1,12 +1,13 @@
 """What life keeps per process and CPython per thread or module: exchanged whenever another process runs.
 
-A table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop and its hooks of generators. Each process finds
-them fresh; after the run, the interpreter has its own back.
+A table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop, its policy, which knows the loop of those
+who ask for one, and its hooks of generators. Each process finds them fresh; after the run, the interpreter has its own back.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ __all__ = [
     "checked_names",
     "ended_in_the_middle",
     "hush",
+    "let_go",
     "loop_given_back",
     "loop_set_aside",
     "maker_of",
@@ -38,15 +40,19 @@ PER_PROCESS = (
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
 )
 
+#: What knows of each thread something, and so of each process where they are threads. Simulated ones share a thread.
+PER_THREAD = ("asyncio.events:_event_loop_policy",)  # the loop that `get_event_loop` gives
+
 
 def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Each of *names* once, with its module before it."""
     return tuple((name.partition(":")[0], name) for name in dict.fromkeys(names))
 
 
-PLACES = with_modules(PER_PROCESS)
+PLACES = with_modules((*PER_PROCESS, *PER_THREAD))
 
-EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float)  # what is empty, or zero, when it is made of nothing
+#: What is empty, or zero, when it is made of nothing.
+EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float, threading.local)
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
 
@@ -101,7 +107,16 @@ def place_of(name: str) -> tuple[Any, str] | None:
 
 def maker_of(value: Any) -> Callable[[], Any]:
     """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, or None."""
-    return type(value) if isinstance(value, EMPTIED) else _none
+    if isinstance(value, EMPTIED):
+        return type(value)
+    if (asyncio := sys.modules.get("asyncio")) is not None and _chosen(asyncio, value):
+        return lambda: value
+    return _none
+
+
+def _chosen(asyncio: Any, value: Any) -> bool:
+    """Is it a policy that somebody has set, whose processes shall have no other?"""
+    return isinstance(value, asyncio.AbstractEventLoopPolicy) and type(value) is not asyncio.DefaultEventLoopPolicy
 
 
 def _none() -> None:
@@ -121,7 +136,7 @@ class ProcessState:
     __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop", "_loop_outside")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, *extra))
+        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, *PER_THREAD, *extra))
         self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0
@@ -174,8 +189,21 @@ class ProcessState:
     def restore(self) -> None:
         """The interpreter has its own again."""
         for (_, namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
+            if namespace[attribute] is not value:
+                let_go(namespace[attribute])
             namespace[attribute] = value
         loop_given_back(self._loop_outside)
+
+
+def let_go(kept: Any) -> None:
+    """Nobody has *kept* any more. The loop that a policy of asyncio knows need not say that it was left open: so are all when
+    a process ends.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(kept, asyncio.AbstractEventLoopPolicy):
+        loop = getattr(getattr(kept, "_local", None), "_loop", None)
+        if loop is not None:
+            loop._closed = True
 
 
 def loop_set_aside() -> Any:

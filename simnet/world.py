@@ -30,7 +30,7 @@ from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.standins import interrupts, resolver
-from simnet.state import ProcessState, checked_names, ended_in_the_middle
+from simnet.state import ProcessState, checked_names, ended_in_the_middle, let_go
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
@@ -391,6 +391,8 @@ class Network(NotALink):
         self._fabric.dissolve()
         scheduler.backend = None
         for process in scheduler.processes:
+            for kept in process.state.values():
+                let_go(kept)
             process.forget()
         if scheduler.pipes is not None:
             gc.collect(1)  # whoever closes a pipe when it goes should go now: later the number may be another's

@@ -8,7 +8,7 @@ import http.client
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -77,6 +77,37 @@ def test_clients_find_servers_by_name_and_each_process_has_a_loop_of_its_own(sim
     assert asyncio.run(ask("one", 7, b"again")) == b"AGAIN\n"
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+def by_its_loop(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """As programs begin that are older than `asyncio.run`, which leave their loop open."""
+    return asyncio.get_event_loop_policy().get_event_loop().run_until_complete(main())
+
+
+@pytest.mark.filterwarnings("default:There is no current event loop:DeprecationWarning")  # from Python 3.12 on
+def test_each_process_that_asks_asyncio_for_its_loop_has_one_of_its_own(simnet_network: Any) -> None:
+    net = simnet_network
+    net.host("server").spawn(by_its_loop, lambda: serve(7))
+    for name in ("one", "two"):
+        assert net.host(name).run(by_its_loop, lambda: ask("server", 7, b"what")) == b"WHAT\n"
+    assert by_its_loop(lambda: ask("server", 7, b"again")) == b"AGAIN\n"
+
+
+class Chosen(asyncio.DefaultEventLoopPolicy):
+    """A policy that a test has set."""
+
+
+def test_the_policy_that_was_set_before_the_run_is_every_processes() -> None:
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(chosen := Chosen())
+    try:
+        with simnet.Network() as net:
+            assert net.host("one").run(asyncio.get_event_loop_policy) is chosen
+            net.host("two").run(asyncio.set_event_loop_policy, None)
+            assert asyncio.get_event_loop_policy() is chosen
+        assert asyncio.get_event_loop_policy() is chosen
+    finally:
+        asyncio.set_event_loop_policy(before)
 
 
 def test_a_name_that_nobody_has_is_an_error_of_the_resolver(simnet_network: Any) -> None:
