@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from simnet.standins import whose
+from simnet.standins.around import looks_around
 from simnet.standins.pairs import Maker, Origin, Pairs
 
 __all__ = ["PAIRS"]
@@ -40,7 +41,7 @@ for _name in ("get_blocking", "set_blocking", "get_inheritable", "set_inheritabl
 def _pipe(original: Any) -> Any:
     def standin(_: Origin, *args: Any) -> Any:
         pipe = getattr(whose.world(), "pipe", None)  # as above
-        return original(*args) if pipe is None else pipe(original, *args)
+        return original(*args) if pipe is None or looks_around() else pipe(original, *args)
 
     return standin
 

@@ -8,13 +8,13 @@ import functools
 import importlib
 import os
 import select
-import sys
 import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 from simnet.standins import whose
+from simnet.standins.around import looks_around
 from simnet.standins.pairs import Maker, Origin, Pairs
 
 __all__ = ["PAIRS"]
@@ -25,28 +25,19 @@ _signal = importlib.import_module("_signal")  # typeshed has no stub of it
 
 
 SUBPROCESS = ("a subprocess", "os.posix_spawn")  # by either way
-LOOKS_AROUND = ("ctypes.util", "platform")  # modules that ask a command what machine this is: ldconfig, uname
 
 
 def _guard(what: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
             backend = whose.world()
-            if backend is not None and not (what in SUBPROCESS and _looks_around()):
+            if backend is not None and not (what in SUBPROCESS and looks_around()):
                 backend.escape(what)
             return original(*args, **kwargs)
 
         return standin
 
     return maker
-
-
-def _looks_around() -> bool:
-    """Does the standard library itself run a command, that tells of this machine and touches nothing?"""
-    frame = sys._getframe(2)
-    while frame.f_globals.get("__name__") == "subprocess" and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_globals.get("__name__") in LOOKS_AROUND
 
 
 def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:

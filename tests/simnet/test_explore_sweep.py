@@ -8,6 +8,7 @@ import itertools
 import select
 import signal
 import socket
+import threading
 from typing import Any, ClassVar
 
 import pytest
@@ -120,6 +121,7 @@ class Counter:
 
     count = 0
     seen: ClassVar[list[str]] = []
+    local: ClassVar[threading.local] = threading.local()
 
 
 @pytest.mark.parametrize("play_it", [play, play_real])
@@ -127,11 +129,13 @@ def test_what_stays_from_run_to_run_can_be_made_fresh(play_it: Any) -> None:
     def counts(net: Any) -> tuple[int, list[str]]:
         Counter.count += 1
         Counter.seen.append("me")
+        assert not vars(Counter.local)
+        Counter.local.mine = True
         net.host("server").spawn(lambda: Counter.seen.append("somebody else"))
         return Counter.count, list(Counter.seen)
 
     names = SweepOptions.of(
-        per_process=[f"{__name__}:Counter.count", f"{__name__}:Counter.seen", "no_such_module:name"]
+        per_process=[*(f"{__name__}:Counter.{name}" for name in ("count", "seen", "local")), "no_such_module:name"]
     )
     for _ in range(2):
         assert play_it(counts, **names.playing).outcome.returned == (1, ["me"])

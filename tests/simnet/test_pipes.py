@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import errno
 import gc
 import os
@@ -227,3 +228,10 @@ def test_whoever_a_failure_keeps_may_close_his_pipe_much_later() -> None:
         for fd in others:
             os.close(fd)
     assert set(os.listdir("/dev/fd")) == before
+
+
+def test_commands_that_the_standard_library_runs_to_see_the_machine_have_pipes_of_their_own(
+    simnet_network: Network,
+) -> None:
+    # Where nobody knows the library, `ld` is asked, and both of its pipes are read by a selector.
+    assert simnet_network.host("server").run(ctypes.util.find_library, "nobody_has_this") is None
