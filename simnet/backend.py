@@ -7,6 +7,8 @@ import os
 import socket as _stdlib
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextvars import Context
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -23,6 +25,7 @@ from simnet.sendfile import sendfile
 from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
+from simnet.state import loop_given_back, loop_set_aside
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller_outside
@@ -224,6 +227,18 @@ class SimulatedBackend:
         self._scheduler.activity += 1
         return self._scheduler.current.random
 
+    def at_once(self, function: Callable[..., Any], arguments: Any, options: Any) -> Any:
+        """What a thread would do, done by the process that asks for it. Whoever waits in it is refused, by `escape`."""
+        process = self._scheduler.current
+        before = process.cannot_wait, process.in_thread
+        process.cannot_wait, process.in_thread = True, called(function, arguments)
+        loop = loop_set_aside()  # in a thread none runs
+        try:
+            return Context().run(function, *arguments, **options)
+        finally:
+            loop_given_back(loop)
+            process.cannot_wait, process.in_thread = process.ending or before[0], before[1]
+
     def escape(self, what: str) -> None:
         import sys
 
@@ -266,6 +281,17 @@ class SimulatedBackend:
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`Socket`: in its MRO ours stands before the real one."""
     return type(cls.__name__, (cls, Socket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
+
+
+def called(function: Any, arguments: Any) -> str:
+    """The name of what is called in the end, through `functools.partial` and a context's `run`."""
+    while True:
+        if isinstance(function, partial):
+            function, arguments = function.func, (*function.args, *arguments)
+        elif isinstance(getattr(function, "__self__", None), Context) and arguments:
+            function, *arguments = arguments
+        else:
+            return getattr(function, "__qualname__", None) or repr(function)
 
 
 def provider() -> SimulatedBackend | None:

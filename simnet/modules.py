@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins, tls
-from simnet.standins import Backend, Provider, active, dates, interrupts, resolver, sockets
+from simnet.standins import Backend, Provider, active, dates, executors, interrupts, resolver, sockets
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
 
@@ -100,6 +100,7 @@ def _place() -> None:
     socket.socket.__new__ = staticmethod(sockets.new_socket)  # type: ignore[assignment]
     dates.place()
     resolver.place()
+    executors.place()
     _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
     atexit.register(_at_exit)
 
@@ -111,6 +112,7 @@ def _unplace() -> None:
     del socket.socket.__new__  # the one of `_socket.socket` shows again
     dates.unplace()
     resolver.unplace()
+    executors.unplace()
     tls.unplace()
     for change in reversed(_changes):
         _take_back(change)

@@ -50,6 +50,8 @@ class Process:
         "done",
         "answered",
         "ending",
+        "cannot_wait",
+        "in_thread",
         "waits_when_ending",
         "asleep",
         "timed_out",
@@ -94,6 +96,8 @@ class Process:
         self.done = False
         self.answered = False  # `Host.run` has raised its error where it was called
         self.ending = False
+        self.cannot_wait = False  # it is being ended, or
+        self.in_thread = ""  # does what a program gave to a thread of this name
         self.waits_when_ending = 0
         self.asleep = False
         self.timed_out = False

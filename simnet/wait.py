@@ -140,8 +140,8 @@ class Scheduler:
         *what* says for what: a word and an object, for people. A wake-up may be spurious: look again, and wait again.
         """
         me = self.current
-        if me.ending:
-            return self._wait_when_ending(me, deadline_ns)
+        if me.cannot_wait:
+            return self._wait_when_it_cannot(me, deadline_ns)
         if self.effects != self.seen:  # as `account` does
             self.seen = self.effects
             self.ticks = self.forced = 0
@@ -208,8 +208,8 @@ class Scheduler:
     def pause(self) -> None:
         """Let everybody run who may run now; called by whatever looked, found nothing and may not block."""
         me = self.current
-        if me.ending:
-            self._wait_when_ending(me, 0)
+        if me.cannot_wait:
+            self._wait_when_it_cannot(me, 0)
             return
         if self.effects != self.seen:
             self.account()
@@ -358,7 +358,7 @@ class Scheduler:
         """End a process where it waits: its descriptors are closed, then its wait raises. *why* if not with its network."""
         if process.done:
             return
-        process.ending = True
+        process.ending = process.cannot_wait = True
         process.close_descriptors()
         process.asleep = False
         process.pending = ProcessEnded(why or f"the network of {process.name} has ended")
@@ -467,7 +467,11 @@ class Scheduler:
         self.body.pending = error
         self._rouse_body()
 
-    def _wait_when_ending(self, me: Process, deadline_ns: int | None) -> bool:
+    def _wait_when_it_cannot(self, me: Process, deadline_ns: int | None) -> bool:
+        if not me.ending:
+            if deadline_ns is None or deadline_ns > self.clock.now_ns:
+                self.backend.escape(f"a thread for {me.in_thread}, which waits,")
+            return False
         self.still_going(me)
         if deadline_ns is None:
             raise ProcessEnded(f"the network of {me.name} has ended")

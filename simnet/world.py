@@ -29,7 +29,7 @@ from simnet.observe import Watcher
 from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
-from simnet.standins import interrupts, resolver
+from simnet.standins import executors, interrupts, resolver
 from simnet.state import ProcessState, checked_names, ended_in_the_middle, let_go
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
@@ -270,6 +270,7 @@ class Network(NotALink):
         self._watcher = Watcher(scheduler)
         self._watcher.attach()
         resolver.place()
+        executors.place()
         self._collects = gc.isenabled()
         gc.disable()
         if self._injector.timed:
@@ -360,7 +361,7 @@ class Network(NotALink):
                             scheduler.end(process)
                     else:
                         scheduler.end(process)
-            scheduler.body.ending = True
+            scheduler.body.ending = scheduler.body.cannot_wait = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
             scheduler.interrupted = interrupted
@@ -418,6 +419,7 @@ class Network(NotALink):
         if self._state.look():
             self._watcher.attach()
             resolver.place()
+            executors.place()
 
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
         """Used by :meth:`Host.spawn`."""

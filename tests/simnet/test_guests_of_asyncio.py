@@ -8,7 +8,9 @@ import http.client
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,13 +124,46 @@ def test_a_name_that_nobody_has_is_an_error_of_the_resolver(simnet_network: Any)
     assert asyncio.run(names()) == ((address, 80), ("server", "80"))
 
 
-def test_what_needs_a_thread_is_refused_with_its_name() -> None:
+def test_what_waits_in_a_thread_is_refused_with_its_name() -> None:
+    def waits() -> None:
+        time.sleep(1)
+
     with (
-        pytest.raises(simnet.Escape, match=r"the thread .asyncio_0. at test_guests_of_asyncio"),
+        pytest.raises(
+            simnet.Escape, match=r"a thread for .*\.waits, which waits, at test_guests_of_asyncio\.py:\d+ in waits"
+        ),
         simnet.Network() as net,
     ):
-        asyncio.run(asyncio.to_thread(int))
-    assert "the thread 'asyncio_0'" in str(net.verdicts[0])
+        asyncio.run(asyncio.to_thread(waits))
+    assert "waits, which waits," in str(net.verdicts[0])
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["asyncio's", "its own"])
+def test_what_need_not_wait_in_a_thread_is_done_there_and_then(simnet_network: Any, own: bool) -> None:
+    turns = []
+
+    def look() -> str:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return socket.getfqdn("server")
+
+    async def ask() -> tuple[str, str]:
+        loop = asyncio.get_running_loop()
+        if own:
+            loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.call_soon(turns.append, "another's")
+        found = await asyncio.to_thread(look)
+        turns.append("ours")
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(lambda: 1 // 0)
+        with ThreadPoolExecutor() as pool:
+            both = [*pool.map(str.upper, "ab"), await loop.run_in_executor(pool, str.upper, "c")]
+        assert asyncio.get_running_loop() is loop
+        return found, "".join(both)
+
+    simnet_network.host("server")
+    assert asyncio.run(ask()) == ("server", "ABC")
+    assert turns == ["another's", "ours"]
 
 
 @simnet.sweep(target="server", kinds=["short-recv", "partial-send", "would-block", "reset"])

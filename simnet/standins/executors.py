@@ -1,0 +1,100 @@
+"""Functions that a program hands to a pool of threads. A simulated process has no threads: what need not wait is done at once.
+
+Computing takes no time in a run, so a thread that only computes, or reads a file, has done so by the next turn of its loop.
+Who waits in one is refused: the process would have to go on beside it. Neither asyncio nor the pools are imported for
+this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from simnet.standins import whose
+
+__all__ = ["place", "unplace"]
+
+_originals: dict[str, Any] = {}
+
+
+def _at_once() -> Any:
+    return getattr(whose.world(), "at_once", None)  # a world that has threads has no need of it
+
+
+def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
+    at_once = _at_once()
+    if at_once is None or executor is not None or self._default_executor is not None:
+        return _originals["run_in_executor"](self, executor, func, *args)
+    self._check_closed()
+    self._check_default_executor()
+    future = self.create_future()
+    outcome = _Outcome(at_once, func, args, {})
+    self.call_soon(_tell, future, outcome)  # a thread would tell later, too: others have a turn
+    return future
+
+
+async def _shutdown_default_executor(self: Any, *args: Any, **kwargs: Any) -> None:
+    if _at_once() is None:
+        await _originals["shutdown_default_executor"](self, *args, **kwargs)
+        return
+    self._executor_shutdown_called = True
+    if self._default_executor is not None:
+        self._default_executor.shutdown(wait=False)
+
+
+def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    at_once = _at_once()
+    if at_once is None or self._shutdown or self._broken or self._initializer is not None:
+        return _originals["submit"](self, fn, *args, **kwargs)
+    future = sys.modules["concurrent.futures"].Future()
+    future.set_running_or_notify_cancel()
+    _Outcome(at_once, fn, args, kwargs).tell(future)
+    return future
+
+
+class _Outcome:
+    """What a function gave, or raised. What ends a run is raised to whoever called."""
+
+    def __init__(self, at_once: Any, function: Any, args: Any, kwargs: Any) -> None:
+        self.error: Exception | None = None
+        try:
+            self.result = at_once(function, args, kwargs)
+        except Exception as error:  # noqa: BLE001  # whatever it is, its future has it
+            self.error = error
+
+    def tell(self, future: Any) -> None:
+        if self.error is None:
+            future.set_result(self.result)
+        else:
+            future.set_exception(self.error)
+            self.error = None
+
+
+def _tell(future: Any, outcome: _Outcome) -> None:
+    if not future.done():  # it may have been cancelled
+        outcome.tell(future)
+
+
+LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")
+STANDINS = (
+    (LOOP, "run_in_executor", _run_in_executor),
+    (LOOP, "shutdown_default_executor", _shutdown_default_executor),
+    (POOL, "submit", _submit),
+)
+
+
+def place() -> None:
+    """If asyncio or a pool of threads is loaded: from now on they ask the network of the process they run in."""
+    if len(_originals) == len(STANDINS):
+        return
+    for (module, cls), name, standin in STANDINS:
+        owner = getattr(sys.modules.get(module), cls, None)  # None where it is not loaded, or half
+        if owner is not None and name not in _originals:
+            _originals[name] = getattr(owner, name)
+            setattr(owner, name, standin)
+
+
+def unplace() -> None:
+    for (module, cls), name, _ in STANDINS:
+        if name in _originals:
+            setattr(getattr(sys.modules[module], cls), name, _originals.pop(name))
