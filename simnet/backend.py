@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from simnet import descriptor_flags, names, real, socket_files, tls
+from simnet import descriptor_flags, fdcalls, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -101,10 +101,19 @@ class SimulatedBackend:
         return ends
 
     def pipe_call(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
-        """``os.read``, ``os.write`` and ``os.close``: a pipe's of this run is waited for here, and who waits for it is told."""
+        """``os.read``, ``os.write``, ``os.close``, ``os.dup``: of a simulated descriptor; or a pipe's of this run, which is
+        waited for here, and who waits for it is told.
+        """
+        if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR:
+            if call in ("close", "dup") and not arguments:
+                return getattr(self, call)(fd)
+            if call in ("read", "write") and len(arguments) == 1:
+                return getattr(fdcalls, call)(self._scheduler.current, fd, *arguments)
         pipes = self._scheduler.pipes
         pipe = None if pipes is None else pipes.find(fd)
-        if pipes is None or pipe is None or len(arguments) != (call != "close"):  # too few or many, it says itself
+        if (
+            pipes is None or pipe is None or call == "dup" or len(arguments) != (call != "close")
+        ):  # too few or many, it says itself
             return original(fd, *arguments)
         if call == "close":
             original(fd)

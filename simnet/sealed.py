@@ -2,7 +2,8 @@
 
 What a trace says of it is compared without: of each TLS record (RFC 8446, 5.1) the head stays, with its type and length,
 and the body is blanked. A stream is TLS from where a segment begins with a hello, so STARTTLS is found too; what calls read
-and write of it is blanked alike. Where nothing is TLS, nothing is changed.
+and write of it is blanked alike. A stream that begins as SSH's do is blanked behind that: of it the lengths stay. Where nothing is
+either, nothing is changed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ HEAD = 5  # bytes: type, version, and the length of what follows
 HELLO = b"\x16\x03"  # a record of a handshake, of any version
 HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its body
 BLANK = b"."
+GREETING = b"SSH-2.0-"  # with which either side begins (RFC 4253, 4.2)
+BLANK_SSH = b"~"
+NEVER = 1 << 62  # an offset that no stream reaches
 OTHER = {"client": "server", "server": "client"}
 
 RECORDS = {20: "cipher", 21: "alert", 22: "handshake", 23: "data"}  # the types, in words (RFC 8446, 5.1)
@@ -33,6 +37,8 @@ class Sealed(bytes):
     @property
     def words(self) -> str:
         """``TLS handshake… 1,510 B``: the first record that begins in it, whether there are more, and its length."""
+        if self.endswith(BLANK_SSH):
+            return f"SSH {len(self):,} B"
         kinds = []
         place = 0
         while place < len(self):
@@ -47,15 +53,18 @@ class Sealed(bytes):
 
 
 class _Records:
-    """A direction of a connection that is a row of records from *start* on, as far as it has been seen."""
+    """A direction of a connection that is a row of records from *start* on, as far as it has been seen; or of SSH's packets."""
 
-    __slots__ = ("start", "at", "until", "head", "urgent", "clear", "before")
+    __slots__ = ("start", "blank", "at", "until", "head", "urgent", "clear", "before")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, *, ssh: bool) -> None:
         self.start = start
+        self.blank = BLANK_SSH if ssh else BLANK
         self.at = 0  # the offset of what a call reads or writes next
         self.before = 0  # and of what it read last: a peek reads it again
-        self.until = start  # the offset at which the next record begins: what comes before is none, or in one
+        self.until = (
+            NEVER if ssh else start
+        )  # the offset at which the next record begins: what comes before is none, or in one
         self.head = b""  # of that record, as far as it has been seen
         self.urgent = 0  # bytes on the wire that are none of the stream's
         self.clear = bytearray()  # what was on the wire, not blanked
@@ -67,7 +76,7 @@ class _Records:
         while begin < len(data):
             inside = min(self.until - offset, len(data)) - begin
             if inside > 0:
-                parts.append(BLANK * inside)
+                parts.append(self.blank * inside)
                 begin += inside
                 continue
             head = data[begin : begin + HEAD - len(self.head)]
@@ -84,16 +93,17 @@ class _Records:
 
 def sealed(entries: Sequence[Any]) -> Sequence[Any]:
     """The *entries* of a trace as they are compared; themselves if none of them is about TLS."""
-    starts = _starts(entries)
+    starts, ssh = _starts(entries)
     if not starts:
         return entries
-    rows = _Rows(starts)
+    rows = _Rows(starts, ssh)
     return [rows.blanked(entry) for entry in entries]
 
 
-def _starts(entries: Iterable[Any]) -> dict[Direction, int]:
-    """From which offset on each direction of each connection is TLS."""
+def _starts(entries: Iterable[Any]) -> tuple[dict[Direction, int], set[Direction]]:
+    """From which offset on each direction of each connection is not to be compared, and which of them are SSH."""
     starts: dict[Direction, int] = {}
+    ssh: set[Direction] = set()  # asked for membership only
     begun: dict[Direction, tuple[int, bytes]] = {}  # a hello that a fault has cut in its head
     written: dict[Direction, int] = {}
     urgent: dict[Direction, int] = {}  # bytes that a fault has put between those of the stream
@@ -105,6 +115,9 @@ def _starts(entries: Iterable[Any]) -> dict[Direction, int]:
             written[direction] = offset + (sent if isinstance(sent, int) else 0)
             if isinstance(data, bytes) and data[:2] == HELLO and data[HEAD : HEAD + 1] in HELLOS:
                 starts.setdefault(direction, offset)
+            elif not offset and isinstance(data, bytes) and data.startswith(GREETING):
+                starts.setdefault(direction, len(GREETING))
+                ssh.add(direction)
             continue
         if entry[1] != SEGMENT or not (data := entry[7][0]):
             continue
@@ -123,16 +136,17 @@ def _starts(entries: Iterable[Any]) -> dict[Direction, int]:
             begun[direction] = offset, data
         elif data[HEAD : HEAD + 1] in HELLOS:
             starts[direction] = offset
-    return starts
+    return starts, ssh
 
 
 class _Rows:
-    """Every direction that is TLS: as it was on the wire, as it was written, as it was read."""
+    """Every direction that is sealed: as it was on the wire, as it was written, as it was read."""
 
-    def __init__(self, starts: dict[Direction, int]) -> None:
-        self._wire = {direction: _Records(start) for direction, start in starts.items()}
-        self._written = {direction: _Records(start) for direction, start in starts.items()}
-        self._read = {direction: _Records(start) for direction, start in starts.items()}
+    def __init__(self, starts: dict[Direction, int], ssh: set[Direction]) -> None:
+        def rows() -> dict[Direction, _Records]:
+            return {direction: _Records(start, ssh=direction in ssh) for direction, start in starts.items()}
+
+        self._wire, self._written, self._read = rows(), rows(), rows()
 
     def blanked(self, entry: Any) -> Any:
         """*entry* with what is encrypted in it blanked."""
@@ -178,4 +192,7 @@ class _Rows:
         shown = written.blanked(data[:taken], written.at)
         written.at += taken
         left = data[taken:]
-        return shown + left if written.at < written.start else Sealed(shown + BLANK * len(left))
+        clear = max(0, min(written.start - written.at, len(left)))
+        if clear == len(left) and type(shown) is not Sealed:
+            return shown + left
+        return Sealed(shown + left[:clear] + written.blank * (len(left) - clear))

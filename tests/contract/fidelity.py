@@ -40,9 +40,9 @@ LEFT_OUT = """
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
 | Multicast and broadcast to other hosts | a network of named hosts has no segments to broadcast on: who is in a group, and who of its own host hears what is sent to one, is as on Linux |
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
-| `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
+| `os.fstat`, `os.dup2`, `os.readv`, `os.fdopen` and other real system calls on a simulated descriptor, but for `os.read`, `os.write`, `os.close`, `os.dup`, `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
-| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. asyncio's loops look up names without a thread there |
+| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
 | Regular files and terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, and pipes that it made by `os.pipe`; files are always ready anyway |

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -97,6 +99,40 @@ def test_each_fault_gives_the_same_run_again(serve: Any) -> None:
         twice = simnet.play(test, plan, targets="server")
         assert once.trace.first_difference(twice.trace) is None, fault
         assert once.unreached == (), fault
+
+
+def as_ssh_does(net: simnet.Network) -> bytes:
+    """Greetings, then packets that are others each time."""
+
+    def serve() -> None:
+        with socket.create_server(("", 22)) as listener, listener.accept()[0] as sock:
+            sock.sendall(b"SSH-2.0-one\r\n" + dice.randbytes(70))
+            while data := sock.recv(100):
+                sock.sendall(dice.randbytes(len(data)))
+
+    dice = random.Random(next(seeds))
+    net.host("server").spawn(serve)
+    with socket.create_connection(("server", 22)) as sock:
+        sock.sendall(b"SSH-2.0-two\r\n")
+        sock.sendall(dice.randbytes(40))
+        sock.shutdown(socket.SHUT_WR)
+        while len(sock.recv(1)):
+            pass
+        return b"done"
+
+
+seeds = itertools.count()
+
+
+def test_of_ssh_lengths_are_compared() -> None:
+    once = simnet.play(as_ssh_does)
+    assert "SSH 83 B" in ladder(once.trace)
+    faults = select(families(once.points, once.targets), 60).faults
+    for fault in (None, *faults):
+        plan = simnet.FaultPlan([] if fault is None else [fault])
+        once, twice = (simnet.play(as_ssh_does, plan, targets="server") for _ in range(2))
+        assert once.trace.first_difference(twice.trace) is None, fault
+    assert once.trace.entries != twice.trace.entries
 
 
 def test_a_sweep_compares_what_came_out() -> None:
