@@ -21,7 +21,6 @@ from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
-from simnet.sendfile import sendfile
 from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
@@ -89,7 +88,7 @@ class SimulatedBackend:
         if not isinstance(fd, int) or fd < FIRST_DESCRIPTOR:
             sent: int = original(*arguments, **options)
             return sent
-        return sendfile(self._scheduler.current, *arguments, **options)
+        return fdcalls.sendfile(self._scheduler.current, *arguments, **options)
 
     def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
         """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""

@@ -45,6 +45,7 @@ STEPS = {
             "simnet.fullsends",
             "simnet.messagecalls",
             "simnet.socket",
+            "simnet.fdcalls",
             "simnet.socketpair",
             "simnet.tls",
             "simnet.pipes",
