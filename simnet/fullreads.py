@@ -59,28 +59,24 @@ class FullReads(QuickCalls):
         if flags & MSG_PEEK:
             return self._peek_all(bufsize, flags)
         parts: list[bytes] = []
+        left = bufsize
 
-        def attempt(file: Any, n: int) -> bytes:
-            if parts and file.stops_here():
-                return b""
-            part: bytes = file.recv(n, flags)
-            return part
+        def attempt(file: Any, _n: int) -> bytes:
+            nonlocal left
+            while left and not (parts and file.stops_here()):
+                part: bytes = file.recv(left, flags)
+                if not part:
+                    break
+                parts.append(part)
+                left -= len(part)
+            return b"".join(parts)
 
-        while bufsize > 0:
-            asked = bufsize
-            try:
-                part = self._call("recv", (asked,), attempt, READABLE, asked, flags)
-            except OSError:  # MSG_DONTWAIT, SO_RCVTIMEO, or a Unix socket's error: what has come is not lost
-                if not parts:
-                    raise
-                break
-            if not part:
-                break
-            parts.append(part)
-            bufsize -= len(part)
-            if self._file().stops_here():
-                break
-        return b"".join(parts)
+        try:
+            return self._call("recv", (bufsize, flags), attempt, READABLE, bufsize, flags)  # type: ignore[no-any-return]
+        except BlockingIOError:  # MSG_DONTWAIT, SO_RCVTIMEO: what has come is not lost
+            if not parts:
+                raise
+            return b"".join(parts)
 
     def _peek_all(self, bufsize: int, flags: int) -> bytes:
         def attempt(file: Any, n: int) -> bytes:

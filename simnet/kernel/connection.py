@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import ECONNREFUSED, ECONNRESET
+from errno import ECONNREFUSED
 from typing import Final
 
 from simnet.kernel.buffer import Buffer
@@ -154,7 +154,7 @@ class Connection(Tamperable):
         if payload and self.shut & SHUT_RECEIVE and self.state != ESTABLISHED:
             # Both directions are closed here, and the peer still sends: nobody will read it (RFC 1122, 4.2.2.13).
             self.stack.refuse(segment)
-            self.die(ECONNRESET)
+            self.reset()
             return
         if payload:
             if self.inbox is None:

@@ -22,11 +22,12 @@ ETHERNET_MSS: Final = 1448
 class Cork:
     """Made when a connection first holds something back."""
 
-    __slots__ = ("corked", "free", "more", "timer", "waits")
+    __slots__ = ("corked", "ended", "free", "more", "timer", "waits")
 
     def __init__(self, corked: bool = False) -> None:
         self.corked = corked  # TCP_CORK is set
         self.more = False  # the last send had MSG_MORE
+        self.ended = False  # it had MSG_EOR: what is written next begins a segment, and what stands before it goes
         self.timer: Any = None
         self.free = False  # what there is goes now
         self.waits = False  # for the peer to acknowledge what went before: Nagle's rule

@@ -13,13 +13,14 @@ MSG_CTRUNC: Final = 0x8
 MSG_PROBE: Final = 0x10
 MSG_TRUNC: Final = 0x20
 MSG_WAITALL: Final = 0x100
+MSG_EOR: Final = 0x80
 MSG_ERRQUEUE: Final = 0x2000
 MSG_MORE: Final = 0x8000
 MSG_ZEROCOPY: Final = 0x4000000
 MSG_FASTOPEN: Final = 0x20000000
 
 # Linux looks at the bits it knows in the direction they are for, and takes no notice of any other. Of those it knows, these
-# have no effect here: MSG_CONFIRM (and MSG_DONTROUTE hardly: there is one route), MSG_DONTWAIT (the stack never blocks), MSG_EOR and
+# have no effect here: MSG_CONFIRM (and MSG_DONTROUTE hardly: there is one route), MSG_DONTWAIT (the stack never blocks) and
 # MSG_NOSIGNAL (Python ignores SIGPIPE, K-068).
 
 SIOCINQ: Final = 0x541B  # FIONREAD

@@ -61,6 +61,12 @@ def peeked_to(options: dict[Key, Any], seq: int) -> None:
         options[STREAM_PEEKED] = seq
 
 
+def peeked_over(options: dict[Key, Any], copied_seq: int) -> None:
+    """A read dropped the urgent byte before *copied_seq*, which the place does not count."""
+    if options.get(PEEK_OFF, -1) >= 0 and options[STREAM_PEEKED] >= copied_seq:
+        options[STREAM_PEEKED] += 1
+
+
 def forget_peek_place(options: dict[Key, Any]) -> None:
     """tcp_disconnect unsets it."""
     options.pop(PEEK_OFF, None)

@@ -35,6 +35,7 @@ from simnet.kernel.states import (
     CLOSE_WAIT,
     CLOSED,
     CLOSING,
+    FIN_WAIT1,
     FIN_WAIT2,
     LAST_ACK,
     LISTEN,
@@ -321,8 +322,11 @@ class Sender(ControlBlock):
         if self.state == SYN_RECV and self.parent is not None:
             self.vanish()  # a request nobody was told of; the listener never shows it
         else:
-            unsent = self.unsent
-            self.owed = unsent + (self.snd_nxt - ack if ack else 0)
+            unsent = self.unsent + (self.fin == FIN_DUE)
+            on_the_way = self.snd_nxt - ack if ack else 0
+            if self.fin == FIN_SENT and self.state == FIN_WAIT1:
+                on_the_way = on_the_way or 1  # what a reset acknowledges does not count
+            self.owed = unsent + on_the_way
             self.die(EPIPE if self.state == CLOSE_WAIT else ECONNRESET)
             if unsent:
                 window_of(self).lost = unsent

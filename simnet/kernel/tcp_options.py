@@ -76,7 +76,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
     key = (level, name)
-    if key in _UNSET_BY_0 and not number:
+    if not number and (key == _MAXSEG or (key == _WINDOW_CLAMP and socket.peer is None)):
         if socket.options is not None:
             socket.options.pop(key, None)
         return
@@ -284,7 +284,9 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     if name == o.TCP_MAXSEG:
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
-        return o.WINDOW_CLAMP if kept is None else kept
+        if kept is None:
+            kept = o.WINDOW_CLAMP if _was_established(socket) else _WINDOW_CLAMP_OF_A_SYN
+        return kept
     if name == IPV6_MULTICAST_IF:
         if socket.origin != "server" or socket.peer is None:
             return kept
@@ -344,8 +346,11 @@ _OF_A_CONNECTION: Final = frozenset(
 )
 _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
 _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
-_UNSET_BY_0: Final = (_MAXSEG, (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP))
+_WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
+_WINDOW_CLAMP_OF_A_SYN: Final = (
+    67_107_840  # the largest that scaling can say, in whole segments; the answer makes it less
+)
 _HOPS: Final = 64
 _TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS: Final = 536  # TCP_MSS_DEFAULT

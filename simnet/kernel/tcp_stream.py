@@ -12,6 +12,7 @@ from simnet.kernel.control import FIN_DUE, OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, 
 from simnet.kernel.cork import Cork
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import (
+    MSG_EOR,
     MSG_ERRQUEUE,
     MSG_FASTOPEN,
     MSG_MORE,
@@ -29,7 +30,7 @@ from simnet.kernel.messages import (
 )  # fmt: skip
 from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
-from simnet.kernel.peeking import peek_place, peeked_to
+from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside
@@ -120,6 +121,8 @@ class Stream(Connection):
             return inbox.peek(n, place + skip)
         if skip:
             inbox.take(1)
+            if self.options is not None:
+                peeked_over(self.options, self.copied_seq)
         data = inbox.take(n) if inbox.size else b""
         self.freed()
         if len(data) + skip > ahead:
@@ -257,6 +260,12 @@ class Stream(Connection):
                 raise socket_error(EAGAIN)
             data = data[:room]
             size = room
+        if self.cork is not None:
+            if self.cork.ended and outbox.size:
+                self.cork.push(self)
+                if not self.cork.corked:
+                    flags &= ~MSG_MORE  # the acknowledgement of what went lets go what only MSG_MORE would hold
+            self.cork.ended = bool(flags & MSG_EOR)
         outbox.append(data)
         if flags & MSG_OOB:
             self.urg_out = self.snd_nxt + outbox.size - 1
@@ -266,6 +275,7 @@ class Stream(Connection):
                 cork = self.cork = Cork()
                 self.slow = True
             cork.more = True
+            cork.ended = bool(flags & MSG_EOR)
         elif cork is not None:
             cork.more = False
             if not (cork.corked or cork.waits):

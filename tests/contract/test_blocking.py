@@ -551,3 +551,16 @@ def test_k102_a_unix_send_that_waits_uses_the_error_up(world: World, full: bool)
     join()
     world.ready(sock, "IN|OUT|RDHUP|HUP")
     world.gives("EPIPE", sock.send, b"x")
+
+
+def test_k055_so_rcvtimeo_is_for_a_whole_read_of_all(world: World) -> None:
+    sock, peer = world.pair()
+    sock.setblocking(True)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    last_for(sock, 60)
+    peer.settimeout(5.0)
+    began = time.monotonic()
+    join = world.beside(lambda: in_turn(*[lambda peer: time.sleep(0.02) or peer.send(b"ab")] * 2)(peer))
+    assert sock.recv(6, WAITALL) == b"abab"
+    assert 0.05 < time.monotonic() - began < 0.11  # not 60 ms after the second of them
+    join()

@@ -236,6 +236,23 @@ def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) 
     assert client.getsockopt(IPV6, socket.IPV6_PATHMTU, 32) == bytes(28) + b"\0\0\1\0"
 
 
+def test_k131_the_limit_of_the_window_shrinks_with_the_answer_and_is_unset_on_the_dead(world: World) -> None:
+    clamp = (TCP, socket.TCP_WINDOW_CLAMP)
+    listener = world.listener(backlog=0)
+    client = world.client(listener)
+    waiting = world.socket()
+    waiting.connect_ex(listener.getsockname())
+    refused = world.refused()
+    server = world.accept(listener)
+    assert [sock.getsockopt(*clamp) for sock in (waiting, refused, client, server)] == [67107840] * 2 + [65536] * 2
+    world.gives("EINVAL", client.setsockopt, *clamp, 0)
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    for sock in (refused, client):
+        sock.setsockopt(*clamp, 0)
+        assert sock.getsockopt(*clamp) == 0
+
+
 @pytest.mark.parametrize(("ip", "first"), [("127.0.0.1", 524), ("::1", 1208)])
 def test_k131_the_segment_size_of_the_last_attempt_stays_until_the_next(world: World, ip: str, first: int) -> None:
     maxseg = (TCP, socket.TCP_MAXSEG)

@@ -221,6 +221,24 @@ def test_k060_a_cork_holds_back_and_uncorking_lets_go(world: World) -> None:
     world.gives(b"abcd", server.recv, 100)
 
 
+def test_k060_what_is_written_after_msg_eor_pushes_what_stands_before_it(world: World) -> None:
+    client, server = world.pair()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    client.send(b"ab", socket.MSG_EOR)
+    world.pause()
+    assert world.ioctl(server, "FIONREAD") == 0
+    client.send(b"cd")
+    world.gives(b"ab", server.recv, 9)
+    world.gives("EAGAIN", server.recv, 9)
+    client, server = world.pair()
+    client.send(b"ab", socket.MSG_EOR | socket.MSG_MORE)
+    world.pause()
+    assert world.ioctl(server, "FIONREAD") == 0
+    client.send(b"cd", socket.MSG_MORE)  # goes with the acknowledgement of what went
+    world.pause()
+    world.gives(b"abcd", server.recv, 9)
+
+
 def test_k060_a_full_buffer_lets_go_what_a_cork_holds(world: World) -> None:
     client, server = world.tight_pair()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
@@ -405,6 +423,13 @@ def test_k062_siocoutq_of_a_dead_socket_is_what_nobody_acknowledged(world: World
     world.reset(server)
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     assert world.ioctl(client, "SIOCOUTQ") == world.ioctl(client, "SIOCOUTQNSD") == 4
+    client, server = world.pair()
+    client.send(b"unread")
+    world.readable(server)
+    client.shutdown(socket.SHUT_WR)
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == 1  # the FIN, which a reset acknowledges to no avail
 
 
 def test_k063_a_full_buffer_takes_a_part_then_nothing_and_loses_no_byte(world: World) -> None:

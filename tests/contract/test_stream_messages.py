@@ -109,6 +109,16 @@ def test_k131_a_peek_at_a_stream_goes_on_where_the_last_one_ended(world: World) 
     world.gives("TimeoutError: timed out", server.recv, 9, PEEK)
     server.setsockopt(SOL, SO_PEEK_OFF, -7)
     assert (server.getsockopt(SOL, SO_PEEK_OFF), server.recv(9, PEEK)) == (-7, b"again")
+    client.send(b"ab!", socket.MSG_OOB)
+    world.ready(server, "IN|PRI|OUT")
+    server.setsockopt(SOL, SO_PEEK_OFF, 0)
+    client.send(b"cd")
+    assert server.recv(7) == b"againab"
+    server.recv(2, PEEK)
+    assert (server.recv(1), server.getsockopt(SOL, SO_PEEK_OFF)) == (
+        b"c",
+        1,
+    )  # the urgent byte before it does not count
     refused = world.refused()
     refused.setsockopt(SOL, SO_PEEK_OFF, 3)
     world.gives("ECONNREFUSED", refused.connect, (world.ip, 1))  # which disconnects it
