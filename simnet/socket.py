@@ -11,7 +11,6 @@ import _socket
 import errno
 import socket as _stdlib
 import sys
-from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from simnet.arguments import (
     taken,
     writable_view,
 )  # fmt: skip
+from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.kernel.epoll import Epoll
@@ -115,8 +115,7 @@ class Socket(MessageCalls):
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not self._process.done:
-            with suppress(OSError):  # somebody else has closed the number
-                self._real_close()
+            dropped(self, heard=not self._process.ending)
 
     # --- what the object knows without asking the kernel -----------------------------------------------------------
 

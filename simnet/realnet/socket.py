@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from simnet.addresses import kernel_address
+from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
@@ -50,7 +51,7 @@ class RealSocket(Calls):
 
     def __del__(self) -> None:
         if C.fileno(self) != -1:
-            self._real_close()
+            dropped(self, heard=not (self._process.ending or self._process.done))
 
     # --- what the kernel is not asked ------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ DIFFERENT = """
 | Nagle's rule holds back small writes within a host only, and in the first 44 ms of a connection | to know of an older one, or a far one, whether an acknowledgement waits, each segment would have to note when it came ([0026](decisions/0026-nagles-rule-where-it-is-certain.md)); small writes arrive at once there |
 | Only the acknowledgements of a FIN, of a window that was filled, and of what Nagle's rule waits for are delayed | no other shows, but in SIOCOUTQ and `TCP_INFO` |
 | A simulated socket is of a subclass of `socket.socket`: `isinstance` holds, `type(sock) is socket.socket` does not, and a method that a test puts into that class (`mock.patch("socket.socket.connect")`) is not called; a class in its place is | programs hold on to `socket.socket` and subclass it ([0003](decisions/0003-socket-socket-stays-the-class-it-is.md)); trio asks for the very type, and refuses |
-| A socket that nobody closed goes without a ResourceWarning | the finalizers of a run do what a kernel does; what is left at its end is told by name, as `nothing-left` |
+| A socket that is open when its process ends goes without a ResourceWarning, which one has that is let go before | a process of its own would have ended; what is left at quiet is told by name, as `nothing-left` |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | What SO_REUSEPORT shares is given to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not asked: a run is the same on every machine |

@@ -923,7 +923,7 @@ def test_what_class_another_socket_is_of(world: World, monkeypatch: pytest.Monke
         socket.create_connection((world.ip, 7), timeout=1)
 
 
-def test_a_socket_that_somebody_else_closed_goes_in_silence(world: World) -> None:
+def test_a_socket_that_somebody_else_closed_may_be_let_go(world: World) -> None:
     sock = socket.socket()
     socket.close(sock.fileno())
     with warnings.catch_warnings():
@@ -1010,3 +1010,34 @@ def test_flags_of_the_other_direction_are_not_looked_at(world: World) -> None:
             world.readable(receiver)
             data, _, told, _ = receiver.recvmsg(1, 0, flag)
             assert (data, told & ~socket.MSG_EOR) == (b"x", flag if name == "CMSG_CLOEXEC" else 0), (kind, name)
+
+
+def test_a_socket_that_is_let_go_is_closed_at_once_and_told(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    served = listener.accept()[0]
+    told = f"unclosed {served!r}"
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        line = sys._getframe().f_lineno + 1
+        del served
+    assert [(each.category, str(each.message), each.lineno) for each in heard] == [(ResourceWarning, told, line)]
+    assert client.recv(1) == b""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        number = socket.socket().fileno()  # let go in the same line
+    assert world.socket().fileno() == number
+
+
+def test_who_is_ended_by_the_end_of_its_network_is_not_told_of_what_it_had() -> None:
+    def serve() -> None:
+        kept.append(socket.create_server(("", 7)))
+        kept[0].accept()
+
+    kept: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with simnet.Network() as net:
+            net.host("server").spawn(serve)
+            kept.append(socket.socket())
+        kept.clear()

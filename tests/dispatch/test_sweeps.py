@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -349,12 +350,13 @@ def test_who_says_goodbye_when_idle_survives_everything():
 def test_a_limit_survives_everything():
     def converse(net):
         net.host("server").spawn(serve, Echo, limit=1)
-        waiting = [socket.create_connection(("server", 7)) for _ in range(3)]
-        for number, sock in enumerate(waiting):
-            with sock:
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(socket.create_connection(("server", 7))) for _ in range(3)]
+            for number, sock in enumerate(waiting):
                 sock.sendall(b"%d" % number)
                 sock.shutdown(socket.SHUT_WR)
                 assert sock.makefile("rb").read() == b"%d" % number
+                sock.close()
 
     simnet.check(converse, target="server")
 

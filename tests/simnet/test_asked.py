@@ -85,10 +85,14 @@ def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
         while True:
             then(listener.accept()[0])
 
+    def ask() -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
+
     def run(then: Any, level: str) -> None:
         with simnet.Network(targets="server", invariants={"waits-for-ever": level}) as net:
             net.host("server").spawn(serve, then)
-            net.host("client").spawn(lambda: socket.create_connection(("server", 7)).recv(1))
+            net.host("client").spawn(ask)
 
     run(lambda conn: conn.close(), "failure")  # it waits for its next client, as servers do
     with pytest.raises(AssertionError, match=r"\[waits-for-ever\] server/serve waits for recv on .*, so for ever"):

@@ -166,7 +166,8 @@ def test_a_failure_by_hand_leaves_a_scenario_and_names_the_commands(
     script.write_text(
         "import socket\n"
         "def serve(port):\n"
-        "    sock, _ = socket.create_server(('', port)).accept()\n"
+        "    with socket.create_server(('', port)) as listener:\n"
+        "        sock, _ = listener.accept()\n"
         "    sock.send(sock.recv(100))\n"
         "    sock.close()\n"
         "def test_mine(net):\n"
@@ -207,11 +208,12 @@ def test_a_method_of_a_unittest_case_raises_its_failure() -> None:
 
 def _talkative(net: Any) -> bytes:
     def serve() -> None:
-        conn, _ = socket.create_server(("", 7)).accept()
+        with socket.create_server(("", 7)) as listener:
+            conn, _ = listener.accept()
         print("serving")
         logging.getLogger("talkative").error("an error of the server's")
-        conn.sendall(conn.makefile("rb").read())
-        conn.close()
+        with conn:
+            conn.sendall(conn.makefile("rb").read())
 
     net.host("server").spawn(serve)
     with socket.create_connection(("server", 7)) as sock:

@@ -210,9 +210,8 @@ def test_tls_records_of_another_length_are_told() -> None:
     count = itertools.count(70)
 
     def greet(net: Any) -> None:
-        _listener = net.host("server").listen(7)
         length = next(count)
-        with socket.create_connection(("server", 7)) as sock:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"\x16\x03\x01\x00" + bytes((length, 1)) + bytes(length - 1))
 
     with pytest.raises(NotRepeatable, match=r"TLS records have other lengths\. A signature by an ECDSA key may"):

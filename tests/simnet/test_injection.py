@@ -220,6 +220,8 @@ def test_a_poller_reports_a_part_of_what_is_ready_and_the_rest_next_time() -> No
             theirs.send(b"x")
         order = [mine.fileno() for mine, _ in pairs]
         told.extend([order.index(fd) for fd, _ in poller.poll()] for _ in range(2))
+        for each in (*pairs[0], *pairs[1], *pairs[2]):
+            each.close()
 
     with simnet.Network(plan) as net:
         net.host("server").spawn(watch)

@@ -46,8 +46,8 @@ def test_what_fails_in_a_server_fails_the_test_and_not_its_clean_up(suite: pytes
     body = """
 def broken(port):
     with socket.create_server(("", port)) as listener:
-        listener.accept()
-        raise ZeroDivisionError("in the server")
+        with listener.accept()[0]:
+            raise ZeroDivisionError("in the server")
 
 def test_it(simnet_network):
     simnet_network.host("server").spawn(broken, 7)

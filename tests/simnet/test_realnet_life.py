@@ -342,7 +342,7 @@ def test_threads_that_a_program_starts_belong_to_its_process() -> None:
         assert ask(("server", 7), b"hello") == b"HELLO"
         lingering = socket.create_connection(("server", 7))  # its thread waits in recv when the network ends
         assert net.processes[1].name == "server/serve"
-        del lingering
+    lingering.close()
 
 
 def test_spawn_returns_when_the_process_first_waits() -> None:

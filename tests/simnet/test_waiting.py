@@ -271,7 +271,8 @@ def test_who_watches_a_clock_sees_it_move_and_lets_others_run() -> None:
             pass
         assert net.time == pytest.approx(0.01)
         client = socket.create_connection(("server", 7))
-        listener.accept()[0].sendall(b"late")
+        conn, _ = listener.accept()
+        conn.sendall(b"late")
         client.setblocking(False)
         end, data = time.time() + 1, b""
         while time.time() < end and not data:
