@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -71,6 +72,8 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     ended = [(each.name, its) for each in network.processes if (its := each.error) is not None and its is not error]
     told: list[BaseException | None] = [error, *(its for _, its in ended)]
     told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
+    if isinstance(error, RuntimeError) and str(error) == "no running event loop" and _in_a_loop():
+        yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)
@@ -80,6 +83,12 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
             yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
     for name, its in ended:
         yield f"the process {name} had ended with {_words(its)}"
+
+
+def _in_a_loop() -> bool:
+    """Does an event loop run here, outside of the network?"""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _words(error: BaseException) -> str:

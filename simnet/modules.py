@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins, tls
-from simnet.standins import Backend, Provider, active, dates, executors, interrupts, resolver, sockets
+from simnet.standins import Backend, Provider, active, dates, executors, interrupts, resolver, sockets, uv
 
-__all__ = ["Backend", "Provider", "active", "in_place", "install", "remove", "restore"]
+__all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 
 # They run outside processes and measure real time: what they bound before the first network stays theirs.
 SPARED = frozenset(
@@ -99,10 +99,16 @@ def _place() -> None:
     _placed = True
     socket.socket.__new__ = staticmethod(sockets.new_socket)  # type: ignore[assignment]
     dates.place()
-    resolver.place()
-    executors.place()
+    place_at_loops()
     _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
     atexit.register(_at_exit)
+
+
+def place_at_loops() -> None:
+    """What stands in at event loops, whose modules may have been imported since."""
+    resolver.place()
+    executors.place()
+    uv.place()
 
 
 def _unplace() -> None:
@@ -113,6 +119,7 @@ def _unplace() -> None:
     dates.unplace()
     resolver.unplace()
     executors.unplace()
+    uv.unplace()
     tls.unplace()
     for change in reversed(_changes):
         _take_back(change)

@@ -29,7 +29,7 @@ from simnet.observe import Watcher
 from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
-from simnet.standins import executors, interrupts, resolver
+from simnet.standins import interrupts
 from simnet.state import ProcessState, checked_names, ended_in_the_middle, let_go
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Hang, Verdict
@@ -269,8 +269,7 @@ class Network(NotALink):
         scheduler.processes.append(body)
         self._watcher = Watcher(scheduler)
         self._watcher.attach()
-        resolver.place()
-        executors.place()
+        modules.place_at_loops()
         self._collects = gc.isenabled()
         gc.disable()
         if self._injector.timed:
@@ -418,8 +417,7 @@ class Network(NotALink):
         assert self._watcher is not None
         if self._state.look():
             self._watcher.attach()
-            resolver.place()
-            executors.place()
+            modules.place_at_loops()
 
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
         """Used by :meth:`Host.spawn`."""

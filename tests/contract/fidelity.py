@@ -43,6 +43,7 @@ LEFT_OUT = """
 | `os.fstat`, `os.dup2`, `os.readv`, `os.fdopen` and other real system calls on a simulated descriptor, but for `os.read`, `os.write`, `os.close`, `os.dup`, `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once |
+| uvloop | who asks for its loop gets asyncio's own, which answers as uvloop is to; libuv waits in C, where no clock but the real one counts |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
 | Regular files and terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, and pipes that it made by `os.pipe`; files are always ready anyway |

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -310,3 +311,33 @@ def test_what_a_server_would_still_have_awaited_when_its_network_ended_is_no_com
     with simnet.Network() as net:
         net.host("server").spawn(asyncio.run, serve())
     gc.collect()  # a warning is an error in these tests
+
+
+def test_who_asks_for_a_loop_of_uvloop_gets_one_of_asyncio_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loop:
+        """As uvloop's: it waits in C."""
+
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(Loop=Loop))
+
+    def run(main: Any) -> Any:
+        with asyncio.Runner(loop_factory=Loop) as runner:  # type: ignore[arg-type]
+            assert isinstance(runner.get_loop(), Loop)  # as uvloop.run wants it
+            return runner.run(main)
+
+    for world in (simnet.Network, simnet.RealNetwork):
+        with world() as net:
+            net.host("server").spawn(lambda: run(serve(7)))
+            assert run(ask("server", 7, b"word")) == b"WORD\n"
+        assert type(Loop()) is Loop
+
+
+@pytest.mark.parametrize("world", [simnet.Network, simnet.RealNetwork])
+def test_a_coroutine_that_enters_a_network_and_awaits_in_it_is_told_why_that_cannot_be(world: Any) -> None:
+    async def test() -> None:
+        with world():
+            async with asyncio.timeout(1), asyncio.Lock():
+                await ask("server", 7, b"word")
+
+    with pytest.raises(RuntimeError, match="no running event loop") as caught:
+        asyncio.run(test())
+    assert "asyncio.run() inside" in "".join(caught.value.__notes__)
