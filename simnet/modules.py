@@ -38,6 +38,7 @@ _lock = threading.Lock()
 _providers: tuple[Provider, ...] = ()
 _changes: list[_Change] = []
 _placed = False
+_loaded = 0  # how many modules there were when loops were looked for
 
 
 def install(provider: Provider) -> None:
@@ -106,14 +107,19 @@ def _place() -> None:
 
 def place_at_loops() -> None:
     """What stands in at event loops, whose modules may have been imported since."""
+    global _loaded
+    if len(sys.modules) == _loaded:
+        return
+    _loaded = len(sys.modules)
     resolver.place()
     executors.place()
     uv.place()
 
 
 def _unplace() -> None:
-    global _placed
+    global _placed, _loaded
     _placed = False
+    _loaded = 0
     interrupts.give_back()
     del socket.socket.__new__  # the one of `_socket.socket` shows again
     dates.unplace()
