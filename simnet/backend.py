@@ -24,6 +24,7 @@ from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
+from simnet.standins.sockets import called_by_class
 from simnet.state import loop_given_back, loop_set_aside
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import TICKS_MAX, Scheduler, running
@@ -53,6 +54,8 @@ class SimulatedBackend:
             return None
         if any(base.__module__ == "ssl" for base in cls.__mro__):
             tls.place()
+        else:
+            called_by_class(Socket)
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)

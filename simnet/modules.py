@@ -122,6 +122,7 @@ def _unplace() -> None:
     _loaded = 0
     interrupts.give_back()
     del socket.socket.__new__  # the one of `_socket.socket` shows again
+    sockets.called_by_class_no_more()
     dates.unplace()
     resolver.unplace()
     executors.unplace()

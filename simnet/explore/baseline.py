@@ -25,11 +25,12 @@ from simnet.trace import CALL, SEGMENT
 
 if TYPE_CHECKING:
     from simnet.run import Run
-    from simnet.trace import Trace
+    from simnet.trace import Event, Trace
 
 __all__ = ["NotRepeatable", "begun"]
 
 TLS_RECORD = re.compile(r"\\x1[4-7]\\x03")  # how one begins (RFC 8446, 5.1), in a payload's repr
+SHOWN = 24  # bytes of what differs: a number, a name
 
 
 class NotRepeatable(Exception):
@@ -112,15 +113,41 @@ def _where(first: Run, second: Run) -> str:
     place = first.trace.first_difference(second.trace)
     if place is None:
         return ""
-    # A ladder leaves out what mostly does not matter, such as a poll that finds nothing.
-    told = f"{_told(second.trace, place)}; the other time {_told(first.trace, place)}"
+    # A ladder leaves out what mostly does not matter, such as a poll that finds nothing, and of long data all but the beginning.
+    now, before = _event(second.trace, place), _event(first.trace, place)
+    told = f"{_told(now)}; the other time {_told(before)}"
+    if now is not None and before is not None and _told(now) == _told(before):
+        told = f"{_told(now)}: {_where_they_differ(now, before)}"
     return f"first     {told}\n\n{ladder(second.trace, against=first.trace)}"
 
 
-def _told(trace: Trace, place: int) -> str:
-    """The event at *place* in a few words: whose, and what."""
-    if place >= len(trace):
+def _event(trace: Trace, place: int) -> Event | None:
+    return trace[place] if place < len(trace) else None
+
+
+def _told(event: Event | None) -> str:
+    """An event in a few words: whose, and what."""
+    if event is None:
         return "nothing more"
-    event = trace[place]
     what = call_phrase(event) if event.kind == CALL else segment_phrase(event) if event.kind == SEGMENT else event.op
     return f"{event.host}: {what or event.op} ({event.place}, at {event.time_ns / 1e9:.3f} s)"
+
+
+def _where_they_differ(one: Event, other: Event) -> str:
+    """The first bytes that are not the same in two events that look alike; or both, as they are."""
+    mine, theirs = _payload(one), _payload(other)
+    if mine == theirs or mine is None or theirs is None:
+        return f"{one.detail!r}; the other time {other.detail!r}"
+    at = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
+    return f"from byte {at} on {mine[at : at + SHOWN]!r}; the other time {theirs[at : at + SHOWN]!r}"
+
+
+def _payload(event: Event) -> bytes | None:
+    """The bytes that an event is about."""
+    if event.kind == SEGMENT:
+        data = event.detail[0]
+    elif event.kind == CALL:
+        data = event.result if event.op == "recv" else event.arguments[0] if event.arguments else None
+    else:
+        return None
+    return bytes(data) if isinstance(data, (bytes, bytearray)) else None

@@ -17,6 +17,7 @@ from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget, socketpair
+from simnet.standins.sockets import called_by_class
 from simnet.verdicts import Escape, Verdict
 from simnet.whereabouts import caller_outside
 
@@ -43,6 +44,8 @@ class RealBackend:
             return None
         if cls is _stdlib.socket:
             return _socket.socket.__new__(RealSocket)
+        if not any(base.__module__ == "ssl" for base in cls.__mro__):
+            called_by_class(RealSocket)
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)

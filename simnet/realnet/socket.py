@@ -41,7 +41,8 @@ class RealSocket(Calls):
         process = current_process()
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
-        super().__init__(family, type, proto, fileno)
+        C.__init__(self, family, type, proto, fileno)
+        self._io_refs, self._closed = 0, False  # as the library's own __init__, which may ask whose socket it is
         C.settimeout(self, 0.0)
         self._process = process
         self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout

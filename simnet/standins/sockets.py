@@ -2,7 +2,9 @@
 
 Where the library's own Python code calls a C function through its module, the C function is replaced and not the
 Python one: so ``from socket import getaddrinfo``, bound long ago, follows too. ``socket.socket`` stays the class it is,
-since programs subclass it and ask ``isinstance``; only its ``__new__`` asks whose socket is to be made.
+since programs subclass it and ask ``isinstance``; only its ``__new__`` asks whose socket is to be made. Once there is a
+subclass of a user's, its other methods ask as well: many write ``socket.socket.connect(self, address)`` where others
+write ``super()``.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import _socket
 import functools
 import socket
+from _thread import allocate_lock
 from typing import Any
 
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs, forward
 
-__all__ = ["PAIRS", "new_socket"]
+__all__ = ["PAIRS", "called_by_class", "called_by_class_no_more", "new_socket"]
 
 PAIRS = Pairs()
 
@@ -71,3 +74,56 @@ def new_socket(
 
 
 _true_new = _socket.socket.__new__  # it ignores all arguments; `__init__` opens the descriptor
+
+
+UNASKED = "_sendfile_use_sendfile"  # not among what is called by the class: by this the library asks itself
+
+_TRUE_SOCKET = socket.socket  # whatever a program puts in its place
+
+_ways: dict[str, dict[type, Any]] = {}  # by the method's name: each world's own
+_before: dict[str, Any] = {}  # what the class had under that name; None: what it inherits from C
+_placed: dict[str, Any] = {}
+_worlds: list[type] = []
+_lock = allocate_lock()  # a real network's processes are threads
+
+
+def called_by_class(ours: type) -> None:
+    """A class of a user's is made over *ours*: what it calls as ``socket.socket.connect(self, ...)`` is ours as well."""
+    with _lock:
+        if ours in _worlds:
+            return
+        for name in dir(ours):
+            original, way = getattr(_TRUE_SOCKET, name, None), getattr(ours, name)
+            if (name.startswith("__") and name != "__init__") or name == UNASKED:
+                continue
+            if way is original or not callable(original):
+                continue
+            _ways[name] = {**_ways.get(name, {}), ours: way}
+            if name not in _placed:
+                _before[name] = vars(_TRUE_SOCKET).get(name)
+                _placed[name] = _by_class(name, original)
+                setattr(_TRUE_SOCKET, name, _placed[name])
+        _worlds.append(ours)
+
+
+def _by_class(name: str, original: Any) -> Any:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for ours, way in _ways.get(name, {}).items():
+            if isinstance(self, ours):
+                return way(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def called_by_class_no_more() -> None:
+    for name, before in _before.items():
+        if vars(_TRUE_SOCKET).get(name) is not _placed[name]:
+            continue  # somebody else's stands there by now
+        if before is None:
+            delattr(_TRUE_SOCKET, name)
+        else:
+            setattr(_TRUE_SOCKET, name, before)
+    for table in (_ways, _before, _placed, _worlds):
+        table.clear()

@@ -178,6 +178,19 @@ def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_
     assert f"first     {first}\n\n" in str(caught.value)
 
 
+def test_what_differs_far_behind_in_long_data_is_told() -> None:
+    count = itertools.count()
+
+    def greets(net: Any) -> None:
+        net.host("server").spawn(serve_once, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello from a long way off, %d times" % next(count))
+            sock.recv(100)
+
+    with pytest.raises(NotRepeatable, match=r"34 B \(test->.* from byte 27 on b'1 times'; the other time b'0 times'\n"):
+        run_sweep(greets, SERVER)
+
+
 def test_what_a_library_does_once_when_it_is_first_used_is_no_part_of_the_baseline() -> None:
     pollers: list[bool] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import inspect
 import queue
 import select
 import selectors
@@ -604,18 +605,35 @@ def test_sockets_of_a_host_in_the_hands_of_the_test() -> None:
                     assert connection.recv(100) == b"y"
 
 
-def test_users_subclasses_of_socket_work() -> None:
-    class Greeter(socket.socket):
-        def __init__(self, port: int) -> None:
-            super().__init__()
-            self.connect(("server", port))
+class Greeter(socket.socket):
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.connect(("server", port))
 
-    with RealNetwork() as net:
+
+class OldGreeter(socket.socket):
+    """As classes are written that are older than `super`."""
+
+    def __init__(self, port: int) -> None:
+        socket.socket.__init__(self, socket.AF_INET, socket.SOCK_STREAM)
+        socket.socket.connect(self, ("server", port))
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        return socket.socket.recv(self, bufsize, flags)
+
+
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+@pytest.mark.parametrize("kind", [Greeter, OldGreeter])
+def test_users_subclasses_of_socket_work(network: Any, kind: type[Greeter | OldGreeter]) -> None:
+    with network() as net:
         net.host("server").spawn(echo, 7)
-        with Greeter(7) as greeter:
+        with kind(7) as greeter:
             greeter.sendall(b"hello")
             assert greeter.recv(9) == b"hello"
-            assert isinstance(greeter, Greeter)
+            assert isinstance(greeter, kind)
+    modules.restore()
+    assert not {"connect", "recv", "send"} & set(vars(socket.socket))
+    assert str(inspect.signature(socket.socket)).startswith("(family=-1")
 
 
 def test_what_is_observed_and_what_must_always_hold_are_on_record() -> None:
