@@ -12,7 +12,8 @@ from simnet.clock import Clock
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.kernel.inet import is_group, is_loopback
+from simnet.kernel.groups import copy_for_others
+from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
@@ -113,8 +114,8 @@ class Fabric:
         """Whose address this is, seen from *asking*: loopback addresses are everybody's own."""
         owner = self.by_address.get(address)
         if owner is None:
-            if is_loopback(address) or address in WILDCARDS or is_group(address):  # what comes back of it
-                return asking
+            if is_loopback(address) or address in WILDCARDS or is_group(address) or address == BROADCAST:
+                return asking  # of what is for many, that is what comes back
             if address.startswith("::ffff:"):
                 return self.owner_of(address[7:], asking)
         return owner
@@ -244,6 +245,8 @@ class Fabric:
                 continue
             if direction is None:
                 machine.stack.arrive(packet)
+                if packet.proto == UDP and is_many(packet.target[0]):
+                    self._spread(machine, packet)
             elif take is not None:  # Clock.post, without the call
                 clock.busy += 1
                 bunch = clock.due.get(arrival)
@@ -264,6 +267,15 @@ class Fabric:
             if owner is not machine and owner.out:
                 self.route(owner)
 
+    def _spread(self, machine: Machine, datagram: Any) -> None:
+        """A broadcast, or what is for a group, to each other host that hears it: all are on one segment, by links of their own."""
+        for other in [*self.machines.values()]:
+            copy = None if other is machine else copy_for_others(datagram, other.stack)
+            if copy is not None:
+                _, direction = self._way(machine, other.address)
+                assert direction is not None
+                self._send_over(direction, machine, other.arrive, copy, UNNAMED[:2])
+
     def _send_over(
         self,
         direction: Direction,
@@ -279,9 +291,10 @@ class Fabric:
         word, offset = self._describe(packet)
         if not arrivals:
             word += " lost"
-        self.trace.entries.append(
-            (now, SEGMENT, machine.name, end[0], end[1], word, offset, (payload, arrivals[0] if arrivals else now))
-        )
+        if self.recording:
+            self.trace.entries.append(
+                (now, SEGMENT, machine.name, end[0], end[1], word, offset, (payload, arrivals[0] if arrivals else now))
+            )
         if arrivals and self._refused and self._refuse(machine, packet, False, arrivals[0]):
             return
         if take is not None:

@@ -1,7 +1,7 @@
 """Multicast groups: which sockets are in which, on which link, and who hears what is sent to one.
 
-A simulated network has no segment that all hosts hear. What goes to a group comes back to the members on its own host, as
-on Linux: over loopback always, over the other link if the sender's IP_MULTICAST_LOOP is on. It reaches no other host.
+What goes to a group comes back to the members on its own host, as on Linux: over loopback always, over the other link if the
+sender's IP_MULTICAST_LOOP is on. Over that it reaches the members on other hosts, which are all on one segment.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
+    from simnet.kernel.stack import Stack
 
 LOOPBACK_LINK, OTHER_LINK = 1, inet.ONLY_LINK
 MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
 EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link
+OF_THE_HOST: Final = ("ff01:", "ff11:")  # groups of the scope that no link leads out of (RFC 4291, 2.7)
 HOPS: Final = ((IPPROTO_IP, IP_MULTICAST_TTL), (IPPROTO_IPV6, IPV6_MULTICAST_HOPS))
 EVERY_GROUP: Final = (IPPROTO_IP, IP_MULTICAST_ALL)
 ALL: Final = (EVERY_GROUP, (IPPROTO_IPV6, IPV6_MULTICAST_ALL))
@@ -184,6 +186,18 @@ def sent_to_group(socket: DatagramSender, datagram: Datagram, link: int) -> ToGr
         datagram.marks = (datagram.marks or PLAIN)._replace(ttl=ttl)
     loops = options is None or options.get(LOOP[":" in datagram.target[0]], 1)
     return ToGroup(datagram, link if link == LOOPBACK_LINK or loops else 0)
+
+
+def copy_for_others(datagram: Datagram, stack: Stack) -> Datagram | None:
+    """What another host, whose *stack* that is, hears of a broadcast or of what is for a group; ``None`` if nothing."""
+    ip = datagram.target[0]
+    if not isinstance(datagram, ToGroup):
+        return datagram if ip == inet.BROADCAST else None
+    if datagram.link == LOOPBACK_LINK or ip.startswith(OF_THE_HOST) or (datagram.marks and not datagram.marks.ttl):
+        return None
+    if ip not in EVERYBODY and (ip, OTHER_LINK) not in stack.udp_ports.members:
+        return None
+    return ToGroup(datagram, OTHER_LINK)
 
 
 # Hearing.

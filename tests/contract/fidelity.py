@@ -38,7 +38,7 @@ LEFT_OUT = """
 | Options that Linux knows and no table here has, when they are set (`SO_TIMESTAMPING`, `SO_ATTACH_FILTER`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
-| Multicast and broadcast to other hosts | a network of named hosts has no segments to broadcast on: who is in a group, and who of its own host hears what is sent to one, is as on Linux |
+| The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
 | `os.fstat`, `os.dup2`, `os.readv`, `os.fdopen` and other real system calls on a simulated descriptor, but for `os.read`, `os.write`, `os.close`, `os.dup`, `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |

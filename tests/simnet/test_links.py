@@ -173,3 +173,60 @@ def test_what_is_no_number_is_refused(name: str) -> None:
 def test_an_unknown_profile_is_refused_with_those_that_are() -> None:
     with pytest.raises(ValueError, match="loopback, lan, wan, 3g, satellite"):
         simnet.Network().link("a", "b").use("carrier pigeon")
+
+
+def listen_to(group: str, heard: list[tuple[str, bytes]], name: str) -> None:
+    """Say what comes for *group*, if this host is a member, or for everybody."""
+    family = socket.AF_INET6 if ":" in group else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 5353))
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(family, group) + bytes(4))
+        elif group:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + bytes(4))
+        while True:
+            heard.append((name, sock.recv(100)))
+
+
+@pytest.mark.parametrize("group", ["224.0.0.251", "ff02::fb", ""])
+def test_what_is_for_many_is_heard_on_every_host_that_listens(group: str) -> None:
+    heard: list[tuple[str, bytes]] = []
+    with simnet.Network() as net:
+        for name in ("test", "near", "far", "cut"):
+            net.host(name).spawn(listen_to, group, heard, name)
+        net.host("elsewhere").spawn(listen_to, "224.0.0.250" if group else "", heard, "elsewhere")
+        net.link("test", "far").latency = 0.2
+        net.partition("test", "cut")
+        family = socket.AF_INET6 if ":" in group else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            if not group:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.sendto(b"who is there?", (group or "255.255.255.255", 5353))
+            net.sleep(0.1)
+            names = [name for name, _ in heard]
+            assert names == ["test", "near"] + ["elsewhere"] * (not group)
+            net.sleep(0.2)
+            assert heard[-1] == ("far", b"who is there?")
+            assert len(heard) == len(names) + 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "where"),
+    [
+        (socket.IP_MULTICAST_LOOP, 0, ["other"]),
+        (socket.IP_MULTICAST_TTL, 0, ["test"]),
+        (socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"), []),
+    ],
+)
+def test_what_a_socket_says_of_groups_holds_for_other_hosts_too(
+    option: int, value: int | bytes, where: list[str]
+) -> None:
+    heard: list[tuple[str, bytes]] = []
+    with simnet.Network() as net:
+        for name in ("test", "other"):
+            net.host(name).spawn(listen_to, "224.0.0.251", heard, name)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.IPPROTO_IP, option, value)
+            sock.sendto(b"hello", ("224.0.0.251", 5353))
+            net.sleep(1)
+    assert [name for name, _ in heard] == where
