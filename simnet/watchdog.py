@@ -1,7 +1,8 @@
 """Stops code that computes and never waits: a real thread that looks, now and then, whether a run still moves.
 
 It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits.
-A thread that sits in a call of the true kernel hears of no exception; a signal ends the call.
+A thread that sits in a call of the true kernel hears of no exception; a signal ends the call. Code that swallows the Ctrl-C that
+ends its run, again and again, is told of it until one comes where it catches nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["HANG_SECONDS", "guard", "unguard"]
 
 HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
 LOOK_SECONDS = 0.5
+STUBBORN_SECONDS = 2.0  # for what a program may want to do at the end, after Ctrl-C
+PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it must be met between two of its tries
 SHOWN = 8  # frames of the program's own, where it computes
 
 _guarded: dict[int, tuple[Scheduler, Callable[[], object]]] = {}  # by thread; and how to end a call that it sits in
@@ -43,28 +46,45 @@ def unguard() -> None:
     _guarded.pop(threading.get_ident(), None)
 
 
-def _debugging() -> bool:
-    trace = sys.gettrace()
-    return "pydevd" in sys.modules or (trace is not None and "bdb" in getattr(trace, "__module__", ""))
+def _debugging(ident: int) -> bool:
+    """Whether a person looks at what that thread does: its trace function, and so its debugger, is no other thread's to ask for."""
+    if "pydevd" in sys.modules:
+        return True
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "bdb" or getattr(frame.f_trace, "__module__", "") == "bdb":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch() -> None:
     seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}
+    stopped: dict[int, tuple[Scheduler, float]] = {}  # since when they are told to end
     while True:
-        real.sleep(LOOK_SECONDS)
+        real.sleep(PRESS_SECONDS if stopped else LOOK_SECONDS)
         now = real.monotonic()
         for ident, (scheduler, rouse) in list(_guarded.items()):
             last = seen.get(ident)
             moves = (scheduler.switches, scheduler.clock.now_ns)
-            if last is None or last[0] is not scheduler or last[1] != moves:
-                seen[ident] = (scheduler, moves, now)
-            elif isinstance(scheduler.interrupted, Hang) and ident == threading.main_thread().ident:
-                rouse()  # other threads hear no signals
-            elif now - last[2] > HANG_SECONDS and not _debugging():
-                _stop(ident, scheduler)
-                seen[ident] = (scheduler, moves, now)
+            moved = last is None or last[0] is not scheduler or last[1] != moves
+            if last is None or moved:
+                seen[ident] = last = (scheduler, moves, now)
+            if scheduler.interrupted is None or ident != threading.main_thread().ident:  # others hear no signals
+                stopped.pop(ident, None)
+                if now - last[2] > HANG_SECONDS and not _debugging(ident):
+                    _stop(ident, scheduler)
+                    seen[ident] = (scheduler, moves, now)
+                continue
+            since = stopped.get(ident)
+            if since is None or since[0] is not scheduler:
+                stopped[ident] = since = (scheduler, now)
+            patience = 0.0 if isinstance(scheduler.interrupted, Hang) and not moved else STUBBORN_SECONDS
+            if now - since[1] >= patience and not _debugging(ident):
+                rouse()
         for ident in [ident for ident in seen if ident not in _guarded]:
             del seen[ident]
+            stopped.pop(ident, None)
 
 
 def _stop(ident: int, scheduler: Scheduler) -> None:

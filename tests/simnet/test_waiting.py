@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import functools
 import gc
+import io
+import os
+import pdb  # noqa: T100  # it is what a person sits at
 import queue
 import random
 import re
@@ -21,7 +24,7 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet import modules, wait
+from simnet import modules, real, wait, watchdog
 
 
 def echo_once(port: int) -> None:
@@ -756,6 +759,42 @@ def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(momen
     assert wait.current_scheduler() is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert simnet.play(lambda net: 5).outcome.returned == 5
+
+
+@pytest.mark.slow
+def test_a_body_that_swallows_whatever_it_is_told_ends_soon_after_ctrl_c() -> None:
+    def test(net: simnet.Network) -> None:
+        while True:
+            try:
+                net.sleep(1)
+            except BaseException:  # noqa: BLE001  # as the worst of programs do
+                pass
+
+    began = real.monotonic()
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        simnet.play(test)
+    assert real.monotonic() - began < 15  # it is met between two of its tries; some 3 s, and 74 when nobody looked
+
+
+@pytest.mark.slow
+def test_who_sits_at_a_debugger_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.5)
+    typed: list[str] = []
+
+    class Person(io.StringIO):
+        def readline(self, *args: Any) -> str:
+            real.sleep(2)
+            typed.append("c")
+            return "c\n"
+
+    def serve() -> None:
+        pdb.Pdb(stdin=Person(), stdout=io.StringIO(), nosigint=True, readrc=False).set_trace()
+        sys.settrace(None)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+    assert (typed, net.verdicts) == (["c"], [])
 
 
 def test_what_a_process_has_left_open_closes_in_silence_once_it_is_done() -> None:
