@@ -134,7 +134,7 @@ def play(
     )
     returned: Any = None
     error: BaseException | None = None
-    network.begin()
+    network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
     try:
         returned = test(network)
     except KeyboardInterrupt:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simnet.verdicts import Deadlock, Hang, Spin
+from simnet.whereabouts import placed
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from simnet.process import Process
 
 __all__ = [
     "called_for_nothing",
     "does_not_wait",
+    "entered_already",
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
@@ -25,6 +29,14 @@ CALLED = "A server's loop, called in the test? Hand the function to spawn, with 
 
 def _at(now_ns: int) -> str:
     return f"at {now_ns / 1e9:.6f} s"
+
+
+def entered_already(by: tuple[CodeType, int] | str) -> RuntimeError:
+    """A second network cannot be entered in one thread: the first was *by* somebody, or by a line."""
+    text = by if isinstance(by, str) else f"at {placed(*by)}"
+    return RuntimeError(
+        f"a simulated network is already running in this thread, entered {text}; leave it before entering another"
+    )
 
 
 def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:

@@ -70,8 +70,8 @@ def current_scheduler() -> Scheduler | None:
 
 
 def enter(scheduler: Scheduler) -> None:
-    if current_scheduler() is not None:
-        raise RuntimeError("a simulated network is already running in this thread; leave it before entering another")
+    if running.scheduler is not None:
+        raise stuck.entered_already(running.scheduler.entered)
     running.scheduler = scheduler
 
 
@@ -84,7 +84,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
+        "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
         "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -98,6 +98,7 @@ class Scheduler:
     ) -> None:
         self._choose = choose
         self._back: Process | None = None  # who has the floor again before all others, whatever the schedule says
+        self.entered: Any = "by hand"  # at which line of which code, or by whom
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.pipes: Pipes | None = None  # real ones, if processes make any
         self.clock = clock
@@ -370,7 +371,7 @@ class Scheduler:
         self._switch(process)
 
     def strike(self, process: Process) -> None:
-        """*process*, which is none of the network's own, has the floor before anybody else who may run now."""
+        """*process* has the floor before anybody else who may run now."""
         self.runnable.appendleft(process)
         if self._choose is not None:
             self._back = process
@@ -425,9 +426,8 @@ class Scheduler:
     def _take(self) -> Process:
         """Who of those that may run does: the first in line, unless the schedule says otherwise."""
         runnable = self.runnable
-        process = self._back
-        if process is not None and process in runnable:
-            self._back = None
+        process, self._back = self._back, None
+        if process is not None:
             runnable.remove(process)
             return process
         if self._choose is not None and len(runnable) > 1:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["OURS", "caller_outside", "tasks_outside"]
+__all__ = ["OURS", "caller_outside", "placed", "tasks_outside"]
 
 OURS = (
     *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
@@ -58,7 +58,12 @@ def _module(frame: FrameType) -> str:
 
 
 def _told(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return placed(frame.f_code, frame.f_lineno)
+
+
+def placed(code: CodeType, line: int) -> str:
+    """A line of *code*, as people read it: ``file.py:12 in function``."""
+    return f"{code.co_filename.rsplit('/', 1)[-1]}:{line} in {code.co_name}"
 
 
 @lru_cache(maxsize=1024)

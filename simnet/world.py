@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 from greenlet import getcurrent
@@ -229,7 +230,8 @@ class Network(NotALink):
     # --- a run -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Network:
-        self.begin()
+        caller = sys._getframe(1)
+        self.begin((caller.f_code, caller.f_lineno))
         return self
 
     def __exit__(
@@ -242,13 +244,14 @@ class Network(NotALink):
         else:
             explain(error, self)
 
-    def begin(self) -> None:
-        """From here on, the calling code is the process ``test``."""
+    def begin(self, by: tuple[CodeType, int] | str = "by hand") -> None:
+        """From here on, the calling code is the process ``test``. *by* is told to who enters another one meanwhile."""
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
         self._hears_of_interrupts = interrupts.tell(self._interrupt)
         self._state = ProcessState(self._per_process)
         scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self._plan.schedule))
+        scheduler.entered = by
         wait.enter(scheduler)
         self._scheduler = scheduler
         try:

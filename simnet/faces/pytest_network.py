@@ -43,11 +43,12 @@ class Held:
             from simnet.realnet import RealNetwork
 
             network = RealNetwork(**network_options(item))
+            network.begin()
         else:
             from simnet.world import Network
 
             network = Network(**network_options(item))
-        network.__enter__()
+            network.begin("by the fixture simnet_network, which gives it to the test")
         held = item.stash[_KEY] = cls(item, network)
         return held
 

@@ -157,7 +157,9 @@ def test_it(simnet_network):
 """
     result = run(suite, body)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E * RuntimeError: a simulated network is already running in this thread; leave it *"])
+    result.stdout.fnmatch_lines(
+        ["E * RuntimeError: a simulated network is already running *, entered by the fixture simnet_network, which *"]
+    )
 
 
 def test_a_set_up_that_fails_leaves_no_network_behind(suite: pytest.Pytester) -> None:

@@ -643,10 +643,15 @@ def test_a_coroutine_function_is_refused() -> None:
 
 
 def test_a_second_network_in_one_thread_is_refused() -> None:
-    with simnet.Network(), pytest.raises(RuntimeError, match="already running"):
+    with (
+        simnet.Network(),
+        pytest.raises(RuntimeError, match=r"already running .* entered at test_waiting.py:\d+ in test_a_sec"),
+    ):
         simnet.Network().begin()
     with simnet.Network():
         pass
+    entered = simnet.play(lambda net: simnet.Network().begin()).outcome.raised or ""
+    assert "entered by a sweep or a simnet.play, which gives it to the test's first parameter; leave it" in entered
 
 
 def test_a_trace_function_belongs_to_its_process() -> None:
