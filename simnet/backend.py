@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from simnet import descriptor_flags, fdcalls, names, real, socket_files, tls
+from simnet import descriptor_flags, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -21,6 +21,7 @@ from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
+from simnet.sendfile import sendfile
 from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
@@ -91,7 +92,7 @@ class SimulatedBackend:
         if not isinstance(fd, int) or fd < FIRST_DESCRIPTOR:
             sent: int = original(*arguments, **options)
             return sent
-        return fdcalls.sendfile(self._scheduler.current, *arguments, **options)
+        return sendfile(self._scheduler.current, *arguments, **options)
 
     def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
         """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""
@@ -103,19 +104,10 @@ class SimulatedBackend:
         return ends
 
     def pipe_call(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
-        """``os.read``, ``os.write``, ``os.close``, ``os.dup``: of a simulated descriptor; or a pipe's of this run, which is
-        waited for here, and who waits for it is told.
-        """
-        if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR:
-            if call in ("close", "dup") and not arguments:
-                return getattr(self, call)(fd)
-            if call in ("read", "write") and len(arguments) == 1:
-                return getattr(fdcalls, call)(self._scheduler.current, fd, *arguments)
+        """``os.read``, ``os.write`` and ``os.close``: a pipe's of this run is waited for here, and who waits for it is told."""
         pipes = self._scheduler.pipes
         pipe = None if pipes is None else pipes.find(fd)
-        if (
-            pipes is None or pipe is None or call == "dup" or len(arguments) != (call != "close")
-        ):  # too few or many, it says itself
+        if pipes is None or pipe is None or len(arguments) != (call != "close"):  # too few or many, it says itself
             return original(fd, *arguments)
         if call == "close":
             original(fd)

@@ -1,14 +1,28 @@
-"""A file sent through a simulated socket, as ``socket.sendfile`` does it where there is sendfile(2)."""
+"""A file sent through a simulated socket, as ``socket.sendfile`` and ``os.sendfile`` do it where there is sendfile(2).
+
+It is the one call of ``os`` that moves bytes and knows simulated descriptors: who finds it there sends by it unasked, and
+takes EBADF for the end of the connection.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket as _stdlib
-from typing import Any
+from operator import index
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["send_file"]
+from simnet.kernel.epoll import Epoll
+from simnet.kernel.errors import socket_error
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["send_file", "sendfile"]
 
 PIECE = 65536  # bytes of the file read at once
+SENT_AT_ONCE = 4 << 20  # and for one non-blocking send: as much as a send buffer holds (net.ipv4.tcp_wmem)
+SENDFILE_MAX = 0x7FFFF000  # bytes of one sendfile(2): MAX_RW_COUNT
 
 
 def send_file(sock: _stdlib.socket, file: Any, offset: int, count: int | None) -> int:
@@ -45,3 +59,36 @@ def send_file(sock: _stdlib.socket, file: Any, offset: int, count: int | None) -
     finally:
         if total and hasattr(file, "seek"):
             file.seek(offset)
+
+
+def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any) -> int:
+    """``os.sendfile`` of a real file; without an *offset*, from its position, which moves on by what was sent.
+
+    Raises:
+        OSError: EINVAL or ESPIPE, it is no file that has positions; and as ``send``.
+    """
+    length = index(count)
+    file: Any = process.descriptors.get(out_fd)
+    if length < 0 or isinstance(file, Epoll):
+        raise socket_error(errno.EINVAL)
+    blocks = file.blocks()
+    sock = _stdlib.socket(file.family, file.type, file.proto, out_fd)
+    try:
+        sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
+        if in_fd in process.descriptors:
+            raise socket_error(errno.EINVAL if offset is None else errno.ESPIPE)
+        at = _position(in_fd) if offset is None else index(offset)
+        data = os.pread(in_fd, min(length, SENDFILE_MAX if blocks else SENT_AT_ONCE), at)
+        sent = sock.send(data) if data else 0
+    finally:
+        sock.detach()
+    if offset is None:
+        os.lseek(in_fd, at + sent, os.SEEK_SET)
+    return sent
+
+
+def _position(fd: int) -> int:
+    try:
+        return os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError as error:
+        raise socket_error(errno.EINVAL if error.errno == errno.ESPIPE else error.errno or errno.EINVAL) from None

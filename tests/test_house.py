@@ -45,7 +45,6 @@ STEPS = {
             "simnet.fullsends",
             "simnet.messagecalls",
             "simnet.socket",
-            "simnet.fdcalls",
             "simnet.socketpair",
             "simnet.tls",
             "simnet.pipes",

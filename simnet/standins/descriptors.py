@@ -61,7 +61,7 @@ def _pipe_call(name: str) -> Maker:
 
 for _name in ("pipe", "pipe2"):
     PAIRS.standin(os, _name)(_pipe)
-for _name in ("read", "write", "close", "dup"):
+for _name in ("read", "write", "close"):
     PAIRS.standin(os, _name)(_pipe_call(_name))
 
 if hasattr(os, "sendfile"):

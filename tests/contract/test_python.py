@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import io
-import multiprocessing.connection
 import os
 import resource
 import socket
@@ -789,73 +788,16 @@ def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
     with simnet.Network() as net, net.host("server").listen(7) as listener:
         fd = listener.fileno()
         for call in (
+            lambda: os.read(fd, 1),
+            lambda: os.write(fd, b"x"),
             lambda: os.fstat(fd),
             lambda: os.readv(fd, [bytearray(1)]),
+            lambda: os.dup(fd),
             lambda: os.dup2(fd, 100),
             lambda: os.fdopen(fd),
+            lambda: os.close(fd),
         ):
             assert outcome(call) == "EBADF"
-
-
-def test_sockets_are_read_and_written_by_their_numbers(world: World) -> None:
-    client, server = world.pair()
-    mine, theirs = client.fileno(), server.fileno()
-    for expected, call, *arguments in (
-        (3, os.write, mine, b"abc"),
-        (2, os.write, mine, memoryview(b"de")),
-        (0, os.write, mine, b""),
-    ):
-        world.gives(expected, call, *arguments)
-    world.ready(server, "IN|OUT")
-    another = os.dup(theirs)
-    for expected, call, *arguments in (
-        (b"", os.read, theirs, 0),
-        (b"ab", os.read, theirs, 2),
-        (b"cde", os.read, another, 100),
-        ("EAGAIN", os.read, theirs, 100),
-        ("EINVAL", os.read, theirs, -1),
-        (None, os.close, another),
-        ("EBADF", os.read, another, 1),
-        ("EBADF", os.write, another, b"x"),
-        ("EBADF", os.dup, another),
-        ("EBADF", os.close, another),
-        ("TypeError: 'bytes' object cannot be interpreted as an integer", os.read, theirs, b"x"),
-        ("TypeError: a bytes-like object is required, not 'str'", os.write, theirs, "x"),
-    ):
-        world.gives(expected, call, *arguments)
-    world.fill(client, server)
-    world.gives("EAGAIN", os.write, mine, b"x")
-    server.close()
-    world.gives("ECONNRESET", os.read, mine, 1)
-    world.gives("EPIPE", os.write, mine, b"x")
-    with world.keep(socket.socket()) as fresh:
-        world.gives("ENOTCONN", os.read, fresh.fileno(), 1)
-    server = world.keep(socket.socket(type=socket.SOCK_DGRAM))
-    server.bind((world.ip, 0))
-    client = world.keep(socket.socket(type=socket.SOCK_DGRAM))
-    client.connect(server.getsockname())
-    for datagram in (b"one", b"", b"three"):
-        world.gives(len(datagram), os.write, client.fileno(), datagram)
-    for expected in (b"one", b"", b"thr"):
-        world.gives(expected, os.read, server.fileno(), 3)
-
-
-def test_messages_of_multiprocessing_go_over_sockets(world: World) -> None:
-    with multiprocessing.connection.Listener((world.ip, 0), authkey=b"key") as listener:
-
-        def ask() -> None:
-            with multiprocessing.connection.Client(listener.address, authkey=b"key") as connection:
-                connection.send({"a": [1, 2]})
-                connection.send_bytes(bytes(100_000))
-                answers.append(connection.recv())
-
-        answers: list[int] = []
-        asked = world.beside(ask)
-        with listener.accept() as connection:
-            assert connection.recv() == {"a": [1, 2]}
-            connection.send(len(connection.recv_bytes()))
-            asked()
-        assert answers == [100_000]
 
 
 def test_sendfile_by_descriptors(world: World) -> None:
