@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from socket import gaierror
 from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
+from simnet.faults.disruptive import Refuse
 from simnet.verdicts import HandlerError, Hang, Verdict
 
 __all__ = ["Over", "explain", "raise_what_failed"]
@@ -38,7 +40,9 @@ class Over(Protocol):
     @property
     def may_raise(self) -> tuple[type[BaseException], ...]: ...
     @property
-    def happened(self) -> object: ...
+    def happened(self) -> Iterable[object]: ...
+    @property
+    def listening(self) -> tuple[str, ...]: ...
 
 
 def raise_what_failed(network: Over) -> None:
@@ -74,6 +78,10 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
     if isinstance(error, RuntimeError) and str(error) == "no running event loop" and _in_a_loop():
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
+    if isinstance(error, ConnectionRefusedError) and not any(isinstance(fault, Refuse) for fault in network.happened):
+        yield f"nobody listened there; the programs under test listened on {', '.join(network.listening) or 'no port'}"
+    if isinstance(error, gaierror) and not getattr(error, "__notes__", ()):  # the network's own would have one
+        yield "a socket asked that is the real kernel's: it was made before the network was entered. Make it within"
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)

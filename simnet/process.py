@@ -275,5 +275,8 @@ def refuse_coroutines(fn: Any, where: str) -> None:
         raise TypeError(
             f"{where} got the generator function {fn.__name__!r}, which would return at once without running"
         )
+    if inspect.iscoroutine(fn):
+        fn.close()  # else it would be told of besides, as never awaited
+        raise TypeError(f"{where} got a coroutine; hand over what runs it, too: spawn(asyncio.run, {fn.__name__}())")
     if not callable(fn):
         raise TypeError(f"{where} takes a function and its arguments, not {fn!r}")

@@ -91,7 +91,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     named = parent.session.isinitpath(file_path)
     root = parent.config.rootpath
     place = file_path.relative_to(root) if file_path.is_relative_to(root) else file_path
-    if not named and SCENARIOS not in place.parts[:-1]:
+    above = root.parts if parent.config.inipath is None else ()  # pytest was started in such a folder, or below one
+    if not named and SCENARIOS not in (*above, *place.parts[:-1]):
         return None
     from simnet.faces.pytest_files import is_scenario
 

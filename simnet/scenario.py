@@ -122,7 +122,8 @@ class Scenario(msgspec.Struct, frozen=True):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise ScenarioError(f"cannot be read: {error.strerror or error}", path=path) from error
+            remedy = "; pytest plays all that are in a folder" if isinstance(error, IsADirectoryError) else ""
+            raise ScenarioError(f"cannot be read: {error.strerror or error}{remedy}", path=path) from error
         except UnicodeDecodeError as error:
             raise ScenarioError(f"is not UTF-8, as TOML is: {error.reason} at byte {error.start}", path=path) from error
         scenario = cls.loads(text, path)

@@ -41,6 +41,7 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
         TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
         ValueError: an option cannot be.
     """
+    __tracebackhide__ = True
     try:
         checked = SweepOptions.of(**options)
         if test is None:
@@ -53,6 +54,7 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
 
 
 def _decorate(test: Any, *, options: SweepOptions) -> Any:
+    __tracebackhide__ = True
     try:
         return _decorated(test, options=options)
     except (TypeError, ValueError) as error:

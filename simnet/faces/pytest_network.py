@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simnet.blame import without_simnet
-from simnet.faces.pytest_options import Asked, network_options
+from simnet.faces.pytest_options import Asked, made
 from simnet.faces.pytest_report import looks, told_of
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Held:
         if asked.real:
             from simnet.realnet import RealNetwork
 
-            network = RealNetwork(**network_options(item))
+            network = made(item, RealNetwork)
             network.begin()
         else:
             from simnet.world import Network
 
-            network = Network(**network_options(item))
+            network = made(item, Network)
             network.begin("by the fixture simnet_network, which gives it to the test")
         held = item.stash[_KEY] = cls(item, network)
         return held

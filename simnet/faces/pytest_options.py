@@ -17,7 +17,7 @@ from simnet.faults.forms import parse_fault
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Scenario
 
-__all__ = ["Asked", "network_options", "refuse_what_cannot_be", "sweep_options"]
+__all__ = ["Asked", "made", "network_options", "refuse_what_cannot_be", "sweep_options"]
 
 _KEY = pytest.StashKey["Asked"]()
 
@@ -128,6 +128,14 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
     if asked.plan is not None:
         marked["plan"] = asked.plan
     return marked
+
+
+def made(item: pytest.Item, kind: Callable[..., Any]) -> Any:
+    """A network of this *kind*, as marks and command line have it; the test fails where it cannot be."""
+    try:
+        return kind(**network_options(item))
+    except (TypeError, ValueError) as error:
+        _refuse(f"{item.nodeid}: its network cannot be made: {error}")
 
 
 def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> None:

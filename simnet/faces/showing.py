@@ -64,7 +64,7 @@ def _found(scenario: Scenario) -> str:
     found = scenario.found
     assert found is not None
     parts = [f"by {found.by}" if found.by else ""]
-    parts.append(f"in {found.runs:,} runs" if found.runs is not None else "")
+    parts.append(f"in {found.runs:,} run{'s' * (found.runs != 1)}" if found.runs is not None else "")
     parts.append(f"as {found.failure}" if found.failure else "")
     return ", ".join(part for part in parts if part)
 

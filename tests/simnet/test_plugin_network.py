@@ -59,6 +59,44 @@ def test_it(simnet_network):
     result.stdout.fnmatch_lines(["E   *ZeroDivisionError: in the server"])
 
 
+def test_what_a_person_gets_wrong_is_told_with_what_to_do(suite: pytest.Pytester) -> None:
+    body = """
+@pytest.fixture
+def early():
+    with socket.socket() as sock:
+        yield sock
+
+def test_a_socket_of_before(early, simnet_network):
+    simnet_network.host("server").spawn(hasty, 7)
+    early.connect(("server", 7))
+
+def test_another_port(simnet_network):
+    simnet_network.host("server").spawn(hasty, 8)
+    talk(b"hello")
+
+async def main():
+    pass
+
+def test_a_coroutine(simnet_network):
+    simnet_network.host("server").spawn(main())
+
+@pytest.mark.simnet(plan="crahs server at=1")
+def test_a_plan(simnet_network):
+    pass
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=3, errors=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "E * a socket asked that is the real kernel's: it was made before the network was entered. Make it within",
+            "E * nobody listened there; the programs under test listened on server:8",
+            "E * TypeError: spawn() got a coroutine; hand over what runs it, too: spawn(asyncio.run, main())",
+            "*::test_a_plan: its network cannot be made: fault 1: 'crahs' is no kind of fault; did you mean 'crash'?",
+        ]
+    )
+    assert "faults/plan.py" not in result.stdout.str()
+
+
 def test_the_tests_own_exception_comes_first(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):

@@ -142,6 +142,17 @@ def test_only_scenarios_are_collected(suite: pytest.Pytester) -> None:
     assert "elsewhere/pieces.toml::test_hasty" in named.stdout.lines
 
 
+def test_they_are_collected_from_within_their_folder_too(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(suite, folder="scenarios")
+    (
+        suite.path / "pyproject.toml"
+    ).touch()  # our root; it is none to pytest, which takes the folder that it is started in
+    monkeypatch.chdir(suite.path / "scenarios")
+    assert "pieces.toml::test_hasty" in run(suite, "--collect-only", "-q").stdout.lines
+
+
 def test_a_scenario_plays_on_real_sockets_too(suite: pytest.Pytester) -> None:
     keep(suite, '{ error = "KeyError" }')
     run(suite, "scenarios", "--simnet-real").assert_outcomes(passed=1)

@@ -396,6 +396,7 @@ def test_what_cannot_be_swept_is_refused_with_the_reason(pytester: pytest.Pytest
     result = run(pytester, "test_it.py")
     assert result.ret != 0
     result.stdout.fnmatch_lines([reason.replace("passed", "pass")])
+    assert "check.py" not in result.stdout.str()
 
 
 @pytest.mark.slow
