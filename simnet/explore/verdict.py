@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURE", "TABLE", "Finding", "Judgement", "judge"]
 
+BODY = "test"  # the process that is the test's body
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -104,6 +106,7 @@ def _deadlines(run: Run) -> Iterator[tuple[str, str]]:
 
 def _slept_again(run: Run, index: int) -> bool:
     """Whether who woke there found nothing in its poll and polled again: a heart beats so, and nobody gave up anything."""
+    _, _, host, name, *_ = run.trace.entries[index]
     polled = False
     for entry in islice(run.trace.entries, index + 1, None):
         kind = entry[1]
@@ -114,8 +117,8 @@ def _slept_again(run: Run, index: int) -> bool:
             if not polled:
                 return False
         elif kind == PROCESS and entry[5] == "end":  # its own, or all end since the run is over
-            name = run.trace.entries[index][3]
-            return entry[3] != name or name in run.alive
-        else:
+            if name != BODY:
+                return entry[3] != name or name in run.alive
+        elif entry[2] == host:  # others wake, too, while it sleeps
             return kind == WAKE
-    return polled
+    return polled and name != BODY  # of which no end is on record

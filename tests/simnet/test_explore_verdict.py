@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Any
 
 import pytest
 
@@ -162,6 +163,10 @@ def test_a_stall_stays_transparent_while_a_loop_only_looks_now_and_then() -> Non
     closed = (30_000_000_000, "call", "server", "test->server:7#1", "server", "close", 1, ((), None, False))
     came = (31_000_000_000, "wake", "server", "server/serve", "", "readiness of", 0, True)
     ended = (60_000_000_000, "process", "server", "server/serve", "", "end", 0, None)
+
+    def of_body(entry: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*entry[:2], "test", entry[3].replace("server/serve", "test"), *entry[4:])
+
     for happened, alive, status in (
         ([woke, looked, came], (), "failure"),
         ([woke, looked], (), "failure"),
@@ -169,6 +174,14 @@ def test_a_stall_stays_transparent_while_a_loop_only_looks_now_and_then() -> Non
         ([woke, looked, ended], (), "interrupted"),  # by itself
         ([woke, looked, closed, came], (), "interrupted"),
         ([woke, closed], (), "interrupted"),
+        (
+            [of_body(woke), of_body(looked), ended],
+            ("server/serve",),
+            "interrupted",
+        ),  # of a body's end nothing is on record
+        ([of_body(woke), of_body(looked), ended, of_body(came)], (), "failure"),
+        ([of_body(woke), of_body(looked), came, closed], (), "interrupted"),  # it raised, and another woke
+        ([of_body(woke), of_body(looked), came, of_body(came)], (), "failure"),
     ):
         run = run_of(STALL, error=raised(AssertionError("x")), entries=happened, alive=alive)
         assert judge(run_of(alive=alive), run).status == status, happened
