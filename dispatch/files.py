@@ -52,7 +52,7 @@ class FilePiece:
             else:
                 self._moved(sent)
                 return sent, False
-        data = self._rest or self.more()
+        self._rest = data = self._rest or self.more()  # if the socket is full, it is still to be sent
         sent = sock.send(data) if data else 0
         self._rest = data[sent:]
         return sent, sent < len(data)

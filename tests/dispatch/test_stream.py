@@ -1003,13 +1003,14 @@ def test_a_file_is_sent_between_what_is_written(world, tmp_path, offset, count):
     assert got == b"[" + data[offset : None if count is None else offset + count] + b"]"
 
 
-def test_a_file_is_read_where_sendfile_cannot_be_had(world, tmp_path):
+@pytest.mark.parametrize("send", [[3, -errno.EAGAIN, 7], [-errno.EAGAIN], [65536, -errno.EAGAIN, 7, -errno.EAGAIN]])
+def test_a_file_is_read_where_sendfile_cannot_be_had(world, tmp_path, send):
     data = bytes(range(251)) * 4000
     path = tmp_path / "file"
     path.write_bytes(data)
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)
-    channel.socket = Fickle(channel.socket, send=[3, -errno.EAGAIN, 7])
+    channel.socket = Fickle(channel.socket, send=send)
     with path.open("rb") as file:
         channel.write_file(file)
         channel.close()
