@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 
+from dispatch.annotations import Any
+
 
 def _family(*names: str) -> frozenset[int]:
     return frozenset(code for name in names if isinstance(code := getattr(errno, name, None), int))
@@ -45,12 +47,25 @@ class Timeout(TimeoutError):
         super().__init__(errno.ETIMEDOUT, f"{what} for {seconds:g} s ({which}_timeout)")
         self.which = which
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args), vars(self)
+
 
 class Aborted(ConnectionAbortedError):
     """The program itself gave the channel up: ``abort()``, or its loop was closed."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.ECONNABORTED, why)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args), vars(self)
+
+
+def _made_again(kind: type[OSError], args: tuple[Any, ...]) -> OSError:
+    """A copy of an error, or one that has come from another process: its own ``__init__`` takes other arguments."""
+    error = kind.__new__(kind)
+    OSError.__init__(error, *args)
+    return error
 
 
 def socket_error(code: int) -> OSError:

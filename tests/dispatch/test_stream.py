@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import gc
+import pickle
 import socket
 import struct
 import time
@@ -1022,6 +1024,17 @@ def test_a_negative_part_of_a_file_is_refused(world, tmp_path):
     channel, _ = world.connected(loop, Recorder)
     with pytest.raises(ValueError, match="offset=-1"):
         channel.write_file(None, -1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [dispatch.Timeout("idle", 30, "nothing came"), dispatch.Aborted("enough"), dispatch.MessageTooLong("70 bytes")],
+)
+def test_a_reason_can_be_copied_and_sent_to_another_process(error):
+    error.add_note("a note")
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+        assert getattr(again, "errno", None) == getattr(error, "errno", None)
 
 
 # ---- wrong use
