@@ -96,12 +96,21 @@ def _deadline_fired(baseline: Run, run: Run) -> bool:
     return any(count > usual[who] for who, count in Counter(_deadlines(run)).items())
 
 
-def _deadlines(run: Run) -> Iterator[tuple[str, str]]:
-    """The time-outs that elapsed: who had them, waiting for what."""
+def _deadlines(run: Run) -> Iterator[tuple[str, str, int]]:
+    """The time-outs that elapsed: who had them, waiting for what, and how much had come to its host by then.
+
+    Who gives up before anything has come does not meet the deadline that passes, without the fault, when all is done.
+    """
     entries = run.trace.entries
+    came: Counter[str] = Counter()  # bytes and connections, by host
     for index, entry in enumerate(entries):
-        if entry[1] == WAKE and entry[7] is False and not _slept_again(run, index):
-            yield entry[3], entry[5]  # the process, what it waited for
+        kind, op, detail = entry[1], entry[5], entry[7]
+        if kind == CALL and op == "recv" and isinstance(detail[1], bytes):
+            came[entry[2]] += len(detail[1])  # however many calls it took: what is late arrives in more pieces
+        elif kind == CALL and op == "accept" and isinstance(detail[1], tuple):
+            came[entry[2]] += 1
+        elif kind == WAKE and detail is False and not _slept_again(run, index):
+            yield entry[3], op, came[entry[2]]
 
 
 def _slept_again(run: Run, index: int) -> bool:

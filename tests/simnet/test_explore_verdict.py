@@ -157,6 +157,16 @@ def test_a_stall_is_disruptive_once_a_deadline_fired_that_did_not_before() -> No
     assert judge(run_of(entries=[timed_out]), run_of(STALL, error=error, entries=[timed_out])).status == "failure"
 
 
+def test_who_gives_up_before_anything_came_has_another_deadline_than_who_waits_for_more_when_all_is_there() -> None:
+    got = (2_000_000, "call", "test", "test->server:7#1", "client", "recv", 1, ((100,), b"hello", True))
+    timed_out = (61_000_000_000, "wake", "test", "test", "", "recv on", 0, False)
+    error = raised(TimeoutError("timed out"))
+    usual = run_of(entries=[got, timed_out])
+    assert judge(usual, run_of(STALL, error=error, entries=[timed_out])).status == "interrupted"
+    in_pieces = [(*got[:7], ((100,), data, True)) for data in (b"he", b"llo")]
+    assert judge(usual, run_of(STALL, error=error, entries=[*in_pieces, timed_out])).status == "failure"
+
+
 def test_a_stall_stays_transparent_while_a_loop_only_looks_now_and_then() -> None:
     woke = (30_000_000_000, "wake", "server", "server/serve", "", "readiness of", 0, False)
     looked = (30_000_000_000, "call", "server", "server/serve epoll1", "", "poll", 0, (30.0, (), True))
