@@ -50,7 +50,7 @@ class FullReads(QuickCalls):
         try:
             return self._call("recv", (bufsize, flags) if flags else (bufsize,), attempt, READABLE, bufsize, flags)
         except BlockingIOError:  # SO_RCVTIMEO, MSG_DONTWAIT: what was read by then is the answer
-            if reading is None or not reading.parts:
+            if reading is None or not reading.copied:
                 raise
             return shape(reading.answer(ancbufsize))
 

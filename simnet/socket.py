@@ -131,9 +131,17 @@ class Socket(MessageCalls):
     def proto(self) -> int:
         return self._protocol
 
+    @proto.setter
+    def proto(self, value: Any) -> None:
+        raise AttributeError("readonly attribute")
+
     @property
     def timeout(self) -> float | None:
         return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: Any) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
 
     def fileno(self, *none: Any) -> int:
         if none:

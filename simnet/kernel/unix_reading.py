@@ -21,7 +21,7 @@ SHUT_RECEIVE: Final = 1
 class Reading:
     """unix_stream_read_generic: bytes of as many sends as fit, up to the urgent byte or to the end of one with files."""
 
-    __slots__ = ("socket", "left", "peek", "least", "skip", "parts", "first", "files", "passes")
+    __slots__ = ("socket", "left", "peek", "least", "skip", "copied", "parts", "first", "files", "passes")
 
     def __init__(self, socket: UnixSocket, n: int, flags: int) -> None:
         options = socket.options
@@ -30,6 +30,7 @@ class Reading:
         self.peek = bool(flags & MSG_PEEK)
         self.least = _least(options, n, flags)  # how many bytes it is content with
         self.skip = 0  # bytes that an earlier peek has read
+        self.copied = 0  # bytes; a read of none goes on past an urgent byte, as one that has none yet
         self.parts: list[bytes] = []
         self.first: Record | None = None
         self.files: tuple[Any, ...] = ()
@@ -53,7 +54,7 @@ class Reading:
             if record.consumed or record is self.socket.urgent:
                 position = self._past_urgent(position)
                 if position < 0:
-                    return not self.parts and self._at_end()  # with something read it stops at the mark
+                    return not self.copied and self._at_end()  # with something read it stops at the mark
             # What was peeked at before is passed, and what is behind it read, without a look whether it is urgent.
             while position < len(inbox) and self.skip >= inbox[position].left:
                 self.skip -= inbox[position].left
@@ -78,6 +79,7 @@ class Reading:
         part = record.data[start : start + self.left]
         self.parts.append(part)
         self.left -= len(part)
+        self.copied += len(part)
         options = self.socket.options
         if options is not None and peeks_on(options):
             moved(options, len(part) if self.peek else -len(part))
@@ -98,10 +100,10 @@ class Reading:
     def _at_end(self) -> bool:
         """The end of the queue: is more wanted, and may it come?"""
         socket = self.socket
-        if sum(map(len, self.parts)) >= self.least:
+        if self.copied >= self.least:
             return False
         error, socket.error = socket.error, 0
-        if error and not self.parts:
+        if error and not self.copied:
             raise socket_error(error)
         return not error and not socket.shut & SHUT_RECEIVE
 
@@ -113,7 +115,7 @@ class Reading:
         socket = self.socket
         inbox = socket.inbox
         assert inbox is not None
-        something = bool(self.parts)
+        something = self.copied > 0
         record = inbox[position]
         if record.consumed:
             if something and socket.urgent is None:

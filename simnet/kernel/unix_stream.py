@@ -89,7 +89,7 @@ class UnixStream(UnixSocket):
         reading = self.reading(n, flags)
         if reading is None:
             return self._read_urgent(flags)
-        if reading.goes_on() and not reading.parts:
+        if reading.goes_on() and not reading.copied:
             raise socket_error(EAGAIN)
         return reading.answer(ancbufsize)
 

@@ -784,6 +784,17 @@ def test_the_flags_of_a_descriptor(world: World) -> None:
         assert os.get_blocking(file.fileno())
 
 
+def test_what_a_socket_is_is_not_set(world: World) -> None:
+    sock = world.socket()
+    for name, text in {
+        "timeout": "attribute 'timeout' of '_socket.socket' objects is not writable",
+        "proto": "readonly attribute",
+        "family": "property 'family' of 'socket' object has no setter",
+    }.items():
+        with pytest.raises(AttributeError, match=text):
+            setattr(sock, name, 1)
+
+
 def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
     with simnet.Network() as net, net.host("server").listen(7) as listener:
         fd = listener.fileno()

@@ -29,6 +29,8 @@ def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
     [
         # A step, and what follows it: the answer, FIONREAD, SIOCATMARK, readiness.
         ("Ox u", ["- 1 1 IN|PRI|OUT", "x 0 1 IN|OUT"]),
+        # A look at no bytes goes past it, and finds nothing.
+        ("Ox m", ["- 1 1 IN|PRI|OUT", "EAGAIN 1 1 IN|PRI|OUT"]),
         # The count of a byte that a normal read dropped stays for ever.
         ("sab Ox r9 r9 scd r1", ["- 2 0 IN|OUT", "- 3 0 IN|PRI|OUT", "ab 1 1 IN|PRI|OUT", "EAGAIN 1 0 OUT",
                                  "- 3 0 IN|OUT", "c 2 0 IN|OUT"]),
@@ -48,6 +50,7 @@ def test_k099_a_unix_stream_stops_at_urgent_bytes_and_drops_them(world: World, s
         "r": lambda text: two.recv(int(text)).decode(),
         "p": lambda text: two.recv(int(text), PEEK).decode(),
         "u": lambda _: two.recv(1, OOB).decode(),
+        "m": lambda _: two.recvmsg(0, 0, PEEK)[0].decode(),
     }
     answers = []
     for step in steps.split():
