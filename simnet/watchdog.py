@@ -47,12 +47,14 @@ def unguard() -> None:
 
 
 def _debugging(ident: int) -> bool:
-    """Whether a person looks at what that thread does: its trace function, and so its debugger, is no other thread's to ask for."""
+    """Whether a person sits at a prompt in that thread. Its trace function is not ours to ask for; those of its frames outlive a
+    debugger that has gone on.
+    """
     if "pydevd" in sys.modules:
         return True
     frame = sys._current_frames().get(ident)
     while frame is not None:
-        if frame.f_globals.get("__name__") == "bdb" or getattr(frame.f_trace, "__module__", "") == "bdb":
+        if frame.f_globals.get("__name__") == "bdb":
             return True
         frame = frame.f_back
     return False
