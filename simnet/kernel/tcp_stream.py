@@ -8,7 +8,16 @@ from typing import Any, Final
 
 from simnet.kernel.buffer import Buffer, scatter
 from simnet.kernel.connection import Connection
-from simnet.kernel.control import FIN_DUE, OOB_INLINE, SHUT_RECEIVE, SHUT_SEND, URGENT_HERE, URGENT_READ
+from simnet.kernel.control import (
+    FIN_DUE,
+    OOB_INLINE,
+    SHUT_BOTH,
+    SHUT_RECEIVE,
+    SHUT_SEND,
+    URGENT_HERE,
+    URGENT_READ,
+    WHOLE,
+)
 from simnet.kernel.cork import Cork
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import (
@@ -32,9 +41,11 @@ from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
+from simnet.kernel.sending import LATER_WINDOW
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside
 
+SEGMENTS_AT_ONCE: Final = 16
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 
@@ -260,6 +271,9 @@ class Stream(Connection):
                 raise socket_error(EAGAIN)
             data = data[:room]
             size = room
+        if size > self.snd_edge - self.snd_nxt and size > (most := self._refused_after()):
+            data = data[:most]
+            size = most
         if self.cork is not None:
             if self.cork.ended and outbox.size:
                 self.cork.push(self)
@@ -284,6 +298,20 @@ class Stream(Connection):
         if full and self.cork is not None and outbox.size:
             self.cork.push(self)  # Linux sends what it has before it says that it is full
         return size
+
+    def _refused_after(self) -> int:
+        """How many bytes are taken of one write whose answer is an RST, since nobody will ever read at the other end.
+
+        On a host of its own the answer waits for the call to look, which it does after as many segments as the backlog may
+        hold (tcp_sendmsg_locked): each is half of the largest window that was offered.
+        """
+        assert self.peer is not None
+        peer: Any = self.stack.connections.get((self.peer, self.local))
+        if peer is self or (peer is None and not self.stack.is_local(self.peer[0])):
+            return WHOLE
+        if getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED):
+            return WHOLE
+        return SEGMENTS_AT_ONCE * min(LATER_WINDOW >> 1, (self.snd_edge - self.snd_nxt) // 3)
 
     def _room(self, queued: int, size: int) -> int:
         """How many bytes may be taken now: what the send buffer has room for, or else what can go out at once.

@@ -232,6 +232,20 @@ def test_k077_the_first_send_after_the_peer_closed_succeeds(world: World, before
     world.gives("EPIPE", client.send, b"abc")
 
 
+@pytest.mark.parametrize(("room", "taken"), [(0, 524_288), (30_000, 240_000), (2_304, 18_432)])
+def test_k077_and_of_a_large_one_what_sixteen_segments_hold(world: World, room: int, taken: int) -> None:
+    # The RST is there when the second has gone, but the call looks at what came only after so many.
+    for end in ("close", "SHUT_RDWR"):
+        client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_RCVBUF): room} if room else None)
+        if end == "close":
+            server.close()
+        else:
+            server.shutdown(socket.SHUT_RDWR)
+        world.ready(client, "IN|OUT|RDHUP")
+        assert client.send(bytes(2_000_000)) == taken
+        world.gives("EPIPE", client.send, b"abc")
+
+
 def test_k078_after_our_shut_wr_a_reset_is_econnreset(world: World) -> None:
     client, server = world.pair()
     client.shutdown(socket.SHUT_WR)
