@@ -95,7 +95,7 @@ class MessageCalls(FullSends):
         payload = b"".join(parts)
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == 1:
-            return self.send(payload, flags)
+            return self._send_once(payload, flags)
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload,),

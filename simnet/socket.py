@@ -316,7 +316,7 @@ class Socket(MessageCalls):
             return self._call(  # type: ignore[no-any-return]
                 "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags, nothing=0
             )
-        data = self.recv(size, flags)
+        data = Socket.recv(self, size, flags)
         view[: len(data)] = data
         return len(data)
 
@@ -350,7 +350,7 @@ class Socket(MessageCalls):
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
         size = nbytes or len(view)
-        data, address = self.recvfrom(size, flags)
+        data, address = Socket.recvfrom(self, size, flags)
         self._put([view[:size]], data[:size], flags)
         return len(data), address
 

@@ -72,7 +72,7 @@ class RealSocket(Calls):
         C.settimeout(self, 0.0)
 
     def setblocking(self, flag: bool) -> None:
-        self.settimeout(None if flag else 0.0)
+        RealSocket.settimeout(self, None if flag else 0.0)
 
     # --- naming, options: never wait -------------------------------------------------------------------------------
 
@@ -272,13 +272,13 @@ class RealSocket(Calls):
             file.rescued = file.rescued[n:]
         return data
 
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> int:
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         view = memoryview(buffer).cast("B")
         if nbytes < 0:
             raise ValueError("negative buffersize in recv_into")
         if nbytes > len(view):
             raise ValueError("buffer too small for requested bytes")
-        data = self.recv(nbytes or len(view), flags)
+        data = RealSocket.recv(self, nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data)
 
@@ -286,17 +286,17 @@ class RealSocket(Calls):
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
         if self._file.connection is not None:
-            return self.recv(bufsize, flags), None  # nobody's address, on a connection
+            return RealSocket.recv(self, bufsize, flags), None  # nobody's address, on a connection
         data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
         return data, self._seen(address)
 
-    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0, /) -> tuple[int, Any]:
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         view = memoryview(buffer).cast("B")
         if nbytes < 0:
             raise ValueError("negative buffersize in recvfrom_into")
         if nbytes > len(view):
             raise ValueError("nbytes is greater than the length of the buffer")
-        data, address = self.recvfrom(nbytes or len(view), flags)
+        data, address = RealSocket.recvfrom(self, nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data), address
 
@@ -304,7 +304,7 @@ class RealSocket(Calls):
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
         if self._file.connection is not None and not ancbufsize:
-            return self.recv(bufsize, flags), [], 0, None
+            return RealSocket.recv(self, bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
         return (*answer[:3], self._seen(answer[3]))
 
@@ -312,7 +312,7 @@ class RealSocket(Calls):
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Any], int, Any]:
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data, ancillary, message_flags, address = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        data, ancillary, message_flags, address = RealSocket.recvmsg(self, sum(map(len, views)), ancbufsize, flags)
         at = 0
         for view in views:
             part = data[at : at + len(view)]
@@ -359,7 +359,7 @@ class RealSocket(Calls):
         payload = b"".join(map(_bytes, buffers))
         ancillary = list(ancdata)
         if not ancillary and address is None and self._file.stream:
-            return self.send(payload, flags)
+            return RealSocket.send(self, payload, flags)
         rest = () if address is None else (self._datagram_target(address, "sendmsg"),)
         return self._call(  # type: ignore[no-any-return]
             "send", (payload,), lambda n: C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
@@ -368,7 +368,7 @@ class RealSocket(Calls):
     def _take_home(self) -> None:
         """Datagrams leave from the host's own address, so that who gets one knows whom to answer."""
         if C.getsockname(self)[1] == 0:
-            self.bind(("", 0))
+            RealSocket.bind(self, ("", 0))
 
     def _datagram_target(self, address: Any, call: str) -> Any:
         file = self._file

@@ -12,6 +12,7 @@ import selectors
 import socket
 import socketserver
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -634,6 +635,44 @@ def test_users_subclasses_of_socket_work(network: Any, kind: type[Greeter | OldG
     modules.restore()
     assert not {"connect", "recv", "send"} & set(vars(socket.socket))
     assert str(inspect.signature(socket.socket)).startswith("(family=-1")
+
+
+class Proud(socket.socket):
+    """Its own verbs are for its users, and nobody else's: C functions do not call each other's overrides."""
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        data = bytearray(bufsize)
+        return b"mine: " + data[: self.recv_into(data, flags=flags)]
+
+    def recvfrom(self, bufsize: int, flags: int = 0) -> Any:
+        raise AssertionError
+
+    recvmsg = recvfrom  # type: ignore[assignment]
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        return self.sendmsg([data], [], flags)
+
+
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+def test_what_a_users_subclass_has_of_its_own_is_called_by_its_users_alone(network: Any) -> None:
+    with network() as net:
+        net.host("server").spawn(echo, 7)
+        with Proud() as proud, tempfile.TemporaryFile() as file:
+            proud.connect(("server", 7))
+            assert proud.send(b"abcd") == 4
+            proud.sendall(b"efghijkl")
+            file.write(b"mnop")
+            file.seek(0)
+            time.sleep(0.1)
+            assert proud.recv(4) == b"mine: abcd"
+            piece = bytearray(2)
+            assert (proud.recvfrom_into(piece)[0], piece) == (2, b"ef")
+            assert (proud.recvmsg_into([piece])[0], piece) == (2, b"gh")
+            with proud.makefile("rb") as lines:
+                assert lines.read(4) == b"ijkl"
+            proud.setblocking(True)
+            assert proud.sendfile(file) == 4
+            assert proud.recv(4) == b"mine: mnop"
 
 
 def test_what_is_observed_and_what_must_always_hold_are_on_record() -> None:
