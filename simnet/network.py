@@ -12,6 +12,7 @@ from simnet.clock import Clock
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
+from simnet.flows import Flows, flow
 from simnet.kernel.groups import copy_for_others
 from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
@@ -36,7 +37,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "_names", "_refused", "_dark",
+        "flows", "_names", "_refused", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -50,6 +51,7 @@ class Fabric:
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
+        self.flows = Flows(clock)
         self._dark: list[str] = []  # hosts without power
         # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
         self._names: dict[tuple[str, Any, Any], tuple[Place, str]] = {}
@@ -136,6 +138,7 @@ class Fabric:
         for link in self.links.values():
             link.dissolve()
         self.clock.clear()
+        self.flows.dissolve()
         self.directions.clear()
 
     # --- names of connections --------------------------------------------------------------------------------------
@@ -216,6 +219,8 @@ class Fabric:
                 if packet.proto == 0:
                     self._notify(machine, packet)
                     continue
+                if packet.proto == UDP and self._send_datagram(machine, packet):
+                    continue
                 way = self._path(machine, packet)
             direction, place, end, take, tcp, _ = way
             now = clock.now_ns
@@ -258,6 +263,42 @@ class Fabric:
             else:
                 unreachable = Icmp(EHOSTUNREACH, packet, machine.stack)
                 clock.post(now + ARP_FAILED_NS, machine.arrive, unreachable)
+
+    def _send_datagram(self, machine: Machine, datagram: Any) -> bool:
+        """Send one that is for one host, as the next of its flow; False if it is for many, or for nobody."""
+        address, port = datagram.target[:2]
+        owner, direction = self._way(machine, address)
+        if owner is None or (direction is None and is_many(address)):
+            return False
+        now = self.clock.now_ns
+        place, name = flow(machine.name, owner.name, port)
+        n = self.flows.count(name)
+        take = owner.arrive
+        if direction is None:
+            arrivals: tuple[int, ...] = (now,)
+        elif direction.link.plain:
+            direction.last_ns = max(now + direction.link.latency_ns, direction.last_ns)
+            arrivals = (direction.last_ns,)
+        else:
+            arrivals = direction.arrivals_ns(now, len(datagram.payload) + HEADERS)
+        fault = self.injector.for_datagram(place, port, n) if self.injector.meddles else None
+        usual = arrivals
+        if fault is not None:
+            arrivals = self.flows.arrivals_ns(fault, name, usual, datagram, take)
+        if self.recording:
+            word = "datagram" if usual else "datagram lost"
+            told = (datagram.payload, usual[0] if usual else now)
+            self.trace.entries.append((now, SEGMENT, machine.name, name, "server", word, n, told))
+        if fault is not None:
+            self.injector.fire(fault, place, name, "server", n)
+        for arrival in arrivals:
+            if direction is None and arrival == now:
+                owner.stack.arrive(datagram)
+            else:
+                self.clock.post(arrival, take, datagram)
+        if arrivals and self.injector.meddles and fault is None:
+            self.flows.overtaken(name, arrivals[-1])
+        return True
 
     def _notify(self, machine: Machine, notice: Any) -> None:
         """A notice of the simulation to itself: no link carries it."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
 
-__all__ = ["CallPoint", "ConnectPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
+__all__ = ["CallPoint", "ConnectPoint", "DatagramPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
 
 
 class CallPoint(NamedTuple):
@@ -54,6 +54,14 @@ class PollPoint(NamedTuple):
     kind: str  # "epoll", "poll", "select"
 
 
+class DatagramPoint(NamedTuple):
+    """One datagram: the n-th of its flow."""
+
+    place: str
+    n: int
+    target: bool  # a target sends or receives it
+
+
 class Moment(NamedTuple):
     """An instant in which a host called its kernel, or sent something; or the one after the last of them."""
 
@@ -64,7 +72,7 @@ class Moment(NamedTuple):
 class Points:
     """All of a run, each list in the order in which the run came to them."""
 
-    __slots__ = ("calls", "connects", "moments", "polls", "streams")
+    __slots__ = ("calls", "connects", "datagrams", "moments", "polls", "streams")
 
     def __init__(self) -> None:
         self.calls: list[CallPoint] = []
@@ -72,6 +80,7 @@ class Points:
         self.connects: list[ConnectPoint] = []
         self.polls: list[PollPoint] = []
         self.moments: list[Moment] = []
+        self.datagrams: list[DatagramPoint] = []
 
     @classmethod
     def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
@@ -105,6 +114,10 @@ class Points:
                     edges += [event.n, event.n + len(event.arguments)]
                     if event.host not in hosts:
                         hosts.append(event.host)
+                elif event.op.startswith("datagram") and event.n:
+                    to = event.place.partition("->")[2].rpartition(":")[0]
+                    touched = event.host in under_test or to in under_test
+                    points.datagrams.append(DatagramPoint(event.place, event.n, touched))
         for place, hosts in syns.items():
             server = place.partition("->")[2].rpartition(":")[0]
             points.connects.append(ConnectPoint(place, hosts[0], server, answered.get(place, False)))

@@ -15,7 +15,7 @@ from hypothesis.errors import InvalidArgument
 
 import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
 from simnet.faults.fault import Fault
-from simnet.faults.kinds import ERRNOS, TRANSPARENT, Error, Reset, Stall, Urgent, Wake, make, played_kinds
+from simnet.faults.kinds import ERRNOS, TRANSPARENT, Delay, Error, Reset, Stall, Urgent, Wake, make, played_kinds
 from simnet.faults.place import Anchor, Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
@@ -23,7 +23,7 @@ from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
 __all__ = ["fault_plans", "fault_rates", "faults", "payloads"]
 
 # Each connection, or the first: a place that few tests have, such as a second connection, would waste what is drawn for it.
-ANYWHERE: Final = ("*->*:*#1", "*->*:*#*", "*:*", "*")
+ANYWHERE: Final = ("*->*:*#1", "*->*:*#*", "*:*", "*", "*->*:*")
 
 WAKES: Final[tuple[dict[str, object], ...]] = (
     {"keep": 1},
@@ -105,7 +105,7 @@ def faults(
             parameters["bytes"] = size
         elif kind is Wake:
             parameters = WAKES[size % len(WAKES) - 1]
-        elif kind is Stall:
+        elif kind in (Stall, Delay):
             parameters["seconds"] = seconds[size % len(seconds) - 1]
         elif kind is Urgent:
             parameters["data"] = URGENT_BYTES[size % len(URGENT_BYTES) - 1]
@@ -208,7 +208,7 @@ def _points(
     """Every place, end and call at which *kind* can be anchored, each call as often as any other; the number is drawn later."""
     calls: list[list[Anchor]] = []
     for form in kind.anchors:
-        ops = [(None, kind.form)] if form in ("byte", "connect") else list(kind.ops.items())
+        ops = [(None, kind.form)] if form in ("byte", "connect", "datagram") else list(kind.ops.items())
         for op, place_form in ops:
             if op in UNPLAYED_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
                 continue

@@ -23,7 +23,7 @@ STEPS = {
         ["simnet.clock", "simnet.verdicts", "simnet.folders"],
         ["simnet.link", "simnet.sealed", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
-        ["simnet.machine", "simnet.network", "simnet.asked", "simnet.hostverbs", "simnet.dropped"],
+        ["simnet.flows", "simnet.machine", "simnet.network", "simnet.asked", "simnet.hostverbs", "simnet.dropped"],
         [
             "simnet.numeric",
             "simnet.services",

@@ -166,7 +166,11 @@ class _Canvas:
             text = row.text if place == 0 else ""
             lines.append(self._drawn(clock, row.host, text, to, label))
         if row.mark:
-            spaced = f"{lines[0].rstrip()}  {row.mark}" if row.text else f"{clock.ljust(self.at[row.host])}{row.mark}"
+            spaced = (
+                f"{lines[0].rstrip()}  {row.mark}"
+                if row.text or row.arrows
+                else f"{clock.ljust(self.at[row.host])}{row.mark}"
+            )
             if len(spaced) <= self.width:
                 lines[0] = spaced
             else:

@@ -35,6 +35,8 @@ def nearest(fault: Fault, points: Points, targets: Sequence[str] = ()) -> str:
         return _byte(anchor, points)
     if anchor.form == "poll":
         return _poll(anchor, points)
+    if anchor.form == "datagram":
+        return _datagram(anchor, points)
     if anchor.form == "time":
         return _moment(anchor, points)
     return _call(anchor, points.calls, targets)
@@ -64,6 +66,17 @@ def _poll(anchor: Anchor, points: Points) -> str:
     return _places(
         "host", [each.host for each in points.polls], "no poll found anything ready", "polls found something ready on"
     )
+
+
+def _datagram(anchor: Anchor, points: Points) -> str:
+    here = [each for each in points.datagrams if anchor.place.matches(Place.parse(each.place))]
+    if here:
+        return f"{here[0].place} carried {_datagrams(max(each.n for each in here))}"
+    return _places("flow", [each.place for each in points.datagrams], "no datagram was sent", "datagrams went")
+
+
+def _datagrams(number: int) -> str:
+    return "1 datagram" if number == 1 else f"{number:,} datagrams"
 
 
 def _moment(anchor: Anchor, points: Points) -> str:

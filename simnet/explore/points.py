@@ -16,7 +16,7 @@ from simnet.faults import kinds as k
 from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn
 
 if TYPE_CHECKING:
-    from simnet.points import CallPoint, Points, PollPoint, StreamPoint
+    from simnet.points import CallPoint, DatagramPoint, Points, PollPoint, StreamPoint
 
 __all__ = ["Family", "Selection", "families", "select"]
 
@@ -31,7 +31,7 @@ POLL_PLACES_MAX = 3  # of those that were ready, how many get a poll that report
 # The kinds in the order in which they are tried: those that find a bug soonest, for the fewest runs.
 TELLING = (
     "would-block", "error", "reset-before-accept", "short-recv", "partial-send", "wake", "refuse",
-    "eof", "reset", "urgent", "stall", "split",
+    "drop", "duplicate", "reorder", "delay", "eof", "reset", "urgent", "stall", "split",
 )  # fmt: skip
 
 _CONNECTION_OPS = ("recv", "send")
@@ -134,6 +134,10 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)
+    last = {each.place: each.n for each in points.datagrams}
+    for datagram in points.datagrams:
+        if datagram.target:
+            yield from _at_datagram(datagram, last[datagram.place])
     for moment in points.moments:
         if moment.host != k.BODY:
             yield k.Crash(on=moment.host, at=moment.time_ns / 1e9)
@@ -175,6 +179,17 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
 def _fewer(size: int) -> list[int]:
     """Of *size* bytes: the first, half of them, all but the last."""
     return sorted({each for each in (1, size // 2, size - 1) if 0 < each < size})
+
+
+def _at_datagram(datagram: DatagramPoint, last: int) -> Iterator[Fault]:
+    """Lost, twice, late, and overtaken by the next one if there is one."""
+    on, n = datagram.place, datagram.n
+    yield k.Drop(on=on, datagram=n)
+    yield k.Duplicate(on=on, datagram=n)
+    if n < last:
+        yield k.Reorder(on=on, datagram=n)
+    for seconds in (STALL_SHORT, STALL_LONG):
+        yield k.Delay(on=on, datagram=n, seconds=seconds)
 
 
 def _at_poll(poll: PollPoint) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from simnet.explore.phrases import answer, call_phrase, connect_phrase, ends_of, segment_phrase
 from simnet.faults.forms import parse_fault
-from simnet.faults.kinds import Stall, Urgent
+from simnet.faults.kinds import Delay, Duplicate, Stall, Urgent
 from simnet.faults.place import Anchor
 from simnet.sealed import sealed
 from simnet.trace import CALL, FAULT, HANDLER, OBSERVE, PROCESS, SEGMENT, Event, Failed, Trace
@@ -109,6 +109,7 @@ class _Reader:
             row.index = min(row.index, sent.index)
             to, label = sent.arrows[0]
             row.arrows.append((to, _size(segment) if event.op == "send" and segment.detail[0] else label))
+            row.mark, row.loud = row.mark or sent.mark, row.loud or sent.loud
         self.rows += [sent for _, sent in mine[_ARROWS_MAX:]]
         self._sent.clear()
         self._closed = None
@@ -130,8 +131,9 @@ class _Reader:
         if anchor.form == "time" and event.op in POWER:
             self._stroke = True  # what it does has a row of its own
             return
-        if anchor.form == "connect" and self._sent:
-            self._sent[-1][1].mark = f"{BOLT} refused; baseline: connected"
+        if anchor.form in ("connect", "datagram") and self._sent:
+            what = "refused; baseline: connected" if anchor.form == "connect" else _on_its_way(event)
+            self._sent[-1][1].mark = f"{BOLT} {what}"
             self._sent[-1][1].loud = True
             return
         self.settle()
@@ -168,7 +170,9 @@ def _sends(call: Event, segment: Event) -> bool:
     """Whether *segment*, written down just before, is what *call* sent."""
     if call.op in ("recv", "poll", "accept", "connect", "connect_ex"):
         return False
-    return (call.host, call.place, call.time_ns) == (segment.host, segment.place, segment.time_ns)
+    if (call.host, call.time_ns) != (segment.host, segment.time_ns):
+        return False
+    return call.place == segment.place or (call.op == "send" and segment.op.startswith("datagram"))
 
 
 def _size(segment: Event) -> str:
@@ -182,6 +186,16 @@ def _same_call(fault: Event, anchor: Anchor, call: Event) -> bool:
         return anchor.form == "poll" and fault.place == call.host and fault.n == call.n
     acted = (anchor.op, fault.place, fault.n, fault.end)
     return acted == (call.op, call.place, call.n, call.end)
+
+
+def _on_its_way(event: Event) -> str:
+    """What befalls a datagram, in a few words."""
+    fault = parse_fault(event.detail)
+    if isinstance(fault, Delay):
+        return f"{fault.seconds:g} s late"
+    if isinstance(fault, Duplicate):
+        return f"comes {fault.copies + 1} times"
+    return "lost" if fault.kind == "drop" else "overtaken"
 
 
 def _on_the_wire(event: Event) -> str:

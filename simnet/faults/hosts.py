@@ -34,7 +34,6 @@ class Drop(Fault, frozen=True, kw_only=True):
     """The datagram is lost."""
 
     kind: ClassVar[str] = "drop"
-    played: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("datagram",)
     form: ClassVar[str] = "flow"
 
@@ -48,7 +47,6 @@ class Duplicate(Fault, frozen=True, kw_only=True):
     """The datagram arrives *copies* times more than it was sent."""
 
     kind: ClassVar[str] = "duplicate"
-    played: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("datagram",)
     form: ClassVar[str] = "flow"
     parameters: ClassVar[tuple[str, ...]] = ("copies",)
@@ -64,7 +62,6 @@ class Reorder(Fault, frozen=True, kw_only=True):
     """The datagram is overtaken by the next *by* ones."""
 
     kind: ClassVar[str] = "reorder"
-    played: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("datagram",)
     form: ClassVar[str] = "flow"
     parameters: ClassVar[tuple[str, ...]] = ("by",)
@@ -80,7 +77,6 @@ class Delay(Fault, frozen=True, kw_only=True):
     """The datagram is *seconds* late."""
 
     kind: ClassVar[str] = "delay"
-    played: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("datagram",)
     form: ClassVar[str] = "flow"
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)

@@ -81,7 +81,7 @@ class Injector:
     """A plan and rates in force."""
 
     __slots__ = (
-        "plan", "dice", "fired", "clock", "trace", "timed", "watches_polls", "_call", "_byte", "_connect", "_poll",
+        "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "_datagram", "watches_polls", "_call", "_byte", "_connect", "_poll",
         "_acted",
     )  # fmt: skip
 
@@ -91,7 +91,15 @@ class Injector:
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
-        by_form: dict[str, list[Fault]] = {"call": [], "accept": [], "byte": [], "connect": [], "poll": [], "time": []}
+        by_form: dict[str, list[Fault]] = {
+            "call": [],
+            "accept": [],
+            "byte": [],
+            "connect": [],
+            "poll": [],
+            "time": [],
+            "datagram": [],
+        }
         if plan.faults:
             plan.check_playable()
             for fault in plan.faults:
@@ -100,6 +108,8 @@ class Injector:
         self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
         self._connect = by_form["connect"]
         self._poll = by_form["poll"]
+        self._datagram = by_form["datagram"]
+        self.meddles = bool(self._datagram) or (self.dice is not None and self.dice.active("datagram"))
         self.timed = by_form["time"]  # what befalls hosts, and when; see strokes.py
         self.watches_polls = bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
@@ -172,6 +182,13 @@ class Injector:
             return self.dice.for_poll(host, n, ready)
         return None
 
+    def for_datagram(self, place: Place, port: int, n: int) -> Fault | None:
+        """What befalls the *n*-th datagram of the flow *place*, which goes to *port*."""
+        for fault in self._datagram:
+            if fault.anchor.number == n and (fault.place.matches(place) or fault.place.matches(_to(place, port))):
+                return fault
+        return self.dice.for_datagram(place, n) if self.dice is not None and self.dice.active("datagram") else None
+
     # --- bytes ---------------------------------------------------------------------------------------------------
 
     def watch_bytes(self, connection: Any, place: Place, towards: str) -> None:
@@ -219,6 +236,11 @@ class Injector:
 
     def _reset(self, sender: Any, fault: Reset) -> None:
         sender.sever()
+
+
+def _to(place: Place, port: int) -> Place:
+    """The same flow by the very port."""
+    return Place.flow(place.source or "", place.target, port)
 
 
 _ACTS: dict[type[Fault], Callable[[Injector, Any, Any], None]] = {

@@ -9,7 +9,7 @@ text                         form        names
 ``client->server:7#1``       connection  the 1st connection that *client* attempted to port 7 of *server*
 ``server:7``                 listener    the socket that listens on port 7 of *server*
 ``server``                   host        the machine: its pollers, its ``socket()`` calls, its look-ups, its life
-``client->server:53``        flow        the datagrams that *client* sends to port 53 of *server*
+``client->server:53``        flow        the datagrams that *client* sends to port 53 of *server*; ``server->client:*`` to one its kernel chose
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
 
@@ -225,7 +225,7 @@ class Anchor(NamedTuple):
         if self.form == "connect":
             return f"the connect {place}"
         if self.form == "datagram":
-            return f"the {ordinal(self.number)} datagram {place}"
+            return f"the {ordinal(self.number)} datagram {self.place}"  # its star may be the port that a kernel chose
         if self.form == "lookup":
             return f"the {ordinal(self.number)} look-up by {place}"
         return f"{self.number / 1e9:g} s on {place}"

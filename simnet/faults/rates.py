@@ -24,10 +24,14 @@ from simnet.faults.kinds import (
     ALL,
     ERRNOS,
     TRANSPARENT,
+    Delay,
+    Drop,
+    Duplicate,
     Eof,
     Error,
     PartialSend,
     Refuse,
+    Reorder,
     Reset,
     ResetBeforeAccept,
     ShortRecv,
@@ -76,6 +80,10 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
     refuse: float = 0.0
     reset_before_accept: float = 0.0
     error: float = 0.0
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -182,6 +190,7 @@ def _tables(rates: FaultRates) -> tuple[dict[str, _Throw], tuple[tuple[type[Faul
         "accept": _Throw(rates, (WouldBlock, ResetBeforeAccept, Error)),
         "connect": _Throw(rates, (Refuse,)),
         "poll": _Throw(rates, (Wake,)),
+        "datagram": _Throw(rates, (Drop, Duplicate, Reorder, Delay)),
     }
     return throws, tuple((kind, rates.rate(kind)) for kind in _AT_BYTES if rates.rate(kind))
 
@@ -197,7 +206,7 @@ class Dice:
         self._throws, self._at_byte = _tables(rates)
 
     def active(self, what: str) -> bool:
-        """Whether it is worth asking at all about ``recv``, ``send``, ``accept``, ``connect``, ``poll`` or ``byte``."""
+        """Whether it is worth asking at all about ``recv``, ``send``, ``accept``, ``connect``, ``poll``, ``datagram`` or ``byte``."""
         if what == "byte":
             return bool(self._at_byte)
         throw = self._throws.get(what)
@@ -253,6 +262,19 @@ class Dice:
         if first and random.random() < 0.5:
             return Wake(on=on, call=call, first=first)
         return Wake(on=on, call=call, first=first, keep=1 + _below(random, ready - 1))
+
+    def for_datagram(self, place: Place | str, n: int) -> Fault | None:
+        """What befalls the *n*-th datagram of a flow."""
+        on = str(place)
+        random = self._random(on)
+        kind = self._throws["datagram"].kind(random)
+        if kind is Drop:
+            return Drop(on=on, datagram=n)
+        if kind is Duplicate:
+            return Duplicate(on=on, datagram=n)
+        if kind is Reorder:
+            return Reorder(on=on, datagram=n, by=1 + _below(random, 3))
+        return Delay(on=on, datagram=n, seconds=_one_of(random, STALL_SECONDS)) if kind is Delay else None
 
     def for_bytes(self, place: Place | str, end: str, offset: int, n: int) -> list[Fault]:
         """What acts on the *n* bytes from *offset* on, which one write adds to the stream towards *end*; sorted by byte."""

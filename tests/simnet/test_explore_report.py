@@ -229,6 +229,10 @@ def test_every_kind_that_is_played_has_a_few_words_for_a_headline(kind: type[fau
         "refuse": {},
         "reset-before-accept": {"on": "server:7", "call": 1},
         "error": {"end": "server", "op": "send", "call": 1, "errno": "ENOBUFS"},
+        "drop": {"on": "test->server:53", "datagram": 1},
+        "duplicate": {"on": "test->server:53", "datagram": 1},
+        "reorder": {"on": "test->server:53", "datagram": 1},
+        "delay": {"on": "test->server:53", "datagram": 1, "seconds": 5},
         "crash": {"on": "server", "at": 1.5},
         "restart": {"on": "server", "at": 1.5},
     }

@@ -231,31 +231,6 @@ def test_tls_records_of_another_length_are_told() -> None:
         run_sweep(greet)
 
 
-@pytest.mark.parametrize("connected", [False, True])
-def test_datagrams_are_left_in_peace(connected: bool) -> None:
-    def answer() -> None:
-        with socket.socket(type=socket.SOCK_DGRAM) as sock:
-            sock.bind(("", 53))
-            while True:
-                data, address = sock.recvfrom(100)
-                sock.sendto(data, address)
-
-    def ask(net: Any) -> bytes:
-        net.host("server").spawn(answer)
-        with socket.socket(type=socket.SOCK_DGRAM) as sock:
-            if connected:
-                sock.connect(("server", 53))
-                sock.send(b"who?")
-            else:
-                sock.sendto(b"who?", ("server", 53))
-            return sock.recv(100)
-
-    with pytest.raises(NothingToTest, match="The faults of datagrams and of Unix sockets are still to come"):
-        run_sweep(ask, SERVER)
-    result = run_sweep(lambda net: ask(net) + echo(net), SERVER)
-    assert result.runs == run_sweep(echo, SERVER).runs
-
-
 def test_a_test_without_a_network_is_nothing_to_test() -> None:
     with pytest.raises(NothingToTest, match="no fault can act"):
         run_sweep(lambda net: None)

@@ -1,0 +1,148 @@
+"""What a plan does to datagrams: lost, repeated, late, overtaken; each counted in its flow, swept, fuzzed, told."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet.explore.ladder import ladder
+from simnet.explore.nearest import unreached_texts
+from simnet.faults.rates import FaultRates
+
+WORDS = (b"one", b"two", b"three", b"four")
+DATAGRAM_KINDS = ("drop", "duplicate", "reorder", "delay")
+
+
+def serve(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("", port))
+        while True:
+            data, address = sock.recvfrom(100)
+            sock.sendto(data.upper(), address)
+
+
+def heard(connected: bool = False) -> list[tuple[bytes, float]]:
+    """What comes back of the words, sent at once, within 3 s each; and when."""
+    got: list[tuple[bytes, float]] = []
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(3)
+        if connected:
+            sock.connect(("server", 53))
+        for word in WORDS:
+            if connected:
+                sock.send(word)
+            else:
+                sock.sendto(word, ("server", 53))
+        try:
+            while True:
+                got.append((sock.recv(100).lower(), round(time.monotonic(), 3)))
+        except TimeoutError:
+            return got
+
+
+def talk(net: simnet.Network) -> Any:
+    net.host("server").spawn(serve, 53)
+    return net.host("client").run(heard)
+
+
+def told(line: str, test: Any = talk) -> list[tuple[bytes, float]]:
+    run = simnet.play(test, line)
+    assert (run.unreached, run.verdicts, run.failures) == ((), [], [])
+    again = simnet.play(test, run.happened)
+    assert again.digest == run.digest
+    returned: list[tuple[bytes, float]] = run.outcome.returned
+    return returned
+
+
+USUAL = [(word, 0.002) for word in WORDS]
+
+
+@pytest.mark.parametrize(
+    ("line", "got"),
+    [
+        ("drop client->server:53 datagram=2", [USUAL[0], *USUAL[2:]]),
+        ("drop server->client:* datagram=4", USUAL[:3]),
+        ("drop *->*:* datagram=1", USUAL[2:]),  # of the three that are left the first answer is lost
+        ("duplicate client->server:53 datagram=1 copies=2", [USUAL[0]] * 3 + USUAL[1:]),
+        ("reorder client->server:53 datagram=1", [USUAL[1], USUAL[0], *USUAL[2:]]),
+        ("reorder server->client:* datagram=1 by=3", [*USUAL[1:], USUAL[0]]),
+        ("reorder client->server:53 datagram=4", [*USUAL[:3], (b"four", 0.102)]),  # nobody overtakes it
+        (
+            "reorder client->server:53 datagram=1; reorder client->server:53 datagram=2",
+            [USUAL[2], USUAL[0], USUAL[1], USUAL[3]],
+        ),
+        ("delay client->server:53 datagram=1 seconds=0.5", [*USUAL[1:], (b"one", 0.502)]),
+    ],
+)
+def test_a_datagram_is_what_the_plan_makes_of_it(line: str, got: list[tuple[bytes, float]]) -> None:
+    assert told(line) == got
+
+
+def test_on_one_host_and_on_a_lossy_link_it_is_the_same() -> None:
+    def within(net: simnet.Network) -> Any:
+        net.host("server").spawn(serve, 53)
+        return net.host("server").run(heard, True)
+
+    usual = [(word, 0.0) for word in WORDS]
+    assert told("drop server->server:53 datagram=1", within) == usual[1:]
+    assert told("delay server->server:53 datagram=1 seconds=1", within) == [*usual[1:], (b"one", 1.0)]
+    assert told("reorder server->server:53 datagram=1", within) == [usual[1], usual[0], *usual[2:]]
+
+    def jittery(net: simnet.Network) -> Any:
+        net.link("client", "server").jitter = 0.001
+        return talk(net)
+
+    assert [word for word, _ in told("drop client->server:53 datagram=1", jittery)] == list(WORDS[1:])
+
+
+def test_one_that_has_no_such_datagram_is_told_what_there_was() -> None:
+    for line, nearest in (
+        ("drop client->server:53 datagram=9", "client->server:53 carried 4 datagrams"),
+        ("drop client->server:54 datagram=1", "datagrams went client->server:53, server->client:*"),
+    ):
+        run = simnet.play(talk, line)
+        assert unreached_texts(run.unreached, run.points, run.targets) == [f"{line} was never reached: {nearest}"]
+
+
+def test_a_sweep_tries_each_at_each_and_finds_who_takes_the_first_answer_for_the_right_one() -> None:
+    def ask() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
+            for word in WORDS[:2]:
+                sock.sendto(word, ("server", 53))
+                if sock.recv(100) != word.upper():
+                    raise ValueError(word)
+
+    def body(net: simnet.Network) -> None:
+        net.host("server").spawn(serve, 53)
+        net.host("client").run(ask)
+
+    with pytest.raises(ValueError, match="two") as failed:
+        simnet.check(body, target="client")
+    report = "".join(failed.value.__notes__)
+    assert "the 1st datagram client->server:53 arrived 2 times" in report
+    assert "send b'one' \u26a1 comes 2 times" in " ".join(report.split())
+    result = simnet.check(talk, target="server")
+    assert {row.kind: row.variants for row in result.kinds if row.variants} == {
+        "drop": 8, "duplicate": 8, "reorder": 6, "delay": 16
+    }  # fmt: skip
+
+
+def test_dice_are_thrown_for_datagrams_and_the_plan_that_happened_plays_again() -> None:
+    kinds = set()
+    for seed in range(12):
+        run = simnet.play(talk, rates=FaultRates.even(0.3, DATAGRAM_KINDS, seed=seed))
+        kinds |= {fault.kind for fault in run.happened}
+        assert simnet.play(talk, run.happened).digest == run.digest
+    assert kinds == {*DATAGRAM_KINDS}
+
+
+def test_the_ladder_says_what_befell_it() -> None:
+    line = "drop {0} datagram=1; delay {0} datagram=2 seconds=0.5; reorder {0} datagram=3".format("client->server:53")
+    lines = ladder(simnet.play(talk, line).trace, whole=True)
+    for word in ("lost", "0.5 s late", "overtaken"):
+        assert f"\u26a1 {word}" in lines
