@@ -186,7 +186,9 @@ class SystemCalls(_stdlib.socket):
             )
         # On a connection that is to wait, look first: an exception costs ten looks. So on a listener; but one that is none
         # is to say what is wrong.
-        look = waits and (timeout is not None or (file.state == LISTEN if accept and self._kind == 1 else tag.end))
+        look = waits and (
+            timeout is not None or (self._kind != SOCK_DGRAM and file.state == LISTEN if accept else tag.end)
+        )
         if not size and op == "send" and timeout is None:
             look = False  # nothing needs no room
         if timeout is None and op == "recv":

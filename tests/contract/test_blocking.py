@@ -564,3 +564,21 @@ def test_k055_so_rcvtimeo_is_for_a_whole_read_of_all(world: World) -> None:
     assert sock.recv(6, WAITALL) == b"abab"
     assert 0.05 < time.monotonic() - began < 0.11  # not 60 ms after the second of them
     join()
+
+
+def test_with_a_timeout_a_send_waits_until_poll_says_that_there_is_room(world: World) -> None:
+    sock, _ = world.tight_pair()
+    sock.send(bytes(100_000))
+    world.ready(sock, "0")
+    sock.settimeout(0.005)
+    world.gives("TimeoutError: timed out", sock.send, b"x")
+    world.gives("TimeoutError: timed out", sock.sendall, b"x")
+    sock.setblocking(False)
+    assert sock.send(b"x") == 1  # though there is a little
+
+
+def test_a_blocking_accept_of_what_does_not_listen_does_not_wait(world: World) -> None:
+    for kind, answer in (("udp", "ENOTSUP"), ("dgram", "ENOTSUP"), ("seqpacket", "EINVAL"), ("stream", "EINVAL")):
+        sock, _ = ends(world, kind)
+        last_for(sock, 500)
+        world.gives(answer, sock.accept)
