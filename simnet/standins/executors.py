@@ -1,13 +1,17 @@
 """Functions that a program hands to a pool of threads. A simulated process has no threads: what need not wait is done at once.
 
 Computing takes no time in a run, so a thread that only computes, or reads a file, has done so by the next turn of its loop.
-Who waits in one is refused: the process would have to go on beside it. Neither asyncio nor the pools are imported for
-this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
+Who waits in one is refused: the process would have to go on beside it. The pools are asyncio's, those of
+``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is no coroutine. None is imported for this; they
+are looked for when the stand-ins are put in place, and whenever a loop may be made.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from simnet.standins import whose
@@ -75,22 +79,43 @@ def _tell(future: Any, outcome: _Outcome) -> None:
         outcome.tell(future)
 
 
+async def _run_sync_in_worker_thread(
+    cls: Any, func: Any, args: Any, abandon_on_cancel: bool = False, limiter: Any = None
+) -> Any:
+    at_once = _at_once()
+    if at_once is None:
+        original = _originals["run_sync_in_worker_thread"].__get__(None, cls)
+        return await original(func, args, abandon_on_cancel, limiter)
+    await cls.checkpoint()
+    async with limiter or cls.current_default_thread_limiter():
+        context = copy_context()
+        in_no_library = getattr(sys.modules[cls.__module__], "set_current_async_library", None)
+        if in_no_library is not None:
+            context.run(in_no_library, None)
+        return at_once(context.run, (func, *args), {})
+
+
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")
+ANYIO = ("anyio._backends._asyncio", "AsyncIOBackend")
 STANDINS = (
     (LOOP, "run_in_executor", _run_in_executor),
     (LOOP, "shutdown_default_executor", _shutdown_default_executor),
     (POOL, "submit", _submit),
+    (ANYIO, "run_sync_in_worker_thread", classmethod(_run_sync_in_worker_thread)),
 )
 
 
 def place() -> None:
-    """If asyncio or a pool of threads is loaded: from now on they ask the network of the process they run in."""
+    """What of all this is loaded asks from now on the network of the process it runs in."""
     if len(_originals) == len(STANDINS):
         return
+    if "anyio" in sys.modules and "asyncio" in sys.modules and ANYIO[0] not in sys.modules:
+        with suppress(ImportError):  # another version, or one that is being loaded
+            importlib.import_module(ANYIO[0])  # as it does itself, in the middle of a run
     for (module, cls), name, standin in STANDINS:
         owner = getattr(sys.modules.get(module), cls, None)  # None where it is not loaded, or half
-        if owner is not None and name not in _originals:
-            _originals[name] = getattr(owner, name)
+        if owner is not None and name not in _originals and name in vars(owner):
+            _originals[name] = vars(owner)[name]
             setattr(owner, name, standin)
 
 

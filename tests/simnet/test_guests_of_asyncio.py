@@ -8,9 +8,12 @@ import http.client
 import socket
 import subprocess
 import sys
+import threading
 import time
+import types
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 
 import simnet
 from dispatch import Chat, Listener, Loop
+from simnet import modules
 from simnet.explore.options import SweepOptions
 from simnet.explore.report import report
 from simnet.explore.sweep import run_sweep
@@ -165,6 +169,53 @@ def test_what_need_not_wait_in_a_thread_is_done_there_and_then(simnet_network: A
     simnet_network.host("server")
     assert asyncio.run(ask()) == ("server", "ABC")
     assert turns == ["another's", "ours"]
+
+
+class AsyncIOBackend:
+    """As much of anyio's as has to do with threads: Starlette runs in them what is no coroutine."""
+
+    @classmethod
+    async def checkpoint(cls) -> None:
+        await asyncio.sleep(0)
+
+    @classmethod
+    def current_default_thread_limiter(cls) -> Any:
+        return asyncio.Semaphore()
+
+    @classmethod
+    async def run_sync_in_worker_thread(cls, func: Any, args: Any, *_: Any) -> Any:
+        worker = threading.Thread(target=func, args=args, name="AnyIO worker thread")
+        worker.start()
+        worker.join()
+        return worker.name
+
+
+def test_what_need_not_wait_in_a_thread_of_anyios_is_done_there_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = types.ModuleType("anyio._backends._asyncio")
+    seen = ContextVar[str]("seen")
+    library: list[Any] = []  # which anyio says it is in
+    backend.AsyncIOBackend = AsyncIOBackend  # type: ignore[attr-defined]
+    backend.set_current_async_library = library.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "anyio._backends._asyncio", backend)
+    monkeypatch.setattr(AsyncIOBackend, "__module__", "anyio._backends._asyncio")
+    run = AsyncIOBackend.run_sync_in_worker_thread
+
+    async def ask() -> Any:
+        seen.set("here")
+        return await AsyncIOBackend.run_sync_in_worker_thread(lambda ending: seen.get() + ending, (" too",))
+
+    try:
+        with simnet.Network():
+            assert asyncio.run(ask()) == "here too"
+            assert library == [None]
+        with pytest.raises(simnet.Escape, match=r"a thread for .*sleep, which waits"), simnet.Network():
+            asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(time.sleep, (1,)))
+        assert (
+            asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(int, ())) == "AnyIO worker thread"
+        )  # outside of a run
+    finally:
+        modules.restore()
+    assert AsyncIOBackend.run_sync_in_worker_thread == run
 
 
 @simnet.sweep(target="server", kinds=["short-recv", "partial-send", "would-block", "reset"])
