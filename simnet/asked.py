@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, NoReturn, TypeVar
 
-from simnet.faults.fields import INTEGER_MAX
+from simnet.faults.fields import INTEGER_MAX, FaultError
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
@@ -55,7 +55,10 @@ def plan_of(plan: Any) -> FaultPlan:
     if plan is None:
         return NO_FAULTS
     if isinstance(plan, str):
-        return FaultPlan.parse(plan)
+        try:
+            return FaultPlan.parse(plan)
+        except FaultError as error:  # what is wrong is the line that says simnet.Network
+            raise error.with_traceback(None) from None
     raise TypeError(f"plan={plan!r} is {type(plan).__name__}; it is a FaultPlan, or a line such as str(plan) gives")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from simnet.asked import seed_of
+from simnet.faults.fields import meant
 from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
@@ -59,7 +60,7 @@ class SweepOptions:
         known = [each.name for each in fields(cls)]
         for name in keywords:
             if name not in known:
-                raise TypeError(f"sweep has no option {name!r}; it has {', '.join(known)}")
+                raise TypeError(f"sweep has no option {name!r}{meant(name, known)}")
         checks: dict[str, Callable[[str, object], Any]] = {
             "target": _names,
             "kinds": _kinds,

@@ -12,7 +12,7 @@ import pytest
 
 from simnet.expect import Expect, Found, ScenarioError
 from simnet.explore.options import SweepOptions
-from simnet.faults.fields import FaultError
+from simnet.faults.fields import FaultError, meant
 from simnet.faults.forms import parse_fault
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Scenario
@@ -103,7 +103,7 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
     known = {*NETWORK_OPTIONS, *(each.name for each in fields(SweepOptions))}
     for name in options:
         if name not in known:
-            _refuse(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}; it has {', '.join(sorted(known))}")
+            _refuse(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}{meant(name, sorted(known))}")
     return options
 
 

@@ -134,7 +134,7 @@ def test_a_mark_changes_the_options_of_a_sweep(suite: pytest.Pytester) -> None:
 def test_a_mark_with_an_unknown_option_is_refused(suite: pytest.Pytester) -> None:
     text = (suite.path / "test_servers.py").read_text()
     (suite.path / "test_servers.py").write_text(f"import pytest\npytestmark = pytest.mark.simnet(run=2)\n{text}")
-    run(suite, "-k", "echo").stdout.fnmatch_lines(["*has no option 'run'; it has *runs*"])
+    run(suite, "-k", "echo").stdout.fnmatch_lines(["*has no option 'run'; did you mean 'runs'?*"])
 
 
 def test_the_whole_ladder_is_shown_when_asked_for(suite: pytest.Pytester) -> None:
