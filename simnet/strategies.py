@@ -60,6 +60,7 @@ def faults(
     Raises:
         InvalidArgument: nothing can be drawn, and why.
     """
+    __tracebackhide__ = True  # what is wrong is the line that asks for them
     by_form = _by_form(places)
     for name, value, least in (("max_call", max_call, 1), ("max_byte", max_byte, 0)):
         if type(value) is not int or value < least:
@@ -133,6 +134,7 @@ def fault_plans(
 
     With *schedules*, what is simultaneous is sometimes permuted as well. Shrinks towards the plan without faults.
     """
+    __tracebackhide__ = True  # what is wrong is the line that asks for them
     if type(max_faults) is not int or max_faults < 0:
         raise InvalidArgument(f"{max_faults=} is no whole number from 0 on")
     one = faults(kinds, places=places, ends=ends, max_call=max_call, max_byte=max_byte, max_seconds=max_seconds)
@@ -149,6 +151,7 @@ def fault_plans(
 
 def fault_rates(kinds: Iterable[object] | str = TRANSPARENT) -> st.SearchStrategy[FaultRates]:
     """Rates for a subset of *kinds*, with a seed. Shrinks towards no kind at all."""
+    __tracebackhide__ = True  # what is wrong is the line that asks for them
     fields = [kind.kind.replace("-", "_") for kind in played_kinds(kinds)]
     rates = st.sampled_from((0.0, 0.01, 0.1, 0.5, 1.0))
     seeds = st.integers(0, 2**32 - 1)

@@ -172,6 +172,7 @@ def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
     Raises:
         ValueError: an unknown kind, or one named by itself that this version does not play.
     """
+    __tracebackhide__ = True
     several = [kinds] if isinstance(kinds, str | type) else list(kinds)
     tally = Counter(cls.kind for kind in several for cls in kind_classes([kind]))
     for group in (TRANSPARENT, DISRUPTIVE):
@@ -190,6 +191,7 @@ def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Faul
     Raises:
         ValueError: no kind at all, an unknown one, or one that this version does not play, or does not draw.
     """
+    __tracebackhide__ = True
     several = (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
     if not several:
         raise FaultError(f"kinds={kinds!r} names no kind of fault; known are {', '.join(KINDS)}")
