@@ -139,6 +139,19 @@ def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> 
     return keep_file(file, to=to, title=title, reason=reason)
 
 
+@simnet.command(name="shrink", short_help="Make the plan of a scenario as small as it gets.")
+@click.argument("file", type=click.Path(path_type=Path))
+def shrink_(file: Path) -> int:
+    """Make the plan of a scenario as small as the same failure allows, in its file.
+
+    Faults are dropped, parameters weakened, anchors moved early, as a sweep does with what it finds: for a plan that was written by
+    hand, or edited since.
+    """
+    from simnet.faces.shrinking import shrink_file
+
+    return shrink_file(file)
+
+
 @simnet.command(short_help="Show a scenario in words, or a test and where faults could act.")
 @click.argument("what", metavar="FILE|PATH::TEST")
 @_json

@@ -282,6 +282,29 @@ def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) 
     assert (ran.code, "did you mean 'listener-survives'?" in ran.err) == (2, True)
 
 
+def test_a_plan_is_made_small_in_its_file_and_what_a_person_wrote_stays(simnet: Run, failure: Path) -> None:
+    small = failure.read_text()
+    assert (
+        simnet("shrink", failure)
+        .out.strip()
+        .endswith("It is as small as it gets: short-recv test->server:7#1 end=server call=1 bytes=1")
+    )
+    assert failure.read_text() == small
+    line = '\n[[fault]]\nkind = "split"\non = "test->server:7#1"\nend = "client"\nbyte = 3\n'
+    failure.write_text("# mine\n" + small.replace("bytes = 1", "bytes = 2") + line)
+    ran = simnet("shrink", failure)
+    assert ran.code == 0
+    assert "before  short-recv test->server:7#1 end=server call=1 bytes=2" in ran.out
+    assert f"Written to {failure}." in ran.out
+    now = failure.read_text()
+    assert now.startswith("# mine\n")
+    assert now.replace("# mine\n", "") == small
+    assert simnet("replay", failure).out.count("replay: exact") == 1
+    failure.write_text(small.replace("call = 1", "call = 9"))
+    refused = simnet("shrink", failure)
+    assert (refused.code, "it does not fail (equal), so there is nothing to make small" in refused.err) == (2, True)
+
+
 # --- what cannot be --------------------------------------------------------------------------------------------------
 
 REFUSED = [
