@@ -41,11 +41,12 @@ from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.sending import LATER_WINDOW
+from simnet.kernel.sending import FIRST_WINDOW, LATER_WINDOW
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside
 
 SEGMENTS_AT_ONCE: Final = 16
+BY_HAND: Final = 127_000  # a smaller window is of a buffer that SO_RCVBUF has set
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 
@@ -311,7 +312,12 @@ class Stream(Connection):
             return WHOLE
         if getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED):
             return WHOLE
-        return SEGMENTS_AT_ONCE * min(LATER_WINDOW >> 1, (self.snd_edge - self.snd_nxt) // 3)
+        offered = self.snd_edge - self.snd_nxt
+        if offered < BY_HAND:
+            largest = offered * 2 // 3
+        else:  # it grows with the traffic, in more steps than these
+            largest = LATER_WINDOW if not self.sent else 70_656 if self.sent < LATER_WINDOW else 2 * FIRST_WINDOW
+        return SEGMENTS_AT_ONCE * (largest >> 1)
 
     def _room(self, queued: int, size: int) -> int:
         """How many bytes may be taken now: what the send buffer has room for, or else what can go out at once.
