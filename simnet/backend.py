@@ -40,11 +40,12 @@ _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the sam
 class SimulatedBackend:
     """One for each network. Every method is called by code of the process that runs now."""
 
-    __slots__ = ("_look", "_scheduler")
+    __slots__ = ("_look", "_scheduler", "_spawn")
 
-    def __init__(self, scheduler: Scheduler, look: Callable[[], None]) -> None:
+    def __init__(self, scheduler: Scheduler, look: Callable[[], None], spawn: Callable[..., Process]) -> None:
         self._scheduler = scheduler
         self._look = look  # whether a library was loaded meanwhile that keeps something for each process
+        self._spawn = spawn
 
     # --- sockets ---------------------------------------------------------------------------------------------------
 
@@ -241,6 +242,10 @@ class SimulatedBackend:
         finally:
             loop_given_back(loop)
             process.cannot_wait, process.in_thread = process.ending or before[0], before[1]
+
+    def beside(self, function: Callable[..., Any], *arguments: Any) -> Process:
+        """A process more on the host of the one that asks, in the place of a thread that has nothing of its own but a socket."""
+        return self._spawn(self._scheduler.current.machine, function, arguments, {})
 
     def escape(self, what: str) -> None:
         import sys

@@ -134,6 +134,8 @@ def _has_name(event: Event) -> bool:
     """Whether a plan could mean this call: not on a socket without a name yet, a Unix socket, or one for datagrams."""
     if " " in event.place or event.place[-1:] in ("'", '"') or "'#" in event.place or '"#' in event.place:
         return False
+    if "->" in event.place and "#" not in event.place:  # a flow, as a datagram socket's connect has named it
+        return False
     return bool(event.end) or event.op not in ("recv", "send")
 
 

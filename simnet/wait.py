@@ -86,7 +86,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged", "_looked", "_choose", "_back", "swap",
+        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged_ns", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +128,7 @@ class Scheduler:
         self._pauses = 0
         self._pauses_at_ns = -1
         self._pauses_effects = 0
-        self._lagged = False
+        self._lagged_ns = -1  # when they were given that time last
         self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
@@ -243,11 +243,10 @@ class Scheduler:
         """
         later_ns = clock.now_ns + POLLS_NS
         due = clock.next_due_ns()
-        if self._lagged or (due is not None and due <= later_ns):
-            self._lagged = False
+        if self._lagged_ns == clock.now_ns or (due is not None and due <= later_ns):
+            self._lagged_ns = -1
             return False
-        clock.now_ns = later_ns
-        self._lagged = True
+        clock.now_ns = self._lagged_ns = later_ns
         return True
 
     def looked(self) -> None:

@@ -263,7 +263,7 @@ class Network(NotALink):
             raise
 
     def _enter(self, scheduler: Scheduler) -> None:
-        scheduler.backend = SimulatedBackend(scheduler, self._look_around)
+        scheduler.backend = SimulatedBackend(scheduler, self._look_around, self.spawn_on)
         scheduler.verdicts = self.verdicts
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
         body.greenlet = getcurrent()

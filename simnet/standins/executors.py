@@ -1,14 +1,18 @@
-"""Functions that a program hands to a pool of threads. A simulated process has no threads: what need not wait is done at once.
+"""Functions that a program hands to threads. A simulated process has none: what need not wait is done at once.
 
 Computing takes no time in a run, so a thread that only computes, or reads a file, has done so by the next turn of its loop.
 Who waits in one is refused: the process would have to go on beside it. The pools are asyncio's, those of
-``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is no coroutine. None is imported for this; they
-are looked for when the stand-ins are put in place, and whenever a loop may be made.
+``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is no coroutine. None of the packages is imported
+for this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
+
+A server of ``socketserver`` that gives each connection a thread gives it a process of its host instead: such threads have
+nothing in common but objects.
 """
 
 from __future__ import annotations
 
 import importlib
+import socketserver
 import sys
 from contextlib import suppress
 from contextvars import copy_context
@@ -95,13 +99,37 @@ async def _run_sync_in_worker_thread(
         return at_once(context.run, (func, *args), {})
 
 
+def _process_request(self: Any, request: Any, client_address: Any) -> None:
+    beside = getattr(whose.world(), "beside", None)  # as above
+    if beside is None:
+        _originals["process_request"](self, request, client_address)
+        return
+    process = beside(self.process_request_thread, request, client_address)
+    if self.block_on_close:
+        threads = vars(self).setdefault("_threads", socketserver._Threads())  # type: ignore[attr-defined]
+        threads.append(_Beside(process, daemon=self.daemon_threads))
+
+
+class _Beside:
+    """As much of a thread as a server asks of those that it waits for when it is closed."""
+
+    def __init__(self, process: Any, *, daemon: bool) -> None:
+        self.daemon = daemon
+        self.join = process.join
+        self._process = process
+
+    def is_alive(self) -> bool:
+        return not self._process.done
+
+
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")
-ANYIO = ("anyio._backends._asyncio", "AsyncIOBackend")
+ANYIO, SERVER = ("anyio._backends._asyncio", "AsyncIOBackend"), ("socketserver", "ThreadingMixIn")
 STANDINS = (
     (LOOP, "run_in_executor", _run_in_executor),
     (LOOP, "shutdown_default_executor", _shutdown_default_executor),
     (POOL, "submit", _submit),
     (ANYIO, "run_sync_in_worker_thread", classmethod(_run_sync_in_worker_thread)),
+    (SERVER, "process_request", _process_request),
 )
 
 
@@ -109,9 +137,10 @@ def place() -> None:
     """What of all this is loaded asks from now on the network of the process it runs in."""
     if len(_originals) == len(STANDINS):
         return
-    if "anyio" in sys.modules and "asyncio" in sys.modules and ANYIO[0] not in sys.modules:
-        with suppress(ImportError):  # another version, or one that is being loaded
-            importlib.import_module(ANYIO[0])  # as it does itself, in the middle of a run
+    for package, (module, _) in (("concurrent.futures", POOL), ("anyio", ANYIO)):
+        if package in sys.modules and module not in sys.modules and "asyncio" in sys.modules:
+            with suppress(ImportError):  # another version, or one that is being loaded
+                importlib.import_module(module)  # as the package does itself, in the middle of a run
     for (module, cls), name, standin in STANDINS:
         owner = getattr(sys.modules.get(module), cls, None)  # None where it is not loaded, or half
         if owner is not None and name not in _originals and name in vars(owner):

@@ -42,7 +42,7 @@ LEFT_OUT = """
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
 | `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
-| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once |
+| Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once; `socketserver.ThreadingMixIn` makes a process of its host for each connection |
 | uvloop | who asks for its loop gets asyncio's own, which answers as uvloop is to; libuv waits in C, where no clock but the real one counts |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |

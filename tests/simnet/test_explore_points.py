@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simnet import Network, faults
+from simnet import FaultPlan, Network, faults, play
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
 from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
 
@@ -124,6 +126,25 @@ def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
 
     places = {str(family.make(index).place) for family in found for index in range(family.size)}
     assert places - {"server"} == {"test->server:7", "server->test:*"}  # its datagrams are
+
+
+def test_calls_of_a_datagram_socket_that_is_connected_are_no_connections() -> None:
+    def serve() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:  # to see which address leads there, as servers do
+            sock.connect(("test", 9))
+            sock.send(sock.getsockname()[0].encode())
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.recv(100)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve)
+
+    run = play(test)
+    assert not [call for call in run.points.calls if call.op in ("getsockname", "send", "recv")]
+    for family in families(run.points, run.targets):
+        for fault in (family.make(index) for index in range(family.size)):
+            assert play(test, FaultPlan([fault])).unreached == (), fault
 
 
 def test_every_byte_of_a_short_stream_is_a_point() -> None:

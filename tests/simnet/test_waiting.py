@@ -267,6 +267,17 @@ def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a
         test()
 
 
+def test_who_polls_until_a_deadline_is_past_gets_past_it_each_time(simnet_network: simnet.Network) -> None:
+    with socket.create_server(("", 7)) as listener:
+        for number in range(5):  # as socketserver's handle_request does
+            left = 5.0
+            deadline = time.monotonic() + left
+            while left >= 0:
+                assert not select.select([listener], [], [], left)[0]
+                left = deadline - time.monotonic()
+            assert simnet_network.time == pytest.approx(5 * (number + 1), abs=0.01)
+
+
 def test_who_watches_a_clock_sees_it_move_and_lets_others_run() -> None:
     with simnet.Network() as net, net.host("server").listen(7) as listener:
         began = time.monotonic()

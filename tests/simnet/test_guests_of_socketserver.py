@@ -1,0 +1,106 @@
+"""Servers of the standard library that give each connection a thread: in a run it is a process of the same host."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import socket
+import socketserver
+import threading
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import modules
+
+
+class Capitals(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line.upper())
+
+
+def serve_two(daemon_threads: bool) -> str:
+    with socketserver.ThreadingTCPServer(("", 7), Capitals) as server:
+        server.daemon_threads = daemon_threads
+        for _ in range(2):
+            server.handle_request()
+    return "closed"
+
+
+@pytest.mark.parametrize("daemon_threads", [False, True])
+def test_connections_are_served_side_by_side_and_waited_for_at_the_end(
+    simnet_network: Any, daemon_threads: bool
+) -> None:
+    server = simnet_network.host("server").spawn(serve_two, daemon_threads)
+    with socket.create_connection(("server", 7)) as one, socket.create_connection(("server", 7)) as two:
+        for sock, word in ((one, b"one\n"), (two, b"two\n")):
+            sock.sendall(word)
+        if daemon_threads:  # they end with their server
+            assert server.join(1)
+            return
+        for sock, word in ((two, b"TWO\n"), (one, b"ONE\n")):
+            assert sock.recv(100) == word
+        assert not server.join(1)
+    assert server.join(1)
+    assert server.result == "closed"
+
+
+def test_a_datagram_has_a_process_too(simnet_network: Any) -> None:
+    class Answer(socketserver.DatagramRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(self.rfile.read().upper())
+
+    def serve() -> None:
+        socketserver.ThreadingUDPServer(("", 7), Answer).serve_forever()
+
+    simnet_network.host("server").spawn(serve)
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.connect(("server", 7))
+        sock.send(b"what")
+        assert sock.recv(100) == b"WHAT"
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+def serve_pages() -> None:
+    with http.server.ThreadingHTTPServer(("", 80), Page) as server:
+        server.serve_forever()
+
+
+@simnet.sweep(target="server", runs=150)
+def test_a_web_server_in_threads_is_swept(net: Any) -> None:
+    net.host("server").spawn(serve_pages)
+    two = [http.client.HTTPConnection("server") for _ in range(2)]
+    for connection in (*two, two[0]):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"hello"  # while the other is open
+    for connection in two:
+        connection.close()
+
+
+def test_outside_of_a_run_they_are_threads_as_ever() -> None:
+    seen: list[threading.Thread] = []
+
+    class Look(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            seen.append(threading.current_thread())
+
+    simnet.play(lambda net: None)
+    assert modules.in_place()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Look) as server:
+        with socket.create_connection(server.server_address[:2]):
+            server.handle_request()
+    assert seen != [threading.main_thread()]
