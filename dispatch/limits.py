@@ -80,10 +80,15 @@ def guard_limits(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -
 def guard_water(cls: Any) -> None:
     """The same for ``low_water`` and ``high_water``, of which one bounds the other.
 
+    A class that says only how high, and lower than it inherits how low, has a quarter of that.
+
     Raises:
         TypeError: no number.
         ValueError: upside down.
     """
+    high, low = vars(cls).get("high_water"), cls.low_water
+    if isinstance(high, int) and isinstance(low, int) and "low_water" not in vars(cls) and 0 <= high < low:
+        cls.low_water = high // 4
     guard(cls, "low_water", lambda owner, name, value: _check_water(value, owner.high_water))
     guard(cls, "high_water", lambda owner, name, value: _check_water(owner.low_water, value))
 

@@ -1045,6 +1045,14 @@ def test_watermarks_upside_down_are_refused_at_once():
         type("Bad", (dispatch.Stream,), {"high_water": 5, "low_water": 10})
 
 
+def test_a_class_that_says_only_how_high_the_water_may_stand_has_a_low_mark_below():
+    shallow = type("Shallow", (dispatch.Stream,), {"high_water": 4000})
+    assert (shallow.high_water, shallow.low_water) == (4000, 1000)
+    deeper = type("Deeper", (shallow,), {"high_water": 2_000})
+    assert (deeper.high_water, deeper.low_water) == (2000, 1000)
+    assert dispatch.Stream.low_water == 16_384
+
+
 def test_a_subclass_may_not_take_a_name_that_the_library_needs():
     with pytest.raises(
         TypeError, match=r"Mine defines _flush, which dispatch\.output\.Sender needs for itself; give it another"
