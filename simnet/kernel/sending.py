@@ -98,7 +98,7 @@ class Sender(ControlBlock):
         if guard is not None and length:
             flags |= WANT_ACK
         if self.window is not None:
-            self.window.told()
+            self.window.told(self.stack.clock.now_ns)
         seq = self.snd_nxt
         self.snd_nxt = seq + length
         edge = self.rcv_told = self.rcv_edge
@@ -253,7 +253,7 @@ class Sender(ControlBlock):
         if self.slow:
             self._drop_timers()
         if self.window is not None:
-            self.window.told()
+            self.window.told(self.stack.clock.now_ns)
             self.window = None
 
     def hurry(self) -> None:

@@ -272,7 +272,7 @@ class Stream(Connection):
                 raise socket_error(EAGAIN)
             data = data[:room]
             size = room
-        if size > self.snd_edge - self.snd_nxt and size > (most := self._refused_after()):
+        if not outbox.size and size > self.snd_edge - self.snd_nxt > 0 and size > (most := self._refused_after()):
             data = data[:most]
             size = most
         if self.cork is not None:
@@ -312,7 +312,7 @@ class Stream(Connection):
             return WHOLE
         if getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED):
             return WHOLE
-        offered = self.snd_edge - self.snd_nxt
+        offered = getattr(peer, "rcv_room", self.snd_edge - self.snd_nxt)
         if offered < BY_HAND:
             largest = offered * 2 // 3
         else:  # it grows with the traffic, in more steps than these

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
-PROBED_NS: Final = 204_000_000  # TCP_RTO_MIN and a tick: when a sender asks for a window that is shut
+# When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
+# question goes unanswered (tcp_invalid_ratelimit). Measured to some 10 ms, but the last.
+PROBED_NS: Final = (218_000_000, 1_522_000_000, 3_218_000_000, 6_620_000_000, 13_400_000_000)
+PROBED_LATER_NS: Final = 13_600_000_000
 
 
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "flight", "lost", "owed", "probed")
+    __slots__ = ("acknowledged", "flight", "lost", "owed", "probed", "told_ns")
 
     def __init__(self) -> None:
         self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
@@ -37,9 +40,11 @@ class Window:
         self.lost = 0  # bytes that had not gone out when the connection was reset
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
+        self.told_ns = -1  # when the window was told last
 
-    def told(self) -> None:
+    def told(self, now_ns: int) -> None:
         """A segment goes out, which acknowledges and tells the window."""
+        self.told_ns = now_ns
         if self.owed is not None:
             self.owed.cancel()
             self.owed = None
@@ -104,7 +109,10 @@ def tell_when_probed(receiver: Sender) -> None:
     window = window_of(receiver)
     if window.probed is None:
         clock = receiver.stack.clock
-        window.probed = clock.at(clock.now_ns + PROBED_NS, _tell, receiver)
+        since_ns = clock.now_ns if window.told_ns < 0 else window.told_ns
+        passed_ns = clock.now_ns - since_ns
+        due_ns = next((each for each in PROBED_NS if each > passed_ns), passed_ns + PROBED_LATER_NS)
+        window.probed = clock.at(since_ns + due_ns, _tell, receiver)
 
 
 def _tell(receiver: Sender) -> None:

@@ -252,6 +252,14 @@ def test_k077_and_of_a_large_one_what_sixteen_segments_hold(world: World, room: 
         world.gives("EPIPE", client.send, b"abc")
 
 
+def test_k077_behind_a_shut_window_nothing_has_gone_that_is_answered(world: World) -> None:
+    client, server = world.pair()
+    assert client.send(bytes(400_000)) == 400_000
+    server.shutdown(socket.SHUT_RDWR)
+    assert client.send(b"abc") == 3
+    assert client.send(bytes(600_000)) == 600_000
+
+
 def test_k078_after_our_shut_wr_a_reset_is_econnreset(world: World) -> None:
     client, server = world.pair()
     client.shutdown(socket.SHUT_WR)
@@ -325,6 +333,28 @@ def test_k080_what_is_read_after_shut_rd_opens_no_window(world: World, how: int)
     else:
         world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
         world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("read_at", "shut_until", "open_at"), [(0.1, 0.2, 0.4), (0.4, 1.4, 1.8)])
+def test_k080_a_shut_window_is_asked_for_after_a_quarter_second_and_again_after_one_and_a_half(
+    world: World, read_at: float, shut_until: float, open_at: float
+) -> None:
+    client, server = world.pair()
+    began = time.monotonic()
+
+    def wait_until(seconds: float) -> None:
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+
+    assert client.send(bytes(1_000_000)) == 1_000_000
+    server.shutdown(socket.SHUT_RD)
+    wait_until(read_at)
+    while server.recv(1 << 20):
+        pass
+    wait_until(shut_until)
+    world.gives(b"", server.recv, 1)
+    wait_until(open_at)
+    world.gives(bytes(1), server.recv, 1)
 
 
 def test_k081_shut_rdwr_and_then_data_breaks_both_sides(world: World) -> None:
