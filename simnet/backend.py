@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
+import struct
 from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import Context
@@ -17,6 +18,7 @@ from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
+from simnet.numeric import INTERFACES
 from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
@@ -32,6 +34,8 @@ from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
+
+GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
@@ -221,11 +225,31 @@ class SimulatedBackend:
     def setdefaulttimeout(self, timeout: float | None) -> None:
         self._scheduler.current.default_timeout = checked_timeout(timeout)
 
+    def link_call(self, call: str, original: Any, *arguments: Any) -> Any:
+        """``socket.if_nameindex`` and its kin: a simulated host has two links. What is wrong, *original* says."""
+        if call == "if_nameindex" and not arguments:
+            return [(number, name) for name, number in INTERFACES.items()]
+        asked = arguments[0] if len(arguments) == 1 else None
+        if call == "if_nametoindex" and isinstance(asked, (str, bytes)):
+            return INTERFACES.get(os.fsdecode(asked)) or original("")
+        if call == "if_indextoname" and isinstance(asked, int):
+            return next((name for name, number in INTERFACES.items() if number == asked), None) or original(0)
+        return original(*arguments)
+
     # --- chance, and ways out --------------------------------------------------------------------------------------
 
     def urandom(self, n: int) -> bytes:
         self._scheduler.activity += 1
         return self._scheduler.current.random.randbytes(n)
+
+    def generate_time_safe(self) -> tuple[bytes, int]:
+        """What ``uuid.uuid1`` is made of (RFC 9562, 5.1), by this process's clock; no two of one process are alike."""
+        process = self._scheduler.current
+        ticks = max(self.time_ns() // 100 + GREGORIAN, process.state.get("uuid", 0) + 1)
+        process.state["uuid"] = ticks
+        low, middle, high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF
+        sequence = process.random.getrandbits(14)
+        return struct.pack("!IHHHHI", low, middle, 0x1000 | high, 0x8000 | sequence, 0x0200, process.machine.number), 0
 
     def random(self) -> Random:
         self._scheduler.activity += 1

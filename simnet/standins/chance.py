@@ -1,8 +1,9 @@
-"""Where chance comes from: the kernel's entropy, and the generator behind ``random.random()``."""
+"""Where chance comes from: the kernel's entropy, the generator behind ``random.random()``, and the one of ``uuid.uuid1()``."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import random
 from random import Random
@@ -25,6 +26,20 @@ def _(original: Any) -> Any:
         return original(size, flags) if backend is None else backend.urandom(size)
 
     return standin
+
+
+def _uuid_of_the_time(original: Any) -> Any:
+    def standin(_: Origin) -> Any:
+        generate = getattr(whose.world(), "generate_time_safe", None)  # only a world with a clock of its own has one
+        return original() if generate is None else generate()
+
+    return standin
+
+
+try:
+    PAIRS.standin(importlib.import_module("_uuid"), "generate_time_safe")(_uuid_of_the_time)  # of uuid.uuid1()
+except ImportError:  # then it goes by `time` and `random`
+    pass
 
 
 def _die(name: str) -> Maker:

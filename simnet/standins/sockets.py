@@ -16,7 +16,7 @@ from _thread import allocate_lock
 from typing import Any
 
 from simnet.standins import whose
-from simnet.standins.pairs import Origin, Pairs, forward
+from simnet.standins.pairs import Maker, Origin, Pairs, forward
 
 __all__ = ["PAIRS", "called_by_class", "called_by_class_no_more", "new_socket"]
 
@@ -46,6 +46,23 @@ def _(original: Any) -> Any:
         return answer(host, port, family, type, proto, flags)
 
     return standin
+
+
+def _link_call(name: str) -> Maker:
+    """A maker of stand-ins for what tells the names and numbers of links."""
+
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any) -> Any:
+            link_call = getattr(whose.world(), "link_call", None)  # only a world with links of its own has one
+            return original(*args) if link_call is None else link_call(name, original, *args)
+
+        return standin
+
+    return maker
+
+
+for _name in ("if_nameindex", "if_nametoindex", "if_indextoname"):
+    PAIRS.standin(_socket, _name)(_link_call(_name))
 
 
 @functools.wraps(socket.socketpair)

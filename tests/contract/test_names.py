@@ -238,3 +238,18 @@ def test_k128_what_takes_no_such_arguments_says_so(world: World) -> None:
     ):
         with pytest.raises(TypeError, match=r"arguments?\b"):
             call(*arguments, **named)  # type: ignore[operator]
+
+
+def test_links_have_names_and_numbers(world: World) -> None:
+    links = socket.if_nameindex()
+    assert links[0] == (1, "lo")
+    assert world.name != "simnet" or links[1:] == [(2, "eth0")]
+    for number, name in links:
+        assert (socket.if_nametoindex(name), socket.if_indextoname(number)) == (number, name)
+    with pytest.raises(OSError, match=r"no interface with this name|\[Errno 19\]"):  # the errno from Python 3.14 on
+        socket.if_nametoindex("none such")
+    for number in (0, 12_345):
+        with pytest.raises(OSError, match=r"\[Errno 6\] No such device or address"):
+            socket.if_indextoname(number)
+    with pytest.raises(TypeError):
+        socket.if_indextoname("lo")  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+import simnet
 from simnet import modules, real
 
 
@@ -305,3 +306,19 @@ def test_two_worlds_are_asked_in_turn(world: World) -> None:
     finally:
         modules.remove(provider)
     assert modules.active() is world
+
+
+def test_a_uuid_of_the_time_is_of_the_runs_time_and_no_two_are_alike() -> None:
+    def draw() -> list[uuid.UUID]:
+        drawn = [uuid.uuid1() for _ in range(100)]
+        time.sleep(1)
+        return [*drawn, uuid.uuid1()]
+
+    def test(net: Any) -> list[uuid.UUID]:
+        return [*draw(), *net.host("other").run(draw)]
+
+    once, twice = (simnet.play(test).outcome.returned for _ in range(2))
+    assert once == twice
+    assert len(set(once)) == 202
+    assert {(each.version, each.variant) for each in once} == {(1, uuid.RFC_4122)}
+    assert once[100].time - once[0].time == 10_000_000  # of 100 ns
