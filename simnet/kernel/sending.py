@@ -74,6 +74,8 @@ class Sender(ControlBlock):
             if n <= 0 or (self.cork is not None and n == size and self.cork.holds(self, n)):
                 break
             assert outbox is not None
+            if self.urg_out and (ahead := self.urg_out - self.snd_nxt) >= URGENT_REACH and n > ahead:
+                n = ahead - URGENT_REACH + 1  # its segment is to begin where the pointer reaches it
             if n == allowed and self.guard is None and tampering is None:
                 fill(self, n)
                 self.send_data(outbox.take(n), ACK | FILLS)

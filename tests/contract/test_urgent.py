@@ -26,6 +26,24 @@ def test_k090_an_urgent_byte_alone_is_not_readable(world: World) -> None:
     world.ready(server, "PRI|OUT")
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_k090_an_urgent_byte_is_urgent_however_much_comes_before_it(world: World, at_once: bool) -> None:
+    # The pointer reaches 64 kB, and a window has more.
+    client, server = world.pair()
+    if at_once:
+        assert client.send(bytes(100_000) + b"!", OOB) == 100_001
+    else:
+        client.send(bytes(200_000))
+        client.send(b"!", OOB)
+    world.readable(server)
+    left = 100_000 if at_once else 200_000
+    while left > 50_000:
+        left -= len(server.recv(left - 50_000))
+        world.readable(server)
+    world.ready(server, "IN|PRI|OUT")
+    world.gives(b"!", server.recv, 1, OOB)
+
+
 def test_k090_nothing_urgent_is_nothing(world: World) -> None:
     client, server = world.pair()
     assert client.send(b"", OOB) == 0
