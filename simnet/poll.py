@@ -27,6 +27,7 @@ from simnet.poll_arguments import (
     poll_limit_ns,
     select_limit_ns,
 )
+from simnet.realfiles import real_file, refuse_disk_file
 from simnet.trace import CALL
 from simnet.wait import running
 
@@ -117,12 +118,10 @@ class _Poller:
         return tuple(names)
 
     def _find(self, fd: int) -> Any:
-        """What *fd* is of: a simulated file, or a pipe that the program has made; ``None`` if of neither."""
+        """What *fd* is of: a simulated file, or what a simulated poller knows of the others; ``None`` if of neither."""
         process = self._process
         file = process.descriptors.open.get(fd)
-        if file is None and (pipes := process.scheduler.pipes) is not None:
-            return pipes.find(fd)
-        return file
+        return real_file(process.scheduler, fd) if file is None else file
 
     def _member(self, fd: int) -> Any:
         """The same, or EBADF."""
@@ -320,7 +319,7 @@ class Epoll(_Poller):
             fd, eventmask = descriptor_of(fd), epoll_bits(eventmask)
         if self._fd == -1 or not self._epoll.refs:
             self._check()
-        return fd, self._process.descriptors.open.get(fd) or self._member(fd), eventmask
+        return fd, self._process.descriptors.open.get(fd) or refuse_disk_file(self._member(fd)), eventmask
 
     def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
         if fd is MISSING or more:
@@ -344,7 +343,7 @@ class Epoll(_Poller):
             look_over_epoll("unregister", fd, *more)
         number = descriptor_of(fd)
         self._check()
-        file = self._member(number)
+        file = refuse_disk_file(self._member(number))
         self._epoll.unregister(number, file)
         self._pipes = tuple(each for each in self._pipes if each is not file)
 

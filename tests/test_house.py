@@ -48,6 +48,7 @@ STEPS = {
             "simnet.socketpair",
             "simnet.tls",
             "simnet.pipes",
+            "simnet.realfiles",
             "simnet.poll",
             "simnet.selector",
             "simnet.ioctl",

@@ -46,7 +46,7 @@ LEFT_OUT = """
 | uvloop | who asks for its loop gets asyncio's own, which answers as uvloop is to; libuv waits in C, where no clock but the real one counts |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
-| Regular files and terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, and pipes that it made by `os.pipe`; files are always ready anyway |
+| Terminals and other devices in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made by `os.pipe`, and files, which are always ready |
 | Other file calls than `os.unlink`, `os.remove`, `os.path.exists`, `os.stat`, `os.lstat` and `os.chmod` on a simulated Unix path | paths of Unix sockets live in the network, not on the disk; of the disk only their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """

@@ -78,10 +78,12 @@ def test_k110_what_cannot_be_registered(world: World, epoll: Any) -> None:
     world.gives("TypeError: argument must be an int, or have a fileno() method.", epoll.register, "x", IN)
 
 
-@pytest.mark.only_on("kernel", "simnet knows no files: their descriptors are EBADF there")
 def test_k110_a_regular_file_is_not_polled(world: World, epoll: Any) -> None:
     with tempfile.TemporaryFile() as file:
         world.gives("EPERM", epoll.register, file, IN)
+        world.gives("EPERM", epoll.modify, file, IN)
+        world.gives("EPERM", epoll.unregister, file)
+    world.gives("ValueError: I/O operation on closed file", epoll.register, file, IN)
 
 
 def test_k110_a_closed_epoll(world: World) -> None:
@@ -434,13 +436,16 @@ def test_poll_objects_come_from_the_function_alone(world: World) -> None:
         type(select.poll())()
 
 
-@pytest.mark.only_on("kernel", "simnet knows no files: their descriptors are not open there")
 def test_k115_a_regular_file_is_always_ready(world: World) -> None:
     with tempfile.TemporaryFile() as file:
         poll = select.poll()
         poll.register(file.fileno(), ALL)
         events = dict(poll.poll(0))[file.fileno()]
-        assert events & (select.POLLIN | select.POLLOUT) == select.POLLIN | select.POLLOUT
+        assert events == select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
+        assert select.select([file], [file], [file], 5.0) == ([file], [file], [])
+        number = file.fileno()
+    assert poll.poll(0) == [(number, select.POLLNVAL)]
+    world.gives("EBADF", select.select, [number], [], [], 0)
 
 
 @pytest.mark.only_on("kernel", "a simulated process has no threads: nobody closes a descriptor under its feet")

@@ -1,0 +1,55 @@
+"""What a number is of that no simulated file has: a pipe of this run, or a file on the disk, which is always ready."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from simnet.kernel.descriptors import File
+from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import READABLE, WRITABLE
+
+if TYPE_CHECKING:
+    from simnet.wait import Scheduler
+
+__all__ = ["DiskFile", "real_file", "refuse_disk_file"]
+
+
+class DiskFile(File):
+    """A regular file or a folder, as ``select`` and ``poll`` look at it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.refs = 1
+        self.watchers = None
+        self.tag = "a file"
+
+    def mask(self) -> int:
+        return READABLE | WRITABLE
+
+
+def real_file(scheduler: Scheduler, fd: int) -> Any:
+    """What the real descriptor *fd* is to a simulated poller; ``None`` for all else, and if it is not open."""
+    pipes = scheduler.pipes
+    pipe = None if pipes is None else pipes.find(fd)
+    if pipe is not None:
+        return pipe
+    try:
+        mode = os.fstat(fd).st_mode
+    except (OSError, OverflowError):
+        return None
+    return DiskFile() if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else None
+
+
+def refuse_disk_file(file: Any) -> Any:
+    """*file*, which an epoll is to watch.
+
+    Raises:
+        OSError: EPERM, it is one on the disk.
+    """
+    if type(file) is DiskFile:
+        raise socket_error(errno.EPERM)
+    return file
