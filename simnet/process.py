@@ -25,7 +25,8 @@ __all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_arguments", 
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
-DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes never meet
+DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes do not meet
+PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numbers would be more than a C int
 
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
@@ -90,7 +91,8 @@ class Process:
         self.args = args
         self.kwargs = kwargs or {}
         self.greenlet: greenlet | None = None
-        self.descriptors = Descriptors(FIRST_DESCRIPTOR + number * DESCRIPTORS_A_PROCESS, OPEN_FILES_MAX)
+        first = FIRST_DESCRIPTOR + number % PROCESSES_APART * DESCRIPTORS_A_PROCESS
+        self.descriptors = Descriptors(first, OPEN_FILES_MAX)
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False

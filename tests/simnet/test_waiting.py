@@ -823,3 +823,18 @@ def test_what_a_process_has_left_open_closes_in_silence_once_it_is_done() -> Non
             assert sock.fileno() == -1
         left = net.host("server").run(lambda: [socket.socket()])
     left[0].close()
+
+
+def test_a_run_may_have_more_processes_than_a_c_int_has_room_for_descriptors() -> None:
+    def look() -> tuple[int, int]:
+        one, other = socket.socketpair()
+        with one, other:
+            poller = select.poll()
+            poller.register(one, select.POLLOUT)
+            return len(poller.poll(0)), len(select.select([], [one], [], 0)[1])
+
+    with simnet.Network(trace=False) as net:
+        host = net.host("server")
+        for _ in range(1_100):
+            host.run(int)
+        assert host.run(look) == (1, 1)
