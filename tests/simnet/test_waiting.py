@@ -825,6 +825,7 @@ def test_what_a_process_has_left_open_closes_in_silence_once_it_is_done() -> Non
     left[0].close()
 
 
+@pytest.mark.slow
 def test_a_run_may_have_more_processes_than_a_c_int_has_room_for_descriptors() -> None:
     def look() -> tuple[int, int]:
         one, other = socket.socketpair()
