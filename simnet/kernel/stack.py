@@ -11,6 +11,7 @@ from errno import (
     EINVAL,
     ENETUNREACH,
     EOPNOTSUPP,
+    EPERM,
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 )  # fmt: skip
@@ -49,6 +50,8 @@ from simnet.kernel.unix_stream import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
+AF_PACKET: Final = 17
+OTHER_FAMILIES: Final = (16, 40, 44)  # that every Linux has: netlink, vsock, XDP
 SOCK_TYPE_MASK: Final = 0xF
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
@@ -163,9 +166,11 @@ class Stack:
         if not 0 <= kind < SOCK_MAX:
             raise socket_error(EINVAL)
         if family not in (AF_UNIX, AF_INET, AF_INET6):
-            if family:
+            if family == AF_PACKET:
+                raise socket_error(EPERM)  # as of SOCK_RAW below
+            if family in OTHER_FAMILIES:
                 raise NotModelled(f"socket(family {family})")
-            raise socket_error(EAFNOSUPPORT)
+            raise socket_error(EAFNOSUPPORT)  # a kernel without the module
         if family == AF_UNIX:
             return self._unix(kind, proto)
         if not 0 <= proto < IPPROTO_MAX:
@@ -181,7 +186,7 @@ class Stack:
         if kind == SOCK_DGRAM and proto == IPPROTO_UDPLITE:
             raise NotModelled("socket(SOCK_DGRAM, IPPROTO_UDPLITE)")
         if kind == SOCK_RAW and proto:
-            raise NotModelled("socket(SOCK_RAW)")
+            raise socket_error(EPERM)  # what Linux answers a process without CAP_NET_RAW
         if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):
             raise socket_error(EPROTONOSUPPORT)
         raise socket_error(ESOCKTNOSUPPORT)

@@ -37,7 +37,7 @@ PARTS = (
 LEFT_OUT = """
 | Options that Linux knows and no table here has, when they are set (`SO_TIMESTAMPING`, `SO_ATTACH_FILTER`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
-| Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT |
+| Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to everybody (netlink, vsock, XDP, MPTCP, UDP-Lite) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
 | `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |

@@ -550,6 +550,7 @@ def test_k129_anything_with_bytes_can_be_sent(world: World) -> None:
         ((99, 16), "EINVAL"),  # whatever the family is
         ((socket.AF_UNSPEC, socket.SOCK_STREAM), "EAFNOSUPPORT"),
         ((socket.AF_UNSPEC, 99), "EINVAL"),
+        ((13, socket.SOCK_STREAM), "EAFNOSUPPORT"),  # a number that no family uses
         ((socket.AF_INET, 99), "EINVAL"),
         ((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_UDP), "EPROTONOSUPPORT"),
         ((socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_TCP), "EPROTONOSUPPORT"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EAFNOSUPPORT, EBADF, EINVAL, EMFILE, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from errno import EAFNOSUPPORT, EBADF, EINVAL, EMFILE, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from typing import Any
 
 import pytest
@@ -83,6 +83,9 @@ def test_masks_print_their_bits() -> None:
         pytest.param((2, 5), ESOCKTNOSUPPORT, id="seqpacket-on-inet"),
         pytest.param((2, 1, 263), EINVAL, id="protocol-too-large"),
         pytest.param((2, 3), EPROTONOSUPPORT, id="raw-without-protocol"),
+        pytest.param((2, 3, 1), EPERM, id="raw"),
+        pytest.param((17, 3), EPERM, id="packet"),
+        pytest.param((3, 5), EAFNOSUPPORT, id="a-family-without-its-module"),
         pytest.param((1, 1, 7), EPROTONOSUPPORT, id="unix-with-protocol"),
         pytest.param((1, 4), ESOCKTNOSUPPORT, id="unix-rdm"),
     ],
@@ -92,7 +95,7 @@ def test_socket_refuses(stack: Stack, arguments: Any, code: int) -> None:
         stack.socket(*arguments)
 
 
-@pytest.mark.parametrize("arguments", [(16, 3), (2, 3, 1), (2, 1, 262)])
+@pytest.mark.parametrize("arguments", [(16, 3), (2, 2, 136), (2, 1, 262)])
 def test_socket_knows_what_it_does_not_model(stack: Stack, arguments: Any) -> None:
     with pytest.raises(NotModelled) as caught:
         stack.socket(*arguments)
