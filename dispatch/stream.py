@@ -279,7 +279,9 @@ class Stream(Receiver):
         """The connector has a connection for us."""
         self.socket = sock
         self._channel_state = (self._channel_state | CONNECTED) & ~CONNECTING
-        self._extras().disarm_limit()
+        more = self._extras()
+        more.disarm_limit()
+        more.connector = None  # they know each other; nobody should wait for the collector
         self.loop._join(self, 0 if self._channel_state & SILENT else READ)
         if self.idle_timeout is not None:
             self.touch()
@@ -376,6 +378,7 @@ class Stream(Receiver):
             more.disarm()
             if more.connector is not None:
                 more.connector.cancel()
+                more.connector = None  # as in _adopt
             if more.listener is not None:
                 more.listener._departed(self)
         Channel._finish(self, reason)

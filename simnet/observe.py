@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from simnet.trace import HANDLER
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
@@ -20,11 +21,15 @@ __all__ = ["Watcher"]
 
 
 class _Channel:
-    """What is known of one channel, by its identity while it is open."""
+    """What is known of one channel, by its identity while it lives: later that may be another's."""
 
-    __slots__ = ("label", "tag", "listens", "closed", "closes", "raised")
+    __slots__ = ("label", "tag", "listens", "closed", "closes", "raised", "who")
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Any = None) -> None:
+        try:
+            self.who: Any = ref(channel)
+        except TypeError:  # its class has slots alone
+            self.who = None
         self.label = "a channel"
         self.tag: Any = None  # of its socket, when it was last looked at
         self.listens = False
@@ -76,7 +81,7 @@ class Watcher:
     # --- what loops tell -------------------------------------------------------------------------------------------
 
     def opened(self, channel: Any, /) -> None:
-        self._channels[id(channel)] = _Channel()
+        self._channels[id(channel)] = _Channel(channel)
 
     def event(self, channel: Any, name: str, /) -> None:
         known = self._know(channel)
@@ -90,7 +95,9 @@ class Watcher:
         self._note(known, name, None)
 
     def handled(self, channel: Any, name: str, /) -> None:
-        """Nothing to learn: it did not raise."""
+        """It did not raise. Of a channel that cannot be told from its successor, nothing is known after its last event."""
+        if name == "handle_close" and (known := self._channels.get(id(channel))) is not None and known.who is None:
+            del self._channels[id(channel)]
 
     def raised(self, channel: Any, name: str, exception: BaseException, /) -> None:
         if isinstance(exception, ProcessEnded):
@@ -124,8 +131,8 @@ class Watcher:
 
     def _know(self, channel: Any) -> _Channel:
         known = self._channels.get(id(channel))
-        if known is None:
-            known = self._channels[id(channel)] = _Channel()
+        if known is None or (known.who is not None and known.who() is not channel):
+            known = self._channels[id(channel)] = _Channel(channel)
         if not known.closed:
             try:
                 file: Any = self._scheduler.current.descriptors.open.get(channel.socket.fileno())

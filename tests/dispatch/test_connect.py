@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
+import weakref
 
 import pytest
 
@@ -272,3 +274,29 @@ def test_families_take_turns():
 
     assert interleave(v6 + v4) == [v6[0], v4[0], v6[1], v4[1], v6[2]]
     assert interleave([]) == []
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_client_goes_when_its_last_user_does_and_waits_for_no_collector(world, refused):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder)
+    if refused:
+        address = listener.addr
+        listener.close()
+        loop.run_once(0)
+    else:
+        address = listener.addr
+    gc.disable()
+    try:
+        client = Recorder(loop=loop)
+        client.connect(address)
+        world.run(loop, lambda: client.events)
+        assert client.events[0] == (("close", ConnectionRefusedError) if refused else "connect")
+        client.close()
+        world.run(loop, lambda: client.closed)
+        world.turn(loop, 1)
+        seen = weakref.ref(client)
+        client = None
+        assert seen() is None
+    finally:
+        gc.enable()

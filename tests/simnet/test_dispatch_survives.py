@@ -49,3 +49,29 @@ def test_the_loop_goes_on_and_the_listener_listens(plan: str) -> None:
     assert run.verdicts == []
     assert run.failures == []
     assert run.listening == ("server:7",)
+
+
+class Knocks(dispatch.Stream):
+    def handle_close(self, reason: BaseException | None) -> None:
+        assert isinstance(reason, ConnectionRefusedError)
+
+
+class Taps(dispatch.Stream):
+    __slots__ = ()  # no reference can tell one of it from the next in its place
+
+
+@pytest.mark.parametrize("kind", [Knocks, Taps])
+def test_a_client_may_try_again_and_again(simnet_network: simnet.Network, kind: type[dispatch.Stream]) -> None:
+    def knock() -> set[int]:
+        where = set()
+        with dispatch.Loop() as loop:
+            for _ in range(20):
+                stream = kind(loop=loop)
+                where.add(id(stream))
+                stream.connect(("server", 7))
+                del stream
+                loop.run()
+        return where
+
+    simnet_network.host("server")
+    assert len(simnet_network.host("client").run(knock)) < 20  # in the memory of the last, but another
