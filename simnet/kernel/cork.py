@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_DUE, ISN
 from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
-from simnet.kernel.options import IPPROTO_TCP, TCP_MAXSEG
+from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.window import DELAYED_NS, acknowledge_later
 
@@ -17,6 +17,7 @@ HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tic
 LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
 LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
+UNSCALED_BUFFER: Final = 131072  # SO_RCVBUF, doubled: half of it is for the window
 
 
 class Cork:
@@ -78,13 +79,16 @@ class Cork:
         """A segment of the peer arrived: one that is no plain data makes the kernel push what only MSG_MORE held back.
 
         Plain data takes the fast path of tcp_rcv_established, which looks at nothing else; but for the first of all to an
-        opener that has sent nothing, where the path is not open yet, and while there is urgent data.
+        opener that has sent nothing, where the path is not open yet if the peer scales its window, and while there is urgent
+        data.
         """
         if self.waits:
             self._let_go(connection)
             return
         plain = segment.payload and segment.flags & ~(WANT_ACK | FILLS) == ACK and not connection.urg_data
-        first = connection.origin == "client" and segment.seq == connection.snd_nxt == ISN + 1
+        first = (
+            connection.origin == "client" and segment.seq == connection.snd_nxt == ISN + 1 and scales(segment.sender)
+        )
         if self.more and not self.corked and connection.unsent and (first or not plain):
             self.more = False
             self.stop()
@@ -95,6 +99,12 @@ class Cork:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def scales(receiver: Any) -> bool:
+    """Is the window of *receiver* told in units of more than a byte? One of less than 64 kB need not be."""
+    room = None if receiver is None else receiver.option(SOL_SOCKET, SO_RCVBUF)
+    return room is None or room >= UNSCALED_BUFFER
 
 
 def mss_of(connection: Sender) -> int:

@@ -187,6 +187,20 @@ def test_k060_but_the_first_data_to_an_opener_and_an_end_do(world: World) -> Non
     world.gives(b"more", server.recv, 9)
 
 
+@pytest.mark.parametrize(("size", "answer"), [(65535, "EAGAIN"), (65536, b"held")])
+def test_k060_nor_does_the_first_data_if_it_tells_a_window_without_a_scale(
+    world: World, size: int, answer: object
+) -> None:
+    listener = world.listener(options={(socket.SOL_SOCKET, socket.SO_RCVBUF): size})
+    client = world.client(listener)
+    server = world.accept(listener)
+    client.send(b"held", socket.MSG_MORE)
+    server.send(b"x")
+    world.readable(client)
+    world.pause()
+    assert outcome(lambda: server.recv(9)) == answer
+
+
 def test_k060_nodelay_set_before_does_not_cancel_more(world: World) -> None:
     client, server = world.pair()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
