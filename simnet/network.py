@@ -177,10 +177,10 @@ class Fabric:
         self._names[here, source, target] = named
         file.tag = tag = Tag(place, text, "client", machine.name, file.tag.counts)
         injector = self.injector
-        injector.arm(tag, machine.target)
-        if datagrams:
+        if datagrams:  # its calls have no faults, what they send has
             tag.plain = False
             return
+        injector.arm(tag, machine.target)
         if injector.idle:
             return
         injector.watch_bytes(file, place, "server")

@@ -180,7 +180,7 @@ class SystemCalls(_stdlib.socket):
         result: Any = None
         if tag.faults is not None or tag.dice is not None:
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
-        elif op == "send" and tag.end and host.fabric.injector.dice is not None:
+        elif op == "send" and tag.end and host.fabric.injector.dice is not None and self._kind != SOCK_DGRAM:
             host.fabric.injector.throw_for_bytes(
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
@@ -266,7 +266,7 @@ class SystemCalls(_stdlib.socket):
     ) -> tuple[Fault | None, int]:
         """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
         injector = self._machine.fabric.injector
-        if op == "send" and tag.end:  # a connection's, not a datagram
+        if op == "send" and tag.end and self._kind != SOCK_DGRAM:  # a connection's
             injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
         # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
         blocking = timeout is None if op == "send" else waits

@@ -283,7 +283,8 @@ def test_dice_thrown_while_a_stream_grows_act_when_a_plan_would() -> None:
         assert net.happened == plan  # not when more is sent
 
 
-def test_rates_leave_datagrams_and_unix_sockets_alone() -> None:
+@pytest.mark.parametrize("connected", [False, True])
+def test_rates_leave_datagrams_and_unix_sockets_alone(connected: bool) -> None:
     """Their bytes have no place that a plan could name; and whoever serves TCP may well serve them too."""
 
     def serve() -> None:
@@ -293,14 +294,22 @@ def test_rates_leave_datagrams_and_unix_sockets_alone() -> None:
         with udp, one, other:
             data, addr = udp.recvfrom(100)
             one.sendall(data)
-            udp.sendto(other.recv(100), addr)
+            if connected:
+                udp.connect(addr)
+                udp.send(other.recv(100))
+            else:
+                udp.sendto(other.recv(100), addr)
 
     with simnet.Network(
         rates=simnet.FaultRates(split=0.5, urgent=0.5, short_recv=0.5, partial_send=0.5, reset=0.5)
     ) as net:
         net.host("server").spawn(serve)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.sendto(b"hello", ("server", 7))
+            if connected:
+                udp.connect(("server", 7))
+                udp.send(b"hello")
+            else:
+                udp.sendto(b"hello", ("server", 7))
             assert udp.recv(100) == b"hello"
     assert not net.plan.faults
 
