@@ -8,7 +8,7 @@ from simnet.kernel.control import FIN_DUE, ISN
 from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
 from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
-from simnet.kernel.window import DELAYED_NS, acknowledge_later
+from simnet.kernel.window import BY_HAND, DELAYED_NS, LATER_WINDOW, acknowledge_later
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -33,16 +33,22 @@ class Cork:
         self.free = False  # what there is goes now
         self.waits = False  # for the peer to acknowledge what went before: Nagle's rule
 
-    def holds(self, connection: Sender, n: int) -> bool:
-        """Is the last *n* bytes' segment to wait? Starts the timer if so."""
-        if connection.urg_out or n >= mss_of(connection):
-            return False  # urgent data waits for nobody
+    def held(self, connection: Sender, n: int) -> int:
+        """How many of the last *n* bytes are to wait? Starts the timer if any are.
+
+        A cork lets go what fills segments, and holds the rest. Of what MSG_MORE holds, the peer's acknowledgement of the
+        first segment that is full lets go the rest.
+        """
+        if connection.urg_out:
+            return 0  # urgent data waits for nobody
+        full = segment_of(connection)
         if not (self.corked or self.more):
-            return self.waits or self.wait(connection, n)
-        if self.timer is None:
+            return n if n < full and (self.waits or self.wait(connection, n)) else 0
+        left = n % full if self.corked or n < full else 0
+        if left and self.timer is None:
             clock = connection.stack.clock
             self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
-        return True
+        return left
 
     def wait(self, connection: Sender, n: int) -> bool:
         """Does Nagle's rule hold back *n* bytes? They go with the peer's next segment, or its late acknowledgement."""
@@ -113,6 +119,16 @@ def mss_of(connection: Sender) -> int:
     if peer is None or not (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1"):
         return min(connection.mss, ETHERNET_MSS)
     return min(connection.mss, LOOPBACK_MSS_V6 if ":" in peer[0] else LOOPBACK_MSS)
+
+
+def segment_of(connection: Sender) -> int:
+    """How large a segment is full as it is sent: within a host half of the largest window that the peer has offered."""
+    size = mss_of(connection)
+    if connection.guard is not None or (peer := peer_of(connection)) is None:
+        return size
+    if peer.rcv_room < BY_HAND:
+        return max(1, min(size, int(peer.rcv_room) // 3))
+    return size if connection.origin == "client" and not connection.received else min(connection.mss, LATER_WINDOW >> 1)
 
 
 def hear_mss(connection: Sender, syn: Segment) -> None:

@@ -45,11 +45,16 @@ from simnet.kernel.states import (
     SYN_SENT,
     TIME_WAIT,
 )  # fmt: skip
-from simnet.kernel.window import fill, owes_acknowledgement, tell_when_probed, window_of
+from simnet.kernel.window import (
+    FIRST_WINDOW,
+    FIRST_WINDOW_V6,
+    LATER_WINDOW,
+    fill,
+    owes_acknowledgement,
+    tell_when_probed,
+    window_of,
+)  # fmt: skip
 
-FIRST_WINDOW: Final = 65483  # what a SYN-ACK allows over loopback
-FIRST_WINDOW_V6: Final = 65464
-LATER_WINDOW: Final = 65536
 URGENT_REACH: Final = 0x10000  # how far ahead the 16 bits of an urgent pointer can point
 
 
@@ -71,7 +76,9 @@ class Sender(ControlBlock):
                     break
             size = outbox.size if outbox is not None else 0
             n = min(size, allowed, self.mss)
-            if n <= 0 or (self.cork is not None and n == size and self.cork.holds(self, n)):
+            if self.cork is not None and n == size and n > 0:
+                n -= self.cork.held(self, n)
+            if n <= 0:
                 break
             assert outbox is not None
             if self.urg_out and (ahead := self.urg_out - self.snd_nxt) >= URGENT_REACH and n > ahead:

@@ -41,12 +41,11 @@ from simnet.kernel.nagle import SMALL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.sending import FIRST_WINDOW, LATER_WINDOW
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside
+from simnet.kernel.window import BY_HAND, FIRST_WINDOW, LATER_WINDOW
 
 SEGMENTS_AT_ONCE: Final = 16
-BY_HAND: Final = 127_000  # a smaller window is of a buffer that SO_RCVBUF has set
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 

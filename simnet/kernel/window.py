@@ -22,6 +22,11 @@ from simnet.kernel.states import CLOSE_WAIT, RECEIVING
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
+# What ends on one host offer each other at first: the SYN-ACK, then whatever comes. Later it grows with the traffic.
+FIRST_WINDOW: Final = 65483
+FIRST_WINDOW_V6: Final = 65464
+LATER_WINDOW: Final = 65536
+BY_HAND: Final = 127_000  # a smaller receive buffer is one that SO_RCVBUF has set; a window of it offers two thirds
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
 # When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
 # question goes unanswered (tcp_invalid_ratelimit). Measured to some 10 ms, but the last.

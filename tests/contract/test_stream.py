@@ -235,6 +235,30 @@ def test_k060_a_cork_holds_back_and_uncorking_lets_go(world: World) -> None:
     world.gives(b"abcd", server.recv, 100)
 
 
+@pytest.mark.parametrize(("room", "opener", "segment"), [(0, True, 32_741), (0, False, 32_768), (30_000, True, 15_000)])
+def test_k060_a_cork_lets_go_what_fills_segments_and_more_what_is_more_than_one(
+    world: World, room: int, opener: bool, segment: int
+) -> None:
+    def pair() -> tuple[Any, Any]:
+        ends = world.pair(options={(socket.SOL_SOCKET, socket.SO_RCVBUF): room} if room else None)
+        return ends if opener else ends[::-1]
+
+    for size, gone in ((segment - 1, 0), (segment, segment), (segment + 100, segment), (2 * segment - 1, segment)):
+        sender, reader = pair()
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        assert sender.send(bytes(size)) == size
+        if gone:
+            world.gives(bytes(gone), reader.recv, 100_000)
+        world.pause()
+        world.gives("EAGAIN", reader.recv, 100_000)
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        if size > gone:
+            world.gives(bytes(size - gone), reader.recv, 100_000)
+    sender, reader = pair()
+    assert sender.send(bytes(segment + 5_000), socket.MSG_MORE) == segment + 5_000
+    world.gives(bytes(segment + 5_000), reader.recv, 100_000, socket.MSG_PEEK)
+
+
 def test_k060_what_is_written_after_msg_eor_pushes_what_stands_before_it(world: World) -> None:
     client, server = world.pair()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
