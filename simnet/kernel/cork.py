@@ -8,7 +8,7 @@ from simnet.kernel.control import FIN_DUE, ISN
 from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
 from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
-from simnet.kernel.window import BY_HAND, DELAYED_NS, LATER_WINDOW, acknowledge_later
+from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -122,13 +122,12 @@ def mss_of(connection: Sender) -> int:
 
 
 def segment_of(connection: Sender) -> int:
-    """How large a segment is full as it is sent: within a host half of the largest window that the peer has offered."""
-    size = mss_of(connection)
+    """How large a segment is full as it is sent."""
     if connection.guard is not None or (peer := peer_of(connection)) is None:
-        return size
-    if peer.rcv_room < BY_HAND:
-        return max(1, min(size, int(peer.rcv_room) // 3))
-    return size if connection.origin == "client" and not connection.received else min(connection.mss, LATER_WINDOW >> 1)
+        return mss_of(connection)
+    if connection.origin == "client" and not (connection.received or connection.sent) and peer.rcv_room >= BY_HAND:
+        return mss_of(connection)  # of the window that the SYN-ACK has offered
+    return min(connection.mss, full_segment(peer.rcv_room, connection.sent))
 
 
 def hear_mss(connection: Sender, syn: Segment) -> None:

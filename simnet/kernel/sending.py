@@ -23,6 +23,7 @@ from simnet.kernel.control import (
     WHOLE,
     ControlBlock,
 )  # fmt: skip
+from simnet.kernel.cork import segment_of
 from simnet.kernel.guard import Guard
 from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.listener import forget
@@ -81,8 +82,8 @@ class Sender(ControlBlock):
             if n <= 0:
                 break
             assert outbox is not None
-            if self.urg_out and (ahead := self.urg_out - self.snd_nxt) >= URGENT_REACH and n > ahead:
-                n = ahead - URGENT_REACH + 1  # its segment is to begin where the pointer reaches it
+            if self.urg_out:
+                n = min(n, segment_of(self))  # the pointer reaches only so far
             if n == allowed and self.guard is None and tampering is None:
                 fill(self, n)
                 self.send_data(outbox.take(n), ACK | FILLS)
@@ -130,10 +131,10 @@ class Sender(ControlBlock):
         """Put *payload* on the wire now, with the urgent pointer if a byte in sight is urgent."""
         length = len(payload)
         urgent = self.urg_out
-        if urgent and urgent - self.snd_nxt < URGENT_REACH:
+        if urgent:
             if urgent < self.snd_nxt + length:
                 self.urg_out = 0
-            self.put(flags | URG, payload, length, urgent)
+            self.put(flags | URG, payload, length, min(urgent, self.snd_nxt + URGENT_REACH - 1))
         else:
             self.put(flags, payload, length)
 

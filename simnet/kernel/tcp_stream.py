@@ -43,7 +43,7 @@ from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside
-from simnet.kernel.window import BY_HAND, FIRST_WINDOW, LATER_WINDOW
+from simnet.kernel.window import full_segment
 
 SEGMENTS_AT_ONCE: Final = 16
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
@@ -311,12 +311,7 @@ class Stream(Connection):
             return WHOLE
         if getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED):
             return WHOLE
-        offered = getattr(peer, "rcv_room", self.snd_edge - self.snd_nxt)
-        if offered < BY_HAND:
-            largest = offered * 2 // 3
-        else:  # it grows with the traffic, in more steps than these
-            largest = LATER_WINDOW if not self.sent else 70_656 if self.sent < LATER_WINDOW else 2 * FIRST_WINDOW
-        return SEGMENTS_AT_ONCE * (largest >> 1)
+        return SEGMENTS_AT_ONCE * full_segment(getattr(peer, "rcv_room", self.snd_edge - self.snd_nxt), self.sent)
 
     def _room(self, queued: int, size: int) -> int:
         """How many bytes may be taken now: what the send buffer has room for, or else what can go out at once.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FIRST_WINDOW: Final = 65483
 FIRST_WINDOW_V6: Final = 65464
 LATER_WINDOW: Final = 65536
+GROWN_WINDOW: Final = 70656
+LARGEST_WINDOW: Final = 2 * FIRST_WINDOW  # no segment is larger than what the interface takes
 BY_HAND: Final = 127_000  # a smaller receive buffer is one that SO_RCVBUF has set; a window of it offers two thirds
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
 # When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
@@ -72,6 +74,16 @@ class Window:
             sender.space_came()
         if not self.flight:
             sender.hurry()
+
+
+def full_segment(room: int, taken: int) -> int:
+    """How large a segment within a host is full, to an end whose receive buffer is *room* and which has got *taken* bytes.
+
+    It is half of the largest window that was offered, which grows with the traffic, in more steps than these.
+    """
+    if room < BY_HAND:
+        return room // 3
+    return (LATER_WINDOW if not taken else GROWN_WINDOW if taken < LATER_WINDOW else LARGEST_WINDOW) >> 1
 
 
 def window_of(connection: Sender) -> Window:

@@ -44,6 +44,15 @@ def test_k090_an_urgent_byte_is_urgent_however_much_comes_before_it(world: World
     world.gives(b"!", server.recv, 1, OOB)
 
 
+def test_k095_a_second_urgent_byte_that_is_still_far_hides_the_first_at_once(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    assert client.send(bytes(200_000), OOB) == 200_000
+    world.ready(server, "IN|OUT")
+    world.gives("EAGAIN", server.recv, 1, OOB)
+
+
 def test_k090_nothing_urgent_is_nothing(world: World) -> None:
     client, server = world.pair()
     assert client.send(b"", OOB) == 0
