@@ -23,6 +23,7 @@ __all__ = ["HANG_SECONDS", "guard", "unguard"]
 HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
 LOOK_SECONDS = 0.5
 STUBBORN_SECONDS = 2.0  # for what a program may want to do at the end, after Ctrl-C
+DESPAIR_SECONDS = 60.0  # of pressing: no more will come of it
 PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it must be met between two of its tries
 SHOWN = 8  # frames of the program's own, where it computes
 
@@ -82,7 +83,7 @@ def _watch() -> None:
             if since is None or since[0] is not scheduler:
                 stopped[ident] = since = (scheduler, now)
             patience = 0.0 if isinstance(scheduler.interrupted, Hang) and not moved else STUBBORN_SECONDS
-            if now - since[1] >= patience and not _debugging(ident):
+            if patience <= now - since[1] < DESPAIR_SECONDS and not _debugging(ident):
                 rouse()
         for ident in [ident for ident in seen if ident not in _guarded]:
             del seen[ident]

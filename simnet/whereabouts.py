@@ -7,12 +7,13 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["OURS", "caller_outside", "placed", "tasks_outside"]
+__all__ = ["OURS", "caller_outside", "leads_out", "placed", "tasks_outside"]
 
 OURS = (
     *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
     *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
 )
+DOORS = ("simnet.world", "simnet.run")
 TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at the same few
 
 
@@ -51,6 +52,14 @@ def _stand(coroutine: Any) -> str:
             place = _told(frame)
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
     return place
+
+
+def leads_out(frame: FrameType, *, stopped: bool) -> bool:
+    """Whether a network is perhaps just left there: in the rooms by which one enters and leaves it and, once it is *stopped*, in
+    any of ours.
+    """
+    module = _module(frame)
+    return module in DOORS or (stopped and module.startswith("simnet.") and _is_ours(module))
 
 
 def _module(frame: FrameType) -> str:

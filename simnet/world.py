@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from greenlet import getcurrent
@@ -33,8 +33,9 @@ from simnet.schedule import chooser
 from simnet.standins import interrupts
 from simnet.state import ProcessState, checked_names, ended_in_the_middle, let_go
 from simnet.trace import OBSERVE, Trace
-from simnet.verdicts import Hang, Verdict
+from simnet.verdicts import Verdict
 from simnet.wait import Scheduler
+from simnet.whereabouts import leads_out
 
 __all__ = ["Host", "Network"]
 
@@ -284,17 +285,26 @@ class Network(NotALink):
         if self._stopped:
             scheduler.interrupted = KeyboardInterrupt()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, frame: FrameType | None, roused: bool) -> None:
         """Ctrl-C stops the run, whatever process has the floor and whatever it does with KeyboardInterrupt.
 
         It is raised at once in the users' code alone: in ours it would leave a network half entered, or half left.
         """
-        scheduler = self._running()
-        if self._at_users_code and isinstance(scheduler.interrupted, Hang):
-            raise scheduler.interrupted  # it is the watchdog, which ends a call of the true kernel
+        scheduler = self._scheduler
+        if scheduler is None:  # it is about to be entered, and says so then
+            self._stopped = True
+            return
+        raised = self._at_users_code and not (
+            frame is not None and leads_out(frame, stopped=scheduler.interrupted is not None)
+        )
+        if roused:  # by the watchdog: the run has been stopped already, and it still goes on
+            if raised and scheduler.interrupted is not None:
+                raise scheduler.interrupted
+            return
         self._stopped = True
         if self._at_users_code:
-            scheduler.interrupted = KeyboardInterrupt()
+            scheduler.interrupted = scheduler.interrupted or KeyboardInterrupt()
+        if raised:
             raise KeyboardInterrupt
 
     def finish(self, settle: bool = True, failed: bool = False) -> None:

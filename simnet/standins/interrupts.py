@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from simnet.standins import whose
@@ -22,13 +23,15 @@ SIGINT = 2
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 _getsignal, _setsignal, _default = _signal.getsignal, _signal.signal, _signal.default_int_handler
 
-_told: Callable[[], None] | None = None
+_told: Callable[[FrameType | None, bool], None] | None = None
+_roused = False  # the signal on its way is the watchdog's
+_lock = threading.Lock()  # no signal is sent to a run that is over: it would be taken for a person's
 _in_place = False  # our handler, as far as anybody could tell
 
 
-def tell(interrupted: Callable[[], None]) -> bool:
-    """Call *interrupted* on Ctrl-C from now on; False, if that is another thread's business, or the program's own."""
-    global _told, _in_place
+def tell(interrupted: Callable[[FrameType | None, bool], None]) -> bool:
+    """Call *interrupted* on Ctrl-C from now on, with the frame that stood there, and whether it was none but `rouse`; False, if that is another thread's business, or the program's own."""
+    global _told, _roused, _in_place
     if threading.get_ident() != threading.main_thread().ident:
         return False
     if not _in_place:
@@ -36,23 +39,27 @@ def tell(interrupted: Callable[[], None]) -> bool:
             return False
         _setsignal(SIGINT, _handle)
         _in_place = True
-    _told = interrupted
+    _told, _roused = interrupted, False
     return True
 
 
 def tell_no_more() -> None:
     """The run is over. A handler that a process of it has set goes with it."""
     global _told
-    _told = None
+    with _lock:
+        _told = None
     if not _in_place:
         _setsignal(SIGINT, _default)
 
 
 def rouse() -> None:
     """From another thread: end the system call in which the run's sits, as Ctrl-C would, where that is ours to hear."""
+    global _roused
     ident = threading.main_thread().ident
-    if _told is not None and _in_place and ident is not None:
-        _signal.pthread_kill(ident, SIGINT)
+    with _lock:
+        if _told is not None and _in_place and ident is not None:
+            _roused = True
+            _signal.pthread_kill(ident, SIGINT)
 
 
 def give_back() -> None:
@@ -63,9 +70,11 @@ def give_back() -> None:
         _setsignal(SIGINT, _default)
 
 
-def _handle(number: int, frame: Any) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
+    global _roused
+    roused, _roused = _roused, False
     if _told is not None:
-        _told()
+        _told(frame, roused)
     else:
         _default(number, frame)
 

@@ -780,6 +780,30 @@ def test_ctrl_c_stops_the_run_whenever_it_comes_and_leaves_nothing_entered(momen
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may come within a finalizer
+def test_ctrl_c_at_any_moment_of_any_run_leaves_nothing_entered() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            conn.sendall(conn.recv(100))
+
+    def talk(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"x")
+            return sock.recv(1)
+
+    for moment in range(60):
+        presser = threading.Timer(0.0003 * moment, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            presser.start()
+            while True:
+                simnet.play(talk)
+        presser.join()
+        assert wait.current_scheduler() is None
+        assert simnet.play(talk).outcome.returned == b"x"
+
+
+@pytest.mark.slow
 def test_a_body_that_swallows_whatever_it_is_told_ends_soon_after_ctrl_c() -> None:
     def test(net: simnet.Network) -> None:
         while True:
