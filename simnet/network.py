@@ -9,13 +9,14 @@ from heapq import heappush
 from typing import Any
 
 from simnet.clock import Clock
+from simnet.faults.disruptive import ConnectTimeout, Unreachable
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
 from simnet.flows import Flows, flow
 from simnet.kernel.groups import copy_for_others
 from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
-from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Segment
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Notice, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
 from simnet.machine import Machine
@@ -37,7 +38,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "flows", "_names", "_refused", "_dark",
+        "flows", "_names", "_refused", "_silent", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -56,6 +57,7 @@ class Fabric:
         # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
         self._names: dict[tuple[str, Any, Any], tuple[Place, str]] = {}
         self._refused: dict[tuple[str, Any, Any], Fault] = {}
+        self._silent: dict[tuple[str, Any, Any], None] = {}  # of these, who gets no answer and was told of
 
     def machine(self, name: str, seed: str = "") -> Machine:
         """The host of this name, made when first named."""
@@ -394,17 +396,29 @@ class Fabric:
         return way
 
     def _refuse(self, machine: Machine, syn: Any, local: bool, arrival_ns: int) -> bool:
-        """Answer *syn*, if the plan refuses its connection, with RST, as a host does on whose port nobody listens."""
+        """Answer *syn*, if the plan refuses its connection, with RST, as a host does on whose port nobody listens; or with what a
+        router says that knows no way; or never.
+        """
         if syn.proto != TCP or syn.flags & (SYN | ACK) != SYN:
             return False
         key = (machine.name if local else "", syn.source, syn.target)
-        fault = self._refused.pop(key, None)
+        fault = self._refused.get(key)
         if fault is None:
             return False
         place, text = self._names[key]
-        self.injector.fire(fault, place, text, "", 1)
+        silent = isinstance(fault, ConnectTimeout)
+        if not silent or key not in self._silent:
+            self.injector.fire(fault, place, text, "", 1)
+        if silent:
+            self._silent[key] = None
+            self._notify(machine, Notice(syn.target, syn.source, syn, machine.stack))
+            return True
+        del self._refused[key]
         rst = Segment(syn.target, syn.source, RST | ACK, 0, syn.seq + 1, 0, b"", machine.stack)
         back = arrival_ns + (arrival_ns - self.clock.now_ns)
+        if isinstance(fault, Unreachable):
+            self.clock.post(back, machine.arrive, Icmp(EHOSTUNREACH, syn, machine.stack))
+            return True
         self.trace.entries.append((self.clock.now_ns, SEGMENT, "", text, "client", "RST", 0, (b"", back)))
         self.clock.post(back, machine.arrive, rst)
         return True

@@ -27,7 +27,7 @@ class SweepOptions:
     target: tuple[str, ...] | None = None
     """The hosts under test; None: every host with a spawned process."""
     kinds: tuple[str, ...] | None = None
-    """The kinds of fault; None: all that are tried unasked, which is all but what befalls a host at a time."""
+    """The kinds of fault; None: all but those that are tried only where they are named, such as `crash`."""
     depth: int = 1
     """How many faults a plan has."""
     survives: tuple[str, ...] = ()

@@ -131,6 +131,8 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
     for connect in points.connects:
         if connect.answered and (connect.client in targets or connect.server in targets):
             yield k.Refuse(on=connect.place)
+            yield k.Unreachable(on=connect.place)
+            yield k.ConnectTimeout(on=connect.place)
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)

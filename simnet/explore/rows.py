@@ -132,7 +132,7 @@ class _Reader:
             self._stroke = True  # what it does has a row of its own
             return
         if anchor.form in ("connect", "datagram") and self._sent:
-            what = "refused; baseline: connected" if anchor.form == "connect" else _on_its_way(event)
+            what = f"{NO_CONNECT[event.op]}; baseline: connected" if anchor.form == "connect" else _on_its_way(event)
             self._sent[-1][1].mark = f"{BOLT} {what}"
             self._sent[-1][1].loud = True
             return
@@ -211,6 +211,7 @@ def _on_the_wire(event: Event) -> str:
     return f"{what} before byte {event.n:,}"
 
 
+NO_CONNECT = {"refuse": "refused", "unreachable": "no way there", "connect-timeout": "never answered"}
 POWER = {"crash": "the power is cut", "restart": "comes up again"}
 
 

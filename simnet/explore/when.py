@@ -37,6 +37,8 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
         else f"the connection is reset before byte {fault.byte:,}"
     ),
     "refuse": lambda fault: "the connection is refused",
+    "unreachable": lambda fault: "the host is unreachable",
+    "connect-timeout": lambda fault: "a connect is never answered",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",
     "drop": lambda fault: "a datagram is lost",
     "duplicate": lambda fault: "a datagram comes more than once",

@@ -144,7 +144,7 @@ class Unreachable(Fault, frozen=True, kw_only=True):
     """No way there: EHOSTUNREACH."""
 
     kind: ClassVar[str] = "unreachable"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("connect",)
 
     def sentence(self) -> str:
@@ -155,7 +155,7 @@ class ConnectTimeout(Fault, frozen=True, kw_only=True):
     """No SYN is ever answered: ETIMEDOUT, when the kernel has tried long enough."""
 
     kind: ClassVar[str] = "connect-timeout"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("connect",)
 
     def sentence(self) -> str:

@@ -15,7 +15,6 @@ from simnet.faults.kinds import (
     Eof,
     Error,
     Fault,
-    Refuse,
     Reset,
     ResetBeforeAccept,
     ShortRecv,
@@ -164,11 +163,11 @@ class Injector:
                 return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size)
         return None
 
-    def for_connect(self, place: Place) -> Refuse | None:
-        """Is this connection refused?"""
+    def for_connect(self, place: Place) -> Fault | None:
+        """What keeps this connection from coming about?"""
         for fault in self._connect:
             if fault.place.matches(place):
-                return cast(Refuse, fault)  # the one playable kind of this form
+                return fault
         if self.dice is not None and self.dice.active("connect"):
             return self.dice.for_connect(place)
         return None

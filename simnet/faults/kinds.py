@@ -199,8 +199,7 @@ def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Faul
     for kind in classes:
         if not kind.drawn:
             raise FaultError(
-                f"{kind.kind!r} happens at a time, and what is drawn are calls and bytes; name it in a plan "
-                f"({kind.kind} server at=1.5), or in the kinds of a sweep",
+                f"{kind.kind!r} is played where a plan or the kinds of a sweep name it; dice do not draw it",
                 "kind",
             )
     return classes

@@ -227,6 +227,8 @@ def test_every_kind_that_is_played_has_a_few_words_for_a_headline(kind: type[fau
         "eof": {"end": "server", "byte": 3},
         "reset": {"end": "server", "byte": 3},
         "refuse": {},
+        "unreachable": {},
+        "connect-timeout": {},
         "reset-before-accept": {"on": "server:7", "call": 1},
         "error": {"end": "server", "op": "send", "call": 1, "errno": "ENOBUFS"},
         "drop": {"on": "test->server:53", "datagram": 1},

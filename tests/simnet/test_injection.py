@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import time
@@ -13,6 +14,7 @@ import pytest
 
 import simnet
 from simnet import FaultPlan, faults
+from simnet.explore.ladder import ladder
 
 CONNECTION = "test->server:7#1"
 
@@ -333,3 +335,29 @@ def test_looking_at_a_socket_is_no_call() -> None:
             assert "laddr=" in repr(sock)
         assert net.trace.digest() == before
     assert repr(client).startswith("<socket.socket "), "its network is gone"
+
+
+@pytest.mark.parametrize(
+    ("kind", "timeout", "told"),
+    [
+        ("unreachable", None, ("EHOSTUNREACH", 0.002)),
+        ("unreachable", 5, ("EHOSTUNREACH", 0.002)),
+        ("connect-timeout", None, ("ETIMEDOUT", 131.0)),  # six repetitions, the first four a second apart (Linux 6.5)
+        ("connect-timeout", 5, (None, 5.0)),
+    ],
+)
+def test_a_way_that_is_not_there_and_a_host_that_never_answers(
+    kind: str, timeout: float | None, told: tuple[str | None, float]
+) -> None:
+    def test(net: simnet.Network) -> Any:
+        with net.host("server").listen(7):
+            with pytest.raises(OSError) as caught:  # which, is what is asked
+                socket.create_connection(("server", 7), timeout=timeout)
+            when = round(time.monotonic(), 3)
+            socket.create_connection(("server", 7), timeout=timeout).close()
+            return (errno.errorcode.get(caught.value.errno or 0), when)
+
+    run = simnet.play(test, f"{kind} test->server:7#1")
+    assert run.outcome.returned == told
+    assert (str(run.happened), simnet.play(test, run.happened).digest) == (f"{kind} test->server:7#1", run.digest)
+    assert ladder(run.trace, whole=True).count("\u26a1") == 1

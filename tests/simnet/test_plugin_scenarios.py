@@ -50,10 +50,8 @@ def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 def test_a_fault_that_cannot_be_played_is_told_with_its_line(suite: pytest.Pytester) -> None:
     path = keep(suite)
     head = path.read_text().partition("[[fault]]")[0]
-    path.write_text(f'{head}[[fault]]\nkind = "unreachable"\non = "test->server:7#1"\n')
-    told = (
-        "scenarios/pieces.toml:7: fault 1: this version does not play 'unreachable' yet (unreachable test->server:7#1)"
-    )
+    path.write_text(f'{head}[[fault]]\nkind = "blackhole"\non = "test->server:7#1"\nend = "server"\nbyte = 0\n')
+    told = "scenarios/pieces.toml:7: fault 1: this version does not play 'blackhole' yet (blackhole test->server:7#1 end=server byte=0)"
     result = run(suite, "scenarios")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{told}*"])
