@@ -123,11 +123,13 @@ def mss_of(connection: Sender) -> int:
 
 def segment_of(connection: Sender) -> int:
     """How large a segment is full as it is sent."""
-    if connection.guard is not None or (peer := peer_of(connection)) is None:
+    peer: Any = connection.stack.connections.get((connection.peer, connection.local))
+    room: int | None = getattr(peer, "rcv_room", None)
+    if connection.guard is not None or room is None:
         return mss_of(connection)
-    if connection.origin == "client" and not (connection.received or connection.sent) and peer.rcv_room >= BY_HAND:
+    if connection.origin == "client" and not (connection.received or connection.sent) and room >= BY_HAND:
         return mss_of(connection)  # of the window that the SYN-ACK has offered
-    return min(connection.mss, full_segment(peer.rcv_room, connection.sent))
+    return min(connection.mss, full_segment(room, connection.sent))
 
 
 def hear_mss(connection: Sender, syn: Segment) -> None:

@@ -271,7 +271,8 @@ class Stream(Connection):
                 raise socket_error(EAGAIN)
             data = data[:room]
             size = room
-        if not outbox.size and size > self.snd_edge - self.snd_nxt > 0 and size > (most := self._refused_after()):
+        goes_at_once = self.snd_edge - self.snd_nxt > 0 and not (outbox.size or flags & MSG_OOB)
+        if goes_at_once and size > self.snd_edge - self.snd_nxt and size > (most := self._refused_after()):
             data = data[:most]
             size = most
         if self.cork is not None:

@@ -252,6 +252,14 @@ def test_k077_and_of_a_large_one_what_sixteen_segments_hold(world: World, room: 
         world.gives("EPIPE", client.send, b"abc")
 
 
+def test_k077_of_a_large_urgent_one_nothing_goes_before_all_is_taken(world: World) -> None:
+    client, server = world.pair()
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP")
+    assert client.send(bytes(600_000), socket.MSG_OOB) == 600_000
+    world.gives("EPIPE", client.send, b"abc")
+
+
 def test_k077_behind_a_shut_window_nothing_has_gone_that_is_answered(world: World) -> None:
     client, server = world.pair()
     assert client.send(bytes(400_000)) == 400_000
