@@ -40,7 +40,7 @@ class Link:
     of the last three, or in a partition, TCP acknowledges, keeps and repeats, as it does anywhere.
     """
 
-    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "dark", "plain", "_changed")  # fmt: skip
+    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "_parted", "dark", "plain", "_changed")  # fmt: skip
 
     def __init__(
         self, a: str, b: str, latency: float = DEFAULT_LATENCY, changed: Callable[[Link], object] | None = None
@@ -53,6 +53,7 @@ class Link:
         self._chances: dict[str, float] = {}  # those that have been set
         self._mtu = ETHERNET_MTU
         self._blocked: tuple[str, ...] = ()  # the hosts from which nothing gets through
+        self._parted: tuple[str, ...] = ()  # the same, by a plan
         self.dark = False  # one of its hosts has no power
         self.plain = True  # latency is all there is
         self._changed = changed
@@ -65,7 +66,7 @@ class Link:
             parts.append(f"bandwidth={self._bandwidth:g} B/s")
         chances = (("loss", self.loss), ("duplication", self.duplication), ("reordering", self.reordering))
         parts += [f"{name}={chance:g}" for name, chance in chances if chance]
-        parts += [f"nothing from {host}" for host in self._blocked]
+        parts += [f"nothing from {host}" for host in dict.fromkeys((*self._blocked, *self._parted))]
         parts += ["no power at one end"] if self.dark else []
         return f"Link({self.a} <-> {self.b}, {', '.join(parts)})"
 
@@ -156,18 +157,31 @@ class Link:
         self._blocked = sources
         self._note()
 
+    def part(self, *sources: str) -> None:
+        """Let nothing through that these send, whatever else blocks it, until :meth:`join`."""
+        self._parted = (*self._parted, *sources)
+        self._note()
+
+    def join(self, *sources: str) -> None:
+        """End one such parting of each."""
+        left = list(self._parted)
+        for source in sources:
+            left.remove(source)
+        self._parted = tuple(left)
+        self._note()
+
     def darken(self, dark: bool) -> None:
         """One of its hosts has lost its power, or both have it again."""
         self.dark = dark
         self._note()
 
     def blocks(self, source: str) -> bool:
-        return self.dark or source in self._blocked
+        return self.dark or source in self._blocked or source in self._parted
 
     @property
     def loses(self) -> bool:
         """May a segment not arrive, or not in its place?"""
-        return self.dark or bool(self._blocked) or any(self._chances.values())
+        return self.dark or bool(self._blocked or self._parted) or any(self._chances.values())
 
     @property
     def mss(self) -> int | None:

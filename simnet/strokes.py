@@ -1,4 +1,4 @@
-"""What a plan does to hosts when the time has come: the power is cut, or comes back."""
+"""What a plan does to hosts and links when the time has come: the power is cut, or comes back; nothing gets through for a while."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simnet.faults.hosts import BODY
-from simnet.faults.kinds import Restart
+from simnet.faults.kinds import Partition, Restart
 from simnet.faults.place import Place
 from simnet.power import cut, power_on
 from simnet.process import Process
 
 if TYPE_CHECKING:
     from simnet.faults.fault import Fault
+    from simnet.link import Link
     from simnet.network import Fabric
     from simnet.wait import Scheduler
 
@@ -56,6 +57,9 @@ def _act_all(scheduler: Scheduler, fabric: Fabric, faults: list[Fault]) -> None:
 
 
 def _act(scheduler: Scheduler, fabric: Fabric, fault: Fault) -> None:
+    if isinstance(fault, Partition):
+        _part(scheduler, fabric, fault)
+        return
     for machine in list(fabric.machines.values()):
         place = Place.host(machine.name)
         if machine.name == BODY or not fault.place.matches(place):
@@ -68,3 +72,26 @@ def _act(scheduler: Scheduler, fabric: Fabric, fault: Fault) -> None:
             cut(scheduler, machine)
         if up:
             power_on(scheduler, machine)
+
+
+def _part(scheduler: Scheduler, fabric: Fabric, fault: Partition) -> None:
+    """Each link that the plan means, be it made already or named, lets nothing through: both ways, or one."""
+    place, clock = fault.place, scheduler.clock
+    if place.concrete and {place.source, place.target} <= {*fabric.machines}:
+        fabric.link(str(place.source), place.target)
+    until_ns = clock.now_ns + max(1, round(fault.seconds * 1e9))
+    for link in list(fabric.links.values()):
+        ways = [
+            (a, b) for a, b in ((link.a, link.b), (link.b, link.a)) if place.matches(Place.link(a, b, both=place.both))
+        ]
+        if not ways:
+            continue
+        here = Place.link(*ways[0], both=place.both)
+        fabric.injector.fire(fault, here, str(here), "", fault.anchor.number)
+        sources = [link.a, link.b] if place.both else [a for a, _ in ways]
+        link.part(*sources)
+        clock.at(until_ns, partial(_join, link), sources, background=True)
+
+
+def _join(link: Link, sources: list[str]) -> None:
+    link.join(*sources)

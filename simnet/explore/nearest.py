@@ -80,13 +80,15 @@ def _datagrams(number: int) -> str:
 
 
 def _moment(anchor: Anchor, points: Points) -> str:
-    if not any(anchor.place.matches(Place.parse(each.host)) for each in points.moments):
+    if anchor.place.form == "host" and not any(anchor.place.matches(Place.parse(each.host)) for each in points.moments):
         hosts = [each.host for each in points.moments if each.host != BODY]
         return _places("host", hosts, "no host but the test's own did anything")
-    last = max(each.time_ns for each in points.moments) - 1
-    if last >= anchor.number:
+    last = max((each.time_ns for each in points.moments), default=1) - 1
+    if last < anchor.number:
+        return f"the last thing that happened was at {last / 1e9:g} s"
+    if anchor.place.form == "host":
         return f"{anchor.place} had no power then"
-    return f"the last thing that happened was at {last / 1e9:g} s"
+    return _places("host", [each.host for each in points.moments], "no host did anything")
 
 
 def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) -> str:

@@ -140,7 +140,12 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
     for datagram in points.datagrams:
         if datagram.target:
             yield from _at_datagram(datagram, last[datagram.place])
+    links = list(dict.fromkeys((each.client, each.server) for each in points.connects if each.client != each.server))
     for moment in points.moments:
+        for client, server in links:
+            if moment.host in (client, server):
+                for seconds in (STALL_SHORT, STALL_LONG):
+                    yield k.Partition(on=f"{client}<->{server}", at=moment.time_ns / 1e9, seconds=seconds)
         if moment.host != k.BODY:
             yield k.Crash(on=moment.host, at=moment.time_ns / 1e9)
             yield k.Restart(on=moment.host, at=moment.time_ns / 1e9)

@@ -131,6 +131,11 @@ class _Reader:
         if anchor.form == "time" and event.op in POWER:
             self._stroke = True  # what it does has a row of its own
             return
+        if anchor.form == "time":
+            self.settle()
+            host = event.place.partition("<->" if "<->" in event.place else "->")[0]
+            self.rows.append(Row(index, event.time_ns, host, mark=f"{BOLT} {event.op} {event.place}", loud=True))
+            return
         if anchor.form in ("connect", "datagram") and self._sent:
             what = f"{NO_CONNECT[event.op]}; baseline: connected" if anchor.form == "connect" else _on_its_way(event)
             self._sent[-1][1].mark = f"{BOLT} {what}"

@@ -45,6 +45,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "reorder": lambda fault: "a datagram is overtaken",
     "delay": lambda fault: f"a datagram comes {fault.seconds:g} s late",
     "crash": lambda fault: f"{fault.on} crashes at {fault.at:g} s",
+    "partition": lambda fault: f"nothing crosses {fault.on} for {fault.seconds:g} s",
     "restart": lambda fault: f"{fault.on} restarts at {fault.at:g} s",
     "error": lambda fault: f"{fault.op} fails with {fault.errno}",
 }

@@ -172,7 +172,7 @@ class Partition(Fault, frozen=True, kw_only=True):
     """Nothing crosses the link for *seconds*."""
 
     kind: ClassVar[str] = "partition"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("time",)
     form: ClassVar[str] = "link"
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)

@@ -237,6 +237,7 @@ def test_every_kind_that_is_played_has_a_few_words_for_a_headline(kind: type[fau
         "delay": {"on": "test->server:53", "datagram": 1, "seconds": 5},
         "crash": {"on": "server", "at": 1.5},
         "restart": {"on": "server", "at": 1.5},
+        "partition": {"on": "a<->b", "at": 1.5, "seconds": 5},
     }
     fault = kind(**{"on": "test->server:7#1", **examples[kind.kind]})
     words = when(FaultPlan((fault,)))

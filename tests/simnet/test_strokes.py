@@ -80,6 +80,38 @@ def test_a_crash_is_silence_and_a_restart_knows_nothing(schedule: str) -> None:
         assert (again.digest, again.outcome) == (run.digest, run.outcome), line
 
 
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("partition client<->server at=1.5 seconds=2", [b"0", b"1", b"2", b"3", b"4"]),  # it is repeated
+        ("partition client->server at=1.5 seconds=100", [b"0", b"1", "TimeoutError"]),
+        ("partition server->client at=1.5 seconds=100", [b"0", b"1", "TimeoutError"]),
+        ("partition *<->* at=0 seconds=1", [b"0", b"1", b"2", b"3", b"4"]),
+    ],
+)
+def test_a_partition_lets_nothing_through_for_a_while(line: str, outcome: list[Any]) -> None:
+    usual, run = simnet.play(talk), simnet.play(talk, line)
+    assert (run.outcome.returned, run.verdicts, run.unreached) == (outcome, [], ())
+    assert run.time_ns > usual.time_ns
+    assert simnet.play(talk, run.happened).digest == run.digest
+    assert "\u26a1 partition " in ladder(run.trace, whole=True)
+
+
+def test_a_partition_by_hand_outlasts_one_of_the_plan() -> None:
+    def body(net: simnet.Network) -> Any:
+        net.host("server").spawn(serve, 7)
+        net.partition("client", "server", one_way=True)
+        process = net.host("client").spawn(ask)
+        net.sleep(10)
+        net.heal()
+        process.join()
+        return process.result
+
+    run = simnet.play(body, "partition client<->server at=0.5 seconds=1")
+    assert (run.outcome.returned, run.unreached) == ([b"0", b"1", b"2", b"3", b"4"], ())
+    assert run.time_ns > 14e9
+
+
 def test_a_star_is_every_host_but_the_bodys() -> None:
     happened = simnet.play(talk, "crash * at=1.5").happened
     assert str(happened) == "crash server at=1.5; crash client at=1.5"
@@ -128,6 +160,10 @@ def test_a_time_that_never_comes_is_told_with_when_it_ended() -> None:
     for line, told in (
         ("crash server at=100", "crash server at=100 was never reached: the last thing that happened was at 5.013 s"),
         ("crash other at=1", "crash other at=1 was never reached: this run has the hosts server, client"),
+        (
+            "partition a<->b at=1 seconds=1",
+            "partition a<->b at=1 seconds=1 was never reached: this run has the hosts server, client",
+        ),
         ("crash server at=1; crash server at=2", "crash server at=2 was never reached: server had no power then"),
     ):
         run = simnet.play(talk, line)
@@ -138,12 +174,14 @@ def test_a_time_that_never_comes_is_told_with_when_it_ended() -> None:
 def test_a_sweep_tries_them_where_they_are_named_and_nowhere_else() -> None:
     baseline = simnet.play(talk, targets="client")
     unasked = {family.kind for family in families(baseline.points, baseline.targets)}
-    assert not unasked & {"crash", "restart"}
+    assert not unasked & {"crash", "restart", "partition"}
     (family,) = families(baseline.points, baseline.targets, ["crash"])
     made = [family.make(index) for index in range(family.size)]
     assert {fault.on for fault in made} == {"server", "client"}
     assert made[0] == faults.Crash(on="server", at=0.0)
     result = simnet.check(talk, target="client", kinds=["crash", "restart"])
+    assert (result.runs, result.unreached, result.failed) == (2 * family.size, 0, 0)
+    result = simnet.check(talk, target="client", kinds="partition")
     assert (result.runs, result.unreached, result.failed) == (2 * family.size, 0, 0)
 
 
