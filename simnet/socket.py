@@ -296,9 +296,9 @@ class Socket(MessageCalls):
             bufsize, flags = taken("recv", bufsize, flags, *more)
             if not bufsize:
                 return b""
-        if self._may_go_on():
+        if self._net_family == AF_UNIX and self._may_go_on():
             return self._read_on(bufsize, 0, flags, _BYTES)  # type: ignore[no-any-return]
-        if self._waits_for_all(flags):
+        if flags and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
