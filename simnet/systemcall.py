@@ -225,6 +225,10 @@ class SystemCalls(_stdlib.socket):
                 if deadline is None and file.options:
                     deadline = self._kernel_deadline(file, op)
                     from_kernel = deadline is not None
+            if host.out:  # a read that goes on has made room
+                host.fabric.route(host)
+                if file.mask() & events:
+                    continue
             if not self._wait(file, events, deadline, op):
                 if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
                     with contextlib.suppress(BlockingIOError):

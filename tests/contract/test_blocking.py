@@ -353,6 +353,20 @@ def test_a_blocking_connect_waits_for_room_in_a_unix_backlog(world: World, kind:
 HELLO: list[Callable[[Any], object]] = [lambda peer: peer.send(b"hello")]
 MARKED: list[Callable[[Any], object]] = [*HELLO, lambda peer: peer.send(b"x!", socket.MSG_OOB)]
 ENDED: list[Callable[[Any], object]] = [*HELLO, lambda peer: peer.close()]
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000])
+def test_k055_a_read_of_more_than_a_window_opens_it_as_it_goes(world: World, size: int) -> None:
+    client, server = world.pair()
+    client.settimeout(None)
+    server.settimeout(None)
+    read: list[bytes] = []
+    joined = world.beside(lambda: read.append(server.recv(size, socket.MSG_WAITALL)))
+    client.sendall(bytes(size))
+    joined()
+    assert read == [bytes(size)]
+
+
 WAITALL, PEEK = socket.MSG_WAITALL, socket.MSG_PEEK
 
 
