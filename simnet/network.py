@@ -38,7 +38,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "flows", "_names", "_refused", "_silent", "_dark",
+        "_flows", "_names", "_refused", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -52,12 +52,11 @@ class Fabric:
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
-        self.flows = Flows(clock)
+        self._flows: Flows | None = None
         self._dark: list[str] = []  # hosts without power
         # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
         self._names: dict[tuple[str, Any, Any], tuple[Place, str]] = {}
         self._refused: dict[tuple[str, Any, Any], Fault] = {}
-        self._silent: dict[tuple[str, Any, Any], None] = {}  # of these, who gets no answer and was told of
 
     def machine(self, name: str, seed: str = "") -> Machine:
         """The host of this name, made when first named."""
@@ -140,7 +139,8 @@ class Fabric:
         for link in self.links.values():
             link.dissolve()
         self.clock.clear()
-        self.flows.dissolve()
+        if self._flows is not None:
+            self._flows.dissolve()
         self.directions.clear()
 
     # --- names of connections --------------------------------------------------------------------------------------
@@ -274,7 +274,10 @@ class Fabric:
             return False
         now = self.clock.now_ns
         place, name = flow(machine.name, owner.name, port)
-        n = self.flows.count(name)
+        flows = self._flows
+        if flows is None:
+            flows = self._flows = Flows(self.clock)
+        n = flows.count(name)
         take = owner.arrive
         if direction is None:
             arrivals: tuple[int, ...] = (now,)
@@ -286,7 +289,7 @@ class Fabric:
         fault = self.injector.for_datagram(place, port, n) if self.injector.meddles else None
         usual = arrivals
         if fault is not None:
-            arrivals = self.flows.arrivals_ns(fault, name, usual, datagram, take)
+            arrivals = flows.arrivals_ns(fault, name, usual, datagram, take)
         if self.recording:
             word = "datagram" if usual else "datagram lost"
             told = (datagram.payload, usual[0] if usual else now)
@@ -299,7 +302,7 @@ class Fabric:
             else:
                 self.clock.post(arrival, take, datagram)
         if arrivals and self.injector.meddles and fault is None:
-            self.flows.overtaken(name, arrivals[-1])
+            flows.overtaken(name, arrivals[-1])
         return True
 
     def _notify(self, machine: Machine, notice: Any) -> None:
@@ -407,10 +410,9 @@ class Fabric:
             return False
         place, text = self._names[key]
         silent = isinstance(fault, ConnectTimeout)
-        if not silent or key not in self._silent:
+        if not silent or fault.placed(place) not in self.injector.fired:  # it repeats its SYN
             self.injector.fire(fault, place, text, "", 1)
         if silent:
-            self._silent[key] = None
             self._notify(machine, Notice(syn.target, syn.source, syn, machine.stack))
             return True
         del self._refused[key]

@@ -35,6 +35,9 @@ __all__ = ["Injector", "Tag", "named"]
 SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
 
 
+NONE: tuple[Fault, ...] = ()
+
+
 class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
@@ -90,28 +93,25 @@ class Injector:
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
-        by_form: dict[str, list[Fault]] = {
-            "call": [],
-            "accept": [],
-            "byte": [],
-            "connect": [],
-            "poll": [],
-            "time": [],
-            "datagram": [],
-        }
+        self._call = self._byte = self._connect = self._poll = self._datagram = self.timed = NONE
         if plan.faults:
-            plan.check_playable()
-            for fault in plan.faults:
-                by_form[fault.anchor.form].append(fault)
-        self._call = by_form["call"] + by_form["accept"]
-        self._byte = sorted(by_form["byte"], key=lambda fault: fault.anchor.number)
-        self._connect = by_form["connect"]
-        self._poll = by_form["poll"]
-        self._datagram = by_form["datagram"]
-        self.meddles = bool(self._datagram) or (self.dice is not None and self.dice.active("datagram"))
-        self.timed = by_form["time"]  # what befalls hosts, and when; see strokes.py
-        self.watches_polls = bool(self._poll) or (self.dice is not None and self.dice.active("poll"))
+            self._sort(plan)
+        dice = self.dice
+        self.meddles = bool(self._datagram) or (dice is not None and dice.active("datagram"))
+        self.watches_polls = bool(self._poll) or (dice is not None and dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
+
+    def _sort(self, plan: FaultPlan) -> None:
+        plan.check_playable()
+        by_form: dict[str, list[Fault]] = {}
+        for fault in plan.faults:
+            by_form.setdefault(fault.anchor.form, []).append(fault)
+        self._call = (*by_form.get("call", ()), *by_form.get("accept", ()))
+        self._byte = tuple(sorted(by_form.get("byte", ()), key=lambda fault: fault.anchor.number))
+        self._connect = tuple(by_form.get("connect", ()))
+        self._poll = tuple(by_form.get("poll", ()))
+        self._datagram = tuple(by_form.get("datagram", ()))
+        self.timed = tuple(by_form.get("time", ()))  # what befalls hosts and links, and when; see strokes.py
 
     @property
     def idle(self) -> bool:
