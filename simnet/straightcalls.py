@@ -188,7 +188,8 @@ class StraightCalls(SystemCalls):
 
     def _send_straight_down(self, payload: bytes, file: Any) -> int:
         """The same through the rooms below, one after the other."""
-        if self._timeout and file.slow and not file.mask() & WRITABLE:
+        waiting = file.outbox is not None and file.outbox.size
+        if self._timeout and (waiting or file.slow) and not file.mask() & WRITABLE:
             return 0  # Python's wait is for poll, which says no where the kernel would take a little
         machine = self._machine
         tag = file.tag

@@ -589,6 +589,11 @@ def test_with_a_timeout_a_send_waits_until_poll_says_that_there_is_room(world: W
     world.gives("TimeoutError: timed out", sock.sendall, b"x")
     sock.setblocking(False)
     assert sock.send(b"x") == 1  # though there is a little
+    sock, _ = world.pair()
+    sock.send(bytes(3_000_000))
+    time.sleep(0.06)  # and when the peer has acknowledged what it has
+    sock.settimeout(0.005)
+    world.gives("TimeoutError: timed out", sock.send, b"x")
 
 
 def test_a_blocking_accept_of_what_does_not_listen_does_not_wait(world: World) -> None:
