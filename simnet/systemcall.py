@@ -189,8 +189,8 @@ class SystemCalls(_stdlib.socket):
         look = waits and (
             timeout is not None or (self._kind != SOCK_DGRAM and file.state == LISTEN if accept else tag.end)
         )
-        if not size and op == "send" and timeout is None:
-            look = False  # nothing needs no room
+        if op == "send" and timeout is None:
+            look = False  # a little may go where poll says no; who finds no room waits for poll
         if timeout is None and op == "recv":
             events |= PRI  # the kernel's own wait is for anything new: a read drops the urgent byte it comes to
         while True:

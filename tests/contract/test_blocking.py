@@ -596,6 +596,15 @@ def test_with_a_timeout_a_send_waits_until_poll_says_that_there_is_room(world: W
     world.gives("TimeoutError: timed out", sock.send, b"x")
 
 
+def test_without_one_it_sends_what_there_is_room_for_at_once(world: World) -> None:
+    for flags in (0, socket.MSG_OOB, socket.MSG_NOSIGNAL):
+        sock, _ = world.pair()
+        sock.send(bytes(3_000_000))
+        world.ready(sock, "0")
+        sock.settimeout(None)
+        assert sock.send(b"x", flags) == 1
+
+
 def test_a_blocking_accept_of_what_does_not_listen_does_not_wait(world: World) -> None:
     for kind, answer in (("udp", "ENOTSUP"), ("dgram", "ENOTSUP"), ("seqpacket", "EINVAL"), ("stream", "EINVAL")):
         sock, _ = ends(world, kind)
