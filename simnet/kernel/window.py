@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.control import (
     AUTOTUNED_RECEIVE_ROOM,
     AUTOTUNED_SEND_ROOM,
+    AUTOTUNED_SEND_ROOM_GROWN,
     AUTOTUNED_SEND_ROOM_LATER,
     ISN,
 )  # fmt: skip
@@ -29,6 +30,7 @@ LATER_WINDOW: Final = 65536
 GROWN_WINDOW: Final = 70656
 LARGEST_WINDOW: Final = 2 * FIRST_WINDOW  # no segment is larger than what the interface takes
 BY_HAND: Final = 127_000  # a smaller receive buffer is one that SO_RCVBUF has set; a window of it offers two thirds
+FILLS_TO_GROW: Final = 3  # the peer has read twice
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
 # When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
 # question goes unanswered (tcp_invalid_ratelimit). Measured to some 10 ms, but the last.
@@ -39,10 +41,11 @@ PROBED_LATER_NS: Final = 13_600_000_000
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "flight", "lost", "owed", "probed", "told_ns")
+    __slots__ = ("acknowledged", "fills", "flight", "lost", "owed", "probed", "told_ns")
 
     def __init__(self) -> None:
         self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
+        self.fills = 0  # how often it was full
         self.flight = 0  # bytes that went out and take room until they are acknowledged
         self.lost = 0  # bytes that had not gone out when the connection was reset
         self.owed: Any = None  # the timer of an acknowledgement that waits
@@ -97,6 +100,9 @@ def window_of(connection: Sender) -> Window:
 def fill(sender: Sender, n: int) -> None:
     """The next *n* bytes that go out fill the window."""
     window = window_of(sender)
+    window.fills += 1
+    if window.fills == FILLS_TO_GROW and sender.snd_room == AUTOTUNED_SEND_ROOM_LATER:
+        sender.snd_room = AUTOTUNED_SEND_ROOM_GROWN  # measured
     if window.flight or window.acknowledged == sender.snd_nxt:
         window.flight += n
     else:

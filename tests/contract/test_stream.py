@@ -287,6 +287,16 @@ def test_k060_a_full_buffer_lets_go_what_a_cork_holds(world: World) -> None:
     world.ready(server, "IN|OUT")
 
 
+def test_k066_a_full_connection_has_room_again_when_the_peer_has_read_twice(world: World) -> None:
+    sender, reader = world.pair()
+    assert sender.send(bytes(5_000_000)) < 4_000_000
+    time.sleep(0.06)  # until the peer has acknowledged
+    for mask in ("0", "OUT"):
+        assert len(reader.recv(1_000_000)) < 130_000
+        time.sleep(0.06)
+        world.ready(sender, mask)
+
+
 @pytest.mark.parametrize("nodelay", [0, 1])
 def test_k060_small_sends_arrive_at_once(world: World, nodelay: int) -> None:
     client, server = world.pair()
