@@ -7,6 +7,7 @@ ends its run, again and again, is told of it until one comes where it catches no
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -44,7 +45,10 @@ def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
 
 
 def unguard() -> None:
+    """The run in this thread is over, and hears of nothing any more."""
     _guarded.pop(threading.get_ident(), None)
+    with contextlib.suppress(Hang), _lock:  # who is about to be stopped is stopped here: it has come to its end
+        pass
 
 
 def _debugging(ident: int) -> bool:
@@ -75,7 +79,9 @@ def _watch() -> None:
                 seen[ident] = last = (scheduler, moves, now)
             if scheduler.interrupted is None or ident != threading.main_thread().ident:  # others hear no signals
                 stopped.pop(ident, None)
-                if now - last[2] > HANG_SECONDS and not _debugging(ident):
+                if _debugging(ident):
+                    seen[ident] = (scheduler, moves, now)  # the time at the prompt is not the program's
+                elif now - last[2] > HANG_SECONDS:
                     _stop(ident, scheduler)
                     seen[ident] = (scheduler, moves, now)
                 continue
@@ -101,7 +107,10 @@ def _stop(ident: int, scheduler: Scheduler) -> None:
         "A loop of pure computation never lets virtual time pass: let it wait, or end it. Nor does a call of a real socket, "
         "as one is that was made before the run: make it within."
     )
-    if scheduler.interrupted is None:
-        scheduler.record(Verdict("Hang", str(error), scheduler.current.host_name, error))
-        scheduler.interrupted = error  # the next wait raises it
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Hang))
+    with _lock:
+        if ident not in _guarded or _guarded[ident][0] is not scheduler:
+            return  # it has just ended
+        if scheduler.interrupted is None:
+            scheduler.record(Verdict("Hang", str(error), scheduler.current.host_name, error))
+            scheduler.interrupted = error  # the next wait raises it
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Hang))

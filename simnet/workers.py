@@ -19,7 +19,11 @@ _local = threading.local()  # a greenlet belongs to its thread
 def idle_worker() -> greenlet:
     """A greenlet that waits for the process it is to run: ``worker.switch(process)``."""
     pool = _pool()
-    return pool.pop() if pool else greenlet(_work, _local_main())
+    while pool:
+        worker = pool.pop()
+        if not worker.dead:  # as one is whom Ctrl-C has met between two processes
+            return worker
+    return greenlet(_work, _local_main())
 
 
 def _pool() -> list[greenlet]:
