@@ -44,6 +44,7 @@ def test_random_programs_agree_with_the_kernel(seed: int) -> None:
     assert not report.not_modelled, f"\n{report}"
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_no_trace_answers_as_one_that_does() -> None:
     for number in range(150):
         program, setting = random_program(f"3/{number}"), next(settings(number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -114,5 +115,5 @@ class TwoEnds(RuleBasedStateMachine):
             assert self.finished[i] or end.mask() & OUT, "all was read, and the sender never became writable"
 
 
-TestTwoEnds = TwoEnds.TestCase
+TestTwoEnds = pytest.mark.slow(TwoEnds.TestCase)
 TestTwoEnds.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

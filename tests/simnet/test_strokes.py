@@ -219,6 +219,7 @@ def test_real_sockets_refuse_them_by_name() -> None:
             simnet.RealNetwork(line)
 
 
+@pytest.mark.slow
 def test_nothing_of_them_is_left_to_the_collector() -> None:
     def schedulers() -> int:
         return sum(type(each).__name__ == "Scheduler" for each in gc.get_objects())
