@@ -30,6 +30,9 @@ class DiskFile(File):
     def mask(self) -> int:
         return READABLE | WRITABLE
 
+    def destroy(self) -> None:
+        """The system has it, and closes it."""
+
 
 def real_file(scheduler: Scheduler, fd: int) -> Any:
     """What the real descriptor *fd* is to a simulated poller; ``None`` for all else, and if it is not open."""

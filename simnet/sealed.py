@@ -62,9 +62,8 @@ class _Records:
         self.blank = BLANK_SSH if ssh else BLANK
         self.at = 0  # the offset of what a call reads or writes next
         self.before = 0  # and of what it read last: a peek reads it again
-        self.until = (
-            NEVER if ssh else start
-        )  # the offset at which the next record begins: what comes before is none, or in one
+        # The offset at which the next record begins: what comes before is none, or in one.
+        self.until = NEVER if ssh else start
         self.head = b""  # of that record, as far as it has been seen
         self.urgent = 0  # bytes on the wire that are none of the stream's
         self.clear = bytearray()  # what was on the wire, not blanked

@@ -348,9 +348,7 @@ _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
 _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
-_WINDOW_CLAMP_OF_A_SYN: Final = (
-    67_107_840  # the largest that scaling can say, in whole segments; the answer makes it less
-)
+_WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
 _HOPS: Final = 64
 _TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS: Final = 536  # TCP_MSS_DEFAULT
