@@ -344,7 +344,7 @@ def test_k080_what_is_read_after_shut_rd_opens_no_window(world: World, how: int)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("read_at", "shut_until", "open_at"), [(0.1, 0.2, 0.4), (0.4, 1.4, 1.8)])
+@pytest.mark.parametrize(("read_at", "shut_until", "open_at"), [(0.1, 0.12, 0.4), (0.4, 1.0, 1.8)])
 def test_k080_a_shut_window_is_asked_for_after_a_quarter_second_and_again_after_one_and_a_half(
     world: World, read_at: float, shut_until: float, open_at: float
 ) -> None:
