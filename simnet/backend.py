@@ -15,9 +15,10 @@ from typing import Any, cast
 
 from simnet import descriptor_flags, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, descriptor_number, whole
-from simnet.clock import EPOCH_NS, FOREVER_NS, deadline_after
+from simnet.clock import FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
+from simnet.lookups import LATE
 from simnet.numeric import INTERFACES
 from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
@@ -186,7 +187,8 @@ class SimulatedBackend:
             pass
 
     def time_ns(self) -> int:
-        return EPOCH_NS + self.monotonic_ns()
+        epoch_ns: int = self._scheduler.current.machine.epoch_ns
+        return epoch_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> int:
         scheduler = self._scheduler
@@ -208,6 +210,15 @@ class SimulatedBackend:
 
     def gethostbyaddr(self, address: str) -> tuple[str, list[str], list[str]]:
         return names.gethostbyaddr(self._scheduler.current.machine, address)
+
+    def without_waiting(self, late: list[float], ask: Callable[[], Any]) -> Any:
+        """What *ask()* gives, which asks for names; for how long it would wait for their answers comes into *late*."""
+        state = self._scheduler.current.state
+        state[LATE] = late
+        try:
+            return ask()
+        finally:
+            del state[LATE]
 
     def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
         return names.getnameinfo(self._scheduler.current.machine, sockaddr, flags)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.asked import port_of
 from simnet.clock import deadline_after
+from simnet.faults.hosts import ClockJump, Pause
 from simnet.hostverbs import connected, listening, result_of
 from simnet.link import NotALink
 from simnet.machine import Machine
@@ -15,6 +16,7 @@ from simnet.netstat import snapshot
 from simnet.power import cut, power_on, refuse_without_power
 from simnet.process import Process
 from simnet.socket import Socket
+from simnet.standstill import set_clock, stand_still
 
 if TYPE_CHECKING:
     from simnet.world import Network
@@ -107,6 +109,21 @@ class Host(NotALink):
         scheduler = self.network._going_on()
         if self.machine.powered:
             cut(scheduler, self.machine)
+
+    def pause(self, seconds: float) -> None:
+        """Let none of its processes run for *seconds* of virtual time, as if each were stopped; its kernel goes on.
+
+        Raises:
+            RuntimeError: as `crash`.
+            ValueError: it is ``test``, the host of the test's own body, or *seconds* is no time that passes.
+        """
+        wanted = Pause(on=self.name, at=0, seconds=seconds)
+        stand_still(self.network._going_on(), self.machine, wanted.seconds)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set its wall clock, ``time.time()``, forwards by *seconds*, or back. The monotonic one does not move."""
+        wanted = ClockJump(on=self.name, at=0, seconds=seconds)
+        set_clock(self.network._going_on(), self.machine, wanted.seconds)
 
     def restart(self) -> None:
         """Come up again, with no process, no socket and no memory of connections: who goes on with one gets RST.

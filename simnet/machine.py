@@ -24,7 +24,8 @@ class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
     __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered",
+        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered", "epoch_ns", "still_until_ns",
+        "lookups", "sockets",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
@@ -33,19 +34,23 @@ class Machine:
         self.seed = seed
         self.fabric = fabric
         self.target = False
+        self.lookups = 0  # names it asked for
+        self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # polls of this host's processes that found something ready
         addresses = _addresses(number)
         self.address = addresses[0]
         self.out: deque[Any] = deque()
         self.socket_files: Any = None  # what was asked of the files of Unix sockets; see the room of that name
         self.powered = True  # else nothing runs here; see power.py
+        self.epoch_ns = EPOCH_NS  # what its wall clock shows when the run begins
+        self.still_until_ns = 0  # before that none of its processes runs; see standstill.py
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         self.stack = self._new_stack(addresses)
 
     def _new_stack(self, addresses: Sequence[str], kind: type[Stack] = Stack) -> Stack:
         clock: Any = _StackClock(self)
         stack = kind(addresses, clock=clock, out=self.out, name=self.name)
-        stack.epoch_ns = EPOCH_NS
+        stack.epoch_ns = self.epoch_ns
         stack.path_error = in_the_way
         return stack
 

@@ -41,8 +41,17 @@ def _addresses(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     lowered = name.rstrip(".").lower()
     if lowered == "localhost" or lowered.endswith(".localhost"):
         return "localhost", [Numeric(AF_INET6, "::1"), Numeric(AF_INET, "127.0.0.1")]
+    look_up = machine.fabric.look_up
+    if look_up is not None:
+        look_up(machine, name)
+    return _known(machine, name)
+
+
+def _known(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
+    """The same, without asking anybody."""
     found = machine.fabric.machines.get(name)
     if found is None:
+        lowered = name.rstrip(".").lower()
         found = next((each for each in machine.fabric.machines.values() if each.name.lower() == lowered), None)
     return ("", []) if found is None else (found.name, [Numeric(AF_INET, found.address)])
 
@@ -201,7 +210,7 @@ def gethostbyname_ex(machine: Machine, name: Any) -> tuple[str, list[str], list[
         raise constants.herror(*NO_RECOVERY)
     if text == "<broadcast>" or (numeric_host(text) is not None and not set(text) <= set("0123456789.")):
         raise constants.herror(*HOST_NOT_FOUND)
-    return _addresses(machine, text)[0] or text, [], [address]
+    return _known(machine, text)[0] or text, [], [address]
 
 
 def _name_argument(name: Any, call: str) -> str:

@@ -38,7 +38,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "_flows", "_names", "_refused", "_dark",
+        "look_up", "_flows", "_names", "_refused", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -48,6 +48,7 @@ class Fabric:
         self.unseen = not trace.recording and injector.idle  # nobody looks at segments, and no fault wants one
         self.injector = injector
         self.machines: dict[str, Machine] = {}
+        self.look_up: Callable[[Machine, str], None] | None = None  # is told when a host asks for a name
         self.by_address: dict[str, Machine] = {}
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}

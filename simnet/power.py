@@ -20,7 +20,7 @@ from simnet.trace import PROCESS
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["cut", "power_on", "refuse_without_power"]
+__all__ = ["cut", "note", "power_on", "refuse_without_power"]
 
 
 def refuse_without_power(machine: Machine) -> None:
@@ -41,9 +41,10 @@ def cut(scheduler: Scheduler, machine: Machine) -> None:
     """
     if scheduler.current.machine is machine:
         raise RuntimeError(f"{scheduler.current.name} runs on {machine.name}: a host's power is cut from another one")
-    _note(scheduler, machine, "crash")
+    note(scheduler, machine, "crash")
     gone = machine.stack
     machine.fabric.power(machine, on=False)
+    machine.still_until_ns = 0
     machine.out = deque()  # what the old kernel has to say, it says to nobody
     for socket in [*gone.connections.values(), *(each for group in gone.listeners.values() for each in group)]:
         if isinstance(socket, TcpSocket):
@@ -63,12 +64,13 @@ def cut(scheduler: Scheduler, machine: Machine) -> None:
 
 def power_on(scheduler: Scheduler, machine: Machine) -> None:
     """Boot *machine*, whose power was cut."""
-    _note(scheduler, machine, "restart")
+    note(scheduler, machine, "restart")
     machine.replace_stack(deaf=False)
     machine.fabric.power(machine, on=True)
 
 
-def _note(scheduler: Scheduler, machine: Machine, what: str) -> None:
+def note(scheduler: Scheduler, machine: Machine, what: str) -> None:
+    """*what* befell *machine*: for the trace, and no call of anybody's."""
     scheduler.effects += 1
     scheduler.activity += 1
     entry = (scheduler.clock.now_ns, PROCESS, machine.name, machine.name, "", what, 0, None)

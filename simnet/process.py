@@ -55,6 +55,7 @@ class Process:
         "in_thread",
         "waits_when_ending",
         "asleep",
+        "held",
         "timed_out",
         "has_deadline",
         "pending",
@@ -102,6 +103,7 @@ class Process:
         self.in_thread = ""  # does what a program gave to a thread of this name
         self.waits_when_ending = 0
         self.asleep = False
+        self.held = False  # its host stands still
         self.timed_out = False
         self.has_deadline = False
         self.pending: BaseException | None = None

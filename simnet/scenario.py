@@ -151,19 +151,6 @@ class Scenario(msgspec.Struct, frozen=True):
             line = _line(text, error.fault, error.key)
             raise ScenarioError(error.reason, path=path, line=line, fault=error.fault, key=error.key) from error
 
-    def check_playable(self, path: Path) -> None:
-        """Refuse a fault that this version reads and writes, and cannot play; *path* is the file's, for the error to name.
-
-        Raises:
-            ScenarioError: there is one, with what can be played instead.
-        """
-        try:
-            self.plan.check_playable()
-        except PlanError as error:
-            fault = None if error.index is None else error.index + 1
-            line = _line(path.read_text(encoding="utf-8-sig"), fault, "kind")
-            raise ScenarioError(str(error), path=path, line=line, fault=fault, key="kind") from error
-
     def dumps(self) -> str:
         """The file's text, with what each fault does in words."""
         import tomlkit  # takes 30 ms to load, and only who writes needs it

@@ -32,6 +32,7 @@ from simnet.arguments import (
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
+from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.messagecalls import MessageCalls
@@ -40,11 +41,13 @@ from simnet.quickcalls import QuickCalls
 from simnet.sendfile import send_file
 from simnet.straightcalls import StraightCalls
 from simnet.systemcall import READABLE, WRITABLE
+from simnet.trace import CALL, Failed
 from simnet.wait import running
 from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
+    from simnet.wait import Scheduler
 
 __all__ = ["Socket"]
 
@@ -93,6 +96,7 @@ class Socket(MessageCalls):
             self._net_family = family
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
             self._protocol = proto
+            _made(scheduler, machine, (family, kind, proto))
             file = machine.stack.socket(family, kind, proto)
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             if self._timeout is not None:
@@ -444,3 +448,24 @@ class Socket(MessageCalls):
 
 
 name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)
+
+
+def _made(scheduler: Scheduler, machine: Machine, arguments: tuple[int, int, int]) -> None:
+    """Count and write down one more ``socket()`` of *machine*.
+
+    Raises:
+        OSError: a fault makes it, EMFILE and its kin; none is made.
+    """
+    machine.sockets = n = machine.sockets + 1
+    here = machine.name
+    injector = machine.fabric.injector
+    fault = injector.for_socket(Place.host(here), n) if machine.target and injector.watches_sockets else None
+    if fault is not None:
+        injector.fire(fault, Place.host(here), here, "", n)
+    if scheduler.recording:
+        result = None if fault is None else Failed(fault.errno)
+        scheduler.trace.entries.append(
+            (scheduler.clock.now_ns, CALL, here, here, "", "socket", n, (arguments, result, False))
+        )
+    if fault is not None:
+        raise socket_error(fault.code)

@@ -15,7 +15,19 @@ from hypothesis.errors import InvalidArgument
 
 import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
 from simnet.faults.fault import Fault
-from simnet.faults.kinds import ERRNOS, TRANSPARENT, Delay, Error, Reset, Stall, Urgent, Wake, make, played_kinds
+from simnet.faults.kinds import (
+    ERRNOS,
+    TRANSPARENT,
+    Coalesce,
+    Delay,
+    Error,
+    Reset,
+    Stall,
+    Urgent,
+    Wake,
+    drawn_kinds,
+    make,
+)
 from simnet.faults.place import Anchor, Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
@@ -33,7 +45,7 @@ WAKES: Final[tuple[dict[str, object], ...]] = (
     {"first": 2},
 )
 
-UNPLAYED_OPS: Final = ("socket",)  # `error` on it is a known word, not yet played
+UNDRAWN_OPS: Final = ("socket",)  # an `error` on it has a server not begin, and nothing is found
 
 # What ends lines, mail, C strings and Telnet commands; what is one byte short of a terminator; what is longer in UTF-8 than it looks.
 # Like stands by like, the shorter first: an example shrinks from one to the one before it.
@@ -74,7 +86,7 @@ def faults(
         raise InvalidArgument(
             f"{ends=} are not ends of a connection; they are 'client' (the opener) and 'server' (the acceptor)"
         )
-    wanted = played_kinds(kinds)
+    wanted = drawn_kinds(kinds)
     points = [found for kind in wanted if (found := _points(kind, by_form, ends))]
     if not points:
         forms = ", ".join(by_form) or "nothing"
@@ -103,7 +115,7 @@ def faults(
             anchor = anchor._replace(number=number)
         parameters: dict[str, object] = {}
         if "bytes" in kind.parameters:
-            parameters["bytes"] = size
+            parameters["bytes"] = size + 1 if kind is Coalesce else size
         elif kind is Wake:
             parameters = WAKES[size % len(WAKES) - 1]
         elif kind in (Stall, Delay):
@@ -152,7 +164,7 @@ def fault_plans(
 def fault_rates(kinds: Iterable[object] | str = TRANSPARENT) -> st.SearchStrategy[FaultRates]:
     """Rates for a subset of *kinds*, with a seed. Shrinks towards no kind at all."""
     __tracebackhide__ = True  # what is wrong is the line that asks for them
-    fields = [kind.kind.replace("-", "_") for kind in played_kinds(kinds)]
+    fields = [kind.kind.replace("-", "_") for kind in drawn_kinds(kinds)]
     rates = st.sampled_from((0.0, 0.01, 0.1, 0.5, 1.0))
     seeds = st.integers(0, 2**32 - 1)
 
@@ -213,7 +225,7 @@ def _points(
     for form in kind.anchors:
         ops = [(None, kind.form)] if form in ("byte", "connect", "datagram") else list(kind.ops.items())
         for op, place_form in ops:
-            if op in UNPLAYED_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
+            if op in UNDRAWN_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
                 continue
             sides = ends if place_form == "connection" and form != "connect" else (None,)
             found = [Anchor(form, place, end, op, 1) for place in by_form.get(place_form, ()) for end in sides]

@@ -1,4 +1,4 @@
-"""What a plan does to hosts and links when the time has come: the power is cut, or comes back; nothing gets through for a while."""
+"""What a plan does to hosts and links when the time has come: power, time and links fail them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simnet.faults.hosts import BODY
-from simnet.faults.kinds import Partition, Restart
+from simnet.faults.kinds import ClockJump, Partition, Pause, Restart
 from simnet.faults.place import Place
 from simnet.power import cut, power_on
 from simnet.process import Process
+from simnet.standstill import set_clock, stand_still
 
 if TYPE_CHECKING:
     from simnet.faults.fault import Fault
@@ -62,15 +63,18 @@ def _act(scheduler: Scheduler, fabric: Fabric, fault: Fault) -> None:
         return
     for machine in list(fabric.machines.values()):
         place = Place.host(machine.name)
-        if machine.name == BODY or not fault.place.matches(place):
+        if not fault.place.matches(place) or (machine.name == BODY and not isinstance(fault, ClockJump)):
             continue
-        up = isinstance(fault, Restart)
-        if not up and not machine.powered:
+        if not machine.powered and not isinstance(fault, Restart):
             continue  # it lies there already
         fabric.injector.fire(fault, place, machine.name, "", fault.anchor.number)
-        if machine.powered:
+        if isinstance(fault, Pause):
+            stand_still(scheduler, machine, fault.seconds)
+        elif isinstance(fault, ClockJump):
+            set_clock(scheduler, machine, fault.seconds)
+        elif machine.powered:
             cut(scheduler, machine)
-        if up:
+        if isinstance(fault, Restart):
             power_on(scheduler, machine)
 
 

@@ -360,7 +360,7 @@ class Scheduler:
             return
         process.ending = process.cannot_wait = True
         process.close_descriptors()
-        process.asleep = False
+        process.asleep = process.held = False
         process.pending = ProcessEnded(why or f"the network of {process.name} has ended")
         if process in self.runnable:
             self.runnable.remove(process)

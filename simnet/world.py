@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -23,6 +24,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
 from simnet.link import Link, NotALink
+from simnet.lookups import look_up
 from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric
@@ -265,6 +267,7 @@ class Network(NotALink):
 
     def _enter(self, scheduler: Scheduler) -> None:
         scheduler.backend = SimulatedBackend(scheduler, self._look_around, self.spawn_on)
+        self._fabric.look_up = partial(look_up, scheduler)
         scheduler.verdicts = self.verdicts
         body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
         body.greenlet = getcurrent()
@@ -448,7 +451,11 @@ class Network(NotALink):
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
         process.target = machine.target
-        scheduler.start(process)
+        if machine.still_until_ns > self._clock.now_ns:
+            process.held = True  # it begins when the others of its host go on
+            scheduler.processes.append(process)
+        else:
+            scheduler.start(process)
         if process.done:
             refuse_arguments(process)
         return process

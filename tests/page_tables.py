@@ -31,7 +31,6 @@ from simnet.faults.plan import FaultPlan
 from simnet.kernel import states
 from simnet.process import VERDICTS
 from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
-from simnet.strategies import UNPLAYED_OPS
 
 __all__ = ["make"]
 
@@ -101,36 +100,24 @@ ANCHORS: Mapping[str, str] = {
 
 
 def _faults() -> str:
-    """The kinds that are played, for a first visit."""
-    rows = [(f"`{kind.kind}`", _where(kind, 3), _first_words(kind), _class(kind)) for kind in ALL if kind.played]
+    """All kinds, for a first visit."""
+    rows = [(f"`{kind.kind}`", _where(kind, 3), _first_words(kind), _class(kind)) for kind in ALL]
     return table(("kind", "acts at", "what the program sees", "class"), rows)
 
 
-def _faults_to_come() -> str:
-    rows = [
-        (f"`{kind.kind}`", _where(kind, 3), _first_words(kind), f"`{_example(kind)}`")
-        for kind in ALL
-        if not kind.played
-    ]
-    return table(("kind", "acts at", "what the program would see", "one line"), rows)
-
-
 def _fault_reference() -> str:
-    """Each kind that is played, with its forms."""
+    """Each kind, with its forms."""
     _complete(EXAMPLES, KINDS)
     parts = []
     for kind in ALL:
-        if kind.played:
-            fault = _example(kind)
-            toml = "\n".join(
-                ("```toml", f"# {fault}", "[[fault]]", tomlkit.dumps(fault_to_table(fault)).strip(), "```")
-            )
-            parts += [
-                f"### {kind.kind}",
-                f"{_first_words(kind)} {_class(kind).capitalize()}. Acts at: {_where(kind, 9)}.",
-            ]
-            parts += [toml, f"> {fault.sentence()}"]
-            parts += [words for words in (_parameters(kind),) if words]
+        fault = _example(kind)
+        toml = "\n".join(("```toml", f"# {fault}", "[[fault]]", tomlkit.dumps(fault_to_table(fault)).strip(), "```"))
+        parts += [
+            f"### {kind.kind}",
+            f"{_first_words(kind)} {_class(kind).capitalize()}. Acts at: {_where(kind, 9)}.",
+        ]
+        parts += [toml, f"> {fault.sentence()}"]
+        parts += [words for words in (_parameters(kind),) if words]
     return "\n\n".join(parts)
 
 
@@ -142,7 +129,7 @@ def _example(kind: type[Fault]) -> Fault:
 
 def _where(kind: type[Fault], ops_max: int) -> str:
     """The forms of its anchor, with the calls if they are few."""
-    ops = [op for op in kind.ops if op not in UNPLAYED_OPS]
+    ops = list(kind.ops)
     calls = f" ({', '.join(ops)})" if 0 < len(ops) <= ops_max else ""
     if "call" in kind.anchors:
         others = [ANCHORS[anchor] for anchor in kind.anchors if anchor not in ("call", "accept")]
@@ -162,7 +149,7 @@ def _parameters(kind: type[Fault]) -> str:
             shown = value.decode() if isinstance(value, bytes) else value
             told.append(f"`{name}` is `{shown}` where it is left out")
     if kind.kind == "error":
-        told += [f"`errno` of `{op}`: {', '.join(ERRNOS[op])}" for op in ERRNOS if op not in UNPLAYED_OPS]
+        told += [f"`errno` of `{op}`: {', '.join(ERRNOS[op])}" for op in ERRNOS]
     return f"{'; '.join(told)}." if told else ""
 
 
@@ -403,7 +390,6 @@ def _plain(text: str) -> str:
 
 _TABLES: Mapping[str, Callable[[], str]] = {
     "faults": _faults,
-    "faults-to-come": _faults_to_come,
     "fault-reference": _fault_reference,
     "verdicts": _verdicts,
     "verdicts-by-name": _verdicts_by_name,

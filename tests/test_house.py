@@ -35,7 +35,7 @@ STEPS = {
         ],
         ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.wait"],
         ["simnet.watchdog"],
-        ["simnet.process", "simnet.state"],
+        ["simnet.process", "simnet.state", "simnet.lookups"],
         [
             "simnet.sendfile",
             "simnet.systemcall",
@@ -58,7 +58,7 @@ STEPS = {
         ],
         ["simnet.standins"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
-        ["simnet.power", "simnet.strokes"],
+        ["simnet.power", "simnet.standstill", "simnet.strokes"],
         ["simnet.host"],
         ["simnet.world"],
         ["simnet.run"],

@@ -18,7 +18,8 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import Crash, Restart
 from simnet.invariants import WAITS_FOR_EVER
-from simnet.trace import CALL, PROCESS
+from simnet.lookups import ADDRESS_OF
+from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ class Case:
                 yield self.found("support-raised", message, host, error, process=ended.process)
             elif not self.excused(error):
                 yield self.found("target-raised", message, host, error, process=ended.process)
-            elif ended.process not in self.ended_early:  # else the loop did not survive: a rule of its own
+            elif ended.process not in self.ended_early or self.could_not_begin(
+                ended.process
+            ):  # else the loop did not survive: a rule of its own
                 yield self.found("target-raised", message, host, error, INTERRUPTED, ended.process)
 
     def gone(self) -> Iterator[Finding]:
@@ -141,8 +144,8 @@ class Case:
             error = ended.get(name)
             host = name.partition("/")[0]
             dead_hosts.append(host)
-            if error is not None and not self.excused(error):
-                continue  # told by its exception
+            if error is not None and (not self.excused(error) or self.could_not_begin(name)):
+                continue  # told by its exception; what cannot begin ends, and should
             how = f"was ended by {exception_line(error)}" if error is not None else "ended"
             message = f"{name} {how}; without the fault it goes on"
             yield self.found("loop-survives", message, host, error, process=name)
@@ -154,6 +157,13 @@ class Case:
             how = f"the listener {name} was closed at {where}" if where else f"nobody listens on {name} any more"
             found = self.found("listener-survives", f"{how}; later clients get ECONNREFUSED", host)
             yield replace(found, at=where.partition(" ")[0])
+
+    def could_not_begin(self, process: str) -> bool:
+        """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""
+        return all(fault.anchor.place.form == "host" for fault in self.disruptive) and not any(
+            entry[1] == WAKE and entry[3] == process and not entry[5].startswith(ADDRESS_OF)
+            for entry in self.run.trace.entries
+        )
 
     def began(self, kind: str, op: str, place: str) -> bool:
         """Whether the run came so far: a body that was interrupted may not have started what the baseline did."""

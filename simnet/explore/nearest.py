@@ -39,6 +39,8 @@ def nearest(fault: Fault, points: Points, targets: Sequence[str] = ()) -> str:
         return _datagram(anchor, points)
     if anchor.form == "time":
         return _moment(anchor, points)
+    if anchor.form == "lookup":
+        anchor = anchor._replace(op="lookup")
     return _call(anchor, points.calls, targets)
 
 

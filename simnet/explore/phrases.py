@@ -43,6 +43,8 @@ def call_phrase(event: Event) -> str:
         return f"shutdown {how}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     if op == "accept" and not isinstance(event.result, Failed):
         return f"accept {_address(event.result)}"
+    if op == "lookup":
+        return f"lookup {event.arguments[0]}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     if op in ("listen", "bind"):
         return f"{op} {event.place}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     return f"{op} {spoken}" if spoken else op
@@ -68,6 +70,8 @@ def answer(event: Event) -> str:
         return f"accepted {_address(result)}"
     if event.op in ("connect", "connect_ex"):
         return "connected"
+    if event.op == "lookup":
+        return "answered"
     if result is None:
         return ""
     if isinstance(result, tuple):

@@ -26,12 +26,14 @@ RANK_NAMES = ("calls", "edges", "bytes between")
 BYTES_ALL_MAX = 4_096  # bytes of one direction up to which each is a point of its own; beyond, edges and a spread
 STALL_SHORT = 0.05  # seconds: beyond a round trip and the 40 ms of a delayed acknowledgement, within every time-out
 STALL_LONG = 61.0  # beyond the 60 s that servers wait for a request, and the 30 s of asyncore's loop
+LATE_NAME = 5.0  # seconds: when a resolver asks the next server (resolv.conf(5), "timeout")
+JUMP = 3600.0  # seconds: what an hour of daylight saving makes of a wall clock that is kept in local time
 POLL_PLACES_MAX = 3  # of those that were ready, how many get a poll that reports them alone: first, second, last
 
 # The kinds in the order in which they are tried: those that find a bug soonest, for the fewest runs.
 TELLING = (
     "would-block", "error", "reset-before-accept", "short-recv", "partial-send", "wake", "refuse",
-    "drop", "duplicate", "reorder", "delay", "eof", "reset", "urgent", "stall", "split",
+    "drop", "duplicate", "reorder", "delay", "eof", "reset", "urgent", "stall", "split", "coalesce",
 )  # fmt: skip
 
 _CONNECTION_OPS = ("recv", "send")
@@ -66,7 +68,7 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
     found: list[Family] = []
     at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
     for fault in _at_calls(points, targets):
-        if fault.kind in at_calls:
+        if fault.kind in at_calls and (kinds is not None or getattr(fault, "op", "") != "socket"):
             faults, places = at_calls[fault.kind]
             faults.append(fault)
             places.add(fault.anchor)
@@ -146,9 +148,15 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
             if moment.host in (client, server):
                 for seconds in (STALL_SHORT, STALL_LONG):
                     yield k.Partition(on=f"{client}<->{server}", at=moment.time_ns / 1e9, seconds=seconds)
+        at = moment.time_ns / 1e9
         if moment.host != k.BODY:
-            yield k.Crash(on=moment.host, at=moment.time_ns / 1e9)
-            yield k.Restart(on=moment.host, at=moment.time_ns / 1e9)
+            yield k.Crash(on=moment.host, at=at)
+            yield k.Restart(on=moment.host, at=at)
+            for seconds in (STALL_SHORT, STALL_LONG):
+                yield k.Pause(on=moment.host, at=at, seconds=seconds)
+        if moment.host in targets:
+            for seconds in (-JUMP, JUMP):
+                yield k.ClockJump(on=moment.host, at=at, seconds=seconds)
 
 
 def _at_call(call: CallPoint) -> Iterator[Fault]:
@@ -164,6 +172,11 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
     elif op == "socket":
         for name in ERRNOS["socket"]:
             yield k.Error(on=on, op=op, call=n, errno=name)
+    elif op == "lookup":
+        if succeeded:
+            for name in k.RESOLVER_ERRORS:
+                yield k.NameError_(on=on, lookup=n, errno=name)
+            yield k.NameError_(on=on, lookup=n, seconds=LATE_NAME)
     elif op in _CONNECTION_OPS:
         end = call.end
         if succeeded:
@@ -216,6 +229,8 @@ def _at_poll(poll: PollPoint) -> Iterator[Fault]:
 
 
 def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
+    if kind == "coalesce":
+        yield from _together(stream)
     make = _AT_BYTE.get(kind)
     if make is None:
         return
@@ -250,10 +265,24 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
         yield Family(kind, BYTES, between, between, at_byte, most)
 
 
+def _together(stream: StreamPoint) -> Iterator[Family]:
+    """Each write with the next one, and all of them."""
+    edges = stream.edges
+    spans = list(dict.fromkeys([*zip(edges, edges[2:], strict=False), (0, stream.length)])) if len(edges) > 2 else []
+
+    def make(index: int) -> Fault:
+        first, end = spans[index]
+        return k.Coalesce(on=stream.place, end=stream.end, byte=first, bytes=end - first)
+
+    if spans:
+        yield Family("coalesce", EDGES, len(spans), len(spans), make)
+
+
 _AT_BYTE: dict[str, Callable[[StreamPoint, int, float], Fault]] = {
     "split": lambda stream, byte, _: k.Split(on=stream.place, end=stream.end, byte=byte),
     "stall": lambda stream, byte, seconds: k.Stall(on=stream.place, end=stream.end, byte=byte, seconds=seconds),
     "urgent": lambda stream, byte, _: k.Urgent(on=stream.place, end=stream.end, byte=byte),
     "eof": lambda stream, byte, _: k.Eof(on=stream.place, end=stream.end, byte=byte),
     "reset": lambda stream, byte, _: k.Reset(on=stream.place, end=stream.end, byte=byte),
+    "blackhole": lambda stream, byte, _: k.Blackhole(on=stream.place, end=stream.end, byte=byte),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from simnet.explore.phrases import answer, call_phrase, connect_phrase, ends_of, segment_phrase
 from simnet.faults.forms import parse_fault
-from simnet.faults.kinds import Delay, Duplicate, Stall, Urgent
+from simnet.faults.kinds import Coalesce, Delay, Duplicate, Stall, Urgent
 from simnet.faults.place import Anchor
 from simnet.sealed import sealed
 from simnet.trace import CALL, FAULT, HANDLER, OBSERVE, PROCESS, SEGMENT, Event, Failed, Trace
@@ -20,7 +20,7 @@ __all__ = ["BOLT", "Row", "rows_of", "shown_hosts"]
 
 BOLT = "⚡"
 
-_QUIET = ("getsockname", "getpeername", "getsockopt", "setsockopt", "bind", "listen", "socket")
+_QUIET = ("getsockname", "getpeername", "getsockopt", "setsockopt", "bind", "listen", "socket", "lookup")
 _ARROWS_MAX = 2  # that one call may have beside it; more get rows of their own
 
 
@@ -128,6 +128,9 @@ class _Reader:
         if anchor.form in ("call", "accept", "poll"):
             self._fault = (event, anchor)
             return
+        if anchor.form == "lookup":
+            self._fault = (event, anchor._replace(op="lookup"))
+            return
         if anchor.form == "time" and event.op in POWER:
             self._stroke = True  # what it does has a row of its own
             return
@@ -213,11 +216,17 @@ def _on_the_wire(event: Event) -> str:
         what = f"urgent byte {fault.data!r}"
     elif fault.kind == "eof":
         what = "end of the stream"
+    elif fault.kind == "blackhole":
+        what = "nothing arrives any more,"
+    elif isinstance(fault, Coalesce):
+        return f"{fault.bytes:,} bytes together from byte {event.n:,} on"
     return f"{what} before byte {event.n:,}"
 
 
 NO_CONNECT = {"refuse": "refused", "unreachable": "no way there", "connect-timeout": "never answered"}
-POWER = {"crash": "the power is cut", "restart": "comes up again"}
+POWER = {
+    "crash": "the power is cut", "restart": "comes up again", "pause": "stands still", "clock-jump": "its wall clock is set",
+}  # fmt: skip
 
 
 def _other(event: Event) -> str:

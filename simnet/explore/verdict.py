@@ -1,7 +1,7 @@
 """Was this run right? What happened in it, against the verdict table.
 
-A **stall** is transparent while no deadline fired that did not fire in the baseline, and disruptive from then: a program
-that gives up after 30 s is right to do so. A loop that looks every 30 s and sleeps again gives up nothing.
+What only **delays** (a stall, bytes that wait to arrive together) is transparent while no deadline fired that did not fire in
+the baseline, and disruptive from then: a program that gives up after 30 s is right to do so. A loop that looks every 30 s and sleeps again gives up nothing.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def judge(
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
     if not fault.transparent:
         return True
-    return fault.kind == "stall" and _deadline_fired(baseline, run)
+    return fault.delays and _deadline_fired(baseline, run)
 
 
 def _deadline_fired(baseline: Run, run: Run) -> bool:

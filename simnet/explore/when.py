@@ -27,6 +27,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
     "would-block": lambda fault: f"{fault.op} says EAGAIN",
     "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
+    "coalesce": lambda fault: f"{_bytes(fault.bytes)} from byte {fault.byte:,} on arrive together",
     "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",
     "wake": lambda fault: "a poll reports only some of the ready" if fault.keep else "a poll reports another order",
     "urgent": lambda fault: "an urgent byte arrives",
@@ -36,6 +37,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
         if fault.op
         else f"the connection is reset before byte {fault.byte:,}"
     ),
+    "blackhole": lambda fault: f"nothing arrives from byte {fault.byte:,} on",
     "refuse": lambda fault: "the connection is refused",
     "unreachable": lambda fault: "the host is unreachable",
     "connect-timeout": lambda fault: "a connect is never answered",
@@ -45,6 +47,11 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "reorder": lambda fault: "a datagram is overtaken",
     "delay": lambda fault: f"a datagram comes {fault.seconds:g} s late",
     "crash": lambda fault: f"{fault.on} crashes at {fault.at:g} s",
+    "pause": lambda fault: f"{fault.on} stands still for {fault.seconds:g} s",
+    "clock-jump": lambda fault: f"the clock of {fault.on} jumps by {fault.seconds:+g} s",
+    "name-error": lambda fault: (
+        f"a look-up fails with {fault.errno}" if fault.errno else f"a name is answered {fault.seconds:g} s late"
+    ),
     "partition": lambda fault: f"nothing crosses {fault.on} for {fault.seconds:g} s",
     "restart": lambda fault: f"{fault.on} restarts at {fault.at:g} s",
     "error": lambda fault: f"{fault.op} fails with {fault.errno}",

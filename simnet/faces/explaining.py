@@ -76,7 +76,5 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         yield "class", "transparent" if kind.transparent else "disruptive"
         if not kind.drawn:
             yield "asked", f'no sweep tries it unasked: kinds=["{name}"], or a plan'
-        if not kind.played:
-            yield "but", "this version reads and writes it, and does not play it yet"
     if name in INVARIANTS:
         yield "level", f'invariants={{"{name}": "failure"}}, or "warning", or "off: why"'

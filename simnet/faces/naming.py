@@ -112,9 +112,8 @@ def test_of(scenario: Scenario, path: Path) -> Named:
 
     Raises:
         Refused: pytest alone can run it.
-        ScenarioError: it is not there, or cannot be imported; or a fault of the scenario is none that this version plays.
+        ScenarioError: it is not there, or cannot be imported.
     """
-    scenario.check_playable(path)
     return _bound(scenario, project_root(path), "Run it with pytest: {command}", path)
 
 

@@ -34,7 +34,6 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         try:
             scenario = Scenario.read(self.path)
-            scenario.check_playable(self.path)
         except ScenarioError as error:
             raise self.CollectError(str(error)) from error
         yield ScenarioItem.from_parent(self, name=scenario.node.names[-1], scenario=scenario)

@@ -32,7 +32,6 @@ def shrink_file(path: Path) -> int:
         Refused: the plan fails with nothing.
     """
     scenario = Scenario.read(path)
-    scenario.check_playable(path)
     named = test_of(scenario, path)
     options = named.options
     with named.at_home(), quiet():

@@ -120,7 +120,7 @@ class Blackhole(Fault, frozen=True, kw_only=True):
     """Nothing arrives any more in this direction, acknowledgements included."""
 
     kind: ClassVar[str] = "blackhole"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("byte",)
 
     end: str

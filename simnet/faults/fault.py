@@ -49,8 +49,8 @@ class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_
     """The kind's name in plans and files."""
     transparent: ClassVar[bool] = False
     """Whether a correct program may meet it at any time with nothing lost."""
-    played: ClassVar[bool] = True
-    """Whether this version's injector can do it."""
+    delays: ClassVar[bool] = False
+    """Whether all it does is to delay, which is transparent until a deadline fires that did not without it."""
     drawn: ClassVar[bool] = True
     """Whether sweeps and dice try it unasked; else only who names it gets it."""
     anchors: ClassVar[tuple[str, ...]] = ()

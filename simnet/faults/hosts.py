@@ -5,6 +5,7 @@ What happens at a time befalls a host when all that is due then has arrived ther
 
 from __future__ import annotations
 
+import socket  # for its numbers
 from typing import ClassVar, Final
 
 from simnet.faults.fault import Fault
@@ -131,7 +132,7 @@ class Pause(Fault, frozen=True, kw_only=True):
     """The host's processes stand still for *seconds*; its kernel goes on."""
 
     kind: ClassVar[str] = "pause"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("time",)
     form: ClassVar[str] = "host"
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)
@@ -142,6 +143,7 @@ class Pause(Fault, frozen=True, kw_only=True):
     def _check(self) -> None:
         comes(self.kind, self.at)
         lasts(self.kind, self.seconds)
+        _not_the_bodys(self)
 
     def sentence(self) -> str:
         return f"{self.on} stood still for {self.seconds:g} s at {self.at:g} s"
@@ -151,7 +153,7 @@ class ClockJump(Fault, frozen=True, kw_only=True):
     """The host's wall clock jumps by *seconds*, backwards if negative; the monotonic one does not."""
 
     kind: ClassVar[str] = "clock-jump"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("time",)
     form: ClassVar[str] = "host"
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)
@@ -192,7 +194,7 @@ class NameError_(Fault, frozen=True, kw_only=True):  # noqa: N801  # NameError i
     """The host's look-up fails with *errno* (EAI_AGAIN, EAI_NONAME), or answers *seconds* late, or both."""
 
     kind: ClassVar[str] = "name-error"
-    played: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("lookup",)
     form: ClassVar[str] = "host"
     parameters: ClassVar[tuple[str, ...]] = ("errno", "seconds")
@@ -214,14 +216,20 @@ class NameError_(Fault, frozen=True, kw_only=True):  # noqa: N801  # NameError i
         if self.seconds:
             lasts(self.kind, self.seconds)
 
+    @property
+    def code(self) -> int | None:
+        """What gaierror has for its errno; None where the answer is only late."""
+        return None if self.errno is None else int(getattr(socket, self.errno))
+
     def sentence(self) -> str:
         late = f" after {self.seconds:g} s" if self.seconds else ""
         return f"{self.anchor} failed with {self.errno}{late}" if self.errno else f"{self.anchor} was answered{late}"
 
 
-def _not_the_bodys(fault: Crash | Restart) -> None:
+def _not_the_bodys(fault: Crash | Restart | Pause) -> None:
     """The body is a process of its host, and goes on: it says what the others did."""
     if fault.on == BODY:
         raise fault.wrong(
-            "on", "is the host of the test's own body, which must go on; spawn what is to die on a host of its own"
+            "on",
+            "is the host of the test's own body, which must go on; spawn what is to be struck on a host of its own",
         )

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from simnet.clock import Clock
 from simnet.faults.kinds import (
+    Blackhole,
+    Coalesce,
     Eof,
     Error,
     Fault,
+    NameError_,
     Reset,
     ResetBeforeAccept,
     ShortRecv,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Injector", "Tag", "named"]
 
 SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
-
+GATHER_NS = 40_000_000  # as Nagle's rule waits for a receiver that delays its acknowledgement (TCP_DELACK_MIN of Linux)
 
 NONE: tuple[Fault, ...] = ()
 
@@ -83,7 +86,7 @@ class Injector:
     """A plan and rates in force."""
 
     __slots__ = (
-        "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "_datagram", "watches_polls", "_call", "_byte", "_connect", "_poll",
+        "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "_datagram", "watches_polls", "_call", "_byte", "_connect", "_poll", "_lookup", "_socket", "watches_lookups", "watches_sockets",
         "_acted",
     )  # fmt: skip
 
@@ -93,16 +96,19 @@ class Injector:
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
-        self._call = self._byte = self._connect = self._poll = self._datagram = self.timed = NONE
+        self._call = self._byte = self._connect = self._poll = self._datagram = self._lookup = self._socket = (
+            self.timed
+        ) = NONE
         if plan.faults:
             self._sort(plan)
         dice = self.dice
         self.meddles = bool(self._datagram) or (dice is not None and dice.active("datagram"))
+        self.watches_lookups = bool(self._lookup)
+        self.watches_sockets = bool(self._socket)
         self.watches_polls = bool(self._poll) or (dice is not None and dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
 
     def _sort(self, plan: FaultPlan) -> None:
-        plan.check_playable()
         by_form: dict[str, list[Fault]] = {}
         for fault in plan.faults:
             by_form.setdefault(fault.anchor.form, []).append(fault)
@@ -111,6 +117,8 @@ class Injector:
         self._connect = tuple(by_form.get("connect", ()))
         self._poll = tuple(by_form.get("poll", ()))
         self._datagram = tuple(by_form.get("datagram", ()))
+        self._lookup = tuple(by_form.get("lookup", ()))
+        self._socket = tuple(fault for fault in self._call if fault.anchor.op == "socket")
         self.timed = tuple(by_form.get("time", ()))  # what befalls hosts and links, and when; see strokes.py
 
     @property
@@ -172,6 +180,20 @@ class Injector:
             return self.dice.for_connect(place)
         return None
 
+    def for_lookup(self, host: Place, n: int) -> NameError_ | None:
+        """What befalls the *n*-th look-up of a host."""
+        for fault in self._lookup:
+            if fault.anchor.number == n and fault.place.matches(host):
+                return cast(NameError_, fault)
+        return None
+
+    def for_socket(self, host: Place, n: int) -> Error | None:
+        """What the *n*-th ``socket()`` of a host's processes says instead."""
+        for fault in self._socket:
+            if fault.anchor.number == n and fault.place.matches(host):
+                return cast(Error, fault)
+        return None
+
     def for_poll(self, host: Place, n: int, ready: int) -> Wake | None:
         """How the *n*-th poll of a host that finds something ready is to be reported."""
         for fault in self._poll:
@@ -224,6 +246,9 @@ class Injector:
     def _split(self, sender: Any, fault: Split) -> None:
         sender.hold_until(self.clock.now_ns + SPLIT_NS)
 
+    def _coalesce(self, sender: Any, fault: Coalesce) -> None:
+        sender.gather(fault.bytes, GATHER_NS)
+
     def _stall(self, sender: Any, fault: Stall) -> None:
         sender.hold_until(self.clock.now_ns + max(1, round(fault.seconds * 1e9)))
 
@@ -235,6 +260,9 @@ class Injector:
 
     def _reset(self, sender: Any, fault: Reset) -> None:
         sender.sever()
+
+    def _blackhole(self, sender: Any, fault: Blackhole) -> None:
+        sender.blackhole()
 
 
 def _to(place: Place, port: int) -> Place:
@@ -248,4 +276,6 @@ _ACTS: dict[type[Fault], Callable[[Injector, Any, Any], None]] = {
     Urgent: Injector._urgent,
     Eof: Injector._eof,
     Reset: Injector._reset,
+    Blackhole: Injector._blackhole,
+    Coalesce: Injector._coalesce,
 }

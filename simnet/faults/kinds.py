@@ -1,8 +1,6 @@
 """The vocabulary: all the ways in which a network hurts a program, by class, by name, and by the point where they can act.
 
-A kind with ``played = False`` is a word of the language that this version's injector does not act on yet: plans with it can be
-written and read, and are refused when put into force. One with ``drawn = False`` is played where a plan or a sweep names it, and
-tried by none that does not.
+A kind with ``drawn = False`` is played where a plan or a sweep names it, and tried by none that does not.
 """
 
 from __future__ import annotations
@@ -78,14 +76,12 @@ __all__ = [
     "Wake",
     "WouldBlock",
     "applicable",
-    "check_playable",
     "drawn",
+    "drawn_kinds",
     "kind_class",
     "kind_classes",
     "make",
     "named_kinds",
-    "playable",
-    "played_kinds",
 ]
 
 ALL: Final[tuple[type[Fault], ...]] = (
@@ -134,62 +130,34 @@ def kind_classes(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Faul
     return tuple(kind for kind in ALL if kind in named)
 
 
-def playable(fault: Fault | type[Fault] | str) -> bool:
-    """Whether this version's injector can do it; for a kind, whether it can do any of it."""
-    if isinstance(fault, Error) and fault.op == "socket":
-        return False  # the injector counts calls on sockets, and socket() is made on none
-    return fault.played if isinstance(fault, Fault) else kind_class(fault).played
-
-
 def drawn(kind: type[Fault] | str) -> bool:
     """Whether a sweep or a fuzz that names no kinds tries this one."""
-    cls = kind_class(kind)
-    return cls.played and cls.drawn
-
-
-def check_playable(fault: Fault | type[Fault] | str) -> None:
-    """Refuse a fault or kind that this version knows but cannot do.
-
-    Raises:
-        ValueError: with the fault, and what can be played instead.
-    """
-    if not playable(fault):
-        name = fault.kind if isinstance(fault, Fault) else kind_class(fault).kind
-        what = f"{name!r} on {fault.op}" if isinstance(fault, Error) else repr(name)
-        line = f" ({fault})" if isinstance(fault, Fault) else ""
-        raise FaultError(
-            f"this version does not play {what} yet{line}; it plays {', '.join(kind.kind for kind in ALL if kind.played)}",
-            "kind",
-        )
+    return kind_class(kind).drawn
 
 
 def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
-    """The names of several kinds that this version plays, in the vocabulary's order; one name or class alone is taken too.
+    """The names of several kinds, in the vocabulary's order; one name or class alone is taken too.
 
-    All of TRANSPARENT or of DISRUPTIVE, or all of those that are played, means those that are tried unasked, and what is
-    named besides.
+    All of TRANSPARENT or of DISRUPTIVE means those that are tried unasked, and what is named besides.
 
     Raises:
-        ValueError: an unknown kind, or one named by itself that this version does not play.
+        ValueError: an unknown kind.
     """
     __tracebackhide__ = True
     several = [kinds] if isinstance(kinds, str | type) else list(kinds)
     tally = Counter(cls.kind for kind in several for cls in kind_classes([kind]))
     for group in (TRANSPARENT, DISRUPTIVE):
-        if all(tally[name] for name in group if playable(name)):
+        if all(tally[name] for name in group):
             for name in group:
                 tally[name] -= not drawn(name)
-    named = tuple(name for name in KINDS if tally[name] > 0)
-    for name in named:
-        check_playable(name)
-    return named
+    return tuple(name for name in KINDS if tally[name] > 0)
 
 
-def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
+def drawn_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault], ...]:
     """The classes of several kinds, in the vocabulary's order, to draw faults from. What they mean is `named_kinds`'.
 
     Raises:
-        ValueError: no kind at all, an unknown one, or one that this version does not play, or does not draw.
+        ValueError: no kind at all, an unknown one, or one that dice do not draw.
     """
     __tracebackhide__ = True
     several = (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
@@ -206,7 +174,7 @@ def played_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Faul
 
 
 def applicable(anchor: Anchor) -> tuple[type[Fault], ...]:
-    """The kinds that can act at this injection point, in the vocabulary's order, played or not."""
+    """The kinds that can act at this injection point, in the vocabulary's order."""
     return tuple(kind for kind in ALL if _applies(kind, anchor))
 
 

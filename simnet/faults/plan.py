@@ -15,7 +15,6 @@ import msgspec
 from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError, meant
 from simnet.faults.forms import fault_from_table, fault_to_table, parse_fault
-from simnet.faults.kinds import check_playable, playable
 
 __all__ = ["FaultPlan", "PlanError", "refuse_seed"]
 
@@ -124,17 +123,6 @@ class FaultPlan(msgspec.Struct, frozen=True):
                 faults.append(fault_from_table(table))
         settings = {key: tables[key] for key in ("schedule", "seed") if key in tables}
         return cls(tuple(faults), **settings)  # type: ignore[arg-type]  # the plan checks what it is given
-
-    def check_playable(self) -> None:
-        """Refuse a plan that this version can write down but not put into force.
-
-        Raises:
-            PlanError: the first such fault, and what can be played instead.
-        """
-        for index, fault in enumerate(self.faults):
-            if not playable(fault):
-                with _Numbered(index):
-                    check_playable(fault)
 
     @property
     def transparent(self) -> bool:

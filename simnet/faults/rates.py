@@ -24,6 +24,7 @@ from simnet.faults.kinds import (
     ALL,
     ERRNOS,
     TRANSPARENT,
+    Coalesce,
     Delay,
     Drop,
     Duplicate,
@@ -40,8 +41,8 @@ from simnet.faults.kinds import (
     Urgent,
     Wake,
     WouldBlock,
+    drawn_kinds,
     kind_class,
-    played_kinds,
 )
 from simnet.faults.place import Place
 
@@ -72,6 +73,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
     partial_send: float = 0.0
     would_block: float = 0.0
     split: float = 0.0
+    coalesce: float = 0.0
     wake: float = 0.0
     stall: float = 0.0
     urgent: float = 0.0
@@ -107,7 +109,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def even(cls, rate: float, kinds: Iterable[object] | str = TRANSPARENT, *, seed: int = 0) -> FaultRates:
         """The same rate for each of *kinds* (names or classes)."""
-        return cls(**{_field(kind): rate for kind in played_kinds(kinds)}, seed=seed)
+        return cls(**{_field(kind): rate for kind in drawn_kinds(kinds)}, seed=seed)
 
     @classmethod
     def swarm(cls, seed: int, kinds: Iterable[object] | str = tuple(kind.kind for kind in ALL)) -> FaultRates:
@@ -117,7 +119,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
         the subsets, rather than all kinds always (Groce et al., Swarm Testing, ISSTA 2012).
         """
         random = Random(f"{seed}/swarm")
-        classes = played_kinds(kinds)
+        classes = drawn_kinds(kinds)
         drawn = [kind for kind in classes if random.random() < 0.5] or [_one_of(random, classes)]
         low, high = (math.log(rate) for rate in SWARM_RATES)
         rates = {_field(kind): float(f"{math.exp(low + (high - low) * random.random()):.2g}") for kind in drawn}
@@ -145,7 +147,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
 
 _RATES: Final = tuple(name for name in FaultRates.__struct_fields__ if name != "seed")
 
-_AT_BYTES: Final = (Split, Stall, Urgent, Eof, Reset)
+_AT_BYTES: Final = (Split, Coalesce, Stall, Urgent, Eof, Reset)
 
 
 def _field(kind: type[Fault]) -> str:
@@ -294,6 +296,9 @@ class Dice:
                 found.append((byte, Urgent(on=on, end=end, byte=byte, data=_one_of(random, URGENT_BYTES))))
             elif kind is Reset:
                 found.append((byte, Reset(on=on, end=end, byte=byte)))
+            elif kind is Coalesce:  # what is left of this write, and some of the next
+                size = max(2, offset + n - byte + _below(random, n))
+                found.append((byte, Coalesce(on=on, end=end, byte=byte, bytes=size)))
             else:
                 found.append(
                     (byte, Split(on=on, end=end, byte=byte) if kind is Split else Eof(on=on, end=end, byte=byte))

@@ -85,11 +85,11 @@ class Split(Fault, frozen=True, kw_only=True):
 
 
 class Coalesce(Fault, frozen=True, kw_only=True):
-    """The *bytes* from here on arrive together, however many writes they were."""
+    """The *bytes* from here on arrive together, however many writes they were; what there is after 40 ms waits no longer."""
 
     kind: ClassVar[str] = "coalesce"
     transparent: ClassVar[bool] = True
-    played: ClassVar[bool] = False
+    delays: ClassVar[bool] = True
     anchors: ClassVar[tuple[str, ...]] = ("byte",)
     parameters: ClassVar[tuple[str, ...]] = ("bytes",)
 
@@ -142,6 +142,7 @@ class Stall(Fault, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "stall"
     transparent: ClassVar[bool] = True
+    delays: ClassVar[bool] = True
     anchors: ClassVar[tuple[str, ...]] = ("byte",)
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from simnet.kernel.control import FIN_DUE
 from simnet.kernel.states import CLOSED
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ _offset = itemgetter(0)
 class Tampering:
     """What faults want of one direction of one connection."""
 
-    __slots__ = ("anchors", "injected", "held", "cut")
+    __slots__ = ("anchors", "injected", "held", "gathered", "patience_ns", "cut")
 
     def __init__(self) -> None:
         self.anchors: list[Anchor] = []
         self.injected = 0  # bytes in the stream that are not the program's
         self.held: Any = None  # the timer that ends a stall
+        self.gathered = 0  # nothing goes out before the program has written up to this offset
+        self.patience_ns = 0  # or has not for so long
         self.cut = False  # FIN went out before the program's end; the rest is lost
 
     @property
@@ -49,6 +52,8 @@ class Tampering:
             if self.cut:
                 connection.outbox = None
                 return -1
+            if self.gathered and self.waits_for_more(connection):
+                return -1
             if self.held is not None or connection.state == CLOSED:
                 return -1
             allowed = max(0, connection.snd_edge - connection.snd_nxt)
@@ -60,9 +65,31 @@ class Tampering:
             _, callback = self.anchors.pop(0)
             callback(connection)  # type: ignore[arg-type]  # every connection is a TcpSocket
 
-    def stop(self) -> None:
-        """The connection is over."""
+    def waits_for_more(self, connection: Sender) -> bool:
+        """Is there less to send than is to go out together?"""
+        if connection.fin == FIN_DUE or connection.sent + connection.unsent >= self.gathered:
+            self.go_on()
+            return False
+        if self.held is None and connection.unsent:
+            clock = connection.stack.clock
+            self.held = clock.at(clock.now_ns + self.patience_ns, go_on, connection)
+        return True
+
+    def go_on(self) -> None:
+        """Nothing is held any more."""
+        self.gathered = 0
         if self.held is not None:
             self.held.cancel()
             self.held = None
+
+    def stop(self) -> None:
+        """The connection is over."""
+        self.go_on()
         self.anchors.clear()
+
+
+def go_on(connection: Sender) -> None:
+    """What was held goes out."""
+    assert connection.tampering is not None
+    connection.tampering.go_on()
+    connection.transmit()

@@ -84,7 +84,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error",
+        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "muted",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -107,6 +107,9 @@ class Stack:
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
+        self.muted: frozenset[tuple[Endpoint, Endpoint]] = (
+            frozenset()
+        )  # (from, to) of connections that say nothing more
         self.path_error: Callable[[str], int] | None = (
             None  # asked about paths of Unix sockets: errno, EEXIST for a file
         )
@@ -295,7 +298,7 @@ class Stack:
         Its ACK field, which counts for nothing without the flag, is where the segment began: what came before was heard.
         """
         flags = segment.flags
-        if flags & RST:
+        if flags & RST or (segment.target, segment.source) in self.muted:
             return
         if flags & ACK:
             answer = Segment(segment.target, segment.source, RST, segment.ack, segment.seq, 0, b"", self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simnet.kernel.anchors import Anchor, Tampering
+from simnet.kernel.anchors import Anchor, Tampering, go_on
 from simnet.kernel.control import FIN_SENT
 from simnet.kernel.segment import ACK, FIN, URG, Notice, Packet
 from simnet.kernel.sending import Sender
@@ -46,9 +46,15 @@ class Tamperable(Sender):
     def hold_until(self, deadline_ns: int) -> None:
         """Let no data and no FIN out before *deadline_ns*."""
         tampering = self.tamper()
-        if tampering.held is not None:
-            tampering.held.cancel()
-        tampering.held = self.stack.clock.at(deadline_ns, _go_on, self)
+        tampering.go_on()
+        tampering.held = self.stack.clock.at(deadline_ns, go_on, self)
+
+    def gather(self, size: int, patience_ns: int) -> None:
+        """Let the next *size* bytes out together, or those that there are *patience_ns* after the first of them, or at the end."""
+        tampering = self.tamper()
+        tampering.go_on()
+        tampering.gathered = self.sent + size
+        tampering.patience_ns = patience_ns
 
     def inject_urgent(self, byte: bytes) -> None:
         """Put one urgent byte into the stream here, whatever the window says."""
@@ -82,13 +88,8 @@ class Tamperable(Sender):
             raise ValueError(f"{self!r} has no peer yet: a black hole swallows what goes to one")
         self.emit(Notice(self.local, self.peer, None, self.stack))
         self.emit = _swallow
+        self.stack.muted |= {(self.local, self.peer)}  # nor does an RST arrive, when this end is gone
         self.watch_losses()
-
-
-def _go_on(connection: Sender) -> None:
-    assert connection.tampering is not None
-    connection.tampering.held = None
-    connection.transmit()
 
 
 def _swallow(packet: Packet) -> None:

@@ -11,6 +11,7 @@ import _socket
 import errno
 import socket
 import threading
+from typing import Final
 
 from simnet import real
 from simnet.kernel.errors import socket_error
@@ -24,6 +25,8 @@ HOSTS_MAX = 254  # one byte, without .0 and .255
 
 class Ground:
     """The addresses and ports of one network."""
+
+    look_up: Final = None  # nobody is told when a name is asked for
 
     def __init__(self) -> None:
         a, b = real.urandom(2)

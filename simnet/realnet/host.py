@@ -104,3 +104,11 @@ class RealHost(NotALink):
     def restart(self) -> NoReturn:
         """Refused, as `crash`."""
         refuse("restart")
+
+    def pause(self, seconds: float) -> NoReturn:
+        """Refused, as `crash`."""
+        refuse("pause")
+
+    def set_clock(self, seconds: float) -> NoReturn:
+        """Refused: the machine's clock is not ours to set."""
+        refuse("clock-jump")

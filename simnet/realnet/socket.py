@@ -41,6 +41,8 @@ class RealSocket(Calls):
         process = current_process()
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
+        if fileno is None:
+            _refuse_by_plan(process)
         C.__init__(self, family, type, proto, fileno)
         self._io_refs, self._closed = 0, False  # as the library's own __init__, which may ask whose socket it is
         C.settimeout(self, 0.0)
@@ -478,3 +480,18 @@ def _bytes(data: Any) -> bytes:
         return bytes(memoryview(data))
     except TypeError:
         raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+
+
+def _refuse_by_plan(process: RealProcess) -> None:
+    """Count one more ``socket()`` of this host.
+
+    Raises:
+        OSError: a fault makes it, EMFILE and its kin; none is made.
+    """
+    machine, stage = process.machine, process.stage
+    machine.sockets = n = machine.sockets + 1
+    place = Place.host(machine.name)
+    fault = stage.injector.for_socket(place, n) if machine.target and stage.injector.watches_sockets else None
+    if fault is not None:
+        stage.fire(fault, place, machine.name, "", n)
+        raise socket_error(fault.code)

@@ -1,4 +1,5 @@
-"""asyncio asks for names in threads. A simulated process has none, and needs none: its network answers at once.
+"""asyncio asks for names in threads. A simulated process has none, and needs none: its network answers at once, or as late as
+a fault says.
 
 asyncio is not imported for this; it is looked for when the stand-ins are put in place, and whenever a loop may be made.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from simnet.standins import whose
@@ -19,9 +21,25 @@ _originals: dict[str, Any] = {}
 async def _getaddrinfo(
     self: Any, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> Any:
-    if whose.world() is None:
+    backend = whose.world()
+    if backend is None:
         return await _originals["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
-    return socket.getaddrinfo(host, port, family, type, proto, flags)
+    late: list[float] = []
+    try:
+        return backend.without_waiting(late, partial(socket.getaddrinfo, host, port, family, type, proto, flags))
+    finally:
+        if late:
+            await _pass(self, sum(late))
+
+
+async def _pass(loop: Any, seconds: float) -> None:
+    """Let the others of *loop* go on meanwhile, as they do while a thread waits."""
+    passed = loop.create_future()
+    timer = loop.call_later(seconds, passed.set_result, None)
+    try:
+        await passed
+    finally:
+        timer.cancel()
 
 
 async def _getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:

@@ -46,6 +46,9 @@ class Backend(Protocol):
     def getaddrinfo(self, host: Any, port: Any, family: int, type: int, proto: int, flags: int) -> list[Any]:
         """Tuples of plain integers, as ``_socket.getaddrinfo`` gives them; ``socket.getaddrinfo`` names them."""
 
+    def without_waiting(self, late: list[float], ask: Callable[[], Any]) -> Any:
+        """What *ask()* gives, which asks for names; for how long it would wait for their answers comes into *late*."""
+
     def gethostbyname(self, name: str) -> str: ...
     def gethostbyname_ex(self, name: str) -> tuple[str, list[str], list[str]]: ...
     def gethostbyaddr(self, address: str) -> tuple[str, list[str], list[str]]: ...

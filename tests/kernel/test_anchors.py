@@ -182,6 +182,17 @@ def test_a_black_hole_is_noticed_by_timers_only(fabric: Fabric) -> None:
         a.send(b"x")
 
 
+def test_a_black_hole_swallows_what_the_kernel_says_when_its_end_is_gone(fabric: Fabric) -> None:
+    _, a, c = fabric.pair()
+    a.add_anchor(0, lambda end: end.blackhole())
+    a.send(b"abcd")
+    fabric.run()
+    a.sever()  # its RST does not arrive
+    c.send(b"to nobody")
+    fabric.run(60)
+    assert (c.getsockopt(*SO_ERROR), mask(c)) == (0, "OUT")
+
+
 def test_anchors_respect_the_window(fabric: Fabric) -> None:
     a, c = small_pair(fabric)
     fired: list[int] = []

@@ -314,7 +314,6 @@ REFUSED = [
     pytest.param(("sweep", "test_servers.py::test_ech"), "there is no 'test_ech' in *did you mean 'test_echo'?", id="no-test"),
     pytest.param(("sweep", "servers.py"), "simnet sweep: servers.py holds no test decorated with @simnet.sweep", id="no-sweep"),
     pytest.param(("sweep", "test_servers.py", "--kinds", "rest"), "--kinds rest: 'rest' is no kind of fault; did you mean 'reset'?", id="no-kind"),
-    pytest.param(("sweep", "test_servers.py", "--kinds", "blackhole"), "sweep: --kinds blackhole: this version does not play 'blackhole' yet; it plays short-recv", id="not-played"),
     pytest.param(("sweep", "test_servers.py", "--runs", "0"), "--runs=0: at least 1", id="no-runs"),
     pytest.param(("show", "test_servers.py"), "names a file and no test; write test_servers.py::test_echo", id="show-a-file"),
     pytest.param(("replay", "gone.toml"), "simnet replay: gone.toml: cannot be read: No such file or directory", id="no-scenario"),

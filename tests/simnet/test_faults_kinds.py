@@ -22,12 +22,10 @@ from simnet.faults import (
     FaultError,
     Place,
     applicable,
-    check_playable,
+    drawn_kinds,
     kind_class,
     kind_classes,
     make,
-    playable,
-    played_kinds,
 )
 
 ON = "client->server:7#1"
@@ -388,25 +386,13 @@ def test_kinds_are_named_or_given_as_classes() -> None:
         kind_classes([5])
 
 
-def test_what_this_version_plays_is_said_before_it_is_tried() -> None:
-    hole = faults.Blackhole(ON, end="server", byte=1)
-
-    assert not playable(hole)
-    assert not playable("blackhole")
-    assert not playable(faults.Error("server", op="socket", call=1, errno="EMFILE"))
-    assert playable(faults.Error)
-    with pytest.raises(ValueError, match=r"this version does not play 'blackhole' yet .*; it plays short-recv"):
-        check_playable(hole)
-    check_playable(faults.Eof(ON, end="server", byte=1))
-
-
-def test_a_whole_class_of_kinds_means_those_that_are_played() -> None:
-    assert "coalesce" not in [kind.kind for kind in played_kinds(TRANSPARENT)]
-    assert [kind.kind for kind in played_kinds(ALL)][-1] == "delay"
-    with pytest.raises(ValueError, match="does not play 'coalesce' yet"):
-        played_kinds(["split", "coalesce"])
+def test_a_whole_class_of_kinds_means_those_that_are_drawn() -> None:
+    assert "coalesce" in [kind.kind for kind in drawn_kinds(TRANSPARENT)]
+    assert [kind.kind for kind in drawn_kinds(ALL)][-1] == "delay"
+    with pytest.raises(ValueError, match="'blackhole' is played where a plan or the kinds of a sweep name it"):
+        drawn_kinds(["split", "blackhole"])
     with pytest.raises(ValueError, match="names no kind"):
-        played_kinds([])
+        drawn_kinds([])
 
 
 @pytest.mark.parametrize(

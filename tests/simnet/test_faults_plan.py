@@ -77,15 +77,6 @@ def test_a_plan_is_transparent_if_each_fault_is() -> None:
     assert FaultPlan().transparent
 
 
-def test_a_plan_that_cannot_be_played_names_the_fault() -> None:
-    plan = FaultPlan((END, faults.Blackhole("client->server:7#1", end="server", byte=5)))
-
-    with pytest.raises(PlanError, match="fault 2: this version does not play 'blackhole' yet") as refused:
-        plan.check_playable()
-
-    assert (refused.value.index, refused.value.key) == (1, "kind")
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "complaint"),
     [

@@ -41,7 +41,7 @@ def test_a_plan_shrinks_to_the_one_fault_that_matters(condition: Callable[[Fault
 
 
 @pytest.mark.slow
-def test_every_kind_that_is_played_is_drawn_with_every_call() -> None:
+def test_every_kind_that_is_drawn_comes_with_every_call() -> None:
     calls = {(kind.kind, op) for kind in ALL if drawn(kind) for op in kind.ops}
     rest = {("reset", None), *((kind.kind, None) for kind in ALL if drawn(kind) and not kind.ops)}
     seen = set()
@@ -55,7 +55,7 @@ def test_every_kind_that_is_played_is_drawn_with_every_call() -> None:
 
             look()
 
-    assert seen == (calls | rest) - {("error", "socket")}  # known, not yet played
+    assert seen == (calls | rest) - {("error", "socket")}  # a server that cannot begin finds nothing
 
 
 def test_a_falsifying_plan_is_printed_as_python() -> None:
@@ -117,7 +117,7 @@ def test_schedules_are_drawn_only_when_asked_for() -> None:
         ({"places": []}, "acts on nothing"),
         ({"places": ["server=7"]}, "is no place"),
         ({"kinds": ["spilt"]}, "did you mean 'split'"),
-        ({"kinds": ["blackhole"]}, "does not play 'blackhole' yet"),
+        ({"kinds": ["blackhole"]}, "dice do not draw it"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_at_once(options: dict[str, object], complaint: str) -> None:

@@ -361,3 +361,75 @@ def test_a_way_that_is_not_there_and_a_host_that_never_answers(
     assert run.outcome.returned == told
     assert (str(run.happened), simnet.play(test, run.happened).digest) == (f"{kind} test->server:7#1", run.digest)
     assert ladder(run.trace, whole=True).count("\u26a1") == 1
+
+
+def three_writes(net: simnet.Network) -> list[tuple[float, bytes]]:
+    """What a server reads, and when, of a client that writes a word every 5 ms."""
+    got: list[tuple[float, bytes]] = []
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(100):
+                    got.append((round(time.monotonic(), 4), data))
+
+    net.host("server").spawn(serve)
+    with socket.create_connection(("server", 7)) as client:
+        for word in (b"one", b"two", b"three"):
+            client.sendall(word)
+            time.sleep(0.005)
+    net.sleep(0.1)
+    return got
+
+
+@pytest.mark.parametrize(
+    ("fault", "got"),
+    [
+        ("", [(0.003, b"one"), (0.008, b"two"), (0.013, b"three")]),
+        ("byte=0 bytes=6", [(0.008, b"onetwo"), (0.013, b"three")]),
+        ("byte=0 bytes=4", [(0.008, b"onetwo"), (0.013, b"three")]),
+        ("byte=2 bytes=3", [(0.003, b"on"), (0.008, b"etwo"), (0.013, b"three")]),
+        ("byte=3 bytes=99", [(0.003, b"one"), (0.018, b"twothree")]),  # the end of the stream waits for nothing
+        ("byte=11 bytes=2", [(0.003, b"one"), (0.008, b"two"), (0.013, b"three")]),  # there are no more
+    ],
+)
+def test_several_writes_arrive_as_one(fault: str, got: list[tuple[float, bytes]]) -> None:
+    run = simnet.play(three_writes, f"coalesce {CONNECTION} end=server {fault}" if fault else "")
+    assert (run.outcome.returned, run.unreached) == (got, ())
+    assert simnet.play(three_writes, run.happened).digest == run.digest
+    assert ladder(run.trace, whole=True).count("together from byte") == bool(fault)
+
+
+def test_what_is_to_arrive_as_one_waits_forty_milliseconds_and_no_longer() -> None:
+    with pair(faults.Coalesce(on=CONNECTION, end="server", byte=0, bytes=10)) as (_, client, server):
+        began = time.monotonic()
+        client.send(b"alone")
+        assert select.select([server], [], [], 1) == ([server], [], [])
+        assert round(time.monotonic() - began, 3) == 0.041
+        assert server.recv(100) == b"alone"
+        client.send(b"at once")
+        time.sleep(0.001)
+        assert server.recv(100) == b"at once"
+
+
+def test_a_reader_that_takes_one_read_for_one_message_is_found_by_writes_that_come_as_one() -> None:
+    def test(net: simnet.Network) -> list[bytes]:
+        return [word for _, word in three_writes(net)]
+
+    with pytest.raises(Exception, match="onetwo") as caught:
+        simnet.check(test, target="server", kinds="coalesce")
+    assert "on arrived as one, however many writes" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_after_a_black_hole_there_is_silence_in_one_direction(end: str) -> None:
+    hole = faults.Blackhole(on=CONNECTION, end=end, byte=5)
+    with pair(hole) as (_, client, server):
+        mute, deaf = (client, server) if end == "server" else (server, client)
+        mute.send(b"hello, nobody")
+        deaf.send(b"never acknowledged")
+        time.sleep(60)
+        assert (deaf.recv(100), mute.recv(100)) == (b"hello", b"never acknowledged")
+        time.sleep(2_000)
+        assert (outcome(lambda: deaf.recv(100)), outcome(lambda: mute.recv(100))) == ("TimeoutError", "TimeoutError")

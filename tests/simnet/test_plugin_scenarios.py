@@ -47,11 +47,11 @@ def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
-def test_a_fault_that_cannot_be_played_is_told_with_its_line(suite: pytest.Pytester) -> None:
+def test_a_fault_that_is_none_is_told_with_its_line(suite: pytest.Pytester) -> None:
     path = keep(suite)
     head = path.read_text().partition("[[fault]]")[0]
-    path.write_text(f'{head}[[fault]]\nkind = "blackhole"\non = "test->server:7#1"\nend = "server"\nbyte = 0\n')
-    told = "scenarios/pieces.toml:7: fault 1: this version does not play 'blackhole' yet (blackhole test->server:7#1 end=server byte=0)"
+    path.write_text(f'{head}[[fault]]\nkind = "blackhole"\non = "test->server:7#1"\nend = "server"\nbyte = -1\n')
+    told = "scenarios/pieces.toml:11: fault 1: blackhole: byte=-1 "
     result = run(suite, "scenarios")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{told}*"])

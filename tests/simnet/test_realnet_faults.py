@@ -316,3 +316,23 @@ def test_both_worlds_have_the_same_face() -> None:
     assert names(simulated) - names(real) - only_there - {"spawn_on"} == set()
     assert names(simulated.host("a")) - names(real.host("a")) - {"crash", "restart", "modules"} == set()
     real._stage.body = None
+
+
+def test_a_socket_that_the_plan_refuses_is_refused_on_both() -> None:
+    def client() -> list[str]:
+        said = []
+        for _ in range(3):
+            try:
+                socket.socket().close()
+                said.append("made")
+            except OSError as error:
+                said.append(errno.errorcode[error.errno or 0])
+        return said
+
+    def test(net: Any) -> list[str]:
+        return net.host("client").run(client)  # type: ignore[no-any-return]
+
+    plan = FaultPlan.parse("error client socket call=2 errno=EMFILE")
+    for run in (play(test, plan), play_real(test, plan)):
+        assert (run.outcome.returned, run.unreached) == (["made", "EMFILE", "made"], ())
+    assert verdict_class(plan) == INJECTED

@@ -1,7 +1,8 @@
-"""What a plan does to a host at a time: crash and restart, played, swept, kept, told, and refused where they cannot be."""
+"""What a plan does to hosts and links at a time: played, swept, kept, told, and refused where it cannot be."""
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import socket
 import time
@@ -237,3 +238,108 @@ def test_nothing_of_them_is_left_to_the_collector() -> None:
         assert schedulers() == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("schedule", ["fifo", "random:3", "pct:4"])
+@pytest.mark.parametrize(
+    ("line", "when"),
+    [
+        ("pause server at=1.5 seconds=0.001", [0, 1, 2, 3, 4]),
+        ("pause server at=1.5 seconds=3", [0, 1, 4, 5, 6]),
+        ("pause server at=1.5 seconds=1; pause server at=1.6 seconds=3; pause * at=1.7 seconds=1", [0, 1, 4, 5, 6]),
+        ("pause server at=0 seconds=2", [2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_host_that_stands_still_answers_when_it_goes_on(line: str, when: list[int], schedule: str) -> None:
+    def body(net: simnet.Network) -> list[int]:
+        net.host("server").spawn(serve, 7)
+        answered = []
+        with socket.create_connection(("server", 7)) as client:
+            for _ in when:
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                answered.append(int(time.monotonic()))
+                net.sleep(1)
+        return answered
+
+    run = simnet.play(body, f"{line}; schedule={schedule}")
+    assert (run.outcome.returned, run.verdicts, run.failures, run.unreached) == (when, [], [], ())
+    again = simnet.play(body, run.happened)
+    assert (again.digest, again.outcome) == (run.digest, run.outcome)
+
+
+def test_time_outs_that_pass_while_a_host_stands_still_are_noticed_afterwards() -> None:
+    woke = {}
+
+    def sleeper(name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        woke[name] = time.monotonic()
+
+    def body(net: simnet.Network) -> None:
+        server = net.host("server")
+        server.spawn(sleeper, "before", 1)
+        server.spawn(sleeper, "meanwhile", 3)
+        server.spawn(sleeper, "after", 30)
+        net.sleep(2)
+        server.pause(10)
+        server.spawn(sleeper, "born late", 1)
+        net.sleep(40)
+
+    assert simnet.play(body).verdicts == []
+    assert woke == {"before": 1, "meanwhile": 12, "born late": 13, "after": 30}
+
+
+def test_the_kernel_of_a_host_that_stands_still_accepts_and_acknowledges() -> None:
+    with simnet.Network() as net:
+        server = net.host("server")
+        process = server.spawn(serve, 7)
+        server.pause(5)
+        with socket.create_connection(("server", 7), timeout=1) as client:
+            client.sendall(b"x")
+            assert time.monotonic() < 0.01
+            client.settimeout(10)
+            assert client.recv(1) == b"x"
+            assert 5 <= time.monotonic() < 5.01
+        assert not process.done
+
+
+def test_a_wall_clock_jumps_and_the_other_one_does_not() -> None:
+    def clocks() -> tuple[float, float, int]:
+        return time.time() - 1_600_000_000, time.monotonic(), dt.datetime.now(dt.UTC).year
+
+    def body(net: simnet.Network) -> Any:
+        net.host("server")
+        net.sleep(2)
+        there = net.host("server").run(clocks)
+        net.host("server").set_clock(0.5)
+        return there, net.host("server").run(clocks), clocks()
+
+    run = simnet.play(body, "clock-jump server at=1 seconds=-3600; clock-jump test at=1 seconds=31536000")
+    there, later, here = run.outcome.returned
+    assert (there, later, here) == ((-3598, 2, 2020), (-3597.5, 2, 2020), (31536002, 2, 2021))
+    assert run.unreached == ()
+    assert simnet.play(body, run.happened).digest == run.digest
+    assert ladder(run.trace, whole=True).count("its wall clock is set") == 3
+
+
+def test_who_runs_on_a_host_does_not_pause_it_and_what_is_no_time_is_refused() -> None:
+    with simnet.Network() as net:
+        server = net.host("server")
+        with pytest.raises(
+            RuntimeError, match="server/pause runs on server: a host is made to stand still from another"
+        ):
+            server.run(server.pause, 1)
+        with pytest.raises(ValueError, match="on='test' is the host of the test's own body"):
+            net.host("test").pause(1)
+        with pytest.raises(ValueError, match="no time that passes"):
+            server.pause(0)
+        with pytest.raises(ValueError, match="is no jump"):
+            server.set_clock(0)
+        with pytest.raises(TypeError, match="it is a number of seconds"):
+            server.set_clock("1")  # type: ignore[arg-type]
+
+
+def test_a_sweep_that_names_them_lets_hosts_stand_still_and_clocks_jump() -> None:
+    result = simnet.check(talk, target="server", kinds=["pause", "clock-jump"])
+    assert (result.failed, result.unreached) == (0, 0)
+    assert {row.kind: row.points > 5 for row in result.kinds} == {"pause": True, "clock-jump": True}
