@@ -79,7 +79,7 @@ def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:
     """The kinds in *text*, separated by commas; ``transparent`` and ``disruptive`` stand for all of theirs.
 
     Raises:
-        pytest.UsageError: no such kind, or one that this version does not play.
+        pytest.UsageError: no such kind.
     """
     from simnet.faces.naming import kinds_of
 

@@ -64,7 +64,7 @@ SWARM_RATES: Final = (0.002, 0.5)  # from one call in 500, with which long trans
 
 
 class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
-    """A probability (0 to 1) for each kind of fault that this version plays, and the seed of the dice.
+    """A probability (0 to 1) for each kind of fault that dice draw, and the seed of the dice.
 
     Where the rates at one point add up to more than 1, the kinds share it in that proportion.
     """
@@ -126,7 +126,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**rates, seed=seed)
 
     def rate(self, kind: str | type[Fault]) -> float:
-        """The rate of a kind given by name or class; 0 for one that this version does not play."""
+        """The rate of a kind given by name or class; 0 for one that dice do not draw."""
         rate = getattr(self, _field(kind_class(kind)), 0.0)
         assert isinstance(rate, float)
         return rate

@@ -22,11 +22,10 @@ SIMULATOR_ONLY: Final = "simulator only"
 
 SECONDS = 20.0  # of real time that a run may take, unless it is allowed more
 
-BY_THE_KERNEL = ("reset", "eof", "split", "stall", "urgent", "refuse", "reset-before-accept")
+BY_THE_KERNEL = ("reset", "eof", "split", "coalesce", "stall", "urgent", "refuse", "reset-before-accept")
 BY_THE_FACE = ("short-recv", "partial-send", "would-block", "wake", "error")
 
 WHY_NOT = {
-    "coalesce": "a kernel joins segments when it likes",
     "blackhole": "loopback delivers everything",
     "unreachable": "loopback reaches every address of this machine",
     "connect-timeout": "loopback answers every SYN",

@@ -99,7 +99,7 @@ class Stream:
     receiver, it acts once the byte has been sent, and is shown nothing beyond it before: its kernel has it already.
     """
 
-    __slots__ = ("by_sender", "cut", "faults", "gates", "held", "queue", "read", "sent", "towards")
+    __slots__ = ("by_sender", "cut", "faults", "gates", "held", "queue", "read", "sent", "towards", "wanted")
 
     def __init__(self, towards: str, faults: list[Fault], by_sender: bool) -> None:
         self.towards = towards
@@ -110,6 +110,7 @@ class Stream:
         # The sender's part.
         self.held = False  # what follows waits in the queue
         self.cut = False  # the end has been announced; what follows is lost
+        self.wanted = 0  # so many bytes are to go out together
         self.queue: list[Any] = []  # bytes, None for the end of the stream
         # The receiver's part: [byte, kind, instant at which a stall is over or None before it has begun]
         self.gates: list[list[Any]] = []
@@ -128,7 +129,7 @@ class Stream:
                 return int(byte - self.read)
             if kind == "eof":
                 return -1
-            if kind == "reset" or (kind == "stall" and (until_ns is None or now_ns < until_ns)):
+            if kind == "reset" or (kind in ("stall", "coalesce") and (until_ns is None or now_ns < until_ns)):
                 return 0
             self.gates.pop(0)  # a split that has been seen, a stall that is over
         return None

@@ -11,7 +11,7 @@ import _socket
 import errno
 import socket
 import threading
-from typing import Final
+from collections.abc import Callable
 
 from simnet import real
 from simnet.kernel.errors import socket_error
@@ -26,9 +26,8 @@ HOSTS_MAX = 254  # one byte, without .0 and .255
 class Ground:
     """The addresses and ports of one network."""
 
-    look_up: Final = None  # nobody is told when a name is asked for
-
-    def __init__(self) -> None:
+    def __init__(self, look_up: Callable[[Machine, str], None] | None = None) -> None:
+        self.look_up = look_up  # is told when a host asks for a name
         a, b = real.urandom(2)
         self._prefix = f"127.{1 + a % 254}.{b}."  # 127.0 is left to localhost and to distributions that use it
         self._real: dict[tuple[str, bool, int, int], int] = {}  # (host, IPv6, type, port named by a program)

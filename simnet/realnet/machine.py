@@ -13,12 +13,13 @@ __all__ = ["Machine"]
 class Machine:
     """Answers what `simnet.names` asks of a host."""
 
-    __slots__ = ("address", "fabric", "name", "polls", "sockets", "target")
+    __slots__ = ("address", "fabric", "lookups", "name", "polls", "sockets", "target")
 
     def __init__(self, name: str, address: str, ground: Ground) -> None:
         self.name = name
         self.address = address
         self.fabric = ground
         self.target = False
+        self.lookups = 0  # names it asked for
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # that found something ready

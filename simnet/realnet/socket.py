@@ -19,7 +19,7 @@ from simnet.realnet import tamper
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
-from simnet.trace import SEGMENT
+from simnet.trace import SEGMENT, Failed
 from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RealSocket(Calls):
         if process is None:
             raise RuntimeError("such a socket can be made only in a process of a running RealNetwork")
         if fileno is None:
-            _refuse_by_plan(process)
+            _count(process, (family, type, proto))
         C.__init__(self, family, type, proto, fileno)
         self._io_refs, self._closed = 0, False  # as the library's own __init__, which may ask whose socket it is
         C.settimeout(self, 0.0)
@@ -482,8 +482,8 @@ def _bytes(data: Any) -> bytes:
         raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
 
 
-def _refuse_by_plan(process: RealProcess) -> None:
-    """Count one more ``socket()`` of this host.
+def _count(process: RealProcess, arguments: tuple[int, int, int]) -> None:
+    """Count and write down one more ``socket()`` of this host.
 
     Raises:
         OSError: a fault makes it, EMFILE and its kin; none is made.
@@ -494,4 +494,6 @@ def _refuse_by_plan(process: RealProcess) -> None:
     fault = stage.injector.for_socket(place, n) if machine.target and stage.injector.watches_sockets else None
     if fault is not None:
         stage.fire(fault, place, machine.name, "", n)
+    stage.asked(machine, "socket", n, arguments, None if fault is None else Failed(fault.errno))
+    if fault is not None:
         raise socket_error(fault.code)

@@ -18,7 +18,7 @@ from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, current_process
 from simnet.stuck import remedy
-from simnet.trace import Trace
+from simnet.trace import CALL, Failed, Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
 
 __all__ = ["Stage"]
@@ -54,7 +54,7 @@ class Stage:
         self.trace = Trace()
         clock: Any = self.clock  # it asks for the time alone
         self.injector = Injector(plan, None, clock, self.trace)
-        self.ground = Ground()
+        self.ground = Ground(self._asked_for)
         self.courier = Courier()
         self.lock = threading.RLock()
         self.processes: list[RealProcess] = []
@@ -81,6 +81,15 @@ class Stage:
     def record(self, verdict: Verdict) -> None:
         """Keep a verdict, whatever becomes of the exception that carries it."""
         self.verdicts.append(verdict)
+
+    def asked(self, machine: Machine, op: str, n: int, arguments: Any, result: Failed | None = None) -> None:
+        """Write down what a process asked of its host, not of a socket."""
+        here = machine.name
+        self.trace.entries.append((self.clock.now_ns, CALL, here, here, "", op, n, (arguments, result, op == "lookup")))
+
+    def _asked_for(self, machine: Machine, name: str) -> None:
+        machine.lookups += 1
+        self.asked(machine, "lookup", machine.lookups, (name,))
 
     def fire(self, fault: Fault, place: Any, text: str, end: str, n: int) -> None:
         """*fault* acts, now and here."""

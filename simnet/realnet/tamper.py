@@ -4,6 +4,7 @@
 reset             ``connect(AF_UNSPEC)`` at the end not under test: the kernel sends RST and gives that end ECONNRESET
 eof               ``shutdown(SHUT_WR)`` there; or that end is shown the end of the stream, and reads the rest away
 stall             what follows waits with the courier; or that end is not shown it before
+coalesce          what follows waits in the queue until there is enough; or that end is not shown it before 40 ms have passed
 split             a pause until the first part has been read; or that end is shown the two parts one by one
 urgent            ``send(..., MSG_OOB)`` by the sender's socket
 ================  ==============================================================================================
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.faults.fault import Fault
+from simnet.faults.inject import GATHER_NS
+from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
 from simnet.realnet.connection import Connection, RealFile, Stream, opposite
 from simnet.realnet.process import current_process
@@ -94,6 +97,8 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             _act(stage, sock, file, stream)  # before the very first byte
         if stream.held:
             stream.queue.append(data[total:])
+            if stream.wanted:
+                _gather(stage, file, stream)
             return len(data)
         if stream.cut or (file.severed and total):
             return len(data)
@@ -143,6 +148,9 @@ def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> No
     elif fault.kind == "split":
         _flush(file)
         _let_read(file)
+    elif isinstance(fault, Coalesce):
+        stream.held = True
+        stream.wanted = fault.bytes
     else:
         stream.held = True
         stage.courier.at(real.monotonic_ns() + round(fault.seconds * 1e9), lambda: _release(stage, file, stream))  # type: ignore[attr-defined]
@@ -154,10 +162,11 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
         sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
         await_death(file)
         stream.gates.clear()
-    elif fault.kind == "stall":
+    elif isinstance(fault, Stall | Coalesce):
+        late_ns = round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
         for gate in stream.gates:
-            if gate[0] == fault.anchor.number and gate[1] == "stall" and gate[2] is None:
-                gate[2] = due_ns = real.monotonic_ns() + round(fault.seconds * 1e9)  # type: ignore[attr-defined]
+            if gate[0] == fault.anchor.number and gate[1] == fault.kind and gate[2] is None:
+                gate[2] = due_ns = real.monotonic_ns() + late_ns
                 stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
                 break
 
@@ -170,6 +179,8 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
     _act(stage, sock, file, stream)
     if stream.held:
         stream.queue.append(None)
+        if stream.wanted:
+            _gather(stage, file, stream)
         return False
     return not stream.cut
 
@@ -178,6 +189,23 @@ def established(stage: Stage, sock: Any, file: RealFile) -> None:
     """The connection stands: faults before its first byte act."""
     if file.out is not None and file.out.by_sender:
         _act(stage, sock, file, file.out)
+
+
+def _gather(stage: Stage, file: RealFile, stream: Stream) -> None:
+    """Something more is to arrive with the rest: is that all?"""
+    pieces = [piece for piece in stream.queue if piece is not None]
+    if len(pieces) < len(stream.queue) or sum(map(len, pieces)) >= stream.wanted:
+        _all_at_once(stage, file, stream)
+    elif len(pieces) == 1:
+        stage.courier.at(real.monotonic_ns() + GATHER_NS, lambda: _all_at_once(stage, file, stream))
+
+
+def _all_at_once(stage: Stage, file: RealFile, stream: Stream) -> None:
+    if stream.wanted:  # else it has gone already
+        stream.wanted = 0
+        end = [None] if None in stream.queue else []
+        stream.queue = [b"".join(piece for piece in stream.queue if piece is not None), *end]
+        _release(stage, file, stream)
 
 
 def _release(stage: Stage, file: RealFile, stream: Stream) -> None:

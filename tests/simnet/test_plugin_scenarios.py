@@ -51,7 +51,7 @@ def test_a_fault_that_is_none_is_told_with_its_line(suite: pytest.Pytester) -> N
     path = keep(suite)
     head = path.read_text().partition("[[fault]]")[0]
     path.write_text(f'{head}[[fault]]\nkind = "blackhole"\non = "test->server:7#1"\nend = "server"\nbyte = -1\n')
-    told = "scenarios/pieces.toml:11: fault 1: blackhole: byte=-1 "
+    told = "scenarios/pieces.toml:10: fault 1: blackhole: byte=-1 "
     result = run(suite, "scenarios")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{told}*"])

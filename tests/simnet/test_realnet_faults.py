@@ -336,3 +336,31 @@ def test_a_socket_that_the_plan_refuses_is_refused_on_both() -> None:
     for run in (play(test, plan), play_real(test, plan)):
         assert (run.outcome.returned, run.unreached) == (["made", "EMFILE", "made"], ())
     assert verdict_class(plan) == INJECTED
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [
+        ("byte=0 bytes=6", [b"onetwo", b"three"]),
+        ("byte=3 bytes=99", [b"one", b"twothree"]),  # the end of the stream waits for nothing
+        ("byte=2 bytes=3", [b"on", b"etwo", b"three"]),
+    ],
+)
+def test_several_writes_arrive_as_one_on_both(line: str, pieces: list[bytes]) -> None:
+    def target(seen: Seen) -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(100):
+                    seen.append(("recv", data))
+
+    def client(sock: socket.socket) -> None:
+        for word in (b"one", b"two", b"three"):
+            sock.sendall(word)
+            time.sleep(0.01)
+
+    test, plan = body(target, client), FaultPlan.parse(f"coalesce test->server:7#1 end=server {line}")
+    for run in (play(test, plan), play_real(test, plan)):
+        assert dict(run.outcome.observed)["target"] == [("recv", piece) for piece in pieces]
+        assert run.unreached == ()
+    assert verdict_class(plan) == CONFIRMED
