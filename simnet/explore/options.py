@@ -15,8 +15,9 @@ from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
-__all__ = ["RUNS_DEFAULT", "SweepOptions"]
+__all__ = ["RECOVERY", "RUNS_DEFAULT", "SweepOptions"]
 
+RECOVERY = "recovery"  # the depth at which the second fault acts only where the first has made a point
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
 
 
@@ -28,8 +29,8 @@ class SweepOptions:
     """The hosts under test; None: every host with a spawned process."""
     kinds: tuple[str, ...] | None = None
     """The kinds of fault; None: all but those that are tried only where they are named, such as `crash`."""
-    depth: int = 1
-    """How many faults a plan has."""
+    depth: int | str = 1
+    """How many faults a plan has: 1; 2, what is left of `runs` then goes to pairs; or `"recovery"`, the second fault only where the first has made a point."""
     survives: tuple[str, ...] = ()
     """Disruptive kinds under which the outcome must be the baseline's all the same."""
     may_raise: tuple[type[BaseException], ...] = ()
@@ -123,10 +124,15 @@ def _survives(option: str, value: object) -> tuple[str, ...]:
     return names
 
 
-def _depth(option: str, value: object) -> int:
-    if value != 1 or isinstance(value, bool):
-        raise ValueError(f"{option}={value!r}: this version sweeps single faults, depth=1")
-    return 1
+def _depth(option: str, value: object) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"{option}={value!r}: {_DEPTHS}")
+    if value not in (1, 2, RECOVERY):
+        raise ValueError(f"{option}={value!r}: {_DEPTHS}")
+    return value
+
+
+_DEPTHS = f"1 for single faults, 2 for pairs, {RECOVERY!r} for a second fault where the first has made a point"
 
 
 def _exceptions(option: str, value: object) -> tuple[type[BaseException], ...]:

@@ -85,7 +85,12 @@ class KindRow:
 
     @property
     def transparent(self) -> bool:
-        return KINDS[self.kind].transparent
+        return self.kind in KINDS and KINDS[self.kind].transparent
+
+    @property
+    def class_name(self) -> str:
+        """``transparent`` or ``disruptive``; empty for pairs, which may be either."""
+        return "" if self.kind not in KINDS else "transparent" if self.transparent else "disruptive"
 
 
 @dataclass(slots=True)

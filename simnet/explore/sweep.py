@@ -8,7 +8,7 @@ first run of each distinct failure is kept, so that a sweep of a million runs ne
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from simnet.explore.baseline import NotRepeatable, begun
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
+from simnet.explore.pairs import PAIRS, pairs_after
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
@@ -27,6 +28,7 @@ from simnet.run import play
 from simnet.trace import CALL
 
 if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
     from simnet.run import Run
 
 __all__ = [
@@ -79,7 +81,10 @@ def run_sweep(
         plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
             try:
-                _run_all(test, plans, options, result, progress)
+                groups: dict[tuple[str, str, str], Failure] = {}
+                harmless = _run_all(test, plans, options, result, groups, progress, len(plans))
+                if options.depth != 1 and plan is None and not result.stopped:
+                    _run_pairs(test, harmless, options, result, groups, progress)
             finally:
                 result.simulations += result.runs
                 result.seconds = watch.seconds
@@ -155,20 +160,22 @@ def nothing(baseline: Run, options: SweepOptions) -> str:
 
 def _run_all(
     test: Callable[[Any], object],
-    plans: list[FaultPlan],
+    plans: Iterable[FaultPlan],
     options: SweepOptions,
     result: SweepResult,
+    groups: dict[tuple[str, str, str], Failure],
     progress: Progress | None,
-) -> None:
+    total: int = 0,
+) -> list[Fault]:
+    """Play each of *plans*; the first faults of those that did no harm."""
     rows = {row.kind: row for row in result.kinds}
-    groups: dict[tuple[str, str, str], Failure] = {}
-    total = len(plans)
+    harmless: list[Fault] = []
     for plan in plans:
         run, judgement = judged(test, plan, result.baseline, options)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)
-        row = rows[plan[0].kind] if plan else KindRow("")
+        row = rows[plan[0].kind if len(plan) == 1 else PAIRS] if plan else KindRow("")
         row.runs += 1
         count(result, row, run, judgement)
         if judgement.warnings:
@@ -182,11 +189,36 @@ def _run_all(
                 _look_for_what_stays(test, plan, options, result)
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
+        elif plan and not run.unreached:
+            harmless.append(plan[0])
         if progress is not None:
-            progress(result.runs, total, len(groups))
+            progress(result.runs, max(total, result.runs), len(groups))
         if key is not None and options.first:
             result.stopped = FIRST_FAILURE
-            return
+            break
+    return harmless
+
+
+def _run_pairs(
+    test: Callable[[Any], object],
+    firsts: list[Fault],
+    options: SweepOptions,
+    result: SweepResult,
+    groups: dict[tuple[str, str, str], Failure],
+    progress: Progress | None,
+) -> None:
+    """What the budget has left goes to plans of two faults."""
+    row = KindRow(PAIRS)
+    result.kinds.append(row)
+    budget = options.runs - result.runs
+    if budget > 0:
+        pairs = pairs_after(test, firsts, result.baseline, options, budget, row)
+        _run_all(test, pairs, options, result, groups, progress, options.runs)
+        result.simulations += row.points
+    result.planned += row.variants
+    result.budget_line += (
+        f"; {row.runs:,} of {row.variants:,} pairs after {row.points:,} of {len(firsts):,} first faults"
+    )
 
 
 def _look_for_what_stays(

@@ -107,7 +107,7 @@ def kinds_table(screen: Screen, result: SweepResult) -> None:
     shown = [row for row in result.kinds if row.points]
     columns: list[tuple[str, Callable[[KindRow], object]]] = [
         ("kind", lambda row: row.kind),
-        ("class", lambda row: "transparent" if row.transparent else "disruptive"),
+        ("class", lambda row: row.class_name),
         ("points", lambda row: row.points),
         ("variants", lambda row: row.variants),
     ]
