@@ -106,6 +106,7 @@ class UdpSocket(DatagramSender):
         assert self.options is not None
         peeks, offset = flags & MSG_PEEK, 0
         if peeks and self.inbox and not self.error:
+            self.fetched = self.fetched or len(self.inbox)
             found, offset = at_offset(self.options, ((each, len(each.payload)) for each in self.inbox))
             if found is None:
                 raise socket_error(EAGAIN)
@@ -126,11 +127,24 @@ class UdpSocket(DatagramSender):
         inbox = self.inbox
         if not inbox:
             raise socket_error(EAGAIN)
+        if not self.fetched:
+            self.fetched = len(inbox)
         if flags & MSG_PEEK:
             return inbox[0]
         datagram = inbox.popleft()
-        self.held -= memory_of(len(datagram.payload), ":" in datagram.source[0])
+        self.fetched -= 1
+        self.owed += memory_of(len(datagram.payload), ":" in datagram.source[0])
+        if not self.fetched or self.owed >= self._room >> 2:  # udp_rmem_release
+            self.held -= self.owed
+            self.owed = 0
+            self.fetched = len(inbox)
         return datagram
+
+    @property
+    def _room(self) -> int:
+        """SO_RCVBUF."""
+        size: int = (self.options or {}).get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
+        return size
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
         """Recv into *buffer*."""
@@ -181,16 +195,18 @@ class UdpSocket(DatagramSender):
     # Packets in.
 
     def take_in(self, datagram: Datagram) -> None:
-        """Queue *datagram*, or drop it if the queue is full; an empty queue takes any."""
+        """Queue *datagram*, or drop it if the queue is full; an empty queue takes any.
+
+        Memory of what was read comes back by quarters of the queue, or when all is read that was there at the first read.
+        """
         inbox = self.inbox
         if inbox is None:
             inbox = self.inbox = deque()
         memory = memory_of(len(datagram.payload), ":" in datagram.source[0])
-        limit, options = RCVBUF_DEFAULT, self.options
+        options = self.options
         if options is not None:
-            limit = options.get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
             datagram = note(options, datagram, self.stack)
-        if inbox and self.held + memory > limit:
+        if self.held and self.held + memory > self._room:
             return
         self.held += memory
         inbox.append(datagram)
@@ -256,7 +272,10 @@ class UdpSocket(DatagramSender):
     def ioctl(self, request: int) -> int:
         """FIONREAD is the size of the first datagram; SIOCOUTQ is the memory of what is collected, all else went out."""
         if request == SIOCINQ:
-            return len(self.inbox[0].payload) if self.inbox else 0
+            if not self.inbox:
+                return 0
+            self.fetched = self.fetched or len(self.inbox)  # first_packet_length
+            return len(self.inbox[0].payload)
         if request == SIOCOUTQ:
             return 0 if self.corked is None else self.corked.memory
         if request == SIOCATMARK:
