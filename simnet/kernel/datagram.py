@@ -12,10 +12,10 @@ from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import note, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import memory_of
-from simnet.kernel.datagram_sending import CORK, SHUT_RECEIVE, SHUT_SEND, DatagramSender
+from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, SHUT_RECEIVE, SHUT_SEND, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
-from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
+from simnet.kernel.idle_options import ERROR_QUEUES, SO_MARK, SO_SELECT_ERR_QUEUE
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
     MSG_PEEK,
@@ -45,6 +45,11 @@ from simnet.kernel.segment import Datagram, Endpoint, Icmp
 from simnet.kernel.states import CLOSED
 
 RCVBUF_DEFAULT: Final = 212992  # net.core.rmem_default
+REROUTES: Final = (
+    (IPPROTO_IP, IP_TOS),
+    (SOL_SOCKET, SO_MARK),
+    OFF_ROUTE,
+)  # options whose setting makes it look up the way anew
 
 
 class UdpSocket(DatagramSender):
@@ -257,7 +262,7 @@ class UdpSocket(DatagramSender):
     def options_changed(self, level: int, name: int) -> None:
         """Let go what UDP_CORK collected, or what an error queue keeps, once it is no longer wanted."""
         key, options = (level, name), self.options
-        if key == (IPPROTO_IP, IP_TOS):
+        if key in REROUTES:
             self.rerouted = True
         if options is None or options[key]:
             return

@@ -23,7 +23,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
 )  # fmt: skip
-from simnet.kernel.inet import is_group
+from simnet.kernel.inet import ANY4, is_group
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
     IP_TOS,
@@ -162,7 +162,7 @@ def said(
                 raise socket_error(EINVAL)
             number, packed = struct.unpack_from("=i4s", value)
             link = number or link
-            source = str(ip_address(packed)) if any(packed) else None
+            source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
@@ -170,7 +170,7 @@ def said(
             marks = (marks or PLAIN)._replace(tos=tos)  # Linux takes -1 for 255
         else:
             raise socket_error(EINVAL)
-    if source is not None and not socket.stack.is_local(source):
+    if source not in (None, ANY4) and not socket.stack.is_local(source):
         raise socket_error(ENETUNREACH)
     if not 0 <= link <= len(LINKS):
         raise socket_error(ENODEV)
@@ -195,4 +195,4 @@ def _source_v6(value: bytes, six: bool) -> tuple[int, str | None]:
         if not packed.startswith(MAPPED_PREFIX):
             raise socket_error(EINVAL)
         packed = packed[12:]
-    return link, str(ip_address(packed)) if any(packed) else None
+    return link, str(ip_address(packed)) if any(packed) or not six else None

@@ -25,7 +25,7 @@ from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.groups import Membership, link_to_groups, sent_to_group, source_on
+from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_on
 from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.messages import (
     AF_INET6,
@@ -61,6 +61,8 @@ LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
+OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
+NOWHERE: Final = (None, inet.ANY4)
 
 
 class Corked(NamedTuple):
@@ -223,7 +225,7 @@ class DatagramSender(File):
         if inet.is_broadcast(target[0]):
             options = self.options or {}
             nowhere = self.local is None or self.locks & MANY_ADDRESS or self.local[0] in (inet.ANY4, inet.ANY6)
-            off_route = flags & MSG_DONTROUTE or options.get((SOL_SOCKET, SO_DONTROUTE))
+            off_route = flags & MSG_DONTROUTE or options.get(OFF_ROUTE)
             if target[0] == inet.BROADCAST and off_route and nowhere:
                 raise socket_error(ENETUNREACH)  # neither a route nor an own address says on which link that is
             if not options.get((SOL_SOCKET, SO_BROADCAST)):
@@ -268,9 +270,10 @@ class DatagramSender(File):
         if self.corked is not None or ancillary or flags & MSG_MORE or (options is not None and options.get(CORK)):
             return self._send_in_full(local, data, flags, address, ancillary)
         target = self._target(address, data, flags)
-        if address is None and self.flow is not self.peer:
+        if address is None:
             target = self._way(target, flags)
-        self._may_send_to(target, flags)
+        else:
+            self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
         if size > UNFRAGMENTED_V6:
@@ -325,16 +328,20 @@ class DatagramSender(File):
             raise
         six = ":" in target[0]
         now = marks_of(self.options, six)
-        if not six and (collects or now is not None):
+        if six and inet.is_group(target[0]):
+            now = (now or PLAIN)._replace(ttl=hops_to_group(self.options, six))
+        elif not six and (collects or ancillary or now is not None):
             now = (now or PLAIN)._replace(ttl=TTL_LATER)
         if ancillary:
             marks, source = said(self, ancillary, six, now)
-            if source is not None and address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4:
-                target = (source, target[1])  # who is there
+            if address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4 and source not in NOWHERE:
+                target = (source or "", target[1])  # who is there
+            self._may_send_to(target, flags)
         elif address is None:
             way = self._way(target, flags)
             target = (way[0], target[1]) if collects else way
-        self._may_send_to(target, flags)
+        else:
+            self._may_send_to(target, flags)
         if collects and not six:
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
@@ -346,13 +353,20 @@ class DatagramSender(File):
         return Corked(payload, target, marks, source, memory_of(len(payload), six))
 
     def _way(self, target: Endpoint, flags: int) -> Endpoint:
-        """Where a connected IPv4 socket sends: to *target*, its peer, or where it last collected for."""
-        if self.flow is None or ":" in target[0] or flags & MSG_DONTROUTE:  # for which the way is always looked up
+        """Where a connected socket sends: to *target*, its peer, or where IPv4 last collected for.
+
+        An IPv4 socket that knows the way, since its connect, is not asked again whether it may go there (SO_BROADCAST).
+        """
+        flow = self.flow
+        looks_up = flow is None or flags & MSG_DONTROUTE or ":" in target[0]
+        if looks_up or self.rerouted or self.family == AF_INET6 or (self.options and self.options.get(OFF_ROUTE)):
+            self._may_send_to(target, flags)
+        if looks_up or flow is None:
             return target
         if self.rerouted:
             self.rerouted = False
             return target
-        return self.flow
+        return flow
 
     def _check_length(self, payload: bytes, target: Endpoint) -> None:
         size = len(payload)
@@ -403,7 +417,7 @@ class DatagramSender(File):
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
             source = source_on(self, target[0], link)
         if marks is None:
-            marks = marks_of(self.options, ":" in target[0])
+            marks = (marks_of(self.options, ":" in target[0]) or PLAIN)._replace(ttl=TTL_LATER)
         datagram = Datagram((source, port), target, payload, self.stack, marks)
         self.stack.out.append(sent_to_group(self, datagram, link))
         self.wake(SPACE_NEWS)

@@ -23,7 +23,7 @@ from simnet.kernel.idle_options import (
     IPV6_MULTICAST_LOOP,
 )
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, Key
 from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
@@ -177,12 +177,17 @@ def source_on(socket: DatagramSender, target: str, link: int) -> str:
     return "127.0.0.1" if link == LOOPBACK_LINK else socket.stack.source_for(target)
 
 
+def hops_to_group(options: dict[Key, Any] | None, six: bool) -> int:
+    """The TTL of what goes to groups over IPv4, or *six*."""
+    ttl: int = 1 if options is None else options.get(HOPS[six], 1)
+    return ttl
+
+
 def sent_to_group(socket: DatagramSender, datagram: Datagram, link: int) -> ToGroup:
     """*datagram* on its way to a group, with the TTL that is for those unless it has one of its own."""
     options = socket.options
-    if datagram.marks is None or datagram.marks.ttl in (TTL_LATER, PLAIN.ttl):
-        key = HOPS[":" in datagram.target[0]]
-        ttl = 1 if options is None else options.get(key, 1)
+    if datagram.marks is None or datagram.marks.ttl == TTL_LATER:
+        ttl = hops_to_group(options, ":" in datagram.target[0])
         datagram.marks = (datagram.marks or PLAIN)._replace(ttl=ttl)
     loops = options is None or options.get(LOOP[":" in datagram.target[0]], 1)
     return ToGroup(datagram, link if link == LOOPBACK_LINK or loops else 0)

@@ -126,6 +126,23 @@ def test_k089_a_bound_address_says_the_link_and_the_ttl_is_one(world: World) -> 
     assert here.recvmsg(9, 100) == (b"x", messages, 0, there.getsockname())
 
 
+def test_k089_only_what_is_said_beside_it_is_another_ttl(world: World) -> None:
+    sock, sender = hearer(world), speaker(world)
+    sock.setsockopt(IP, IP_RECVTTL, 1)
+    sender.setsockopt(IP, socket.IP_TTL, 9)  # which is for others
+    group = (GROUP, port_of(sock))
+    beside = [(IP, socket.IP_TTL, struct.pack("i", 64))]
+    sender.sendto(b"x", group)
+    sender.sendmsg([b"x"], beside, 0, group)
+    sender.setsockopt(IP, socket.IP_MULTICAST_TTL, 7)
+    sender.sendto(b"x", group)
+    sender.sendmsg([b"x"], beside, socket.MSG_MORE, group)
+    sender.sendto(b"x", group)
+    for ttl in (1, 64, 7, 64):
+        world.readable(sock)
+        assert sock.recvmsg(9, 100)[1] == [(IP, socket.IP_TTL, struct.pack("i", ttl))]
+
+
 def test_k089_loopback_is_not_for_groups_of_ipv6(world: World) -> None:
     sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     world.gives("ENETUNREACH", sock.sendto, b"x", ("ff02::77", 9, 0, 1))

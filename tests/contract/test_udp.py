@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -350,6 +351,27 @@ def test_k089_so_does_the_broadcast_of_loopback_and_all_hear_it(world: World) ->
     world.ready(socks[2], "IN|OUT")
     world.ready(socks[3], "OUT")  # a connect gave it an address of its own
     assert [world.mask(sock) for sock in socks] == ["OUT", "OUT", "IN|OUT", "OUT"]
+
+
+def test_k089_who_knows_the_way_is_not_asked_for_permission_again(world: World) -> None:
+    hearer = world.socket(kind=socket.SOCK_DGRAM)
+    hearer.bind(("", 0))
+    everybody = ("127.255.255.255", hearer.getsockname()[1])
+    sender = datagram(world, bind=False)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sender.connect(everybody)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 0)
+    world.gives("EACCES", sender.sendto, b"x", everybody)
+    world.gives("EACCES", sender.send, b"x", socket.MSG_DONTROUTE)
+    world.gives("EACCES", sender.sendmsg, [b"x"], [(socket.IPPROTO_IP, socket.IP_TTL, struct.pack("i", 5))])
+    world.gives(1, sender.send, b"1")
+    world.gives(1, sender.send, b"2", socket.MSG_MORE)
+    world.gives(1, sender.send, b"3")
+    world.gives(b"1", hearer.recv, 9)
+    world.gives(b"23", hearer.recv, 9)
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 8)  # which makes it look the way up anew
+    world.gives("EACCES", sender.send, b"4")
+    world.gives("EACCES", sender.send, b"5")
 
 
 def test_k089_from_loopback_there_is_no_way_to_other_hosts(world: World) -> None:

@@ -241,3 +241,21 @@ def test_k131_a_peek_may_go_on_where_the_last_one_ended(world: World) -> None:
         world.gives(b"rld", reader.recv, 9, socket.MSG_PEEK)
         reader.setsockopt(SOL, SO_PEEK_OFF, -1)
         world.gives(b"world", reader.recv, 9, socket.MSG_PEEK)
+
+
+def test_k131_a_link_without_an_address_leaves_the_address_to_the_way(world: World) -> None:
+    here, there = bound(world), bound(world)
+    name = here.getsockname()
+    chosen = ("127.0.0.1", there.getsockname()[1])
+    for link in (0, 1):
+        beside = [(IP, IP_PKTINFO, struct.pack("i8x", link))]
+        there.sendmsg([b"x"], beside, 0, name)
+        there.sendmsg(
+            [b"x"], [(IP, IP_PKTINFO, struct.pack("i4s4x", 0, socket.inet_aton("127.0.0.8"))), *beside], 0, name
+        )
+        for _ in range(2):
+            world.readable(here)
+            assert here.recvfrom(9) == (b"x", chosen)
+    there.sendto(b"x", name)
+    world.readable(here)
+    assert here.recvfrom(9) == (b"x", there.getsockname())
