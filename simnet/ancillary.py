@@ -9,10 +9,10 @@ from typing import Any
 
 from simnet.kernel.descriptors import Descriptors
 
-__all__ = ["from_kernel", "to_kernel"]
+__all__ = ["MSG_CMSG_CLOEXEC", "from_kernel", "to_kernel"]
 
 SOL_SOCKET, SCM_RIGHTS = 1, 1
-MSG_CTRUNC = 0x8
+MSG_CTRUNC, MSG_CMSG_CLOEXEC = 0x8, 0x40000000
 
 
 def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[int, int, Any]]:
@@ -31,8 +31,13 @@ def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[
     return messages
 
 
-def from_kernel(descriptors: Descriptors, received: tuple[Any, list[Any], int, Any]) -> tuple[Any, list[Any], int, Any]:
-    """What ``recvmsg`` gives, with a new number for each file that came; those there is no number for are closed."""
+def from_kernel(
+    descriptors: Descriptors, received: tuple[Any, list[Any], int, Any], asked: int
+) -> tuple[Any, list[Any], int, Any]:
+    """What ``recvmsg`` gives, with a new number for each file that came; those there is no number for are closed.
+
+    Unlike all that Python makes, such a number is inheritable, unless MSG_CMSG_CLOEXEC is among the flags *asked* for.
+    """
     data, messages, flags, address = received
     if not messages:
         return received
@@ -42,10 +47,14 @@ def from_kernel(descriptors: Descriptors, received: tuple[Any, list[Any], int, A
             numbers = array.array("i")
             for file in value:
                 try:
-                    numbers.append(descriptors.add(file))
+                    number = descriptors.add(file)
                 except OSError:  # EMFILE: Linux gives those it can, and says that there were more
                     file.release()
                     flags |= MSG_CTRUNC
+                else:
+                    numbers.append(number)
+                    if not asked & MSG_CMSG_CLOEXEC:
+                        descriptors.inheritable.add(number)
             value = numbers.tobytes()
         told.append((level, kind, value))
     return data, told, flags, address

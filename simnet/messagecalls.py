@@ -6,7 +6,7 @@ import errno
 from typing import Any
 
 from simnet.addresses import AF_UNIX, kernel_address
-from simnet.ancillary import from_kernel, to_kernel
+from simnet.ancillary import MSG_CMSG_CLOEXEC, from_kernel, to_kernel
 from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
 from simnet.fullsends import FullSends
 from simnet.kernel.buffer import scatter
@@ -15,7 +15,7 @@ from simnet.systemcall import READABLE, WRITABLE
 
 __all__ = ["MessageCalls"]
 
-MSG_TRUNC, MSG_CMSG_CLOEXEC = 0x20, 0x40000000
+MSG_TRUNC = 0x20
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
@@ -38,12 +38,12 @@ class MessageCalls(FullSends):
             return self._recv_all(bufsize, flags), [], 0, None
         table = self._process.descriptors
         if self._may_go_on():
-            told = self._read_on(bufsize, ancbufsize, flags, lambda answer: from_kernel(table, answer))
+            told = self._read_on(bufsize, ancbufsize, flags, lambda answer: from_kernel(table, answer, flags))
         else:
             told = self._call(
                 "recv",
                 (bufsize,),
-                lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags)),
+                lambda file, n: from_kernel(table, file.recvmsg(n, ancbufsize, flags), flags),
                 READABLE,
                 bufsize,
                 flags,

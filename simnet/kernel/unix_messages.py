@@ -29,6 +29,7 @@ PAGE: Final = 4096
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
 STREAM_CHUNK: Final = STREAM_HEAD + 32768  # with UNIX_SKB_FRAGS_SZ: the most that one buffer of a stream holds
 MESSAGE_HEAD: Final = 4 * PAGE - SHARED_INFO  # SKB_MAX_ALLOC
+FRAGMENTS: Final = 17 * PAGE  # MAX_SKB_FRAGS: what is longer yet makes the head longer
 
 
 class Record:
@@ -82,7 +83,7 @@ def stream_memory(length: int) -> int:
 
 def message_memory(length: int) -> int:
     """What a datagram or record of *length* bytes costs."""
-    paged = min(length, _pages(max(0, length - MESSAGE_HEAD)))
+    paged = min(length, _pages(max(0, length - MESSAGE_HEAD)), FRAGMENTS)
     return SKB + _head(length - paged) + _pages(paged)
 
 
@@ -109,6 +110,8 @@ def parse_ancillary(
             if len(bytes(data)) != 12:
                 raise socket_error(EINVAL)
             credentials = struct.unpack("=iii", bytes(data))
+            if -1 in credentials[1:]:
+                raise socket_error(EINVAL)  # nobody is user -1
             if credentials[1:] != own[1:] and own[1]:
                 raise socket_error(EPERM)  # only root may lie
             if not 0 < credentials[0] <= PID_MAX:

@@ -199,6 +199,16 @@ def test_k103_only_the_senders_buffer_counts(world: World) -> None:
     assert small < big / 4
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_k103_what_a_record_costs(world: World, kind: int) -> None:
+    one, two = pair(world, kind)
+    # One buffer holds what fits a head of four pages; then come up to 17 pages beside it, and then the head grows.
+    for size, memory in ((1, 768), (16064, 16640), (16065, 20736), (85696, 86272), (85697, 102656), (212960, 332032)):
+        one.send(bytes(size))
+        assert world.ioctl(one, "SIOCOUTQ") == memory
+        assert len(two.recv(size)) == size
+
+
 def test_k104_names(world: World) -> None:
     client, server = connected(world)
     name = world.abstract("l").encode()
@@ -445,6 +455,8 @@ def test_k106_what_else_may_be_sent_beside_data(world: World) -> None:
         ((socket.IPPROTO_IP, 1, b"abc"), 1),  # for another protocol
         ((socket.SOL_SOCKET, 9, b"abc"), "EINVAL"),
         ((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, b"abc"), "EINVAL"),
+        ((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iii", 0, -1, 0)), "EINVAL"),
+        ((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iii", 0, 0, -1)), "EINVAL"),
         ((socket.SOL_SOCKET, socket.SCM_RIGHTS, b"abc"), 1),  # no whole number
         ((socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", -1)), "EBADF"),
     ):
@@ -475,9 +487,19 @@ def test_k106_descriptors_travel(world: World) -> None:
     data, fds, flags, _ = socket.recv_fds(two, 10, 1)
     assert (data, len(fds), flags & socket.MSG_CTRUNC) == (b"x", 1, 0)
     arrived = world.keep(socket.socket(fileno=fds[0]))
+    assert arrived.get_inheritable()
     server.send(b"through")
     world.readable(arrived)
     assert arrived.recv(10) == b"through"
+
+
+def test_k106_descriptors_travel_to_be_closed_by_exec_if_that_is_asked(world: World) -> None:
+    one, two = pair(world)
+    socket.send_fds(one, [b"x"], [one.fileno()])
+    _, [(_, _, number)], flags, _ = two.recvmsg(10, 100, socket.MSG_CMSG_CLOEXEC)
+    assert flags == socket.MSG_CMSG_CLOEXEC
+    arrived = world.keep(socket.socket(fileno=struct.unpack("i", number)[0]))
+    assert not arrived.get_inheritable()
 
 
 def test_k106_what_nobody_takes_is_closed(world: World) -> None:
