@@ -16,14 +16,18 @@ from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.idle_options import (
     IP_PKTINFO,
+    IP_RECVOPTS,
     IP_RECVORIGDSTADDR,
     IP_RECVTOS,
     IP_RECVTTL,
+    IP_RETOPTS,
+    IPV6_DONTFRAG,
     IPV6_RECVHOPLIMIT,
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
 )  # fmt: skip
 from simnet.kernel.inet import ANY4, is_group
+from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
     IP_TOS,
@@ -36,7 +40,22 @@ from simnet.kernel.options import (
     SOL_SOCKET,
     Key,
 )  # fmt: skip
-from simnet.kernel.packed_options import IPV6_PKTINFO, LINKS, PKTINFO_SIZE
+from simnet.kernel.packed_options import (
+    IP_HEADER,
+    IPV6_DSTOPTS,
+    IPV6_HOPOPTS,
+    IPV6_PKTINFO,
+    IPV6_RTHDRDSTOPTS,
+    LINKS,
+    PKTINFO_SIZE,
+)
+from simnet.kernel.rare_options import (
+    IPV6_2292DSTOPTS,
+    IPV6_2292HOPLIMIT,
+    IPV6_2292HOPOPTS,
+    IPV6_2292PKTINFO,
+    IPV6_FLOWINFO,
+)
 from simnet.kernel.segment import PLAIN, Datagram, Marks
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 
@@ -48,6 +67,9 @@ IPV6_HOPLIMIT: Final = 52
 UDP_SEGMENT: Final = 103
 NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
+EXTENSIONS: Final = (
+    IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
+)  # fmt: skip
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
 
@@ -56,7 +78,8 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
     if options is None:
         return None
     level, tos, ttl = (IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS) if six else (IPPROTO_IP, IP_TOS, IP_TTL)
-    marks = Marks(options.get((level, tos), PLAIN.tos), options.get((level, ttl), PLAIN.ttl))
+    header = b"" if six else options.get(IP_HEADER, b"")
+    marks = Marks(options.get((level, tos), PLAIN.tos), options.get((level, ttl), PLAIN.ttl), header)
     return None if marks == PLAIN else marks
 
 
@@ -117,6 +140,11 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
         messages.append((IPPROTO_IP, IP_TTL, struct.pack("=i", marks.ttl)))
     if options.get((IPPROTO_IP, IP_RECVTOS)):
         messages.append((IPPROTO_IP, IP_TOS, bytes((marks.tos,))))
+    if marks.options:
+        if options.get((IPPROTO_IP, IP_RECVOPTS)):
+            messages.append((IPPROTO_IP, IP_RECVOPTS, marks.options))
+        if options.get((IPPROTO_IP, IP_RETOPTS)):
+            messages.append((IPPROTO_IP, IP_RETOPTS, b""))  # what to answer with: none of these is echoed
     if options.get((IPPROTO_IP, IP_RECVORIGDSTADDR)) and port != NO_PORT:
         messages.append((IPPROTO_IP, IP_RECVORIGDSTADDR, sockaddr(AF_INET, target, port)))
     return messages
@@ -151,7 +179,7 @@ def said(
             if kind == UDP_SEGMENT:
                 not_modelled("sendmsg with UDP_SEGMENT")
             raise socket_error(EINVAL)
-        if level == IPPROTO_IPV6 and kind == IPV6_PKTINFO and socket.family == AF_INET6:
+        if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
             link, source = _source_v6(value, six)
             if six and source is not None and not socket.stack.is_local(source):
                 raise socket_error(EINVAL)
@@ -163,7 +191,11 @@ def said(
             number, packed = struct.unpack_from("=i4s", value)
             link = number or link
             source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
-        elif kind == (IPV6_HOPLIMIT if six else IP_TTL):
+        elif kind == IP_RETOPTS and not six:
+            marks = (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX]))
+        elif six and kind in EXTENSIONS:
+            marks = _extended(kind, value, marks)
+        elif kind == (IPV6_HOPLIMIT if six else IP_TTL) or (six and kind == IPV6_2292HOPLIMIT):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
             tos = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
@@ -177,11 +209,24 @@ def said(
     return marks, source
 
 
-def _number(value: bytes, lowest: int, default: int) -> int:
+def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
+    """What else may be said of a datagram over IPv6: that it is not to be cut; extension headers are not modelled."""
+    if kind == IPV6_DONTFRAG:
+        return (marks or PLAIN)._replace(whole=bool(_number(value, 0, 0, highest=1)))
+    if len(value) < (4 if kind == IPV6_FLOWINFO else 8):
+        raise socket_error(EINVAL)
+    if kind != IPV6_FLOWINFO and (value[1] + 1) * 8 > len(value):
+        raise socket_error(EINVAL)
+    if kind != IPV6_FLOWINFO or any(value[:4]):
+        not_modelled(f"sendmsg with message {kind} of IPPROTO_IPV6")
+    return marks
+
+
+def _number(value: bytes, lowest: int, default: int, highest: int = 255) -> int:
     if len(value) != 4:
         raise socket_error(EINVAL)
     number: int = struct.unpack("=i", value)[0]
-    if not lowest <= number <= 255:
+    if not lowest <= number <= highest:
         raise socket_error(EINVAL)
     return default if number == -1 else number
 

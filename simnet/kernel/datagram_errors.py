@@ -56,15 +56,16 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     tos = 0 if six else INTERNET_CONTROL | (about.marks or PLAIN).tos
     # Linux reads the port of its own packet from the datagram quoted in it.
     port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else NO_PORT
+    room -= len((about.marks or PLAIN).options)
     word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
     _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, 0, word))
 
 
-def keep_too_long(socket: DatagramSender, target: Endpoint) -> None:
-    """Queue that a datagram was too long to be sent, and how long one may be."""
+def keep_too_long(socket: DatagramSender, target: Endpoint, options: int) -> None:
+    """Queue that a datagram was too long to be sent, and how long one may be beside *options* bytes of IP options."""
     if ":" not in target[0]:
         target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
-    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0])))
+    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0]) - options))
 
 
 def _keep(socket: DatagramSender, report: Report) -> None:

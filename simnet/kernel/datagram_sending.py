@@ -27,6 +27,7 @@ from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_on
 from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
+from simnet.kernel.ip_options import OPTIONS_MAX
 from simnet.kernel.messages import (
     AF_INET6,
     MSG_DONTROUTE,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
+ALWAYS_FITS: Final = PAYLOAD_MAX - OPTIONS_MAX
 WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
 MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
 KEEPS_WHOLE: Final = (2, 3, 4)  # IPV6_PMTUDISC_DO, _PROBE and _INTERFACE
@@ -276,8 +278,8 @@ class DatagramSender(File):
             self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
-        if size > UNFRAGMENTED_V6:
-            self._check_length(payload, target)
+        if size > ALWAYS_FITS:
+            self._check_length(payload, target, None)
         if self.error or self.shut:
             self._check_state()
         if not flags & MSG_PROBE:  # which looks the way up and sends nothing
@@ -304,7 +306,9 @@ class DatagramSender(File):
         payload = bytes(data)
         if corked is not None:
             target = corked.target if self.flow is None or ":" in corked.target[0] else self.flow
-            self._check_length(corked.payload + payload, target)  # it needs no new buffer, where a state is looked at
+            self._check_length(
+                corked.payload + payload, target, corked.marks
+            )  # it needs no new buffer, where a state is looked at
             more = corked._replace(target=target, payload=corked.payload + payload, memory=corked.memory + len(payload))
         else:
             more = self._begin(payload, flags, address, ancillary, collects)
@@ -346,7 +350,7 @@ class DatagramSender(File):
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
             self.flow = target
-        self._check_length(payload, target)
+        self._check_length(payload, target, marks)
         self._check_state()
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
@@ -368,20 +372,26 @@ class DatagramSender(File):
             return target
         return flow
 
-    def _check_length(self, payload: bytes, target: Endpoint) -> None:
+    def _check_length(self, payload: bytes, target: Endpoint, marks: Marks | None) -> None:
         size = len(payload)
-        if size <= UNFRAGMENTED_V6:
+        if size <= ALWAYS_FITS:
             return
-        limit = PAYLOAD_MAX
+        if marks is None:
+            marks = marks_of(self.options, ":" in target[0]) or PLAIN
+        limit = PAYLOAD_MAX - len(marks.options)
         options = self.options or {}
         if ":" in target[0]:
-            whole = options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
+            whole = marks.whole or options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
             limit = UNFRAGMENTED_V6 if whole else PAYLOAD_MAX_V6
         if size > limit:
             if keeps_errors(self, target):
-                keep_too_long(self, target)
+                keep_too_long(self, target, len(marks.options))
             raise socket_error(EMSGSIZE)
-        if limit == PAYLOAD_MAX_V6 and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True):
+        if (
+            limit == PAYLOAD_MAX_V6
+            and size > UNFRAGMENTED_V6
+            and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True)
+        ):
             raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
 
     def _check_state(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
+from simnet.kernel.ip_options import compiled
 from simnet.kernel.messages import SOCK_STREAM
 from simnet.kernel.options import (
     IPPROTO_IP,
@@ -47,8 +48,6 @@ IPV6_PATHMTU: Final = 61
 IFNAMSIZ: Final = 16
 IP_MREQ_SIZE: Final = 8
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
-NO_OPERATION: Final = b"\1"  # IPOPT_NOOP
-OPTIONS_MAX: Final = 40  # bytes of IP options that a header has room for
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
 ETHERNET_MTU: Final = 1500
@@ -175,16 +174,11 @@ def mtu_to(ip: str) -> int:
 
 
 def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
-    """IP options that do nothing are kept, padded to a whole header word; others are not modelled."""
-    if len(value) > OPTIONS_MAX:
-        raise socket_error(EINVAL)
-    padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
-    rest = padded.lstrip(NO_OPERATION)
-    if rest and rest[0]:  # any other kind has a length of its own
-        if len(rest) < 2 or not 2 <= rest[1] <= len(rest):
-            raise socket_error(EINVAL)
+    """A stream keeps those that do nothing; a datagram takes any that are modelled along."""
+    kept = compiled(value)
+    if socket.type == SOCK_STREAM and kept.lstrip(b"\1").strip(b"\0"):
         not_modelled("setsockopt(IP_OPTIONS)")
-    _keep(socket, key, value.partition(b"\0")[0].ljust(len(padded), b"\0"))
+    _keep(socket, key, kept)
 
 
 def _set_header(key: Key, value: bytes) -> None:

@@ -97,6 +97,8 @@ class Marks(NamedTuple):
 
     tos: int = 0
     ttl: int = 64
+    options: bytes = b""  # of an IPv4 header
+    whole: bool = False  # IPV6_DONTFRAG, said beside it
 
 
 PLAIN: Final = Marks()

@@ -13,6 +13,7 @@ from tests.contract.worlds import World
 
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
+IP_RECVOPTS, IPV6_2292PKTINFO, IPV6_2292HOPLIMIT, IPV6_FLOWINFO = 6, 2, 8, 11
 SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PEEK_OFF = 29, 35, 42
 MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
 OPTIONS = {
@@ -259,3 +260,51 @@ def test_k131_a_link_without_an_address_leaves_the_address_to_the_way(world: Wor
     there.sendto(b"x", name)
     world.readable(here)
     assert here.recvfrom(9) == (b"x", there.getsockname())
+
+
+def test_k131_ip_options_travel_and_take_room(world: World) -> None:
+    here, there = bound(world, 4, [(IP, IP_RECVOPTS), (IP, socket.IP_RETOPTS)]), bound(world)
+    there.connect(here.getsockname())
+    padded = b"\1\xff\2\0"  # no operation, one that nobody knows, the end
+
+    def hears(payload: bytes, *options: bytes) -> None:
+        world.readable(here)
+        data, messages, flags, _ = here.recvmsg(9, 100)
+        told = [(IP, IP_RECVOPTS, each) for each in options] + [(IP, socket.IP_RETOPTS, b"") for _ in options]
+        assert (data, messages, flags) == (payload, told, 0)
+
+    there.sendmsg([b"a"], [(IP, socket.IP_RETOPTS, b"\1\xff\2")])
+    hears(b"a", padded)
+    there.setsockopt(IP, socket.IP_OPTIONS, b"\1\xff\2")
+    assert there.getsockopt(IP, socket.IP_OPTIONS, 40) == padded
+    there.send(b"b")
+    hears(b"b", padded)
+    there.sendmsg([b"c"], [(IP, socket.IP_RETOPTS, b"")], MORE)
+    there.send(b"d")
+    hears(b"cd")
+    world.gives("EINVAL", there.sendmsg, [b"x"], [(IP, socket.IP_RETOPTS, b"\xff\5")])
+    world.gives("EMSGSIZE", there.send, bytes(65504))
+    assert there.send(bytes(65503)) == 65503
+
+
+def test_k131_a_datagram_over_ipv6_may_say_that_it_is_not_to_be_cut(world: World) -> None:
+    here, there = bound(world, 6), bound(world, 6)
+    there.connect(here.getsockname())
+    for value, answer in ((0, 65489), (1, "EMSGSIZE"), (2, "EINVAL")):
+        world.gives(answer, there.sendmsg, [bytes(65489)], [(IPV6, socket.IPV6_DONTFRAG, number(value))])
+    world.gives("EINVAL", there.sendmsg, [b"x"], [(IPV6, socket.IPV6_DONTFRAG, b"\1")])
+    world.gives(1, there.sendmsg, [b"x"], [(IPV6, socket.IPV6_DONTFRAG, number(1))])
+
+
+def test_k131_the_old_messages_of_ipv6_are_known_too(world: World) -> None:
+    here = bound(world, 6, [(IPV6, socket.IPV6_RECVHOPLIMIT)])
+    there = bound(world, 6)
+    there.connect(here.getsockname())
+    there.sendmsg([b"x"], [(IPV6, IPV6_2292HOPLIMIT, number(5)), (IPV6, IPV6_FLOWINFO, bytes(4))])
+    world.readable(here)
+    assert here.recvmsg(9, 100)[1] == [(IPV6, socket.IPV6_HOPLIMIT, number(5))]
+    world.gives(
+        "EINVAL", there.sendmsg, [b"x"], [(IPV6, IPV6_2292PKTINFO, socket.inet_pton(socket.AF_INET6, "::2") + bytes(4))]
+    )
+    world.gives("EINVAL", there.sendmsg, [b"x"], [(IPV6, IPV6_FLOWINFO, b"abc")])
+    world.gives("EINVAL", there.sendmsg, [b"x"], [(IPV6, socket.IPV6_HOPOPTS, bytes(7))])
