@@ -208,11 +208,11 @@ class UdpSocket(DatagramSender):
         if inbox is None:
             inbox = self.inbox = deque()
         memory = memory_of(len(datagram.payload), ":" in datagram.source[0])
-        options = self.options
-        if options is not None:
-            datagram = note(options, datagram, self.stack)
         if self.held and self.held + memory > self._room:
+            self.dropped += 1
             return
+        if self.options is not None:
+            datagram = note(self.options, datagram, self)
         self.held += memory
         inbox.append(datagram)
         self.wake(DATA_NEWS)

@@ -25,6 +25,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVHOPLIMIT,
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
+    SO_RXQ_OVFL,
 )  # fmt: skip
 from simnet.kernel.inet import ANY4, is_group
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
@@ -61,7 +62,6 @@ from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
-    from simnet.kernel.stack import Stack
 
 IPV6_HOPLIMIT: Final = 52
 UDP_SEGMENT: Final = 103
@@ -70,6 +70,7 @@ IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
 EXTENSIONS: Final = (
     IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
 )  # fmt: skip
+DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
 
@@ -86,24 +87,26 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
 class Noted(Datagram):
     """One of which something was noted when it was queued, for an option was set then.
 
-    That is its way in, if IP_PKTINFO was (of others it is told as 0), and when it came.
+    That is its way in, if IP_PKTINFO was (of others it is told as 0), when it came, and how many were dropped before.
     """
 
-    __slots__ = ("way_in", "stamp_ns")
+    __slots__ = ("way_in", "stamp_ns", "dropped")
 
-    def __init__(self, datagram: Datagram, way_in: bool, stamp_ns: int) -> None:
+    def __init__(self, datagram: Datagram, way_in: bool, stamp_ns: int, dropped: int) -> None:
         super().__init__(datagram.source, datagram.target, datagram.payload, datagram.sender, datagram.marks)
         self.way_in = way_in
         self.stamp_ns = stamp_ns
+        self.dropped = dropped
 
 
-def note(options: dict[Key, Any], datagram: Datagram, stack: Stack) -> Datagram:
-    """*datagram* as a socket of these *options* queues it."""
+def note(options: dict[Key, Any], datagram: Datagram, socket: DatagramSender) -> Datagram:
+    """*datagram* as *socket*, which has these *options*, queues it."""
     way_in = bool(options.get((IPPROTO_IP, IP_PKTINFO)) or options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)))
     stamps = wants_stamps(options)
-    if not (way_in or stamps):
+    dropped = socket.dropped if options.get(DROPS) else 0
+    if not (way_in or stamps or dropped):
         return datagram
-    return Noted(datagram, way_in, time_on(stack) if stamps else 0)
+    return Noted(datagram, way_in, time_on(socket.stack) if stamps else 0, dropped)
 
 
 def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list[Message]:
@@ -122,6 +125,8 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     if link and is_group(target):
         link = LOOPBACK_LINK if datagram.source[0][:4] == "127." else OTHER_LINK
     messages = stamped(options, datagram.stamp_ns if isinstance(datagram, Noted) else 0, socket.stack)
+    if isinstance(datagram, Noted) and datagram.dropped and options.get(DROPS):
+        messages.append((*DROPS, struct.pack("=I", datagram.dropped)))
     if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
         here = address.packed if six else ip_address(f"::ffff:{target}").packed
         messages.append((IPPROTO_IPV6, IPV6_PKTINFO, here + struct.pack("=i", link)))

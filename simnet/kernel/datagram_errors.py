@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from simnet.kernel import inet
 from simnet.kernel.datagram_ancillary import NO_PORT, sockaddr, told
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import ERROR_QUEUES
+from simnet.kernel.idle_options import ERROR_QUEUES, IP_MTU_DISCOVER
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
+from simnet.kernel.options import IPPROTO_IP
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Icmp, Marks
@@ -24,6 +25,7 @@ UNREACHABLE, UNREACHABLE6 = 3, 1  # types of ICMP and ICMPv6
 CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0)}  # of port and network, in both; else the host's
 HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
+BY_THE_LINK: Final = (3, 4, 5)  # IP_PMTUDISC_PROBE, _INTERFACE and _OMIT
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
 
 
@@ -65,7 +67,8 @@ def keep_too_long(socket: DatagramSender, target: Endpoint, options: int) -> Non
     """Queue that a datagram was too long to be sent, and how long one may be beside *options* bytes of IP options."""
     if ":" not in target[0]:
         target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
-    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0]) - options))
+    asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
+    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0], asked in BY_THE_LINK) - options))
 
 
 def _keep(socket: DatagramSender, report: Report) -> None:

@@ -82,7 +82,7 @@ class DatagramSender(File):
 
     __slots__ = (
         "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks", "autobound",
-        "sharing", "options", "inbox", "held", "fetched", "owed", "corked", "flow", "rerouted", "reports", "groups", "group_link",
+        "sharing", "options", "inbox", "held", "fetched", "owed", "dropped", "corked", "flow", "rerouted", "reports", "groups", "group_link",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP
@@ -113,6 +113,7 @@ class DatagramSender(File):
             0  # how many at the head of the queue the reader has come upon: Linux has a queue of its own for those
         )
         self.owed = 0  # memory of what was read from among them
+        self.dropped = 0  # datagrams that found the queue full
         self.corked: Corked | None = None  # what MSG_MORE or UDP_CORK collects
         self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_way`
         self.rerouted = False  # the next send looks the way up anew

@@ -111,7 +111,7 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_PREFER_BUSY_POLL): _SWITCH,
     (SOL_SOCKET, SO_TIMESTAMP): _SWITCH,  # a stream of Unix tells no time
     (SOL_SOCKET, SO_TIMESTAMPNS): _SWITCH,
-    (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,  # for datagrams, which may be dropped
+    (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): Option(-1, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
@@ -173,7 +173,6 @@ ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **RARE_UDP,
     **_INTERNET,
     **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
-    (SOL_SOCKET, SO_RXQ_OVFL): _STAYS_OFF,
     (IPPROTO_UDP, UDP_CORK): _SWITCH,
     (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),

@@ -166,11 +166,11 @@ def _mtu(socket: AnySocket) -> int:
     return mtu_to(peer[0])
 
 
-def mtu_to(ip: str) -> int:
-    """How long a packet to *ip* may be."""
+def mtu_to(ip: str, of_link: bool = False) -> int:
+    """How long a packet to *ip* may be, by its way or, *of_link*, by the link alone."""
     if not is_loopback(ip):
         return ETHERNET_MTU
-    return LOOPBACK_MTU_V6 if ":" in ip else LOOPBACK_MTU
+    return LOOPBACK_MTU if ":" not in ip and not of_link else LOOPBACK_MTU_V6
 
 
 def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:

@@ -63,7 +63,7 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IPV6, 89): ("ENOPROTOOPT", ((b"", "ENOPROTOOPT"),)),
     },
     "udp": {
-        (SOL, 40): (0, ((0, 0),)),  # SO_RXQ_OVFL
+        (SOL, 40): (0, SWITCH),  # SO_RXQ_OVFL
         (IP, 8): (0, (*SWITCH, (b"", 0))),  # IP_PKTINFO
         (IP, 11): (0, SWITCH),  # IP_RECVERR
         (SOL, 45): (0, SWITCH),  # SO_SELECT_ERR_QUEUE

@@ -181,6 +181,11 @@ def test_k087_a_datagram_too_long_is_told_by_the_queue_too(world: World) -> None
     assert world.error(sock) == "0"
     told = struct.pack("=IBBBxII", 90, 1, 0, 0, 65535, 0) + bytes(16)
     assert sock.recvmsg(9, 100, ERRQUEUE) == (b"", [(IP, IP_RECVERR, told)], ERRQUEUE, (world.ip, 0))
+    for discovery, mtu in ((1, 65535), (3, 65536), (4, 65536), (5, 65536)):
+        sock.setsockopt(IP, 10, discovery)  # IP_MTU_DISCOVER: by the way, or by the link alone
+        world.gives("EMSGSIZE", sock.sendto, bytes(65509), (world.ip, 9))
+        [(_, _, told)] = sock.recvmsg(9, 100, ERRQUEUE)[1]
+        assert struct.unpack_from("I", told, 8) == (mtu,)
     world.gives("EMSGSIZE", sock.sendto, bytes(65508), (world.ip, 9))
     sock.setsockopt(IP, IP_RECVERR, 0)  # and forgets
     world.ready(sock, "OUT")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 
 from tests.contract.test_udp import datagram
 from tests.contract.worlds import World
+
+SO_RXQ_OVFL = 40
 
 
 def numbered(first: int, count: int) -> list[bytes]:
@@ -42,3 +45,22 @@ def test_k088_room_comes_back_by_quarters(world: World, look: str, seen: list[in
     while world.mask(reader) == "IN|OUT":
         got.append(reader.recv(200)[0])
     assert got == seen
+
+
+def test_k088_what_was_dropped_is_told_beside_what_comes_later(world: World) -> None:
+    reader, sender = datagram(world), datagram(world)
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # 2304 bytes: two datagrams of 832
+    sender.connect(reader.getsockname())
+    for _ in range(4):
+        sender.send(b"x")
+    reader.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+    sender.send(b"x")
+    for _ in range(2):
+        world.readable(reader)
+        assert reader.recvmsg(9, 100)[1] == []
+    for dropped in (3, 5):
+        for _ in range(4):
+            sender.send(b"x")
+        for _ in range(2):
+            world.readable(reader)
+            assert reader.recvmsg(9, 100)[1] == [(socket.SOL_SOCKET, SO_RXQ_OVFL, struct.pack("I", dropped))]
