@@ -11,7 +11,7 @@ from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import note, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
-from simnet.kernel.datagram_memory import memory_of
+from simnet.kernel.datagram_memory import condensed, memory_taken
 from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, SHUT_RECEIVE, SHUT_SEND, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
@@ -61,9 +61,9 @@ class UdpSocket(DatagramSender):
         return f"<UdpSocket {self.local} -> {self.peer}>"
 
     def mask(self) -> int:
-        """The poll mask now: always writable, no matter what."""
+        """The poll mask now: writable, unless what is collected takes half of the send buffer."""
         shut = self.shut
-        mask = WRITABLE_BAND
+        mask = WRITABLE_BAND if self.corked is None or self.roomy else 0
         if self.inbox:
             mask |= READABLE
         if shut & SHUT_RECEIVE:
@@ -138,7 +138,7 @@ class UdpSocket(DatagramSender):
             return inbox[0]
         datagram = inbox.popleft()
         self.fetched -= 1
-        self.owed += memory_of(len(datagram.payload), ":" in datagram.source[0])
+        self.owed += memory_taken(datagram)
         if not self.fetched or self.owed >= self._room >> 2:  # udp_rmem_release
             self.held -= self.owed
             self.owed = 0
@@ -207,10 +207,13 @@ class UdpSocket(DatagramSender):
         inbox = self.inbox
         if inbox is None:
             inbox = self.inbox = deque()
-        memory = memory_of(len(datagram.payload), ":" in datagram.source[0])
+        memory = memory_taken(datagram)
         if self.held and self.held + memory > self._room:
             self.dropped += 1
             return
+        if datagram.marks is not None and datagram.marks.pages and self.held > self._room >> 1:
+            datagram = condensed(datagram)
+            memory = memory_taken(datagram)
         if self.options is not None:
             datagram = note(self.options, datagram, self)
         self.held += memory

@@ -234,6 +234,12 @@ class DatagramSender(File):
             if not options.get((SOL_SOCKET, SO_BROADCAST)):
                 raise socket_error(EACCES)
 
+    @property
+    def roomy(self) -> bool:
+        """Does what is collected leave half of SO_SNDBUF: sock_writeable? Linux counts 1 more, for the socket itself."""
+        size: int = (self.options or {}).get(SEND_BUFFER, SNDBUF_DEFAULT)
+        return self.corked is None or self.corked.memory + 1 < size >> 1
+
     def listen(self, backlog: int = 128) -> NoReturn:
         raise socket_error(EOPNOTSUPP)
 
@@ -310,7 +316,9 @@ class DatagramSender(File):
             self._check_length(
                 corked.payload + payload, target, corked.marks
             )  # it needs no new buffer, where a state is looked at
-            more = corked._replace(target=target, payload=corked.payload + payload, memory=corked.memory + len(payload))
+            marks = corked.marks or PLAIN
+            marks = marks._replace(pages=marks.pages + len(payload))
+            more = Corked(corked.payload + payload, target, marks, corked.source, corked.memory + len(payload))
         else:
             more = self._begin(payload, flags, address, ancillary, collects)
         if collects:
@@ -355,7 +363,8 @@ class DatagramSender(File):
         self._check_state()
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
-        return Corked(payload, target, marks, source, memory_of(len(payload), six))
+        header = len((marks or now or PLAIN).options)
+        return Corked(payload, target, marks, source, memory_of(len(payload), six, header))
 
     def _way(self, target: Endpoint, flags: int) -> Endpoint:
         """Where a connected socket sends: to *target*, its peer, or where IPv4 last collected for.

@@ -93,12 +93,14 @@ class Segment:
 
 
 class Marks(NamedTuple):
-    """What a datagram's header says, where it is not what it says by default."""
+    """What a datagram's header says, and what it lies in, where that is not as by default."""
 
     tos: int = 0
     ttl: int = 64
     options: bytes = b""  # of an IPv4 header
     whole: bool = False  # IPV6_DONTFRAG, said beside it
+    pages: int = 0  # bytes that were added to what MSG_MORE or a cork had begun
+    memory: int = 0  # what it costs who queues it, if that is not told by its length
 
 
 PLAIN: Final = Marks()

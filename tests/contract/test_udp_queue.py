@@ -64,3 +64,39 @@ def test_k088_what_was_dropped_is_told_beside_what_comes_later(world: World) -> 
         for _ in range(2):
             world.readable(reader)
             assert reader.recvmsg(9, 100)[1] == [(socket.SOL_SOCKET, SO_RXQ_OVFL, struct.pack("I", dropped))]
+
+
+@pytest.mark.parametrize(
+    ("parts", "fitting"),
+    [
+        # The first part has a buffer, and later ones lie in pages beside it: 832 + 100. Once half of the 4608 bytes are
+        # used, what the rest of the buffer has room for is moved there.
+        pytest.param((100, 100), 5, id="moved-into-the-buffer"),
+        pytest.param((100, 200), 4, id="left-in-pages"),
+        pytest.param((300,), 3, id="in-one"),  # 1280
+    ],
+)
+def test_k088_what_is_collected_is_counted_as_it_lies(world: World, parts: tuple[int, ...], fitting: int) -> None:
+    reader, sender = datagram(world), datagram(world)
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+    sender.connect(reader.getsockname())
+    for _ in range(fitting + 5):
+        for part in parts[:-1]:
+            sender.send(bytes(part), socket.MSG_MORE)
+        sender.send(bytes(parts[-1]))
+    for _ in range(fitting):
+        world.gives(bytes(sum(parts)), reader.recv, 999)
+    world.gives("EAGAIN", reader.recv, 999)
+
+
+def test_k088_what_is_collected_fills_a_small_send_buffer(world: World) -> None:
+    reader, sender = datagram(world), datagram(world)
+    sender.connect(reader.getsockname())
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # 4608
+    sender.send(bytes(600), socket.MSG_MORE)  # in 1280
+    sender.send(bytes(1022), socket.MSG_MORE)
+    assert world.mask(sender) == "OUT"
+    sender.send(b"x", socket.MSG_MORE)  # the half, less 1
+    assert world.mask(sender) == "0"
+    sender.send(b"")
+    assert world.mask(sender) == "OUT"
