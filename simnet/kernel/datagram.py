@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
-from simnet.kernel.datagram_ancillary import note, told
+from simnet.kernel.datagram_ancillary import in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import condensed, memory_taken
 from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, SHUT_RECEIVE, SHUT_SEND, DatagramSender
@@ -207,11 +207,16 @@ class UdpSocket(DatagramSender):
         inbox = self.inbox
         if inbox is None:
             inbox = self.inbox = deque()
+        marks = datagram.marks
+        if marks is not None and marks.segment and not stays_whole(datagram, self.options):
+            for piece in in_pieces(datagram):
+                self.take_in(piece)
+            return
         memory = memory_taken(datagram)
         if self.held and self.held + memory > self._room:
             self.dropped += 1
             return
-        if datagram.marks is not None and datagram.marks.pages and self.held > self._room >> 1:
+        if marks is not None and marks.pages and self.held > self._room >> 1:
             datagram = condensed(datagram)
             memory = memory_taken(datagram)
         if self.options is not None:

@@ -7,6 +7,7 @@ given.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable
 from errno import EINVAL, ENETUNREACH, ENODEV
 from ipaddress import ip_address
@@ -56,6 +57,8 @@ from simnet.kernel.rare_options import (
     IPV6_2292HOPOPTS,
     IPV6_2292PKTINFO,
     IPV6_FLOWINFO,
+    UDP_GRO,
+    UDP_SEGMENT,
 )
 from simnet.kernel.segment import PLAIN, Datagram, Marks
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
@@ -64,12 +67,14 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
 IPV6_HOPLIMIT: Final = 52
-UDP_SEGMENT: Final = 103
 NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
 EXTENSIONS: Final = (
     IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
 )  # fmt: skip
+SEGMENT: Final = (IPPROTO_UDP, UDP_SEGMENT)
+GSO_MAX_SIZE: Final = 65536
+JOINED: Final = (IPPROTO_UDP, UDP_GRO)
 DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
@@ -80,7 +85,12 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
         return None
     level, tos, ttl = (IPPROTO_IPV6, IPV6_TCLASS, IPV6_UNICAST_HOPS) if six else (IPPROTO_IP, IP_TOS, IP_TTL)
     header = b"" if six else options.get(IP_HEADER, b"")
-    marks = Marks(options.get((level, tos), PLAIN.tos), options.get((level, ttl), PLAIN.ttl), header)
+    marks = Marks(
+        options.get((level, tos), PLAIN.tos),
+        options.get((level, ttl), PLAIN.ttl),
+        header,
+        segment=options.get(SEGMENT, 0),
+    )
     return None if marks == PLAIN else marks
 
 
@@ -97,6 +107,22 @@ class Noted(Datagram):
         self.way_in = way_in
         self.stamp_ns = stamp_ns
         self.dropped = dropped
+
+
+def stays_whole(datagram: Datagram, options: dict[Key, Any] | None) -> bool:
+    """Is one that was sent in segments queued as one: if UDP_GRO asks for it, and it is no longer than a link takes whole."""
+    headers = 62 if ":" in datagram.source[0] else 42  # of IP, UDP and Ethernet
+    return options is not None and bool(options.get(JOINED)) and len(datagram.payload) + headers < GSO_MAX_SIZE
+
+
+def in_pieces(datagram: Datagram) -> list[Datagram]:
+    """What who has not asked for UDP_GRO gets of one that was sent in segments."""
+    payload, marks = datagram.payload, datagram.marks or PLAIN
+    pieces = [payload[at : at + marks.segment] for at in range(0, len(payload), marks.segment)] or [b""]
+    return [
+        Datagram(datagram.source, datagram.target, piece, datagram.sender, marks._replace(segment=0, pages=len(piece)))
+        for piece in pieces
+    ]
 
 
 def note(options: dict[Key, Any], datagram: Datagram, socket: DatagramSender) -> Datagram:
@@ -127,6 +153,8 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     messages = stamped(options, datagram.stamp_ns if isinstance(datagram, Noted) else 0, socket.stack)
     if isinstance(datagram, Noted) and datagram.dropped and options.get(DROPS):
         messages.append((*DROPS, struct.pack("=I", datagram.dropped)))
+    if marks.segment and options.get(JOINED) and len(datagram.payload) > marks.segment:
+        messages.append((*JOINED, struct.pack("=i", marks.segment)))
     if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
         here = address.packed if six else ip_address(f"::ffff:{target}").packed
         messages.append((IPPROTO_IPV6, IPV6_PKTINFO, here + struct.pack("=i", link)))
@@ -181,9 +209,10 @@ def said(
             continue  # another protocol's
         value = bytes(memoryview(data))
         if level == IPPROTO_UDP:
-            if kind == UDP_SEGMENT:
-                not_modelled("sendmsg with UDP_SEGMENT")
-            raise socket_error(EINVAL)
+            if kind != UDP_SEGMENT or len(value) != 2:
+                raise socket_error(EINVAL)
+            marks = (marks or PLAIN)._replace(segment=int.from_bytes(value, sys.byteorder))
+            continue
         if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
             link, source = _source_v6(value, six)
             if six and source is not None and not socket.stack.is_local(source):

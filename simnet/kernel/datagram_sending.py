@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
+SEGMENTS_MAX: Final = 128  # UDP_MAX_SEGMENTS
 ALWAYS_FITS: Final = PAYLOAD_MAX - OPTIONS_MAX
 WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
 MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
@@ -363,8 +364,9 @@ class DatagramSender(File):
         self._check_state()
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
-        header = len((marks or now or PLAIN).options)
-        return Corked(payload, target, marks, source, memory_of(len(payload), six, header))
+        says = marks or now or PLAIN
+        paged = len(payload) if says.segment else 0  # nothing but headers lies in its buffer
+        return Corked(payload, target, marks, source, memory_of(len(payload) - paged, six, len(says.options)) + paged)
 
     def _way(self, target: Endpoint, flags: int) -> Endpoint:
         """Where a connected socket sends: to *target*, its peer, or where IPv4 last collected for.
@@ -429,6 +431,10 @@ class DatagramSender(File):
                 marks = marks_of(self.options, ":" in target[0])
         elif marks.ttl == TTL_LATER:
             marks = marks._replace(ttl=(marks_of(self.options, False) or PLAIN).ttl)
+        if marks is not None and marks.segment:
+            if len(payload) > marks.segment * SEGMENTS_MAX:
+                raise socket_error(EINVAL)
+            marks = marks._replace(pages=len(payload))
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 

@@ -211,8 +211,8 @@ RARE_UDP: Final[dict[Key, Option]] = {
     (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 0, ENOPROTOOPT),
     (IPPROTO_UDP, UDP_NO_CHECK6_TX): _SWITCH,
     (IPPROTO_UDP, UDP_NO_CHECK6_RX): _SWITCH,
-    (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535, fixed=True),
-    (IPPROTO_UDP, UDP_GRO): _SWITCH,  # there is nothing to put together
+    (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535),
+    (IPPROTO_UDP, UDP_GRO): _SWITCH,
 }
 
 _NOT_TOLD: Final[dict[Key, int]] = {

@@ -99,6 +99,7 @@ class Marks(NamedTuple):
     ttl: int = 64
     options: bytes = b""  # of an IPv4 header
     whole: bool = False  # IPV6_DONTFRAG, said beside it
+    segment: int = 0  # UDP_SEGMENT: a longer one arrives in pieces of as many bytes
     pages: int = 0  # bytes that were added to what MSG_MORE or a cork had begun
     memory: int = 0  # what it costs who queues it, if that is not told by its length
 

@@ -144,7 +144,7 @@ RARE_OF = {
         (IP, 9): ("ENOPROTOOPT", ((0, "ENOPROTOOPT"),)),
         (IP, 25): (0, (*SWITCH, (b"", 0))),
         (17, 101): (0, SWITCH),  # UDP_NO_CHECK6_TX
-        (17, 103): (0, ((0, 0),)),  # UDP_SEGMENT
+        (17, 103): (0, ((0, 0), (9, 9), (65536, "EINVAL"))),  # UDP_SEGMENT
         (17, 104): (0, SWITCH),  # UDP_GRO
     },
     "tcp6": {

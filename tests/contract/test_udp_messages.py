@@ -8,11 +8,14 @@ import struct
 import time
 from typing import Any
 
+import pytest
+
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
+UDP_SEGMENT, UDP_GRO = 103, 104
 IP_RECVOPTS, IPV6_2292PKTINFO, IPV6_2292HOPLIMIT, IPV6_FLOWINFO = 6, 2, 8, 11
 SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PEEK_OFF = 29, 35, 42
 MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
@@ -313,3 +316,63 @@ def test_k131_the_old_messages_of_ipv6_are_known_too(world: World) -> None:
     )
     world.gives("EINVAL", there.sendmsg, [b"x"], [(IPV6, IPV6_FLOWINFO, b"abc")])
     world.gives("EINVAL", there.sendmsg, [b"x"], [(IPV6, socket.IPV6_HOPOPTS, bytes(7))])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_k131_one_send_may_be_several_datagrams(world: World, family: int) -> None:
+    here, there = bound(world, family), bound(world, family)
+    there.connect(here.getsockname())
+
+    def hears(*pieces: bytes) -> None:
+        for piece in pieces:
+            world.gives(piece, here.recv, 99)
+        world.pause()
+        assert outcome(lambda: here.recv(99)) == "EAGAIN"
+
+    beside = [(UDP, UDP_SEGMENT, struct.pack("H", 4))]
+    assert there.sendmsg([b"abcdefghij"], beside) == 10
+    hears(b"abcd", b"efgh", b"ij")
+    there.setsockopt(UDP, UDP_SEGMENT, 2)
+    assert there.getsockopt(UDP, UDP_SEGMENT) == 2
+    there.send(b"abc")
+    hears(b"ab", b"c")
+    there.send(b"ab")
+    hears(b"ab")
+    there.send(b"")
+    hears(b"")
+    there.sendmsg([b"abc"], [(UDP, UDP_SEGMENT, bytes(2))])  # not this time
+    hears(b"abc")
+    there.send(b"ab", MORE)  # whose first part says in what it arrives
+    there.sendmsg([b"cde"], beside)
+    hears(b"ab", b"cd", b"e")
+    world.gives("EINVAL", there.send, bytes(2 * 128 + 1))
+    world.gives("EINVAL", there.sendmsg, [b"x"], [(UDP, UDP_SEGMENT, number(4))])
+    for value in (-1, 65536):
+        world.gives("EINVAL", there.setsockopt, UDP, UDP_SEGMENT, value)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_k131_and_one_to_who_puts_them_together(world: World, family: int) -> None:
+    here, there = bound(world, family, [(UDP, UDP_GRO)]), bound(world, family)
+    there.connect(here.getsockname())
+    there.setsockopt(UDP, UDP_SEGMENT, 4)
+    for payload, told in ((b"abcdefghij", [(UDP, UDP_GRO, number(4))]), (b"abcd", [])):
+        there.send(payload)
+        world.readable(here)
+        assert here.recvmsg(99, 100)[:2] == (payload, told)
+    there.setsockopt(UDP, UDP_SEGMENT, 1000)
+    longest = 65473 if family == 6 else 65493
+    for size, first in ((longest, longest), (longest + 1, 1000)):  # of a longer one the link makes datagrams
+        there.send(bytes(size))
+        world.readable(here)
+        assert len(here.recv(70000)) == first
+
+
+def test_k131_nobody_there_is_told_once_of_all_of_it(world: World) -> None:
+    sock, dead = bound(world, 4, [(IP, IP_RECVERR)]), bound(world)
+    sock.connect(dead.getsockname())
+    dead.close()
+    sock.sendmsg([b"abcdefghij"], [(UDP, UDP_SEGMENT, struct.pack("H", 4))])
+    world.ready(sock, "OUT|ERR")
+    assert sock.recvmsg(99, 100, ERRQUEUE)[0] == b"abcdefghij"
+    world.gives("EAGAIN", sock.recvmsg, 99, 100, ERRQUEUE)
