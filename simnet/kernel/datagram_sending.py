@@ -369,13 +369,14 @@ class DatagramSender(File):
         return Corked(payload, target, marks, source, memory_of(len(payload) - paged, six, len(says.options)) + paged)
 
     def _way(self, target: Endpoint, flags: int) -> Endpoint:
-        """Where a connected socket sends: to *target*, its peer, or where IPv4 last collected for.
+        """Where a connected socket sends: to *target*, its peer, or where an IPv4 socket last collected for.
 
-        An IPv4 socket that knows the way, since its connect, is not asked again whether it may go there (SO_BROADCAST).
+        It knows the way since its connect, and is not asked again whether it may go there (SO_BROADCAST). An IPv6 socket
+        names its peer whenever it sends over IPv4.
         """
         flow = self.flow
-        looks_up = flow is None or flags & MSG_DONTROUTE or ":" in target[0]
-        if looks_up or self.rerouted or self.family == AF_INET6 or (self.options and self.options.get(OFF_ROUTE)):
+        looks_up = flow is None or flags & MSG_DONTROUTE or self.family == AF_INET6
+        if looks_up or self.rerouted or (self.options and self.options.get(OFF_ROUTE)):
             self._may_send_to(target, flags)
         if looks_up or flow is None:
             return target

@@ -229,6 +229,20 @@ def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: W
     assert outcome(lambda: other.recv(9)) == "EAGAIN"
 
 
+def test_k089_but_an_ipv6_socket_names_its_peer_each_time(world: World) -> None:
+    peer, other, sock = bound(world), bound(world), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+
+    def mapped(there: Any) -> tuple[str, int]:
+        return f"::ffff:{world.ip}", there.getsockname()[1]
+
+    sock.connect(mapped(peer))
+    sock.sendto(b"for ", MORE, mapped(other))
+    sock.send(b"the other")
+    sock.send(b"home")
+    world.gives(b"for the other", other.recv, 99)
+    world.gives(b"home", peer.recv, 99)
+
+
 def test_k131_a_peek_may_go_on_where_the_last_one_ended(world: World) -> None:
     here, there = bound(world), bound(world)
     there.connect(here.getsockname())
