@@ -307,7 +307,8 @@ class DatagramSender(File):
             if ":" not in self.corked.target[0]:
                 _check_v4(data, flags)
             elif address is not None and ":" not in inet.endpoint(AF_INET6, address)[0]:
-                raise socket_error(EINVAL)  # what MSG_MORE collects is for an IPv6 address
+                # What MSG_MORE collects is for an IPv6 address.
+                raise socket_error(ENETUNREACH if self.sharing & V6_ONLY else EINVAL)
         corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
         options = self.options
         collects = bool(flags & MSG_MORE) or (options is not None and bool(options.get(CORK)))

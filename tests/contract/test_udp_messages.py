@@ -390,3 +390,11 @@ def test_k131_nobody_there_is_told_once_of_all_of_it(world: World) -> None:
     world.ready(sock, "OUT|ERR")
     assert sock.recvmsg(99, 100, ERRQUEUE)[0] == b"abcdefghij"
     world.gives("EAGAIN", sock.recvmsg, 99, 100, ERRQUEUE)
+
+
+def test_k089_what_collects_for_ipv6_is_not_for_ipv4(world: World) -> None:
+    for address, answer in (("::", "EINVAL"), ("::1", "ENETUNREACH")):  # who is bound to an IPv6 address has no IPv4
+        sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.bind((address, 0))
+        sock.sendto(b"x", MORE, ("::1", 9))
+        world.gives(answer, sock.sendto, b"x", (f"::ffff:{world.ip}", 9))
