@@ -65,7 +65,7 @@ MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which not
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
 OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
-NOWHERE: Final = (None, inet.ANY4)
+LOCALHOST: Final = "127.0.0.1"
 
 
 class Corked(NamedTuple):
@@ -349,8 +349,8 @@ class DatagramSender(File):
             now = (now or PLAIN)._replace(ttl=TTL_LATER)
         if ancillary:
             marks, source = said(self, ancillary, six, now)
-            if address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4 and source not in NOWHERE:
-                target = (source or "", target[1])  # who is there
+            if source is not None and address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4:
+                target = (LOCALHOST if source == inet.ANY4 else source, target[1])  # who is there
             self._may_send_to(target, flags)
         elif address is None:
             way = self._way(target, flags)

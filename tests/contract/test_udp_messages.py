@@ -282,6 +282,9 @@ def test_k131_a_link_without_an_address_leaves_the_address_to_the_way(world: Wor
     there.sendto(b"x", name)
     world.readable(here)
     assert here.recvfrom(9) == (b"x", there.getsockname())
+    there.sendmsg([b"x"], beside, 0, ("0.0.0.0", there.getsockname()[1]))  # which is not where it is bound
+    world.pause()
+    assert world.mask(there) == "OUT"
 
 
 def test_k131_ip_options_travel_and_take_room(world: World) -> None:
