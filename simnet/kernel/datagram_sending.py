@@ -338,9 +338,10 @@ class DatagramSender(File):
         try:
             target = self._target(address, payload, flags)
         except OSError as refusal:
-            if refusal.errno == EAFNOSUPPORT:
-                said(self, ancillary, True, None)  # which is looked at first
-            raise
+            # What is said beside it is looked at first, and may be an IPv6 address to come from, whatever it has.
+            if refusal.errno != EAFNOSUPPORT or address is None or said(self, ancillary, True, None)[1] is None:
+                raise
+            target = inet.endpoint(self.family, address)
         six = ":" in target[0]
         now = marks_of(self.options, six)
         if six and inet.is_group(target[0]):

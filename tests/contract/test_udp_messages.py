@@ -229,6 +229,16 @@ def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: W
     assert outcome(lambda: other.recv(9)) == "EAGAIN"
 
 
+def test_k131_who_has_an_ipv4_address_may_say_an_ipv6_one_to_come_from(world: World) -> None:
+    here, there = bound(world, 6), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    there.bind((f"::ffff:{world.ip}", 0))
+    world.gives("EAFNOSUPPORT", there.sendto, b"x", here.getsockname())
+    localhost = socket.inet_pton(socket.AF_INET6, "::1")
+    there.sendmsg([b"x"], [(IPV6, socket.IPV6_PKTINFO, localhost + number(0))], 0, here.getsockname())
+    world.readable(here)
+    assert here.recvfrom(9) == (b"x", ("::1", there.getsockname()[1], 0, 0))
+
+
 def test_k089_but_an_ipv6_socket_names_its_peer_each_time(world: World) -> None:
     peer, other, sock = bound(world), bound(world), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
