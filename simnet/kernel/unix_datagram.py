@@ -76,8 +76,10 @@ class UnixDatagram(UnixSocket):
         if other.peer is not None and other.peer is not self:
             raise socket_error(EPERM)
         old, self.peer = self.peer, other
-        if old is not None and old is not other:
-            self._part_from(old)
+        if old is not None:
+            self.wake(SPACE_NEWS)  # who waited for a place in the queue of the old one looks again
+            if old is not other:
+                self._part_from(old)
         self.state = ESTABLISHED
         self.origin = "client"
         if other.followers is None:

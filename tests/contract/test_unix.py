@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import select
 import socket
 import stat
 import struct
@@ -344,6 +345,22 @@ def test_k105_a_datagram_queue_is_short(world: World) -> None:
     world.ready(one, "0")
     two.recv(1)
     world.ready(one, "OUT")
+
+
+def test_k105_to_be_connected_anew_is_an_edge(world: World) -> None:
+    one, _ = pair(world, socket.SOCK_DGRAM)
+    other = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind(world.abstract("other"))
+    fresh = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with select.epoll() as poller:
+        for sock in (one, fresh):
+            poller.register(sock, select.EPOLLOUT | select.EPOLLET)
+        assert len(poller.poll(0)) == 2
+        for _ in range(2):
+            one.connect(other.getsockname())
+            assert poller.poll(0) == [(one.fileno(), select.EPOLLOUT)]
+        fresh.connect(other.getsockname())  # it was to nobody
+        assert poller.poll(0) == []
 
 
 def test_k106_the_peers_credentials(world: World) -> None:
