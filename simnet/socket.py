@@ -317,6 +317,8 @@ class Socket(MessageCalls):
         if size == 0:
             return 0
         if flags & MSG_TRUNC:  # it may count bytes that are not there
+            if self._waits_for_all(flags):
+                return len(self._recv_all(size, flags))
             return self._call(  # type: ignore[no-any-return]
                 "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags, nothing=0
             )

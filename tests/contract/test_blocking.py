@@ -610,3 +610,20 @@ def test_a_blocking_accept_of_what_does_not_listen_does_not_wait(world: World) -
         sock, _ = ends(world, kind)
         last_for(sock, 500)
         world.gives(answer, sock.accept)
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_k056_waitall_discards_all_of_it(world: World, scattered: bool) -> None:
+    client, server = world.pair()
+    server.setblocking(True)
+    client.send(b"abc")
+    joined = world.beside(lambda: time.sleep(SOON) or client.send(b"defg"))
+    flags = socket.MSG_WAITALL | socket.MSG_TRUNC
+    buffer = bytearray(b"......")
+    if scattered:
+        assert server.recvmsg_into([buffer], 0, flags)[0] == 6
+    else:
+        assert server.recv_into(buffer, 0, flags) == 6
+    joined()
+    assert buffer == b"......"
+    assert server.recv(10) == b"g"
