@@ -222,6 +222,9 @@ class Sender(ControlBlock):
         self.calm = False
         if self.cork is not None:
             self.cork.open()
+            held = self.unsent
+            if held and self.guard is None and held < self.snd_edge - self.snd_nxt:
+                window_of(self).flight += held  # it goes with the FIN, and is acknowledged as late
         tampering = self.tampering
         if tampering is not None and tampering.cut:
             self.fin_acknowledged()  # it went out long ago
@@ -334,6 +337,8 @@ class Sender(ControlBlock):
         else:
             unsent = self.unsent + (self.fin == FIN_DUE)
             on_the_way = self.snd_nxt - ack if ack else 0
+            if self.window is not None:
+                on_the_way = max(on_the_way, self.window.flight)  # nor what it acknowledges
             if self.fin == FIN_SENT and self.state == FIN_WAIT1:
                 on_the_way = on_the_way or 1  # what a reset acknowledges does not count
             self.owed = unsent + on_the_way

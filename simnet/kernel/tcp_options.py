@@ -84,7 +84,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     if key != _MAXSEG or socket.state in (CLOSED, LISTEN):  # a connection has agreed on its own
         keep(socket, level, name, kept)
     if level == o.IPPROTO_TCP:
-        _after_tcp_level(socket, name)
+        _after_tcp_level(socket, name, number)
     elif (level, name) == (o.SOL_SOCKET, o.SO_KEEPALIVE) and socket.guard is not None:
         socket.guard.keep_alive(socket)
 
@@ -152,11 +152,20 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
     socket.look_around()
-    if set_by_hand is None and socket.low_water > socket.rcv_room:
-        _set_receive_room(socket, socket.low_water)
-        socket.freed()
+    if set_by_hand is None:
+        if 2 * socket.low_water > _grown_rcvbuf(socket):
+            keep(socket, *_GROWN_RCVBUF, 2 * socket.low_water)
+        if socket.low_water > socket.rcv_room:
+            _set_receive_room(socket, socket.low_water)
+            socket.freed()
     if socket.done or (socket.unread and socket.enough_to_read()):  # tcp_data_ready
         socket.wake(DATA_NEWS)
+
+
+def _grown_rcvbuf(socket: TcpSocket) -> int:
+    """SO_RCVBUF as it is told where nobody has set it: as it was, or twice what SO_RCVLOWAT made room for."""
+    kept = socket.option(*_GROWN_RCVBUF)
+    return int(ALL_TCP_OPTIONS[(o.SOL_SOCKET, o.SO_RCVBUF)].default if kept is None else kept)
 
 
 def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
@@ -182,9 +191,9 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
     return number
 
 
-def _after_tcp_level(socket: TcpSocket, name: int) -> None:
+def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     cork = socket.cork
-    if (cork is not None and name == o.TCP_NODELAY) or (cork is not None and name == o.TCP_CORK and not cork.corked):
+    if cork is not None and ((name == o.TCP_NODELAY and number) or (name == o.TCP_CORK and not cork.corked)):
         cork.push(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
@@ -229,8 +238,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         kept = 0  # as with datagrams
     if kept is None and (level, name) == _MAXSEG and socket.peer is None:
         kept = socket.option(*_LAST_MSS)
-    if kept is None and (level, name) == _QUICKACK and (answers(socket) or socket.done):
-        kept = 0
+    if kept is None and (level, name) == _QUICKACK:
+        kept = int(not (answers(socket) or (socket.done and owes_acknowledgement(socket))))
     if (level, name) == PEEK_OFF and kept is not None and kept >= 0 and socket.options is not None:
         kept = peek_place(socket.options, max(socket.copied_seq, ISN + 1))
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
@@ -274,6 +283,8 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         return socket.low_water
     if name in o.FOR_UNIX:
         raise socket_error(EOPNOTSUPP)
+    if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
+        return _grown_rcvbuf(socket)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
         return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
     return None
@@ -350,6 +361,7 @@ _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
 _HOPS: Final = 64
+_GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
 _TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS: Final = 536  # TCP_MSS_DEFAULT
 _MSS_V6: Final = 1220  # of the smallest MTU of IPv6

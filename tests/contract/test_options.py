@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -392,3 +393,11 @@ def test_k131_both_ends_go_by_the_smaller_segment_that_is_asked_for(world: World
         world.reset(server)
         world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
         assert client.getsockopt(*maxseg) == (opens or agreed)
+
+
+def test_k131_quickack_is_on_again_when_a_fin_was_acknowledged_late(world: World) -> None:
+    client, server = world.pair()
+    server.shutdown(socket.SHUT_WR)
+    world.ready(client, "IN|OUT|RDHUP")
+    time.sleep(0.02)
+    assert client.getsockopt(TCP, socket.TCP_QUICKACK) == 1

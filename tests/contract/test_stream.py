@@ -201,6 +201,17 @@ def test_k060_nor_does_the_first_data_if_it_tells_a_window_without_a_scale(
     assert outcome(lambda: server.recv(9)) == answer
 
 
+def test_k060_nodelay_set_to_0_lets_nothing_go(world: World) -> None:
+    client, server = world.pair()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    client.send(b"held")
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    world.pause()
+    assert world.mask(server) == "OUT"
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    world.gives(b"held", server.recv, 10)
+
+
 def test_k060_nodelay_set_before_does_not_cancel_more(world: World) -> None:
     client, server = world.pair()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -417,6 +428,21 @@ def test_k061_the_values_of_rcvlowat(world: World, value: int, stored: int) -> N
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == stored
 
 
+@pytest.mark.parametrize(("value", "told"), [(65536, 131072), (65537, 131074), (1_000_000, 2_000_000), (-1, 33554432)])
+def test_k061_rcvlowat_makes_the_receive_buffer_twice_as_large(world: World, value: int, told: int) -> None:
+    listener = world.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, value)
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == told
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == told
+    listener.bind((world.ip, 0))
+    listener.listen()
+    world.client(listener)
+    assert world.accept(listener).getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == told
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 5000)
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 10000
+
+
 def test_k061_on_datagrams_rcvlowat_is_not_capped(world: World) -> None:
     sock = world.socket(kind=socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, -1)
@@ -478,6 +504,31 @@ def test_k062_siocoutq_of_a_dead_socket_is_what_nobody_acknowledged(world: World
     server.close()
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     assert world.ioctl(client, "SIOCOUTQ") == 1  # the FIN, which a reset acknowledges to no avail
+    client, server = world.full_pair()
+    before = world.ioctl(client, "SIOCOUTQ")
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == before
+    client, server = world.tight_pair()
+    client.send(bytes(65536))  # of which nothing is acknowledged yet
+    before = world.ioctl(client, "SIOCOUTQ")
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == before
+
+
+@pytest.mark.parametrize("held_by", ["cork", "more"])
+def test_k062_what_goes_with_the_fin_is_acknowledged_as_late(world: World, held_by: str) -> None:
+    client, server = world.pair()
+    if held_by == "cork":
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    client.send(b"held", 0 if held_by == "cork" else socket.MSG_MORE)
+    client.shutdown(socket.SHUT_WR)
+    assert world.ioctl(client, "SIOCOUTQ") == 5
+    world.gives(b"held", server.recv, 10)
+    world.acknowledge(server)
+    world.pause()
+    assert world.ioctl(client, "SIOCOUTQ") == 0
 
 
 def test_k063_a_full_buffer_takes_a_part_then_nothing_and_loses_no_byte(world: World) -> None:
