@@ -195,7 +195,7 @@ class ControlBlock(File):
             return (unsent + self.guard.unacknowledged) * 3 <= self.lossy_room * 2
         if self.options is not None:
             lowest = self.options.get((IPPROTO_TCP, TCP_NOTSENT_LOWAT))
-            if lowest and unsent * 2 >= lowest:
+            if lowest and 0 < lowest <= unsent * 2:
                 return False
         if self.window is not None:
             unsent += self.window.flight

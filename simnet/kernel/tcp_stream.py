@@ -18,7 +18,7 @@ from simnet.kernel.control import (
     URGENT_READ,
     WHOLE,
 )
-from simnet.kernel.cork import Cork
+from simnet.kernel.cork import Cork, segment_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import (
     MSG_EOR,
@@ -329,10 +329,11 @@ class Stream(Connection):
             if not queued:
                 window = max(0, self.snd_edge - self.snd_nxt)
         lowest = self.option(IPPROTO_TCP, TCP_NOTSENT_LOWAT)
-        if lowest:
-            free = min(free, lowest - 1 - queued + window)
-            if not queued and free <= 0:
-                free = 1  # an empty queue takes something, or OUT would lie
+        if lowest and lowest > 0:
+            full = segment_of(self)
+            most = -(-lowest // full) * full  # a segment that is begun is filled
+            # The last one that the window has room for leaves when the call is over: until then it counts as not sent.
+            free = min(free, window + most - full if window else most - queued)
         return max(free, window)
 
     def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:

@@ -694,6 +694,25 @@ def test_k068_notsent_lowat_takes_only_what_can_go_out(world: World) -> None:
     assert client.send(b"x" * (4 << 20)) < 1 << 20
 
 
+@pytest.mark.parametrize(("lowest", "segments"), [(1, 3), (1000, 3), (4096, 3), (4097, 4)])
+def test_k068_notsent_lowat_counts_whole_segments(world: World, lowest: int, segments: int) -> None:
+    client, _ = world.tight_pair()  # whose window is three segments of 4096 bytes
+    client.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, lowest)
+    assert client.send(b"x" * 65536) == segments * 4096
+    world.pause()
+    assert client.send(b"x" * 65536) == 4096
+    world.pause()
+    world.gives("EAGAIN", client.send, b"x")
+    assert world.mask(client) == "0"
+
+
+def test_k068_a_negative_notsent_lowat_is_none(world: World) -> None:
+    client, _ = world.pair()
+    client.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1)
+    assert client.send(b"x") == 1
+    assert world.mask(client) == "OUT"
+
+
 def test_k068_flags_without_effect(world: World) -> None:
     client, server = world.pair()
     flags = [socket.MSG_NOSIGNAL, socket.MSG_DONTROUTE, socket.MSG_EOR, socket.MSG_CONFIRM, MSG_PROBE, MSG_ZEROCOPY]
