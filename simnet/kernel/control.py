@@ -108,7 +108,7 @@ class ControlBlock(File):
         self.outbox: Buffer | None = None
         self.fin = FIN_NONE
         self.mss = WHOLE
-        self.peer_mss = 0  # what the peer's TCP_MAXSEG made its SYN say, if that is set
+        self.peer_mss = 0  # the segment that the peer's SYN asked for, by TCP_MAXSEG or a small window
         self.urg_out = 0  # sequence number of an urgent byte that waits to be sent
         self.owed = 0  # sequence numbers that nobody had acknowledged when it died, for SIOCOUTQ
         self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)

@@ -17,6 +17,7 @@ HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tic
 LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
 LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
+TIMESTAMPS: Final = 12  # bytes of each segment
 UNSCALED_BUFFER: Final = 131072  # SO_RCVBUF, doubled: half of it is for the window
 
 
@@ -133,9 +134,17 @@ def segment_of(connection: Sender) -> int:
 
 
 def hear_mss(connection: Sender, syn: Segment) -> None:
-    """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG."""
+    """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG, or by a window that two of them fill."""
     options = getattr(syn.sender, "options", None)
-    connection.peer_mss = options.get((IPPROTO_TCP, TCP_MAXSEG), 0) if options else 0
+    if not options:
+        connection.peer_mss = 0
+        return
+    asked = options.get((IPPROTO_TCP, TCP_MAXSEG), 0)
+    buffer = options.get((SOL_SOCKET, SO_RCVBUF), UNSCALED_BUFFER)
+    if buffer < UNSCALED_BUFFER:
+        fits = buffer // 4 + TIMESTAMPS
+        asked = min(asked, fits) if asked else fits
+    connection.peer_mss = asked
 
 
 def _acknowledged(connection: Sender) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
-from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, Cork, mss_of
+from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, TIMESTAMPS, Cork, mss_of
 from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
@@ -319,11 +319,11 @@ def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
 def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     if not _was_established(socket):
         unasked = _MSS_V6 if socket.peer is not None and ":" in socket.peer[0] else _MSS
-        return (asked or unasked) - _TIMESTAMPS
+        return (asked or unasked) - TIMESTAMPS
     mss = mss_of(socket)
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
-    if agreed and agreed - _TIMESTAMPS < mss:
-        return agreed - _TIMESTAMPS
+    if agreed and agreed - TIMESTAMPS < mss:
+        return agreed - TIMESTAMPS
     later = max(socket.snd_nxt, socket.rcv_nxt) > ISN + 1
     if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
@@ -362,7 +362,6 @@ _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
 _HOPS: Final = 64
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
-_TIMESTAMPS: Final = 12  # bytes of each segment
 _MSS: Final = 536  # TCP_MSS_DEFAULT
 _MSS_V6: Final = 1220  # of the smallest MTU of IPv6
 _LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect

@@ -401,3 +401,17 @@ def test_k131_quickack_is_on_again_when_a_fin_was_acknowledged_late(world: World
     world.ready(client, "IN|OUT|RDHUP")
     time.sleep(0.02)
     assert client.getsockopt(TCP, socket.TCP_QUICKACK) == 1
+
+
+@pytest.mark.parametrize("size", [1200, 8192, 60000])
+def test_k131_two_segments_fill_a_small_window(world: World, size: int) -> None:
+    listener = world.listener(options={(SOL, socket.SO_RCVBUF): size})
+    client = world.client(listener)
+    server = world.accept(listener)
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == size // 2
+    assert server.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
+    server.setsockopt(SOL, socket.SO_RCVBUF, size // 2)  # the handshake is over
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == size // 2
+    client = world.client(listener, {(TCP, socket.TCP_MAXSEG): 500, (SOL, socket.SO_RCVBUF): 5000})
+    server = world.accept(listener)
+    assert {end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)} == {488}
