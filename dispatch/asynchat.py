@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dispatch import asyncore as asyncore
 from dispatch import maps
 from dispatch.annotations import Any
-from dispatch.beginnings import beginning
+from dispatch.beginnings import DELETED, beginning
 from dispatch.observers import observers as _observers
 from dispatch.predicates import known_predicates
 
@@ -53,6 +53,8 @@ class async_chat(asyncore.dispatcher):
         """What waits to be sent: bytes, producers, None for the close. May be changed at any time, by anybody."""
         if self._dispatch_fifo is None:
             self._dispatch_fifo = _Fifo((), self)
+        elif self._dispatch_fifo is DELETED:
+            raise AttributeError("producer_fifo")
         return self._dispatch_fifo
 
     @producer_fifo.setter
@@ -61,6 +63,10 @@ class async_chat(asyncore.dispatcher):
             return  # after +=, which has told
         self._dispatch_fifo = items
         maps.ask_from_now_on(self)  # somebody else's queue tells nobody when it grows
+
+    @producer_fifo.deleter
+    def producer_fifo(self) -> None:
+        self._dispatch_fifo = DELETED
 
     # ---- what a subclass says
 

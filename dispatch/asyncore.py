@@ -29,12 +29,12 @@ from errno import EWOULDBLOCK as EWOULDBLOCK
 from errno import errorcode as errorcode
 
 from dispatch import accepting as _accepting
+from dispatch import beginnings as _beginnings
 from dispatch import events as _events
 from dispatch import maps as _maps
 from dispatch import predicates as _predicates
 from dispatch.annotations import Any as _Any
 from dispatch.annotations import ClassVar as _ClassVar
-from dispatch.beginnings import beginning as _beginning
 from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
@@ -383,8 +383,6 @@ _OURS = ("dispatch.asyncore", "dispatch.asynchat")
 class _Queue(bytearray):
     """Output that waits behind other output. Taking from its front copies nothing, so that a backlog costs what it holds."""
 
-    __slots__ = ()
-
 
 class dispatcher_with_send(dispatcher):
     """A dispatcher that keeps what the kernel does not take. ``out_buffer`` may be read and set at any time."""
@@ -397,7 +395,7 @@ class dispatcher_with_send(dispatcher):
 
     def __init_subclass__(cls, **kwargs: _Any) -> None:
         super().__init_subclass__(**kwargs)
-        _beginning(cls, "out_buffer", dispatcher_with_send.out_buffer, "_dispatch_out")
+        _beginnings.beginning(cls, "out_buffer", dispatcher_with_send.out_buffer, "_dispatch_out")
 
     @property
     def out_buffer(self) -> _Any:
@@ -405,6 +403,8 @@ class dispatcher_with_send(dispatcher):
         out = self._dispatch_out
         if type(out) is _Queue:
             out = self._dispatch_out = bytes(out)
+        elif out is _beginnings.DELETED:
+            raise AttributeError("out_buffer")
         return out
 
     @out_buffer.setter
@@ -415,6 +415,10 @@ class dispatcher_with_send(dispatcher):
                 _maps.changed(self)
         else:
             _maps.ask_from_now_on(self)  # it may be changed in place, and nobody would tell
+
+    @out_buffer.deleter
+    def out_buffer(self) -> None:
+        self._dispatch_out = _beginnings.DELETED
 
     def initiate_send(self) -> None:
         """Send what the kernel takes."""
@@ -448,15 +452,12 @@ class dispatcher_with_send(dispatcher):
         if self.debug:
             self.log_info(f"sending {data!r}")
         out = self._dispatch_out
-        if not out:
+        if not out or type(out) not in (bytes, _Queue):
             self._dispatch_out = out + data
-        elif type(out) is _Queue:
-            out += b"" + data  # the sum refuses what is no bytes
-        elif type(out) is bytes:
-            self._dispatch_out = _Queue(out)
-            self._dispatch_out += b"" + data
         else:
-            self._dispatch_out = out + data
+            if type(out) is bytes:
+                out = self._dispatch_out = _Queue(out)
+            out += b"" + data  # the sum refuses what is no bytes
         self.initiate_send()
         if self._dispatch_out:
             _maps.changed(self)

@@ -5,6 +5,14 @@ from __future__ import annotations
 from dispatch.annotations import Any
 
 
+class _Deleted(tuple[Any, ...]):
+    __slots__ = ()
+
+
+#: Stands where a program has deleted the attribute, as a mock's patch does before it puts the old value back; nothing waits.
+DELETED = _Deleted()
+
+
 def beginning(kind: type, name: str, ours: Any, kept_as: str) -> None:
     """Let *name* be the property *ours* again in the class *kind*, and keep what stands before it under *kept_as*.
 

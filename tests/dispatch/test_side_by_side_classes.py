@@ -216,6 +216,36 @@ def test_methods_of_asyncores_own_classes_may_be_patched():
     assert (sent, waiting) == ([b"hello", b"lloyou"], b"oyou")
 
 
+def test_a_queue_of_output_may_be_patched_and_deleted():
+    """A mock's patch deletes what it has put into an object, and then sets what was there."""
+
+    def program(asyncore, asynchat):
+        seen = []
+        for kind, name, other in (
+            (asynchat.async_chat, "producer_fifo", collections.deque([b"other"])),
+            (asyncore.dispatcher_with_send, "out_buffer", b"other"),
+        ):
+            channel, peer = connected(kind)
+            before = getattr(channel, name)
+            with mock.patch.object(channel, name, other):
+                seen.append(getattr(channel, name) is other)
+            seen.append(getattr(channel, name) is before)
+            delattr(channel, name)
+            seen.append(hasattr(channel, name))
+            setattr(channel, name, other)
+            asyncore.loop(timeout=0, map=channel._map, count=2)
+            seen += [peer.recv(100), len(getattr(channel, name))]
+            channel.close()
+            peer.close()
+        return seen
+
+    def connected(kind):
+        ours, peer = socket.socketpair()
+        return kind(ours, {}), peer
+
+    assert alike(program) == [True, True, False, b"other", 0] * 2
+
+
 @pytest.mark.parametrize("own_map", [True, False])
 @pytest.mark.parametrize("use_poll", [False, True])
 def test_who_was_closed_in_a_turn_is_gone_after_it(own_map, use_poll):
