@@ -11,7 +11,7 @@ from collections import deque as deque  # programs reach it, and asyncore, throu
 from collections.abc import Iterable
 
 from dispatch import asyncore as asyncore
-from dispatch import maps
+from dispatch import events, maps
 from dispatch.annotations import Any
 from dispatch.beginnings import DELETED, beginning
 from dispatch.observers import observers as _observers
@@ -284,6 +284,9 @@ class async_chat(asyncore.dispatcher):
 
 
 known_predicates((async_chat.readable,), (async_chat.writable,))
+events.UNNAMED.update(
+    each.__code__ for each in (async_chat._dispatch_cut, async_chat._dispatch_produce, async_chat._dispatch_send)
+)
 _append = deque.append
 
 

@@ -200,6 +200,11 @@ def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
     frames = []
     while tb is not None:
         code = tb.tb_frame.f_code
-        frames.append((code.co_filename, code.co_name, str(tb.tb_lineno)))
+        if code not in UNNAMED:
+            frames.append((code.co_filename, code.co_name, str(tb.tb_lineno)))
         tb = tb.tb_next
     return frames[-1], t, v, " ".join(f"[{file}|{function}|{line}]" for file, function, line in frames)
+
+
+#: Between the functions that asyncore had: in its log lines they have no place.
+UNNAMED = {tell.__code__, closed_by_connect.__code__}

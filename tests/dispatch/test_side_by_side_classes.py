@@ -273,3 +273,43 @@ def test_who_was_closed_in_a_turn_is_gone_after_it(own_map, use_poll):
         return left
 
     assert alike(program) == [False, False]
+
+
+@pytest.mark.parametrize("where", ["handle_connect", "collect_incoming_data", "found_terminator", "more", "refused"])
+def test_a_log_line_names_the_functions_that_asyncore_had(where):
+    def program(asyncore, asynchat):
+        named = []
+
+        class Failing(asynchat.async_chat):
+            terminator = b"\n"
+
+            def handle_error(self):
+                named.extend(frame.split("|")[1] for frame in asyncore.compact_traceback()[3].split("] ["))
+                self.close()
+
+            def more(self):
+                raise ValueError
+
+            if where not in ("more", "refused"):
+                locals()[where] = lambda *_: 1 / 0
+
+            if where == "found_terminator":
+                collect_incoming_data = asynchat.async_chat._collect_incoming_data
+
+        address = socket.socket()
+        address.bind(("127.0.0.1", 0))
+        if where != "refused":
+            address.listen()
+        channel, peer = Failing(map={}), address
+        channel.create_socket()
+        channel.connect(address.getsockname())
+        if where != "refused":
+            peer = address.accept()[0]
+            peer.sendall(b"line\n")
+            channel.producer_fifo.append(channel if where == "more" else b"")
+        asyncore.loop(timeout=1, map=channel._map, count=2)
+        for each in (peer, channel, address):
+            each.close()
+        return named
+
+    assert len(alike(program)) > 2
