@@ -201,6 +201,8 @@ class SystemCalls(_stdlib.socket):
                 except BlockingIOError as error:
                     if error.errno == errno.EINPROGRESS and self._opens_fast(file) and waits and timeout is None:
                         continue
+                    if timeout == 0.0 and file.blocks() and not (flags and _never_waits(op, flags, self._kind)):
+                        waits, timeout = True, None  # by another descriptor, which Python knows nothing of
                     if not waits or (error.errno == errno.EINPROGRESS and timeout is not None):
                         host.flush()
                         self._record_failure(tag, op, n, arguments, error)

@@ -106,6 +106,27 @@ def test_k120_rcvtimeo_makes_a_blocking_recv_give_up(world: World) -> None:
     assert 0.015 <= time.monotonic() - began <= 1.0
 
 
+def test_who_may_wait_is_said_by_the_file_and_python_looks_at_its_own_object_alone(world: World) -> None:
+    """``dup`` shares O_NONBLOCK, but not the object's time-out: it is the last to set it who decides for the kernel."""
+    client, _ = world.pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(0.05))
+    client.setblocking(False)
+    twin = client.dup()
+    world.keep(twin)
+    twin.setblocking(True)
+    assert client.gettimeout() == 0.0
+    for waits, flags in ((True, 0), (False, socket.MSG_DONTWAIT)):
+        began = time.monotonic()
+        with pytest.raises(BlockingIOError):
+            client.recv(1, flags)
+        assert (time.monotonic() - began >= 0.045) is waits
+    client.setblocking(False)
+    began = time.monotonic()
+    with pytest.raises(BlockingIOError):
+        twin.recv(1)
+    assert time.monotonic() - began < 1
+
+
 def test_k120_a_negative_time_does_not_wait_and_others_are_whole_ticks(world: World) -> None:
     client, _ = world.pair()
     listener, (unix, other) = world.listener(), socket.socketpair()
