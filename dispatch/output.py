@@ -22,6 +22,7 @@ from dispatch.channel import (
     LAYERED,
     NEVER,
     PRODUCING,
+    PROMISED,
     SHUT,
     Channel,
 )
@@ -40,7 +41,7 @@ LITTLE = 4096  # bytes; a first write of so few is under every high water worth 
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
 STAGED = LAYERED | PRODUCING  # what goes out has to be made first
-CONSEQUENCE = BLOCKED | FULL | DONE  # something happens when all is sent
+CONSEQUENCE = BLOCKED | FULL | PROMISED | DONE  # something happens when all is sent
 
 
 class Sender(Channel):
@@ -69,7 +70,7 @@ class Sender(Channel):
         """
 
     def handle_drained(self) -> None:
-        """After :meth:`handle_full`: ``low_water`` or less waits."""
+        """After :meth:`handle_full`, or a :meth:`write` that gave False: ``low_water`` or less waits."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -78,7 +79,7 @@ class Sender(Channel):
     # ---- what a program does
 
     def write(self, data: bytes | bytearray | memoryview) -> bool:
-        """Send *data*, after all that was written before. False if the reader is slow: more than ``high_water`` waits.
+        """Send *data*, after all that was written before. False if more than ``high_water`` waits: handle_drained follows.
 
         After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
         need not ask before each write.
@@ -87,18 +88,23 @@ class Sender(Channel):
             # The first piece of a handler, and mostly the last, is asked no more than this.
             if self._channel_state == CONNECTED and type(data) is bytes:
                 size = len(data)
+                if size > LITTLE and size > self.high_water:
+                    return self._write_otherwise(data)
                 if size > 0:
                     if self.loop._turning is not self:
                         self.loop._written_to(self)
                     self._waiting = data
-                if size <= LITTLE:
-                    return True
-                return size <= self.high_water
+                return True
         elif type(self._waiting) is list and type(data) is bytes:  # a list: never after close(), see _seal
             self._waiting.append(data)
             self._waiting_bytes = queued = self._waiting_bytes + len(data)
-            return queued <= LITTLE or queued <= self.high_water
+            return queued <= LITTLE or queued <= self.high_water or self._promise()
         return self._write_otherwise(data)
+
+    def _promise(self) -> bool:
+        """Too much waits; who is told so hears when it has gone."""
+        self._channel_state |= PROMISED
+        return False
 
     def _write_otherwise(self, data: bytes | bytearray | memoryview) -> bool:
         """As :meth:`write`: a second piece, or what is no bytes, or the stream is not simply connected."""
@@ -121,7 +127,7 @@ class Sender(Channel):
         else:
             out.append(data)
         self._waiting_bytes = queued = self._waiting_bytes + len(data)
-        return queued <= LITTLE or queued <= self.high_water
+        return queued <= LITTLE or queued <= self.high_water or self._promise()
 
     def write_from(self, producer: Any) -> bool:
         """Send what *producer* gives: its ``more()`` until that is empty, or the items of an iterable.
@@ -143,7 +149,7 @@ class Sender(Channel):
         else:
             self._spread_out()
             self._waiting.append(producer)
-        return self._waiting_bytes <= self.high_water
+        return self._waiting_bytes <= self.high_water or self._promise()
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
         """Send *count* bytes (None: to its end) of an open binary file from *offset*, by ``sendfile`` if that can be had.
@@ -397,7 +403,7 @@ class Sender(Channel):
                 self._update()
                 self._call("handle_full")
                 return
-        elif state & FULL and self._waiting_bytes <= self.low_water:
+        elif state & (FULL | PROMISED) and self._waiting_bytes <= self.low_water:
             self._below_low_water()
             return
         self._update()
@@ -409,13 +415,13 @@ class Sender(Channel):
             self._more.disarm_write()
         if self._channel_state & (CLOSING | SHUT):
             self._output_over()
-        elif self._channel_state & FULL:
+        elif self._channel_state & (FULL | PROMISED):
             self._below_low_water()
         else:
             self._update()
 
     def _below_low_water(self) -> None:
-        self._channel_state &= ~(FULL | HELD)
+        self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
         self._call("handle_drained")
         if self._waiting is not None:

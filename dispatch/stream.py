@@ -25,6 +25,7 @@ from dispatch.channel import (
     NEVER,
     PAUSED,
     PRODUCING,
+    PROMISED,
     RESTING,
     SHUT,
     Channel,
@@ -328,7 +329,7 @@ class Stream(Receiver):
         if self._channel_state & (EOF | CLOSING | PAUSED | LAYERED):
             self._finish(error)
             return
-        self._channel_state = (self._channel_state | BROKEN) & ~(FULL | HELD | BLOCKED)
+        self._channel_state = (self._channel_state | BROKEN) & ~(FULL | PROMISED | HELD | BLOCKED)
         self._extras().broken = error
         self.loop.call_soon(self._read_rest)
 

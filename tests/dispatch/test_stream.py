@@ -250,6 +250,40 @@ def test_write_says_whether_the_reader_keeps_up(world):
     assert not channel.write(b"x" * 100_000)
 
 
+@pytest.mark.parametrize("sizes", [(70_000,), (40_000, 40_000), (1, 70_000), (5_000_000,), (100_000, 5_000_000)])
+def test_a_write_that_gave_false_is_followed_by_handle_drained(world, sizes):
+    """Whether the kernel takes it all at once or not, so a relay may pause by what write() says and go on when drained."""
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+
+    said = [channel.write(b"x" * size) for size in sizes]
+    assert said[-1] is False
+    assert "drained" not in channel.events
+    world.read(loop, client, sum(sizes))
+    world.run(loop, lambda: "drained" in channel.events)
+
+    assert channel.events.count("drained") == 1
+    assert channel.write(b"x")
+    world.read(loop, client, 1)
+    world.turn(loop, 3)
+    assert channel.events.count("drained") == 1
+
+
+def test_a_handler_that_wrote_too_much_at_once_is_told_when_it_has_gone(world):
+    loop = world.loop()
+
+    class Generous(Recorder):
+        def handle_data(self, data):
+            self.events.append(self.write(data * 70_000))
+
+    channel, client = world.connected(loop, Generous)
+    for _ in range(3):
+        client.send(b"x")
+        world.read(loop, client, 70_000)
+    world.run(loop, lambda: channel.events.count("drained") == 3)
+    assert [each for each in channel.events if each != "full"] == [False, "drained"] * 3
+
+
 def test_what_handle_drained_writes_is_sent(world):
     loop = world.loop()
 
