@@ -1,7 +1,7 @@
 """The one room that may look at loaded event loops: what their handlers did, as their observers tell it.
 
 dispatch tells of itself through ``dispatch.loop.observers``; the interpreter's own asyncore is wrapped during a run, when
-it is what is tested, and so is the place where asyncio's loops tell what nobody caught. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
+it is what is tested, and so are the places where asyncio's loops and socketserver's servers tell what nobody caught. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ class _Channel:
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_asyncore", "_asyncio", "errors")
+    __slots__ = ("_scheduler", "_channels", "_asyncore", "_asyncio", "_socketserver", "errors")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._channels: dict[int, _Channel] = {}
         self._asyncore: dict[str, Any] = {}
         self._asyncio: Any = None  # the original of what is wrapped
+        self._socketserver: Any = None  # as well
         self.errors: list[HandlerError] = []
 
     # --- being there -----------------------------------------------------------------------------------------------
@@ -63,11 +64,17 @@ class Watcher:
         loops = sys.modules.get("asyncio.base_events")
         if loops is not None and self._asyncio is None and hasattr(loops, "BaseEventLoop"):
             self._wrap_asyncio(loops.BaseEventLoop)
+        servers = sys.modules.get("socketserver")
+        if servers is not None and self._socketserver is None and hasattr(servers, "BaseServer"):
+            self._wrap_socketserver(servers.BaseServer)
 
     def detach(self) -> None:
         if self._asyncio is not None:
             sys.modules["asyncio.base_events"].BaseEventLoop.call_exception_handler = self._asyncio
             self._asyncio = None
+        if self._socketserver is not None:
+            sys.modules["socketserver"].BaseServer.handle_error = self._socketserver
+            self._socketserver = None
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self in loaded.observers:
             loaded.observers.remove(self)
@@ -228,10 +235,29 @@ class Watcher:
         loops.call_exception_handler = call_exception_handler
 
     def _unhandled(self, error: BaseException, transport: Any) -> None:
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        self._uncaught(error, "a callback of asyncio", sock, "a loop")
+
+    def _uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str) -> None:
+        """*error* left the program's code at *where*, of what *sock* is connected to, if that is known."""
         process = self._scheduler.current
         known = _Channel()
-        sock = transport.get_extra_info("socket") if transport is not None else None
-        file: Any = process.descriptors.open.get(sock.fileno()) if sock is not None else None
-        known.label = file.tag.name if file is not None else "a loop"
-        self.errors.append(HandlerError(process.host_name, process.target, known.label, "a callback of asyncio", error))
-        self._note(known, "a callback of asyncio", type(error).__name__)
+        number = getattr(sock, "fileno", None)
+        file: Any = process.descriptors.open.get(number()) if number is not None else None
+        known.label = file.tag.name if file is not None else otherwise
+        self.errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
+        self._note(known, where, type(error).__name__)
+
+    # --- socketserver ----------------------------------------------------------------------------------------------
+
+    def _wrap_socketserver(self, servers: Any) -> None:
+        """Hear of the exceptions that a server prints and goes on from; one of its own ``handle_error`` is not asked."""
+        original = self._socketserver = servers.handle_error
+
+        def handle_error(server: Any, request: Any, client_address: Any) -> None:
+            error = sys.exc_info()[1]
+            if error is not None and not self._scheduler.current.ending:
+                self._uncaught(error, f"a handler of {type(server).__name__}", request, "a server")
+            original(server, request, client_address)
+
+        servers.handle_error = handle_error

@@ -431,3 +431,26 @@ def test_a_server_that_waits_for_ever_is_a_warning_with_its_line_or_by_choice_a_
     (failure,) = run_sweep(echo, refused.but(invariants={"waits-for-ever": "failure"})).failures
     assert (failure.reason, failure.at) == ("waits-for-ever", warning.at)
     assert run_sweep(echo, refused.but(invariants={"waits-for-ever": "off"})).warnings == []
+
+
+def test_of_one_failure_a_transparent_fault_is_the_witness() -> None:
+    """A program has to live with it; and who reads the report does not look for what an early end has to do with it."""
+
+    def serve(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                _, word = connection.recv(100).split(b" ")
+                connection.sendall(word)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"GET me")
+            assert client.recv(100) == b"me"
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["eof", "split", "urgent"]))
+    failure = next(each for each in result.failures if each.type_name == "ValueError")
+    assert {"eof", "split"} <= {*failure.kinds}
+    assert failure.plan.transparent
+    assert failure.found.transparent

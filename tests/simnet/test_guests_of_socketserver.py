@@ -13,6 +13,7 @@ import pytest
 
 import simnet
 from simnet import modules
+from simnet.explore.verdict import judge
 
 
 class Capitals(socketserver.StreamRequestHandler):
@@ -104,3 +105,42 @@ def test_outside_of_a_run_they_are_threads_as_ever() -> None:
         with socket.create_connection(server.server_address[:2]):
             server.handle_request()
     assert seen != [threading.main_thread()]
+
+
+class Fragile(socketserver.StreamRequestHandler):
+    """Takes for granted that a line has two words."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            _, word = line.split(b" ")
+            self.wfile.write(word)
+
+
+def serve_and_print() -> None:
+    with socketserver.TCPServer(("", 7), Fragile) as listening:
+        listening.serve_forever()
+
+
+def test_an_exception_that_a_server_prints_and_goes_on_from_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve_and_print)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"GET me\n")
+            with client.makefile("rb") as file:
+                return file.readline()
+
+    before = socketserver.BaseServer.handle_error
+    baseline = simnet.play(test, targets="server")
+    run = simnet.play(test, "eof test->server:7#1 end=server byte=3", targets="server")
+    assert socketserver.BaseServer.handle_error is before
+    assert (baseline.outcome.returned, baseline.handler_errors) == (b"me\n", [])
+    (told,) = run.handler_errors
+    assert (type(told.error), told.handler, told.channel) == (
+        ValueError,
+        "a handler of TCPServer",
+        "test->server:7#1 (server)",
+    )
+    assert [each.reason for each in judge(baseline, run).findings][:1] == ["handler-raised"]
+    reset = simnet.play(test, "reset test->server:7#1 end=server byte=3", targets="server")
+    assert judge(baseline, reset).status == "interrupted", "an errno that the fault made excuses"
+    assert "ValueError" in capsys.readouterr().err, "and it is printed, as ever"
