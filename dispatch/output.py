@@ -415,9 +415,14 @@ class Sender(Channel):
             self._more.disarm_write()
         if self._channel_state & (CLOSING | SHUT):
             self._output_over()
-        elif self._channel_state & (FULL | PROMISED):
+        elif self._channel_state & FULL:
             self._below_low_water()
         else:
+            if self._channel_state & PROMISED:
+                self._channel_state &= ~PROMISED
+                if type(self).handle_drained is not Sender.handle_drained:
+                    self._below_low_water()
+                    return
             self._update()
 
     def _below_low_water(self) -> None:
