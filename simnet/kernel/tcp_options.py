@@ -155,6 +155,9 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     if set_by_hand is None:
         if 2 * socket.low_water > _grown_rcvbuf(socket):
             keep(socket, *_GROWN_RCVBUF, 2 * socket.low_water)
+            clamp = _shown_of_a_connection(socket, o.TCP_WINDOW_CLAMP, socket.option(*_WINDOW_CLAMP))
+            if clamp is not None and 0 < clamp < socket.low_water:
+                keep(socket, *_WINDOW_CLAMP, socket.low_water)
         if socket.low_water > socket.rcv_room:
             _set_receive_room(socket, socket.low_water)
             socket.freed()

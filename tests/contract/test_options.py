@@ -415,3 +415,15 @@ def test_k131_two_segments_fill_a_small_window(world: World, size: int) -> None:
     client = world.client(listener, {(TCP, socket.TCP_MAXSEG): 500, (SOL, socket.SO_RCVBUF): 5000})
     server = world.accept(listener)
     assert {end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)} == {488}
+
+
+@pytest.mark.parametrize("mark", [40_000, 70_000, 2**30])
+def test_a_low_water_mark_above_the_buffer_makes_room_for_itself(world: World, mark: int) -> None:
+    client, server = world.pair()
+    fresh = world.socket()
+    for sock, clamp in ((client, 65_536), (server, 65_536), (fresh, 0)):
+        sock.setsockopt(SOL, socket.SO_RCVLOWAT, mark)
+        capped = min(mark, 16_777_216)  # half of net.ipv4.tcp_rmem[2]
+        assert sock.getsockopt(SOL, socket.SO_RCVLOWAT) == capped
+        assert sock.getsockopt(SOL, socket.SO_RCVBUF) == max(131_072, 2 * capped)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP) == (max(clamp, capped) if clamp else 0)
