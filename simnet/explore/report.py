@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simnet.blame import exception_text, stopping_place, user_place
+from simnet.blame import exception_text, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.findings import TEST, Finding
@@ -272,8 +272,10 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
 def _commands(
     plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None, root: Path | None
 ) -> list[tuple[str, str]]:
-    place = stopping_place(main.error if main is not None else None).short
-    stops = f"   (--pdb stops at {place})" if place else ""
+    stop = stopping_place(main.error if main is not None else None)
+    place = stop.short
+    below = f", below {main.at}" if place and main is not None and main.at and not users_own(stop.path) else ""
+    stops = f"   (--pdb stops at {place}{below})" if place else ""
     path = shlex.quote(from_here(file)) if file is not None else ""
     keep = (
         [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []

@@ -271,3 +271,17 @@ def test_what_the_standard_library_lost_is_a_library_where_the_index_brought_it_
     assert not users_own(os.path.join(site, "asyncore", "__init__.py"))
     assert not users_own(os.path.join(site, "asyncore.py"))
     assert users_own(os.path.join(site, "my_asyncore", "server.py"))  # a program may be installed
+
+
+def test_a_debugger_that_stops_in_the_library_is_told_below_which_line() -> None:
+    def body(net: Any) -> None:
+        with net.host("server").listen(7), socket.create_connection(("server", 7), timeout=1) as client:
+            with client.makefile("rb") as file:
+                file.readline()
+
+    result = run_sweep(body, SweepOptions.of(target="server"))
+    (told,) = result.reports(ID)
+    place, below = stopping_place(result.failures[0].error).short, result.failures[0].at
+    assert place.startswith("socket.py:")
+    assert below.startswith("test_explore_report.py:")
+    assert f"(--pdb stops at {place}, below {below})" in told.text()
