@@ -40,7 +40,7 @@ def look_over(call: str, *arguments: Any, **named: Any) -> Any:
     """
     nobody = _CSocket.__new__(_CSocket)
     try:
-        getattr(nobody, call)(*takewhile(lambda each: each is not MISSING, arguments), **named)
+        getattr(_CSocket, call)(nobody, *takewhile(lambda each: each is not MISSING, arguments), **named)
     except OSError as error:
         if error.errno not in (EBADF, EINVAL, None) or "out of range" in str(
             error

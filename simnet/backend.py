@@ -243,7 +243,7 @@ class SimulatedBackend:
         asked = arguments[0] if len(arguments) == 1 else None
         if call == "if_nametoindex" and isinstance(asked, (str, bytes)):
             return INTERFACES.get(os.fsdecode(asked)) or original("")
-        if call == "if_indextoname" and isinstance(asked, int):
+        if call == "if_indextoname" and isinstance(asked, int) and asked >= 0:
             return next((name for name, number in INTERFACES.items() if number == asked), None) or original(0)
         return original(*arguments)
 

@@ -25,8 +25,10 @@ class MessageCalls(FullSends):
     __slots__ = ()
 
     def recvmsg(
-        self, bufsize: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
+        self, bufsize: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any, **named: Any
     ) -> tuple[bytes, list[Any], int, Any]:
+        if named:
+            look_over("recvmsg", **named)
         bufsize, ancbufsize, flags = taken("recvmsg", bufsize, ancbufsize, flags, *more)
         data, ancillary, message_flags, address = self._message(bufsize, ancbufsize, flags)
         return data[:bufsize], ancillary, message_flags, address
@@ -58,8 +60,10 @@ class MessageCalls(FullSends):
             scatter(views, data)
 
     def recvmsg_into(
-        self, buffers: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any
+        self, buffers: Any = MISSING, ancbufsize: Any = 0, flags: Any = 0, /, *more: Any, **named: Any
     ) -> tuple[int, list[Any], int, Any]:
+        if named:
+            look_over("recvmsg_into", **named)
         plain = type(ancbufsize) is type(flags) is int and max(abs(ancbufsize), abs(flags)) <= INT_MAX
         if more or not plain or buffers is MISSING or not iterable(buffers):
             _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
@@ -74,8 +78,17 @@ class MessageCalls(FullSends):
         return len(data), ancillary, message_flags, address
 
     def sendmsg(
-        self, buffers: Any = MISSING, ancdata: Any = (), flags: Any = 0, address: Any = None, /, *more: Any
+        self,
+        buffers: Any = MISSING,
+        ancdata: Any = (),
+        flags: Any = 0,
+        address: Any = None,
+        /,
+        *more: Any,
+        **named: Any,
     ) -> int:
+        if named:
+            look_over("sendmsg", **named)
         if more or buffers is MISSING or type(flags) is not int or abs(flags) > INT_MAX:
             look_over("sendmsg", buffers, ancdata, flags, address, *more) if more or buffers is MISSING else None
             _, _, flags = taken("sendmsg", (), (), flags)

@@ -103,9 +103,12 @@ def getaddrinfo(
         socket.gaierror: EAI_NONAME, EAI_SERVICE, EAI_ADDRFAMILY, EAI_FAMILY, EAI_SOCKTYPE, EAI_BADFLAGS, as there.
         UnicodeError: no host can have that name: an empty label, or one of more than 63 letters.
     """
+    asked = None
     try:
         asked = _asked(host, port, family, type, proto, flags)
     except TypeError:  # it may be that something cannot be remembered
+        pass
+    if asked is None:
         asked = _asked.__wrapped__(host, port, family, type, proto, flags)
     name, found = _found(machine, asked.host, asked.family, asked.flags)
     return list(_answers(name if asked.flags & AI_CANONNAME else "", tuple(found), asked.sockets))
@@ -268,6 +271,7 @@ def getnameinfo(machine: Machine, sockaddr: Any, flags: Any) -> tuple[str, str]:
         raise TypeError("getnameinfo() argument 1 must be a tuple")
     if not 2 <= len(sockaddr) <= 4 or not isinstance(sockaddr[0], str):
         raise TypeError("getnameinfo(): illegal sockaddr argument")
+    sockaddr[0].encode()  # surrogates have no place in it
     if "\0" in sockaddr[0]:
         raise ValueError("embedded null character")
     port = _c_int(sockaddr[1])

@@ -147,9 +147,9 @@ class Socket(MessageCalls):
     def timeout(self, value: Any) -> None:
         raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
 
-    def fileno(self, *none: Any) -> int:
-        if none:
-            look_over("fileno", *none)
+    def fileno(self, *none: Any, **named: Any) -> int:
+        if none or named:
+            look_over("fileno", *none, **named)
         return self._fd
 
     def __repr__(self) -> str:
@@ -307,9 +307,9 @@ class Socket(MessageCalls):
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
-    def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> int:
-        if more:
-            look_over("recv_into", buffer, nbytes, flags, *more)
+    def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any) -> int:
+        if more or named:
+            look_over("recv_into", buffer, *((nbytes, flags) if more else ()), *more, **named)
         view = writable_view(buffer, "recv_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recv_into", view, nbytes, flags)
@@ -326,7 +326,9 @@ class Socket(MessageCalls):
         view[: len(data)] = data
         return len(data)
 
-    def recvfrom(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> tuple[bytes, Any]:
+    def recvfrom(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any, **named: Any) -> tuple[bytes, Any]:
+        if named:
+            look_over("recvfrom", bufsize, flags, *more, **named)
         if (
             type(bufsize) is not int
             or not 0 <= bufsize <= SIZE_MAX
@@ -349,9 +351,11 @@ class Socket(MessageCalls):
             nothing=(b"", None),
         )
 
-    def recvfrom_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any) -> tuple[int, Any]:
-        if more:
-            look_over("recvfrom_into", buffer, nbytes, flags, *more)
+    def recvfrom_into(
+        self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any
+    ) -> tuple[int, Any]:
+        if more or named:
+            look_over("recvfrom_into", buffer, *((nbytes, flags) if more else ()), *more, **named)
         view = writable_view(buffer, "recvfrom_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
@@ -375,17 +379,17 @@ class Socket(MessageCalls):
             _, flags = taken("send", payload, flags)
         return self._send_once(payload, flags)
 
-    def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> None:
-        if more:
-            look_over("sendall", data, flags, *more)
+    def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any, **named: Any) -> None:
+        if more or named:
+            look_over("sendall", data, flags, *more, **named)
         payload = data if type(data) is bytes else checked_bytes("sendall", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags = taken("sendall", payload, flags)
         self._send_all(payload, flags, self._deadline())
 
-    def sendto(self, data: Any = MISSING, /, *rest: Any) -> int:
-        if not 1 <= len(rest) <= 2:
-            look_over("sendto", data, *rest)
+    def sendto(self, data: Any = MISSING, /, *rest: Any, **named: Any) -> int:
+        if named or not 1 <= len(rest) <= 2:
+            look_over("sendto", data, *rest, **named)
         flags, address = (0, rest[0]) if len(rest) == 1 else rest
         payload = data if type(data) is bytes else checked_bytes("send", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):

@@ -14,7 +14,7 @@ import select
 import socket
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -342,6 +342,43 @@ def of_functions() -> dict[str, str]:
     return {f"{name}{tuple(arguments)}": said(getattr(socket, name), *arguments) for name, *arguments in functions()}
 
 
+NAMED: tuple[Callable[[Any], object], ...] = (
+    lambda sock: sock.fileno(x=1),
+    lambda sock: sock.getsockopt(x=1),
+    lambda sock: sock.setsockopt(x=1),
+    lambda sock: sock.listen(x=1),
+    lambda sock: sock.recvfrom(bufsize=3),
+    lambda sock: sock.recvfrom(1, flags=3),
+    lambda sock: sock.recvmsg(bufsize=2),
+    lambda sock: sock.recvmsg_into(buffers=1),
+    lambda sock: sock.recv_into(x=1),
+    lambda sock: sock.recv_into(1, bufsize=2),
+    lambda sock: sock.recv_into(bytearray(3), x=1),
+    lambda sock: sock.recv_into(bytearray(3), nbytes=-1),
+    lambda sock: sock.recvfrom_into(x=1),
+    lambda sock: sock.recvfrom_into(bytearray(3), bufsize=1),
+    lambda sock: sock.sendmsg(x=1),
+    lambda sock: sock.sendmsg([b"a"], flags=1),
+    lambda sock: sock.sendall(data=b""),
+    lambda sock: sock.sendto(b"x", ("127.0.0.1", 1), x=1),
+    lambda _: socket.if_indextoname(-1),
+    lambda _: socket.getnameinfo(("\ud800", 80), 0),
+)
+
+
+def of_names() -> dict[str, str]:
+    """What is said of arguments given by a name that they do not have; and of two that are none at all."""
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        socks = (stream, datagrams)
+        return {f"{n} on {sock.type.name}": said(call, sock) for n, call in enumerate(NAMED) for sock in socks}
+
+
+def test_an_argument_of_the_wrong_type_is_the_only_error_there_was(simnet_network: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        socket.getaddrinfo(1, 80)  # type: ignore[call-overload]
+    assert caught.value.__context__ is None
+
+
 POLL = ((), (1,), (1, 2), (1, 2, 3), ("x",), (1, "x"))
 IOCTLS = (
     *((request, *rest) for request in ("x", 1.5, None) for rest in ((), (b"",))),
@@ -384,7 +421,7 @@ def of_descriptors() -> dict[str, str]:
     return told
 
 
-@pytest.mark.parametrize("sayings", [of_methods, of_functions, of_descriptors])
+@pytest.mark.parametrize("sayings", [of_methods, of_functions, of_descriptors, of_names])
 def test_arguments_are_checked_as_cpython_checks_them(sayings: Any) -> None:
     real = sayings()
     with simnet.Network():
