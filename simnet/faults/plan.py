@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -43,6 +43,10 @@ class FaultPlan(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
     schedule: str = "fifo"
     seed: int = 0
+
+    if TYPE_CHECKING:  # any iterable will do, a list too, as the plan's repr writes one
+
+        def __init__(self, faults: Iterable[Fault] = (), schedule: str = "fifo", seed: int = 0) -> None: ...
 
     def __post_init__(self) -> None:
         faults = self.faults

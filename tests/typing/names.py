@@ -68,6 +68,8 @@ def a_plan() -> None:
     fault = faults.WouldBlock(on="server:7", op="accept", call=1)
     plan = simnet.FaultPlan((fault,)) + faults.Split(on="client->server:7#1", end="server", byte=5)
     assert_type(plan, simnet.FaultPlan)
+    assert_type(simnet.FaultPlan([fault]), simnet.FaultPlan)  # as its repr writes it
+    assert_type(plan.faults, tuple[faults.Fault, ...])
     assert_type(str(plan), str)
     assert_type(plan[0], faults.Fault)
     assert_type(simnet.TRANSPARENT, tuple[str, ...])
