@@ -16,6 +16,7 @@ from simnet.expect import Expect, Found
 from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import OTHER_FAILURE, OTHER_PATH, Replayed, weigh
+from simnet.explore.report import what_broke
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 
@@ -81,6 +82,8 @@ def _verdict(played: Replayed, judgement: Judgement, who: str) -> str:
         return f"{REAL}: no failure there ({judgement.status})"
     if played.word == OTHER_PATH:
         return f"{who}: the same failure"
+    if played.word == OTHER_FAILURE and what_broke(failure) == "Hang":  # it waits, by a clock that only simnet winds on
+        return f"{REAL}: not ended there when its time was up, {failure_text(failure)}"
     if played.word == OTHER_FAILURE:
         return f"{REAL}: another failure, {failure_text(failure)}"
     return f"{who}: {failure_text(failure)}"

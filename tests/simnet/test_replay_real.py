@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.replay import replay
 from simnet.explore.replay_real import replay_real
 from simnet.faults.plan import FaultPlan
+from simnet.realnet import play_real
 from tests.simnet.faces_samples import SERVERS
 
 pytestmark = pytest.mark.slow  # real sockets and real time
@@ -41,7 +43,7 @@ def talk(net: Any) -> None:
         ),
         (
             "split test->server:7#1 end=client byte=2",
-            "real sockets: another failure, AssertionError at test_replay_real.py:30",
+            "real sockets: another failure, AssertionError at test_replay_real.py:32",
         ),
         ("refuse test->server:7#1", "real sockets: no failure there (interrupted)"),
         ("split test->server:7#1 end=server byte=77", "real sockets: not reached there"),
@@ -53,6 +55,29 @@ def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdi
     assert played.line == verdict
     if played.report is not None:
         assert f"kernel    {verdict}" in str(played.report)
+
+
+def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answers_to_what_is_whole() -> None:
+        with socket.create_server(("", 7)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                while word := conn.recv(100):
+                    if word == b"hello":
+                        conn.sendall(b"good day")
+
+    def patient(net: Any) -> None:
+        net.host("server").spawn(answers_to_what_is_whole)
+        with socket.create_connection(("server", 7), timeout=100) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(100)
+
+    monkeypatch.setattr("simnet.realnet.play_real", partial(play_real, seconds=2))
+    plan = FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=2")
+    played = replay_real(patient, plan, options=OPTIONS, found=Found(by="sweep", failure="TimeoutError at x.py:1"))
+    assert played.kernel.startswith("real sockets: not ended there when its time was up, Hang at "), played.kernel
 
 
 def test_the_same_plan_fails_alike_on_simnet_and_on_the_kernel() -> None:
