@@ -32,11 +32,7 @@ class Held:
 
     @classmethod
     def enter(cls, item: pytest.Item) -> Held:
-        """Make the network that *item* wants, and enter it.
-
-        Raises:
-            RuntimeError: another network is running already, in a fixture for example.
-        """
+        """Make the network that *item* wants, and enter it; fails where another is running already, in a fixture for example."""
         asked = Asked.of(item.config)
         network: Any
         if asked.real:
@@ -48,7 +44,11 @@ class Held:
             from simnet.world import Network
 
             network = made(item, Network)
-            network.begin("by the fixture simnet_network, which gives it to the test")
+            try:
+                network.begin("by the fixture simnet_network, which gives it to the test")
+            except RuntimeError as error:
+                told = f"{item.name} cannot have simnet_network: {error}"
+                raise pytest.fail.Exception(told, pytrace=False) from None
         held = item.stash[_KEY] = cls(item, network)
         return held
 

@@ -200,6 +200,29 @@ def test_it(simnet_network):
     )
 
 
+def test_beside_a_fixture_with_a_network_of_its_own_it_is_refused_without_a_traceback(suite: pytest.Pytester) -> None:
+    body = """
+@pytest.fixture
+def own():
+    with simnet.Network() as net:
+        yield net
+
+def test_it(own, simnet_network):
+    pass
+
+def test_after(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"a") == b"a"
+"""
+    result = run(suite, body)
+    result.assert_outcomes(errors=1, passed=1)
+    at = next(place for place, line in enumerate(result.outlines) if "ERROR at setup of test_it" in line)
+    assert result.outlines[at + 1].startswith(
+        "test_it cannot have simnet_network: a simulated network is already running in this thread, entered at test_it.py:"
+    )
+    assert result.outlines[at + 1].endswith(" in own; leave it before entering another")
+
+
 def test_a_set_up_that_fails_leaves_no_network_behind(suite: pytest.Pytester) -> None:
     body = """
 @pytest.fixture
