@@ -32,8 +32,8 @@ def told_once(rows: list[Row]) -> list[Row]:
 
 
 def _key(row: Row) -> object:
-    """What makes two rows alike; an object of its own for what is always shown."""
-    return object() if row.loud or row.mark else (row.host, row.text, tuple(row.arrows))
+    """What makes two rows alike, the fault's mark included; an object of its own for an exception, which is always shown."""
+    return object() if row.loud and not row.mark else (row.host, row.text, tuple(row.arrows), row.mark)
 
 
 def _rounds(keys: list[object], start: int, length: int) -> int:

@@ -149,6 +149,15 @@ def test_with_nothing_to_compare_the_rows_lead_to_the_end_that_is_told() -> None
     assert [line.split()[0] for line in lines[place - 1 : place + 2]] == ["3.000", "3.500", "⋮"]
 
 
+def test_a_fault_that_comes_again_and_again_is_counted_as_well() -> None:
+    fault = (0, "fault", "", "server:7", "", "error", 1, "error server:7 accept call=1 errno=EMFILE")
+    failed = call(0, "server", "server:7", "accept", 1, (), Failed("EMFILE"))
+    closed = call(0, "server", "server:7", "close", 1, (), None)
+    lines = ladder(trace_of(*CONNECT, *(fault, failed, closed) * 100), against=trace_of(*CONNECT)).splitlines()
+    assert lines[-1].strip() == "⋮  the same 98 times more"
+    assert sum("accept EMFILE" in line for line in lines) == 2
+
+
 def test_what_goes_round_is_shown_twice_and_counted() -> None:
     def rounds(count: int) -> Trace:
         spins = [
