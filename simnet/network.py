@@ -38,7 +38,7 @@ class Fabric:
 
     __slots__ = (
         "clock", "trace", "recording", "unseen", "injector", "machines", "by_address", "links", "directions", "attempts",
-        "look_up", "_flows", "_names", "_refused", "_dark",
+        "listeners", "look_up", "_flows", "_names", "_refused", "_dark",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, trace: Trace, injector: Injector) -> None:
@@ -53,6 +53,7 @@ class Fabric:
         self.links: dict[tuple[str, str], Link] = {}
         self.directions: dict[tuple[str, str], Direction] = {}
         self.attempts: dict[tuple[str, str, int], int] = {}
+        self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
         self._flows: Flows | None = None
         self._dark: list[str] = []  # hosts without power
         # Keyed by the host (of a connection within one; else ""), who opened it, and the other end.
@@ -202,11 +203,11 @@ class Fabric:
         self.injector.watch_bytes(file, place, "client")
 
     def listener_tag(self, machine: Machine, file: Any) -> Tag:
-        """The name and the faults of a listening socket."""
+        """The name and the faults of a listening socket; its calls are counted on from those of an earlier one there."""
         if file.family == AF_UNIX:
             return Tag(None, f"{machine.name}:{file.getsockname()!r}", "", machine.name, file.tag.counts)
         place, text = _place("", machine.name, file.local[1], None)
-        tag = Tag(place, text, "", machine.name, file.tag.counts)
+        tag = Tag(place, text, "", machine.name, self.listeners.setdefault(place, file.tag.counts))
         self.injector.arm(tag, machine.target)
         return tag
 

@@ -101,8 +101,9 @@ class RealSocket(Calls):
         local = C.getsockname(self)
         self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
         port = self._seen(local)[1]
-        tag = Tag(Place.listener(file.machine.name, port), f"{file.machine.name}:{port}", "", file.machine.name)
-        tag.counts = file.tag.counts
+        place = Place.listener(file.machine.name, port)
+        counts = self._stage.listeners.setdefault(place, file.tag.counts)
+        tag = Tag(place, str(place), "", file.machine.name, counts)
         self._stage.injector.arm(tag, file.machine.target)
         file.tag = tag
 

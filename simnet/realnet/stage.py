@@ -11,6 +11,7 @@ from typing import Any
 from simnet import real
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector
+from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.courier import Courier
@@ -64,6 +65,7 @@ class Stage:
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
         self.attempts: dict[tuple[str, str, int], int] = {}
+        self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
 

@@ -338,6 +338,39 @@ def test_a_socket_that_the_plan_refuses_is_refused_on_both() -> None:
     assert verdict_class(plan) == INJECTED
 
 
+def test_a_listener_that_is_made_again_goes_on_counting_on_both() -> None:
+    def serve() -> list[str]:
+        said = []
+        while not said or said[-1] != "accepted":
+            with socket.create_server(("", 7)) as listener:
+                try:
+                    listener.accept()[0].close()
+                    said.append("accepted")
+                except OSError as error:
+                    said.append(errno.errorcode[error.errno or 0])
+            assert len(said) < 9
+        return said
+
+    def ask() -> None:
+        for _ in range(100):
+            try:
+                with socket.create_connection(("server", 7)) as sock:
+                    if sock.recv(1) == b"":
+                        return
+            except OSError:  # between two listeners, or in the queue of one that goes
+                time.sleep(0.01)
+
+    def test(net: Any) -> list[str]:
+        client = net.host("client").spawn(ask)
+        said = net.host("server").run(serve)
+        client.join(5)
+        return said  # type: ignore[no-any-return]
+
+    plan = FaultPlan.parse("error server:7 accept call=1 errno=EMFILE; error server:7 accept call=2 errno=ENOMEM")
+    for run in (play(test, plan), play_real(test, plan)):
+        assert (run.outcome.returned, run.unreached) == (["EMFILE", "ENOMEM", "accepted"], ())
+
+
 @pytest.mark.parametrize(
     ("line", "pieces"),
     [
