@@ -100,7 +100,10 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
     same = [each for each in side if each.op == op]
     if same:
         host = same[0].host
-        made = f"{host} called {op} on {same[0].place} {_times(max(each.n for each in same))}"
+        times = _times(max(each.n for each in same))
+        made = (
+            f"{host} {_OF_A_HOST[op]} {times}" if op in _OF_A_HOST else f"{host} called {op} on {same[0].place} {times}"
+        )
         if not same[0].target:
             return f"{made}, but {host} is no target, and faults act on the calls of targets ({', '.join(targets) or 'none'})"
         if all(each.blocking for each in same) and anchor.number <= max(each.n for each in same):
@@ -114,6 +117,9 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
     return _places(
         "place", [each.place for each in calls if each.op == op], f"nobody called {op}", f"{op} was called on"
     )
+
+
+_OF_A_HOST = {"lookup": "asked for a name", "socket": "called socket()"}  # what no socket is called on
 
 
 def _times(number: int) -> str:

@@ -44,7 +44,7 @@ def shrink_file(path: Path) -> int:
     failure = small.judgement.failure
     assert failure is not None
     screen = Screen()
-    screen.title(f"{failure_text(failure)}, {small.plays:,} runs")
+    screen.title(f"{failure_text(failure)}, {small.plays:,} run{'' if small.plays == 1 else 's'}")
     screen.say()
     if small.plan == scenario.plan:
         screen.paragraph(f"It is as small as it gets: {small.plan}")

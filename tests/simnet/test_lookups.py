@@ -190,9 +190,9 @@ def test_a_server_that_gets_no_socket_did_not_begin_and_one_that_loses_its_loop_
 
 def test_one_that_is_never_reached_says_how_many_there_were() -> None:
     for line, told in (
-        ("name-error client lookup=4 seconds=1", "client called lookup on client 3 times"),
+        ("name-error client lookup=4 seconds=1", "client asked for a name 3 times"),
         ("name-error nobody lookup=1 seconds=1", "lookup was called on client"),
-        ("error client socket call=9 errno=EMFILE", "client called socket on client 3 times"),
+        ("error client socket call=9 errno=EMFILE", "client called socket() 3 times"),
     ):
         run = simnet.play(talk(ask), line)
         (text,) = unreached_texts(run.unreached, run.points, run.targets)
