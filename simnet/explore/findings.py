@@ -130,9 +130,8 @@ class Case:
                 yield self.found("support-raised", message, host, error, process=ended.process)
             elif not self.excused(error):
                 yield self.found("target-raised", message, host, error, process=ended.process)
-            elif ended.process not in self.ended_early or self.could_not_begin(
-                ended.process
-            ):  # else the loop did not survive: a rule of its own
+            elif ended.process not in self.ended_early or self.could_not_begin(ended.process):
+                # Else the loop did not survive: a rule of its own.
                 yield self.found("target-raised", message, host, error, INTERRUPTED, ended.process)
 
     def gone(self) -> Iterator[Finding]:
@@ -160,7 +159,8 @@ class Case:
 
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""
-        return all(fault.anchor.place.form == "host" for fault in self.disruptive) and not any(
+        anchors = [fault.anchor for fault in self.disruptive]
+        return all(each.form == "lookup" or each.op == "socket" for each in anchors) and not any(
             entry[1] == WAKE and entry[3] == process and not entry[5].startswith(ADDRESS_OF)
             for entry in self.run.trace.entries
         )

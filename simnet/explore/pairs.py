@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PAIRS", "pairs_after"]
 
 PAIRS: Final = "two faults"  # the row of a sweep's table that counts them
-STRIDE: Final = (
-    0.618  # of all that could be second, how far on the next first begins: so that few runs see many of them
-)
+STRIDE: Final = 0.618  # of all that could be second, how far on the next first begins: few runs see many of them
 
 
 def pairs_after(
@@ -50,6 +48,8 @@ def pairs_after(
     seen: set[frozenset[str]] = set()
     begin = 0.0
     for index, first in enumerate(chosen):
+        if not budget:
+            return  # one of few firsts may have taken what the last would have had
         run = play(test, FaultPlan((first,)), **options.playing)
         passed = known | _lines(_before_the_fault(run), targets, options.kinds)
         seconds = [

@@ -187,9 +187,8 @@ def _run_all(
                 failure = groups[key] = Failure(run, judgement, plan, plan)
                 result.failures.append(failure)
                 _look_for_what_stays(test, plan, options, result)
-            elif (
-                plan.transparent and not failure.plan.transparent
-            ):  # the better witness: every program has to live with it
+            elif failure.judgement.disruptive and not judgement.disruptive:
+                # The better witness: every program has to live with it.
                 failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1

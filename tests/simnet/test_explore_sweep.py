@@ -454,3 +454,29 @@ def test_of_one_failure_a_transparent_fault_is_the_witness() -> None:
     assert {"eof", "split"} <= {*failure.kinds}
     assert failure.plan.transparent
     assert failure.found.transparent
+
+
+def test_a_stall_that_outlasts_a_deadline_is_no_better_witness_than_an_early_end() -> None:
+    def serve(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            connection, _ = listener.accept()
+            connection.settimeout(30)
+            with connection:
+                try:
+                    word = connection.recv(100)
+                except TimeoutError:
+                    word = b""
+                if not word:
+                    raise ValueError("not a word")
+                connection.sendall(word)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"a")
+            client.recv(100)
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["eof", "stall"], shrink=False))
+    failure = next(each for each in result.failures if each.type_name == "ValueError")
+    assert {*failure.kinds} == {"eof", "stall"}
+    assert [fault.kind for fault in failure.plan] == ["eof"]
