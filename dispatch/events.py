@@ -159,6 +159,14 @@ def generation(obj: Any) -> tuple[int, bool]:
         return 0, False
 
 
+def tells_itself(obj: Any) -> bool:
+    """Whether *obj* is a dispatcher, which tells the observers that it came and left."""
+    try:
+        return hasattr(obj, "add_channel")
+    except Exception:  # noqa: BLE001 - a __getattr__ of a program's may raise anything
+        return False
+
+
 def closed_since(obj: Any, number: int) -> bool:
     """Whether *obj* was closed after so many closes."""
     return generation(obj)[0] > number

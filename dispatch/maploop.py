@@ -17,7 +17,7 @@ from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items
-from dispatch.events import drop_urgent
+from dispatch.events import drop_urgent, tells_itself
 from dispatch.guest import Guest
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -319,7 +319,7 @@ class MapLoop(Loop):
             for pause, who in tired():
                 if who is obj:
                     guest.rest(pause)
-        if observers and not hasattr(obj, "add_channel"):
+        if observers and not tells_itself(obj):
             for observer in observers:
                 observer.opened(obj)
 
@@ -361,7 +361,7 @@ class MapLoop(Loop):
 
     def _tell_closed(self, guest: Guest) -> None:
         """Tell the observers that an object that does not do so itself has left."""
-        if not hasattr(guest.obj, "del_channel"):
+        if not tells_itself(guest.obj):
             for observer in observers:
                 observer.closed(guest.obj, None)
 

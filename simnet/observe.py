@@ -6,7 +6,9 @@ it is what is tested, and so are the places where asyncio's loops and socketserv
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -15,6 +17,8 @@ from simnet.verdicts import HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simnet.wait import Scheduler
 
 __all__ = ["Watcher"]
@@ -38,17 +42,44 @@ class _Channel:
         self.raised: BaseException | None = None
 
 
+class _Detours:
+    """Who tells what is called in others' places. Of networks on real sockets several may run, and end in any order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[tuple[Any, str], tuple[Any, dict[Watcher, Callable[[Any], Any]]]] = {}
+
+    def lay(self, who: Watcher, owner: Any, name: str, over: Callable[[Any], Any]) -> None:
+        """Have what *over* makes of the function of that *name* stand in its place, until *who* is lifted."""
+        with self._lock:
+            _, layers = self._places.setdefault((owner, name), (getattr(owner, name), {}))
+            layers[who] = over
+            setattr(owner, name, over(getattr(owner, name)))
+
+    def lift(self, who: Watcher) -> None:
+        with self._lock:
+            for (owner, name), (original, layers) in list(self._places.items()):
+                if layers.pop(who, None) is not None:
+                    function = original
+                    for over in layers.values():
+                        function = over(function)
+                    setattr(owner, name, function)
+                if not layers:
+                    del self._places[owner, name]
+
+
+_detours = _Detours()
+
+
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_asyncore", "_asyncio", "_socketserver", "errors")
+    __slots__ = ("_scheduler", "_channels", "_wrapped", "errors")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._channels: dict[int, _Channel] = {}
-        self._asyncore: dict[str, Any] = {}
-        self._asyncio: Any = None  # the original of what is wrapped
-        self._socketserver: Any = None  # as well
+        self._wrapped: set[str] = set()  # modules
         self.errors: list[HandlerError] = []
 
     # --- being there -----------------------------------------------------------------------------------------------
@@ -59,31 +90,28 @@ class Watcher:
         if loaded is not None and self not in loaded.observers:
             loaded.observers.append(self)
         asyncore = sys.modules.get("asyncore")
-        if asyncore is not None and not self._asyncore and asyncore.__name__ == "asyncore":
+        if asyncore is not None and asyncore.__name__ == "asyncore" and self._first("asyncore"):
             self._wrap(asyncore)
         loops = sys.modules.get("asyncio.base_events")
-        if loops is not None and self._asyncio is None and hasattr(loops, "BaseEventLoop"):
-            self._wrap_asyncio(loops.BaseEventLoop)
+        if loops is not None and hasattr(loops, "BaseEventLoop") and self._first("asyncio"):
+            _detours.lay(self, loops.BaseEventLoop, "call_exception_handler", self._over_asyncio)
         servers = sys.modules.get("socketserver")
-        if servers is not None and self._socketserver is None and hasattr(servers, "BaseServer"):
-            self._wrap_socketserver(servers.BaseServer)
+        if servers is not None and hasattr(servers, "BaseServer") and self._first("socketserver"):
+            _detours.lay(self, servers.BaseServer, "handle_error", self._over_socketserver)
+
+    def _first(self, module: str) -> bool:
+        """Whether that *module* was not wrapped before."""
+        if module in self._wrapped:
+            return False
+        self._wrapped.add(module)
+        return True
 
     def detach(self) -> None:
-        if self._asyncio is not None:
-            sys.modules["asyncio.base_events"].BaseEventLoop.call_exception_handler = self._asyncio
-            self._asyncio = None
-        if self._socketserver is not None:
-            sys.modules["socketserver"].BaseServer.handle_error = self._socketserver
-            self._socketserver = None
+        _detours.lift(self)
+        self._wrapped.clear()
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self in loaded.observers:
             loaded.observers.remove(self)
-        if self._asyncore:
-            asyncore = self._asyncore.pop("module")
-            dispatcher = asyncore.dispatcher
-            for name, original in self._asyncore.items():
-                setattr(dispatcher if name in ("add_channel", "del_channel") else asyncore, name, original)
-            self._asyncore = {}
 
     # --- what loops tell -------------------------------------------------------------------------------------------
 
@@ -143,7 +171,7 @@ class Watcher:
         if not known.closed:
             try:
                 file: Any = self._scheduler.current.descriptors.open.get(channel.socket.fileno())
-            except (OSError, AttributeError):  # no socket, or none any more
+            except Exception:  # noqa: BLE001 - no socket, or none any more; or a `__getattr__` of the channel's own
                 return known
             if file is not None and file.tag is not known.tag:
                 known.tag = tag = file.tag
@@ -165,65 +193,59 @@ class Watcher:
 
     def _wrap(self, asyncore: Any) -> None:
         """Put tellers in the places where asyncore calls handlers. They do what the originals do, and tell."""
-        passing = asyncore._reraised_exceptions
-        dispatcher = asyncore.dispatcher
-        originals = self._asyncore
-        originals["module"] = asyncore
-
-        def teller(name: str, handlers: tuple[str, ...]) -> Any:
-            original = getattr(asyncore, name)
-            originals[name] = original
-
-            def told(channel: Any, *flags: int) -> None:
-                self.event(channel, handlers[0])
-                reach = getattr(channel, "handle_error", None)
-                if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
-                    original(channel, *flags)
-                    return
-
-                def handle_error() -> None:
-                    error = sys.exc_info()[1]
-                    if error is not None:  # else the program calls it itself, as one way to close
-                        self.raised(channel, handlers[0], error)
-                    reach()
-
-                channel.handle_error = handle_error
-                try:
-                    original(channel, *flags)
-                finally:
-                    if channel.__dict__.get("handle_error") is handle_error:
-                        del channel.handle_error
-
-            return told
-
-        for name, handlers in (
-            ("read", ("handle_read",)),
-            ("write", ("handle_write",)),
-            ("_exception", ("handle_expt",)),
-            ("readwrite", ("readwrite",)),
+        for name, handler in (
+            ("read", "handle_read"),
+            ("write", "handle_write"),
+            ("_exception", "handle_expt"),
+            ("readwrite", "readwrite"),
         ):
-            setattr(asyncore, name, teller(name, handlers))
-        originals["add_channel"], originals["del_channel"] = dispatcher.add_channel, dispatcher.del_channel
-        assert passing  # asyncore's own way to let ExitNow and its like pass stays in force inside the originals
+            _detours.lay(self, asyncore, name, functools.partial(self._over_event, handler))
+        _detours.lay(self, asyncore.dispatcher, "add_channel", self._over_add_channel)
+        _detours.lay(self, asyncore.dispatcher, "del_channel", self._over_del_channel)
 
+    def _over_event(self, handler: str, original: Any) -> Any:
+        def told(channel: Any, *flags: int) -> None:
+            self.event(channel, handler)
+            reach = getattr(channel, "handle_error", None)
+            if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
+                original(channel, *flags)
+                return
+
+            def handle_error() -> None:
+                error = sys.exc_info()[1]
+                if error is not None:  # else the program calls it itself, as one way to close
+                    self.raised(channel, handler, error)
+                reach()
+
+            channel.handle_error = handle_error
+            try:
+                original(channel, *flags)
+            finally:
+                if channel.__dict__.get("handle_error") is handle_error:
+                    del channel.handle_error
+
+        return told
+
+    def _over_add_channel(self, original: Any) -> Any:
         def add_channel(channel: Any, map: Any = None) -> None:
-            originals["add_channel"](channel, map)
+            original(channel, map)
             self.opened(channel)
 
+        return add_channel
+
+    def _over_del_channel(self, original: Any) -> Any:
         def del_channel(channel: Any, map: Any = None) -> None:
             known = id(channel) in self._channels and channel._fileno is not None
             if known:
                 self.closed(channel, None)
-            originals["del_channel"](channel, map)
+            original(channel, map)
 
-        dispatcher.add_channel = add_channel
-        dispatcher.del_channel = del_channel
+        return del_channel
 
     # --- asyncio ---------------------------------------------------------------------------------------------------
 
-    def _wrap_asyncio(self, loops: Any) -> None:
+    def _over_asyncio(self, original: Any) -> Any:
         """Hear what reaches a loop's handler of exceptions, whoever that is."""
-        original = self._asyncio = loops.call_exception_handler
 
         def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
             error = context.get("exception")
@@ -232,7 +254,7 @@ class Watcher:
                 self._unhandled(error, context.get("transport"))
             return original(loop, context)
 
-        loops.call_exception_handler = call_exception_handler
+        return call_exception_handler
 
     def _unhandled(self, error: BaseException, transport: Any) -> None:
         sock = transport.get_extra_info("socket") if transport is not None else None
@@ -250,9 +272,8 @@ class Watcher:
 
     # --- socketserver ----------------------------------------------------------------------------------------------
 
-    def _wrap_socketserver(self, servers: Any) -> None:
+    def _over_socketserver(self, original: Any) -> Any:
         """Hear of the exceptions that a server prints and goes on from; one of its own ``handle_error`` is not asked."""
-        original = self._socketserver = servers.handle_error
 
         def handle_error(server: Any, request: Any, client_address: Any) -> None:
             error = sys.exc_info()[1]
@@ -260,4 +281,4 @@ class Watcher:
                 self._uncaught(error, f"a handler of {type(server).__name__}", request, "a server")
             original(server, request, client_address)
 
-        servers.handle_error = handle_error
+        return handle_error

@@ -198,3 +198,39 @@ def test_a_program_that_calls_handle_error_to_close_has_not_failed(module: str) 
         net.host("server").spawn(serve)
         socket.create_connection(("server", 7)).close()
     assert net.handler_errors == []
+
+
+@pytest.mark.parametrize("module", ["dispatch.asyncore", "asyncore"])
+@pytest.mark.filterwarnings("ignore:The asyncore module is deprecated")
+def test_what_has_no_socket_and_says_so_in_its_own_way_is_served_as_ever(module: str) -> None:
+    asyncore = pytest.importorskip(module, reason="gone from Python 3.12")
+    read: list[bytes] = []
+
+    class Reader:
+        accepting = False
+
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+
+        def __getattr__(self, name: str) -> Any:
+            raise KeyError(name)
+
+        def readable(self) -> bool:
+            return True
+
+        def writable(self) -> bool:
+            return False
+
+        def handle_read_event(self) -> None:
+            read.append(self.sock.recv(10))
+
+        def handle_error(self) -> None:
+            read.append(b"an error")
+
+    with simnet.Network() as net:
+        near, far = socket.socketpair()
+        with near, far:
+            far.send(b"x")
+            asyncore.loop(1, False, {near.fileno(): Reader(near)}, 1)
+    assert read == [b"x"]
+    assert net.handler_errors == []
