@@ -4,6 +4,7 @@
 PYTHON ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
+ABREAST := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, a file's tests in one
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,10 +18,10 @@ demo: .venv/.demo  ## break an echo server as tutorials write it, and show how
 	@.venv/bin/simnet demo
 
 test: .venv/.dev  ## all tests, with branch coverage (under eight minutes on two cores)
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest $(ABREAST) --cov --cov-report=term
 
 quick: .venv/.dev  ## the tests that are not slow (under a minute)
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest $(ABREAST) -q -m "not slow"
 
 check: .venv/.dev  ## form and types: ruff, mypy --strict
 	$(PY) -m ruff check .

@@ -38,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("quick")
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, see `make test`
+def pytest_xdist_setupnodes() -> None:
+    """A worker measures its own coverage; started by coverage as any subprocess is, it would measure twice, one of them in vain."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
 PATIENCE = 5.0  # seconds until a real wait gives up; on an idle machine all take milliseconds
 DESCRIPTORS = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
 
