@@ -42,44 +42,29 @@ class _Channel:
         self.raised: BaseException | None = None
 
 
-class _Detours:
-    """Who tells what is called in others' places. Of networks on real sockets several may run, and end in any order."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._places: dict[tuple[Any, str], tuple[Any, dict[Watcher, Callable[[Any], Any]]]] = {}
-
-    def lay(self, who: Watcher, owner: Any, name: str, over: Callable[[Any], Any]) -> None:
-        """Have what *over* makes of the function of that *name* stand in its place, until *who* is lifted."""
-        with self._lock:
-            _, layers = self._places.setdefault((owner, name), (getattr(owner, name), {}))
-            layers[who] = over
-            setattr(owner, name, over(getattr(owner, name)))
-
-    def lift(self, who: Watcher) -> None:
-        with self._lock:
-            for (owner, name), (original, layers) in list(self._places.items()):
-                if layers.pop(who, None) is not None:
-                    function = original
-                    for over in layers.values():
-                        function = over(function)
-                    setattr(owner, name, function)
-                if not layers:
-                    del self._places[owner, name]
+_attached: list[Watcher] = []  # networks on real sockets may overlap, and end in any order
+_attaching = threading.Lock()
 
 
-_detours = _Detours()
+def _put_below(gone: Any, original: Any) -> None:
+    """Whoever was laid over *gone* puts *original* back, when its own time comes."""
+    for watcher in _attached:
+        for at, (owner, name, ours, below) in enumerate(watcher._laid):
+            if below is gone:
+                watcher._laid[at] = (owner, name, ours, original)
 
 
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_wrapped", "errors")
+    __slots__ = ("_scheduler", "_channels", "_wrapped", "_laid", "_gone", "errors")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._channels: dict[int, _Channel] = {}
         self._wrapped: set[str] = set()  # modules
+        self._laid: list[tuple[Any, str, Any, Any]] = []  # in whose place: owner, name, ours, and what stood there
+        self._gone = False  # then a teller of ours that another was laid over does what the original does, and no more
         self.errors: list[HandlerError] = []
 
     # --- being there -----------------------------------------------------------------------------------------------
@@ -89,26 +74,43 @@ class Watcher:
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self not in loaded.observers:
             loaded.observers.append(self)
-        asyncore = sys.modules.get("asyncore")
-        if asyncore is not None and asyncore.__name__ == "asyncore" and self._first("asyncore"):
-            self._wrap(asyncore)
-        loops = sys.modules.get("asyncio.base_events")
-        if loops is not None and hasattr(loops, "BaseEventLoop") and self._first("asyncio"):
-            _detours.lay(self, loops.BaseEventLoop, "call_exception_handler", self._over_asyncio)
-        servers = sys.modules.get("socketserver")
-        if servers is not None and hasattr(servers, "BaseServer") and self._first("socketserver"):
-            _detours.lay(self, servers.BaseServer, "handle_error", self._over_socketserver)
+        with _attaching:
+            if self._gone:
+                return
+            if self not in _attached:
+                _attached.append(self)
+            wrapped = self._wrapped
+            asyncore = sys.modules.get("asyncore")
+            if asyncore is not None and "asyncore" not in wrapped and asyncore.__name__ == "asyncore":
+                wrapped.add("asyncore")
+                self._wrap(asyncore)
+            loops = sys.modules.get("asyncio.base_events")
+            if loops is not None and "asyncio" not in wrapped and hasattr(loops, "BaseEventLoop"):
+                wrapped.add("asyncio")
+                self._lay(loops.BaseEventLoop, "call_exception_handler", self._over_asyncio)
+            servers = sys.modules.get("socketserver")
+            if servers is not None and "socketserver" not in wrapped and hasattr(servers, "BaseServer"):
+                wrapped.add("socketserver")
+                self._lay(servers.BaseServer, "handle_error", self._over_socketserver)
 
-    def _first(self, module: str) -> bool:
-        """Whether that *module* was not wrapped before."""
-        if module in self._wrapped:
-            return False
-        self._wrapped.add(module)
-        return True
+    def _lay(self, owner: Any, name: str, over: Callable[[Any], Any]) -> None:
+        """Put what *over* makes of the function of that *name* in its place."""
+        original = getattr(owner, name)
+        ours = over(original)
+        self._laid.append((owner, name, ours, original))
+        setattr(owner, name, ours)
 
     def detach(self) -> None:
-        _detours.lift(self)
-        self._wrapped.clear()
+        with _attaching:
+            self._gone = True
+            if self in _attached:
+                _attached.remove(self)
+            for owner, name, ours, original in self._laid:
+                if getattr(owner, name) is ours:
+                    setattr(owner, name, original)
+                else:
+                    _put_below(ours, original)
+            self._laid = []
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self in loaded.observers:
             loaded.observers.remove(self)
@@ -199,12 +201,15 @@ class Watcher:
             ("_exception", "handle_expt"),
             ("readwrite", "readwrite"),
         ):
-            _detours.lay(self, asyncore, name, functools.partial(self._over_event, handler))
-        _detours.lay(self, asyncore.dispatcher, "add_channel", self._over_add_channel)
-        _detours.lay(self, asyncore.dispatcher, "del_channel", self._over_del_channel)
+            self._lay(asyncore, name, functools.partial(self._over_event, handler))
+        self._lay(asyncore.dispatcher, "add_channel", self._over_add_channel)
+        self._lay(asyncore.dispatcher, "del_channel", self._over_del_channel)
 
     def _over_event(self, handler: str, original: Any) -> Any:
         def told(channel: Any, *flags: int) -> None:
+            if self._gone:
+                original(channel, *flags)
+                return
             self.event(channel, handler)
             reach = getattr(channel, "handle_error", None)
             if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
@@ -229,7 +234,8 @@ class Watcher:
     def _over_add_channel(self, original: Any) -> Any:
         def add_channel(channel: Any, map: Any = None) -> None:
             original(channel, map)
-            self.opened(channel)
+            if not self._gone:
+                self.opened(channel)
 
         return add_channel
 
@@ -250,7 +256,7 @@ class Watcher:
         def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
             error = context.get("exception")
             process = self._scheduler.current
-            if isinstance(error, BaseException) and not process.ending:
+            if isinstance(error, BaseException) and not process.ending and not self._gone:
                 self._unhandled(error, context.get("transport"))
             return original(loop, context)
 
@@ -277,7 +283,7 @@ class Watcher:
 
         def handle_error(server: Any, request: Any, client_address: Any) -> None:
             error = sys.exc_info()[1]
-            if error is not None and not self._scheduler.current.ending:
+            if error is not None and not self._scheduler.current.ending and not self._gone:
                 self._uncaught(error, f"a handler of {type(server).__name__}", request, "a server")
             original(server, request, client_address)
 
