@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simnet import faults, strategies
     from simnet.explore.baseline import NotRepeatable
-    from simnet.explore.check import check, sweep
+    from simnet.explore.check import check, fuzz, sweep
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
     from simnet.host import Host
     from simnet.link import Link
@@ -46,6 +46,7 @@ _HOMES = {
     "Trace": "simnet.trace",
     "check": "simnet.explore.check",
     "faults": "",
+    "fuzz": "simnet.explore.check",
     "play": "simnet.run",
     "strategies": "",
     "sweep": "simnet.explore.check",
@@ -73,6 +74,7 @@ __all__ = [
     "Trace",
     "check",
     "faults",
+    "fuzz",
     "play",
     "strategies",
     "sweep",

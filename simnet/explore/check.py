@@ -1,4 +1,4 @@
-"""The faces people hold: ``@simnet.sweep`` above a test, ``simnet.check(test)`` in unittest and notebooks."""
+"""The faces people hold: ``@simnet.sweep`` or ``@simnet.fuzz`` above a test, ``simnet.check(test)`` in unittest and notebooks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, overload
 
-from simnet.explore.options import SweepOptions
+from simnet.explore.fuzz import run_fuzz
+from simnet.explore.options import SweepOptions, seeds_of
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 
-__all__ = ["check", "sweep", "test_id"]
+__all__ = ["check", "fuzz", "sweep", "test_id"]
 
 _Function = Callable[..., Any]
 
@@ -43,26 +44,63 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
     """
     __tracebackhide__ = True
     try:
-        checked = SweepOptions.of(**options)
-        if test is None:
-            return functools.partial(_decorate, options=checked)
-        if not (callable(test) or isinstance(test, classmethod)):
-            raise TypeError(f"sweep({test!r}): options are given by name, as in @simnet.sweep(target='server')")
+        decorate = functools.partial(_decorated, options=SweepOptions.of(**options))
+        return _above(test, decorate, "sweep")
     except (TypeError, ValueError) as error:
         raise error.with_traceback(None) from None  # what is wrong is the line that says @simnet.sweep
-    return _decorate(test, options=checked)
 
 
-def _decorate(test: Any, *, options: SweepOptions) -> Any:
+@overload
+def fuzz(test: _Function, /) -> _Function: ...
+@overload
+def fuzz(*, seeds: int | range = ..., **options: Any) -> Callable[[_Function], _Function]: ...
+
+
+def fuzz(
+    test: _Function | classmethod[Any, Any, Any] | None = None, /, *, seeds: int | range = 1_000, **options: Any
+) -> Any:
+    """Run a test under random faults, several at once, seed after seed: for what a sweep, with one at a time, does not show.
+
+    ``seeds``: how many, or a range of them; each draws some of the kinds and a rate for each, the same ones in every session.
+    The other options are those of ``sweep``, without its ``runs`` and ``depth``. ``simnet fuzz`` goes on beyond these seeds.
+
+    Raises:
+        TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
+        ValueError: an option cannot be.
+    """
     __tracebackhide__ = True
     try:
-        return _decorated(test, options=options)
+        several = seeds_of(seeds)
+        for name in ("runs", "depth"):
+            if name in options:
+                raise TypeError(
+                    f"fuzz has no option {name!r}: each of its seeds is one run, with as many faults as it draws"
+                )
+        checked = SweepOptions.of(**options, runs=len(several))
+        return _above(test, functools.partial(_decorated, options=checked, first_seed=several.start), "fuzz")
     except (TypeError, ValueError) as error:
         raise error.with_traceback(None) from None
 
 
+def _above(test: Any, decorate: Callable[[Any], Any], word: str) -> Any:
+    """What ``@simnet.sweep`` or ``@simnet.fuzz`` gives, with options or without."""
+    if test is None:
+
+        def decorator(test: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                return decorate(test)
+            except (TypeError, ValueError) as error:
+                raise error.with_traceback(None) from None
+
+        return decorator
+    if not (callable(test) or isinstance(test, classmethod)):
+        raise TypeError(f"{word}({test!r}): options are given by name, as in @simnet.{word}(target='server')")
+    return decorate(test)
+
+
 def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Any) -> SweepResult:
-    """Sweep *test* here and now; raises its failures, else returns what was done.
+    """Sweep *test* here and now, or fuzz it if it is decorated so; raises its failures, else returns what was done.
 
     A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,
     only that one is played, and what the programs print is heard.
@@ -74,18 +112,38 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: An
     bare = getattr(test, "simnet_test", test)
     _network_parameter(bare)
     identity = test_id(bare)
+    name = identity or getattr(bare, "__name__", "test")
     with quiet() if plan is None else nullcontext():
-        result = run_sweep(bare, chosen, name=identity or getattr(bare, "__name__", "test"), plan=plan)
+        if plan is not None:
+            result = run_sweep(bare, chosen, name=name, plan=plan)
+        else:
+            result = _explored(bare, chosen, name, getattr(test, "simnet_first_seed", None))
     _save(result, bare, identity)
     result.raise_failures(identity)
     return result
 
 
-def _decorated(test: Any, *, options: SweepOptions) -> Any:
+def _explored(
+    test: _Function, options: SweepOptions, name: str, first_seed: int | None, progress: Progress | None = None
+) -> SweepResult:
+    """The result of a sweep or, from *first_seed* on, of as many seeds as there are to be runs."""
+    if first_seed is None:
+        return run_sweep(test, options, name=name, progress=progress)
+    seeds = range(first_seed, first_seed + options.runs)
+    return run_fuzz(test, options, seeds=seeds, name=name, progress=progress)
+
+
+def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = None) -> Any:
     if isinstance(test, (staticmethod, classmethod)):  # our decorator stands above theirs: the test is within
-        return type(test)(_decorated(test.__func__, options=options))
+        return type(test)(_decorated(test.__func__, options=options, first_seed=first_seed))
     if hasattr(test, "simnet_options"):
-        raise TypeError(f"{test.__name__} is decorated with @simnet.sweep twice; put all options into one")
+        if (test.simnet_first_seed is None) == (first_seed is None):
+            word = "sweep" if first_seed is None else "fuzz"
+            raise TypeError(f"{test.__name__} is decorated with @simnet.{word} twice; put all options into one")
+        raise TypeError(
+            f"{test.__name__} is decorated with @simnet.sweep and @simnet.fuzz: its runs are the one's or the other's. Write "
+            "two tests that call one function"
+        )
     position, signature = _network_parameter(test)
 
     def bind(*args: Any, **kwargs: Any) -> Callable[[Any], object]:
@@ -104,7 +162,7 @@ def _decorated(test: Any, *, options: SweepOptions) -> Any:
     ) -> SweepResult:
         chosen = wrapper.simnet_options if options is None else options  # type: ignore[attr-defined]
         name = test_id(test) or test.__name__
-        return run_sweep(bind(*args, **kwargs), chosen, name=name, progress=progress)
+        return _explored(bind(*args, **kwargs), chosen, name, first_seed, progress=progress)
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -120,6 +178,7 @@ def _decorated(test: Any, *, options: SweepOptions) -> Any:
 
     wrapper.__signature__ = signature  # type: ignore[attr-defined]  # pytest asks it for the fixtures
     wrapper.simnet_options = options  # type: ignore[attr-defined]
+    wrapper.simnet_first_seed = first_seed  # type: ignore[attr-defined]  # None: it is swept
     wrapper.simnet_test = test  # type: ignore[attr-defined]
     wrapper.simnet_bind = bind  # type: ignore[attr-defined]
     wrapper.simnet_explore = explore  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
-__all__ = ["RECOVERY", "RUNS_DEFAULT", "SweepOptions"]
+__all__ = ["RECOVERY", "RUNS_DEFAULT", "SweepOptions", "seeds_of"]
 
 RECOVERY = "recovery"  # the depth at which the second fault acts only where the first has made a point
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
@@ -94,6 +94,24 @@ class SweepOptions:
             "may_raise": self.may_raise,
             "per_process": self.per_process,
         }
+
+
+def seeds_of(value: object) -> range:
+    """The seeds of ``@simnet.fuzz``: a number of them, from 0, or a range.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: there is none, or they do not follow one another.
+    """
+    if isinstance(value, range):
+        if not value or value.step != 1 or value.start < 0:
+            raise ValueError(f"seeds={value!r}: some that follow one another, from 0 or later, as in range(1000, 2000)")
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"seeds={value!r}: how many, or a range of them")
+    if value < 1:
+        raise ValueError(f"seeds={value!r}: at least 1, or nothing is tried")
+    return range(value)
 
 
 def _names(option: str, value: object) -> tuple[str, ...] | None:

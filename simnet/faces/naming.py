@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simnet.explore.options import SweepOptions
+from simnet.explore.options import RUNS_DEFAULT, SweepOptions
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
@@ -134,6 +134,8 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
             raise NeedsPytest(f"{scenario.test} {why}. {how}")
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
+    if getattr(function, "simnet_first_seed", None) is not None:
+        chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
         chosen = chosen.but(target=scenario.target)
     return Named(scenario.test, root, test, chosen, node)

@@ -141,9 +141,12 @@ def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> Non
     swept = hasattr(test, "simnet_options")
     holds = "simnet_network" in getattr(item, "fixturenames", ())
     if swept and holds:
+        tried, decorator = ("fuzzed", "@simnet.fuzz")
+        if test.simnet_first_seed is None:  # type: ignore[attr-defined]
+            tried, decorator = ("swept", "@simnet.sweep")
         _refuse(
-            f"{item.name} is swept, and asks for the fixture simnet_network besides: one network would run inside the other. "
-            "@simnet.sweep gives the test's first parameter a fresh network for each run; use that one, and leave the fixture out."
+            f"{item.name} is {tried}, and asks for the fixture simnet_network besides: one network would run inside the other. "
+            f"{decorator} gives the test's first parameter a fresh network for each run; use that one, and leave the fixture out."
         )
     if holds and inspect.iscoroutinefunction(test):
         _refuse(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Told", "add_to", "settle_for", "summarise", "told_of"]
 
 _KEY = pytest.StashKey["Told"]()
+_PLURALS = {"sweep": "sweeps", "fuzz": "fuzzes"}
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Told:
     failures: list[tuple[BaseException | None, FailureReport]] = field(default_factory=list)
     headline: str = ""
     summary: str = ""
+    by: str = ""  # what looked for failures, "sweep" or "fuzz"; empty where one run was asked for
     verdict: Exception | None = None  # NotRepeatable, a broken rule, a refusal: what it says is all there is to show
     traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
 
@@ -50,8 +52,10 @@ def told_of(item: pytest.Item) -> Told:
 
 def settle_for(item: pytest.Item, result: SweepResult) -> None:
     """Write the line of *result*, its numbers and its warnings where they also cross from one process to another."""
-    told_of(item).summary = result.summary()
+    told = told_of(item)
+    told.summary, told.by = result.summary(), result.by
     item.user_properties.append(("simnet", result.summary()))
+    item.user_properties.append(("simnet-by", result.by))
     item.user_properties.append(("simnet-runs", str(result.runs)))
     item.user_properties.append(("simnet-seconds", f"{result.seconds:.3f}"))
     for warning in result.warnings:
@@ -97,7 +101,8 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     chain[-1] = (traceback, crash, described)  # of the chain, what crosses from one process to another
     report.longrepr = ExceptionChainRepr(chain)
     path, line, name = report.location
-    report.location = (path, line, f"{name} [sweep]" if hasattr(getattr(item, "obj", None), "simnet_options") else name)
+    if told.by:
+        report.location = (path, line, f"{name} [{told.by}]")
 
 
 def _is_told(raised: BaseException, told: Told) -> bool:
@@ -173,15 +178,17 @@ def looks(config: pytest.Config) -> dict[str, Any]:
 
 def summarise(reporter: Any) -> None:
     """One line on all sweeps of the session, and what they warn of."""
-    sweeps, runs, seconds = 0, 0, 0.0
+    tests = {"sweep": 0, "fuzz": 0}
+    runs, seconds = 0, 0.0
     warnings: list[tuple[str, str]] = []
     for reports in reporter.stats.values():
         for report in reports:
             if getattr(report, "when", "call") != "call":
                 continue
             for name, value in getattr(report, "user_properties", ()):
-                if name == "simnet-runs":
-                    sweeps += 1
+                if name == "simnet-by":
+                    tests[value] += 1
+                elif name == "simnet-runs":
                     runs += int(value)
                 elif name == "simnet-seconds":
                     seconds += float(value)
@@ -191,10 +198,7 @@ def summarise(reporter: Any) -> None:
         reporter.section("simnet: to look at", sep="-", yellow=True)
         for nodeid, text in warnings:
             reporter.line(f"{nodeid}: {text}")
-    if sweeps:
+    if any(tests.values()):
+        counts = [f"{number:,} {by if number == 1 else _PLURALS[by]}" for by, number in tests.items() if number]
         reporter.line("")
-        reporter.line(f"simnet: {_count(sweeps, 'sweep')}, {_count(runs, 'run')} in {seconds:.1f} s")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+        reporter.line(f"simnet: {', '.join(counts)}, {runs:,} run{'' if runs == 1 else 's'} in {seconds:.1f} s")

@@ -83,3 +83,26 @@ def lay_out(folder: Path) -> Path:
     (folder / "servers.py").write_text(SERVERS)
     (folder / "test_servers.py").write_text(TESTS)
     return folder
+
+
+PATIENT = """
+import select
+import socket
+import simnet
+
+def serve(port):
+    listener = socket.create_server(("", port))
+    listener.setblocking(False)
+    vain = 0
+    while True:
+        select.select([listener], [], [])
+        try:
+            conn, _ = listener.accept()
+        except BlockingIOError:
+            vain += 1
+            if vain > 1:
+                raise  # once was bad luck
+            continue
+        conn.close()
+"""
+"""A server that one accept without a client does not end, and two do."""

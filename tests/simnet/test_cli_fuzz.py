@@ -11,30 +11,11 @@ import pytest
 
 from simnet.cli import main
 from tests.house import ROOT
-from tests.simnet.faces_samples import forget_modules
+from tests.simnet.faces_samples import PATIENT, forget_modules
 
 Run = Callable[..., Any]
 
-SOURCE = """
-import select
-import socket
-import simnet
-
-def serve(port):
-    listener = socket.create_server(("", port))
-    listener.setblocking(False)
-    vain = 0
-    while True:
-        select.select([listener], [], [])
-        try:
-            conn, _ = listener.accept()
-        except BlockingIOError:
-            vain += 1
-            if vain > 1:
-                raise  # once was bad luck
-            continue
-        conn.close()
-
+SOURCE = f"""{PATIENT}
 @simnet.sweep(target="server")
 def test_patience(net):
     net.host("server").spawn(serve, 7)

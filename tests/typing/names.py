@@ -22,6 +22,11 @@ def test_bare(net: simnet.Network) -> None:
     """The decorator alone."""
 
 
+@simnet.fuzz(target="server", seeds=range(100, 200), kinds="split", strict=True)
+def fuzzed(net: simnet.Network) -> None:
+    net.sleep(1)
+
+
 @simnet.sweep(target="server", kinds=["reset", faults.Eof], survives="refuse", may_raise=(OSError,), runs=100)
 def test_with_options(net: simnet.Network) -> None:
     """The decorator with options."""
