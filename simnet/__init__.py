@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from simnet import faults, strategies
     from simnet.explore.baseline import NotRepeatable
     from simnet.explore.check import check, fuzz, sweep
+    from simnet.faces.pytest_fixture import fixture
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
     from simnet.host import Host
     from simnet.link import Link
@@ -46,6 +47,7 @@ _HOMES = {
     "Trace": "simnet.trace",
     "check": "simnet.explore.check",
     "faults": "",
+    "fixture": "simnet.faces.pytest_fixture",
     "fuzz": "simnet.explore.check",
     "play": "simnet.run",
     "strategies": "",
@@ -74,6 +76,7 @@ __all__ = [
     "Trace",
     "check",
     "faults",
+    "fixture",
     "fuzz",
     "play",
     "strategies",

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions, seeds_of
+from simnet.explore.parameters import network_parameter, refuse
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
@@ -110,7 +111,8 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: An
     known = getattr(test, "simnet_options", None)
     chosen = SweepOptions.of(**options) if known is None else known.but(**options)
     bare = getattr(test, "simnet_test", test)
-    _network_parameter(bare)
+    refuse(bare)
+    network_parameter(bare)
     identity = test_id(bare)
     name = identity or getattr(bare, "__name__", "test")
     with quiet() if plan is None else nullcontext():
@@ -144,7 +146,8 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
             f"{test.__name__} is decorated with @simnet.sweep and @simnet.fuzz: its runs are the one's or the other's. Write "
             "two tests that call one function"
         )
-    position, signature = _network_parameter(test)
+    refuse(test)
+    position, signature = network_parameter(test)
 
     def bind(*args: Any, **kwargs: Any) -> Callable[[Any], object]:
         """The test with all but the network given: what ``play`` takes."""
@@ -158,11 +161,9 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
         return body
 
     def explore(
-        *args: Any, options: SweepOptions | None = None, progress: Progress | None = None, **kwargs: Any
+        body: Callable[[Any], object], chosen: SweepOptions = options, progress: Progress | None = None
     ) -> SweepResult:
-        chosen = wrapper.simnet_options if options is None else options  # type: ignore[attr-defined]
-        name = test_id(test) or test.__name__
-        return _explored(bind(*args, **kwargs), chosen, name, first_seed, progress=progress)
+        return _explored(body, chosen, test_id(test) or test.__name__, first_seed, progress)
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -171,7 +172,7 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
             taken_over(wrapper, args, kwargs)
             return
         with quiet():
-            result = explore(*args, **kwargs)
+            result = explore(bind(*args, **kwargs))
         identity = test_id(test)
         _save(result, test, identity)
         result.raise_failures(identity)
@@ -183,55 +184,6 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     wrapper.simnet_bind = bind  # type: ignore[attr-defined]
     wrapper.simnet_explore = explore  # type: ignore[attr-defined]
     return wrapper
-
-
-def _network_parameter(test: _Function) -> tuple[int, inspect.Signature]:
-    """At which position the network is given, and the signature without it."""
-    _refuse(test)
-    signature = inspect.signature(test)
-    parameters = list(signature.parameters.values())
-    position = 1 if _is_method(test, parameters) else 0
-    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if len(parameters) <= position or parameters[position].kind not in places:
-        raise TypeError(
-            f"{_where(test)} takes no network: its first parameter gets it, whatever its name, as in def {getattr(test, '__name__', 'test')}(net): ..."
-        )
-    del parameters[position]
-    return position, signature.replace(parameters=parameters)
-
-
-def _refuse(test: _Function) -> None:
-    if not callable(test):
-        raise TypeError(f"{test!r} is no test: a function that takes a network")
-    if inspect.iscoroutinefunction(test) or inspect.isasyncgenfunction(test):
-        raise TypeError(
-            f"{_where(test)} is `async def`: called, it returns at once and would pass without having run. Write the body as a "
-            "plain function, and run asyncio programs on a host: net.host('server').spawn(asyncio.run, main())"
-        )
-    if getattr(test, "is_hypothesis_test", False) is True:
-        raise TypeError(
-            f"{_where(test)} has @given below @simnet.sweep: all its examples would share one network. Put @given above: then "
-            "each example is swept in networks of its own"
-        )
-    if inspect.isgeneratorfunction(test):
-        raise TypeError(
-            f"{_where(test)} is a generator (it holds `yield`): called, it returns at once and would pass without having run. "
-            "Write it as a plain function"
-        )
-
-
-def _is_method(test: _Function, parameters: list[inspect.Parameter]) -> bool:
-    """Whether *test*, not bound yet, is defined in a class: then its first parameter is the instance."""
-    if inspect.ismethod(test):
-        return False
-    inner = getattr(test, "__qualname__", "").rpartition("<locals>.")[2]
-    return "." in inner and bool(parameters) and parameters[0].name in ("self", "cls")
-
-
-def _where(test: _Function) -> str:
-    code = getattr(inspect.unwrap(test), "__code__", None)
-    name = getattr(test, "__qualname__", repr(test)).rpartition("<locals>.")[2]
-    return f"{code.co_filename}:{code.co_firstlineno}: {name}" if code is not None else name
 
 
 def test_id(test: _Function) -> str:

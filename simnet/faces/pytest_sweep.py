@@ -19,6 +19,7 @@ from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import NothingToTest
 from simnet.faces.playing import play_again
+from simnet.faces.pytest_fixture import set_up_per_run
 from simnet.faces.pytest_options import Asked, sweep_options
 from simnet.faces.pytest_report import Told, looks, settle_for, told_of
 from simnet.faces.refusals import Refused
@@ -60,13 +61,14 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     told.headline, told.verdict = "", None
     test_id = _identity(item, wrapper)
     options = sweep_options(item, wrapper.simnet_options)
+    body = set_up_per_run(item, wrapper.simnet_bind, arguments, keywords)
     if asked.plan is not None or asked.real:
-        _play_one(item, told, wrapper.simnet_bind(*arguments, **keywords), options, asked, test_id)
+        _play_one(item, told, body, options, asked, test_id)
         return
     progress = _Progress(item.config)
     try:
         with quiet():
-            result = wrapper.simnet_explore(*arguments, options=options, progress=progress, **keywords)
+            result = wrapper.simnet_explore(body, options, progress)
     except (NotRepeatable, NothingToTest) as error:
         told.verdict = error  # shown without the way that led to it
         raise

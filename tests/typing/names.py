@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, assert_type
 
 import dispatch
@@ -20,6 +20,11 @@ def serve(port: int) -> None:
 @simnet.sweep
 def test_bare(net: simnet.Network) -> None:
     """The decorator alone."""
+
+
+@simnet.fixture(params=[1, 2])
+def client(net: simnet.Network) -> Iterator[socket.socket]:
+    yield net.host("test").socket()
 
 
 @simnet.fuzz(target="server", seeds=range(100, 200), kinds="split", strict=True)

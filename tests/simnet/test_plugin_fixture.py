@@ -1,0 +1,167 @@
+"""``@simnet.fixture``: set up in each run, within its network, and taken apart when the run's body has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+import simnet.faces.pytest_sweep  # noqa: F401 - a pytest within this one would load it once for each run
+
+SERVERS = """
+import socket
+import pytest
+import simnet
+
+told = []
+
+def serve():
+    with socket.create_server(("", 7)) as listener:
+        while True:
+            try:
+                conn, _ = listener.accept()
+                with conn:
+                    while data := conn.recv(100):
+                        conn.sendall(data)
+            except OSError:
+                pass
+
+@pytest.fixture(scope="module")
+def word():
+    return b"hello"
+
+@simnet.fixture
+def server(net):
+    return net.host("server").spawn(serve)
+
+@simnet.fixture
+def client(net, server, word):
+    assert server.name == "server/serve"
+    told.append("in")
+    with socket.create_connection(("server", 7)) as sock:
+        yield sock
+    told.append("out")
+"""
+
+ONE = (
+    SERVERS
+    + """
+@simnet.sweep(target="server", kinds=["short-recv", "partial-send"])
+def test_swept(net, client, word):
+    client.sendall(word)
+    client.shutdown(socket.SHUT_WR)
+    with client.makefile("rb") as lines:
+        assert lines.read() == word
+
+def test_each_run_had_one():
+    assert told == ["in", "out"] * (len(told) // 2)
+    assert len(told) > 8
+
+def test_alone(simnet_network, client, word):
+    told.clear()
+    client.sendall(word)
+    assert client.recv(100) == word
+    assert simnet_network.host("test")
+
+def test_and_it_was_taken_apart():
+    assert told == ["out"]
+"""
+)
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("COLUMNS", "110")
+    (pytester.path / "pyproject.toml").touch()
+    return pytester
+
+
+def run(suite: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
+    suite.makepyfile(test_it=source)
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+
+def test_each_run_of_a_sweep_sets_it_up_and_takes_it_apart(suite: pytest.Pytester) -> None:
+    run(suite, ONE).assert_outcomes(passed=4)
+
+
+def test_one_run_from_the_command_line_has_it_too(suite: pytest.Pytester) -> None:
+    result = run(suite, ONE, "-k", "swept", "--simnet-fault", "short-recv test->server:7#1 end=server call=1 bytes=2")
+    result.assert_outcomes(passed=1, deselected=3)
+
+
+def test_who_asks_by_a_mark_or_not_at_all_gets_it_and_methods_may_be_some(suite: pytest.Pytester) -> None:
+    source = (
+        SERVERS
+        + """
+kept = []
+
+class TestThem:
+    @simnet.fixture(autouse=True, params=[1, 2], name="number")
+    def of_the_class(self, net, request, server):
+        kept[:] = [type(self).__name__, request.param]
+
+    @pytest.mark.usefixtures("client")
+    @simnet.fuzz(target="server", seeds=5, kinds="refuse")
+    def test_fuzzed(self, net):
+        assert kept in (["TestThem", 1], ["TestThem", 2])
+        assert told[-1] == "in"
+"""
+    )
+    run(suite, source).assert_outcomes(passed=2)
+
+
+def test_what_it_raises_is_the_runs_and_the_bodys_error_stands_before_it(suite: pytest.Pytester) -> None:
+    source = """
+import simnet
+
+@simnet.fixture
+def first(net):
+    yield 1
+    raise KeyError("behind")
+
+@simnet.fixture
+def second(net, first):
+    raise LookupError("before")
+
+@simnet.sweep
+def test_behind(net, first):
+    pass
+
+@simnet.sweep
+def test_both(net, first):
+    assert first == 2
+
+@simnet.sweep
+def test_before(net, second):
+    pass
+"""
+    result = run(suite, source)
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["E   KeyError: 'behind'", "E   assert 1 == 2*", "E   LookupError: before"])
+
+
+def test_without_a_network_it_says_what_to_do(suite: pytest.Pytester) -> None:
+    result = run(suite, SERVERS + "\ndef test_plain(client): ...\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_plain asks for server, a simnet.fixture, and has no network: sweep or fuzz the test, or let it take simnet_network too"
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            "@simnet.fixture(scope='module')\ndef of_all(net): ...",
+            "@simnet.fixture has no option 'scope': each run sets it up",
+        ),
+        ("@simnet.fixture\ndef of_nothing(): ...", "*of_nothing takes no network: its first parameter gets it*"),
+        ("@simnet.fixture\nasync def later(net): ...", "*later is `async def`, and nobody would run it*"),
+        ("simnet.fixture('client')", "*fixture('client'): options are given by name*"),
+    ],
+)
+def test_what_cannot_be_a_fixture_is_refused_at_once(suite: pytest.Pytester, source: str, says: str) -> None:
+    result = run(suite, f"import simnet\n\n{source}\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E   TypeError: {says}"])
