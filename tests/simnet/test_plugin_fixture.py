@@ -165,3 +165,26 @@ def test_what_cannot_be_a_fixture_is_refused_at_once(suite: pytest.Pytester, sou
     result = run(suite, f"import simnet\n\n{source}\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"E   TypeError: {says}"])
+
+
+def test_a_fixture_may_be_called_as_an_option_of_the_sweep_is(suite: pytest.Pytester) -> None:
+    source = """
+import pytest
+import simnet
+from simnet.demo.corrected_server import serve
+
+@pytest.fixture
+def options():
+    return "options"
+
+@simnet.fixture
+def progress(net):
+    net.host("server").spawn(serve, 7)
+    return "progress"
+
+@simnet.sweep(target="server", kinds="reset-before-accept")
+def test_it(net, options, progress):
+    assert (options, progress) == ("options", "progress")
+    net.host("test").connect(("server", 7)).close()
+"""
+    run(suite, source).assert_outcomes(passed=1)
