@@ -161,9 +161,9 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
         return body
 
     def explore(
-        body: Callable[[Any], object], chosen: SweepOptions = options, progress: Progress | None = None
+        body: Callable[[Any], object] | None = None, chosen: SweepOptions = options, progress: Progress | None = None
     ) -> SweepResult:
-        return _explored(body, chosen, test_id(test) or test.__name__, first_seed, progress)
+        return _explored(bind() if body is None else body, chosen, test_id(test) or test.__name__, first_seed, progress)
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:

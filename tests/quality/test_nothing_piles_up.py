@@ -39,10 +39,10 @@ def left_behind() -> tuple[int, int, int]:
 def test_a_thousand_sweeps_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="echo")  # pytest keeps what a test logs: that would pile up
     for _ in range(50):
-        small_sweep.simnet_explore(small_sweep.simnet_bind())
+        small_sweep.simnet_explore()
     descriptors, green, blocks = left_behind()
     for _ in range(SWEEPS):
-        result = small_sweep.simnet_explore(small_sweep.simnet_bind())
+        result = small_sweep.simnet_explore()
         assert result.ok
         assert result.runs > 5
     after = left_behind()
