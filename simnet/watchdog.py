@@ -1,6 +1,7 @@
 """Stops code that computes and never waits: a real thread that looks, now and then, whether a run still moves.
 
-It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits.
+It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits; and what
+passes while this thread is not let run either, as behind Ctrl-Z or on a machine that is paused, is not the program's time.
 A thread that sits in a call of the true kernel hears of no exception; a signal ends the call. Code that swallows the Ctrl-C that
 ends its run, again and again, is told of it until one comes where it catches nothing.
 """
@@ -66,24 +67,27 @@ def _debugging(ident: int) -> bool:
 
 
 def _watch() -> None:
-    seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}
+    seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}  # how long it has stood there
     stopped: dict[int, tuple[Scheduler, float]] = {}  # since when they are told to end
+    now = real.monotonic()
     while True:
-        real.sleep(PRESS_SECONDS if stopped else LOOK_SECONDS)
-        now = real.monotonic()
+        pause = PRESS_SECONDS if stopped else LOOK_SECONDS
+        real.sleep(pause)
+        before, now = now, real.monotonic()
+        passed = min(now - before, 2 * pause)
         for ident, (scheduler, rouse) in list(_guarded.items()):
             last = seen.get(ident)
             moves = (scheduler.switches, scheduler.clock.now_ns)
             moved = last is None or last[0] is not scheduler or last[1] != moves
-            if last is None or moved:
-                seen[ident] = last = (scheduler, moves, now)
+            stood = 0.0 if last is None or moved else last[2] + passed
+            seen[ident] = (scheduler, moves, stood)
             if scheduler.interrupted is None or ident != threading.main_thread().ident:  # others hear no signals
                 stopped.pop(ident, None)
                 if _debugging(ident):
-                    seen[ident] = (scheduler, moves, now)  # the time at the prompt is not the program's
-                elif now - last[2] > HANG_SECONDS:
+                    seen[ident] = (scheduler, moves, 0.0)  # the time at the prompt is not the program's
+                elif stood > HANG_SECONDS:
                     _stop(ident, scheduler)
-                    seen[ident] = (scheduler, moves, now)
+                    seen[ident] = (scheduler, moves, 0.0)
                 continue
             since = stopped.get(ident)
             if since is None or since[0] is not scheduler:

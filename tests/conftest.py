@@ -36,11 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.markexpr == "not slow" and not config.getoption("--hypothesis-profile"):
         settings.load_profile("quick")
+    measuring = config.pluginmanager.get_plugin("_cov")
+    if hasattr(config, "workerinput") and measuring is not None and measuring.cov_controller is not None:
+        measuring.cov_controller.cov.stop()  # pytest-cov starts another in a worker, and that one alone is reported
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, see `make test`
 def pytest_xdist_setupnodes() -> None:
-    """A worker measures its own coverage; started by coverage as any subprocess is, it would measure twice, one of them in vain."""
+    """Nor shall a worker be measured as any subprocess is, which would be once more, and in vain."""
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 

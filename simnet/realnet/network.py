@@ -262,9 +262,9 @@ class RealNetwork(NotALink):
         self._watcher = Watcher(stage)  # type: ignore[arg-type]  # of the shape in which it knows a run
         self._watcher.attach()
         self._maps.look()
+        self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())  # a thread of nobody's yet
         modules.install(provider)
         enter(stage.body)
-        self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())
         self._loop_outside = loop_set_aside()
 
     def _stop_the_body(self, ident: int) -> None:

@@ -25,6 +25,7 @@ from simnet.verdicts import Deadlock, Hang, Verdict
 __all__ = ["Stage"]
 
 PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kernel and threads need milliseconds
+LOOKS_MIN = 25  # of the body, a slice apart, before it is out of patience: a machine that was paused has not looked
 PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has to send
 TURN_NS = 5_000_000  # how long who wakes lets others go on: a handler takes far less, a computation is not waited for
 STEP = 0.0001  # seconds between two looks
@@ -68,6 +69,7 @@ class Stage:
         self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
+        self._looks = 0  # of the body, since then
 
     # --- as the observers of loops know a run ------------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class Stage:
     def moved(self) -> None:
         """Somebody did something that others may feel."""
         self._moved_ns = self.clock.now_ns
+        self._looks = 0
         for process in self.processes:
             process.ticks = 0
 
@@ -159,8 +162,11 @@ class Stage:
             self.record(Verdict("Hang", str(error), process.host_name, error))
             self.expires_ns = 1 << 62  # said once
             raise error
+        self._looks += 1
         wait = process.waits.get(threading.get_ident())
-        if wait is None or wait.deadline_ns is not None or self.still_for_ns() < PATIENCE_NS:
+        if wait is None or wait.deadline_ns is not None:
+            return
+        if self._looks < LOOKS_MIN or self.still_for_ns() < PATIENCE_NS:
             return
         if self.nobody_will_act(but=process, before_ns=self.expires_ns):
             raise Deadlock(self._deadlock_text())

@@ -104,6 +104,23 @@ def test_networks_that_overlap_take_their_ears_along_whichever_ends_first() -> N
     assert asyncio.BaseEventLoop.call_exception_handler is before
 
 
+def test_a_machine_that_was_paused_has_no_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    late_ns = 0
+    true = real.monotonic_ns
+    monkeypatch.setattr(real, "monotonic_ns", lambda: true() + late_ns)
+    asked, answered = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        asked.wait()
+        answered.set()
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+        late_ns = 3_000_000_000  # nobody has moved for so long, nor could they
+        asked.set()
+        answered.wait()
+
+
 def test_names_resolve_in_the_network_and_nowhere_else() -> None:
     with RealNetwork() as net:
         server = net.host("server")

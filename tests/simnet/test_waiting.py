@@ -334,6 +334,18 @@ def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
 
 
 @pytest.mark.slow
+def test_what_passes_while_a_machine_is_paused_is_not_the_programs_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = 0.0
+    true = real.monotonic
+    monkeypatch.setattr(real, "monotonic", lambda: true() + late)
+    with simnet.Network():
+        began = true()
+        while true() < began + 3 * watchdog.LOOK_SECONDS:
+            if true() > began + 1.5 * watchdog.LOOK_SECONDS:  # it has looked once
+                late = 2 * watchdog.HANG_SECONDS
+
+
+@pytest.mark.slow
 def test_code_that_computes_for_ever_is_stopped_and_shown_without_what_led_to_the_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
