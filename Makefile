@@ -4,7 +4,7 @@
 PYTHON ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
-ABREAST := -n auto --maxprocesses 4 --dist loadfile  # a process for each core, a file's tests in one
+ABREAST := -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0  # a process for each core, a file's tests in one
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
