@@ -70,9 +70,19 @@ def write(obj: Any) -> None:
         failed(obj, "handle_write_event", error)
 
 
-def exception(obj: Any) -> None:
-    """An exceptional condition, urgent data mostly."""
-    _event(obj, "handle_expt_event")
+def _exception(obj: Any) -> None:  # so named in log lines, as ever
+    """An exceptional condition of *obj*, urgent data mostly."""
+    try:
+        obj.handle_expt_event()
+    except RERAISED:
+        raise
+    except NotReady:
+        pass
+    except BaseException as error:  # noqa: BLE001 - as above
+        failed(obj, "handle_expt_event", error)
+
+
+exception = _exception
 
 
 def tell(obj: Any, name: str) -> None:
@@ -84,16 +94,16 @@ def tell(obj: Any, name: str) -> None:
         observer.handled(obj, name)
 
 
-def _event(obj: Any, event: str) -> None:
-    """Call one handle_..._event; what it lets out goes to handle_error."""
+def _close(obj: Any) -> None:
+    """An end that an errno has told of."""
     try:
-        getattr(obj, event)()
+        obj.handle_close()
     except RERAISED:
         raise
     except NotReady:
         pass
     except BaseException as error:  # noqa: BLE001 - as above
-        failed(obj, event, error)
+        failed(obj, "handle_close", error)
 
 
 def readwrite(obj: Any, flags: int) -> None:
@@ -120,7 +130,7 @@ def readwrite(obj: Any, flags: int) -> None:
         pass
     except OSError as error:
         if error.errno in DISCONNECTED:
-            _event(obj, "handle_close")
+            _close(obj)
         else:
             failed(obj, "handle_read_event", error)
     except RERAISED:

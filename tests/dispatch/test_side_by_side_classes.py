@@ -313,3 +313,25 @@ def test_a_log_line_names_the_functions_that_asyncore_had(where):
         return named
 
     assert len(alike(program)) > 2
+
+
+@pytest.mark.parametrize("where", ["handle_expt", "handle_expt_event"])
+def test_a_log_line_names_the_function_that_told_of_an_urgent_byte(where):
+    def program(asyncore, asynchat):
+        named = []
+
+        class Failing(asyncore.dispatcher):
+            def handle_error(self):
+                named.extend(frame.split("|")[1] for frame in asyncore.compact_traceback()[3].split("] ["))
+                self.close()
+
+            locals()[where] = lambda self: 1 / 0
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+            channel = Failing(listener.accept()[0], {})
+            peer.send(b"!", socket.MSG_OOB)
+            asyncore.loop(timeout=1, map=channel._map, count=1)
+            channel.close()
+        return named
+
+    assert alike(program)[0] == "_exception"
