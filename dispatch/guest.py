@@ -69,7 +69,7 @@ class Guest(Channel):
             bits = READ if obj.readable() else 0
             if obj.writable() and not getattr(obj, "accepting", False):
                 if loop.literal or uses_writable(obj):
-                    bits |= OUT
+                    bits |= OUT if loop._serves_whole else OUT | PRI  # as select(2): the exceptional is for both
                 else:
                     loop.grumblers.add(self._fileno)
                     grumbles = True

@@ -32,6 +32,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
         timeout = pause if timeout is None or pause < timeout else timeout
     odd: dict[int, tuple[Any, int]] = {}  # by descriptor: the key and the bits of those who are not simply read
     invalid: list[Any] = []
+    writing = OUT if kinds is None else OUT | PRI  # select(2) told of the exceptional also who only writes
     for key, obj in there.items():
         if obj is None or (rests and any(obj is each for _, each in rests)):
             continue
@@ -39,7 +40,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
             bits = READ if obj.readable() else 0
             if obj.writable() and not getattr(obj, "accepting", False):
                 if literal or uses_writable(obj):
-                    bits |= OUT
+                    bits |= writing
                 elif not bits and kinds is None:
                     register(key, 0)  # it is not woken for room to write, but told if nobody is there
                     odd[key] = key, OUT

@@ -341,3 +341,68 @@ def test_who_has_paused_is_told_of_the_end_that_poll_shows(use_poll, own_map):
         asyncore.loop(0, use_poll, channel._map, 7)
         assert told == (["close"] if use_poll else [])
         channel.close()
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("key", [None, "five", 1.5])
+def test_what_is_no_descriptor_leaves_the_loop_as_the_same_error_each_time(key, use_poll, own_map, count):
+    """As when a channel that was closed puts itself into the map: its descriptor is None then."""
+
+    def program(asyncore):
+        near, far = socket.socketpair()
+        channels, told = {} if own_map else asyncore.socket_map, []
+        odd = asyncore.dispatcher(map=channels)
+        odd.readable = lambda: True
+        with near, far:
+            channels[key] = odd
+            good = asyncore.dispatcher(near, channels)
+            good.handle_read = lambda: told.append(good.recv(1))
+            good.writable = lambda: False
+            far.send(b"ab")
+            for _ in range(3):
+                try:
+                    asyncore.loop(0, use_poll, channels, count)
+                except TypeError as error:
+                    told.append(str(error))
+            del channels[key]
+            asyncore.loop(0, use_poll, channels, count)
+            good.close()
+        return told
+
+    assert program(dispatch.asyncore) == program(theirs)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_has_paused_is_told_of_an_urgent_byte_where_it_was(use_poll, own_map, count):
+    """Whoever could write was, by select(2); who did not read was not, by poll(2)."""
+
+    def program(asyncore):
+        told = []
+
+        class Paused(asyncore.dispatcher):
+            def readable(self):
+                return False
+
+            def handle_write(self):
+                told.append("write")
+
+            def handle_expt(self):
+                told.append(self.socket.recv(1, socket.MSG_OOB))
+
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as peer,
+        ):
+            channel = Paused(listener.accept()[0], {} if own_map else None)
+            peer.send(b"!", socket.MSG_OOB)
+            asyncore.loop(1, use_poll, channel._map, count)
+            channel.close()
+        return told
+
+    told = program(dispatch.asyncore)
+    assert told == program(theirs)
+    assert (b"!" in told) is not use_poll
