@@ -230,12 +230,17 @@ class MapLoop(Loop):
     def _admit_touched(self) -> None:
         while self.touched:
             touched, self.touched = self.touched, {}
-            for key, place in touched.items():
+            left = iter(touched.items())
+            for key, place in left:
                 if key in self._guests:
                     self.taken(key)
                 obj = self.map.get(key)
                 if obj is not None:
-                    self._admit(key, obj, place)
+                    try:
+                        self._admit(key, obj, place)
+                    except BaseException:
+                        self.touched = {key: place, **dict(left), **self.touched}  # met again in the next turn
+                        raise
 
     def _ask_dirty(self) -> None:
         dirty, self.dirty = self.dirty, {}
@@ -288,6 +293,8 @@ class MapLoop(Loop):
         if not isinstance(key, int):
             try:
                 fd = key.fileno()
+            except AttributeError:  # in the words of select(2) and poll(2)
+                raise TypeError("argument must be an int, or have a fileno() method.") from None
             except (OSError, ValueError):
                 self.refused(guest)
                 return
