@@ -229,7 +229,15 @@ class async_chat(asyncore.dispatcher):
                 data = bytes(data, self.encoding)
             elif type(data) is memoryview:
                 data = bytes(data)  # subclasses that send it otherwise expect what was pushed
-            self._dispatch_send(first, data)
+            try:
+                num_sent = self.send(data)
+            except OSError as error:
+                for observer in _observers:
+                    observer.raised(self, "initiate_send", error)
+                self.handle_error()
+            else:
+                if num_sent:
+                    self._dispatch_sent(first, data, num_sent)
             return
 
     def _dispatch_produce(self, producer: Any) -> None:
@@ -247,17 +255,10 @@ class async_chat(asyncore.dispatcher):
         else:
             del fifo[0]
 
-    def _dispatch_send(self, first: Any, data: Any) -> None:
-        """Send *data*, which is how *first* begins."""
-        try:
-            num_sent = self.send(data)
-        except OSError as error:
-            for observer in _observers:
-                observer.raised(self, "initiate_send", error)
-            self.handle_error()
-            return
+    def _dispatch_sent(self, first: Any, data: Any, num_sent: Any) -> None:
+        """Take what was sent of *data* from the queue; it is how *first* begins."""
         fifo = self._dispatch_fifo
-        if not num_sent or not fifo or fifo[0] is not first:
+        if not fifo or fifo[0] is not first:
             return
         if data is first and num_sent == len(data):
             del fifo[0]
@@ -285,7 +286,7 @@ class async_chat(asyncore.dispatcher):
 
 known_predicates((async_chat.readable,), (async_chat.writable,))
 events.UNNAMED.update(
-    each.__code__ for each in (async_chat._dispatch_cut, async_chat._dispatch_produce, async_chat._dispatch_send)
+    each.__code__ for each in (async_chat._dispatch_cut, async_chat._dispatch_produce, async_chat._dispatch_sent)
 )
 _append = deque.append
 

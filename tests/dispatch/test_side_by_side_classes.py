@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import errno
 import socket
 import sys
 import warnings
@@ -275,7 +276,9 @@ def test_who_was_closed_in_a_turn_is_gone_after_it(own_map, use_poll):
     assert alike(program) == [False, False]
 
 
-@pytest.mark.parametrize("where", ["handle_connect", "collect_incoming_data", "found_terminator", "more", "refused"])
+@pytest.mark.parametrize(
+    "where", ["handle_connect", "collect_incoming_data", "found_terminator", "more", "send", "refused"]
+)
 def test_a_log_line_names_the_functions_that_asyncore_had(where):
     def program(asyncore, asynchat):
         named = []
@@ -290,7 +293,12 @@ def test_a_log_line_names_the_functions_that_asyncore_had(where):
             def more(self):
                 raise ValueError
 
-            if where not in ("more", "refused"):
+            if where == "send":
+
+                def send(self, data):
+                    raise OSError(errno.ETIMEDOUT, "scripted")
+
+            if where not in ("more", "send", "refused"):
                 locals()[where] = lambda *_: 1 / 0
 
             if where == "found_terminator":
@@ -305,14 +313,17 @@ def test_a_log_line_names_the_functions_that_asyncore_had(where):
         channel.connect(address.getsockname())
         if where != "refused":
             peer = address.accept()[0]
-            peer.sendall(b"line\n")
-            channel.producer_fifo.append(channel if where == "more" else b"")
+            if where in ("collect_incoming_data", "found_terminator"):
+                peer.sendall(b"line\n")
+            channel.producer_fifo.append({"more": channel, "send": b"data"}.get(where, b""))
         asyncore.loop(timeout=1, map=channel._map, count=2)
         for each in (peer, channel, address):
             each.close()
         return named
 
-    assert len(alike(program)) > 2
+    named = alike(program)
+    assert len(named) > 1
+    assert where == "refused" or named[-1] in (where, "<lambda>")
 
 
 @pytest.mark.parametrize("where", ["handle_expt", "handle_expt_event"])
@@ -327,7 +338,10 @@ def test_a_log_line_names_the_function_that_told_of_an_urgent_byte(where):
 
             locals()[where] = lambda self: 1 / 0
 
-        with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as peer,
+        ):
             channel = Failing(listener.accept()[0], {})
             peer.send(b"!", socket.MSG_OOB)
             asyncore.loop(timeout=1, map=channel._map, count=1)
