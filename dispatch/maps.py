@@ -10,10 +10,10 @@ import errno
 import select
 from collections.abc import Callable
 
-from dispatch import resting
+from dispatch import oneturn, resting
 from dispatch.annotations import Any
 from dispatch.channelmap import ChannelMap
-from dispatch.events import RERAISED
+from dispatch.events import RERAISED, UNNAMED
 from dispatch.interfaces import Poller
 from dispatch.maploop import Kinds, MapLoop, Serve
 from dispatch.observers import observers
@@ -215,3 +215,7 @@ def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
             if not ignore_all:
                 raise
     map.clear()
+
+
+UNNAMED.update(each.__code__ for each in (turn, turns, close_all, one_turn, oneturn._serve_by_kind))
+UNNAMED.update(each.__code__ for each in (MapLoop.turn, MapLoop._serve_each, MapLoop._serve_by_kind))

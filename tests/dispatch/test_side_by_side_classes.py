@@ -349,3 +349,45 @@ def test_a_log_line_names_the_function_that_told_of_an_urgent_byte(where):
         return named
 
     assert alike(program)[0] == "_exception"
+
+
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("many", [0, 25])
+@pytest.mark.parametrize("count", [1, 8, None])
+def test_a_log_line_names_the_functions_that_asyncore_had_also_where_a_handler_turns_the_loop(
+    count, many, use_poll, own_map
+):
+    def program(asyncore, asynchat):
+        named, channels = [], {} if own_map else asyncore.socket_map
+
+        class Turning(asyncore.dispatcher):
+            def handle_read(self):
+                self.recv(1)
+                asyncore.loop(0, use_poll, channels, count)
+
+            def handle_error(self):
+                named.extend(frame.split("|")[1] for frame in asyncore.compact_traceback()[3].split("] ["))
+                asyncore.close_all(channels)
+
+        class Failing(asyncore.dispatcher):
+            def handle_read(self):
+                self.recv(1)
+                raise ValueError
+
+            def handle_error(self):
+                raise LookupError
+
+        pairs = [socket.socketpair() for _ in range(many + 2)]
+        for number, (near, far) in enumerate(pairs):
+            kind = [Turning, Failing][number] if number < 2 else asyncore.dispatcher
+            kind(near, channels).writable = lambda: False
+            if number < 2:
+                far.send(b"x")
+        asyncore.loop(0, use_poll, channels, count)
+        for near, far in pairs:
+            near.close()
+            far.close()
+        return named
+
+    assert "handle_error" in alike(program)
