@@ -435,7 +435,7 @@ class dispatcher_with_send(dispatcher):
         if type(out) is bytes and len(out) > 65536:
             out = self._dispatch_out = _Queue(out)
         if type(out) is _Queue:
-            del out[:num_sent]
+            del out[: num_sent or 0]  # None, from a socket that does not say, took nothing
             if not out:
                 self._dispatch_out = b""
         else:

@@ -665,6 +665,19 @@ def test_output_goes_out_in_the_same_pieces():
     alike(program, (b"x" * 100_000,), b"y" * 100_000, write, write, write, b"z", write, write, write, write)
 
 
+def test_what_a_send_that_does_not_say_how_much_it_took_was_given_stays():
+    """As a test's own socket may do it, which keeps what it is sent and returns nothing."""
+
+    def program(asyncore):
+        channel, sent = asyncore.dispatcher_with_send(map={}), []
+        channel.socket = types.SimpleNamespace(send=sent.append)
+        for data in (b"one", b"two", b"three" * 50_000, b"four"):
+            channel.send(data)
+        return sent, channel.out_buffer, channel.writable()
+
+    alike(program)
+
+
 def test_a_subclass_may_begin_its_buffer_where_it_likes():
     def program(asyncore, how):
         class Channel(asyncore.dispatcher_with_send):
