@@ -222,8 +222,7 @@ class async_chat(asyncore.dispatcher):
             try:
                 data = first[: self.ac_out_buffer_size]
             except TypeError:
-                if first:
-                    self._dispatch_produce(first)
+                self._dispatch_produce(first)
                 continue
             if isinstance(data, str) and self.use_encoding:
                 data = bytes(data, self.encoding)
@@ -241,18 +240,20 @@ class async_chat(asyncore.dispatcher):
             return
 
     def _dispatch_produce(self, producer: Any) -> None:
-        """Put what the producer gives before the producer, or take it off if it gives nothing."""
+        """Put what the producer gives before the producer, or take it off if it gives nothing. One that is false was taken off."""
         fifo = self._dispatch_fifo
+        gone = not fifo or fifo[0] is not producer
         self._dispatch_producing = True
         try:
             data = producer.more()
         finally:
             self._dispatch_producing = False
-        if self._dispatch_fifo is not fifo or not fifo or fifo[0] is not producer:
+        stands = bool(fifo) and fifo[0] is producer
+        if self._dispatch_fifo is not fifo or stands is gone:
             return  # it has thrown the queue away meanwhile
         if data:
             fifo.insert(0, data)
-        else:
+        elif stands:
             del fifo[0]
 
     def _dispatch_sent(self, first: Any, data: Any, num_sent: Any) -> None:

@@ -313,3 +313,24 @@ def test_prefixes_are_found_alike():
     for haystack in ("", "a", "ab", "aab", "x\r", "x\r\n", "\r\r"):
         for needle in ("a", "ab", "aab", "\r\n", "\r\n\r\n"):
             alike(lambda asynchat, haystack=haystack, needle=needle: asynchat.find_prefix_at_end(haystack, needle))
+
+
+@pytest.mark.parametrize("pieces", [(b"what it has",), (b"one", b"two"), ()], ids=len)
+def test_a_producer_that_is_false_is_asked_once(pieces):
+    """As one that has a length, of 0 at first."""
+
+    def program(asynchat):
+        class Empty(Producer):
+            def __len__(self):
+                return 0
+
+        chat = asynchat.async_chat(map={})
+        chat.connected, chat.socket = True, Taking(random.Random(1))
+        chat.producer_fifo.extend([Empty(*pieces), b"lost"])  # mended: it was lost where the producer gave nothing
+        for _ in range(10):
+            chat.handle_write()
+        return b"".join(chat.socket.sent)
+
+    said = b"".join(pieces[:1])
+    assert program(our_chat) == said + b"lost"
+    assert program(their_chat) == (said + b"lost" if pieces else b"")
