@@ -46,7 +46,7 @@ class async_chat(asyncore.dispatcher):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        beginning(cls, "producer_fifo", async_chat.producer_fifo, "_dispatch_fifo")
+        beginning(cls, "producer_fifo", async_chat.producer_fifo, "_dispatch_fifo", deque)
 
     @property
     def producer_fifo(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatch.annotations import Any
 
 
@@ -13,10 +15,31 @@ class _Deleted(tuple[Any, ...]):
 DELETED = _Deleted()
 
 
-def beginning(kind: type, name: str, ours: Any, kept_as: str) -> None:
+class _Plain(bytes):
+    """Output that a program keeps itself: it is cut and joined as bytes are, and nothing else is put in its place."""
+
+    __slots__ = ()
+
+
+class _Kept:
+    """Where this library looks for what a program keeps under a property, or a slot, of its own."""
+
+    def __init__(self, name: str, empty: Callable[[], Any] | None) -> None:
+        self.name, self.empty = name, empty
+
+    def __get__(self, obj: Any, kind: type) -> Any:
+        value = self if obj is None else getattr(obj, self.name)
+        return _Plain(value) if type(value) is bytes else value
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        setattr(obj, self.name, self.empty() if value is None and self.empty is not None else value)
+
+
+def beginning(kind: type, name: str, ours: Any, kept_as: str, empty: Callable[[], Any] | None = None) -> None:
     """Let *name* be the property *ours* again in the class *kind*, and keep what stands before it under *kept_as*.
 
-    It may stand in the class, or in one beside this library's, as a mixin. Another property is the program's affair.
+    It may stand in the class, or in one beside this library's, as a mixin. Another property stays; what it holds is found
+    by way of *kept_as*. It begins with what *empty* makes where this library has None.
     """
     for each in kind.__mro__:
         if name in vars(each):
@@ -24,4 +47,7 @@ def beginning(kind: type, name: str, ours: Any, kept_as: str) -> None:
             if not hasattr(value, "__set__"):
                 setattr(kind, name, ours)
                 setattr(kind, kept_as, bytes(value) if isinstance(value, bytearray) else value)
+            elif value is not ours:
+                setattr(kind, kept_as, _Kept(name, empty))
+                kind._dispatch_ask = True  # type: ignore[attr-defined]  # it tells nobody when it changes
             return

@@ -86,6 +86,63 @@ def test_out_buffer_may_begin_as_an_attribute_of_a_class_beside(base):
     assert alike(program) == (b"set", b"sent, set", b"")
 
 
+def own(name, told):
+    """A property of the program's that keeps what *name* stands for elsewhere, and tells who sets it."""
+
+    def keep(self, value):
+        told.append(bytes(value) if name == "out_buffer" else type(value).__name__)
+        self.kept = value
+
+    return property(lambda self: self.kept, keep)
+
+
+@pytest.mark.parametrize("where", ["class", "mixin", "parent", "slot"])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_queue_of_output_may_be_a_property_of_the_programs_own(use_poll, where):
+    def program(asyncore, asynchat, name):
+        told = []
+        near, far = socket.socketpair()
+        base = asynchat.async_chat if name == "producer_fifo" else asyncore.dispatcher_with_send
+        here = {name: own(name, told)}
+        if where == "slot":
+            here = {"__slots__": (name,)}
+        bases = (type("Mixin", (), here), base) if where == "mixin" else (base,)
+        kind = type("Sending", bases, {} if where == "mixin" else here)
+        if where == "parent":
+            kind = type("Child", (kind,), {})
+        channel = kind(near, {})
+        with near, far:
+            for data in (b"a", b"bc" * 3, b"x" * 70_000):
+                (channel.push if name == "producer_fifo" else channel.send)(data)
+            waits = [len(getattr(channel, name)) > 0, bool(channel.writable())]
+            if name == "producer_fifo":
+                channel.producer_fifo.append(b"put in")
+            else:
+                channel.out_buffer += b"put in"
+            got = b""
+            far.settimeout(5)
+            while not got.endswith(b"put in"):
+                asyncore.loop(0, use_poll, channel._map, 7)
+                got += far.recv(1 << 20)
+            left = len(getattr(channel, name)), bool(channel.writable()), type(getattr(channel, name)).__name__
+            channel.close()
+        return told, waits, got, left
+
+    for name in ("producer_fifo", "out_buffer"):
+        alike(program, name)
+
+
+def test_a_queue_of_output_that_a_program_makes_a_constant_cannot_be_set():
+    def program(asyncore, asynchat, name):
+        base = asynchat.async_chat if name == "producer_fifo" else asyncore.dispatcher_with_send
+        with pytest.raises(AttributeError) as caught:
+            type("Fixed", (base,), {name: property(lambda self: ())})(map={})
+        return str(caught.value)
+
+    for name in ("producer_fifo", "out_buffer"):
+        alike(program, name)
+
+
 def equal_to_all(self, other):
     return True
 
