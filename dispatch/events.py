@@ -225,4 +225,4 @@ def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
 
 
 #: Between the functions that asyncore had: in its log lines they have no place.
-UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed)}
+UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, _close)}

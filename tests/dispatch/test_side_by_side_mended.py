@@ -287,5 +287,31 @@ def test_an_exception_of_readable_ended_the_loop():
     assert seen(program) == [(("LookupError", None), []), (None, [("it", "error", "LookupError")])]
 
 
+def test_an_exception_of_handle_close_ended_the_loop_of_poll():
+    """Where an errno had told of the end; with select it went to handle_error, as any other did."""
+
+    def program(asyncore, asynchat, habit):
+        story = Story(asyncore)
+
+        def handle_read(self):
+            raise ConnectionResetError(errno.ECONNRESET, "scripted")
+
+        def handle_close(self):
+            raise LookupError
+
+        _, far = channel_with_peer(story, handle_read=handle_read, handle_close=handle_close)
+        far.send(b"x")
+        told = outcome(story.turn, habit), list(story.told)
+        story.end()
+        far.close()
+        return told
+
+    def by(habit):
+        return seen(lambda asyncore, asynchat: program(asyncore, asynchat, habit))
+
+    assert by(SELECT) == [(None, [("it", "error", "ConnectionResetError")])] * 2
+    assert by(POLL) == [(("LookupError", None), []), (None, [("it", "error", "LookupError")])]
+
+
 def test_the_old_fifo_was_gone():
     assert seen(lambda asyncore, asynchat: hasattr(asynchat, "fifo")) == [False, True]
