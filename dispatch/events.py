@@ -129,7 +129,8 @@ def readwrite(obj: Any, flags: int) -> None:
     except NotReady:
         pass
     except OSError as error:
-        if error.errno in DISCONNECTED:
+        # As it stands in asyncore now: a program may have put more errnos there.
+        if error.errno in getattr(sys.modules.get("dispatch.asyncore"), "_DISCONNECTED", DISCONNECTED):
             _close(obj)
         else:
             failed(obj, "handle_read_event", error)

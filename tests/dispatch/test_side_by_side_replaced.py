@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import errno
 import gc
 import json
 import pickle
@@ -253,3 +254,29 @@ def test_a_mock_is_no_descriptor():
         asyncore.loop(0.01, False, None, 1)
 
     assert alike(program)[0] == "TypeError"
+
+
+@pytest.mark.parametrize("where", ["recv", "send", "poll2"])
+def test_a_program_may_say_which_errnos_are_an_end(where, monkeypatch):
+    """As one does that meets ETIMEDOUT, which is none of them."""
+
+    def program(asyncore):
+        monkeypatch.setattr(asyncore, "_DISCONNECTED", asyncore._DISCONNECTED | {errno.ETIMEDOUT})
+
+        def gone(*args):
+            raise OSError(errno.ETIMEDOUT, "scripted")
+
+        closed = lambda self: self.told.append("close")
+        channel, far = channel_in(asyncore, {}, handle_close=closed, handle_read=gone)
+        near, channel.socket = channel.socket, types.SimpleNamespace(recv=gone, send=gone)
+        seen = None
+        if where == "poll2":
+            asyncore.readwrite(channel, select.POLLIN)
+        else:
+            seen = getattr(channel, where)(b"x" if where == "send" else 1)
+        near.close()
+        far.close()
+        channel.del_channel()
+        return seen, channel.told
+
+    assert alike(program)[1] == ["close"]
