@@ -178,7 +178,12 @@ class async_chat(asyncore.dispatcher):
             data = bytes(data)  # the caller may use its buffer again
         size = self.ac_out_buffer_size
         if len(data) > size:
-            self.producer_fifo.extend([data[i : i + size] for i in range(0, len(data), size)])
+            pieces = [data[i : i + size] for i in range(0, len(data), size)]
+            if type(self.producer_fifo) is _Fifo:
+                self.producer_fifo.extend(pieces)
+            else:  # somebody else's queue, of which no more is asked than ever
+                for piece in pieces:
+                    self.producer_fifo.append(piece)
         elif type(self._dispatch_fifo) is _Fifo:
             _append(self._dispatch_fifo, data)  # mostly it is sent at once, and there is nothing to tell
         else:
@@ -252,7 +257,7 @@ class async_chat(asyncore.dispatcher):
         if self._dispatch_fifo is not fifo or stands is gone:
             return  # it has thrown the queue away meanwhile
         if data:
-            fifo.insert(0, data)
+            _put_first(fifo, data)
         elif stands:
             del fifo[0]
 
@@ -269,7 +274,7 @@ class async_chat(asyncore.dispatcher):
             del fifo[0]
             for each in reversed(left):
                 if each:
-                    fifo.insert(0, each)
+                    _put_first(fifo, each)
         elif num_sent < len(data) or self.ac_out_buffer_size < len(first):
             # A view of what was longer than a push makes it, so that it is not copied for each piece.
             long = type(first) is bytes and len(first) > self.ac_out_buffer_size
@@ -290,6 +295,14 @@ events.UNNAMED.update(
     each.__code__ for each in (async_chat._dispatch_cut, async_chat._dispatch_produce, async_chat._dispatch_sent)
 )
 _append = deque.append
+
+
+def _put_first(fifo: Any, item: Any) -> None:
+    """Of a program's own queue no more is asked than asynchat did; but a list will do, too."""
+    if hasattr(fifo, "appendleft"):
+        fifo.appendleft(item)
+    else:
+        fifo.insert(0, item)
 
 
 class _Fifo(deque[Any]):

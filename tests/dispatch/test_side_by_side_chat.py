@@ -276,6 +276,59 @@ def test_a_queue_of_the_programs_own_stays_its_own():
     alike(lambda asynchat: program(asynchat, collections.deque()))
 
 
+class Frugal:
+    """A queue with as many methods as asynchat asked of one."""
+
+    def __init__(self):
+        self.kept = []
+
+    def __len__(self):
+        return len(self.kept)
+
+    def __getitem__(self, index):
+        return self.kept[index]
+
+    def __setitem__(self, index, item):
+        self.kept[index] = item
+
+    def __delitem__(self, index):
+        del self.kept[index]
+
+    def append(self, item):
+        self.kept.append(item)
+
+    def appendleft(self, item):
+        self.kept.insert(0, item)
+
+    def clear(self):
+        self.kept.clear()
+
+
+@pytest.mark.parametrize("clears", [False, True])
+def test_a_queue_of_the_programs_own_need_not_have_more_than_asynchat_asked_for(clears):
+    def program(asynchat):
+        chat = asynchat.async_chat(map={})
+        chat.connected, chat.socket = True, Taking(random.Random(1))
+        chat.ac_out_buffer_size = 4
+        chat.use_encoding, chat.encoding = 1, "utf-8"
+        chat.producer_fifo = Frugal()
+        told = [
+            outcome(chat.push, b"longer than four"),
+            outcome(chat.push_with_producer, Producer(b"pieces", "größer")),
+        ]
+        if clears:
+            told.append(outcome(chat.discard_buffers))
+        told += [outcome(chat.handle_write) for _ in range(40)]
+        return told, b"".join(chat.socket.sent), len(chat.producer_fifo), bool(chat.writable())
+
+    told, sent, *left = program(our_chat)
+    assert left == [0, False]
+    if clears:
+        assert (told, sent, *left) == program(their_chat)
+    else:
+        assert sent.decode() == "longer than fourpiecesgrößer"  # mended: text of several bytes a character
+
+
 def test_a_chat_may_skip_its_own_constructor():
     """As old programs do, which set the attributes themselves."""
 
