@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from errno import EADDRINUSE, EADDRNOTAVAIL
 from typing import Any, Final, Protocol
 
@@ -58,6 +58,22 @@ def addresses_clash(mine: Binder, other: PortUser) -> bool:
     if x == "0.0.0.0":
         return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY and other.state != "CLOSED")
     return y == "0.0.0.0" and ":" not in x
+
+
+def of_several(group: Sequence[Any], number: int) -> Any:
+    """Who of *group*, on one address, hears a client: IPv4 before IPv6, the latest first, but who shares IPv6 last.
+
+    If that one shares by SO_REUSEPORT, it does so with its like: those of its family, each for IPv6 alone or none of them.
+    Linux spreads clients over them by a hash of the addresses; ours is *number*, of the client's port, which a person can
+    follow. (``inet_lhash2_lookup``, ``inet_reuseport_add_sock``)
+    """
+    four = [each for each in group if each.family == AF_INET]
+    group = four or group
+    first = next((each for each in reversed(group) if four or not each.sharing & REUSE_PORT), group[0])
+    if not first.sharing & REUSE_PORT:
+        return first
+    alike = [each for each in group if not (first.sharing ^ each.sharing) & (REUSE_PORT | V6_ONLY)]
+    return alike[number % len(alike)]
 
 
 class Ports:

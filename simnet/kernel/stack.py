@@ -36,7 +36,7 @@ from simnet.kernel.messages import (
     SOCK_SEQPACKET,
     SOCK_STREAM,
 )  # fmt: skip
-from simnet.kernel.ports import V6_ONLY
+from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
 from simnet.kernel.tcp import TcpSocket
@@ -352,8 +352,7 @@ class Stack:
                     group = [socket for socket in group if not socket.sharing & V6_ONLY]
         if not group:
             return None
-        # SO_REUSEPORT spreads by a hash of the addresses; ours is the client's port, which a person can follow.
-        return group[0] if len(group) == 1 else group[segment.source[1] // 2 % len(group)]
+        return group[0] if len(group) == 1 else of_several(group, segment.source[1] // 2)
 
     # Addresses.
 

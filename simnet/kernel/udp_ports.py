@@ -47,6 +47,9 @@ class UdpPorts(Ports):
         last = user.family != AF_INET and user.sharing & REUSE_PORT
         user.turn = self._turns if last else -self._turns
         super().hold(port, user)
+        users = self.users[port]
+        if last and type(users) is dict:
+            self.users[port] = {user: None, **users}
 
     def check(self, port: int, user: Any, now_ns: int) -> None:
         """Raise EADDRINUSE if *user* may not bind *port* beside those who are there: ``udp_lib_lport_inuse``.
@@ -72,7 +75,10 @@ class UdpPorts(Ports):
             socket.paired = None
 
     def hearer(self, target: Endpoint, source: Endpoint) -> UdpSocket | None:
-        """Who hears what goes from *source* to *target*: the best, and of several alike the latest."""
+        """Who hears what goes from *source* to *target*: the best, and of several alike the latest.
+
+        Those who share it by SO_REUSEPORT are spread over, by the port of *source*: see `of_several`.
+        """
         users = self.users.get(target[1])
         if users is None:
             return None
@@ -89,7 +95,15 @@ class UdpPorts(Ports):
             grade = fit(socket, target, source)
             if grade and grade >= best_fit:
                 best, best_fit = socket, grade
-        return best
+        if best is None or best.peer is not None or not best.sharing & REUSE_PORT:
+            return best
+        alike = [each for each in users if each.peer is None and each.local == best.local and _share(each, best)]
+        return alike[source[1] % len(alike)]
+
+
+def _share(one: DatagramSender, other: DatagramSender) -> bool:
+    """Are the two, on one address, of one group: ``udp_reuseport_add_sock``?"""
+    return one.family == other.family and not (one.sharing ^ other.sharing) & (REUSE_PORT | V6_ONLY)
 
 
 def fit(socket: DatagramSender, target: Endpoint, source: Endpoint) -> int:

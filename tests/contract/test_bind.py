@@ -384,3 +384,36 @@ def test_k034_who_has_an_ipv6_address_from_a_connection_has_not_left_ipv4_to_oth
 def test_k034_names_of_ipv6_have_four_parts(world: World) -> None:
     client, server = world.pair(ip="::1")
     assert client.getpeername() == server.getsockname() == ("::1", server.getsockname()[1], 0, 0)
+
+
+def test_k034_who_shares_a_port_shares_it_within_its_family(world: World) -> None:
+    mapped = f"::ffff:{world.ip}"
+    six = bound(world, mapped, 0, REUSEPORT, family=socket.AF_INET6)
+    port = six.getsockname()[1]
+    four = bound(world, world.ip, port, REUSEPORT)
+    for each in (six, four):
+        each.listen(50)
+    for _ in range(20):  # clients of either family are IPv4's to the listeners
+        world.client(four)
+        world.client(six)
+    assert outcome(six.accept) == "EAGAIN"
+
+
+def test_k034_of_datagram_sockets_that_share_an_ipv6_port_the_first_hears(world: World) -> None:
+    first = bound(world, "::", 0, REUSEADDR, family=socket.AF_INET6, kind=socket.SOCK_DGRAM)
+    last = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for option in (REUSEADDR, REUSEPORT):
+        last.setsockopt(*option, 1)
+    last.bind(("::", first.getsockname()[1]))
+    sender = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sender.sendto(b"hello", ("::1", first.getsockname()[1]))
+    world.gives(b"hello", first.recv, 10)
+
+
+def test_k086_datagrams_are_spread_over_those_who_share_an_address_by_reuseport(world: World) -> None:
+    one = bound(world, world.ip, 0, REUSEPORT, kind=socket.SOCK_DGRAM)
+    two = bound(world, world.ip, one.getsockname()[1], REUSEPORT, kind=socket.SOCK_DGRAM)
+    for _ in range(40):  # by where each comes from
+        world.socket(kind=socket.SOCK_DGRAM).sendto(b"hello", one.getsockname())
+    for each in (one, two):
+        world.gives(b"hello", each.recv, 10)
