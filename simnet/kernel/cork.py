@@ -8,6 +8,7 @@ from simnet.kernel.control import FIN_DUE, ISN
 from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
 from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_MAXSEG
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
+from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
 from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment
 
 if TYPE_CHECKING:
@@ -134,8 +135,17 @@ def segment_of(connection: Sender) -> int:
 
 
 def hear_mss(connection: Sender, syn: Segment) -> None:
-    """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG, or by a window that two of them fill."""
-    options = getattr(syn.sender, "options", None)
+    """The size of segments that the sender of *syn* asks for, by its TCP_MAXSEG, or by a window that two of them fill.
+
+    And how each window is scaled.
+    """
+    options, own = getattr(syn.sender, "options", None), connection.options
+    if own:
+        note_scale(own, PEER_SCALE, options)
+        if connection.origin == "client":
+            note_scale(own, OWN_SCALE, own)
+    elif options:
+        connection.options = note_scale(own, PEER_SCALE, options)
     if not options:
         connection.peer_mss = 0
         return

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 LOCAL, ICMP, ICMP6 = 1, 2, 3  # SO_EE_ORIGIN_*
 UNREACHABLE, UNREACHABLE6 = 3, 1  # types of ICMP and ICMPv6
-CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0)}  # of port and network, in both; else the host's
+# Of port, network and a packet too long, in both; else the host's.
+CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0), EMSGSIZE: (4, 0)}
 HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
-BY_THE_LINK: Final = (3, 4, 5)  # IP_PMTUDISC_PROBE, _INTERFACE and _OMIT
+PROBE, INTERFACE = 3, 4  # IP_PMTUDISC_PROBE and _INTERFACE
+BY_THE_LINK: Final = (PROBE, INTERFACE, 5)  # and IP_PMTUDISC_OMIT
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
 
 
@@ -60,7 +62,8 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else NO_PORT
     room -= len((about.marks or PLAIN).options)
     word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
-    _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, 0, word))
+    info = mtu_to(target[0]) if icmp.error == EMSGSIZE else 0
+    _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, info, word))
 
 
 def keep_too_long(socket: DatagramSender, target: Endpoint, options: int) -> None:
@@ -69,6 +72,25 @@ def keep_too_long(socket: DatagramSender, target: Endpoint, options: int) -> Non
         target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
     asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
     _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0], asked in BY_THE_LINK) - options))
+
+
+def one_too_long(socket: DatagramSender, target: Endpoint, payload: bytes) -> bool:
+    """IPv4's packet of 65,536 bytes, which IP_PMTUDISC_PROBE and _INTERFACE build since the link would take it: does it go?
+
+    The second sends it, and nobody understands it, for its header tells a length of 0. To the first the way answers
+    that it is too long, even though the send has said so, too.
+    """
+    asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
+    if asked == INTERFACE:
+        return True
+    if asked == PROBE and socket.local is not None:
+        about = Datagram((socket.stack.source_for(target[0]), socket.local[1]), target, payload, socket.stack)
+        if socket.peer == target:
+            socket.error = EMSGSIZE
+        if keeps_errors(socket, target):
+            socket.error = EMSGSIZE
+            keep_icmp(socket, Icmp(EMSGSIZE, about, socket.stack))
+    return False
 
 
 def _keep(socket: DatagramSender, report: Report) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.datagram_ancillary import marks_of, said
-from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors
+from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors, one_too_long
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
@@ -286,8 +286,8 @@ class DatagramSender(File):
             self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
-        if size > ALWAYS_FITS:
-            self._check_length(payload, target, None)
+        if size > ALWAYS_FITS and self._check_length(payload, target, None):
+            flags |= MSG_PROBE
         if self.error or self.shut:
             self._check_state()
         if not flags & MSG_PROBE:  # which looks the way up and sends nothing
@@ -387,10 +387,11 @@ class DatagramSender(File):
             return target
         return flow
 
-    def _check_length(self, payload: bytes, target: Endpoint, marks: Marks | None) -> None:
+    def _check_length(self, payload: bytes, target: Endpoint, marks: Marks | None) -> bool:
+        """EMSGSIZE for what is too long; True for what goes and arrives nowhere."""
         size = len(payload)
         if size <= ALWAYS_FITS:
-            return
+            return False
         if marks is None:
             marks = marks_of(self.options, ":" in target[0]) or PLAIN
         limit = PAYLOAD_MAX - len(marks.options)
@@ -399,6 +400,12 @@ class DatagramSender(File):
             whole = marks.whole or options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
             limit = UNFRAGMENTED_V6 if whole else PAYLOAD_MAX_V6
         if size > limit:
+            if (
+                size == PAYLOAD_MAX + 1 == limit + 1
+                and inet.is_loopback(target[0])
+                and one_too_long(self, target, payload)
+            ):
+                return True
             if keeps_errors(self, target):
                 keep_too_long(self, target, len(marks.options))
             raise socket_error(EMSGSIZE)
@@ -408,6 +415,7 @@ class DatagramSender(File):
             and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True)
         ):
             raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
+        return False
 
     def _check_state(self) -> None:
         if self.error:

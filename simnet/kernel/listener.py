@@ -21,6 +21,7 @@ from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 from simnet.kernel.stream_messages import note_arrivals
+from simnet.kernel.tcp_info import OWN_SCALE, note_scale
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -72,7 +73,6 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     child.state = SYN_RECV
     child.rcv_nxt = segment.seq + 1
     child.snd_edge = segment.edge
-    hear_mss(child, segment)
     child.rcv_room = ACCEPTED_RECEIVE_ROOM
     child.rcv_edge = child.rcv_told = ISN + 1 + ACCEPTED_RECEIVE_ROOM
     child.since_ns = stack.clock.now_ns
@@ -80,6 +80,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
         child.shut = socket.shut  # set by a shutdown() that failed before listen() (K-016)
     if socket.sharing or socket.options is not None or socket.low_water != 1:
         inherit(socket, child)
+    hear_mss(child, segment)
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
         child.prepare()
@@ -98,6 +99,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         child.options = dict(socket.options)
         for key in OF_A_LISTENER:
             child.options.pop(key, None)
+        note_scale(child.options, OWN_SCALE, socket.options)
         note_arrivals(child)
         if WINDOW_LIMIT in child.options:
             child.options[WINDOW_LIMIT] = min(child.options[WINDOW_LIMIT], WINDOW_CLAMP)

@@ -7,6 +7,7 @@ from errno import EINVAL, ENOENT
 from typing import Any, Final
 
 from simnet.kernel.errors import socket_error
+from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_WINDOW_CLAMP, Key
 from simnet.kernel.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -26,18 +27,43 @@ STATE_NUMBERS: Final = {  # <netinet/tcp.h>
     LAST_ACK: 9, LISTEN: 10, CLOSING: 11,
 }  # fmt: skip
 INFO_SIZE: Final = 280  # struct tcp_info of Linux 6.18
-_OPTIONS_AND_SCALES: Final = b"\x07\xaa"  # timestamps, SACK and window scaling by 10 bits each way, as over loopback
+_OPTIONS: Final = 7  # timestamps, SACK and window scaling
+SCALE: Final = 10  # bits by which a window is scaled whose receiver has not been told how large it may get
+OWN_SCALE: Final = (IPPROTO_TCP, -1)  # where a connection keeps those that it has agreed on, if they are others
+PEER_SCALE: Final = (IPPROTO_TCP, -2)
+_UNSCALED_BITS: Final = 16  # of the field in the header
+_WINDOW_MAX: Final = 33_554_432  # net.ipv4.tcp_rmem[2]
 _LIMITED_BY_PROGRAM: Final = b"\1"  # tcpi_delivery_rate_app_limited: never by the path
 
 CONGESTION_NAME_MAX: Final = 16  # TCP_CA_NAME_MAX
 CONGESTION_CONTROLS: Final = ("cubic", "reno")  # what every Linux has; the first is its default
 
 
-def tcp_info(state: str, agreed: bool) -> bytes:
-    """``struct tcp_info``: the state, the options if any were *agreed* on, and 0 for all that measures a path or counts."""
-    options = _OPTIONS_AND_SCALES if agreed else b"\0\0"
+def tcp_info(state: str, agreed: bool, kept: dict[Key, Any] | None) -> bytes:
+    """``struct tcp_info``: the state, the options if any were *agreed* on, and 0 for all that measures a path or counts.
+
+    *kept* are the options of the socket, among them the scales.
+    """
+    options = b"\0\0"
+    if agreed:
+        own, peer = (SCALE if kept is None else kept.get(key, SCALE) for key in (OWN_SCALE, PEER_SCALE))
+        options = bytes((_OPTIONS, peer | own << 4))
     limited = b"" if state == LISTEN else _LIMITED_BY_PROGRAM
     return (bytes((STATE_NUMBERS[state], 0, 0, 0, 0)) + options + limited).ljust(INFO_SIZE, b"\0")
+
+
+def note_scale(options: dict[Key, Any] | None, key: Key, told: dict[Key, Any] | None) -> dict[Key, Any] | None:
+    """*options* with the scale under *key* that whoever has set what is *told* asks for in its SYN: the buffer's, or less."""
+    clamp = told.get((IPPROTO_TCP, TCP_WINDOW_CLAMP)) or _WINDOW_MAX if told else _WINDOW_MAX
+    if told and (SOL_SOCKET, SO_RCVBUF) in told:
+        clamp = min(clamp, told[(SOL_SOCKET, SO_RCVBUF)] // 2)
+    scale = max(min(clamp, _WINDOW_MAX).bit_length() - _UNSCALED_BITS, 0)
+    if scale != SCALE:
+        options = {} if options is None else options
+        options[key] = scale
+    elif options is not None:
+        options.pop(key, None)
+    return options
 
 
 def congestion_name(chosen: str | None) -> bytes:

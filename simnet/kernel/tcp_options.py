@@ -253,7 +253,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
 def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
     if level == o.IPPROTO_TCP:
         if name == o.TCP_INFO:
-            return tcp_info(socket.state, _was_established(socket))
+            return tcp_info(socket.state, _was_established(socket), socket.options)
         return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
     if level != o.SOL_SOCKET:
         return None

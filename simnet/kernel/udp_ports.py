@@ -98,7 +98,8 @@ class UdpPorts(Ports):
         if best is None or best.peer is not None or not best.sharing & REUSE_PORT:
             return best
         alike = [each for each in users if each.peer is None and each.local == best.local and _share(each, best)]
-        return alike[source[1] % len(alike)]
+        chosen: UdpSocket = alike[source[1] % len(alike)]
+        return chosen
 
 
 def _share(one: DatagramSender, other: DatagramSender) -> bool:

@@ -427,3 +427,27 @@ def test_a_low_water_mark_above_the_buffer_makes_room_for_itself(world: World, m
         assert sock.getsockopt(SOL, socket.SO_RCVLOWAT) == capped
         assert sock.getsockopt(SOL, socket.SO_RCVBUF) == max(131_072, 2 * capped)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP) == (max(clamp, capped) if clamp else 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "scale"),
+    [
+        pytest.param((SOL, socket.SO_RCVBUF), 4096, 0, id="small-buffer"),
+        pytest.param((SOL, socket.SO_RCVBUF), 140_000, 2, id="larger-buffer"),
+        pytest.param((TCP, socket.TCP_WINDOW_CLAMP), 5000, 0, id="limit"),
+    ],
+)
+def test_k131_tcp_info_tells_the_scales_that_buffers_have_asked_for(
+    world: World, option: tuple[int, int], value: int, scale: int
+) -> None:
+    def scales(sock: Any) -> tuple[int, int]:
+        both = sock.getsockopt(TCP, socket.TCP_INFO, 7)[6]
+        return both >> 4, both & 15  # its own, its peer's
+
+    listener = world.listener()
+    client = world.client(listener, {option: value})
+    server = world.accept(listener)
+    assert (scales(client), scales(server)) == ((scale, 10), (10, scale))
+    server.setsockopt(SOL, socket.SO_RCVBUF, 4096)  # too late
+    assert scales(server) == (10, scale)
+    assert scales(world.pair(options={option: value})[1]) == (scale, scale)

@@ -270,6 +270,23 @@ def test_k088_the_largest_datagram(world: World) -> None:
     assert len(two.recv(70_000)) == 65507
 
 
+def test_k088_a_packet_as_long_as_the_link_takes_is_lost_or_too_long_for_its_way(world: World) -> None:
+    one, two = pair(world)
+    one.setsockopt(socket.IPPROTO_IP, 10, 4)  # IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE
+    assert one.send(bytes(65508)) == 65508
+    world.gives("EMSGSIZE", one.send, bytes(65509))
+    assert one.send(b"after") == 5
+    world.gives(b"after", two.recv, 70_000)
+    one.setsockopt(socket.IPPROTO_IP, 10, 3)  # IP_PMTUDISC_PROBE
+    world.gives("EMSGSIZE", one.send, bytes(65508))
+    assert world.error(one) == "EMSGSIZE"
+    assert one.setsockopt(socket.IPPROTO_IP, 11, 1) is None  # IP_RECVERR
+    world.gives("EMSGSIZE", one.send, bytes(65508))
+    assert world.error(one) == "EMSGSIZE"
+    begun, ((_, _, report),), *_ = one.recvmsg(70_000, 1000, socket.MSG_ERRQUEUE)
+    assert (len(begun), report[:12]) == (520, struct.pack("=IBBBxI", errno.EMSGSIZE, 2, 3, 4, 65535))
+
+
 def test_k088_the_wildcard_of_ipv6_means_ipv4_to_who_is_bound_there_and_ipv4_looks_at_the_length_first(
     world: World,
 ) -> None:
