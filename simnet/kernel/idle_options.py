@@ -28,10 +28,7 @@ from simnet.kernel.options import (
     Key,
     Option,
 )  # fmt: skip
-from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
-
-INT_MIN: Final = -(2**31)
-INT_MAX: Final = 2**31 - 1
+from simnet.kernel.rare_options import INT_MAX, INT_MIN, RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
 
 SO_DEBUG: Final = 1
 SO_NO_CHECK: Final = 11
@@ -101,7 +98,6 @@ _STAYS_ON: Final = Option(1, switch=True)
 _ON_BY_A_BYTE: Final = Option(1, switch=True, shortest=1)
 _BY_A_BYTE: Final = Option(0, switch=True, shortest=1)
 _STAYS_OFF: Final = Option(0, switch=True, fixed=True)
-_ONLY_0: Final = Option(0, fixed=True)
 
 
 _EVERYWHERE: Final[dict[Key, Option]] = {
@@ -121,7 +117,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     **_EVERYWHERE,
     (SOL_SOCKET, SO_ZEROCOPY): Option(0),  # until a send says MSG_ZEROCOPY
     (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
-    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, shortest=1),
+    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, idle=64, shortest=1),
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
     (IPPROTO_IP, IP_RECVERR): _SWITCH,
     (IPPROTO_IP, IP_MULTICAST_ALL): Option(1, shortest=1),
@@ -162,7 +158,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN
     (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): Option(0),
     (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2, fixed=True),
-    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): _ONLY_0,
+    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): Option(0),  # of no effect without a cookie, which no listener here gives out
     (IPPROTO_TCP, TCP_INQ): Option(0),
     (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, INT_MAX, fixed=True),
     (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True),

@@ -63,6 +63,8 @@ IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
+SHARED: Final = {78: (IPPROTO_IP, 15), 75: (IPPROTO_IP, 19)}  # IPV6_FREEBIND and IPV6_TRANSPARENT
+
 BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
 SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
@@ -82,6 +84,7 @@ class AnySocket(Protocol):
     """What options ask of the socket that they are told of."""
 
     peer: Any
+    port: int
     state: str
     options: dict[Key, Any] | None
 
@@ -103,7 +106,11 @@ class Option(NamedTuple):
     keeps: bool = True  # False: accepted and forgotten
     minus_one: bool = False  # -1 asks for the default
     fixed: bool = False  # any value but the default would have to do something that is not modelled
+    idle: int = 0  # and up to this value it would do nothing
     shortest: int = -1  # bytes of the shortest value that is taken; by default what the level takes
+    longest: int = 1024  # and of the longest
+    below: int = 0  # errno for a negative value, where it is another
+    hole: int | None = None  # a value within the range that is refused
 
 
 _SWITCH: Final = Option(0, switch=True)
@@ -197,8 +204,10 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
 
 def stored(key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
+    if option.below and value < 0:
+        raise socket_error(option.below)
     kept = _kept(option, value)
-    if option.fixed and kept != option.default:
+    if option.fixed and kept != option.default and not 0 < kept <= option.idle:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}, {value})")
     return kept
 
@@ -208,7 +217,7 @@ def _kept(option: Option, value: int) -> int:
         return 1 if value else 0
     if value == -1 and option.minus_one:
         return option.default
-    if not option.low <= value <= option.high:
+    if not option.low <= value <= option.high or value == option.hole:
         raise socket_error(option.refusal)
     if not option.keeps:
         return option.default
@@ -217,7 +226,11 @@ def _kept(option: Option, value: int) -> int:
 
 def check_length(level: int, option: Option | None, value: Any) -> Any:
     """EINVAL for less than a C int; at the IP level a single byte will do, or none, but for some options."""
-    if isinstance(value, int) or len(value) >= 4:
+    if isinstance(value, int):
+        return value
+    if option is not None and len(value) > option.longest:
+        raise socket_error(EINVAL)
+    if len(value) >= 4:
         return value
     shortest = option.shortest if option is not None else -1
     if len(value) < (shortest if shortest >= 0 else 0 if level == IPPROTO_IP else 4):
@@ -248,6 +261,16 @@ def read_nothing(key: Key, length: int, known: bool, shortest: int = 0) -> bytes
     if level != IPPROTO_IP and not by_name:
         shortest = 4
     raise socket_error(EFAULT if length >= shortest else EINVAL)
+
+
+def shared(level: int, name: int, value: Any = 0) -> Key:
+    """Where the option is kept: what either level sets and tells is IPv4's. IPv6 wants a whole number for it."""
+    key = SHARED.get(name) if level == IPPROTO_IPV6 else None
+    if key is None:
+        return level, name
+    if not isinstance(value, int) and len(value) < 4:
+        raise socket_error(EINVAL)
+    return key
 
 
 def look_up(table: dict[Key, Option], level: int, name: int) -> Option | None:

@@ -6,14 +6,14 @@ What would have to do something is NotModelled: to send with a header.
 from __future__ import annotations
 
 import struct
-from errno import EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.ip_options import compiled
-from simnet.kernel.messages import SOCK_STREAM
+from simnet.kernel.messages import AF_INET, SOCK_STREAM
 from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_IPV6,
@@ -24,8 +24,9 @@ from simnet.kernel.options import (
     NoBuffer,
     read_nothing,
 )
-from simnet.kernel.rare_options import NOT_READ, told
+from simnet.kernel.rare_options import IPV6_ADDRFORM, NOT_READ, told
 from simnet.kernel.segment import Endpoint
+from simnet.kernel.states import ESTABLISHED
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
@@ -58,6 +59,7 @@ LOOPBACK_MTU_V6: Final = 65536
 IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
+FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
 PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
 MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
@@ -77,12 +79,12 @@ MEMBERSHIPS: Final = frozenset(
         (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
     }
 )
-PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, *MTUS}
+PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, *MTUS}
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
-    if key not in PACKED:
+    if key not in PACKED or key == FORM:
         return told(socket, key, buflen)
     if key in HEADERS:
         return b""
@@ -111,6 +113,8 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     value = struct.pack("=i", given) if isinstance(given, int) else given
     if key == IP_HEADER:
         _set_ip_options(socket, key, value)
+    elif key == FORM:
+        _set_form(socket, value)
     elif key in HEADERS:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
@@ -187,6 +191,17 @@ def _set_header(key: Key, value: bytes) -> None:
         raise socket_error(EINVAL)
     if value:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
+
+
+def _set_form(socket: AnySocket, value: bytes) -> None:
+    """Make an IPv6 socket one of IPv4, which only a connection over IPv4 may become."""
+    if len(value) < 4 or struct.unpack_from("=i", value)[0] != AF_INET:
+        raise socket_error(EINVAL)
+    if socket.state != ESTABLISHED:
+        raise socket_error(ENOTCONN)
+    if ":" in socket.peer[0]:
+        raise socket_error(EADDRNOTAVAIL)
+    not_modelled("setsockopt(IPV6_ADDRFORM) of a connection over IPv4")
 
 
 def _set_membership(socket: Any, key: Key, value: bytes) -> None:

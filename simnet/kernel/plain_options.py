@@ -39,6 +39,7 @@ class PlainSocket(Protocol):
 
 _FLAGS: Final = {o.SO_REUSEADDR: REUSE_ADDRESS, o.SO_REUSEPORT: REUSE_PORT}
 _SOCKET_LEVEL: Final = frozenset({o.SOL_SOCKET})
+_UDPLITE: Final = 136  # IPPROTO_UDPLITE, whose options UDP takes for its own
 _UDP_LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_UDP})
 
 
@@ -51,11 +52,14 @@ def _table(socket: PlainSocket) -> tuple[dict[o.Key, o.Option], frozenset[int]]:
 def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     """Setsockopt."""
     table, levels = _table(socket)
+    if level == _UDPLITE and socket.family != AF_UNIX:
+        level = o.IPPROTO_UDP
     if level not in levels:
         # AF_UNIX has no protocol level at all.
         raise socket_error(EOPNOTSUPP if socket.family == AF_UNIX else ENOPROTOOPT)
     if isinstance(value, o.NoBuffer):
         value = read(socket, (level, name), value, (level, name) in table)
+    level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
     option = o.look_up(table, level, name)
@@ -99,9 +103,11 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     """getsockopt, as CPython answers it."""
     o.check_buflen(buflen)
     table, levels = _table(socket)
+    if level == _UDPLITE and socket.family != AF_UNIX:
+        level = o.IPPROTO_UDP
     if level not in levels:
         raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
-    kept = None if socket.options is None else socket.options.get((level, name))
+    kept = None if socket.options is None else socket.options.get(o.shared(level, name))
     if level == o.SOL_SOCKET:
         if name == o.SO_LINGER:
             return o.packed_answer(struct.pack("=ii", *(kept or (0, 0))), buflen)

@@ -124,6 +124,11 @@ IPTABLES: Final = (*range(64, 68), *range(96, 100))
 NOT_READ: Final = frozenset((IPPROTO_IP, name) for name in (IP_PKTOPTIONS, *MULTICAST_BY_SOURCE))  # refused before
 
 
+INT_MIN: Final = -(2**31)
+INT_MAX: Final = 2**31 - 1
+NEVER: Final = Option(0, INT_MAX + 1, INT_MAX + 1, ENOPROTOOPT)  # no number is right, after its length was looked at
+
+
 def refused(default: int, error: int) -> Option:
     """One that is told, and never set."""
     return Option(default, 1, 0, error)
@@ -141,9 +146,11 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _STAYS_OFF,
     (SOL_SOCKET, SO_RCVMARK): _STAYS_OFF,
     (SOL_SOCKET, SO_RCVPRIORITY): _STAYS_OFF,
+    (SOL_SOCKET, SO_TIMESTAMPING): Option(0, 0, INT_MAX, fixed=True),
+    (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, 0, INT_MAX, fixed=True),
     (SOL_SOCKET, SO_CNX_ADVICE): Option(0, -(2**31), 2**31 - 1, keeps=False),  # there is no other way to take
     (SOL_SOCKET, SO_BUSY_POLL_BUDGET): Option(0, 0, 65535),
-    (SOL_SOCKET, SO_RESERVE_MEM): refused(0, EOPNOTSUPP),
+    (SOL_SOCKET, SO_RESERVE_MEM): Option(0, INT_MAX, 0, EOPNOTSUPP, below=EINVAL),
     (SOL_SOCKET, SO_TXREHASH): refused(0, EOPNOTSUPP),
     **{
         (SOL_SOCKET, name): refused(0, ENOPROTOOPT)
@@ -163,23 +170,24 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
     (IPPROTO_IP, IP_CHECKSUM): _STAYS_OFF,
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
-    (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4),
-    (IPPROTO_IP, IP_LOCAL_PORT_RANGE): Option(0, -1, 0xFFFF, fixed=True, shortest=4),
+    (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4, longest=4),
+    (IPPROTO_IP, IP_LOCAL_PORT_RANGE): Option(0, -1, 0xFFFF, fixed=True, shortest=4, longest=4),
     **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
-    (IPPROTO_IPV6, IPV6_ADDRFORM): refused(0, EINVAL),
+    (IPPROTO_IPV6, IPV6_ADDRFORM): NEVER._replace(refusal=EINVAL),
     (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,  # nobody sends with any
-    (IPPROTO_IPV6, IPV6_ROUTER_ALERT): refused(0, ENOPROTOOPT),
+    (IPPROTO_IPV6, IPV6_ROUTER_ALERT): NEVER,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): _SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): refused(0, EINVAL),
     (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, -(2**31), 2**31 - 1, fixed=True),
-    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True),
-    (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL),
+    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64),
+    (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, longest=4),
+    (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
     **{
         (IPPROTO_IPV6, name): _STAYS_OFF
         for name in (
             IPV6_2292PKTINFO, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT, IPV6_FLOWINFO_SEND,
-            IPV6_ORIGDSTADDR, IPV6_TRANSPARENT, IPV6_RECVFRAGSIZE, IPV6_FREEBIND,
+            IPV6_ORIGDSTADDR, IPV6_TRANSPARENT, IPV6_FREEBIND,
         )
     },
     **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (*IPV6_MULTICAST_BY_SOURCE, 64, 65)},
@@ -208,7 +216,7 @@ RARE_TCP: Final[dict[Key, Option]] = {
 RARE_UDP: Final[dict[Key, Option]] = {
     **RARE_INTERNET,
     (IPPROTO_IP, IP_RECVFRAGSIZE): _SWITCH,  # nothing is fragmented where IPv4 would tell
-    (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 0, ENOPROTOOPT),
+    (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 3, ENOPROTOOPT, hole=1),  # 2 and 3: for what is wrapped in its datagrams
     (IPPROTO_UDP, UDP_NO_CHECK6_TX): _SWITCH,
     (IPPROTO_UDP, UDP_NO_CHECK6_RX): _SWITCH,
     (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535),
@@ -250,7 +258,7 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 }
 
 
-_UNSTEADY: Final = ((IPPROTO_IP, IP_PROTOCOL), (IPPROTO_TCP, TCP_TIMESTAMP))  # a port, and a clock
+_UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
 _OF_A_MACHINE: Final = (SO_PEERNAME, SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
 
 
@@ -262,6 +270,8 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     level, name = key
     if key in _UNSTEADY:
         not_modelled(f"getsockopt(level {level}, option {name})")
+    if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port
+        return struct.pack("=i", socket.port)[: 1 if 0 < buflen < 4 and socket.port < 256 else 4]
     if key == (IPPROTO_IPV6, IPV6_ADDRFORM):
         if socket.state != ESTABLISHED:
             raise socket_error(ENOTCONN)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
+from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, TIMESTAMPS, Cork, mss_of
-from simnet.kernel.errors import socket_error
+from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
@@ -20,12 +20,14 @@ from simnet.kernel.idle_options import (
     SO_PEEK_OFF,
     TCP_FASTOPEN,
     TCP_FASTOPEN_CONNECT,
+    TCP_FASTOPEN_NO_COOKIE,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+from simnet.kernel.rare_options import TCP_QUEUE_SEQ
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
@@ -60,6 +62,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     if (level, name) == (o.IPPROTO_TCP, o.TCP_CONGESTION):
         keep(socket, level, name, congestion_control(value))
         return
+    level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
     option = o.look_up(ALL_TCP_OPTIONS, level, name)
@@ -177,6 +180,12 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return -1 if number < 0 else min(number, _FIN_TIMEOUT_MAX) or _FIN_TIMEOUT
     if name in FASTOPEN and socket.state != CLOSED and (socket.state != LISTEN or name == TCP_FASTOPEN_CONNECT):
         raise socket_error(EINVAL)
+    if number and name == TCP_FASTOPEN_CONNECT and socket.option(o.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE):
+        not_modelled("TCP_FASTOPEN_CONNECT without a cookie, which connects when it sends")
+    if number and name == TCP_FASTOPEN_NO_COOKIE and socket.option(o.IPPROTO_TCP, TCP_FASTOPEN_CONNECT):
+        not_modelled("TCP_FASTOPEN_CONNECT without a cookie, which connects when it sends")
+    if name == TCP_QUEUE_SEQ and socket.state != CLOSED:
+        raise socket_error(EPERM)
     if name == TCP_FASTOPEN:
         return min(number, _SOMAXCONN)
     if name == o.TCP_DEFER_ACCEPT:
@@ -236,7 +245,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         raise o.unknown(level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
-    kept = socket.option(level, name)
+    kept = socket.option(*o.shared(level, name))
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # as with datagrams
     if kept is None and (level, name) == _MAXSEG and socket.peer is None:

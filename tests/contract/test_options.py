@@ -43,7 +43,7 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IP, 35): ("ENOPROTOOPT", ((b"", "EPROTO"), (bytes(8), "EPROTO"))),  # IP_ADD_MEMBERSHIP
         (TCP, 10): (0, ((0, 0), (1, 1152), (-1, 1152), (5000, 5000), (b"1", "EINVAL"))),  # TCP_WINDOW_CLAMP
         (TCP, 23): (0, ((5, 5), (5000, 4096), (-1, "EINVAL"))),  # TCP_FASTOPEN
-        (TCP, 30): (0, ((0, 0), (2, "EINVAL"))),  # TCP_FASTOPEN_CONNECT
+        (TCP, 30): (0, ((0, 0), (1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_CONNECT
         (TCP, 34): (0, ((1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_NO_COOKIE
         (TCP, 44): (120_000, ((120_000, 120_000), (1, "EINVAL"))),  # TCP_RTO_MAX_MS
     },
@@ -102,7 +102,7 @@ RARE: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
     (SOL, 26): (0, ()),  # SO_GET_FILTER
     (SOL, 27): ("ENOPROTOOPT", ((1, "ENOENT"), (b"", "EINVAL"))),  # SO_DETACH_FILTER
     (SOL, 28): ("ENOTCONN", ((1, "ENOPROTOOPT"),)),  # SO_PEERNAME
-    (SOL, 37): (0, ()),  # SO_TIMESTAMPING
+    (SOL, 37): (0, ((0, 0),)),  # SO_TIMESTAMPING
     (SOL, 41): (0, SWITCH),  # SO_WIFI_STATUS
     (SOL, 43): (0, SWITCH),  # SO_NOFCS
     (SOL, 44): (0, ((0, 0),)),  # SO_LOCK_FILTER
@@ -113,6 +113,7 @@ RARE: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
     (SOL, 63): (0, ((0, 0),)),  # SO_TIMESTAMP_NEW
     (SOL, 66): (0, ()),  # SO_RCVTIMEO_NEW
     (SOL, 72): (0, ()),  # SO_BUF_LOCK
+    (SOL, 73): (0, ((-1, "EINVAL"), (1, "ENOTSUP"))),  # SO_RESERVE_MEM
     (SOL, 75): (0, ((0, 0),)),  # SO_RCVMARK
 }
 OF_INTERNET: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
@@ -120,10 +121,12 @@ OF_INTERNET: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
     (IP, 5): (0, ((0, "EINVAL"),)),  # IP_ROUTER_ALERT
     (IP, 18): (0, (*SWITCH, (b"", 0))),  # IP_PASSSEC
     (IP, 22): (0, ((1, "ENOPROTOOPT"),)),  # IP_NODEFRAG
+    (IP, 52): (0, ((6, "ENOPROTOOPT"),)),  # IP_PROTOCOL
     (IP, 26): (0, ((1, 1), (2, "EINVAL"))),  # IP_RECVERR_RFC4884
     (IP, 39): ("ENOPROTOOPT", ((1, "EINVAL"),)),  # IP_ADD_SOURCE_MEMBERSHIP
-    (IP, 50): (0, ((0, 0), (1, "EADDRNOTAVAIL"))),  # IP_UNICAST_IF
-    (IP, 51): (0, ((0, 0), (70000, "EINVAL"))),  # IP_LOCAL_PORT_RANGE
+    (IP, 21): (0, ((64, 64), (256, "EINVAL"))),  # IP_MINTTL
+    (IP, 50): (0, ((0, 0), (1, "EADDRNOTAVAIL"), (bytes(8), "EINVAL"))),  # IP_UNICAST_IF
+    (IP, 51): (0, ((0, 0), (70000, "EINVAL"), (bytes(8), "EINVAL"))),  # IP_LOCAL_PORT_RANGE
 }
 RARE_OF = {
     "tcp": {
@@ -144,20 +147,25 @@ RARE_OF = {
         (SOL, 74): ("ENOTSUP", ((0, "ENOTSUP"), (b"", "EINVAL"))),
         (IP, 9): ("ENOPROTOOPT", ((0, "ENOPROTOOPT"),)),
         (IP, 25): (0, (*SWITCH, (b"", 0))),
+        (17, 100): (0, ((0, 0), (2, 2), (3, 3), (4, "ENOPROTOOPT"), (200, "ENOPROTOOPT"))),  # UDP_ENCAP
+        (136, 1): (0, SWITCH),  # UDPLITE's level is UDP's
         (17, 101): (0, SWITCH),  # UDP_NO_CHECK6_TX
         (17, 103): (0, ((0, 0), (9, 9), (65536, "EINVAL"))),  # UDP_SEGMENT
         (17, 104): (0, SWITCH),  # UDP_GRO
     },
     "tcp6": {
         (IP, 49): (0, ((1, 1), (0, 0), (2, "EINVAL"))),  # IP_MULTICAST_ALL
-        (IPV6, 1): ("ENOTCONN", ((1, "EINVAL"),)),  # IPV6_ADDRFORM
+        (IPV6, 1): ("ENOTCONN", ((1, "EINVAL"), (2, "ENOTCONN"))),  # IPV6_ADDRFORM
         (IPV6, 11): (0, SWITCH),  # IPV6_FLOWINFO
-        (IPV6, 22): (0, ((1, "ENOPROTOOPT"),)),  # IPV6_ROUTER_ALERT
+        (IPV6, 22): (0, ((1, "ENOPROTOOPT"), (b"1", "EINVAL"))),  # IPV6_ROUTER_ALERT
         (IPV6, 29): (1, SWITCH),  # IPV6_MULTICAST_ALL
         (IPV6, 31): (0, ((1, 1), (2, "EINVAL"), (b"", "EINVAL"))),  # IPV6_RECVERR_RFC4884
         (IPV6, 32): ("EINVAL", ((1, "EINVAL"),)),  # IPV6_FLOWLABEL_MGR
         (IPV6, 72): (1280, ()),  # IPV6_ADDR_PREFERENCES
-        (IPV6, 78): (0, ((0, 0), (b"", "EINVAL"))),  # IPV6_FREEBIND
+        (IPV6, 75): (0, ((0, 0), (b"1", "EINVAL"))),  # IPV6_TRANSPARENT
+        (IPV6, 76): (0, ((0, 0), (1, "EADDRNOTAVAIL"), (bytes(8), "EINVAL"))),  # IPV6_UNICAST_IF
+        (IPV6, 77): (0, (*SWITCH, (b"1", 0))),  # IPV6_RECVFRAGSIZE
+        (IPV6, 78): (0, (*SWITCH, (b"", "EINVAL"))),  # IPV6_FREEBIND
     },
     "unix": {**RARE, (SOL, 74): ("ENOTSUP", ((0, "ENOTSUP"),))},
 }
@@ -451,3 +459,26 @@ def test_k131_tcp_info_tells_the_scales_that_buffers_have_asked_for(
     server.setsockopt(SOL, socket.SO_RCVBUF, 4096)  # too late
     assert scales(server) == (10, scale)
     assert scales(world.pair(options={option: value})[1]) == (scale, scale)
+
+
+def test_k025_what_lets_an_ipv6_socket_bind_anywhere_is_one_switch_of_both_levels(world: World) -> None:
+    six, four = 78, 15  # IPV6_FREEBIND, IP_FREEBIND
+    sock, other = (world.socket(socket.AF_INET6) for _ in range(2))
+    sock.setsockopt(IPV6, six, 1)
+    other.setsockopt(IP, four, 1)
+    assert sock.getsockopt(IP, four) == other.getsockopt(IPV6, six) == 1
+    for each, ip in ((sock, "2001:db8::5"), (other, "::ffff:192.0.2.1")):
+        each.bind((ip, 0))
+        assert each.getsockname()[0] == ip
+
+
+def test_k131_a_connection_over_ipv6_does_not_become_one_of_ipv4(world: World) -> None:
+    client, _ = world.pair(ip="::1")
+    world.gives("EADDRNOTAVAIL", client.setsockopt, IPV6, 1, socket.AF_INET)
+    world.gives("EPERM", client.setsockopt, TCP, 21, 0)  # TCP_QUEUE_SEQ
+    assert client.getsockopt(IP, 52) == client.getsockname()[1]  # IP_PROTOCOL of what is not raw
+
+
+def test_k010_fast_open_connect_is_a_connect_where_no_cookie_is_given_out(world: World) -> None:
+    client = world.client(world.listener(), {(TCP, 30): 1})  # TCP_FASTOPEN_CONNECT
+    assert client.send(b"x") == 1
