@@ -37,6 +37,7 @@ OF_A_LISTENER: Final = (
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 
 SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
+REPEATED_NS: Final = 204_000_000  # a tail-loss probe after 0.204 s, and from then on after twice the time (measured)
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 
 
@@ -138,13 +139,14 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
 class Waiting:
     """A handshake that may not end yet, for the queue is full or data must come first: what came since, and a timer."""
 
-    __slots__ = ("segments", "tries", "timer", "over")
+    __slots__ = ("segments", "tries", "timer", "over", "since_ns")
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.tries = 0
         self.timer: Any = None
         self.over = False  # TCP_DEFER_ACCEPT has waited long enough
+        self.since_ns = 0  # when what is to be repeated came first
 
 
 def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> None:
@@ -162,6 +164,8 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
         waiting.timer = clock.at(clock.now_ns + SYNACK_FIRST_NS, _try_again, child)
     if segment.payload or segment.flags & FIN or not waiting.segments:
         waiting.segments.append(segment)
+        if not waiting.since_ns:
+            waiting.since_ns = child.stack.clock.now_ns
 
 
 def _try_again(child: TcpSocket) -> None:
@@ -221,6 +225,14 @@ def forget(child: TcpSocket) -> None:
             waiting.timer.cancel()
 
 
+def _repeated_ns(since_ns: int, now_ns: int) -> int:
+    """When data that came at *since_ns*, and was not acknowledged, comes again next."""
+    after_ns = REPEATED_NS
+    while since_ns + after_ns <= now_ns:
+        after_ns *= 2
+    return since_ns + after_ns
+
+
 def abandon(listener: Listener) -> None:
     """The listener closed: whoever waited in its queue is reset (K-045)."""
     half_open, listener.half_open = listener.half_open, None
@@ -228,7 +240,9 @@ def abandon(listener: Listener) -> None:
         waiting.timer.cancel()
         child.vanish()
         if any(segment.payload or segment.flags & FIN for segment in waiting.segments):
-            child.stack.refuse(waiting.segments[-1])  # as its repetition would be; who only waits hears nothing
+            # As its next repetition is; who only waits hears nothing.
+            clock = child.stack.clock
+            clock.at(_repeated_ns(waiting.since_ns, clock.now_ns), child.stack.refuse, waiting.segments[-1])
     while listener.queue:
         child = listener.queue.popleft()
         child.parent = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import time
 
@@ -272,3 +273,23 @@ def test_k050_a_listener_lives_until_its_last_descriptor_is_closed(world: World)
     late = world.socket()
     late.connect_ex(name)
     world.ready(late, "IN|OUT|RDHUP|ERR|HUP")
+
+
+def test_k049_who_has_sent_to_a_full_queue_is_reset_when_the_data_comes_again(world: World) -> None:
+    listener = world.socket()
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 20)
+    listener.bind((world.ip, 0))
+    listener.listen(0)
+    waits = world.client(listener)
+    world.client(listener)  # too many wait: this one is accepted without data, and fills the queue
+    world.readable(listener)
+    waits.send(b"x")
+    world.pause()
+    listener.close()
+    assert world.mask(waits) == "OUT"
+    poll = select.poll()
+    poll.register(waits, 0)
+    began = time.monotonic()
+    assert poll.poll(1000)
+    assert 0.15 < time.monotonic() - began < 0.3
+    world.ready(waits, "IN|OUT|RDHUP|ERR|HUP")
