@@ -247,14 +247,14 @@ class Socket(MessageCalls):
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
         if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
-            error = socket_error(late) if self._timeout is None else TimeoutError("timed out")
+            error = socket_error(late) if self._timeout is None else self._timed_out()
         elif self._timeout is None:
             try:
-                file.connect(resolved)  # takes the error and leaves the socket fresh, as a blocking connect does
+                file.finish_connect(resolved)  # takes the error and leaves the socket fresh
             except OSError as refused:
                 error = refused
         else:
-            code = file.getsockopt(SOL_SOCKET, SO_ERROR)
+            code = file.getsockopt(SOL_SOCKET, SO_ERROR) if self._fd >= 0 else errno.EBADF
             error = socket_error(code) if code else None
         self._machine.flush()
         if error is None:

@@ -257,8 +257,11 @@ class SystemCalls(_stdlib.socket):
 
     def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool) -> OSError:
         """The time is over: Python's own, or that of SO_RCVTIMEO and SO_SNDTIMEO."""
-        late = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
-        return self._failed(tag, op, n, arguments, late)
+        return self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN) if from_kernel else self._timed_out())
+
+    def _timed_out(self) -> OSError:
+        """What Python says when its time is over: poll looks once more, and finds a number that was closed meanwhile."""
+        return TimeoutError("timed out") if self._fd >= 0 else socket_error(errno.EBADF)
 
     def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         injector = self._machine.fabric.injector

@@ -172,6 +172,14 @@ class TcpSocket(Stream):
             raise socket_error(error)
         self.stage = CONNECTED
 
+    def finish_connect(self, address: Sequence[Any]) -> None:
+        """What a blocking connect says that has waited: as the next connect, but that it does not try once more."""
+        if self.stage != UNCONNECTED:
+            self.connect(address)
+        elif self.state == CLOSED:  # shutdown() has ended the attempt
+            error, self.error = self.error or ECONNABORTED, 0
+            raise socket_error(error)
+
     def open_fast(self, address: Sequence[Any] | None) -> None:
         """tcp_sendmsg_fastopen without a cookie, which no listener here gives out: a connect, and the data comes after.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -400,3 +401,36 @@ def test_k020_hosts_may_be_bytes(world: World, host: Any) -> None:
     sock = world.socket()
     sock.bind((host, 0))
     assert sock.getsockname()[0] == "127.0.0.1"
+
+
+def test_k015_shutdown_ends_a_blocking_connect_of_somebody_else(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    sock = world.socket()
+    sock.setblocking(True)
+    heard: list[Any] = []
+    join = world.beside(lambda: heard.append(outcome(lambda: sock.connect(listener.getsockname()))))
+    time.sleep(0.02)
+    sock.shutdown(socket.SHUT_WR)
+    join()
+    assert heard == ["ECONNRESET"]
+    assert world.error(sock) == "0"
+    world.ready(sock, "OUT|HUP")
+    assert sock.getsockname()[0] == "0.0.0.0"
+
+
+@pytest.mark.parametrize("connects", [True, False])
+def test_whose_descriptor_is_closed_while_it_waits_for_a_time_hears_of_it_at_the_end(
+    world: World, connects: bool
+) -> None:
+    listener = world.listener(backlog=0)
+    client = world.client(listener)
+    sock = world.socket() if connects else client
+    sock.settimeout(0.05)
+    call = (lambda: sock.connect(listener.getsockname())) if connects else (lambda: sock.recv(1))
+    heard: list[Any] = []
+    join = world.beside(lambda: heard.append(outcome(call)))
+    time.sleep(0.02)
+    sock.close()
+    join()
+    assert heard == ["EBADF"]
