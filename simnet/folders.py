@@ -7,11 +7,13 @@ Sockets of other programs on the disk are not looked at.
 from __future__ import annotations
 
 from errno import EEXIST, ENOENT, ENOTDIR
-from os import lstat, stat  # the true ones, whatever stands in for them in `os`
+from os import getcwd, lstat, readlink, stat  # the true ones, whatever stands in for them in `os`
 from os.path import dirname
 from stat import S_ISDIR, S_ISSOCK
 
-__all__ = ["in_the_way"]
+__all__ = ["in_the_way", "without_links"]
+
+LINKS_MAX = 40  # MAXSYMLINKS
 
 
 def in_the_way(path: str) -> int:
@@ -23,3 +25,46 @@ def in_the_way(path: str) -> int:
     except OSError as error:
         free = error.errno == ENOENT and error.filename == path
         return 0 if free else error.errno or ENOTDIR
+
+
+def without_links(path: str, follow: bool) -> str:
+    """Where *path* leads: no link is in it, but for the last part unless that is to be *follow*ed. "" for a loop.
+
+    And *path* itself where it leads back out of what is no folder.
+    """
+    parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
+    at, links = "", 0
+    while parts:
+        part = parts.pop()
+        if part == "..":
+            if at and not _is_folder(at):
+                return path
+            at = at.rpartition("/")[0]
+        elif part not in ("", "."):
+            here = f"{at}/{part}"
+            target = _target(here) if follow or parts else ""
+            if not target:
+                at = here
+                continue
+            links += 1
+            if links > LINKS_MAX:
+                return ""
+            if target[:1] == "/":
+                at = ""
+            parts += target.split("/")[::-1]
+    return at or "/"
+
+
+def _target(path: str) -> str:
+    """Where the link at *path* points; "" if it is none."""
+    try:
+        return readlink(path)
+    except OSError:
+        return ""
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return S_ISDIR(stat(path).st_mode)
+    except OSError:
+        return False

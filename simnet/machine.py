@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS, Timer
-from simnet.folders import in_the_way
+from simnet.folders import in_the_way, without_links
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
@@ -52,6 +52,7 @@ class Machine:
         stack = kind(addresses, clock=clock, out=self.out, name=self.name)
         stack.epoch_ns = self.epoch_ns
         stack.path_error = in_the_way
+        stack.real_path = without_links
         return stack
 
     def replace_stack(self, *, deaf: bool) -> None:

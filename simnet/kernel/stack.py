@@ -84,7 +84,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "muted",
+        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "real_path", "muted",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -113,6 +113,7 @@ class Stack:
         self.path_error: Callable[[str], int] | None = (
             None  # asked about paths of Unix sockets: errno, EEXIST for a file
         )
+        self.real_path: Callable[[str, bool], str] | None = None  # asked where paths lead that go through links
         self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
 
     def __repr__(self) -> str:

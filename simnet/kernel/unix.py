@@ -32,7 +32,7 @@ from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
-from simnet.kernel.unix_names import Key, Name, file_key, key_of, obstacle_to_bind, obstacle_to_find
+from simnet.kernel.unix_names import Key, Name, file_key, key_of, key_to_bind, obstacle_to_bind, obstacle_to_find
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -142,23 +142,28 @@ class UnixSocket(File):
         names = self.stack.unix_names
         if not name:
             if self.bound is None:
-                self._take(self.stack.free_abstract_name(self.type))
+                self._take_abstract()
             return
         abstract = isinstance(name, bytes)
         if abstract and self.bound is not None:
             raise socket_error(EINVAL)
         if isinstance(name, str) and (obstacle := obstacle_to_bind(self.stack, name)):
             raise socket_error(EADDRINUSE if obstacle == EEXIST else obstacle)
-        if key_of(self.type, name) in names:
+        key = key_to_bind(self.stack, name, self.type)
+        if key in names:
             raise socket_error(EADDRINUSE)
         if self.bound is not None:
             raise socket_error(EINVAL)
-        self._take(name)
+        self._take(name, key)
 
-    def _take(self, name: Name) -> None:
+    def _take(self, name: Name, key: Key) -> None:
         self.bound = name
-        self.key = key_of(self.type, name)
-        self.stack.unix_names[self.key] = self
+        self.key = key
+        self.stack.unix_names[key] = self
+
+    def _take_abstract(self) -> None:
+        name = self.stack.free_abstract_name(self.type)
+        self._take(name, key_of(self.type, name))
 
     def take_name_for_credentials(self, target: Name | None) -> None:
         """Who asks for credentials has a name when it connects or sends: so that they can be answered.
@@ -169,7 +174,7 @@ class UnixSocket(File):
         if target is not None and not target:
             raise socket_error(EINVAL)
         if self.bound is None and self.passes_credentials:
-            self._take(self.stack.free_abstract_name(self.type))
+            self._take_abstract()
 
     def find(self, name: Name) -> UnixSocket:
         """Who is bound to *name*, of this type."""
@@ -179,7 +184,7 @@ class UnixSocket(File):
             if other is None:
                 raise socket_error(ECONNREFUSED)
             return other
-        key = file_key(self.stack, name)
+        key = file_key(self.stack, name, follow=True)
         if key not in names:
             obstacle = obstacle_to_find(self.stack, name)
             raise socket_error(ECONNREFUSED if obstacle == EEXIST else obstacle)

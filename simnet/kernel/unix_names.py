@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import ENOENT, ENOTDIR
+from errno import EEXIST, ELOOP, ENOENT, ENOTDIR
 from posixpath import abspath, dirname
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,24 @@ def _whole(path: str) -> str:
     return "/" + abspath(path).lstrip("/")  # which leaves two slashes where they lead
 
 
-def file_key(stack: Stack, path: str) -> str:
-    """The key of *path*; "" if it leads through what is no folder, or names a socket as if that were one."""
-    key = _whole(path)
-    if key != path and key in stack.unix_names and (path[-1:] == "/" or _obstacle(stack, path)):
-        return ""
+def file_key(stack: Stack, path: str, follow: bool = False) -> str:
+    """The key of *path*; "" if it leads through what is no folder, or names a socket as if that were one.
+
+    The links that lead to its folder are gone through, and if *follow* says so, it may be one itself.
+    """
+    key, names = _whole(path), stack.unix_names
+    if key in names:
+        return "" if key != path and (path[-1:] == "/" or _obstacle(stack, path)) else key
+    if names and path and stack.real_path is not None:
+        return stack.real_path(path, follow)
     return key
+
+
+def key_to_bind(stack: Stack, name: Name, type: int) -> Key:
+    """The key under which a socket that is bound there is found, whatever links lead to its folder."""
+    if isinstance(name, bytes) or stack.real_path is None:
+        return key_of(type, name)
+    return stack.real_path(name, False)
 
 
 def obstacle_to_bind(stack: Stack, path: str) -> int:
@@ -42,7 +54,11 @@ def obstacle_to_find(stack: Stack, path: str) -> int:
     """Why nobody of ours is at *path*; EEXIST, a file that is no socket."""
     if path[-1:] == "/" and _whole(path) in stack.unix_names:
         return ENOTDIR
-    return _obstacle(stack, path) or ENOENT
+    obstacle = _obstacle(stack, path)
+    if obstacle == EEXIST and stack.real_path is not None:  # it may be a link
+        path = stack.real_path(path, True)
+        obstacle = _obstacle(stack, path) if path else ELOOP
+    return obstacle or ENOENT
 
 
 def _obstacle(stack: Stack, path: str) -> int:

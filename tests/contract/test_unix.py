@@ -574,3 +574,24 @@ def test_the_file_of_a_socket_is_seen_changed_and_taken_away(world: World) -> No
     with pytest.raises(FileNotFoundError):
         os.stat(path)
     assert not pathlib.Path(path).exists()
+
+
+def test_k104_a_path_may_lead_through_links(world: World, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for link, target in (("folder", "real"), ("file", "real/s"), ("whole", tmp_path / "real/s"), ("loop", "loop")):
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / "nowhere").symlink_to("nobody")
+    listener = world.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "folder/s"))
+    listener.listen(10)
+    assert listener.getsockname() == str(tmp_path / "folder/s")
+    for path in ("real/s", "folder/s", "file", "whole", "folder/../real/s"):
+        client = world.socket(socket.AF_UNIX)
+        client.connect(str(tmp_path / path))
+        assert client.getpeername() == str(tmp_path / "folder/s")
+    for path, code in (("loop", "ELOOP"), ("nowhere", "ENOENT")):
+        world.gives(code, world.socket(socket.AF_UNIX).connect, str(tmp_path / path))
+    for path in ("real/s", "folder/s", "file", "nowhere", "loop"):  # bind goes through none at the end
+        world.gives("EADDRINUSE", world.socket(socket.AF_UNIX).bind, str(tmp_path / path))
+    os.unlink(tmp_path / "folder/s")
+    world.gives("ENOENT", world.socket(socket.AF_UNIX).connect, str(tmp_path / "real/s"))
