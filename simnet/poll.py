@@ -184,23 +184,23 @@ class Poll(_Poller):
     def __repr__(self) -> str:
         return f"<select.poll object at {id(self):#x}>"
 
-    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, /, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_poll("register", fd, eventmask, *more)
+    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, /, *more: Any, **named: Any) -> None:
+        if fd is MISSING or more or named:
+            look_over_poll("register", fd, eventmask, *more, **named)
         number, bits = descriptor_of(fd), poll_bits(eventmask)
         self._wanted[number] = bits
 
-    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, /, *more: Any) -> None:
-        if eventmask is MISSING or more:
-            look_over_poll("modify", fd, eventmask, *more)
+    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, /, *more: Any, **named: Any) -> None:
+        if eventmask is MISSING or more or named:
+            look_over_poll("modify", fd, eventmask, *more, **named)
         number, bits = descriptor_of(fd), poll_bits(eventmask)
         if number not in self._wanted:
             raise socket_error(errno.ENOENT)
         self._wanted[number] = bits
 
-    def unregister(self, fd: Any = MISSING, /, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_poll("unregister", fd, *more)
+    def unregister(self, fd: Any = MISSING, /, *more: Any, **named: Any) -> None:
+        if fd is MISSING or more or named:
+            look_over_poll("unregister", fd, *more, **named)
         number = descriptor_of(fd)
         if number not in self._wanted:
             raise KeyError(number)

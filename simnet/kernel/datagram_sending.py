@@ -139,7 +139,7 @@ class DatagramSender(File):
         if self.port and self.family == AF_INET6:  # which IPv4 looks at last
             raise socket_error(EINVAL)
         if ip[0] == "f":
-            inet.check_scope(address)
+            inet.check_scope_to_bind(address)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):

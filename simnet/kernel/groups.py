@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
     from simnet.kernel.stack import Stack
 
-LOOPBACK_LINK, OTHER_LINK = 1, inet.ONLY_LINK
+LOOPBACK_LINK, OTHER_LINK = inet.LOOPBACK_LINK, inet.ONLY_LINK
 MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
 EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link
 OF_THE_HOST: Final = ("ff01:", "ff11:")  # groups of the scope that no link leads out of (RFC 4291, 2.7)

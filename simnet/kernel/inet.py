@@ -7,7 +7,7 @@ talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
+from errno import EAFNOSUPPORT, EINVAL, ENETUNREACH, ENODEV
 from typing import Any
 
 from simnet.kernel.errors import socket_error
@@ -19,6 +19,7 @@ ANY6 = "::"
 MAPPED = "::ffff:"
 BROADCAST = "255.255.255.255"
 LOOPBACK_BROADCAST = "127.255.255.255"
+LOOPBACK_LINK = 1
 ONLY_LINK = 2  # the index of the link that leads to other hosts
 
 
@@ -80,6 +81,13 @@ def check_scope(address: Sequence[Any]) -> None:
     """EINVAL for an IPv6 address of one link, or of a group on it, that does not say of which link."""
     if _of_a_link(address[0]) and (len(address) < 4 or not address[3]):
         raise socket_error(EINVAL)
+
+
+def check_scope_to_bind(address: Sequence[Any]) -> None:
+    """The same, and ENODEV if there is no link of that number."""
+    check_scope(address)
+    if _of_a_link(address[0]) and address[3] not in (LOOPBACK_LINK, ONLY_LINK):
+        raise socket_error(ENODEV)
 
 
 def check_link(address: Sequence[Any]) -> None:

@@ -76,7 +76,7 @@ class TcpSocket(Stream):
         if ip[0] == "f":
             if ip.startswith("ff"):
                 raise socket_error(EINVAL)  # a connection has no group for an end
-            inet.check_scope(address)
+            inet.check_scope_to_bind(address)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if taken:

@@ -49,6 +49,10 @@ def test_k025_only_local_addresses_can_be_bound_and_all_of_127_is_local(world: W
 def test_k025_an_address_of_one_link_needs_its_number(world: World) -> None:
     for ip in ("fe80::1", "ff02::1"):
         world.gives("EINVAL", world.socket(socket.AF_INET6).bind, (ip, 0))
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        world.gives("ENODEV", world.socket(socket.AF_INET6, kind).bind, ("fe80::1", 0, 0, 2**31 - 1))
+        world.gives("EADDRNOTAVAIL", world.socket(socket.AF_INET6, kind).bind, ("fe80::1", 0, 0, 1))
+    world.gives("ENODEV", world.socket(socket.AF_INET6, socket.SOCK_DGRAM).bind, ("ff02::1", 0, 0, 2**31 - 1))
     world.gives("EINVAL", world.socket(socket.AF_INET6).connect, ("fe80::1", 9))
     world.gives("ENETUNREACH", world.socket(socket.AF_INET6).connect, ("ff02::1", 9))
 

@@ -621,3 +621,16 @@ def test_what_epoll_takes_besides(world: World, epoll: Any) -> None:
     world.gives(closed, epoll.fileno)
     assert epoll.closed
     assert epoll.close() is None
+
+
+def test_the_methods_of_a_poll_object_refuse_keywords_in_pythons_words(world: World) -> None:
+    poll = select.poll()
+    sock = world.socket()
+    said = [
+        outcome(lambda: poll.register(fd=sock)),
+        outcome(lambda: poll.modify(sock, eventmask=1)),
+        outcome(lambda: poll.unregister(fd=sock)),
+        outcome(lambda: poll.poll(timeout=0)),
+    ]
+    names = ("register", "modify", "unregister", "poll")
+    assert said == [f"TypeError: poll.{name}() takes no keyword arguments" for name in names]
