@@ -288,9 +288,11 @@ class DatagramSender(File):
         size = len(payload)
         if size > ALWAYS_FITS and self._check_length(payload, target, None):
             flags |= MSG_PROBE
-        if self.error or self.shut:
-            self._check_state()
-        if not flags & MSG_PROBE:  # which looks the way up and sends nothing
+        if (
+            not flags & MSG_PROBE
+        ):  # which looks the way up, sends nothing, and asks for no buffer, where a state is looked at
+            if self.error or self.shut:
+                self._check_state()
             self._emit(local, target, payload)
         return size
 
@@ -306,23 +308,29 @@ class DatagramSender(File):
         if self.corked is not None and self.family == AF_INET6:
             if ":" not in self.corked.target[0]:
                 _check_v4(data, flags)
-            elif address is not None and ":" not in inet.endpoint(AF_INET6, address)[0]:
+            elif address is not None and ":" not in self._named(address):
                 # What MSG_MORE collects is for an IPv6 address.
-                raise socket_error(ENETUNREACH if self.sharing & V6_ONLY else EINVAL)
+                if self.sharing & V6_ONLY:
+                    raise socket_error(ENETUNREACH)
+                _check_v4(data, flags)
+                raise socket_error(EINVAL)
         corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
         options = self.options
         collects = bool(flags & MSG_MORE) or (options is not None and bool(options.get(CORK)))
         payload = bytes(data)
         if corked is not None:
             target = corked.target if self.flow is None or ":" in corked.target[0] else self.flow
-            self._check_length(
-                corked.payload + payload, target, corked.marks
-            )  # it needs no new buffer, where a state is looked at
+            if flags & MSG_PROBE:
+                data = b""  # it adds nothing
+            whole = corked.payload + bytes(data)
+            self._check_length(whole, target, corked.marks)  # it needs no new buffer, where a state is looked at
             marks = corked.marks or PLAIN
-            marks = marks._replace(pages=marks.pages + len(payload))
-            more = Corked(corked.payload + payload, target, marks, corked.source, corked.memory + len(payload))
+            marks = marks._replace(pages=marks.pages + len(data))
+            more = Corked(whole, target, marks, corked.source, corked.memory + len(data))
         else:
             more = self._begin(payload, flags, address, ancillary, collects)
+            if flags & MSG_PROBE:
+                return len(payload)
         if collects:
             self.corked = more
         else:
@@ -362,8 +370,9 @@ class DatagramSender(File):
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
             self.flow = target
-        self._check_length(payload, target, marks)
-        self._check_state()
+        if not flags & MSG_PROBE:
+            self._check_length(payload, target, marks)
+            self._check_state()
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
         says = marks or now or PLAIN
@@ -459,12 +468,15 @@ class DatagramSender(File):
         self.stack.out.append(sent_to_group(self, datagram, link))
         self.wake(SPACE_NEWS)
 
+    def _named(self, address: Sequence[Any]) -> str:
+        """The host of *address*; :: means where the socket is, which may be IPv4."""
+        ip = inet.endpoint(self.family, address)[0]
+        return self.local[0] if ip == inet.ANY6 and self.local is not None and self.local[0] != inet.ANY6 else ip
+
     def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
         """Where a datagram goes, refused in the kernel's order."""
         if address is not None:
-            ip = inet.endpoint(self.family, address)[0]
-            if ip == inet.ANY6 and self.local is not None and self.local[0] != inet.ANY6:
-                ip = self.local[0]  # it means where the socket is, which may be IPv4
+            ip = self._named(address)
             if not address[1] and (self.family != AF_INET6 or ":" in ip):
                 raise socket_error(EINVAL)
             target = self._destination(address)

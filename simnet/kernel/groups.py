@@ -23,7 +23,7 @@ from simnet.kernel.idle_options import (
     IPV6_MULTICAST_LOOP,
 )
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, Key
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_DONTROUTE, SOL_SOCKET, Key
 from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
@@ -162,11 +162,18 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
     """The link that what *socket* sends from *source* to the group *target* goes out on.
 
     Raises:
-        OSError: ENETUNREACH, loopback is not for groups of IPv6.
+        OSError: ENETUNREACH, loopback is not for groups of IPv6; SO_DONTROUTE, and nothing says which link.
     """
-    if ":" not in target:
-        return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
     options = socket.options
+    if ":" not in target:
+        if (
+            options
+            and options.get((SOL_SOCKET, SO_DONTROUTE))
+            and not socket.group_link
+            and source in (inet.ANY4, inet.ANY6)
+        ):
+            raise socket_error(ENETUNREACH)
+        return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
     if options is not None and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK:
         raise socket_error(ENETUNREACH)
     return OTHER_LINK

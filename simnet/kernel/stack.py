@@ -32,6 +32,7 @@ from simnet.kernel.messages import (
     SOCK_CLOEXEC,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
+    SOCK_PACKET,
     SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
@@ -165,6 +166,8 @@ class Stack:
         if type == SOCK_STREAM and family == AF_INET and not proto:  # nearly always
             return TcpSocket(self, family)
         kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if family == AF_INET and kind == SOCK_PACKET:
+            raise socket_error(EPERM)  # as AF_PACKET below: of old it was a type
         if not 0 <= family < AF_MAX and not kind & ~SOCK_TYPE_MASK:
             raise socket_error(EAFNOSUPPORT)
         if not 0 <= kind < SOCK_MAX:

@@ -598,3 +598,42 @@ def test_k088_how_many_fit_a_queue(world: World) -> None:
             assert len(sock.recv(65535)) == size
             taken += 1
         assert taken == count, (size, taken)
+
+
+def test_k089_a_probe_sends_nothing_and_asks_for_no_buffer(world: World) -> None:
+    one, two = pair(world)
+    probe = 0x10  # MSG_PROBE
+    one.send(b"begun ", socket.MSG_MORE)
+    assert one.send(b"probe", probe) == 5  # it goes, and the probe is no part of it
+    world.gives(b"begun ", two.recv, 100)
+    one.setsockopt(socket.IPPROTO_UDP, 1, 1)  # UDP_CORK
+    assert one.send(b"probe", probe) == 5
+    one.send(b"collected")
+    one.setsockopt(socket.IPPROTO_UDP, 1, 0)
+    world.gives(b"collected", two.recv, 100)
+    assert one.sendmsg([b"probe"], [(socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", 9))], probe) == 5
+    one.shutdown(socket.SHUT_WR)
+    for call in (lambda: one.send(b"probe", probe), lambda: one.sendto(b"probe", probe, two.getsockname())):
+        assert outcome(call) == 5  # where a state is looked at
+    world.gives("EPIPE", one.send, b"x")
+    world.gives("EAGAIN", two.recv, 100)
+
+
+def test_k089_what_collects_for_ipv6_looks_at_ipv4_first_and_there_at_its_flags(world: World) -> None:
+    sock = datagram(world, ip="::")
+    port = sock.getsockname()[1]
+    sock.sendto(b"collected", socket.MSG_MORE, ("::1", port))
+    world.gives("ENOTSUP", sock.sendto, b"x", socket.MSG_OOB, ("::ffff:127.0.0.1", port))
+    sock.sendto(b"collected", socket.MSG_MORE, ("::1", port))
+    sock.connect(("::ffff:127.0.0.1", port))
+    world.gives("EINVAL", sock.sendto, b"x", 0, ("::", port))  # which means IPv4 now
+
+
+def test_k089_who_may_not_be_routed_reaches_a_group_by_a_link_that_is_named(world: World) -> None:
+    group = ("224.1.1.1", 9)
+    sock = datagram(world, bind=False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    world.gives("ENETUNREACH", sock.sendto, b"x", group)
+    world.gives("ENETUNREACH", sock.connect, group)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+    assert sock.sendto(b"x", group) == 1
