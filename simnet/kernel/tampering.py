@@ -87,10 +87,10 @@ class Tamperable(Sender):
         if self.local is None or self.peer is None:
             raise ValueError(f"{self!r} has no peer yet: a black hole swallows what goes to one")
         self.emit(Notice(self.local, self.peer, None, self.stack))
-        self.emit = _swallow
+        self.emit = swallow
         self.stack.muted |= {(self.local, self.peer)}  # nor does an RST arrive, when this end is gone
         self.watch_losses()
 
 
-def _swallow(packet: Packet) -> None:
+def swallow(packet: Packet) -> None:
     """Where a muted connection's packets go."""

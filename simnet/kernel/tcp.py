@@ -35,11 +35,13 @@ from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, T
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.tampering import swallow
 from simnet.kernel.tcp_options import forget_mss, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
 LOCK_ADDRESS: Final = 1  # bind() named an address
 LOCK_PORT: Final = 2  # bind() named a port
+SPEAKS_IPV4: Final = 4  # an IPv6 socket has connected to an IPv4 address
 QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # listen() begins with it on, whatever was set
 
 
@@ -240,7 +242,21 @@ class TcpSocket(Stream):
         connections[(local, peer)] = self
         if stack.demanding:
             self.prepare()
+        if self.family == AF_INET6:
+            self._speak(":" in ip)
         self.send_syn(SYN)
+
+    def _speak(self, six: bool) -> None:
+        """Who has connected to an IPv4 address once sends IPv4 ever after, and to an IPv6 one nothing that arrives.
+
+        tcp_v6_connect() puts ``icsk_af_ops`` back only when a connect fails at once.
+        """
+        if not six:
+            self.locks |= SPEAKS_IPV4
+            self.emit = self.stack.emit
+        elif self.locks & SPEAKS_IPV4:
+            self.emit = swallow
+            self.watch_losses()
 
     def accept(self) -> tuple[TcpSocket, tuple[Any, ...]]:
         """The first connection that waits, and its peer's name; EAGAIN if there is none (K-040)."""

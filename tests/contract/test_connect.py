@@ -434,3 +434,19 @@ def test_whose_descriptor_is_closed_while_it_waits_for_a_time_hears_of_it_at_the
     sock.close()
     join()
     assert heard == ["EBADF"]
+
+
+def test_k034_who_has_connected_to_an_ipv4_address_reaches_no_ipv6_one(world: World) -> None:
+    mapped = f"::ffff:{world.ip}"
+    sock = world.socket(socket.AF_INET6)
+    world.gives("EINPROGRESS", sock.connect, (mapped, world.dead_port()))
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNREFUSED", sock.connect, (mapped, 1))
+    listener = world.listener(ip="::1")
+    world.gives("EINPROGRESS", sock.connect, listener.getsockname())
+    world.pause()
+    world.ready(sock, "0")  # its SYN has gone nowhere
+    assert sock.getsockname()[0] == "::1"
+    sock.shutdown(socket.SHUT_WR)
+    world.gives("EINPROGRESS", sock.connect, (mapped, world.listener().getsockname()[1]))
+    world.ready(sock, "OUT")
