@@ -163,6 +163,10 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             messages.append((IPPROTO_IPV6, IPV6_HOPLIMIT, struct.pack("=i", marks.ttl)))
         if options.get((IPPROTO_IPV6, IPV6_RECVTCLASS)):
             messages.append((IPPROTO_IPV6, IPV6_TCLASS, struct.pack("=i", marks.tos)))
+        if options.get((IPPROTO_IPV6, IPV6_FLOWINFO)) and not icmp:
+            # Linux labels each flow by a hash with a secret of its own; ours is of the ports, and never 0 either.
+            label = 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
+            messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", marks.tos << 20 | label)))
         return messages
     if options.get((IPPROTO_IP, IP_PKTINFO)):
         here = bytes(4)

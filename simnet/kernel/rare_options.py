@@ -174,7 +174,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_LOCAL_PORT_RANGE): Option(0, -1, 0xFFFF, fixed=True, shortest=4, longest=4),
     **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
     (IPPROTO_IPV6, IPV6_ADDRFORM): NEVER._replace(refusal=EINVAL),
-    (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,  # nobody sends with any
+    (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT): NEVER,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): _SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),

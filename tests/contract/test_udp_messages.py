@@ -411,3 +411,17 @@ def test_k089_what_collects_for_ipv6_is_not_for_ipv4(world: World) -> None:
         sock.bind((address, 0))
         sock.sendto(b"x", MORE, ("::1", 9))
         world.gives(answer, sock.sendto, b"x", (f"::ffff:{world.ip}", 9))
+
+
+def test_a_datagram_over_ipv6_tells_its_class_and_the_label_of_its_flow(world: World) -> None:
+    one, two = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    two.bind(("::1", 0))
+    two.setsockopt(socket.IPPROTO_IPV6, 11, 1)  # IPV6_FLOWINFO
+    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 8)
+    for _ in range(2):
+        one.sendto(b"x", two.getsockname())
+    world.readable(two)
+    labels = [struct.unpack("!I", data)[0] for _ in range(2) for _, _, data in two.recvmsg(9, 100)[1]]
+    assert len(set(labels)) == 1
+    assert labels[0] >> 20 == 8
+    assert labels[0] & 0xFFFFF
