@@ -81,6 +81,11 @@ def beside(socket: ControlBlock, size: int, *, peek: bool) -> list[Message]:
         stamp = noted.at(start + (size or 1), socket.copied_seq)
         if stamp:
             messages += stamped(options, stamp, socket.stack)
-    if options.get(LEFT):
-        messages.append((*LEFT, struct.pack("=i", socket.unread + socket.done)))
-    return messages
+    return messages + left(socket)
+
+
+def left(socket: ControlBlock) -> list[Message]:
+    """How much there is still to read, if TCP_INQ asks for that: all that goes with an urgent byte."""
+    if socket.options is None or not socket.options.get(LEFT):
+        return []
+    return [(*LEFT, struct.pack("=i", socket.unread + socket.done))]

@@ -42,7 +42,7 @@ from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
-from simnet.kernel.stream_messages import beside
+from simnet.kernel.stream_messages import beside, left
 from simnet.kernel.window import full_segment
 
 SEGMENTS_AT_ONCE: Final = 16
@@ -178,9 +178,10 @@ class Stream(Connection):
         message_flags = MSG_OOB if out_of_band else 0
         if out_of_band and not n:
             message_flags |= MSG_TRUNC
-        if self.options is None or flags & MSG_OOB:
+        if self.options is None:
             return data, [], message_flags, None
-        messages, cut, _ = fitted(beside(self, len(data), peek=bool(flags & MSG_PEEK)), ancbufsize)
+        told = left(self) if flags & MSG_OOB else beside(self, len(data), peek=bool(flags & MSG_PEEK))
+        messages, cut, _ = fitted(told, ancbufsize)
         return data, messages, message_flags | cut, None
 
     def recvmsg_into(
