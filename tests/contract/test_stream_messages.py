@@ -134,3 +134,13 @@ def test_k131_a_listener_hands_the_place_of_a_peek_on(world: World) -> None:
     world.gives(b"llo", server.recv, 9, PEEK)
     assert server.getsockopt(SOL, SO_PEEK_OFF) == 5
     world.gives(b"hello", server.recv, 9)
+
+
+def test_k131_how_many_bytes_are_left_is_told_beside_an_urgent_byte_too(world: World) -> None:
+    client, server = world.pair()
+    server.setsockopt(TCP, TCP_INQ, 1)
+    client.send(b"hello!", socket.MSG_OOB)
+    world.readable(server)
+    world.pause()
+    world.gives((b"!", left(6), socket.MSG_OOB, None), server.recvmsg, 1, 100, socket.MSG_OOB | PEEK)
+    world.gives((b"!", [], socket.MSG_OOB | socket.MSG_CTRUNC, None), server.recvmsg, 1, 0, socket.MSG_OOB)
