@@ -25,7 +25,7 @@ from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors, o
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_on
+from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_to_group
 from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.ip_options import OPTIONS_MAX
 from simnet.kernel.messages import (
@@ -199,7 +199,7 @@ class DatagramSender(File):
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):
             if inet.is_group(peer[0]):
-                self.local = (source_on(self, peer[0], link_to_groups(self, peer[0], local[0])), local[1])
+                self.local = (source_to_group(self, peer[0], link_to_groups(self, peer[0], local[0])), local[1])
             else:
                 self.local = (self.stack.source_for(peer[0]), local[1])
             ports.renew(self.port, self)
@@ -459,9 +459,9 @@ class DatagramSender(File):
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
     def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
-        link = link_to_groups(self, target[0], source)
+        link = link_to_groups(self, target[0], inet.ANY4 if self.locks & MANY_ADDRESS else source)
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
-            source = source_on(self, target[0], link)
+            source = source_to_group(self, target[0], link)
         if marks is None:
             marks = (marks_of(self.options, ":" in target[0]) or PLAIN)._replace(ttl=TTL_LATER)
         datagram = Datagram((source, port), target, payload, self.stack, marks)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
     from simnet.kernel.stack import Stack
 
+MULTICAST_LINK: Final = (IPPROTO_IP, 32)  # IP_MULTICAST_IF
 LOOPBACK_LINK, OTHER_LINK = inet.LOOPBACK_LINK, inet.ONLY_LINK
 MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
 EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link
@@ -177,6 +178,18 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
     if options is not None and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK:
         raise socket_error(ENETUNREACH)
     return OTHER_LINK
+
+
+def source_to_group(socket: DatagramSender, target: str, link: int) -> str:
+    """The address that what *socket* sends to the group *target* on *link* comes from, if it is bound to none.
+
+    It is the one that IP_MULTICAST_IF names. A link that is named by its number lends the address only if others may see it,
+    as they may not that of loopback: ``inet_select_addr``.
+    """
+    if ":" in target or not socket.group_link:
+        return source_on(socket, target, link)
+    named: bytes = (socket.options or {}).get(MULTICAST_LINK, b"")
+    return ".".join(map(str, named)) if any(named) else socket.stack.source_for(target)
 
 
 def source_on(socket: DatagramSender, target: str, link: int) -> str:

@@ -6,6 +6,7 @@ import socket
 import struct
 from typing import Any
 
+from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 IP, IPV6 = socket.IPPROTO_IP, socket.IPPROTO_IPV6
@@ -149,3 +150,28 @@ def test_k089_loopback_is_not_for_groups_of_ipv6(world: World) -> None:
     sock.setsockopt(IPV6, socket.IPV6_MULTICAST_IF, 1)
     world.gives("ENETUNREACH", sock.sendto, b"x", ("ff0e::77", 9))
     world.gives("ENETUNREACH", sock.connect, ("ff02::77", 9))
+
+
+def test_k089_what_goes_to_a_group_comes_from_the_address_that_names_its_link(world: World) -> None:
+    sock = hearer(world)
+    group = (GROUP, port_of(sock))
+    for option, source in (
+        (socket.inet_aton("127.0.0.9"), "127.0.0.9"),
+        (struct.pack("=4s4si", bytes(4), socket.inet_aton("127.0.0.7"), 1), "127.0.0.7"),
+    ):
+        sender = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.setsockopt(IP, socket.IP_MULTICAST_IF, option)
+        sender.sendto(b"x", group)
+        world.readable(sock)
+        assert sock.recvfrom(9)[1][0] == source
+        sender.connect(group)
+        assert sender.getsockname()[0] == source
+
+
+def test_k089_who_is_bound_to_an_address_of_several_hosts_has_not_named_a_link(world: World) -> None:
+    sock = hearer(world)
+    sender = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.bind(("127.255.255.255", 0))
+    outcome(lambda: sender.sendto(b"x", (GROUP, port_of(sock))))  # elsewhere, or nowhere if there is no other link
+    world.pause()
+    world.gives("EAGAIN", sock.recvfrom, 9)
