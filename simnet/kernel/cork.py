@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_DUE, ISN
 from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
-from simnet.kernel.options import IPPROTO_TCP, SO_RCVBUF, SOL_SOCKET, TCP_MAXSEG
+from simnet.kernel.options import (
+    IPPROTO_TCP,
+    SO_RCVBUF,
+    SOL_SOCKET,
+    TCP_MAXSEG,
+    TCP_WINDOW_CLAMP,
+    WINDOW_CLAMP,
+)  # fmt: skip
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
 from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment
@@ -19,6 +26,7 @@ LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
 LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
 TIMESTAMPS: Final = 12  # bytes of each segment
+WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 UNSCALED_BUFFER: Final = 131072  # SO_RCVBUF, doubled: half of it is for the window
 
 
@@ -144,6 +152,8 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         note_scale(own, PEER_SCALE, options)
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)
+            if WINDOW_LIMIT in own:
+                own[WINDOW_LIMIT] = min(own[WINDOW_LIMIT], WINDOW_CLAMP)
     elif options:
         connection.options = note_scale(own, PEER_SCALE, options)
     if not options:

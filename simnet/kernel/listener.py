@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, ISN
-from simnet.kernel.cork import Cork, hear_mss
+from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.options import (
     IPPROTO_IP,
@@ -14,7 +14,6 @@ from simnet.kernel.options import (
     SO_PRIORITY,
     SOL_SOCKET,
     TCP_DEFER_ACCEPT,
-    TCP_WINDOW_CLAMP,
     WINDOW_CLAMP,
 )  # fmt: skip
 from simnet.kernel.packed_options import IP_OPTIONS
@@ -34,7 +33,6 @@ OF_A_LISTENER: Final = (
     (SOL_SOCKET, SO_PRIORITY),
     (IPPROTO_IP, IP_OPTIONS),
 )
-WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 
 SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
 REPEATED_NS: Final = 204_000_000  # a tail-loss probe after 0.204 s, and from then on after twice the time (measured)

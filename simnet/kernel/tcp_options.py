@@ -343,13 +343,14 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
 
 
 def forget_mss(socket: TcpSocket) -> None:
-    """tcp_disconnect: what TCP_MAXSEG asked for is forgotten, what it shows stays until the next attempt; so is SO_PEEK_OFF."""
+    """tcp_disconnect: TCP_MAXSEG, whose last value is shown until the next attempt, SO_PEEK_OFF and TCP_WINDOW_CLAMP are forgotten."""
     if socket.options is not None:
         forget_peek_place(socket.options)
     if socket.peer is not None and socket.refs:
         mss = _agreed_mss(socket, socket.option(*_MAXSEG))
         if socket.options is not None:
             socket.options.pop(_MAXSEG, None)
+            socket.options.pop(_WINDOW_CLAMP, None)
         keep(socket, *_LAST_MSS, mss)
 
 

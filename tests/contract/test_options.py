@@ -482,3 +482,16 @@ def test_k131_a_connection_over_ipv6_does_not_become_one_of_ipv4(world: World) -
 def test_k010_fast_open_connect_is_a_connect_where_no_cookie_is_given_out(world: World) -> None:
     client = world.client(world.listener(), {(TCP, 30): 1})  # TCP_FASTOPEN_CONNECT
     assert client.send(b"x") == 1
+
+
+def test_k131_the_limit_of_a_window_is_the_connections_and_gone_with_it(world: World) -> None:
+    clamp = (TCP, socket.TCP_WINDOW_CLAMP)
+    listener = world.listener()
+    for asked, agreed in ((70_000, 65_536), (5000, 5000)):
+        client = world.client(listener, {clamp: asked})
+        assert client.getsockopt(*clamp) == agreed
+        world.reset(world.accept(listener))
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+        assert client.getsockopt(*clamp) == agreed
+        world.gives("ECONNRESET", client.connect, listener.getsockname())
+        assert client.getsockopt(*clamp) == 0
