@@ -6,14 +6,14 @@ What would have to do something is NotModelled: to send with a header.
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPROTO
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPERM, EPROTO
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
 from simnet.kernel.inet import is_loopback
 from simnet.kernel.ip_options import compiled
-from simnet.kernel.messages import AF_INET, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_IPV6,
@@ -24,7 +24,7 @@ from simnet.kernel.options import (
     NoBuffer,
     read_nothing,
 )
-from simnet.kernel.rare_options import IPV6_ADDRFORM, NOT_READ, told
+from simnet.kernel.rare_options import IPV6_ADDRFORM, NOT_READ, SO_LOCK_FILTER, SO_MAX_PACING_RATE, told
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 
@@ -47,6 +47,8 @@ IPV6_DSTOPTS: Final = 59
 IPV6_PATHMTU: Final = 61
 
 IFNAMSIZ: Final = 16
+UNNOTICED: Final = 10**9  # bytes a second that a connection does not reach
+NO_LIMIT: Final = b"\xff" * 8
 IP_MREQ_SIZE: Final = 8
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
@@ -60,6 +62,8 @@ IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
+PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
+NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
 PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
 MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
@@ -79,13 +83,20 @@ MEMBERSHIPS: Final = frozenset(
         (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
     }
 )
-PACKED: Final = HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, *MTUS}
+PACKED: Final = (
+    HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
+)
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
     if key not in PACKED or key == FORM:
         return told(socket, key, buflen)
+    if key == PACE:
+        rate = _kept(socket, key) or NO_LIMIT
+        return rate if buflen >= len(rate) else struct.pack("=I", min(*struct.unpack("=Q", rate), 0xFFFFFFFF))
+    if key == NO_FILTER:
+        return _kept(socket, key) or bytes(4)
     if key in HEADERS:
         return b""
     if key == LINK:
@@ -115,6 +126,15 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         _set_ip_options(socket, key, value)
     elif key == FORM:
         _set_form(socket, value)
+    elif key in (PACE, NO_FILTER):
+        if len(value) < 4:
+            raise socket_error(EINVAL)
+        if key == PACE:
+            _keep(socket, key, _rate(socket, value))
+        elif any(value[:4]):
+            _keep(socket, key, struct.pack("=i", 1))
+        elif _kept(socket, key):
+            raise socket_error(EPERM)  # once locked it stays so, and it locks out what nobody can attach here
     elif key in HEADERS:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
@@ -191,6 +211,16 @@ def _set_header(key: Key, value: bytes) -> None:
         raise socket_error(EINVAL)
     if value:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
+
+
+def _rate(socket: AnySocket, value: bytes) -> bytes:
+    """The bytes a second that SO_MAX_PACING_RATE allows, as they are told; only TCP goes by them, and few are few."""
+    rate = value[: len(NO_LIMIT)] if len(value) >= len(NO_LIMIT) else value[:4] + bytes(4)
+    if rate == NO_LIMIT[:4] + bytes(4):
+        rate = NO_LIMIT
+    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and struct.unpack("=Q", rate)[0] < UNNOTICED:
+        not_modelled("setsockopt(SO_MAX_PACING_RATE) of a connection to less than a gigabyte a second")
+    return rate
 
 
 def _set_form(socket: AnySocket, value: bytes) -> None:

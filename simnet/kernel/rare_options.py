@@ -141,7 +141,7 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DETACH_FILTER): refused(0, ENOENT),
     (SOL_SOCKET, SO_WIFI_STATUS): _SWITCH,  # no link here is one
     (SOL_SOCKET, SO_NOFCS): _SWITCH,
-    (SOL_SOCKET, SO_LOCK_FILTER): _STAYS_OFF,
+    (SOL_SOCKET, SO_LOCK_FILTER): _SWITCH,
     (SOL_SOCKET, SO_TIMESTAMP_NEW): _STAYS_OFF,
     (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _STAYS_OFF,
     (SOL_SOCKET, SO_RCVMARK): _STAYS_OFF,
@@ -292,8 +292,6 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         raise socket_error(EOPNOTSUPP)
     if name in _OF_A_MACHINE:
         not_modelled(f"getsockopt(level {level}, option {name})")
-    if name == SO_MAX_PACING_RATE:
-        return b"\xff" * (8 if buflen >= 8 else 4)  # no limit
     if name == SO_BUF_LOCK:
         kept = socket.options or {}
         return struct.pack("=i", ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))

@@ -105,8 +105,8 @@ RARE: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
     (SOL, 37): (0, ((0, 0),)),  # SO_TIMESTAMPING
     (SOL, 41): (0, SWITCH),  # SO_WIFI_STATUS
     (SOL, 43): (0, SWITCH),  # SO_NOFCS
-    (SOL, 44): (0, ((0, 0),)),  # SO_LOCK_FILTER
-    (SOL, 47): (-1, ()),  # SO_MAX_PACING_RATE
+    (SOL, 44): (0, SWITCH),  # SO_LOCK_FILTER
+    (SOL, 47): (-1, ((2**31 - 1, 2**31 - 1), (-1, -1), (b"1", "EINVAL"))),  # SO_MAX_PACING_RATE
     (SOL, 48): (64, ((1, "ENOPROTOOPT"),)),  # SO_BPF_EXTENSIONS
     (SOL, 56): (0, ((0, "ENOPROTOOPT"),)),  # SO_INCOMING_NAPI_ID
     (SOL, 57): ("EINVAL", ((0, "ENOPROTOOPT"),)),  # SO_COOKIE, which is longer
@@ -495,3 +495,14 @@ def test_k131_the_limit_of_a_window_is_the_connections_and_gone_with_it(world: W
         assert client.getsockopt(*clamp) == agreed
         world.gives("ECONNRESET", client.connect, listener.getsockname())
         assert client.getsockopt(*clamp) == 0
+
+
+def test_k131_a_rate_has_eight_bytes_and_a_locked_filter_stays_so(world: World) -> None:
+    sock = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for given, told in ((5, 5), (struct.pack("=Q", 2**40), 2**40), (struct.pack("=Q", 7) + b"more", 7)):
+        sock.setsockopt(SOL, 47, given)
+        assert struct.unpack("=Q", sock.getsockopt(SOL, 47, 9)) == (told,)
+        assert sock.getsockopt(SOL, 47, 4) == struct.pack("=I", min(told, 2**32 - 1))
+    sock.setsockopt(SOL, 44, 1)
+    world.gives("EPERM", sock.setsockopt, SOL, 44, 0)
+    assert sock.getsockopt(SOL, 44) == 1
