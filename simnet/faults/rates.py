@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import lru_cache, wraps
 from random import Random
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Any, Final, TypeVar
 
 from simnet.faults.fault import Fault
-from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError
+from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError, meant
 from simnet.faults.kinds import (
     ALL,
     ERRNOS,
+    KINDS,
     TRANSPARENT,
     Coalesce,
     Delay,
@@ -63,7 +63,8 @@ URGENT_BYTES: Final = (
 SWARM_RATES: Final = (0.002, 0.5)  # from one call in 500, with which long transfers live on, to every other one
 
 
-class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class FaultRates:
     """A probability (0 to 1) for each kind of fault that dice draw, and the seed of the dice.
 
     Where the rates at one point add up to more than 1, the kinds share it in that proportion.
@@ -100,7 +101,7 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
                     f"{name}={rate} is outside 0..1; a rate is a probability at each point where the fault could act",
                     name,
                 )
-            msgspec.structs.force_setattr(self, name, float(rate) + 0.0)  # 1 prints as 1.0, and -0.0 as 0.0
+            object.__setattr__(self, name, float(rate) + 0.0)  # 1 prints as 1.0, and -0.0 as 0.0
         if type(self.seed) is not int:  # not a bool, which is an int to isinstance
             raise FaultTypeError(f"seed={self.seed!r} is {type(self.seed).__name__}; it is a whole number", "seed")
         if not 0 <= self.seed <= INTEGER_MAX:
@@ -145,7 +146,38 @@ class FaultRates(msgspec.Struct, frozen=True, kw_only=True):
         return f"FaultRates({', '.join(given)})"
 
 
-_RATES: Final = tuple(name for name in FaultRates.__struct_fields__ if name != "seed")
+_made = FaultRates.__init__
+
+
+@wraps(_made)
+def _by_kind(self: FaultRates, *rates: object, **named: Any) -> None:
+    """Says of a rate that cannot be given why, where Python says only that it cannot."""
+    __tracebackhide__ = True
+    if rates:
+        raise FaultTypeError(
+            f"FaultRates({rates[0]!r}): rates are given by kind, as in FaultRates(short_recv=0.1); FaultRates.even(0.1) "
+            "gives each transparent kind the same"
+        )
+    for name in named:
+        if name not in _TAKEN:
+            raise FaultTypeError(_no_rate(name), name)
+    _made(self, **named)
+
+
+FaultRates.__init__ = _by_kind  # type: ignore[method-assign]  # of the same signature
+
+_TAKEN: Final = tuple(field.name for field in fields(FaultRates))
+_RATES: Final = tuple(name for name in _TAKEN if name != "seed")
+
+
+def _no_rate(name: str) -> str:
+    kind = KINDS.get(name.replace("_", "-"))
+    if kind is None:
+        return f"{name!r} is no kind of fault that has a rate{meant(name, _TAKEN)}"
+    return (
+        f"{name}: dice do not draw {kind.kind!r}, so it has no rate. Put it into a plan, "
+        f"FaultPlan([faults.{kind.__name__}(...)]), or have a sweep try it everywhere, kinds=[{kind.kind!r}]"
+    )
 
 _AT_BYTES: Final = (Split, Coalesce, Stall, Urgent, Eof, Reset)
 

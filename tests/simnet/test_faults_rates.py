@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from simnet import faults
@@ -18,7 +20,7 @@ def calls(rates: FaultRates, op: str, count: int, *, blocking: bool = False, siz
 def test_there_is_a_rate_for_each_kind_that_is_drawn() -> None:
     names = [kind.replace("-", "_") for kind in KINDS if drawn(kind)]
 
-    assert sorted(name for name in FaultRates.__struct_fields__ if name != "seed") == sorted(names)
+    assert sorted(name for name in inspect.signature(FaultRates).parameters if name != "seed") == sorted(names)
     for kind in KINDS:
         assert FaultRates.even(0.5, ALL).rate(kind) == (0.5 if drawn(kind) else 0.0)
 
@@ -48,10 +50,19 @@ def test_a_rate_that_is_no_probability_is_refused(rates: dict[str, object], comp
 
 
 def test_a_kind_that_is_not_drawn_has_no_rate() -> None:
-    with pytest.raises(TypeError, match="blackhole"):
+    with pytest.raises(TypeError, match=r"dice do not draw 'blackhole'.*faults\.Blackhole\(.*kinds=\['blackhole'\]"):
         FaultRates(blackhole=0.5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"dice do not draw 'name-error'.*faults\.NameError_\("):
+        FaultRates(name_error=0.5)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="'crash' is played where a plan or the kinds of a sweep name it"):
         FaultRates.even(0.5, ["crash", "split"])
+
+
+def test_a_rate_by_a_name_that_is_none_is_refused_with_what_was_meant() -> None:
+    with pytest.raises(TypeError, match="'shortrecv' is no kind of fault that has a rate; did you mean 'short_recv'"):
+        FaultRates(shortrecv=0.5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"rates are given by kind.*FaultRates\.even\(0\.1\)"):
+        FaultRates(0.5)  # type: ignore[call-arg]
 
 
 def test_no_rates_no_faults() -> None:
