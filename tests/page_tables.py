@@ -185,7 +185,10 @@ def _beyond() -> str:
     """What a run raises besides; what a sweep refuses is in the words below."""
     _complete(
         BEYOND,
-        (*(verdict.__name__ for verdict in VERDICTS), "NotRepeatable", "NothingToTest", "abandoned", "state-stays"),
+        (
+            *(verdict.__name__ for verdict in VERDICTS),
+            *("NotRepeatable", "NothingToTest", "abandoned", "no-such-host", "state-stays"),
+        ),
     )
     rows = [(f"`simnet.{verdict.__name__}`", *BEYOND[verdict.__name__]) for verdict in VERDICTS]
     return table(("name", "what happened", "what to do"), rows)

@@ -16,7 +16,15 @@ from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
 from simnet.explore.shrink import with_verdict
-from simnet.explore.sweep import RUNS_A_COLLECTION, NothingToTest, count, frozen_heap, make_small, nothing
+from simnet.explore.sweep import (
+    RUNS_A_COLLECTION,
+    NothingToTest,
+    count,
+    frozen_heap,
+    look_for_targets,
+    make_small,
+    nothing,
+)
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
 from simnet.run import play
@@ -49,6 +57,7 @@ def run_fuzz(
         result.budget_line = f"of seeds {seeds.start:,} to {seeds.stop - 1:,}"
         if result.failures:
             return result
+        look_for_targets(result)
         if not families(result.baseline.points, result.baseline.targets, options.kinds):
             raise NothingToTest(nothing(result.baseline, options))
         try:

@@ -133,12 +133,16 @@ BEYOND: Mapping[str, Beyond] = {
         "depends on `id()`",
     ),
     "NothingToTest": Beyond(
-        "no fault can act: no process on the target, no kind that fits",
+        "no fault can act: no such host, no process on the target, no kind that fits",
         "spawn the program under test on the host that `target=` names, and talk to it",
     ),
     "abandoned": Beyond(
         "a process went on waiting when its network had ended, again and again, and was left where it was (a warning)",
         "let its `finally` code come to an end, and no bare `except:` swallow it",
+    ),
+    "no-such-host": Beyond(
+        "one of several targets is no host of the test (a warning); if none of them is, that is `NothingToTest`",
+        "write the name as `net.host(...)` has it; the warning lists those there are",
     ),
     "state-stays": Beyond(
         "what a failing run left behind changes the next one (a warning)",

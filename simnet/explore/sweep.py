@@ -38,6 +38,7 @@ __all__ = [
     "begun",
     "count",
     "frozen_heap",
+    "look_for_targets",
     "make_small",
     "nothing",
     "run_sweep",
@@ -46,7 +47,7 @@ __all__ = [
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
-STATE_STAYS = "state-stays"  # the name of a warning
+STATE_STAYS, NO_SUCH_HOST = "state-stays", "no-such-host"  # names of warnings
 
 
 class NothingToTest(Exception):
@@ -77,6 +78,7 @@ def run_sweep(
         result = begun(test, options, name, watch)
         if result.failures:
             return result
+        look_for_targets(result)
         baseline = result.baseline
         plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
@@ -130,6 +132,23 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
         row.variants += family.size
     result.kinds = list(rows.values())
     return [FaultPlan((fault,)) for fault in selection.faults]
+
+
+def look_for_targets(result: SweepResult) -> None:
+    """Warn of a target that the test has no host for; a mark above a whole module may name more than each test has.
+
+    Raises:
+        NothingToTest: there is none for any of them.
+    """
+    baseline, named = result.baseline, result.options.target or ()
+    absent = [name for name in named if name not in baseline.targets]
+    if not absent:
+        return
+    there = dict.fromkeys((*baseline.targets, *(event.host for event in baseline.trace if event.host)))
+    text = f"target={', '.join(absent)}: the test has no host of that name. Hosts there are: {', '.join(there)}"
+    if len(absent) == len(named):
+        raise NothingToTest(f"{text}.")
+    result.warnings.append(Warned(NO_SUCH_HOST, text, 1, FaultPlan()))
 
 
 def nothing(baseline: Run, options: SweepOptions) -> str:

@@ -179,6 +179,7 @@ def _no_rate(name: str) -> str:
         f"FaultPlan([faults.{kind.__name__}(...)]), or have a sweep try it everywhere, kinds=[{kind.kind!r}]"
     )
 
+
 _AT_BYTES: Final = (Split, Coalesce, Stall, Urgent, Eof, Reset)
 
 

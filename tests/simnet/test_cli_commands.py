@@ -111,10 +111,10 @@ def test_kinds_runs_and_first_narrow_a_sweep(simnet: Run) -> None:
     assert found["stopped"] == "first failure"
 
 
-def test_a_target_nobody_talks_to_is_nothing_to_test(simnet: Run) -> None:
+def test_a_target_that_is_no_host_is_nothing_to_test(simnet: Run) -> None:
     ran = simnet("sweep", "test_servers.py::test_echo", "--target", "client")
     assert ran.code == 2
-    assert "NothingToTest: target=client: no process on that host" in ran.err
+    assert "NothingToTest: target=client: the test has no host of that name. Hosts there are: server, test" in ran.err
 
 
 def test_an_undecorated_function_of_a_network_can_be_swept_by_name(simnet: Run) -> None:

@@ -237,8 +237,29 @@ def test_a_test_without_a_network_is_nothing_to_test() -> None:
 
 
 def test_a_target_that_does_nothing_is_nothing_to_test_and_those_that_do_are_named() -> None:
-    with pytest.raises(NothingToTest, match=r"target=sever: .* Hosts whose processes did: server, test"):
-        run_sweep(echo, SweepOptions.of(target="sever"))
+    def echo_beside_an_idle_host(net: Any) -> bytes:
+        net.host("idle")
+        return echo(net)
+
+    with pytest.raises(NothingToTest, match=r"target=idle: .* Hosts whose processes did: server, test"):
+        run_sweep(echo_beside_an_idle_host, SweepOptions.of(target="idle"))
+
+
+@pytest.mark.parametrize("kinds", ["short-recv", "pause", "partition", "crash"])
+def test_a_target_that_is_no_host_is_nothing_to_test_whatever_the_kind(kinds: str) -> None:
+    with pytest.raises(NothingToTest, match=r"target=sever: .*no host of that name\. Hosts there are: server, test\."):
+        run_sweep(echo, SweepOptions.of(target="sever", kinds=kinds))
+
+
+def test_of_several_targets_one_that_is_no_host_is_warned_of() -> None:
+    result = run_sweep(echo, SERVER.but(target=("server", "sever"), kinds="reset"))
+
+    (warned,) = result.warnings
+    assert (warned.name, warned.text) == (
+        "no-such-host",
+        "target=sever: the test has no host of that name. Hosts there are: server, test",
+    )
+    assert result.runs
 
 
 def test_kinds_that_cannot_act_are_nothing_to_test_and_those_that_can_are_named() -> None:
