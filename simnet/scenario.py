@@ -119,6 +119,12 @@ class Scenario(msgspec.Struct, frozen=True):
             ScenarioError: where it is wrong, why, and the remedy.
         """
         path = Path(path)
+        if "::" in path.name or path.suffix == ".py":
+            raise ScenarioError(
+                "is a test, and what is wanted here is a scenario file (.toml) of one of its failures: "
+                f"`simnet sweep {path}` plays the test under every fault, and leaves such files in .simnet/failures/",
+                path=path,
+            )
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
@@ -146,7 +152,7 @@ class Scenario(msgspec.Struct, frozen=True):
         except tomllib.TOMLDecodeError as error:
             where = re.search(r" \(at line (\d+), column \d+\)| \(at end of document\)", str(error))
             line = (int(where[1]) if where[1] else text.count("\n") + 1) if where else None
-            raise ScenarioError(f"is no TOML: {error}", path=path, line=line) from error
+            raise ScenarioError(_no_toml(error, text, line), path=path, line=line) from error
         except ScenarioError as error:
             line = _line(text, error.fault, error.key)
             raise ScenarioError(error.reason, path=path, line=line, fault=error.fault, key=error.key) from error
@@ -253,6 +259,16 @@ def _part(kind: type[Any], key: str, table: object, example: str) -> Any:
         return kind(**table)
     except ScenarioError as error:
         raise ScenarioError(f"{key}: {error.reason}", key=key) from error
+
+
+def _no_toml(error: tomllib.TOMLDecodeError, text: str, line: int | None) -> str:
+    """Why *text* is none; of a key that is given twice the reader tells the place and not the key."""
+    given = _KEY.match(text.splitlines()[line - 1]) if line and str(error).startswith("Cannot ") else None
+    if given is None:
+        return f"is no TOML: {error}"
+    if given[1] == "fault":
+        return "fault is one table above; faults are a list of them: write [[fault]] above each"
+    return f"is no TOML: {given[1]!r} is given twice; here the second time"
 
 
 def _line(text: str, fault: int | None, key: str | None) -> int | None:

@@ -116,7 +116,9 @@ class FaultPlan(msgspec.Struct, frozen=True):
                     f"{key!r} is no part of a plan{meant(str(key), ('fault', 'schedule', 'seed'))}", key=key
                 )
         listed = tables.get("fault", [])
-        if isinstance(listed, str | bytes | Mapping) or not isinstance(listed, Iterable):
+        if isinstance(listed, Mapping):
+            raise PlanError("fault is one table; faults are a list of them: write [[fault]] above each", key="fault")
+        if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
             raise PlanError(
                 f"fault={listed!r} is {type(listed).__name__}; faults are a list of tables, written [[fault]]",
                 key="fault",

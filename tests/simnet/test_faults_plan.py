@@ -129,7 +129,7 @@ def test_a_plan_in_one_line_is_a_text() -> None:
     [
         (5, "are a mapping"),
         ({"faults": []}, "did you mean 'fault'"),
-        ({"fault": {"kind": "eof"}}, "written [[fault]]"),
+        ({"fault": {"kind": "eof"}}, "write [[fault]] above each"),
         ({"fault": [{"kind": "eof"}]}, "fault 1: eof: on is missing"),
         ({"seed": "4"}, "seed='4' is str"),
     ],

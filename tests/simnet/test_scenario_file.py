@@ -257,6 +257,18 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
         pytest.param(HEAD + 'seed = "x"', 3, "seed='x' is str; it is a whole number", id="seed"),
         pytest.param(HEAD + 'fault = "x"', 3, "faults are a list of tables, written [[fault]]", id="fault-text"),
         pytest.param(HEAD + '[[faults]]\nkind = "eof"', 3, "did you mean 'fault'?", id="faults"),
+        pytest.param(HEAD + '[fault]\nkind = "eof"', 3, "write [[fault]] above each", id="fault-table"),
+        pytest.param(HEAD + "[fault]\na = 1\n[fault]", 5, "write [[fault]] above each", id="fault-tables"),
+        pytest.param(HEAD + "[fault]\na = 1\n[[fault]]", 5, "write [[fault]] above each", id="fault-both"),
+        pytest.param(HEAD + "fault = []\n[[fault]]", 4, "write [[fault]] above each", id="fault-list"),
+        pytest.param(HEAD + "title = 'x'\ntitle = 'y'", 4, "is no TOML: 'title' is given twice", id="key-twice"),
+        pytest.param(HEAD + "[expect]\n[expect]", 4, "is no TOML: 'expect' is given twice", id="table-twice"),
+        pytest.param(
+            HEAD + "[[fault]]\nkind = 'eof'\nkind = 'reset'",
+            5,
+            "is no TOML: 'kind' is given twice",
+            id="fault-key-twice",
+        ),
         pytest.param(HEAD + "seed =\n", 3, "is no TOML: Invalid value", id="no-toml"),
         pytest.param(HEAD + 'title = "x', 3, "is no TOML: Unterminated string", id="no-toml-end"),
     ],
@@ -331,6 +343,9 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
         Scenario.read(project / "gone.toml")
     with pytest.raises(ScenarioError, match=r"latin\.toml: is not UTF-8, as TOML is: invalid start byte at byte 20"):
         Scenario.read(project / "latin.toml")
+    for test in ("test_echo.py::test_echo", "test_echo.py"):
+        with pytest.raises(ScenarioError, match=r"is a test, .* scenario file \(\.toml\).*`simnet sweep test_echo\.py"):
+            Scenario.read(test)
 
 
 @pytest.mark.parametrize(
