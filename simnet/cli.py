@@ -64,17 +64,25 @@ def demo(folder: Path | None) -> int:
 @simnet.command(short_help="Run a test once for every single fault at every point.")
 @click.argument("test", metavar="PATH::TEST")
 @click.option(
-    "--kinds", help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class."
+    "--kinds",
+    metavar="KINDS",
+    help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class.",
 )
 @click.option(
     "--runs", type=int, help="At most so many simulations with a fault (default: what the test says, else 2000)."
+)
+@click.option(
+    "--depth",
+    type=click.Choice(["1", "2", "recovery"]),
+    help="How many faults a plan has: 1; 2, what is left of --runs goes to pairs; or a second one only where the first has "
+    "made a point (default: what the test says, else 1).",
 )
 @click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
 @click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
 @click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
 @click.option("--seed", type=int, help="The network's seed.")
 @_json
-def sweep(test: str, as_json: bool, **options: Any) -> int:
+def sweep(test: str, as_json: bool, depth: str | None, **options: Any) -> int:
     """Run a test once for every single fault at every point where it could act.
 
     PATH alone stands for all tests in that file that are decorated with @simnet.sweep; those with fixtures or
@@ -82,6 +90,7 @@ def sweep(test: str, as_json: bool, **options: Any) -> int:
     """
     from simnet.faces.sweeping import sweep_tests
 
+    options["depth"] = int(depth) if depth is not None and depth.isdigit() else depth
     return sweep_tests(test, as_json=as_json, **options)
 
 
@@ -89,7 +98,7 @@ def sweep(test: str, as_json: bool, **options: Any) -> int:
 @click.argument("test", metavar="PATH::TEST")
 @click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
 @click.option("--from", "start", type=click.IntRange(min=0), help="The first seed (default: where the last run ended).")
-@click.option("--kinds", help="Only these kinds of fault, with commas between.")
+@click.option("--kinds", metavar="KINDS", help="Only these kinds of fault, with commas between.")
 @click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
 @click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
 @click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
@@ -108,9 +117,15 @@ def fuzz(test: str, seeds: int, start: int | None, as_json: bool, **options: Any
 @simnet.command(short_help="Play a scenario file, and say if its failure is still there.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--real", is_flag=True, help="On this machine's own sockets, and say what the kernel confirmed.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="With --real: what each run may take of real time (default: 20).",
+)
 @click.option("--trace", is_flag=True, help="Show all that happened, not only where it went another way.")
 @_json
-def replay(file: Path, real: bool, trace: bool, as_json: bool) -> int:
+def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: bool) -> int:
     """Play a scenario file, and say if the failure it holds is still there.
 
     The word is "exact" (the very same run), "same failure on another path", or "fixed". The exit code is 0 if it went as
@@ -118,7 +133,7 @@ def replay(file: Path, real: bool, trace: bool, as_json: bool) -> int:
     """
     from simnet.faces.replaying import replay_file
 
-    return replay_file(file, real=real, trace=trace, as_json=as_json)
+    return replay_file(file, real=real, seconds=seconds, trace=trace, as_json=as_json)
 
 
 @simnet.command(short_help="Move a found failure into scenarios/, where pytest plays it.")

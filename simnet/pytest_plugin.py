@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FIXTURE = "simnet_network"
 SCENARIOS = "scenarios"  # the folder whose TOML files are tests without being named
-OPTIONS = ("runs", "kinds", "fault", "replay", "real", "trace")
+OPTIONS = ("runs", "kinds", "fault", "replay", "real", "seconds", "trace")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="on this machine's own sockets, where a kernel can do it",
+    )
+    group.addoption(
+        "--simnet-seconds",
+        type=float,
+        metavar="N",
+        help="with --simnet-real: what a run may take of real time, 20 by itself",
     )
     group.addoption(
         "--simnet-trace",

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from simnet.explore.verdict import Judgement
     from simnet.realnet import RealRun
 
-__all__ = ["replay_real"]
+__all__ = ["CUT_SHORT", "replay_real"]
 
+CUT_SHORT = "not ended there when its time was up"
 REAL = "real sockets"  # where nothing was done to them
 TRIES = 3  # a real kernel has its own timing: what two threads race for may go the other way the next time
 
@@ -40,21 +41,24 @@ def replay_real(
     test_id: str = "",
     file: Path | None = None,
     baseline: RealRun | None = None,
+    seconds: float | None = None,
 ) -> Replayed:
-    """Play *plan* on real sockets, beside a run without faults there.
+    """Play *plan* on real sockets, beside a run without faults there. Each run may take *seconds*, 20 by itself.
 
     Raises:
         ValueError: a fault that no kernel can be made to show, by name and with the reason.
     """
     from simnet.realnet import play_real
+    from simnet.realnet.classes import SECONDS
 
     options = options or SweepOptions()
+    seconds = SECONDS if seconds is None else seconds
     plan = plan or FaultPlan()
     if baseline is None:
-        baseline = play_real(test, FaultPlan(), **options.playing)
+        baseline = play_real(test, FaultPlan(), seconds=seconds, **options.playing)
     tries = TRIES if plan else 1
     while True:
-        run = play_real(test, plan, **options.playing) if plan else baseline
+        run = play_real(test, plan, seconds=seconds, **options.playing) if plan else baseline
         judgement = judge(
             baseline,
             run,
@@ -83,7 +87,7 @@ def _verdict(played: Replayed, judgement: Judgement, who: str) -> str:
     if played.word == OTHER_PATH:
         return f"{who}: the same failure"
     if played.word == OTHER_FAILURE and what_broke(failure) == "Hang":  # it waits, by a clock that only simnet winds on
-        return f"{REAL}: not ended there when its time was up, {failure_text(failure)}"
+        return f"{REAL}: {CUT_SHORT}, {failure_text(failure)}"
     if played.word == OTHER_FAILURE:
         return f"{REAL}: another failure, {failure_text(failure)}"
     return f"{who}: {failure_text(failure)}"

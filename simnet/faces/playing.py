@@ -24,28 +24,38 @@ def play_again(
     options: SweepOptions,
     *,
     real: bool = False,
+    seconds: float | None = None,
     heard: bool = True,
     expect: Expect | None = None,
     found: Found | None = None,
     test_id: str = "",
     file: Path | None = None,
 ) -> Replayed:
-    """Play *plan*, on simnet or on real sockets; what its programs print is *heard*, or not."""
+    """Play *plan*, on simnet or on real sockets, where a run may take *seconds*; what its programs print is *heard*, or not."""
     aloud = contextlib.nullcontext() if heard else quiet()
     if real:
         from simnet.explore.replay_real import replay_real
         from simnet.realnet import play_real
-        from simnet.realnet.classes import refuse_what_no_kernel_shows
+        from simnet.realnet.classes import SECONDS, refuse_what_no_kernel_shows
 
-        with quiet():
-            without = play_real(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
+        allowed = SECONDS if seconds is None else seconds
         try:
-            refuse_what_no_kernel_shows(plan)
+            refuse_what_no_kernel_shows(plan, allowed)
         except ValueError as error:
             raise Refused(str(error)) from error
+        with quiet():
+            without = play_real(test, FaultPlan((), plan.schedule, plan.seed), seconds=allowed, **options.playing)
         with aloud:
             return replay_real(
-                test, plan, options=options, expect=expect, found=found, test_id=test_id, file=file, baseline=without
+                test,
+                plan,
+                options=options,
+                expect=expect,
+                found=found,
+                test_id=test_id,
+                file=file,
+                baseline=without,
+                seconds=allowed,
             )
     with quiet():
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)

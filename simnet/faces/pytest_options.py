@@ -36,6 +36,7 @@ class Asked:
     found: Found | None  # what that file has on record
     expect: Expect | None  # what it expects, if the run is to be judged by that
     real: bool
+    seconds: float | None
     trace: bool
 
     @classmethod
@@ -72,7 +73,12 @@ class Asked:
             except (ScenarioError, OSError) as error:
                 raise pytest.UsageError(f"--simnet-replay: {error}") from error
         real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
-        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, trace)
+        seconds = config.getoption("simnet_seconds")
+        if seconds is not None and not real:
+            raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
+        if seconds is not None and not seconds > 0:
+            raise pytest.UsageError(f"--simnet-seconds {seconds:g} is no time for a run")
+        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, seconds, trace)
 
 
 def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:
@@ -125,6 +131,8 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
         marked["targets"] = marked.pop("target")
     if asked.plan is not None:
         marked["plan"] = asked.plan
+    if asked.seconds is not None:
+        marked["seconds"] = asked.seconds
     return marked
 
 

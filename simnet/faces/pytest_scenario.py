@@ -62,7 +62,7 @@ class ScenarioItem(pytest.Item):
             "file": self.path,
         }
         with named.at_home():
-            played = play_again(named.test, self.scenario.plan, real=asked.real, **words)
+            played = play_again(named.test, self.scenario.plan, real=asked.real, seconds=asked.seconds, **words)
         self._tell(played, asked.trace)
         played.raise_failure()
 
@@ -71,6 +71,7 @@ class ScenarioItem(pytest.Item):
         root = project_root(self.path)
         options = ["--simnet-replay", str(self.path), "--simnet-as-expected", "-q", "-p", "no:cacheprovider"]
         options += ["--simnet-real"] if asked.real else []
+        options += [f"--simnet-seconds={asked.seconds}"] if asked.seconds is not None else []
         done = subprocess.run(
             [sys.executable, "-m", "pytest", self.scenario.test, *options],
             cwd=root,

@@ -102,7 +102,7 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
         "file": asked.file,
     }
     try:
-        played = play_again(test, asked.plan or FaultPlan(), real=asked.real, **words)
+        played = play_again(test, asked.plan or FaultPlan(), real=asked.real, seconds=asked.seconds, **words)
     except Refused as error:
         told.verdict = error
         raise

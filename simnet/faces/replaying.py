@@ -10,16 +10,26 @@ import click
 
 from simnet.explore.ladder import ladder
 from simnet.explore.replay import NOT_REACHED, Replayed
+from simnet.explore.replay_real import CUT_SHORT
 from simnet.faces.naming import test_of
 from simnet.faces.playing import play_again
+from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.scenario import Scenario
 
 __all__ = ["replay_file"]
 
 
-def replay_file(path: Path, *, real: bool = False, trace: bool = False, as_json: bool = False) -> int:
-    """Play the file; 0 if it went as it expects, else 1."""
+def replay_file(
+    path: Path, *, real: bool = False, seconds: float | None = None, trace: bool = False, as_json: bool = False
+) -> int:
+    """Play the file; 0 if it went as it expects, else 1.
+
+    Raises:
+        Refused: *seconds* for a run that takes none.
+    """
+    if seconds is not None and not real:
+        raise Refused("--seconds is for --real: on simnet time is virtual, and a run of hours takes none")
     scenario = Scenario.read(path)
     named = test_of(scenario, path)
     words: dict[str, Any] = {
@@ -30,15 +40,15 @@ def replay_file(path: Path, *, real: bool = False, trace: bool = False, as_json:
         "file": path,
     }
     with named.at_home():
-        played = play_again(named.test, scenario.plan, real=real, heard=not as_json, **words)
+        played = play_again(named.test, scenario.plan, real=real, seconds=seconds, heard=not as_json, **words)
     if as_json:
         click.echo(json.dumps(as_object(scenario, path, played), indent=2))
     else:
-        _tell(Screen(), scenario, played, trace)
+        _tell(Screen(), scenario, played, trace, seconds)
     return 0 if played.expected else 1
 
 
-def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool) -> None:
+def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool, seconds: float | None) -> None:
     screen.title(scenario.title or scenario.test)
     screen.say()
     if trace:
@@ -52,6 +62,10 @@ def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool) -> 
             screen.paragraph(text, "yellow")
     style = "bold green" if played.expected else "bold red"
     screen.paragraph(played.line, style)
+    if CUT_SHORT in played.kernel:
+        from simnet.realnet.classes import SECONDS
+
+        screen.paragraph(f"A run had {SECONDS if seconds is None else seconds:g} s; --seconds gives it more.")
     if not played.kernel:
         screen.say(f"digest {played.digest}", "dim")
     if played.expected and played.expect.known:

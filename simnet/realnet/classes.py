@@ -75,8 +75,11 @@ def refuse_what_no_kernel_shows(plan: FaultPlan, seconds: float = SECONDS) -> No
 
 def _why_not(fault: Fault, seconds: float) -> str:
     """The reason for which *fault* is the simulator's alone; empty if it is not."""
-    if fault.kind == "stall" and fault.seconds > seconds / 2:  # type: ignore[attr-defined]  # a stall has seconds
-        return f"it takes {fault.seconds:g} s of real time, and the run has {seconds:g}"  # type: ignore[attr-defined]
+    if fault.kind == "stall" and fault.seconds > seconds / 2:  # type: ignore[attr-defined]  # a stall has them
+        late: float = fault.seconds  # type: ignore[attr-defined]
+        return (
+            f"it takes {late:g} s of real time, and the run has {seconds:g}: more by seconds=, --seconds in a command"
+        )
     if fault.kind in BY_THE_KERNEL or fault.kind in BY_THE_FACE:
         return ""
     return WHY_NOT.get(fault.kind, "there is no means to make it do so")

@@ -111,6 +111,15 @@ def test_kinds_runs_and_first_narrow_a_sweep(simnet: Run) -> None:
     assert found["stopped"] == "first failure"
 
 
+@pytest.mark.parametrize("depth", ["2", "recovery"])
+def test_a_sweep_takes_two_faults_at_once_where_it_is_asked_for_them(simnet: Run, depth: str) -> None:
+    ran = simnet("sweep", "test_servers.py::test_echo", "--json", "--kinds", "short-recv", "--depth", depth)
+    (found,) = ran.json
+    assert [row["kind"] for row in found["kinds"]] == ["short-recv", "two faults"]
+    ran = simnet("sweep", "test_servers.py::test_echo", "--depth", "3")
+    assert (ran.code, "'3' is not one of '1', '2', 'recovery'" in ran.err) == (2, True)
+
+
 def test_a_target_that_is_no_host_is_nothing_to_test(simnet: Run) -> None:
     ran = simnet("sweep", "test_servers.py::test_echo", "--target", "client")
     assert ran.code == 2
@@ -353,6 +362,29 @@ def test_a_wrong_scenario_names_file_and_line(
     assert ran.code == 2
     assert re.search(re.escape(str(failure)) + told, ran.err), ran.err
     assert "Traceback" not in ran.err
+
+
+def test_how_long_a_run_on_real_sockets_may_take_is_an_option(simnet: Run, failure: Path) -> None:
+    edited(failure, 'kind = "short-recv"', 'kind = "stall"')
+    edited(failure, "call = 1\nbytes = 1", "byte = 1\nseconds = 0.05")
+    ran = simnet("replay", failure, "--real", "--seconds", "0.08")
+    assert ran.code == 2
+    assert "it takes 0.05 s of real time, and the run has 0.08: more by seconds=, --seconds in a command" in ran.err
+    ran = simnet("replay", failure, "--seconds", "60")
+    assert (ran.code, "--seconds is for --real: on simnet time is virtual" in ran.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_run_on_real_sockets_that_was_cut_short_is_told_with_the_option_that_gives_it_more(
+    simnet: Run, failure: Path
+) -> None:
+    forget_modules()
+    edited(Path("servers.py"), "import socket", "import socket, time")
+    edited(Path("servers.py"), "if word:", "if word != b'hello': time.sleep(9)\n                    if word:")
+    ran = simnet("replay", failure, "--real", "--seconds", "0.5")
+    assert ran.code == 1
+    assert "not ended there when its time was up" in ran.out
+    assert "A run had 0.5 s; --seconds gives it more." in ran.out
 
 
 def test_what_a_file_prints_while_it_is_imported_is_not_among_the_json(simnet: Run) -> None:

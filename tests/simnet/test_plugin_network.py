@@ -185,6 +185,15 @@ def test_it(simnet_network):
     assert talk(b"hello") == b"hello"
 """
     run(suite, body, "--simnet-real").assert_outcomes(passed=1)
+    result = run(
+        suite,
+        body.replace("assert talk", "assert simnet_network.seconds == 60 and talk"),
+        "--simnet-real",
+        "--simnet-seconds=60",
+    )
+    result.assert_outcomes(passed=1)
+    result = run(suite, body, "--simnet-seconds=60")
+    result.stderr.fnmatch_lines(["ERROR: --simnet-seconds 60 is for --simnet-real: on simnet time is virtual"])
 
 
 def test_a_network_of_its_own_inside_it_is_refused_with_the_reason(suite: pytest.Pytester) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.replay import replay
 from simnet.explore.replay_real import replay_real
 from simnet.faults.plan import FaultPlan
-from simnet.realnet import play_real
 from tests.simnet.faces_samples import SERVERS
 
 pytestmark = pytest.mark.slow  # real sockets and real time
@@ -43,7 +41,7 @@ def talk(net: Any) -> None:
         ),
         (
             "split test->server:7#1 end=client byte=2",
-            "real sockets: another failure, AssertionError at test_replay_real.py:32",
+            "real sockets: another failure, AssertionError at test_replay_real.py:30",
         ),
         ("refuse test->server:7#1", "real sockets: no failure there (interrupted)"),
         ("split test->server:7#1 end=server byte=77", "real sockets: not reached there"),
@@ -57,9 +55,7 @@ def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdi
         assert f"kernel    {verdict}" in str(played.report)
 
 
-def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end() -> None:
     def answers_to_what_is_whole() -> None:
         with socket.create_server(("", 7)) as listener:
             conn, _ = listener.accept()
@@ -74,9 +70,9 @@ def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end(
             sock.sendall(b"hello")
             assert sock.recv(100)
 
-    monkeypatch.setattr("simnet.realnet.play_real", partial(play_real, seconds=2))
     plan = FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=2")
-    played = replay_real(patient, plan, options=OPTIONS, found=Found(by="sweep", failure="TimeoutError at x.py:1"))
+    found = Found(by="sweep", failure="TimeoutError at x.py:1")
+    played = replay_real(patient, plan, options=OPTIONS, found=found, seconds=2)
     assert played.kernel.startswith("real sockets: not ended there when its time was up, Hang at "), played.kernel
 
 
