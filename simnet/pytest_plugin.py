@@ -14,6 +14,7 @@ Fixtures of a swept test are set up once, around all of its runs.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -123,6 +124,23 @@ def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, N
     held = Held.enter(request.node)
     yield held.network
     held.leave()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if hasattr(metafunc.function, "simnet_test"):
+        from simnet.faces.pytest_options import refuse_parametrized_network
+
+        refuse_parametrized_network(metafunc.function, metafunc.definition.iter_markers("parametrize"))
+
+
+def pytest_collection_finish() -> None:
+    """Of what hypothesis explains a failure by, the lines that failing examples alone have run, the user's are left, and none of simnet's."""
+    scrutineer: Any = sys.modules.get("hypothesis.internal.scrutineer")
+    unhelpful = getattr(scrutineer, "UNHELPFUL_LOCATIONS", None)
+    ours = f"{Path(__file__).parent.as_posix()}/**"
+    if isinstance(unhelpful, tuple) and ours not in unhelpful and re.fullmatch(r"[\w/. *-]+", ours):
+        scrutineer.UNHELPFUL_LOCATIONS = (*unhelpful, ours)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -17,6 +17,7 @@ __all__ = [
     "called_for_nothing",
     "does_not_wait",
     "entered_already",
+    "entrance",
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
@@ -33,10 +34,14 @@ def _at(now_ns: int) -> str:
 
 def entered_already(by: tuple[CodeType, int] | str) -> RuntimeError:
     """A second network cannot be entered in one thread: the first was *by* somebody, or by a line."""
-    text = by if isinstance(by, str) else f"at {placed(*by)}"
     return RuntimeError(
-        f"a simulated network is already running in this thread, entered {text}; leave it before entering another"
+        f"a simulated network is already running in this thread, entered {entrance(by)}; leave it before entering another"
     )
+
+
+def entrance(by: tuple[CodeType, int] | str) -> str:
+    """Where a network was entered, in words."""
+    return by if isinstance(by, str) else f"at {placed(*by)}"
 
 
 def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:

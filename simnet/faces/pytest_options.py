@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,14 @@ from simnet.faults.forms import parse_fault
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Scenario
 
-__all__ = ["Asked", "made", "network_options", "refuse_what_cannot_be", "sweep_options"]
+__all__ = [
+    "Asked",
+    "made",
+    "network_options",
+    "refuse_parametrized_network",
+    "refuse_what_cannot_be",
+    "sweep_options",
+]
 
 _KEY = pytest.StashKey["Asked"]()
 
@@ -148,6 +156,8 @@ def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> Non
     """Fail a test that would hold two networks, or whose body nobody would run, with the reason."""
     swept = hasattr(test, "simnet_options")
     holds = "simnet_network" in getattr(item, "fixturenames", ())
+    if swept:
+        _refuse_network_elsewhere(item, test)
     if swept and holds:
         tried, decorator = ("fuzzed", "@simnet.fuzz")
         if test.simnet_first_seed is None:  # type: ignore[attr-defined]
@@ -162,6 +172,47 @@ def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> Non
             "the test. Write a plain `def` and run the coroutine on a host: "
             'simnet_network.host("client").run(asyncio.run, main()).'
         )
+
+
+def refuse_parametrized_network(test: Any, marks: Iterable[pytest.Mark]) -> None:
+    """Fail a swept test one of whose *marks* has values for the parameter that gets the network."""
+    first, rest = _parameters(test)
+    for mark in marks:
+        named = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if first in (re.split(r"[\s,]+", named) if isinstance(named, str) else named):
+            _refuse_first(
+                test.__name__,
+                first,
+                "which parametrize gives values to",
+                ["net", first, *(each for each in rest if each != "net")],
+            )
+
+
+def _refuse_network_elsewhere(item: pytest.Item, test: Any) -> None:
+    """Fail a swept test that has a fixture where the network is given, and further on a name that is no fixture."""
+    info, fixtures = getattr(item, "_fixtureinfo", None), getattr(item.session, "_fixturemanager", None)
+    if info is None or fixtures is None or not hasattr(test, "simnet_test"):
+        return
+    first, rest = _parameters(test)
+    absent = [name for name in rest if name in info.argnames and name not in ("request", *info.name2fixturedefs)]
+    if len(absent) == 1 and fixtures.getfixturedefs(first, item):
+        others = [name for name in rest if name not in absent]
+        _refuse_first(
+            test.__name__, first, f"the name of a fixture, and {absent[0]!r} is none", [*absent, first, *others]
+        )
+
+
+def _parameters(test: Any) -> tuple[str, list[str]]:
+    """That of a swept test which gets the network, and those after it."""
+    names = [name for name in inspect.signature(test.simnet_test).parameters if name != "self"]
+    return names[0], names[1:]
+
+
+def _refuse_first(test: str, first: str, why: str, right: list[str]) -> NoReturn:
+    _refuse(
+        f"{test}: @simnet.sweep gives the network to the test's first parameter, and that is {first!r}, {why}. Put the network "
+        f"first: def {test}({', '.join(right)})"
+    )
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import pytest
 
@@ -25,6 +25,7 @@ from simnet.faces.pytest_report import Told, looks, settle_for, told_of
 from simnet.faces.refusals import Refused
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
+from simnet.stuck import entrance
 from simnet.wait import current_scheduler
 
 __all__ = ["sweeping_for"]
@@ -47,14 +48,9 @@ def sweeping_for(item: pytest.Item) -> Iterator[None]:
 
 def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
     __tracebackhide__ = True
-    if current_scheduler() is not None:
-        fixtures = ", ".join(each for each in getattr(item, "fixturenames", ()) if each != "request")
-        pytest.fail(
-            f"{item.name} is swept while a simulated network is already running: one of its fixtures holds a network of its own "
-            f"({fixtures or 'none is named'}). @simnet.sweep gives the test a fresh network for each run; set up there what the "
-            "fixture sets up.",
-            pytrace=False,
-        )
+    running = current_scheduler()
+    if running is not None:
+        _refuse_within(item, running.entered)
     asked = Asked.of(item.config)
     told = told_of(item)
     told.failures.clear()  # of the sweep before, where @given has each of its examples swept
@@ -82,6 +78,17 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     if asked.trace:
         told.traces.append(("simnet: the run without faults", _whole(item, result)))
     result.raise_failures(test_id)
+
+
+def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
+    """A network is running, entered *by* a line or somebody: a sweep within it cannot be."""
+    name = by[0].co_name if isinstance(by, tuple) else ""
+    holder = f"by the fixture {name!r}" if name in getattr(item, "fixturenames", ()) else "by a fixture, it seems"
+    pytest.fail(
+        f"{item.name} is swept while a simulated network is already running, entered {entrance(by)}, {holder}. @simnet.sweep "
+        "gives the test a fresh network for each run; set up there what the fixture sets up.",
+        pytrace=False,
+    )
 
 
 def _identity(item: pytest.Item, wrapper: Any) -> str:

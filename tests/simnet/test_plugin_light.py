@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import simnet
+
 pytestmark = pytest.mark.slow  # interpreters of their own
 
 
@@ -54,6 +56,27 @@ def test_where_dispatch_alone_is_installed_a_suite_runs_and_who_wants_more_is_to
         assert done.returncode != 0
         assert 'pip install "simnet-dispatch[simnet]"' in done.stdout + done.stderr, more
         assert "INTERNALERROR" not in done.stdout + done.stderr, more
+
+
+def test_what_hypothesis_explains_a_failure_by_is_no_line_of_simnets(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        """
+import simnet
+from hypothesis import given, settings, strategies
+
+
+@settings(deadline=None)
+@given(strategies.integers())
+def test_it(n):
+    with simnet.Network() as net:
+        net.sleep(1)
+        assert n < 100
+"""
+    )
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert "n=100" in done.stdout
+    assert "Explanation" not in done.stdout
+    assert f"{Path(simnet.__file__).parent}" not in done.stdout
 
 
 def test_the_first_example_of_a_property_does_not_load_the_simulator(tmp_path: Path) -> None:

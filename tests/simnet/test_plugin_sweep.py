@@ -386,8 +386,18 @@ def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Py
         pytest.param(
             "@pytest.fixture\ndef own():\n    with simnet.Network() as net: yield net\n\n"
             "@simnet.sweep\ndef test_it(net, own): pass",
-            "*a simulated network is already running*own*",
+            "test_it is swept while a simulated network is already running, entered at test_it.py:5 in own, by the fixture 'own'.*",
             id="fixture-with-a-network",
+        ),
+        pytest.param(
+            "@simnet.sweep\ndef test_it(tmp_path, net, capsys): pass",
+            "*first parameter, and that is 'tmp_path', the name of a fixture, and 'net' is none.*def test_it(net, tmp_path, capsys)",
+            id="network-not-first",
+        ),
+        pytest.param(
+            "class TestIt:\n    @simnet.sweep\n    @pytest.mark.parametrize('n, m', [(1, 2)])\n    def test_it(self, n, net, m): pass",
+            "*first parameter, and that is 'n', which parametrize gives values to. Put the network first: def test_it(net, n, m)",
+            id="parametrized-first",
         ),
     ],
 )
