@@ -131,10 +131,10 @@ class Channel:
         """Whether the channel has left its loop for good."""
         return self._channel_state & CLOSED != 0
 
-    def handle_close(self, reason: BaseException | None) -> None:
+    def handle_close(self, reason: BaseException | None, /) -> None:
         """The channel is closed. *reason* is None after an orderly end, else the error that ended it."""
 
-    def handle_error(self, error: Exception) -> None:
+    def handle_error(self, error: Exception, /) -> None:
         """A handler of this channel raised *error*. As it stands: log it with its traceback, and give the channel up."""
         self.loop.log_exception(f"{self!r} is given up: a handler failed", error)
         self.abort(error)

@@ -44,10 +44,10 @@ class Chat(Stream):
 
     # ---- what a subclass says
 
-    def handle_message(self, data: bytes) -> None:
+    def handle_message(self, data: bytes, /) -> None:
         """A message, without its terminator; it may be empty."""
 
-    def handle_too_long(self, error: MessageTooLong) -> None:
+    def handle_too_long(self, error: MessageTooLong, /) -> None:
         """The peer sends a message without end. As it stands: give it up."""
         self.abort(error)
 
@@ -91,7 +91,7 @@ class Chat(Stream):
 
     # ---- cutting
 
-    def handle_data(self, data: bytes) -> None:
+    def handle_data(self, data: bytes, /) -> None:
         """Cuts; override :meth:`handle_message` instead."""
         if self._start == len(self._input):
             self._input, self._start, self._scanned = data, 0, 0

@@ -74,7 +74,7 @@ class Dispatcher(Channel):
         if pair is not None:
             self.handle_accepted(*pair)
 
-    def handle_accepted(self, sock: Any, addr: Address) -> None:
+    def handle_accepted(self, sock: Any, addr: Address, /) -> None:
         """A connection was accepted. As it stands: close it."""
         sock.close()
 

@@ -47,10 +47,10 @@ class Receiver(Sender):
     _read_size: int
     bytes_received: int
 
-    def handle_data(self, data: bytes) -> None:
+    def handle_data(self, data: bytes, /) -> None:
         """*data* has arrived; never empty."""
 
-    def handle_urgent(self, data: bytes) -> None:
+    def handle_urgent(self, data: bytes, /) -> None:
         """The peer has sent an urgent byte (MSG_OOB). As it stands: drop it."""
 
     # ---- a turn

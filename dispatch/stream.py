@@ -93,7 +93,7 @@ class Stream(Receiver):
     def handle_connect(self) -> None:
         """:meth:`connect` has succeeded. Not called for a socket that came connected."""
 
-    def handle_idle(self, error: Timeout) -> None:
+    def handle_idle(self, error: Timeout, /) -> None:
         """Nothing was read or sent for ``idle_timeout`` seconds. As it stands: give up; :meth:`touch` waits once more."""
         self.abort(error)
 

@@ -351,6 +351,8 @@ def _call(name: str, function: Callable[..., Any], *, skip_first: bool) -> str:
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())[1 if skip_first else 0 :]
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    if name.startswith("handle_"):  # its parameters may have any name, and need no sign that says so
+        bare = [parameter.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for parameter in bare]
     text = str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
     return f"{name}{re.sub(r'=', ' = ', text) if ' = ' in text else text}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,12 @@ def test_every_default_is_the_codes(kind: type) -> None:
     assert {name: rows.get(f"`{name}`", "").strip("`") for name in defaults} == {
         name: shown(value) for name, value in defaults.items()
     }
+
+
+@pytest.mark.parametrize("kind", [dispatch.Chat, dispatch.Datagram, dispatch.Pipe, dispatch.Dispatcher])
+def test_a_handler_may_call_what_it_is_given_as_it_likes(kind: type) -> None:
+    """Some type checkers ask an overriding method for the names of the overridden one, but for those that are positional."""
+    for name in dir(kind):
+        if name.startswith("handle_"):
+            _, *parameters = inspect.signature(getattr(kind, name)).parameters.values()
+            assert all(each.kind is each.POSITIONAL_ONLY for each in parameters), name
