@@ -166,16 +166,14 @@ class _Canvas:
             text = row.text if place == 0 else ""
             lines.append(self._drawn(clock, row.host, text, to, label))
         if row.mark:
-            spaced = (
-                f"{lines[0].rstrip()}  {row.mark}"
-                if row.text or row.arrows
-                else f"{clock.ljust(self.at[row.host])}{row.mark}"
-            )
-            if len(spaced) <= self.width:
+            room = max(CLOCK, self.width - len(row.mark))  # a long one of the last column begins further left
+            spaced = f"{lines[0].rstrip()}  {row.mark}"
+            if not (row.text or row.arrows):
+                lines[0] = self._cut(f"{clock.ljust(min(self.at[row.host], room))}{row.mark}")
+            elif len(spaced) <= self.width:
                 lines[0] = spaced
             else:
-                start = self.at[row.host] + 2
-                lines.append(f"{' ' * start}{row.mark}"[: self.width])
+                lines.append(self._cut(f"{' ' * min(self.at[row.host] + 2, room)}{row.mark}"))
         return lines
 
     def _drawn(self, clock: str, host: str, text: str, to: str, label: str) -> str:

@@ -214,3 +214,23 @@ def test_an_arrow_carries_flags_and_payload() -> None:
     assert segment_phrase(Event._make(sent(0, "test", "SYN"))) == "SYN"
     assert segment_phrase(Event._make(sent(0, "test", "data", b"hi"))) == "b'hi'"
     assert answer(Event._make(POLL)) == "server:7 IN"
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_what_a_fault_did_is_told_in_whole_whatever_the_column(width: int) -> None:
+    towards = "client"
+    stall = (
+        1 * MS,
+        "fault",
+        "",
+        PLACE,
+        towards,
+        "stall",
+        12345,
+        f"stall {PLACE} end={towards} byte=12345 seconds=0.001",
+    )
+    drawn = ladder(trace_of(*CONNECT, stall), hosts=["server", "other", "test"], whole=True, width=width)
+    (row,) = (line for line in drawn.splitlines() if "⚡" in line)
+    assert row.endswith("⚡ stalled for 0.001 s before byte 12,345")
+    assert row.lstrip()[0].isdigit()
+    assert len(row) <= width
