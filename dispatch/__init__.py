@@ -5,6 +5,8 @@ One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each co
 ``dispatch.asyncore`` and ``dispatch.asynchat`` are the modules that Python 3.12 removed, on the same core.
 """
 
+import sys
+
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import Channel
 from dispatch.errors import Aborted, Timeout
@@ -57,7 +59,7 @@ def __getattr__(name: str) -> Any:
         return found
     if name in ("asyncore", "asynchat"):
         return __import__(f"dispatch.{name}", fromlist=[name])
-    raise AttributeError(f"module 'dispatch' has no attribute {name!r}")
+    raise AttributeError(f"module 'dispatch' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

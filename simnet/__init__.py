@@ -5,6 +5,7 @@ Names are imported when first asked for, so that the pytest plugin costs nothing
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    __tracebackhide__ = True
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'simnet' has no attribute {name!r}")
+        raise AttributeError(f"module 'simnet' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     try:
         value = getattr(import_module(home), name) if home else import_module(f"simnet.{name}")
     except ModuleNotFoundError as error:

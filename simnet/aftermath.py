@@ -9,9 +9,10 @@ from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.faults.disruptive import Refuse
+from simnet.trace import CALL, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
 
-__all__ = ["Over", "explain", "raise_what_failed"]
+__all__ = ["Over", "explain", "raise_what_failed", "why_refused"]
 
 NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
 
@@ -43,6 +44,8 @@ class Over(Protocol):
     def happened(self) -> Iterable[object]: ...
     @property
     def listening(self) -> tuple[str, ...]: ...
+    @property
+    def trace(self) -> Trace: ...
 
 
 def raise_what_failed(network: Over) -> None:
@@ -79,7 +82,7 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     if isinstance(error, RuntimeError) and str(error) == "no running event loop" and _in_a_loop():
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
     if isinstance(error, ConnectionRefusedError) and not any(isinstance(fault, Refuse) for fault in network.happened):
-        yield f"nobody listened there; the programs under test listened on {', '.join(network.listening) or 'no port'}"
+        yield why_refused(network.trace, network.listening)
     if isinstance(error, gaierror) and not getattr(error, "__notes__", ()):  # the network's own would have one
         yield "a socket asked that is the real kernel's: it was made before the network was entered. Make it within"
     for verdict in network.verdicts:
@@ -91,6 +94,20 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
             yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
     for name, its in ended:
         yield f"the process {name} had ended with {_words(its)}"
+
+
+def why_refused(trace: Trace, listening: Sequence[str]) -> str:
+    """Who listened, of a run in which a connect was refused without a fault; *listening* are the targets' listeners at its end."""
+    calls = list(trace.of(CALL))
+    asked = [each.place for each in calls if each.op == "connect" and str(each.result) == "ECONNREFUSED"]
+    host, _, port = asked[-1].partition("->")[2].partition("#")[0].rpartition(":") if asked else ("", "", "")
+    made = [each.host for each in calls if each.op == "listen" and each.place == f"{each.host}:{port}"]
+    if made and host and host not in made:
+        return (
+            f"{made[-1]}:{port} listened, and not {host}:{port}: a socket is of the host whose process makes it. Make it in the "
+            f"function that is spawned on {host}"
+        )
+    return f"nobody listened there; the programs under test listened on {', '.join(listening) or 'no port'}"
 
 
 def _in_a_loop() -> bool:

@@ -8,11 +8,12 @@ import random
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
 from simnet.clock import deadline_after
+from simnet.ended import of_a_run
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
@@ -211,6 +212,11 @@ class Process:
             file.send(data, 0)
         finally:
             self.machine.flush()
+
+    if not TYPE_CHECKING:  # a checker shall know which attributes there are
+
+        def __getattr__(self, name: str) -> NoReturn:  # of what `forget` has let go
+            of_a_run(self, name)
 
     def forget(self) -> None:
         """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""

@@ -62,10 +62,12 @@ def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[s
 
 def called_for_nothing(process: Process, now_ns: int, times: int, op: str, place: str) -> Hang:
     """Calls without effect, *op* on *place* the last."""
-    return Hang(
+    error = Hang(
         f"{process.name} made {times:,} calls in a row, {_at(now_ns)}, that neither waited nor had any effect; the last: "
-        f"{op} on {place}. A read that gives b'' is the end of the input: stop there."
+        f"{op} on {place}. A read that gives b'' is the end of the input: stop there; where one says EAGAIN, poll before the next."
     )
+    error.__suppress_context__ = True  # what the last of the calls said is not why
+    return error
 
 
 def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:

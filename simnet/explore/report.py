@@ -11,8 +11,10 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gaierror
 from typing import TYPE_CHECKING
 
+from simnet.aftermath import why_refused
 from simnet.blame import exception_text, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
@@ -66,6 +68,9 @@ class FailureReport:
     headline: str
     """``TypeError at tutorial_server.py:71 when accept says EAGAIN (1 bug, 3 of 214 runs)``."""
 
+    why: str = ""
+    """What the network knows of an error that came without a fault; empty if nothing."""
+
     @property
     def sentence(self) -> str:
         """What the network did."""
@@ -101,6 +106,8 @@ class FailureReport:
         lines: list[str] = []
         for told, kind in self.network:
             lines.append(line_of("network", told, f"({kind})" if kind else "", width))
+        if self.why:
+            lines.append(line_of("why", self.why, "", width))
         if self.consequence:
             told, _, rule = self.consequence.rpartition("  [")
             lines.append(line_of("so", told or self.consequence, f"[{rule}" if told else "", width))
@@ -179,6 +186,7 @@ def report_run(
         commands=tuple(_commands(plan, main, test_id, file, root or _root(file))),
         kernel=kernel,
         headline=headline(main, plan),
+        why="" if plan or main is None else _why(run, main.error),
     )
 
 
@@ -235,6 +243,14 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
             kind = "transparent" if fault.transparent else "disruptive"
         told.append((fault.sentence(), kind))
     return told
+
+
+def _why(run: Run, error: BaseException | None) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return why_refused(run.trace, run.listening)
+    if isinstance(error, gaierror):
+        return next(iter(getattr(error, "__notes__", ())), "").strip().partition("\n")[0]
+    return ""
 
 
 def _consequence(judgement: Judgement) -> str:

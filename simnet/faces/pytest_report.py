@@ -116,7 +116,7 @@ def _is_told(raised: BaseException, told: Told) -> bool:
 
 def _others_notes(raised: BaseException, told: Told) -> list[str]:
     """What others have noted on the exception: hypothesis, with which example it fails."""
-    ours = {note for _, failure in told.failures for note in failure.notes()}
+    ours = {note for _, failure in told.failures for note in (*failure.notes(), failure.why)}
     return [note for note in getattr(raised, "__notes__", ()) if note not in ours]
 
 

@@ -93,6 +93,34 @@ def test_a_mistyped_host_is_told_with_those_there_are() -> None:
     assert caught.value.__notes__ == ["'sever' is no host of this network; there is test, server"]
 
 
+def make_here_and_use_there(net: Any) -> None:
+    with socket.create_server(("", 7)) as listener:
+        net.host("server").spawn(listener.accept)
+        socket.create_connection(("server", 7))
+
+
+MADE_ELSEWHERE = (
+    "test:7 listened, and not server:7: a socket is of the host whose process makes it. Make it in the function"
+)
+
+
+@pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+def test_a_listener_that_was_made_on_another_host_is_told(network: Any) -> None:
+    with pytest.raises(ConnectionRefusedError) as refused, network() as net:
+        make_here_and_use_there(net)
+    assert refused.value.__notes__[0].startswith(MADE_ELSEWHERE)
+
+
+def test_what_a_network_knows_of_an_error_stands_in_the_report_of_a_sweep() -> None:
+    def mistyped(net: Any) -> None:
+        socket.create_connection(("sever", 7))
+
+    (report,) = run_sweep(make_here_and_use_there).reports()
+    assert f"why       {MADE_ELSEWHERE[:60]}" in str(report)
+    (report,) = run_sweep(mistyped).reports()
+    assert "why       'sever' is no host of this network; there is test" in str(report)
+
+
 def test_the_traceback_has_no_frame_of_the_simulator() -> None:
     with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
         net.host("server")

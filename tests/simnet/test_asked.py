@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import simnet
+from simnet import faults
 from simnet.faults import FaultPlan
 
 both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
@@ -19,6 +21,13 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
     [
         ({"plan": 3}, "plan=3 is int; it is a FaultPlan, or a line"),
         ({"plan": "refus a->b:7#1"}, "'refus' is no kind of fault; did you mean 'refuse'"),
+        (
+            {"plan": faults.Refuse(on="a->b:7#1")},
+            r"is one fault; a plan is a list of them: FaultPlan\(\[faults\.Refuse\(",
+        ),
+        ({"plan": [faults.Refuse(on="a->b:7#1")]}, r"is list; make a plan of it: FaultPlan\(\[faults\.Refuse\("),
+        ({"target": "server"}, "Network has no option 'target'; did you mean 'targets'"),
+        ({"latency": 3}, "Network has no option 'latency'; known are targets, rates, seed, invariants"),
         ({"seed": "x"}, "seed='x' is str; it is a whole number"),
         ({"seed": -1}, "seed=-1 is outside 0"),
         ({"targets": 3}, "targets=3: a host's name, or several in a list"),
@@ -31,6 +40,11 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
 def test_a_wrong_value_is_refused_by_name(network: Any, wrong: dict[str, Any], told: str) -> None:
     with pytest.raises((TypeError, ValueError), match=told):
         network(**wrong)
+
+
+def test_one_run_is_asked_for_as_a_network_is() -> None:
+    with pytest.raises(TypeError, match="play has no option 'target'; did you mean 'targets'"):
+        simnet.play(lambda net: None, target="server")  # type: ignore[call-arg]
 
 
 @both
@@ -77,6 +91,27 @@ def test_a_network_that_has_ended_says_so() -> None:
     ):
         with pytest.raises(RuntimeError, match="has ended: nothing can happen in it any more; make a new one"):
             late()
+
+
+def test_a_socket_whose_network_has_ended_is_closed_and_says_why() -> None:
+    with simnet.Network() as net:
+        server = net.host("server")
+        idle, listener, datagrams = server.socket(), server.listen(7), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    calls: list[Callable[[], object]] = [
+        lambda: idle.connect(("10.0.0.1", 7)),
+        lambda: idle.connect(("server", 7)),
+        lambda: idle.bind(("server", 7)),
+        lambda: idle.recv(1),
+        lambda: listener.accept(),
+        lambda: listener.getsockname(),
+        lambda: datagrams.sendto(b"", ("10.0.0.1", 7)),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match="Bad file descriptor") as closed:
+            call()
+        assert closed.value.__notes__ == ["its network has ended, and all of its sockets with it: use them within"]
+    for each in (idle, listener, datagrams):
+        each.close()
 
 
 def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:

@@ -319,6 +319,21 @@ def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
         test()
 
 
+def test_what_the_last_of_many_calls_in_vain_has_said_is_not_told_as_its_cause() -> None:
+    with (
+        pytest.raises(simnet.Hang, match="where one says EAGAIN, poll before the next") as hang,
+        simnet.Network() as net,
+    ):
+        listener = net.host("test").listen(7)
+        listener.setblocking(False)
+        while True:
+            try:
+                listener.accept()
+            except BlockingIOError:
+                pass
+    assert hang.value.__suppress_context__
+
+
 def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
