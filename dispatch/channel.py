@@ -11,6 +11,7 @@ Rules every channel keeps, whatever is built on it:
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
+from dispatch.checks import meant_by
 from dispatch.errors import Aborted
 from dispatch.observers import observers
 
@@ -72,8 +73,12 @@ class Channel:
                 raise TypeError(
                     f"{cls.__name__}.{name} is a coroutine, and nobody awaits it: handlers are plain functions"
                 )
-            if name in ASYNCORES and not any(hasattr(base, name) for base in cls.__bases__):
+            if any(hasattr(base, name) for base in cls.__bases__):
+                pass
+            elif name in ASYNCORES:
                 _warn_of(cls, name)
+            elif meant := meant_by(cls, name):
+                _warn(f"{cls.__name__}.{name} is used by nobody; did you mean {meant}?")
             if name.startswith("_") and not name.endswith("__"):
                 for base in cls.__mro__[1:]:
                     if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":
@@ -231,16 +236,17 @@ _WORDS = (
 
 
 def _warn_of(cls: type, name: str) -> None:
-    """Say at the line of its `class` that nobody will call the handler *name* of *cls*, and who is called."""
+    """Say that nobody will call the handler *name* of *cls*, and who is called."""
+    called = (each for each in dir(cls) if each.startswith("handle_") and each not in ASYNCORES)
+    _warn(f"{cls.__name__}.{name} is a handler of asyncore's, and nobody calls it here; called are {', '.join(called)}")
+
+
+def _warn(text: str) -> None:
+    """Say it at the line of the user's `class`."""
     import sys
     import warnings
 
-    called = (each for each in dir(cls) if each.startswith("handle_") and each not in ASYNCORES)
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("dispatch."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(
-        f"{cls.__name__}.{name} is a handler of asyncore's, and nobody calls it here; called are {', '.join(called)}",
-        RuntimeWarning,
-        stacklevel=level,
-    )
+    warnings.warn(text, RuntimeWarning, stacklevel=level)

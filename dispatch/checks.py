@@ -44,7 +44,15 @@ def check_address(address: Any, family: int | None = None, *, looked_up: bool = 
         TypeError: not a tuple of a host and a port.
         ValueError: no such port.
     """
-    if family not in (None, _socket.AF_INET, _socket.AF_INET6) or isinstance(address, (str, bytes)):
+    if family not in (None, _socket.AF_INET, _socket.AF_INET6):
+        return
+    if isinstance(address, (str, bytes)):
+        host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+        if colon and port.isdecimal() and "/" not in host:
+            raise TypeError(
+                f"{address!r} would be the path of a Unix socket; a host and its port are a pair, {(host, int(port))!r}, and a path "
+                "with a colon begins with ./"
+            )
         return
     if hasattr(address, "__fspath__"):
         return
@@ -64,6 +72,32 @@ def check_address(address: Any, family: int | None = None, *, looked_up: bool = 
 def no_socket(sock: Any) -> TypeError:
     """What to raise when *sock* turns out to be none."""
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
+
+
+OPTIONS = (
+    *("read_size", "read_size_max", "high_water", "low_water", "terminator", "max_message", "max_size", "queue_limit"),
+    *("connect_timeout", "idle_timeout", "write_timeout", "close_timeout", "background"),
+)
+
+
+def meant_by(cls: type, name: str) -> str:
+    """The handler or option of *cls* that *name*, which it does not know, is one slip of the fingers away from; empty if none is."""
+    for known in dir(cls):
+        if (known.startswith("handle_") or known in OPTIONS) and known not in vars(cls) and _one_slip(known, name):
+            return known
+    return ""
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether a character is missing, too many, another, or has changed places with the next."""
+    if not -1 <= len(one) - len(other) <= 1:
+        return False
+    at = next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+    mine, others = one[at:], other[at:]
+    swapped = mine[:2] == others[1::-1] and mine[2:] == others[2:]
+    return swapped or mine[1:] == others[1:] or mine[1:] == others or mine == others[1:]
 
 
 def check_made(channel: Any) -> None:

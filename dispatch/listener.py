@@ -234,6 +234,8 @@ class Listener(Channel):
                 if self.tls is not None:
                     channel.start_tls(self.tls, server_side=True)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
+            if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
             for observer in observers:
                 observer.raised(self, "handler", error)
             self.loop.log_exception(f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error)

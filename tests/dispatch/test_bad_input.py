@@ -139,6 +139,58 @@ def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
     type("Mine", (dispatch.Dispatcher,), {"handle_read": lambda channel: None})  # it has these verbs
 
 
+@pytest.mark.parametrize(
+    ("base", "name", "meant"),
+    [
+        (dispatch.Chat, "handle_mesage", "handle_message"),
+        (dispatch.Chat, "handle_messages", "handle_message"),
+        (dispatch.Stream, "handle_dtaa", "handle_data"),
+        (dispatch.Stream, "handle_eog", "handle_eof"),
+        (dispatch.Chat, "idle_timout", "idle_timeout"),
+        (dispatch.Chat, "terminater", "terminator"),
+        (dispatch.Datagram, "handle_datagramm", "handle_datagram"),
+    ],
+)
+def test_a_slip_in_a_name_that_nobody_uses_is_told_with_what_was_meant(base, name, meant):
+    with pytest.warns(RuntimeWarning, match=f"Mine.{name} is used by nobody; did you mean {meant}?") as told:
+        type("Mine", (base,), {name: None})
+    assert told[0].filename == __file__
+
+
+def test_names_of_the_programs_own_are_its_own():
+    names = (
+        "handle_login",
+        "handle_data_of",
+        "writer",
+        "timeout",
+        "high_waters_edge",
+        "loops",
+        "terminated",
+        "closed_by",
+    )
+    type("Mine", (dispatch.Chat,), dict.fromkeys(names))
+    type("Mine", (dispatch.Chat,), {"handle_messages": None, "handle_message": lambda channel, data: None})
+
+
+def test_a_handler_that_cannot_be_called_as_a_listener_calls_it_is_told_how_it_is_called(kernel_world, caplog):
+    class Alone(dispatch.Stream):
+        def __init__(self, sock):
+            super().__init__(sock)
+
+    loop = kernel_world.loop()
+    client = kernel_world.connect(kernel_world.listen(loop, Alone).addr)
+    kernel_world.run(loop, lambda: "by handler(sock, addr=addr, loop=loop)" in caplog.text)
+    assert client.recv(1) == b""
+
+
+def test_a_host_and_port_in_one_text_are_told_from_a_path(world):
+    loop = world.loop()
+    for text, pair in (("localhost:80", "('localhost', 80)"), (":8080", "('', 8080)"), ("::1:7", "('::1', 7)")):
+        told = f"{text!r} would be the path of a Unix socket; a host and its port are a pair, {pair}"
+        refused(TypeError, told, dispatch.Stream(loop=loop).connect, text)
+        refused(TypeError, told, dispatch.Listener, text, dispatch.Stream, loop=loop)
+
+
 def test_a_constructor_that_leaves_ours_out_is_named(kernel_world, caplog):
     class Forgetful(dispatch.Stream):
         def __init__(self, *args, **options):
