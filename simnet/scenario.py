@@ -22,6 +22,7 @@ from simnet.faults.fields import FaultError
 from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan, PlanError
 from simnet.nodeid import NodeId, project_root
+from simnet.typed import from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["Expect", "Found", "Scenario", "ScenarioError", "load_test"]
@@ -128,7 +129,7 @@ class Scenario(msgspec.Struct, frozen=True):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            remedy = "; pytest plays all that are in a folder" if isinstance(error, IsADirectoryError) else ""
+            remedy = "; pytest plays all that are in a folder" if isinstance(error, IsADirectoryError) else _kept_as(path)
             raise ScenarioError(f"cannot be read: {error.strerror or error}{remedy}", path=path) from error
         except UnicodeDecodeError as error:
             raise ScenarioError(f"is not UTF-8, as TOML is: {error.reason} at byte {error.start}", path=path) from error
@@ -199,6 +200,18 @@ class Scenario(msgspec.Struct, frozen=True):
         path = Path(path)
         write_whole(path, self.dumps())
         return path
+
+
+def _kept_as(path: Path) -> str:
+    """What to say of a failure's file that is not there, if `simnet keep` has moved it."""
+    root = next((above.parent for above in path.absolute().parents if above.name == ".simnet"), None)
+    for kept in sorted((root / "scenarios").rglob("*.toml")) if root is not None else ():
+        try:
+            if Scenario.read(kept, check=False).digest() == path.stem:
+                return f"; it was kept as {from_here(kept)}"
+        except ScenarioError:
+            continue  # it is not that one
+    return ""
 
 
 def _hosts(target: object) -> tuple[str, ...]:

@@ -205,6 +205,15 @@ def test_keep_moves_a_failure_to_where_pytest_plays_it(simnet: Run, failure: Pat
     assert simnet("replay", kept, "--json").json["word"] == "exact", "where a file lies changes nothing"
 
 
+def test_a_failure_that_was_kept_is_told_with_where_it_lies_now(simnet: Run, failure: Path) -> None:
+    Path("scenarios").mkdir()
+    Path("scenarios/another.toml").write_text("no = 'scenario'")
+    simnet("keep", failure, "--title", "hello comes in pieces")
+    ran = simnet("replay", failure)
+    kept = "scenarios/test_hasty/hello-comes-in-pieces.toml"
+    assert (ran.code, ran.err.rstrip().endswith(f"No such file or directory; it was kept as {kept}")) == (2, True)
+
+
 def test_keep_leaves_what_a_person_wrote_into_the_file(simnet: Run, failure: Path) -> None:
     edited(failure, "format = 1", "# seen on a train\nformat = 1  # the first")
     simnet("keep", failure, "--to", "scenarios/train.toml", "--title", "on a train", "--reason", "#7")
