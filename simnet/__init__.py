@@ -1,5 +1,10 @@
 """A deterministic simulated network that tests network code against what networks do to it.
 
+Above a test, ``@simnet.sweep(target="server")`` runs it once for every single fault at every point where one could act;
+``simnet.check(test)`` does so here and now, ``simnet.play(test, plan)`` is one run. ``with simnet.Network() as net:`` is a
+network in your own hands, and the fixture ``simnet_network`` one around a test of pytest's: ``net.host("server").spawn(serve, 7)``
+runs a program on it, unmodified. Faults are in ``simnet.faults``, plans and payloads for hypothesis in ``simnet.strategies``.
+
 Names are imported when first asked for, so that the pytest plugin costs nothing in a project whose tests want no network.
 """
 

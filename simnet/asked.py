@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import wraps
-from inspect import signature
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, NoReturn, TypeVar
 
 from simnet.faults.fault import Fault
-from simnet.faults.fields import INTEGER_MAX, FaultError, meant
+from simnet.faults.fields import INTEGER_MAX, FaultError
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
 __all__ = [
     "Given",
-    "by_known_names",
     "exceptions_of",
     "function_of",
     "name_of",
@@ -28,24 +25,6 @@ __all__ = [
 NO_FAULTS = FaultPlan()
 
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def by_known_names(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """A function that says of an option which it does not have what was meant, where Python says only that there is none."""
-    known = [each.name for each in signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    taken = frozenset(signature(function).parameters)
-
-    @wraps(function)
-    def called(*args: _P.args, **given: _P.kwargs) -> _R:
-        __tracebackhide__ = True
-        if given.keys() <= taken:
-            return function(*args, **given)
-        name = next(each for each in given if each not in taken)
-        raise TypeError(f"{function.__qualname__.removesuffix('.__init__')} has no option {name!r}{meant(name, known)}")
-
-    return called
 
 
 class Given(Generic[_T]):

@@ -1,26 +1,28 @@
-"""What a program is told that goes on with a socket when the run is over in which it was made."""
+"""What stands where a run has been, for a program that goes on with its sockets."""
 
 from __future__ import annotations
 
 from errno import EBADF
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from simnet.kernel.errors import socket_error
 
-__all__ = ["of_a_run"]
-
-OF_A_RUN = ("scheduler", "machine", "fabric", "stack")
+__all__ = ["OVER"]
 
 
-def of_a_run(owner: Any, name: str) -> NoReturn:
-    """Asked for an attribute that *owner* does not have (any more).
+class _Over:
+    """Whatever is asked of it: EBADF."""
 
-    Raises:
-        OSError: EBADF, it went with the run.
-        AttributeError: it never was.
-    """
-    if name not in OF_A_RUN:
-        raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}", name=name, obj=owner)
-    error = socket_error(EBADF)
-    error.add_note("its network has ended, and all of its sockets with it: use them within")
-    raise error
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<of a run that is over>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        error = socket_error(EBADF)
+        error.add_note("its network has ended, and all of its sockets with it: use them within")
+        raise error
+
+
+#: In the place of a scheduler, a host or a stack: attributes of a class with a ``__getattr__`` would all be slower to read.
+OVER: Final[Any] = _Over()

@@ -29,6 +29,8 @@ class Host(NotALink):
 
     __slots__ = ("machine", "_network")
 
+    INNER = ("machine",)
+
     def __init__(self, network: Network, machine: Machine) -> None:
         self._network = weakref.ref(network)
         self.machine = machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 __all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "NotALink", "Profile"]
 
@@ -30,6 +30,9 @@ PROFILES = {
     "3g": Profile(0.035, 0.165, 48_000, 0.005),  # UMTS as Android's emulator has it: 35 to 200 ms, 384 kbit/s
     "satellite": Profile(0.280, 0.010, 1.25e6, 0.001),  # geostationary: 2 x 35,786 km are 239 ms, the rest is queues
 }
+
+
+FACE = ("a", "b", "latency", "jitter", "bandwidth", "loss", "duplication", "reordering", "mtu", "use")
 
 
 class Link:
@@ -152,6 +155,10 @@ class Link:
 
     # --- for the network -------------------------------------------------------------------------------------------
 
+    def __dir__(self) -> list[str]:
+        """What there is to use; the rest is the network's."""
+        return [name for name in object.__dir__(self) if name.startswith("__") or name in FACE]
+
     def block(self, *sources: str) -> None:
         """Let nothing through that these of its two hosts send; none of them: let everything through again."""
         self._blocked = sources
@@ -236,6 +243,15 @@ class NotALink:
     duplication = _OfALink()
     reordering = _OfALink()
     mtu = _OfALink()
+
+    INNER: ClassVar[tuple[str, ...]] = ()  # public to other rooms, and nothing that a test should call
+
+    def __dir__(self) -> list[str]:
+        """What there is to use: what completes names shall not offer what is refused."""
+        return [name for name in object.__dir__(self) if name not in self.INNER and name not in _REFUSED]
+
+
+_REFUSED = ("INNER", *(name for name, value in vars(NotALink).items() if isinstance(value, _OfALink)))
 
 
 class Direction:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS, Timer
-from simnet.ended import of_a_run
 from simnet.folders import in_the_way, without_links
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
 from simnet.kernel.stack import Stack
@@ -47,11 +46,6 @@ class Machine:
         self.still_until_ns = 0  # before that none of its processes runs; see standstill.py
         self.ways: dict[str, tuple[Machine | None, Direction | None]] = {}  # to whom an address leads, and along what
         self.stack = self._new_stack(addresses)
-
-    if not TYPE_CHECKING:  # a checker shall know which attributes there are
-
-        def __getattr__(self, name: str) -> NoReturn:  # of what the fabric has let go when it was dissolved
-            of_a_run(self, name)
 
     def _new_stack(self, addresses: Sequence[str], kind: type[Stack] = Stack) -> Stack:
         clock: Any = _StackClock(self)

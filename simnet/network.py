@@ -9,6 +9,7 @@ from heapq import heappush
 from typing import Any
 
 from simnet.clock import Clock
+from simnet.ended import OVER
 from simnet.faults.disruptive import ConnectTimeout, Unreachable
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector, Tag
@@ -137,7 +138,7 @@ class Fabric:
             machine.stack.dissolve()
             machine.out.clear()
             machine.ways.clear()
-            del machine.stack, machine.fabric
+            machine.stack = machine.fabric = OVER
         for link in self.links.values():
             link.dissolve()
         self.clock.clear()

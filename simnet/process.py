@@ -8,12 +8,12 @@ import random
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent, greenlet
 
 from simnet.clock import deadline_after
-from simnet.ended import of_a_run
+from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
@@ -22,7 +22,7 @@ from simnet.whereabouts import caller_outside, tasks_outside
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_arguments", "refuse_coroutines"]
+__all__ = ["FACE", "FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_arguments", "refuse_coroutines"]
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
@@ -30,6 +30,7 @@ DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes do not meet
 PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numbers would be more than a C int
 
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where")
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
 
 
@@ -213,10 +214,9 @@ class Process:
         finally:
             self.machine.flush()
 
-    if not TYPE_CHECKING:  # a checker shall know which attributes there are
-
-        def __getattr__(self, name: str) -> NoReturn:  # of what `forget` has let go
-            of_a_run(self, name)
+    def __dir__(self) -> list[str]:
+        """What there is to use; the rest is for those who run it."""
+        return [name for name in object.__dir__(self) if name.startswith("__") or name in FACE]
 
     def forget(self) -> None:
         """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""
@@ -224,7 +224,7 @@ class Process:
             if isinstance(kept, dict):
                 kept.clear()
         self.state.clear()
-        del self.scheduler, self.machine
+        self.scheduler = self.machine = OVER
 
     def describe_wait(self, where: str | None = None) -> str:
         """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from simnet.asked import by_known_names
 from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
@@ -106,7 +105,6 @@ class Run:
         return self._points
 
 
-@by_known_names
 def play(
     test: Callable[[Network], object],
     plan: FaultPlan | str | None = None,

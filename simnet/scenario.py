@@ -129,7 +129,9 @@ class Scenario(msgspec.Struct, frozen=True):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            remedy = "; pytest plays all that are in a folder" if isinstance(error, IsADirectoryError) else _kept_as(path)
+            remedy = (
+                "; pytest plays all that are in a folder" if isinstance(error, IsADirectoryError) else _kept_as(path)
+            )
             raise ScenarioError(f"cannot be read: {error.strerror or error}{remedy}", path=path) from error
         except UnicodeDecodeError as error:
             raise ScenarioError(f"is not UTF-8, as TOML is: {error.reason} at byte {error.start}", path=path) from error

@@ -252,3 +252,7 @@ def _small_first(least: int, small: int, most: int) -> st.SearchStrategy[int]:
 
     tickets = st.integers(0, few * weight + most - small - 1)
     return skewed()
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

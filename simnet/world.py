@@ -15,17 +15,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import (
-    Given,
-    by_known_names,
-    exceptions_of,
-    function_of,
-    name_of,
-    plan_of,
-    rates_of,
-    seed_of,
-    targets_of,
-)
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
@@ -97,11 +87,12 @@ class Network(NotALink):
         "alive",
     )  # what is set by a mistaken name is refused
 
+    INNER = ("begin", "finish", "spawn_on")
+
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
     targets: Given[tuple[str, ...] | None] = Given()
 
-    @by_known_names
     def __init__(
         self,
         plan: FaultPlan | str | None = None,

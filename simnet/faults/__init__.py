@@ -107,3 +107,7 @@ __all__ = [
     "simpler_plans",
     "size",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

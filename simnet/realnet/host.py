@@ -25,6 +25,8 @@ class RealHost(NotALink):
 
     __slots__ = ("_console", "machine", "network")
 
+    INNER = ("machine",)
+
     def __init__(self, network: RealNetwork, machine: Machine) -> None:
         self.network = network
         self.machine = machine

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from simnet import invariants as checks
 from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, by_known_names, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
@@ -76,11 +76,12 @@ class RealNetwork(NotALink):
         "_guard",
     )  # what is set by a mistaken name is refused
 
+    INNER = ("begin", "finish", "spawn_on")
+
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
     targets: Given[tuple[str, ...] | None] = Given()
 
-    @by_known_names
     def __init__(
         self,
         plan: FaultPlan | str | None = None,

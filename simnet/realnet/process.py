@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
+from simnet.process import FACE
 from simnet.realnet.machine import Machine
 from simnet.state import Left, bury, hush
 from simnet.trace import PROCESS, WAKE
@@ -78,6 +79,10 @@ class Open(NamedTuple):
 
 class RealProcess:
     """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
+
+    def __dir__(self) -> list[str]:
+        """As of a simulated one."""
+        return [name for name in object.__dir__(self) if name.startswith("__") or name in FACE]
 
     def __init__(self, stage: Stage, machine: Machine, name: str, fn: Callable[[], Any] | None = None) -> None:
         self.stage = stage

@@ -26,8 +26,6 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
             r"is one fault; a plan is a list of them: FaultPlan\(\[faults\.Refuse\(",
         ),
         ({"plan": [faults.Refuse(on="a->b:7#1")]}, r"is list; make a plan of it: FaultPlan\(\[faults\.Refuse\("),
-        ({"target": "server"}, "Network has no option 'target'; did you mean 'targets'"),
-        ({"latency": 3}, "Network has no option 'latency'; known are targets, rates, seed, invariants"),
         ({"seed": "x"}, "seed='x' is str; it is a whole number"),
         ({"seed": -1}, "seed=-1 is outside 0"),
         ({"targets": 3}, "targets=3: a host's name, or several in a list"),
@@ -40,11 +38,6 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
 def test_a_wrong_value_is_refused_by_name(network: Any, wrong: dict[str, Any], told: str) -> None:
     with pytest.raises((TypeError, ValueError), match=told):
         network(**wrong)
-
-
-def test_one_run_is_asked_for_as_a_network_is() -> None:
-    with pytest.raises(TypeError, match="play has no option 'target'; did you mean 'targets'"):
-        simnet.play(lambda net: None, target="server")  # type: ignore[call-arg]
 
 
 @both
@@ -156,3 +149,30 @@ def test_what_is_set_by_a_mistaken_name_is_refused_with_where_it_is(network: Any
     assert not hasattr(net, "latency")
     net.link("a", "b").latency = 0.2
     assert net.link("b", "a").latency == 0.2
+
+
+@both
+def test_what_completes_names_offers_what_there_is_to_use(network: Any) -> None:
+    with network() as net:
+        process = net.host("server").spawn(len, "")
+        faces = (net, net.host("server"), net.link("test", "server"), process)
+        offered = [{name for name in dir(each) if not name.startswith("_")} for each in faces]
+        process.join()
+    assert {
+        "host",
+        "link",
+        "observe",
+        "always",
+        "partition",
+        "heal",
+        "time",
+        "trace",
+        "plan",
+        "handler_errors",
+    } < offered[0]
+    assert not {"latency", "loss", "begin", "finish", "spawn_on", "INNER"} & (offered[0] | offered[1])
+    assert {"spawn", "run", "connect", "listen", "socket", "address", "name", "crash", "pause"} < offered[1]
+    assert offered[2] == {
+        *("a", "b", "latency", "jitter", "bandwidth", "loss", "duplication", "reordering", "mtu", "use"),
+    }
+    assert offered[3] == {"name", "host_name", "target", "done", "result", "error", "join", "where"}
