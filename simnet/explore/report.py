@@ -26,11 +26,13 @@ from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
+from simnet.trace import CALL
 from simnet.typed import from_here, named_from_here, pytest_command
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
     from simnet.run import Run
+    from simnet.trace import Trace
 
 __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
@@ -69,7 +71,7 @@ class FailureReport:
     """``TypeError at tutorial_server.py:71 when accept says EAGAIN (1 bug, 3 of 214 runs)``."""
 
     why: str = ""
-    """What the network knows of an error that came without a fault; empty if nothing."""
+    """What the network knows of an error that came without a fault, or of a test that reads once; empty if nothing."""
 
     @property
     def sentence(self) -> str:
@@ -186,7 +188,7 @@ def report_run(
         commands=tuple(_commands(plan, main, test_id, file, root or _root(file))),
         kernel=kernel,
         headline=headline(main, plan),
-        why="" if plan or main is None else _why(run, main.error),
+        why="" if main is None else _why(run, baseline, main, plan),
     )
 
 
@@ -245,12 +247,27 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
     return told
 
 
-def _why(run: Run, error: BaseException | None) -> str:
-    if isinstance(error, ConnectionRefusedError):
+def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
+    if plan:
+        return _one_read(run.trace, baseline.trace) if main.host == TEST and plan.transparent else ""
+    if isinstance(main.error, ConnectionRefusedError):
         return why_refused(run.trace, run.listening)
-    if isinstance(error, gaierror):
-        return next(iter(getattr(error, "__notes__", ())), "").strip().partition("\n")[0]
+    if isinstance(main.error, gaierror):
+        return next(iter(getattr(main.error, "__notes__", ())), "").strip().partition("\n")[0]
     return ""
+
+
+def _one_read(trace: Trace, before: Trace) -> str:
+    """What to say of a test that takes what one read brings for all there is; empty if it does not seem to."""
+    reads = [each for each in trace.of(CALL) if each.host == TEST and each.op == "recv"]
+    if not reads or not (got := reads[-1].result) or not isinstance(got, bytes):
+        return ""
+    key = (TEST, "recv", reads[-1].place, reads[-1].n)
+    whole = next((each.result for each in before.of(CALL) if (each.host, each.op, each.place, each.n) == key), b"")
+    if not isinstance(whole, bytes) or len(got) >= len(whole) or not whole.startswith(got):
+        return ""
+    number = f"{len(got):,} byte{'s' if len(got) > 1 else ''} of {len(whole):,}"
+    return f"the test's last recv brought {number}: it returns what has arrived. Read on until all is there"
 
 
 def _consequence(judgement: Judgement) -> str:

@@ -110,6 +110,32 @@ def test_what_the_same_input_shows_cut_elsewhere_is_akin_and_not_a_bug_of_its_ow
     assert "akin" not in told[0].text()
 
 
+def test_a_test_that_takes_one_read_for_all_is_told_what_a_read_brings() -> None:
+    def echo() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            while data := conn.recv(100):
+                conn.sendall(data)
+
+    def reads_once(net: Any) -> None:
+        net.host("server").spawn(echo)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello"
+
+    def reads_on(net: Any) -> None:
+        net.host("server").spawn(echo)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            assert len(sock.makefile("rb").read()) == 5
+            assert not net.plan
+
+    told = "the test's last recv brought 1 byte of 5: it returns what has arrived. Read on until all is there"
+    for test, why in ((reads_once, told), (reads_on, "")):
+        (found,) = run_sweep(test, SweepOptions.of(target="server", kinds="split", first=True)).reports()
+        assert found.why == why
+
+
 def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     failure, result = accept_failure()
     (command,) = report(failure, result, test_id=ID).commands
