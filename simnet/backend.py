@@ -52,6 +52,11 @@ class SimulatedBackend:
         self._look = look  # whether a library was loaded meanwhile that keeps something for each process
         self._spawn = spawn
 
+    @property
+    def network(self) -> Any:
+        """Whose it is."""
+        return self._spawn.__self__  # type: ignore[attr-defined]  # a method of the network's
+
     # --- sockets ---------------------------------------------------------------------------------------------------
 
     def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:

@@ -17,7 +17,7 @@ import argparse
 import re
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,13 @@ def _if_all_is_installed(error: type[Exception]) -> Generator[None, None, None]:
 
 def pytest_unconfigure() -> None:
     modules = sys.modules.get("simnet.modules")
-    if modules is not None:
+    if modules is None:
+        return
+    if "simnet.wait" in sys.modules:
+        from simnet.faces.pytest_network import end_forgotten
+
+        end_forgotten()
+    with suppress(RuntimeError):  # one on real sockets, which nobody has left: the interpreter ends soon
         modules.restore()
 
 
@@ -164,14 +170,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         sweeping = sweeping_for(item)
     with sweeping:
         if FIXTURE not in getattr(item, "fixturenames", ()):
+            before = _running()
             try:
-                return (yield)
+                result = yield
             except Exception as error:
-                if (
-                    "simnet.process" in sys.modules
-                ):  # a network in a fixture of the user's own does not see how the test ends
-                    _leave_simnet_out(error)
+                if "simnet.process" in sys.modules:
+                    _leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
+                _look_for_forgotten(item, before, error)
                 raise
+            _look_for_forgotten(item, before, None)
+            return result
         from simnet.faces.pytest_network import leave
 
         try:
@@ -181,6 +189,21 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
             raise
         leave(item, None)
         return result
+
+
+def _running() -> object:
+    """The scheduler of the simulated network that runs now; None if none does."""
+    wait = sys.modules.get("simnet.wait")
+    return wait.current_scheduler() if wait is not None else None
+
+
+def _look_for_forgotten(item: pytest.Item, before: object, error: Exception | None) -> None:
+    __tracebackhide__ = True
+    now = _running()
+    if now is not None and now is not before:
+        from simnet.faces.pytest_network import refuse_forgotten
+
+        refuse_forgotten(item, error)
 
 
 def _leave_simnet_out(error: Exception) -> None:

@@ -86,7 +86,7 @@ def faults(
         raise InvalidArgument(
             f"{ends=} are not ends of a connection; they are 'client' (the opener) and 'server' (the acceptor)"
         )
-    wanted = drawn_kinds(kinds)
+    wanted = _wanted(kinds)
     points = [found for kind in wanted if (found := _points(kind, by_form, ends))]
     if not points:
         forms = ", ".join(by_form) or "nothing"
@@ -131,6 +131,14 @@ def faults(
     return fault()
 
 
+def _wanted(kinds: Iterable[object] | str) -> tuple[type[Fault], ...]:
+    __tracebackhide__ = True
+    try:
+        return drawn_kinds(kinds)
+    except (TypeError, ValueError) as error:
+        raise error.with_traceback(None) from None  # where it was found tells nobody anything
+
+
 def fault_plans(
     kinds: Iterable[object] | str = TRANSPARENT,
     *,
@@ -164,7 +172,7 @@ def fault_plans(
 def fault_rates(kinds: Iterable[object] | str = TRANSPARENT) -> st.SearchStrategy[FaultRates]:
     """Rates for a subset of *kinds*, with a seed. Shrinks towards no kind at all."""
     __tracebackhide__ = True  # what is wrong is the line that asks for them
-    fields = [kind.kind.replace("-", "_") for kind in drawn_kinds(kinds)]
+    fields = [kind.kind.replace("-", "_") for kind in _wanted(kinds)]
     rates = st.sampled_from((0.0, 0.01, 0.1, 0.5, 1.0))
     seeds = st.integers(0, 2**32 - 1)
 

@@ -6,6 +6,7 @@ that closes a socket of it afterwards finds it closed already, which is no error
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from simnet.blame import without_simnet
 from simnet.faces.pytest_options import Asked, made
 from simnet.faces.pytest_report import looks, told_of
+from simnet.stuck import entrance
+from simnet.wait import current_scheduler
 
 if TYPE_CHECKING:
     from simnet.world import Network
 
-__all__ = ["Held", "leave"]
+__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten"]
 
 _KEY = pytest.StashKey["Held"]()
 
@@ -95,6 +98,28 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     finally:
         if held.network.unreached:
             _tell_unreached(item, held.network)
+
+
+def end_forgotten() -> str:
+    """End the network that runs here and that nobody has left, if there is one, and say where it was entered."""
+    scheduler = current_scheduler()
+    if scheduler is None:
+        return ""
+    with suppress(Exception):
+        scheduler.backend.network.finish(settle=False)
+    return entrance(scheduler.entered)
+
+
+def refuse_forgotten(item: pytest.Item, error: BaseException | None) -> None:
+    """*item* has entered a network and not left it: that network is ended, else each test after it would be refused one."""
+    by = end_forgotten()
+    told = (
+        f"{item.name} has left a network running, which was entered {by}. `with simnet.Network() as net:` leaves it; a state "
+        "machine calls net.__exit__(None, None, None) in its teardown()"
+    )
+    if error is None:
+        raise pytest.fail.Exception(told, pytrace=False)
+    error.add_note(told)
 
 
 def _tell_unreached(item: pytest.Item, network: Any) -> None:

@@ -283,3 +283,60 @@ def test_it(net):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["> *listener.accept()", "E *TimeoutError: timed out", "test_it.py:*: TimeoutError"])
     assert not any("simnet/" in line for line in result.outlines)
+
+
+FORGOTTEN = """
+import unittest
+
+def test_it():
+    net = simnet.Network()
+    net.__enter__()
+    net.host("server").spawn(echo, 7)
+
+def test_with_a_failure_of_its_own():
+    simnet.Network().__enter__()
+    raise KeyError("mine")
+
+class TestCase(unittest.TestCase):
+    def test_of_unittest(self):
+        simnet.Network().__enter__()
+
+def test_after_them(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+"""
+
+
+def test_a_network_that_a_test_has_not_left_is_told_and_ended(suite: pytest.Pytester) -> None:
+    result = run(suite, FORGOTTEN)
+    result.assert_outcomes(failed=3, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_it has left a network running, which was entered at test_it.py:10 in test_it. `with simnet.Network() as net:` *",
+            "E *KeyError: *",
+            "E *test_with_a_failure_of_its_own has left a network running, which was entered at test_it.py:14 *",
+            "test_of_unittest has left a network running, which was entered at test_it.py:19 in test_of_unittest.*",
+        ]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Network", "RealNetwork"])
+def test_a_network_that_a_fixture_never_leaves_does_not_stop_pytest_from_ending(
+    suite: pytest.Pytester, kind: str
+) -> None:
+    body = f"""
+@pytest.fixture(scope="module")
+def world():
+    net = simnet.{kind}()
+    net.__enter__()
+    return net
+
+def test_it(world): world.host("server")
+def test_it_again(world): world.host("server")
+"""
+    (suite.path / "test_it.py").write_text(f"import pytest, simnet\n{body}")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "test_it.py")
+    result.assert_outcomes(passed=2)
+    assert "Traceback" not in result.stderr.str()
+    assert result.ret == 0
