@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from simnet.explore.fuzz import run_fuzz
-from simnet.explore.options import SweepOptions, seeds_of
+from simnet.explore.options import Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
@@ -29,7 +29,7 @@ taken_over: Callable[[Any, Sequence[Any], Mapping[str, Any]], None] | None = Non
 @overload
 def sweep(test: _Function, /) -> _Function: ...
 @overload
-def sweep(**options: Any) -> Callable[[_Function], _Function]: ...
+def sweep(**options: Unpack[Asked]) -> Callable[[_Function], _Function]: ...
 
 
 def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **options: Any) -> Any:
@@ -37,7 +37,9 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
 
     ``target``: hosts under test. ``kinds``: which faults. ``survives``: disruptive kinds that must not change the outcome.
     ``may_raise``: what a target may end with under a disruptive fault. ``strict``: an interrupted body is a failure.
-    ``runs``: the most simulations. ``invariants``: levels by name. ``first``: stop at the first failure. See SweepOptions.
+    ``runs``: the most simulations. ``depth``: 2 for pairs of faults, ``"recovery"`` for a second one where the first makes a point.
+    ``invariants``: levels by name. ``first``: stop at the first failure. ``shrink=False``: leave plans as they were found.
+    ``seed``: the network's. ``per_process``: globals, as ``"module:name"``, that each process of each run finds fresh.
 
     Raises:
         TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
@@ -54,7 +56,7 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
 @overload
 def fuzz(test: _Function, /) -> _Function: ...
 @overload
-def fuzz(*, seeds: int | range = ..., **options: Any) -> Callable[[_Function], _Function]: ...
+def fuzz(*, seeds: int | range = ..., **options: Unpack[AskedOfAny]) -> Callable[[_Function], _Function]: ...
 
 
 def fuzz(
@@ -100,7 +102,7 @@ def _above(test: Any, decorate: Callable[[Any], Any], word: str) -> Any:
     return decorate(test)
 
 
-def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Any) -> SweepResult:
+def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Unpack[Asked]) -> SweepResult:
     """Sweep *test* here and now, or fuzz it if it is decorated so; raises its failures, else returns what was done.
 
     A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from simnet.asked import seed_of
 from simnet.faults.fields import meant
@@ -15,10 +15,35 @@ from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
-__all__ = ["RECOVERY", "RUNS_DEFAULT", "SweepOptions", "seeds_of"]
+__all__ = ["RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "seeds_of"]
 
 RECOVERY = "recovery"  # the depth at which the second fault acts only where the first has made a point
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
+
+
+_Kind = str | type[Fault]
+
+
+class AskedOfAny(TypedDict, total=False):
+    """What may be written for each option, of a sweep and of a fuzz, as type checkers and editors know it; None changes nothing."""
+
+    target: str | Iterable[str] | None
+    kinds: _Kind | Iterable[_Kind] | None
+    survives: _Kind | Iterable[_Kind] | None
+    may_raise: type[BaseException] | Iterable[type[BaseException]] | None
+    strict: bool | None
+    invariants: Mapping[str, str] | None
+    first: bool | None
+    shrink: bool | None
+    seed: int | None
+    per_process: str | Iterable[str] | None
+
+
+class Asked(AskedOfAny, total=False):
+    """Those that a sweep has besides."""
+
+    depth: Literal[1, 2, "recovery"] | None
+    runs: int | None
 
 
 @dataclass(frozen=True)

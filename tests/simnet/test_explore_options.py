@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import fields
+from typing import get_type_hints
 
 import pytest
 
 import simnet
 from simnet import faults
-from simnet.explore.options import SweepOptions
+from simnet.explore.options import Asked, SweepOptions
 from simnet.explore.sweep import NothingToTest
 
 
@@ -102,3 +104,7 @@ def test_a_target_whose_calls_no_fault_can_touch_yet_is_told_so() -> None:
         NothingToTest, match=r"no connection and no listener, .* faults of Unix sockets are still to come"
     ):
         simnet.check(test, target="server")
+
+
+def test_type_checkers_know_the_options_that_there_are() -> None:
+    assert set(get_type_hints(Asked)) == {each.name for each in fields(SweepOptions)}

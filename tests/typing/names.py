@@ -37,6 +37,18 @@ def test_with_options(net: simnet.Network) -> None:
     """The decorator with options."""
 
 
+@simnet.sweep(kinds=simnet.TRANSPARENT, depth="recovery", invariants={"no-spin": "off"}, per_process="os:environ")
+def test_with_more_options(net: simnet.Network) -> None:
+    """Those that are written rarely."""
+
+
+def mistakes() -> None:
+    """A checker tells them; mypy tells where it does not, too."""
+    simnet.sweep(targets="server")  # type: ignore[call-overload]
+    simnet.sweep(depth=3)  # type: ignore[call-overload]
+    simnet.check(serve, run=5)  # type: ignore[call-arg]
+
+
 def a_network(plan: simnet.FaultPlan, rates: simnet.FaultRates) -> None:
     """The faces that a test holds."""
     with simnet.Network(plan, rates=rates, targets=["server"], invariants={"no-spin": "warning"}) as net:
