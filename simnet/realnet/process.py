@@ -191,6 +191,9 @@ class RealProcess:
                 run()
             except ProcessEnded:
                 pass
+            except (OSError, ValueError):
+                if not (self.ending or self.done):  # else what it was waiting on was closed as its process ended
+                    raise
             finally:
                 leave()
 

@@ -186,6 +186,6 @@ class Stage:
         lines = [f"the run took longer than {self.expires_ns / 1e9:g} s of real time:"]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
         lines.append(
-            "On real sockets every wait takes its time. Play it on simnet.Network, or allow it more: RealNetwork(seconds=...)."
+            "On real sockets every wait takes its time. Play it on simnet.Network, or allow it more: RealNetwork(seconds=...), --simnet-seconds in pytest."
         )
         return "\n".join(lines)

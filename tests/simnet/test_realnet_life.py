@@ -364,6 +364,28 @@ def test_tls_goes_by_the_same_names_and_its_waits_end_too() -> None:
     keep.clear()
 
 
+def test_a_thread_whose_poller_the_end_has_closed_ends_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    started: list[threading.Thread] = []
+
+    def polls() -> None:
+        with select.epoll() as poller:
+            while True:
+                poller.poll()
+
+    def serve() -> None:
+        started.append(threading.Thread(target=polls))
+        started[0].start()
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve).join()
+        time.sleep(0.05)
+    started[0].join(5)
+    assert not started[0].is_alive()
+    assert said == []
+
+
 def test_threads_that_a_program_starts_belong_to_its_process() -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
