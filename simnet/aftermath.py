@@ -46,6 +46,8 @@ class Over(Protocol):
     def listening(self) -> tuple[str, ...]: ...
     @property
     def trace(self) -> Trace: ...
+    @property
+    def linked(self) -> Iterable[tuple[str, str]]: ...
 
 
 def raise_what_failed(network: Over) -> None:
@@ -94,6 +96,13 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
             yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
     for name, its in ended:
         yield f"the process {name} had ended with {_words(its)}"
+    if isinstance(error, AssertionError):
+        acted = dict.fromkeys(event.host for event in network.trace if event.host)
+        for ends in network.linked:
+            for host in ends if acted else ():
+                if host not in acted:
+                    told_who = " and ".join(acted)
+                    yield f"there is a link between {ends[0]} and {ends[1]}, but {host} did nothing; {told_who} did: is it named right?"
 
 
 def why_refused(trace: Trace, listening: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FrameType, TracebackType
@@ -87,7 +87,7 @@ class Network(NotALink):
         "alive",
     )  # what is set by a mistaken name is refused
 
-    INNER = ("begin", "finish", "spawn_on")
+    INNER = ("begin", "finish", "linked", "spawn_on")
 
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
@@ -153,6 +153,11 @@ class Network(NotALink):
         self.host(a)
         self.host(b)
         return self._fabric.link(a, b)
+
+    @property
+    def linked(self) -> Iterable[tuple[str, str]]:
+        """The hosts between which there is a link."""
+        return self._fabric.links
 
     def partition(self, a: str, b: str, *, one_way: bool = False) -> None:
         """Let nothing through between two hosts any more; with *one_way*, nothing from *a* to *b*."""

@@ -34,7 +34,9 @@ def _told_apart(was: Any, now: Any) -> tuple[str, str]:
     """Both values, cut around the place where they begin to differ if that would be left out of one that is too long."""
     texts = repr(was), repr(now)
     same = next((at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other), min(map(len, texts)))
-    if same < SHOWN // 3 or texts[0] == texts[1]:
+    if texts[0] == texts[1]:
+        return "one that looks alike and is not equal to it", short_repr(now)
+    if same < SHOWN // 3:
         return short_repr(was), short_repr(now)
     before, after = SHOWN // 3, SHOWN - SHOWN // 3
     short = [

@@ -181,7 +181,7 @@ def refuse_parametrized_network(test: Any, marks: Iterable[pytest.Mark]) -> None
         named = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if first in (re.split(r"[\s,]+", named) if isinstance(named, str) else named):
             _refuse_first(
-                test.__name__,
+                test,
                 first,
                 "which parametrize gives values to",
                 ["net", first, *(each for each in rest if each != "net")],
@@ -197,9 +197,7 @@ def _refuse_network_elsewhere(item: pytest.Item, test: Any) -> None:
     absent = [name for name in rest if name in info.argnames and name not in ("request", *info.name2fixturedefs)]
     if len(absent) == 1 and fixtures.getfixturedefs(first, item):
         others = [name for name in rest if name not in absent]
-        _refuse_first(
-            test.__name__, first, f"the name of a fixture, and {absent[0]!r} is none", [*absent, first, *others]
-        )
+        _refuse_first(test, first, f"the name of a fixture, and {absent[0]!r} is none", [*absent, first, *others])
 
 
 def _parameters(test: Any) -> tuple[str, list[str]]:
@@ -208,10 +206,11 @@ def _parameters(test: Any) -> tuple[str, list[str]]:
     return names[0], names[1:]
 
 
-def _refuse_first(test: str, first: str, why: str, right: list[str]) -> NoReturn:
+def _refuse_first(test: Any, first: str, why: str, right: list[str]) -> NoReturn:
+    word = "sweep" if test.simnet_first_seed is None else "fuzz"
     _refuse(
-        f"{test}: @simnet.sweep gives the network to the test's first parameter, and that is {first!r}, {why}. Put the network "
-        f"first: def {test}({', '.join(right)})"
+        f"{test.__name__}: @simnet.{word} gives the network to the test's first parameter, and that is {first!r}, {why}. Put the "
+        f"network first: def {test.__name__}({', '.join(right)})"
     )
 
 

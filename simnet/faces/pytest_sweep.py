@@ -85,8 +85,8 @@ def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
     name = by[0].co_name if isinstance(by, tuple) else ""
     holder = f"by the fixture {name!r}" if name in getattr(item, "fixturenames", ()) else "by a fixture, it seems"
     pytest.fail(
-        f"{item.name} is swept while a simulated network is already running, entered {entrance(by)}, {holder}. @simnet.sweep "
-        "gives the test a fresh network for each run; set up there what the fixture sets up.",
+        f"{item.name} is swept while a simulated network is already running, entered {entrance(by)}, {holder}. Each run of a sweep "
+        "has a fresh network of its own: make a @simnet.fixture of it, whose first parameter gets that network.",
         pytrace=False,
     )
 

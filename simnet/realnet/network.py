@@ -9,7 +9,7 @@ import functools
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NoReturn
@@ -76,7 +76,7 @@ class RealNetwork(NotALink):
         "_guard",
     )  # what is set by a mistaken name is refused
 
-    INNER = ("begin", "finish", "spawn_on")
+    INNER = ("begin", "finish", "linked", "spawn_on")
 
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
@@ -155,6 +155,11 @@ class RealNetwork(NotALink):
         if link is None:
             link = self._links[key] = Link(*key)
         return link
+
+    @property
+    def linked(self) -> Iterable[tuple[str, str]]:
+        """Links have no effect here, whoever they are between."""
+        return ()
 
     def partition(self, a: str, b: str, *, one_way: bool = False) -> NoReturn:  # as the simulated one's
         """Refused: loopback cannot be cut."""

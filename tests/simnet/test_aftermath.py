@@ -111,6 +111,18 @@ def test_a_listener_that_was_made_on_another_host_is_told(network: Any) -> None:
     assert refused.value.__notes__[0].startswith(MADE_ELSEWHERE)
 
 
+def test_a_link_to_a_host_that_does_nothing_is_told_where_an_assertion_fails() -> None:
+    with pytest.raises(AssertionError) as failed, simnet.Network() as net:
+        net.link("client", "server").latency = 0.5
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            assert net.time > 1
+    (told,) = failed.value.__notes__
+    assert (
+        told
+        == "there is a link between client and server, but client did nothing; server and test did: is it named right?"
+    )
+
+
 def test_what_a_network_knows_of_an_error_stands_in_the_report_of_a_sweep() -> None:
     def mistyped(net: Any) -> None:
         socket.create_connection(("sever", 7))

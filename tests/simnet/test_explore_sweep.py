@@ -102,6 +102,21 @@ def test_two_outcomes_without_faults_are_not_repeatable() -> None:
     )
 
 
+def test_two_values_that_look_alike_and_are_not_equal_are_told_so() -> None:
+    class Same:
+        def __repr__(self) -> str:
+            return "same"
+
+    def returns(net: Any) -> object:
+        echo(net)
+        return Same()
+
+    with pytest.raises(
+        NotRepeatable, match="the test returned same; the other time one that looks alike and is not equal"
+    ):
+        run_sweep(returns)
+
+
 def test_a_process_that_an_exception_ended_the_second_time_alone_is_told() -> None:
     async def serve() -> None:
         serve_once(7)
