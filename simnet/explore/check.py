@@ -79,7 +79,7 @@ def fuzz(
                 raise TypeError(
                     f"fuzz has no option {name!r}: each of its seeds is one run, with as many faults as it draws"
                 )
-        checked = SweepOptions.of(**options, runs=len(several))
+        checked = SweepOptions.of("fuzz", **options, runs=len(several))
         return _above(test, functools.partial(_decorated, options=checked, first_seed=several.start), "fuzz")
     except (TypeError, ValueError) as error:
         raise error.with_traceback(None) from None

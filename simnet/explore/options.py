@@ -76,8 +76,8 @@ class SweepOptions:
     """Globals, as `"module:name"` or `"module:Class.name"`, that each process of each run finds fresh."""
 
     @classmethod
-    def of(cls, **keywords: Any) -> SweepOptions:
-        """Options from the keywords people write: one name where several may stand, kinds as names or classes.
+    def of(cls, whose: str = "sweep", /, **keywords: Any) -> SweepOptions:
+        """Options from the keywords people write: one name where several may stand, kinds as names or classes. *whose* is for errors.
 
         Raises:
             TypeError: an unknown keyword, or a value of the wrong type.
@@ -86,7 +86,9 @@ class SweepOptions:
         known = [each.name for each in fields(cls)]
         for name in keywords:
             if name not in known:
-                raise TypeError(f"sweep has no option {name!r}{meant(name, known)}")
+                others = ("runs", "depth") if whose == "fuzz" else ("seeds",)
+                there = [each for each in (*known, "seeds") if each not in others]
+                raise TypeError(f"{whose} has no option {name!r}{meant(name, there)}")
         checks: dict[str, Callable[[str, object], Any]] = {
             "target": _names,
             "kinds": _kinds,

@@ -154,5 +154,6 @@ def _made(options: Mapping[str, Any], function: _Function) -> Any:
 
     parameters = [each for each in signature.parameters.values() if each.name != "request"]
     request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY)
+    promise.simnet_fixture = True  # type: ignore[attr-defined]
     promise.__signature__ = signature.replace(parameters=[*parameters, request])  # type: ignore[attr-defined]
     return pytest.fixture(**options)(promise)

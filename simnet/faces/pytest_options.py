@@ -195,7 +195,10 @@ def _refuse_network_elsewhere(item: pytest.Item, test: Any) -> None:
         return
     first, rest = _parameters(test)
     absent = [name for name in rest if name in info.argnames and name not in ("request", *info.name2fixturedefs)]
-    if len(absent) == 1 and fixtures.getfixturedefs(first, item):
+    found = fixtures.getfixturedefs(first, item)
+    if found and getattr(found[-1].func, "simnet_fixture", False) and not absent:
+        _refuse_first(test, first, "the name of a simnet.fixture", ["net", first, *rest])
+    if len(absent) == 1 and found:
         others = [name for name in rest if name not in absent]
         _refuse_first(test, first, f"the name of a fixture, and {absent[0]!r} is none", [*absent, first, *others])
 

@@ -150,7 +150,7 @@ def test_seeds_that_cannot_be_are_refused_where_they_are_given(seeds: object, er
 def test_what_belongs_to_a_sweep_is_refused() -> None:
     with pytest.raises(TypeError, match="fuzz has no option 'depth': each of its seeds is one run"):
         fuzz(depth=2)
-    with pytest.raises(TypeError, match="has no option 'sedes'"):
+    with pytest.raises(TypeError, match="fuzz has no option 'sedes'; did you mean 'seeds'"):
         fuzz(sedes=2)
 
     def body(net: Network) -> None: ...

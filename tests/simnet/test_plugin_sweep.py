@@ -395,6 +395,11 @@ def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Py
             id="network-not-first",
         ),
         pytest.param(
+            "@simnet.fixture\ndef client(net): pass\n\n@simnet.fuzz\ndef test_it(client, capsys): pass",
+            "*@simnet.fuzz gives the network to *, and that is 'client', the name of a simnet.fixture.*def test_it(net, client, capsys)",
+            id="simnet-fixture-first",
+        ),
+        pytest.param(
             "class TestIt:\n    @simnet.sweep\n    @pytest.mark.parametrize('n, m', [(1, 2)])\n    def test_it(self, n, net, m): pass",
             "*first parameter, and that is 'n', which parametrize gives values to. Put the network first: def test_it(net, n, m)",
             id="parametrized-first",
