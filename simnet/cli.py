@@ -69,7 +69,10 @@ def demo(folder: Path | None) -> int:
     help="Only these kinds of fault, with commas between; 'transparent' and 'disruptive' name a class.",
 )
 @click.option(
-    "--runs", type=int, help="At most so many simulations with a fault (default: what the test says, else 2000)."
+    "--runs",
+    type=int,
+    metavar="N",
+    help="At most so many simulations with a fault (default: what the test says, else 2000).",
 )
 @click.option(
     "--depth",
@@ -80,7 +83,7 @@ def demo(folder: Path | None) -> int:
 @click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
 @click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
 @click.option("--first", is_flag=True, default=None, help="Stop at the first failure.")
-@click.option("--seed", type=int, help="The network's seed.")
+@click.option("--seed", type=int, metavar="N", help="The network's seed.")
 @_json
 def sweep(test: str, as_json: bool, depth: str | None, **options: Any) -> int:
     """Run a test once for every single fault at every point where it could act.
@@ -96,8 +99,16 @@ def sweep(test: str, as_json: bool, depth: str | None, **options: Any) -> int:
 
 @simnet.command(short_help="Run a test under random faults, seed after seed.")
 @click.argument("test", metavar="PATH::TEST")
-@click.option("--seeds", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
-@click.option("--from", "start", type=click.IntRange(min=0), help="The first seed (default: where the last run ended).")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), metavar="N", default=1000, show_default=True, help="How many to run."
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The first seed (default: where the last run ended).",
+)
 @click.option("--kinds", metavar="KINDS", help="Only these kinds of fault, with commas between.")
 @click.option("--target", multiple=True, metavar="HOST", help="The host under test; may be given several times.")
 @click.option("--strict", is_flag=True, default=None, help="A test that a disruptive fault interrupts has failed.")
@@ -204,10 +215,23 @@ def explain(word: str | None) -> int:
 
 
 @simnet.command(short_help="Compare the simulated kernel with this machine's own.")
-@click.option("--programs", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the series; a program is its seed and number.")
 @click.option(
-    "--first", type=click.IntRange(min=0), default=0, help="Number of the first program, to go on or to repeat."
+    "--programs", type=click.IntRange(min=1), metavar="N", default=1000, show_default=True, help="How many to run."
+)
+@click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the series; a program is its seed and number.",
+)
+@click.option(
+    "--first",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    help="Number of the first program, to go on or to repeat.",
 )
 @click.option("--coverage", is_flag=True, help="Show also which call was made how often in which state.")
 @_json
