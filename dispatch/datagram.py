@@ -61,7 +61,11 @@ class Datagram(Channel):
         try:
             sock.setblocking(False)
             if local is not None:
-                sock.bind(local)
+                try:
+                    sock.bind(local)
+                except OSError as error:
+                    error.add_note(f"the address of its own is {local!r}")
+                    raise
             if peer is not None:
                 code = sock.connect_ex(peer)
                 if code:

@@ -143,8 +143,10 @@ class Listener(Channel):
                 self._path = self._free_path(os.fspath(address))
                 address = os.fspath(address)
             sock.bind(address)
-        except BaseException:
+        except BaseException as error:
             sock.close()
+            if isinstance(error, OSError):
+                error.add_note(f"the address to listen on is {address!r}")
             raise
         return sock
 

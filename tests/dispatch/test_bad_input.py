@@ -183,6 +183,18 @@ def test_a_handler_that_cannot_be_called_as_a_listener_calls_it_is_told_how_it_i
     assert client.recv(1) == b""
 
 
+def test_an_address_that_cannot_be_had_is_told_with_the_kernels_error(world):
+    loop = world.loop()
+    taken = dispatch.Listener(("", 0), dispatch.Stream, loop=loop).addr
+    with pytest.raises(OSError, match="Address already in use") as refused_one:
+        dispatch.Listener(taken, dispatch.Stream, loop=loop)
+    assert refused_one.value.__notes__ == [f"the address to listen on is {taken!r}"]
+    of_its_own = dispatch.Datagram(("", 0), loop=loop).addr
+    with pytest.raises(OSError, match="Address already in use") as refused_one:
+        dispatch.Datagram(of_its_own, loop=loop)
+    assert refused_one.value.__notes__ == [f"the address of its own is {of_its_own!r}"]
+
+
 def test_a_host_and_port_in_one_text_are_told_from_a_path(world):
     loop = world.loop()
     for text, pair in (("localhost:80", "('localhost', 80)"), (":8080", "('', 8080)"), ("::1:7", "('::1', 7)")):
