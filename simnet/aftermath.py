@@ -109,14 +109,30 @@ def why_refused(trace: Trace, listening: Sequence[str]) -> str:
     """Who listened, of a run in which a connect was refused without a fault; *listening* are the targets' listeners at its end."""
     calls = list(trace.of(CALL))
     asked = [each.place for each in calls if each.op == "connect" and str(each.result) == "ECONNREFUSED"]
-    host, _, port = asked[-1].partition("->")[2].partition("#")[0].rpartition(":") if asked else ("", "", "")
+    client, _, place = asked[-1].partition("#")[0].partition("->") if asked else ("", "", "")
+    host, _, port = place.rpartition(":")
     made = [each.host for each in calls if each.op == "listen" and each.place == f"{each.host}:{port}"]
     if made and host and host not in made:
+        if client == host:
+            return (
+                f"{client} asked its own host, as localhost and 127.0.0.1 are; {made[-1]}:{port} listened: connect to "
+                f"({made[-1]!r}, {port})"
+            )
         return (
             f"{made[-1]}:{port} listened, and not {host}:{port}: a socket is of the host whose process makes it. Make it in the "
             f"function that is spawned on {host}"
         )
+    bound = [each.arguments[0] for each in calls if each.op == "bind" and each.host == host and each.arguments]
+    if host in made and client != host and any(_within(address, port) for address in bound):
+        return (
+            f"{host}:{port} listened on 127.0.0.1, which {host} alone reaches: bind it to '', each address of its host"
+        )
     return f"nobody listened there; the programs under test listened on {', '.join(listening) or 'no port'}"
+
+
+def _within(address: object, port: str) -> bool:
+    """Whether *address* is one that its own host alone reaches."""
+    return isinstance(address, tuple) and address[1:2] == (int(port),) and str(address[0]).startswith(("127.", "::1"))
 
 
 def _in_a_loop() -> bool:

@@ -27,7 +27,10 @@ _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
 _STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _SITE = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # below _STDLIB
 
-_RUNNERS = ("_pytest", "pluggy")  # whose frames lead to a test, or end it (pytest.fail), and tell nothing of it
+_SCRIPTS = os.path.abspath(sysconfig.get_path("scripts"))  # where the command pytest begins
+_RUNNERS = (  # whose frames lead to a test, or end it (pytest.fail), and tell nothing of it
+    *("_pytest", "pluggy", "pytest", "hypothesis", "xdist", "execnet"),
+)
 _REDISTRIBUTED = ("asyncore", "asynchat", "smtpd")  # what the standard library lost, as the index has it
 
 
@@ -149,11 +152,13 @@ def _rank(path: str) -> int:
     path = os.path.abspath(path) if not path.startswith("<") else path  # "<stdin>" and notebooks' cells are the user's
     if _below(path, _SIMNET) and not _below(path, _DEMO):
         return 0
-    if _below(path, _DISPATCH) or os.path.basename(os.path.dirname(path)) in _RUNNERS:
+    if _below(path, _DISPATCH) or os.path.dirname(path) == _SCRIPTS:
         return 1
     for site in _SITE:
         if _below(path, site):
-            return 1 if path[len(site) + 1 :].split(os.sep)[0].removesuffix(".py") in _REDISTRIBUTED else 2
+            return (
+                1 if path[len(site) + 1 :].split(os.sep)[0].removesuffix(".py") in (*_REDISTRIBUTED, *_RUNNERS) else 2
+            )
     if any(_below(path, folder) for folder in _STDLIB):
         return 1
     return 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simnet.verdicts import Deadlock, Hang, Spin
 from simnet.whereabouts import placed
@@ -93,12 +93,14 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    lines.append(remedy(len(processes)))
+    lines.append(remedy(len(processes), processes[0].waiting))
     return Deadlock("\n".join(lines))
 
 
-def remedy(processes: int) -> str:
-    """What to do about a test that waits for ever, in a network of so many *processes*."""
+def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
+    """What to do about a test that waits for ever, in a network of so many *processes*; for what it is *waiting*, if that is known."""
+    if waiting is not None and waiting[0] == "the end of":
+        return "A server that never ends is spawned, and neither run nor joined: host.spawn(serve, 7), and go on."
     if processes == 1:
         return f"No other process is there. {CALLED}"
     return "Give the test's socket a time-out to go on, or look at whom it waits for."

@@ -111,6 +111,24 @@ def test_a_listener_that_was_made_on_another_host_is_told(network: Any) -> None:
     assert refused.value.__notes__[0].startswith(MADE_ELSEWHERE)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
+def test_who_listens_for_its_own_host_alone_or_is_asked_for_there_is_told(address: str) -> None:
+    def serve(bound: str) -> None:
+        with socket.create_server((bound, 7)) as listener:
+            listener.accept()
+
+    with pytest.raises(ConnectionRefusedError) as refused, simnet.Network() as net:
+        net.host("server").spawn(serve, address)
+        socket.create_connection(("server", 7))
+    within = "server:7 listened on 127.0.0.1, which server alone reaches: bind it to '', each address of its host"
+    assert refused.value.__notes__ == [within]
+    with pytest.raises(ConnectionRefusedError) as refused, simnet.Network() as net:
+        net.host("server").spawn(serve, "")
+        socket.create_connection((address, 7))
+    there = "test asked its own host, as localhost and 127.0.0.1 are; server:7 listened: connect to ('server', 7)"
+    assert refused.value.__notes__ == [there]
+
+
 def test_a_link_to_a_host_that_does_nothing_is_told_where_an_assertion_fails() -> None:
     with pytest.raises(AssertionError) as failed, simnet.Network() as net:
         net.link("client", "server").latency = 0.5

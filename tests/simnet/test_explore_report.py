@@ -299,6 +299,19 @@ def test_what_the_standard_library_lost_is_a_library_where_the_index_brought_it_
     assert users_own(os.path.join(site, "my_asyncore", "server.py"))  # a program may be installed
 
 
+def test_what_runs_tests_is_not_the_users() -> None:
+    site = sysconfig.get_path("purelib")
+    for runner in (
+        "_pytest/runner.py",
+        "_pytest/config/__init__.py",
+        "hypothesis/internal/engine.py",
+        "pytest/__main__.py",
+    ):
+        assert not users_own(os.path.join(site, *runner.split("/")))
+    assert not users_own(os.path.join(sysconfig.get_path("scripts"), "pytest"))
+    assert users_own("/home/me/_pytest/server.py")
+
+
 def test_a_debugger_that_stops_in_the_library_is_told_below_which_line() -> None:
     def body(net: Any) -> None:
         with net.host("server").listen(7), socket.create_connection(("server", 7), timeout=1) as client:

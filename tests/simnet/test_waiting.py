@@ -166,6 +166,16 @@ def test_a_server_that_the_test_calls_itself_is_told_to_be_spawned() -> None:
     )
 
 
+@pytest.mark.parametrize("how", ["run", "join"])
+def test_a_server_that_is_waited_for_is_told_to_be_spawned(how: str) -> None:
+    def serve() -> None:
+        socket.create_server(("", 7)).accept()
+
+    with pytest.raises(simnet.Deadlock, match="A server that never ends is spawned, and neither run nor joined"):
+        with simnet.Network() as net:
+            net.host("server").run(serve) if how == "run" else net.host("server").spawn(serve).join()
+
+
 def test_an_event_loop_between_two_callbacks_waits_where_it_asks_its_poller() -> None:
     run = simnet.play(lambda net: net.host("server").spawn(asyncio.run, forever()))
     assert [each.where.partition(":")[0] for each in run.waiting] == ["selectors.py"]
