@@ -18,6 +18,7 @@ from simnet import invariants as checks
 from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
+from simnet.blame import users_own
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
@@ -277,7 +278,11 @@ class RealNetwork(NotALink):
     def _stop_the_body(self, ident: int) -> None:
         """It neither waited nor ended in time: it computes."""
         frame = sys._current_frames().get(ident)
-        stack = "".join(traceback.format_stack(frame)[-6:]) if frame is not None else ""
+        frames = traceback.extract_stack(frame) if frame is not None else []
+        users = [
+            each for each in frames if users_own(each.filename)
+        ] or frames  # what leads to a test tells nothing of it
+        stack = "".join(traceback.format_list(users[-6:]))
         self._stage.record(
             Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", TEST)
         )

@@ -563,6 +563,18 @@ def test_a_computation_is_interrupted() -> None:
     assert "neither waits nor ends: server/compute computes at test_realnet_life.py" in run.verdicts[0].message
 
 
+def test_so_is_the_bodys_and_shown_without_what_led_to_the_test() -> None:
+    def compute(net: Any) -> None:
+        while True:
+            pass
+
+    run = play_real(compute, seconds=0.1)
+    (verdict,) = run.verdicts
+    assert "the test's body has computed beyond 0.1 s" in verdict.message
+    assert "in compute" in verdict.message
+    assert "_pytest" not in verdict.message
+
+
 def test_an_exception_ends_the_process_and_is_raised_with_the_network() -> None:
     def serve() -> None:
         raise ValueError("no such thing")
