@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from simnet.asked import port_of
 from simnet.clock import deadline_after
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from simnet.world import Network
 
 __all__ = ["Host"]
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Host(NotALink):
@@ -55,7 +59,7 @@ class Host(NotALink):
         """Its IPv4 address."""
         return self.machine.address
 
-    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process:
+    def spawn(self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> Process:
         """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
 
         Raises:
@@ -63,9 +67,10 @@ class Host(NotALink):
         """
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
-    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def run(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
-        return result_of(self.spawn(fn, *args, **kwargs))
+        result: _T = result_of(self.spawn(fn, *args, **kwargs))
+        return result
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> Socket:
         """A socket of this host's kernel, among the caller's descriptors."""

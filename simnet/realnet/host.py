@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket as _stdlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from simnet.asked import port_of
 from simnet.hostverbs import connected, listening, result_of
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from simnet.realnet.network import RealNetwork
 
 __all__ = ["RealHost"]
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class RealHost(NotALink):
@@ -44,7 +48,7 @@ class RealHost(NotALink):
         """Its IPv4 address, on loopback."""
         return self.machine.address
 
-    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RealProcess:
+    def spawn(self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> RealProcess:
         """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
 
         Raises:
@@ -52,9 +56,10 @@ class RealHost(NotALink):
         """
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
-    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def run(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
-        return result_of(self.spawn(fn, *args, **kwargs))
+        result: _T = result_of(self.spawn(fn, *args, **kwargs))
+        return result
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
         """A socket of this host in the hands of the caller."""

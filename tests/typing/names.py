@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, assert_type
@@ -58,6 +59,10 @@ def a_network(plan: simnet.FaultPlan, rates: simnet.FaultRates) -> None:
         process = host.spawn(serve, 7)
         assert_type(process, simnet.Process)
         assert_type(process.join(timeout=1.0), bool)
+        assert_type(host.run(len, "seven"), int)
+        assert_type(host.run(asyncio.run, asyncio.sleep(1, "late")), str)
+        host.spawn(serve, "7")  # type: ignore[arg-type]
+        host.spawn(serve)  # type: ignore[call-arg]
         assert_type(net.link("test", "server"), simnet.Link)
         net.link("test", "server").latency = 0.2
         assert_type(net.time, float)
