@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -147,7 +149,7 @@ class NodeId(NamedTuple):
             place = user_place(error).short
             at = f" ({place})" if place and place not in str(error) else ""
             raise ValueError(
-                f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_conftest(path, root)}"
+                f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_runs_itself(error)}{_conftest(path, root)}"
             ) from error
 
     def __str__(self) -> str:
@@ -306,6 +308,15 @@ def _defined(body: list[ast.stmt]) -> dict[str, ast.stmt | None]:
                     for alias in node.names:
                         names[alias.asname or alias.name.partition(".")[0]] = None
     return names
+
+
+def _runs_itself(error: BaseException) -> str:
+    """What to say of a file that sweeps or plays when it is imported, as a script does."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    doors = (os.path.join(folder, "explore", "check.py"), os.path.join(folder, "run.py"))
+    if any(frame.f_code.co_filename in doors for frame, _ in walk_tb(error.__traceback__)):
+        return '; it sweeps when it is imported: put that below `if __name__ == "__main__":`'
+    return ""
 
 
 def _conftest(path: Path, root: Path) -> str:

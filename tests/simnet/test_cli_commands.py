@@ -421,6 +421,16 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     assert f"{said} (pytest alone reads " in " ".join(ran.err.split())
 
 
+def test_a_script_that_sweeps_when_it_is_imported_is_told_what_to_do(simnet: Run) -> None:
+    script = Path("script.py")
+    script.write_text("import simnet\nfrom test_servers import test_hasty as body\n\nsimnet.check(body)\n")
+    ran = simnet("show", "script.py::body")
+    assert ran.code == 2
+    assert 'it sweeps when it is imported: put that below `if __name__ == "__main__":`' in ran.err
+    script.write_text(script.read_text().replace("simnet.check", 'if __name__ == "__main__":\n    simnet.check'))
+    assert simnet("show", "script.py::body").code == 0
+
+
 def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
     text = Path("test_servers.py").read_text()
     Path("test_servers.py").write_text(text.replace("def test_echo(net)", "def test_echo(net, tmp_path)"))
