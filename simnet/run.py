@@ -119,7 +119,7 @@ def play(
     """Run *test* once, on a fresh network, under *plan*. What the run did is in the answer, never raised.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: Ctrl-C, or a debugger in the run was left.
         TypeError: *test* is no function of a network, or a coroutine function.
     """
     refuse_coroutines(test, "a test")
@@ -144,9 +144,23 @@ def play(
         error = raised
     network.finish(failed=error is not None)
     try:
-        return _run_of(network, returned, error)
+        run = _run_of(network, returned, error)
+        if error is not None or run.failures or run.handler_errors:
+            _end_if_left(run)
+        return run
     finally:
         error = None  # else frame and exception would hold each other, and the whole run with them
+
+
+def _end_if_left(run: Run) -> None:
+    """Somebody has left a debugger in *run*, or pytest altogether, and wants no other run after it."""
+    ended = [each.error for each in run.failures] + [each.error for each in run.handler_errors]
+    for error in (run.body_error, *ended):
+        kind = (type(error).__module__, type(error).__name__)  # to import either takes longer than a run
+        if kind == ("bdb", "BdbQuit"):
+            raise KeyboardInterrupt from None
+        if error is not None and kind == ("_pytest.outcomes", "Exit"):
+            raise error.with_traceback(None) from None
 
 
 def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run:

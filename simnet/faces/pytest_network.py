@@ -88,7 +88,9 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
         return  # its set-up failed
     try:
         held.leave(error)
+        _end_if_left(held.network, error)
     except BaseException as failed:
+        _end_if_left(held.network, failed)
         users = without_simnet(failed.__traceback__)
         at_no_line = users is failed.__traceback__
         if at_no_line and isinstance(failed, AssertionError):  # a rule is broken
@@ -98,6 +100,15 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     finally:
         if held.network.unreached:
             _tell_unreached(item, held.network)
+
+
+def _end_if_left(network: Any, failed: BaseException | None) -> None:
+    """Somebody has left a debugger in one of the processes: pytest ends, as if it were the test's own."""
+    ended = [failed, *(each.error for each in (*network.processes, *network.handler_errors))]
+    for error in ended:
+        if isinstance(error, pytest.exit.Exception):
+            error.__notes__ = []  # which process it ended is nobody's question now
+            raise error.with_traceback(None) from None
 
 
 def end_forgotten() -> str:

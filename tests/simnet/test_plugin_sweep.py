@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import bdb
 import fcntl
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
 from tests.conftest import PATIENCE
 from tests.simnet.faces_samples import lay_out
 
@@ -412,6 +417,57 @@ def test_what_cannot_be_swept_is_refused_with_the_reason(pytester: pytest.Pytest
     assert result.ret != 0
     result.stdout.fnmatch_lines([reason.replace("passed", "pass")])
     assert "check.py" not in result.stdout.str()
+
+
+def test_who_leaves_pytest_in_a_run_has_left_it(suite: pytest.Pytester) -> None:
+    """As the prompt of a debugger does that is told to quit."""
+    suite.makepyfile(
+        test_leaves="""
+        import pytest, simnet
+        from test_servers import talk
+
+        def serve(port):
+            import servers
+            try:
+                servers.hasty(port)
+            except KeyError:
+                pytest.exit("enough")
+
+        @simnet.sweep(target="server", kinds="split")
+        def test_it(net):
+            net.host("server").spawn(serve, 7)
+            with open("runs", "ab") as runs:
+                runs.write(b".")
+            assert talk(b"hello") == b"good day"
+
+        def test_one_network(simnet_network):
+            simnet_network.host("server").spawn(serve, 7)
+            talk(b"?")
+
+        def test_after_it(): pass
+        """
+    )
+    result = run(suite, "test_leaves.py")
+    result.stdout.fnmatch_lines(["*! _pytest.outcomes.Exit: enough !*"])
+    assert (suite.path / "runs").read_bytes() == b"..."
+    assert "network   " not in result.stdout.str()
+    result = run(suite, "test_leaves.py", "-k", "one_network or after")
+    result.stdout.fnmatch_lines(["*! _pytest.outcomes.Exit: enough !*"])
+    result.assert_outcomes()
+
+
+def test_a_debugger_that_is_left_in_a_run_ends_the_sweep() -> None:
+    runs: list[str] = []
+
+    def body(net: Any) -> None:
+        runs.append("a run")
+        if net.plan:
+            raise bdb.BdbQuit
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            pass
+
+    result = run_sweep(body, SweepOptions.of(target="test"))
+    assert (len(runs), result.stopped, result.failures) == (3, "Ctrl-C", [])
 
 
 @pytest.mark.slow
