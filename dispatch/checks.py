@@ -81,10 +81,16 @@ OPTIONS = (
 
 
 def meant_by(cls: type, name: str) -> str:
-    """The handler or option of *cls* that *name*, which it does not know, is one slip of the fingers away from; empty if none is."""
+    """The handler or option of *cls* that *name*, which it does not know, is one slip of the fingers away from; empty if none is.
+
+    Of a handler another letter is no slip: a server of commands has a `handle_date` and a `handle_clone`.
+    """
     for known in dir(cls):
-        if (known.startswith("handle_") or known in OPTIONS) and known not in vars(cls) and _one_slip(known, name):
-            return known
+        if known not in vars(cls):
+            if known.startswith("handle_") and sorted(known) != sorted(name) and len(known) == len(name):
+                continue
+            if (known.startswith("handle_") or known in OPTIONS) and _one_slip(known, name):
+                return known
     return ""
 
 

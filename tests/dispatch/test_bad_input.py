@@ -145,7 +145,7 @@ def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
         (dispatch.Chat, "handle_mesage", "handle_message"),
         (dispatch.Chat, "handle_messages", "handle_message"),
         (dispatch.Stream, "handle_dtaa", "handle_data"),
-        (dispatch.Stream, "handle_eog", "handle_eof"),
+        (dispatch.Stream, "handle_ef", "handle_eof"),
         (dispatch.Chat, "idle_timout", "idle_timeout"),
         (dispatch.Chat, "terminater", "terminator"),
         (dispatch.Datagram, "handle_datagramm", "handle_datagram"),
@@ -160,6 +160,9 @@ def test_a_slip_in_a_name_that_nobody_uses_is_told_with_what_was_meant(base, nam
 def test_names_of_the_programs_own_are_its_own():
     names = (
         "handle_login",
+        "handle_date",
+        "handle_pull",
+        "handle_clone",
         "handle_data_of",
         "writer",
         "timeout",
