@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
+
 if TYPE_CHECKING:
     from simnet.process import Process
 
@@ -226,6 +228,9 @@ def loop_given_back(kept: Any) -> None:
         sys.set_asyncgen_hooks(*hooks)
 
 
+VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
+
+
 class Left(NamedTuple):
     """What an event loop holds whose process is ended wherever it is."""
 
@@ -255,6 +260,18 @@ def bury(left: Left) -> None:
                 break
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
+
+
+def hush_verdicts() -> None:
+    """What ended a task as a verdict of the run is on record: asyncio need not log it when the task is collected, whenever that is.
+
+    It may be while pytest has a file parsed, to show a traceback; to format another one within is more than Python 3.11 survives.
+    """
+    tasks: Any = sys.modules.get("asyncio.tasks")
+    known: Any = getattr(tasks, "_all_tasks", None) or getattr(tasks, "_scheduled_tasks", ())
+    for task in list(known):
+        if task.done() and isinstance(getattr(task, "_exception", None), VERDICTS):
+            task._log_traceback = False
 
 
 @contextmanager

@@ -108,8 +108,8 @@ def _stop(ident: int, scheduler: Scheduler) -> None:
     name = scheduler.current.name
     error = Hang(
         f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{shown}"
-        "A loop of pure computation never lets virtual time pass: let it wait, or end it. Nor does a call of a real socket, "
-        "as one is that was made before the run: make it within."
+        "A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
+        "input. Nor does a call of a real socket, as one is that was made before the run: make it within."
     )
     with _lock:
         if ident not in _guarded or _guarded[ident][0] is not scheduler:

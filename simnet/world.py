@@ -33,7 +33,7 @@ from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.schedule import chooser
 from simnet.standins import interrupts
-from simnet.state import ProcessState, checked_names, ended_in_the_middle, let_go
+from simnet.state import ProcessState, checked_names, ended_in_the_middle, hush_verdicts, let_go
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler
@@ -391,6 +391,7 @@ class Network(NotALink):
             self._leave()
             self._dissolve(scheduler)
             if self.verdicts:
+                hush_verdicts()
                 self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
             if self._collects:
                 gc.enable()  # at last, when little is left to look through

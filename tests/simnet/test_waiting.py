@@ -371,6 +371,30 @@ def test_what_passes_while_a_machine_is_paused_is_not_the_programs_time(monkeypa
 
 
 @pytest.mark.slow
+def test_asyncio_does_not_log_a_verdict_that_ended_a_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.3)
+
+    kept: list[object] = []  # as the traceback of the failure keeps it until it is shown
+
+    async def computes() -> None:
+        while kept:
+            pass
+
+    async def serve() -> None:
+        kept.append(asyncio.create_task(computes()))
+        await asyncio.sleep(1)
+
+    with pytest.raises(simnet.Hang), simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, serve())
+        net.sleep(5)
+    kept.clear()
+    gc.collect()
+    assert caplog.text == ""
+
+
+@pytest.mark.slow
 def test_code_that_computes_for_ever_is_stopped_and_shown_without_what_led_to_the_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
