@@ -78,7 +78,7 @@ class Channel:
             elif name in ASYNCORES:
                 _warn_of(cls, name)
             elif meant := meant_by(cls, name):
-                _warn(f"{cls.__name__}.{name} is used by nobody; did you mean {meant}?")
+                _warn(f"nothing here uses {cls.__name__}.{name}; did you mean {meant}?")
             if name.startswith("_") and not name.endswith("__"):
                 for base in cls.__mro__[1:]:
                     if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":

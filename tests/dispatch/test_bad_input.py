@@ -152,7 +152,7 @@ def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
     ],
 )
 def test_a_slip_in_a_name_that_nobody_uses_is_told_with_what_was_meant(base, name, meant):
-    with pytest.warns(RuntimeWarning, match=f"Mine.{name} is used by nobody; did you mean {meant}?") as told:
+    with pytest.warns(RuntimeWarning, match=f"nothing here uses Mine.{name}; did you mean {meant}?") as told:
         type("Mine", (base,), {name: None})
     assert told[0].filename == __file__
 
