@@ -41,18 +41,33 @@ def test_a_thread_left_running_is_an_error_that_names_it(leaky: pytest.Pytester)
 
 def test_a_network_that_was_not_left_is_an_error_and_the_next_test_may_have_its_own(leaky: pytest.Pytester) -> None:
     leaky.makepyfile("""
+        import pytest
         import simnet
+
         left = []
-        def test_leaks():
+
+        def enter():
             left.append(simnet.Network())
-            left[0].__enter__()
+            left[-1].__enter__()
+
+        @pytest.fixture
+        def entered():
+            enter()
+
+        def test_leaks():
+            enter()
+
+        def test_of_a_fixture_that_leaks(entered):
+            pass
+
         def test_after():
             with simnet.Network() as net:
                 assert net.time == 0
     """)
     result = leaky.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=2, failed=1, errors=1)
     result.stdout.fnmatch_lines(["*a simulated network was entered and not left*"])
+    result.stdout.fnmatch_lines(["*test_leaks has left a network running*"])
 
 
 def test_an_exception_in_a_thread_fails_the_test_that_started_it(leaky: pytest.Pytester) -> None:
