@@ -45,31 +45,61 @@ def pairs_after(
     targets = baseline.targets
     known = _lines(baseline.points, targets, options.kinds) if options.depth == RECOVERY else set()
     chosen = firsts if budget >= len(firsts) else [firsts[i * len(firsts) // budget] for i in range(budget)]
-    seen: set[frozenset[str]] = set()
-    begin = 0.0
-    for index, first in enumerate(chosen):
-        if not budget:
-            return  # one of few firsts may have taken what the last would have had
-        run = play(test, FaultPlan((first,)), **options.playing)
-        passed = known | _lines(_before_the_fault(run), targets, options.kinds)
-        seconds = [
-            each
-            for each in _at(run.points, targets, options.kinds)
-            if each.anchor != first.anchor and str(each) not in passed
-        ]
-        share = -(-budget // (len(chosen) - index))
-        row.points += 1
-        row.variants += len(seconds)
-        begin += STRIDE
-        for second in _spread(seconds, begin):
-            pair = frozenset((str(first), str(second)))
-            if share == 0:
-                break
-            if pair not in seen:
-                seen.add(pair)
+    pairs = _Pairs()
+    begin, first_time = 0.0, True
+    while chosen:
+        cut = []  # those that others left no share for all that can follow them
+        for index, first in enumerate(chosen):
+            if not budget:
+                return  # one of few firsts may have taken what the last would have had
+            run = play(test, FaultPlan((first,)), **options.playing)
+            passed = known | _lines(_before_the_fault(run), targets, options.kinds)
+            seconds = [
+                each
+                for each in _at(run.points, targets, options.kinds)
+                if each.anchor != first.anchor and str(each) not in passed
+            ]
+            share = -(-budget // (len(chosen) - index))
+            if first_time:
+                row.points += 1
+                row.variants += sum(pairs.is_new(first, second) for second in seconds)
+            begin += STRIDE
+            for second in _spread(seconds, begin):
+                if pairs.was_tried(first, second):
+                    continue
+                if share == 0:
+                    cut.append(first)
+                    break
+                pairs.try_it(first, second)
                 share -= 1
                 budget -= 1
                 yield FaultPlan((first, second))
+        chosen, first_time = cut, False
+
+
+class _Pairs:
+    """Which pairs there are and which were tried, each the same from both of its ends."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}  # of faults, as many pairs have them
+        self._there: set[tuple[int, int]] = set()
+        self._tried: set[tuple[int, int]] = set()
+
+    def _key(self, first: Fault, second: Fault) -> tuple[int, int]:
+        one, other = (self._numbers.setdefault(str(each), len(self._numbers)) for each in (first, second))
+        return (one, other) if one < other else (other, one)
+
+    def is_new(self, first: Fault, second: Fault) -> bool:
+        """Whether nobody has asked this of the pair before."""
+        before = len(self._there)
+        self._there.add(self._key(first, second))
+        return len(self._there) > before
+
+    def was_tried(self, first: Fault, second: Fault) -> bool:
+        return self._key(first, second) in self._tried
+
+    def try_it(self, first: Fault, second: Fault) -> None:
+        self._tried.add(self._key(first, second))
 
 
 def _before_the_fault(run: Run) -> Points:

@@ -11,6 +11,7 @@ import pytest
 import simnet
 from simnet.explore import sweep
 from simnet.explore.options import SweepOptions
+from simnet.explore.pairs import PAIRS
 from simnet.explore.sweep import run_sweep
 from simnet.faces.screen import Screen
 from simnet.faces.sweeping import kinds_table
@@ -112,6 +113,15 @@ def test_no_pair_comes_twice_and_the_second_stands_behind_the_first(monkeypatch:
     calls = [plan for plan in pairs if all(fault.anchor.op == "recv" for fault in plan)]
     assert calls
     assert all(plan[0].anchor.number < plan[1].anchor.number for plan in calls)
+
+
+@pytest.mark.parametrize("depth", [2, "recovery"])
+def test_a_budget_for_all_of_them_tries_each_pair_once(depth: int | str) -> None:
+    options = SweepOptions.of(target="server", kinds=["short-recv", "would-block", "split"], runs=20_000, depth=depth)
+    result = run_sweep(talk_to(readers), options)
+    (row,) = (each for each in result.kinds if each.kind == PAIRS)
+    assert row.runs == row.variants > 10
+    assert result.runs == result.planned < 20_000
 
 
 def test_recovery_looks_only_where_the_first_fault_has_made_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
