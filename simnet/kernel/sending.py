@@ -52,6 +52,7 @@ from simnet.kernel.window import (
     LATER_WINDOW,
     fill,
     owes_acknowledgement,
+    owes_for_much,
     tell_when_probed,
     window_of,
 )  # fmt: skip
@@ -108,7 +109,7 @@ class Sender(ControlBlock):
         if guard is not None and length:
             flags |= WANT_ACK
         if self.window is not None:
-            self.window.told(self.stack.clock.now_ns)
+            self.window.tell(self.stack.clock.now_ns, self.rcv_nxt)
         seq = self.snd_nxt
         self.snd_nxt = seq + length
         edge = self.rcv_told = self.rcv_edge
@@ -206,9 +207,9 @@ class Sender(ControlBlock):
         moved = self.rcv_edge - self.rcv_told
         shut = self.rcv_told <= self.rcv_nxt
         if (owes or moved >= room >> 1 or (shut and moved * 3 >= room)) and self.state in RECEIVING:
-            if owes or not self.shut & SHUT_RECEIVE:
+            if not self.shut & SHUT_RECEIVE or (owes and owes_for_much(self)):
                 self.acknowledge()
-            else:
+            elif not owes:
                 tell_when_probed(self)
 
     # Ends.
@@ -266,7 +267,7 @@ class Sender(ControlBlock):
         if self.slow:
             self._drop_timers()
         if self.window is not None:
-            self.window.told(self.stack.clock.now_ns)
+            self.window.tell(self.stack.clock.now_ns, self.rcv_nxt)
             self.window = None
 
     def hurry(self) -> None:

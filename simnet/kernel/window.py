@@ -41,7 +41,7 @@ PROBED_LATER_NS: Final = 13_600_000_000
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "fills", "flight", "lost", "owed", "probed", "told_ns")
+    __slots__ = ("acknowledged", "fills", "flight", "lost", "owed", "probed", "told", "told_ns")
 
     def __init__(self) -> None:
         self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
@@ -51,10 +51,11 @@ class Window:
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
         self.told_ns = -1  # when the window was told last
+        self.told = 0  # and up to which number we had all then
 
-    def told(self, now_ns: int) -> None:
-        """A segment goes out, which acknowledges and tells the window."""
-        self.told_ns = now_ns
+    def tell(self, now_ns: int, rcv_nxt: int) -> None:
+        """A segment goes out, which acknowledges all before *rcv_nxt* and tells the window."""
+        self.told_ns, self.told = now_ns, rcv_nxt
         if self.owed is not None:
             self.owed.cancel()
             self.owed = None
@@ -125,6 +126,12 @@ def acknowledge_later(receiver: Sender) -> None:
 def owes_acknowledgement(receiver: Sender) -> bool:
     """Does one wait for its time, or for something to go along with?"""
     return receiver.window is not None and receiver.window.owed is not None
+
+
+def owes_for_much(receiver: Sender) -> bool:
+    """Is it for more than a full segment, so that a read does not let it wait (tcp_cleanup_rbuf)?"""
+    unheard = receiver.rcv_nxt - window_of(receiver).told
+    return unheard > full_segment(receiver.rcv_room, receiver.received)
 
 
 def tell_when_probed(receiver: Sender) -> None:

@@ -345,6 +345,22 @@ def test_k080_what_is_read_after_shut_rd_opens_no_window(world: World, how: int)
         world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
 
 
+@pytest.mark.parametrize(("first", "then"), [(0, 20_480), (1_000, 11_288), (4_096, 12_288), (8_192, 12_288)])
+def test_k080_a_read_after_shut_rd_acknowledges_more_than_a_full_segment_at_once(
+    world: World, first: int, then: int
+) -> None:
+    client, server = world.tight_pair()
+    client.setblocking(False)
+    assert client.send(bytes(65_536)) + client.send(bytes(65_536)) == 20_480
+    if first:
+        world.gives(bytes(first), server.recv, first)
+    server.shutdown(socket.SHUT_RD)
+    received = 0
+    while part := server.recv(65_536):
+        received += len(part)
+    assert received == then
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("read_at", "shut_until", "open_at"), [(0.1, 0.12, 0.4), (0.4, 1.0, 1.8)])
 def test_k080_a_shut_window_is_asked_for_after_a_quarter_second_and_again_after_one_and_a_half(
