@@ -50,7 +50,11 @@ from simnet.kernel.window import (
     FIRST_WINDOW,
     FIRST_WINDOW_V6,
     LATER_WINDOW,
+    UNSCALED,
     fill,
+    hold,
+    least_of_window,
+    offer_whole_segments,
     owes_acknowledgement,
     owes_for_much,
     tell_when_probed,
@@ -82,6 +86,9 @@ class Sender(ControlBlock):
                 n -= self.cork.held(self, n)
             if n <= 0:
                 break
+            if n < size and n == allowed < UNSCALED and tampering is None and n < least_of_window(self):
+                hold(self)
+                break
             assert outbox is not None
             if self.urg_out:
                 n = min(n, segment_of(self))  # the pointer reaches only so far
@@ -109,7 +116,7 @@ class Sender(ControlBlock):
         if guard is not None and length:
             flags |= WANT_ACK
         if self.window is not None:
-            self.window.tell(self.stack.clock.now_ns, self.rcv_nxt)
+            self.window.tell(self.stack.clock.now_ns, self.rcv_nxt, self.snd_nxt + length)
         seq = self.snd_nxt
         self.snd_nxt = seq + length
         edge = self.rcv_told = self.rcv_edge
@@ -202,11 +209,17 @@ class Sender(ControlBlock):
         """
         room = self.rcv_room
         owes = owes_acknowledgement(self)
-        if (room - self.unread) * (3 if owes else 16) >= room:
+        if room < UNSCALED:
+            offer_whole_segments(self)
+        elif (room - self.unread) * (3 if owes else 16) >= room:
             self.rcv_edge = self.copied_seq + room
         moved = self.rcv_edge - self.rcv_told
         shut = self.rcv_told <= self.rcv_nxt
-        if (owes or moved >= room >> 1 or (shut and moved * 3 >= room)) and self.state in RECEIVING:
+        if room < UNSCALED:
+            grown = moved > 0 and self.rcv_edge - self.rcv_nxt >= 2 * (self.rcv_told - self.rcv_nxt)
+        else:
+            grown = moved >= room >> 1 or (shut and moved * 3 >= room)
+        if (owes or grown) and self.state in RECEIVING:
             if not self.shut & SHUT_RECEIVE or (owes and owes_for_much(self)):
                 self.acknowledge()
             elif not owes:
@@ -267,7 +280,7 @@ class Sender(ControlBlock):
         if self.slow:
             self._drop_timers()
         if self.window is not None:
-            self.window.tell(self.stack.clock.now_ns, self.rcv_nxt)
+            self.window.over()
             self.window = None
 
     def hurry(self) -> None:

@@ -18,6 +18,7 @@ from simnet.kernel.control import (
     ISN,
 )  # fmt: skip
 from simnet.kernel.options import TICK_NS
+from simnet.kernel.segment import ACK, FILLS
 from simnet.kernel.states import CLOSE_WAIT, RECEIVING
 
 if TYPE_CHECKING:
@@ -30,38 +31,48 @@ LATER_WINDOW: Final = 65536
 GROWN_WINDOW: Final = 70656
 LARGEST_WINDOW: Final = 2 * FIRST_WINDOW  # no segment is larger than what the interface takes
 BY_HAND: Final = 127_000  # a smaller receive buffer is one that SO_RCVBUF has set; a window of it offers two thirds
+UNSCALED: Final = 65536  # a smaller one is told in bytes, and offered in whole segments
 FILLS_TO_GROW: Final = 3  # the peer has read twice
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
 # When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
 # question goes unanswered (tcp_invalid_ratelimit). Measured to some 10 ms, but the last.
 PROBED_NS: Final = (218_000_000, 1_522_000_000, 3_218_000_000, 6_620_000_000, 13_400_000_000)
+HELD_NS: Final = 204_000_000  # a retransmission's time, after which tcp_write_wakeup sends what the window takes
 PROBED_LATER_NS: Final = 13_600_000_000
 
 
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "fills", "flight", "lost", "owed", "probed", "told", "told_ns")
+    __slots__ = ("acknowledged", "fills", "flight", "held", "lost", "owed", "probed", "sent", "told", "told_ns")
 
     def __init__(self) -> None:
         self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
         self.fills = 0  # how often it was full
         self.flight = 0  # bytes that went out and take room until they are acknowledged
+        self.held: Any = None  # the timer after which less than a segment goes out, if the window has grown no more
         self.lost = 0  # bytes that had not gone out when the connection was reset
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
         self.told_ns = -1  # when the window was told last
         self.told = 0  # and up to which number we had all then
+        self.sent = 0  # and up to which we had sent
 
-    def tell(self, now_ns: int, rcv_nxt: int) -> None:
-        """A segment goes out, which acknowledges all before *rcv_nxt* and tells the window."""
-        self.told_ns, self.told = now_ns, rcv_nxt
+    def tell(self, now_ns: int, rcv_nxt: int, snd_nxt: int) -> None:
+        """A segment goes out, with data up to *snd_nxt*, which acknowledges all before *rcv_nxt* and tells the window."""
+        self.told_ns, self.told, self.sent = now_ns, rcv_nxt, snd_nxt
         if self.owed is not None:
             self.owed.cancel()
             self.owed = None
         if self.probed is not None:
             self.probed.cancel()
             self.probed = None
+
+    def over(self) -> None:
+        """The connection is: nothing waits any more."""
+        for timer in (self.owed, self.probed, self.held):
+            if timer is not None:
+                timer.cancel()
 
     # The end that sends.
 
@@ -104,7 +115,10 @@ def fill(sender: Sender, n: int) -> None:
     window.fills += 1
     if window.fills == FILLS_TO_GROW and sender.snd_room == AUTOTUNED_SEND_ROOM_LATER:
         sender.snd_room = AUTOTUNED_SEND_ROOM_GROWN  # measured
-    if window.flight or window.acknowledged == sender.snd_nxt:
+    if window.sent == sender.snd_nxt and sender.stack.clock.now_ns - window.told_ns > DELAYED_NS:
+        window.acknowledged = sender.snd_nxt  # long ago, and heard of by nobody since nothing was in the way
+        window.flight = n
+    elif window.flight or window.acknowledged == sender.snd_nxt:
         window.flight += n
     else:
         # The peer acknowledged some of what went before, which nobody counted: what it did not is never more than
@@ -121,6 +135,48 @@ def acknowledge_later(receiver: Sender) -> None:
         clock = receiver.stack.clock
         delay = DELAYED_NS if receiver.received else TICK_NS  # before there was data the kernel counts from nothing
         window.owed = clock.at(clock.now_ns + delay, _tell, receiver)
+
+
+def offer_whole_segments(receiver: Sender) -> None:
+    """Move the edge of a window that is told without a scale: where it is, or as many segments on as there is room for.
+
+    __tcp_select_window: so a small window neither creeps nor shrinks. A segment takes its room until all of it is read.
+    """
+    room = receiver.rcv_room
+    segment = full_segment(room, 0)
+    free = room - receiver.unread - (receiver.copied_seq - ISN - 1) % segment if receiver.unread else room
+    offered = max(receiver.rcv_told - receiver.rcv_nxt, 0)
+    if free < segment:
+        return
+    if offered <= free - segment or offered > free:
+        offered = free - free % segment
+    receiver.rcv_edge = max(receiver.rcv_edge, receiver.rcv_nxt + offered)
+
+
+def least_of_window(sender: Sender) -> int:
+    """Of a small window no less than a full segment is used, unless all that waits fits (tcp_snd_wnd_test)."""
+    peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+    room: int = getattr(peer, "rcv_room", UNSCALED)
+    return min(full_segment(room, 0), sender.mss) if room < UNSCALED else 0
+
+
+def hold(sender: Sender) -> None:
+    """Less than a full segment may go out: it waits for more, as long as the kernel does."""
+    window = window_of(sender)
+    if window.held is None:
+        clock = sender.stack.clock
+        window.held = clock.at(clock.now_ns + HELD_NS, _let_go, sender)
+
+
+def _let_go(sender: Sender) -> None:
+    window, outbox = sender.window, sender.outbox
+    if window is None:
+        return
+    window.held = None
+    n = min(outbox.size if outbox is not None else 0, sender.snd_edge - sender.snd_nxt)
+    if outbox is not None and n > 0:
+        fill(sender, n)
+        sender.send_data(outbox.take(n), ACK | FILLS)
 
 
 def owes_acknowledgement(receiver: Sender) -> bool:

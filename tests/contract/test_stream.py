@@ -625,6 +625,43 @@ def test_k065_how_much_fits_is_about_the_two_buffers(world: World) -> None:
     assert 8192 <= world.fill(client, server) <= 65536  # [unstable] 20480 to 28672 on the kernel measured
 
 
+@pytest.mark.parametrize(
+    ("sent", "size", "arrives"),
+    [
+        (12_000, 1_000, {0: 0, 4: 0, 5: 4_096, 8: 4_096, 9: 8_192}),
+        (12_288, 1_000, {0: 0, 4: 0, 5: 4_096, 8: 4_096, 9: 8_192}),
+        (12_000, 4_096, {0: 0, 1: 4_096, 2: 8_192}),
+        (8_192, 1_000, {0: 4_096, 4: 4_096, 5: 8_192}),
+    ],
+)
+def test_k066_a_small_window_is_offered_and_used_in_whole_segments(
+    world: World, sent: int, size: int, arrives: dict[int, int]
+) -> None:
+    """Room is made by what has been read to the end, a third of the window: neither end deals in less."""
+    for reads, comes in arrives.items():
+        client, server = world.tight_pair()
+        client.setblocking(False)
+        assert client.send(bytes(sent)) == sent
+        time.sleep(0.06)  # the acknowledgement comes after 44 ms
+        for _ in range(reads):
+            assert len(server.recv(size)) == size
+        client.send(bytes(12_000))
+        world.pause()
+        assert world.ioctl(server, "FIONREAD") == sent - reads * size + comes
+
+
+@pytest.mark.slow
+def test_k066_less_than_a_segment_goes_out_when_a_fifth_of_a_second_has_brought_no_more_room(world: World) -> None:
+    client, server = world.tight_pair()
+    client.setblocking(False)
+    assert client.send(bytes(12_000)) == 12_000
+    time.sleep(0.06)
+    client.send(bytes(12_000))
+    for seconds, comes in ((0.15, 0), (0.15, 288)):
+        time.sleep(seconds)
+        assert world.ioctl(server, "FIONREAD") == 12_000 + comes
+
+
 def test_k066_writable_means_that_a_send_takes_something(world: World) -> None:
     client, server = world.full_pair()
     for _ in range(40):
