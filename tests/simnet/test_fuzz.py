@@ -43,6 +43,7 @@ def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
+@pytest.mark.slow
 def test_what_needs_two_faults_is_found_by_a_fuzz_and_by_no_sweep(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_patience.py")
     result.assert_outcomes(passed=2, failed=1)

@@ -419,6 +419,7 @@ def test_what_cannot_be_swept_is_refused_with_the_reason(pytester: pytest.Pytest
     assert "check.py" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_who_leaves_pytest_in_a_run_has_left_it(suite: pytest.Pytester) -> None:
     """As the prompt of a debugger does that is told to quit."""
     suite.makepyfile(

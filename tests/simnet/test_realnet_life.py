@@ -563,6 +563,7 @@ def test_a_computation_is_interrupted() -> None:
     assert "neither waits nor ends: server/compute computes at test_realnet_life.py" in run.verdicts[0].message
 
 
+@pytest.mark.slow
 def test_so_is_the_bodys_and_shown_without_what_led_to_the_test() -> None:
     def compute(net: Any) -> None:
         while True:
