@@ -61,7 +61,7 @@ DIFFERENT = """
 | Sequence numbers begin at 1 and never wrap | no socket call shows them |
 | How much fits into a connection is counted in bytes | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept |
 | Autotuning is a constant: 3.9 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set | measured on loopback; Linux grows them with the traffic |
-| SO_SNDBUF and SO_RCVBUF count bytes of payload | Linux counts the memory of packets: with a small SO_SNDBUF alone, or buffers made smaller after the connect, it takes less, and may drop and send again |
+| SO_SNDBUF and SO_RCVBUF count bytes of payload | Linux counts the memory of packets: with a small SO_SNDBUF alone, an SO_RCVBUF below some 4,600, or buffers made smaller after the connect, it takes less, and may drop and send again |
 | Nagle's rule holds back small writes within a host only, and in the first 44 ms of a connection | to know of an older one, or a far one, whether an acknowledgement waits, each segment would have to note when it came ([0026](decisions/0026-nagles-rule-where-it-is-certain.md)); small writes arrive at once there |
 | Only the acknowledgements of a FIN, of a window that was filled, and of what Nagle's rule waits for are delayed | no other shows, but in SIOCOUTQ and `TCP_INFO` |
 | A simulated socket is of a subclass of `socket.socket`: `isinstance` holds, `type(sock) is socket.socket` does not, and a method that a test puts into that class (`mock.patch("socket.socket.connect")`) is not called; a class in its place is | programs hold on to `socket.socket` and subclass it ([0003](decisions/0003-socket-socket-stays-the-class-it-is.md)); trio asks for the very type, and refuses |
