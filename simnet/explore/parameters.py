@@ -35,7 +35,7 @@ def refuse(test: _Function) -> None:
         )
     if getattr(test, "is_hypothesis_test", False) is True:
         raise TypeError(
-            f"{where(test)} has @given below @simnet.sweep: all its examples would share one network. Put @given above: then "
+            f"{where(test)} has @given below simnet's decorator: all its examples would share one network. Put @given above: then "
             "each example is swept in networks of its own"
         )
     if inspect.isgeneratorfunction(test):

@@ -86,8 +86,8 @@ class Sender(ControlBlock):
                 n -= self.cork.held(self, n)
             if n <= 0:
                 break
-            if n < size and n == allowed < UNSCALED and tampering is None and n < least_of_window(self):
-                hold(self)
+            if n < size and n == allowed < UNSCALED and tampering is None is self.guard and n < least_of_window(self):
+                hold(self)  # a guard probes by itself, below
                 break
             assert outbox is not None
             if self.urg_out:
