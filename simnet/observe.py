@@ -57,15 +57,15 @@ def _put_below(gone: Any, original: Any) -> None:
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_wrapped", "_laid", "_gone", "errors")
+    __slots__ = ("_scheduler", "_channels", "_wrapped", "_laid", "_gone", "_errors")
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, errors: list[HandlerError]) -> None:
         self._scheduler = scheduler
+        self._errors = errors  # where they go; whose run it is keeps them
         self._channels: dict[int, _Channel] = {}
         self._wrapped: set[str] = set()  # modules
         self._laid: list[tuple[Any, str, Any, Any]] = []  # in whose place: owner, name, ours, and what stood there
         self._gone = False  # then a teller of ours that another was laid over does what the original does, and no more
-        self.errors: list[HandlerError] = []
 
     # --- being there -----------------------------------------------------------------------------------------------
 
@@ -111,6 +111,8 @@ class Watcher:
                 else:
                     _put_below(ours, original)
             self._laid = []
+        self._channels = {}  # the loop whose turn raised refers here: what was raised must not be found from it
+        self._errors = []
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self in loaded.observers:
             loaded.observers.remove(self)
@@ -142,7 +144,7 @@ class Watcher:
         known = self._know(channel)
         known.raised = exception
         process = self._scheduler.current
-        self.errors.append(HandlerError(process.host_name, process.target, known.label, name, exception))
+        self._errors.append(HandlerError(process.host_name, process.target, known.label, name, exception))
         self._note(known, name, type(exception).__name__)
 
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
@@ -273,7 +275,7 @@ class Watcher:
         number = getattr(sock, "fileno", None)
         file: Any = process.descriptors.open.get(number()) if number is not None else None
         known.label = file.tag.name if file is not None else otherwise
-        self.errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
+        self._errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
         self._note(known, where, type(error).__name__)
 
     # --- socketserver ----------------------------------------------------------------------------------------------

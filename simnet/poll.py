@@ -403,23 +403,23 @@ class Epoll(_Poller):
         self._report(found, timeout)
         return found
 
-    def _most(self, timeout: float | None, maxevents: Any) -> int:
+    def _most(self, timeout: Any, maxevents: Any) -> int:
         """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
         one; what is wrong with them is told in C's order.
         """
-        most = c_int(maxevents)
+        most: int = c_int(maxevents)
         if self._fd == -1:
             self._check()
-        self._limit_ns = epoll_limit_ns(timeout)
-        self._asked = timeout if timeout is None or timeout.__class__ in PLAIN else MISSING
+        whole = timeout.__class__ is int and -1 <= timeout <= 0  # asyncio asks for the one and the other in turn
+        self._limit_ns = (None if timeout else 0) if whole else epoll_limit_ns(timeout)
+        self._asked = timeout if whole or timeout is None or timeout.__class__ in PLAIN else MISSING
+        if 0 < most <= MAXEVENTS_MAX:
+            return most
         if most == -1:
             return FD_SETSIZE - 1
-        if not 0 < most <= MAXEVENTS_MAX:
-            if most > 0:
-                raise socket_error(errno.EINVAL)
-            raise ValueError(f"maxevents must be greater than 0, got {most}")
-        number: int = most
-        return number
+        if most > 0:
+            raise socket_error(errno.EINVAL)
+        raise ValueError(f"maxevents must be greater than 0, got {most}")
 
     def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
         """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""

@@ -144,23 +144,23 @@ def play(
         error = raised
     network.finish(failed=error is not None)
     try:
-        run = _run_of(network, returned, error)
-        if error is not None or run.failures or run.handler_errors:
-            _end_if_left(run)
-        return run
+        return _unless_left(_run_of(network, returned, error))
     finally:
-        error = None  # else frame and exception would hold each other, and the whole run with them
+        # The exception's traceback refers to this frame: what holds the exception must be no local of it, nor the run.
+        network = returned = error = None  # type: ignore[assignment]
 
 
-def _end_if_left(run: Run) -> None:
-    """Somebody has left a debugger in *run*, or pytest altogether, and wants no other run after it."""
-    ended = [each.error for each in run.failures] + [each.error for each in run.handler_errors]
-    for error in (run.body_error, *ended):
-        kind = (type(error).__module__, type(error).__name__)  # to import either takes longer than a run
-        if kind == ("bdb", "BdbQuit"):
-            raise KeyboardInterrupt from None
-        if error is not None and kind == ("_pytest.outcomes", "Exit"):
-            raise error.with_traceback(None) from None
+def _unless_left(run: Run) -> Run:
+    """*run*, unless somebody has left a debugger in it, or pytest altogether, and wants no other run after it."""
+    if run.body_error is not None or run.failures or run.handler_errors:
+        ended = [each.error for each in run.failures] + [each.error for each in run.handler_errors]
+        for error in (run.body_error, *ended):
+            kind = (type(error).__module__, type(error).__name__)  # to import either takes longer than a run
+            if kind == ("bdb", "BdbQuit"):
+                raise KeyboardInterrupt from None
+            if error is not None and kind == ("_pytest.outcomes", "Exit"):
+                raise error.with_traceback(None) from None
+    return run
 
 
 def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run:

@@ -35,7 +35,7 @@ from simnet.schedule import chooser
 from simnet.standins import interrupts
 from simnet.state import ProcessState, checked_names, ended_in_the_middle, hush_verdicts, let_go
 from simnet.trace import OBSERVE, Trace
-from simnet.verdicts import Verdict
+from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler
 from simnet.whereabouts import leads_out
 
@@ -81,6 +81,7 @@ class Network(NotALink):
         "_stopped",
         "_failed",
         "_installed",
+        "handler_errors",
         "verdicts",
         "waiting",
         "listening",
@@ -112,6 +113,7 @@ class Network(NotALink):
         self.may_raise = exceptions_of(may_raise)
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
+        self.handler_errors: list[HandlerError] = []
         self._per_process = checked_names(per_process)
         self._clock = clock = Clock()
         self._injector = Injector(self._plan, rates_of(rates), clock, self.trace)
@@ -229,10 +231,6 @@ class Network(NotALink):
         return self._running().closed_listeners
 
     @property
-    def handler_errors(self) -> list[Any]:
-        return self._watcher.errors if self._watcher is not None else []
-
-    @property
     def processes(self) -> list[Process]:
         """Every process spawned so far, the body (on host ``test``) first."""
         return self._running().processes
@@ -281,7 +279,7 @@ class Network(NotALink):
         body.target = self._hosts[TEST].machine.target
         scheduler.body = scheduler.current = body
         scheduler.processes.append(body)
-        self._watcher = Watcher(scheduler)
+        self._watcher = Watcher(scheduler, self.handler_errors)
         self._watcher.attach()
         modules.place_at_loops()
         self._collects = gc.isenabled()

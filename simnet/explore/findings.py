@@ -8,7 +8,7 @@ quiet, must be there with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -228,8 +228,10 @@ def _family(error: BaseException | None) -> str:
     return type(error).__name__
 
 
-def _missing(before: Iterable[str], after: Iterable[str]) -> list[str]:
+def _missing(before: Collection[str], after: Collection[str]) -> list[str]:
     """What of *before* is not in *after*, each as often as it is missing."""
+    if before == after:
+        return []
     left = Counter(after)
     missing = []
     for name in before:

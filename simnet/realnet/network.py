@@ -34,7 +34,7 @@ from simnet.realnet.process import RealProcess, current_process, enter, leave, t
 from simnet.realnet.stage import Stage
 from simnet.state import checked_names, loop_given_back, loop_set_aside
 from simnet.trace import OBSERVE, Trace
-from simnet.verdicts import Hang, Verdict
+from simnet.verdicts import HandlerError, Hang, Verdict
 
 __all__ = ["RealNetwork"]
 
@@ -61,6 +61,7 @@ class RealNetwork(NotALink):
         "may_raise",
         "seconds",
         "observations",
+        "handler_errors",
         "waiting",
         "listening",
         "alive",
@@ -114,6 +115,7 @@ class RealNetwork(NotALink):
         self.may_raise = exceptions_of(may_raise)
         self.seconds = seconds
         self.observations: list[tuple[str, Any]] = []
+        self.handler_errors: list[HandlerError] = []
         self.waiting: list[tuple[RealProcess, str, str]] = []
         self.listening: tuple[str, ...] = ()
         self.alive: tuple[str, ...] = ()
@@ -234,10 +236,6 @@ class RealNetwork(NotALink):
         return self._stage.injector.unreached
 
     @property
-    def handler_errors(self) -> list[Any]:
-        return self._watcher.errors if self._watcher is not None else []
-
-    @property
     def processes(self) -> list[RealProcess]:
         """Every process spawned so far, the body (on host ``test``) first."""
         return self._stage.processes
@@ -267,7 +265,7 @@ class RealNetwork(NotALink):
             raise RuntimeError("another network is running in this thread; leave it before entering this one")
         stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
         stage.processes.append(stage.body)
-        self._watcher = Watcher(stage)  # type: ignore[arg-type]  # of the shape in which it knows a run
+        self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
         self._watcher.attach()
         self._maps.look()
         self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())  # a thread of nobody's yet
