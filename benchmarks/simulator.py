@@ -11,6 +11,7 @@ interleaved: each measures everything once, and a ratio is the median of the rou
 from __future__ import annotations
 
 import argparse
+import asyncio
 import cProfile
 import gc
 import logging
@@ -22,8 +23,11 @@ import statistics
 import sys
 import time as _time
 import tracemalloc
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+import conversations
+from conversations import MESSAGE
 
 import dispatch
 import simnet
@@ -32,8 +36,6 @@ try:
     from peers import solipsism
 except ImportError:
     solipsism = None  # type: ignore[assignment]
-
-MESSAGE = b"x" * 64
 
 
 def pure_python() -> float:
@@ -240,6 +242,27 @@ def sweep_of_the_echo_server() -> float:
     return (_time.process_time() - began) / result.runs * 1e6
 
 
+# --- asyncio ---------------------------------------------------------------------------------------------------------
+
+
+def on_asyncio(program: Coroutine[Any, Any, float]) -> float:
+    """What *program* measures, on a loop of asyncio's in a network of one host, nothing recorded."""
+    with simnet.Network(trace=False):
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(program)
+        finally:
+            loop.close()
+
+
+def fresh_loops(run: Callable[[Coroutine[Any, Any, Any]], Any], host: str, simulations: int = 200) -> float:
+    """Microseconds a world of its own with a loop, one connection, one echo and the end of both."""
+    return per_unit(simulations, lambda: [run(conversations.one_echo(host)) for _ in range(simulations)])
+
+
+HERE = "127.0.0.1"
+
+
 class Row(NamedTuple):
     """What is measured, in which unit, beside which other row, and what was promised of it."""
 
@@ -277,14 +300,41 @@ ROWS: dict[str, Row] = {
     "streaming": Row(streaming, "us/MiB", at_most=1e6 / 8 / 1024),  # 8 GiB/s
     "timer": Row(timers, beside="peer, timer", ratio=0.35),
     "memory of an idle connection": Row(memory, "bytes", at_most=3_000),
+    "asyncio, fresh simulation": Row(lambda: fresh_loops(on_asyncio, HERE), beside="peer, fresh simulation"),
+    "asyncio, connection": Row(lambda: on_asyncio(conversations.connections(HERE, 1_000)), at_most=60),
+    "asyncio, streaming": Row(
+        lambda: on_asyncio(conversations.streaming(HERE, 128)), "us/MiB", beside="peer, streaming", ratio=0.65
+    ),
+    "asyncio, timer": Row(lambda: on_asyncio(conversations.timers(20_000)), beside="peer, timer", ratio=0.80),
+    "asyncio, 100 hearts that beat": Row(
+        lambda: on_asyncio(conversations.beats(HERE, 100, 10)), beside="peer, 100 hearts that beat", ratio=0.035
+    ),
 }
+for clients, rounds, protocol, streams in ((1, 3_000, 0.50, 0.60), (100, 50, 0.50, 0.60), (2_000, 5, 0.50, 0.75)):
+    who = f"{clients} client{'s' if clients > 1 else ''}"
+    ROWS[f"asyncio Protocol, {who}"] = Row(
+        lambda clients=clients, rounds=rounds: on_asyncio(conversations.round_trips(HERE, clients, rounds)),
+        beside=f"peer, {who}",
+        ratio=protocol,
+    )
+    ROWS[f"asyncio streams, {who}"] = Row(
+        lambda clients=clients, rounds=rounds: on_asyncio(conversations.of_streams(HERE, clients, rounds)),
+        beside=f"peer, streams, {who}",
+        ratio=streams,
+    )
 if solipsism is not None:
+    PEER = solipsism.HOST
     ROWS |= {
-        "peer, 1 client": Row(lambda: solipsism.round_trips(1, 4_000)),
-        "peer, 100 clients": Row(lambda: solipsism.round_trips(100, 50)),
-        "peer, 2000 clients": Row(lambda: solipsism.round_trips(2_000, 5)),
-        "peer, timer": Row(solipsism.timers),
-        "peer, fresh simulation": Row(solipsism.fresh),
+        "peer, 1 client": Row(lambda: solipsism.run(conversations.round_trips(PEER, 1, 4_000))),
+        "peer, 100 clients": Row(lambda: solipsism.run(conversations.round_trips(PEER, 100, 50))),
+        "peer, 2000 clients": Row(lambda: solipsism.run(conversations.round_trips(PEER, 2_000, 5))),
+        "peer, streams, 1 client": Row(lambda: solipsism.run(conversations.of_streams(PEER, 1, 3_000))),
+        "peer, streams, 100 clients": Row(lambda: solipsism.run(conversations.of_streams(PEER, 100, 50))),
+        "peer, streams, 2000 clients": Row(lambda: solipsism.run(conversations.of_streams(PEER, 2_000, 5))),
+        "peer, timer": Row(lambda: solipsism.run(conversations.timers(50_000))),
+        "peer, 100 hearts that beat": Row(lambda: solipsism.run(conversations.beats(PEER, 100, 10))),
+        "peer, streaming": Row(lambda: solipsism.run(conversations.streaming(PEER, 128)), "us/MiB"),
+        "peer, fresh simulation": Row(lambda: fresh_loops(solipsism.run, PEER)),
     }
 
 
