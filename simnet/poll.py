@@ -341,11 +341,10 @@ class Epoll(_Poller):
     def unregister(self, fd: Any = MISSING, *more: Any) -> None:
         if fd is MISSING or more:
             look_over_epoll("unregister", fd, *more)
-        number = descriptor_of(fd)
-        self._check()
-        file = refuse_disk_file(self._member(number))
+        number, file, _ = self._registration(fd, 0)
         self._epoll.unregister(number, file)
-        self._pipes = tuple(each for each in self._pipes if each is not file)
+        if self._pipes:
+            self._pipes = tuple(each for each in self._pipes if each is not file)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         epoll = self._epoll
@@ -400,7 +399,8 @@ class Epoll(_Poller):
                     epoll.watchers = None
                 else:
                     epoll.unwatch(me)
-        self._report(found, timeout)
+        if found or scheduler.recording:
+            self._report(found, timeout)
         return found
 
     def _most(self, timeout: Any, maxevents: Any) -> int:
