@@ -8,7 +8,9 @@ import os
 import socket as _stdlib
 import sys
 import threading
+from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -178,20 +180,36 @@ class RealBackend:
     def escape(self, what: str) -> None:
         """Real threads and subprocesses may be had on a real network."""
 
-    def wait_on(self, condition: threading.Condition, timeout: float | None, wait: Callable[..., bool]) -> bool:
-        """``condition.wait(timeout)``, in slices, so that it ends with its process."""
+    def wait_on(self, condition: Any, timeout: float | None, wait: Callable[..., bool]) -> bool:
+        """``threading.Condition.wait`` in slices, so that it ends with its process.
+
+        They have one waiter, which the condition knows all the while: who notifies between two of them is heard.
+        """
+        if not condition._is_owned():
+            return wait(condition, timeout)  # which says so
         process = self._process
-        deadline = None if timeout is None else process.stage.clock.now_ns + max(0, round(timeout * 1e9))
-        with process.blocked("a lock", deadline):
-            while True:
-                process.look_up()
-                left = SLICE_NS if deadline is None else min(SLICE_NS, deadline - process.stage.clock.now_ns)
-                if wait(condition, max(0, left) / 1e9):
-                    return True
-                if left == SLICE_NS:
-                    process.settled()
-                if deadline is not None and process.stage.clock.now_ns >= deadline:
-                    return False
+        clock = process.stage.clock
+        deadline = None if timeout is None else clock.now_ns + max(0, round(timeout * 1e9))
+        notified = allocate_lock()
+        notified.acquire()
+        condition._waiters.append(notified)
+        saved = condition._release_save()
+        heard = False
+        try:
+            with process.blocked("a lock", deadline):
+                while True:
+                    process.look_up()
+                    left = SLICE_NS if deadline is None else min(SLICE_NS, max(0, deadline - clock.now_ns))
+                    heard = notified.acquire(True, left / 1e9)
+                    if heard or (deadline is not None and clock.now_ns >= deadline):
+                        return heard
+                    if left == SLICE_NS:
+                        process.settled()
+        finally:
+            condition._acquire_restore(saved)
+            if not heard:
+                with suppress(ValueError):
+                    condition._waiters.remove(notified)
 
     def adopt(self, thread: threading.Thread) -> None:
         self._process.adopt(thread)

@@ -386,6 +386,41 @@ def test_a_thread_whose_poller_the_end_has_closed_ends_without_a_word(monkeypatc
     assert said == []
 
 
+def test_who_is_notified_while_a_wait_looks_up_is_woken() -> None:
+    class Lock:
+        """Whoever takes it back, after the condition let go of it, is too late: others have notified before."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+            self.mine = self.late = False
+
+        def acquire(self, *args: Any) -> bool:
+            if self.mine and not self.late and not self.lock.locked():
+                self.late = True
+                condition.notify_all()
+            return self.lock.acquire(*args)
+
+        def release(self) -> None:
+            self.lock.release()
+
+        def _is_owned(self) -> bool:
+            return True
+
+    lock: Any = Lock()
+    condition = threading.Condition(lock)
+
+    def notify_later() -> None:
+        time.sleep(0.2)
+        if not lock.late:
+            condition.notify_all()
+
+    with RealNetwork():
+        threading.Thread(target=notify_later).start()
+        lock.acquire()
+        lock.mine = True
+        assert condition.wait(1)
+
+
 def test_threads_that_a_program_starts_belong_to_its_process() -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
