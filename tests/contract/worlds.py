@@ -11,25 +11,53 @@ import contextlib
 import fcntl
 import itertools
 import os
+import platform
 import select
 import socket
 import struct
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import simnet
 from simnet import invariants, real
 from simnet.conform.words import outcome
 from simnet.kernel.readiness import describe
+from simnet.wait import current_scheduler
 
 PATIENCE = 0.5  # seconds; on an idle machine all take less than a millisecond
 ALL = 0x23C7  # IN PRI OUT RDNORM RDBAND WRNORM WRBAND RDHUP: whatever poll may be asked for
 NOT_YET = {"EAGAIN", "EALREADY"}
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER that makes close() send RST
 
+SOON = 0.006  # seconds; enough in virtual time, and mostly on a kernel
+FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())  # waiting for a lock, the interpreter's own for one
+
 _numbers = itertools.count(os.getpid())
+
+
+def until_the_test_waits() -> None:
+    """For what runs beside the test: come back when its thread waits in a call of the kernel's, however busy the machine
+    is; after a moment where the system does not say.
+    """
+    time.sleep(SOON)
+    if current_scheduler() is not None or FUTEX is None:
+        return
+    state = Path(f"/proc/self/task/{threading.main_thread().native_id}/syscall")
+    until = time.monotonic() + 10 * PATIENCE
+    locked = 0  # looks in a row at which it waited for a lock: for us to be done, by now
+    while locked < 10 and time.monotonic() < until:
+        try:
+            number = state.read_text().split()[0]
+        except (OSError, IndexError):
+            return
+        if number not in ("running", FUTEX):
+            return
+        locked = locked + 1 if number == FUTEX else 0
+        time.sleep(0.002)
 
 
 class World:
