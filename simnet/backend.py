@@ -316,7 +316,7 @@ class SimulatedBackend:
                     condition._waiters.remove(notified)
                     return False
                 due = clock.next_due_ns()  # before that, nobody runs who could notify
-                if timeout is None and (due is None or scheduler.ticks >= TICKS_MAX):
+                if timeout is None and ((idle and due is None) or scheduler.ticks >= TICKS_MAX):
                     self.escape("threading.Condition.wait, where nobody is left who could notify it,")
                 until = deadline if idle and due is None else max(due or 0, clock.now_ns) + 1
                 idle = due is None

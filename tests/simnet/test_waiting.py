@@ -576,6 +576,28 @@ def test_an_event_set_by_another_process_wakes_who_waits_for_it() -> None:
         assert 2 <= net.time < 2.01
 
 
+def test_processes_tell_each_other_by_events_without_a_limit() -> None:
+    ready, asked, done = threading.Event(), threading.Event(), threading.Event()
+    told = []
+
+    def other() -> None:
+        ready.wait()  # nobody sleeps and nothing is on its way, but the body goes on
+        told.append("other")
+        asked.set()
+        done.wait()
+        told.append("end")
+
+    with simnet.Network() as net:
+        process = net.host("a").spawn(other)
+        told.append("body")
+        ready.set()
+        asked.wait()
+        time.sleep(1)
+        done.set()
+        process.join()
+    assert told == ["body", "other", "end"]
+
+
 def test_a_wait_for_an_event_nobody_will_set_is_refused() -> None:
     def test() -> None:
         with simnet.Network():
