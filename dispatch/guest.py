@@ -32,15 +32,15 @@ def shown(bits: int, asked: int, whole: bool) -> int:
         return flags | bits & TROUBLE  # nothing is left to read
     # As select(2) shows it: the end and an error are readable, so that data before the end is read first.
     flags |= asked & (IN | OUT) if bits & ERR else asked & IN
-    if whole and flags:
-        return flags | bits & TROUBLE  # for who does not read it
-    return flags or asked & OUT
+    if not whole:
+        return flags  # a hang-up alone is no room to write: the reading end of a pipe has none
+    return flags | bits & TROUBLE if flags else asked & OUT  # for who does not read it
 
 
 class Guest(Channel):
     """It is the object that is served."""
 
-    __slots__ = ("key", "number", "obj", "reads", "resting", "writes")
+    __slots__ = ("deaf", "key", "number", "obj", "reads", "resting", "writes")
 
     loop: MapLoop
 
@@ -52,6 +52,7 @@ class Guest(Channel):
         #: What was in its ``socket`` at admission, if that is what is polled. It may be closed, or replaced, behind our back.
         self.socket = None
         self.resting = False
+        self.deaf = 0  # what it asked for when it was put to sleep over an end that it is not told of
         #: Its class's own predicates, where they are this library's; None: it is asked before each turn.
         self.reads = reads
         self.writes = writes
@@ -82,6 +83,8 @@ class Guest(Channel):
             loop.grumblers.discard(self._fileno)
         if bits == self._bits or self.resting or self._fileno < 0:
             return
+        if bits == self.deaf and self._bits == ASLEEP and not loop._serves_whole:
+            return  # the end is still there, and it would still not be told of it
         # Who asks for nothing is told nothing, not its end either; but poll(2) tells that to who could write.
         if bits or not self._bits & ASLEEP or (grumbles and loop._serves_whole):
             try:
@@ -115,7 +118,12 @@ class Guest(Channel):
         if flags:
             loop._ready.append((self.number, self, flags))
         elif bits & TROUBLE:
+            self.deaf = self._bits
             loop._sleep(self)
+
+    def wishes(self) -> bool:
+        """Whether it waits for anything, though nobody may be asked for it at the moment."""
+        return bool(self._bits & EVENTS or self.resting or (self.deaf and self._bits == ASLEEP))
 
     def present(self) -> bool:
         """Whether it still stands in the map, for the descriptor that was polled."""

@@ -9,6 +9,7 @@ to it by hand is found by comparing it with what it was: each turn where it is s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from operator import is_
 
@@ -122,6 +123,8 @@ class MapLoop(Loop):
             if self.grumblers and not self.endless and not observers:
                 timeout = 0  # a program's own loop goes on as fast as it did when they were woken
             pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
+            if pause is None and kinds is not None and not self._wished():
+                time.sleep(pause)  # type: ignore[arg-type]  # asyncore did: the TypeError is its answer
             try:
                 events = self.poller.poll(pause)
             except ValueError:
@@ -166,6 +169,10 @@ class MapLoop(Loop):
             self._ready = interrupted
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
+
+    def _wished(self) -> bool:
+        """Whether anybody waits for anything, were it only to grumble."""
+        return bool(self.grumblers) or any(guest.wishes() for guest in self._guests.values())
 
     @property
     def turning(self) -> bool:

@@ -106,12 +106,17 @@ def turn(
     """
     if not map:
         return
-    if timeout is not None and timeout < 0:
-        if kinds is not None:
-            raise ValueError("timeout must be non-negative")  # as select(2) takes it
-        timeout = None  # as poll(2) does
-    if timeout is not None and timeout > LONGEST:
-        timeout = LONGEST  # select(2) took more
+    if timeout is not None:
+        try:
+            if timeout < 0:
+                if kinds is not None:
+                    raise ValueError("timeout must be non-negative")  # as select(2) takes it
+                timeout = None  # as poll(2) does
+            elif timeout > LONGEST:
+                timeout = LONGEST  # select(2) took more
+        except TypeError:
+            _refuse(timeout, kinds)
+            raise
     if isinstance(map, ChannelMap):
         engine = map.engine
         if engine is None and poller is None:
@@ -141,6 +146,14 @@ def turn(
             engine.touched.update(dict.fromkeys([*engine._guests, *map], 0))
             if not map and isinstance(map, ChannelMap):
                 map._let_go()
+
+
+def _refuse(timeout: Any, kinds: Any) -> None:
+    """Raise what asyncore's own functions make of a time-out that is no number."""
+    if kinds is None:
+        int(timeout * 1000)
+    else:
+        select.select((), (), (), timeout)
 
 
 def turns(map: dict[Any, Any], count: int | None, poll: Turn, timeout: float | None) -> None:
@@ -217,5 +230,5 @@ def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
     map.clear()
 
 
-UNNAMED.update(each.__code__ for each in (turn, turns, close_all, one_turn, oneturn._serve_by_kind))
+UNNAMED.update(each.__code__ for each in (turn, turns, _refuse, close_all, one_turn, oneturn._serve_by_kind))
 UNNAMED.update(each.__code__ for each in (MapLoop.turn, MapLoop._serve_each, MapLoop._serve_by_kind))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import select
+import time
 
 from dispatch import events
 from dispatch.annotations import Any
@@ -58,14 +59,19 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
                 invalid.append(key)
     if invalid:
         timeout = 0
-    # Milliseconds, rounded up, as the poller that is named so.
-    ready = pollster.poll(None if timeout is None else math.ceil(timeout * 1000))
+    if timeout is None:
+        ready = _wait(pollster, there, odd, kinds)
+    else:
+        ready = pollster.poll(math.ceil(timeout * 1000))  # rounded up, as the poller that is named so
     number = events.closes
     for key in invalid:
         if map.get(key) is there[key]:
             serve(there[key], NVAL)
     if kinds is not None:
-        _serve_by_kind(map, there, ready, odd, number, kinds, serve)
+        while (deaf := _serve_by_kind(map, there, ready, odd, number, kinds, serve)) and len(deaf) == len(ready):
+            for fd in deaf:
+                pollster.unregister(fd)
+            ready = pollster.poll(None if timeout is None else math.ceil(timeout * 1000))
         return bool(ready)
     for fd, bits in ready:
         if bits == IN and fd not in odd:
@@ -85,10 +91,11 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
 
 def _serve_by_kind(
     map: Any, there: dict[Any, Any], ready: list[tuple[int, int]], odd: Any, number: int, kinds: Any, serve: Any
-) -> None:
-    """First all that is to be read, then all writes, then the exceptional."""
+) -> list[int] | None:
+    """First all that is to be read, then all writes, then the exceptional. Returns whose end select(2) does not tell of."""
     read, write, exception = kinds
     later = []
+    deaf = None
     for fd, bits in ready:
         if bits == IN and fd not in odd:
             key, flags = fd, IN
@@ -97,6 +104,8 @@ def _serve_by_kind(
             flags = shown(bits, asked, whole=False)
             if flags & ~IN:
                 later.append((key, flags))
+            elif not flags:
+                deaf = [*(deaf or ()), fd]
             if not flags & (IN | NVAL):
                 continue
         obj = there[key]
@@ -112,3 +121,20 @@ def _serve_by_kind(
                 handle(obj)
                 if kind == PRI and map.get(key) is obj and not closed_since(obj, number):
                     drop_urgent(obj)
+    return deaf
+
+
+def _wait(pollster: Any, there: dict[Any, Any], odd: dict[int, Any], kinds: Any) -> list[tuple[int, int]]:
+    """Poll without a limit. Who asked select(2) for nothing at all slept instead, and nobody sleeps for None."""
+    if kinds is not None and not odd and not any(_wanted(pollster, key, obj) for key, obj in there.items()):
+        time.sleep(None)  # type: ignore[arg-type]  # the TypeError is the answer
+    return pollster.poll(None)  # type: ignore[no-any-return]
+
+
+def _wanted(pollster: Any, key: Any, obj: Any) -> bool:
+    """Whether somebody is polled for something, or would have been, only to grumble."""
+    try:
+        pollster.modify(key, READ)  # what it was registered for, if it was
+    except (OSError, TypeError, ValueError):
+        return obj is not None and not uses_writable(obj) and not getattr(obj, "accepting", False)
+    return True

@@ -7,6 +7,7 @@ mended, and from there on a program is not compared: who was closed is told no m
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import struct
@@ -406,3 +407,41 @@ def test_who_has_paused_is_told_of_an_urgent_byte_where_it_was(use_poll, own_map
     told = program(dispatch.asyncore)
     assert told == program(theirs)
     assert (b"!" in told) is not use_poll
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("count", [1, 8])
+def test_who_has_paused_at_a_pipe_without_a_writer_hears_of_it_by_poll_alone(use_poll, own_map, count):
+    """It would like to write, as a dispatcher does; select(2) never finds room in the reading end, and sleeps."""
+
+    def program(asyncore):
+        told = []
+        reader, writer = os.pipe()
+
+        class Paused(asyncore.file_dispatcher):
+            def readable(self):
+                told.append("asked")
+                return False
+
+            def handle_write(self):
+                told.append("write")
+
+            def handle_close(self):
+                told.append("close")
+                self.close()
+
+        channel = Paused(reader, {} if own_map else None)
+        os.close(writer)
+        begun = time.monotonic()
+        for _ in range(3):
+            asyncore.loop(0.02, use_poll, channel._map, count)
+        told.append(time.monotonic() - begun > 0.03 * count)
+        channel.close()
+        os.close(reader)
+        return told
+
+    told = program(dispatch.asyncore)
+    assert told == program(theirs)
+    assert ("close" in told) is use_poll
