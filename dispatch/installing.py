@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from dispatch.annotations import Any
@@ -13,6 +14,38 @@ from dispatch.annotations import Any
 FAMILY = ("smtpd",)
 
 NAMED = 5  # modules that are named in a warning; who wants to mend it needs the first
+
+
+OURS = {"asyncore": "dispatch.asyncore", "asynchat": "dispatch.asynchat"}
+
+
+class Finder:
+    """Finds the two names, whatever else goes by them: for who takes them out of ``sys.modules`` and imports them once more.
+
+    It finds the modules that are there already, and gives them back as they are.
+    """
+
+    def __init__(self) -> None:
+        self._specs: dict[str, Any] = {}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """A spec for one of the two names, None for any other."""
+        return ModuleSpec(name, self, origin=OURS[name]) if name in OURS else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module of this library."""
+        module = importlib.import_module(OURS[spec.name])
+        self._specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is executed again; the import has put its own spec in the place of the module's."""
+        name = module.__name__.rpartition(".")[2]
+        module.__spec__ = self._specs.pop(name, module.__spec__)
+
+
+#: Stands in ``sys.meta_path`` once ``install()`` was called; who takes it out, and the names out of ``sys.modules``, has undone it.
+finder = Finder()
 
 
 def install() -> None:
@@ -24,6 +57,8 @@ def install() -> None:
     """
     from dispatch import asynchat, asyncore
 
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)
     replaced = []
     users: dict[str, None] = {}
     for name, ours in (("asyncore", asyncore), ("asynchat", asynchat)):

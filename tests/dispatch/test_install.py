@@ -77,6 +77,36 @@ def test_a_second_time_changes_nothing_and_says_nothing():
     assert out == "True True\n"
 
 
+@pytest.mark.parametrize("gone", ["del sys.modules[name]", "sys.modules.pop(name)", "importlib.invalidate_caches()"])
+def test_who_takes_it_out_of_sys_modules_and_imports_again_gets_ours_again(gone):
+    out = run(
+        f"import importlib, sys, dispatch; dispatch.install()\nfor name in ('asyncore', 'asynchat'): {gone}\n"
+        "import asynchat, asyncore, importlib.util\nprint(asyncore is dispatch.asyncore, asynchat is dispatch.asynchat)\n"
+        "print(asyncore.__name__, asyncore.__spec__.name, importlib.util.find_spec('asyncore').name)\n"
+        "print(importlib.reload(asyncore) is asyncore, importlib.import_module('asynchat') is asynchat)",
+        "-W",
+        "error",
+    )
+
+    assert out == "True True\ndispatch.asyncore dispatch.asyncore dispatch.asyncore\nTrue True\n"
+
+
+def test_what_stands_in_the_way_of_other_asyncores_stands_there_once_and_can_be_taken_away(tmp_path):
+    (tmp_path / "asyncore.py").write_text("class dispatcher: pass\n", encoding="utf-8")
+    out = run(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); before = list(sys.meta_path); import dispatch\n"
+        "dispatch.install(); dispatch.install(); from dispatch import installing\n"
+        "print(len(sys.meta_path) - len(before), sys.meta_path[0] is installing.finder)\n"
+        "sys.meta_path.remove(installing.finder); del sys.modules['asyncore']\n"
+        "import asyncore; print(asyncore.__file__, sys.meta_path == before)\n"
+        "dispatch.install(); print(sys.meta_path[0] is installing.finder)",
+        "-W",
+        "ignore",
+    )
+
+    assert out == f"1 True\n{tmp_path / 'asyncore.py'} True\nTrue\n"
+
+
 def test_nothing_is_said_of_a_deprecation_where_the_interpreter_would():
     out = run("import dispatch; dispatch.install(); import asyncore, asynchat; print('quiet')", "-W", "error")
 
