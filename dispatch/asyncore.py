@@ -260,7 +260,7 @@ class dispatcher:
                 return b""
             raise
         if not data and _accepting.kind(self.socket) != socket.SOCK_DGRAM:  # an empty datagram is no end
-            self.handle_close()
+            _events.ended(self, _DISCONNECTED)
             return b""
         return data
 

@@ -112,3 +112,8 @@ class ChannelMap(dict[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)  # a copy is served by nobody
+
+
+# What a program prints of it, or compares.
+ChannelMap.__name__ = ChannelMap.__qualname__ = "dict"
+ChannelMap.__module__ = "builtins"

@@ -37,6 +37,14 @@ RERAISED = (ExitNow, KeyboardInterrupt, SystemExit)
 class NotReady(BlockingIOError):
     """recv() found nothing although the poller had announced it: not an error of the channel."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlockingIOError, self.args
+
+
+# Programs print what they catch.
+NotReady.__name__ = NotReady.__qualname__ = "BlockingIOError"
+NotReady.__module__ = "builtins"
+
 
 def strerror(err: int) -> str:
     """The text of an errno, whatever number it is."""
@@ -44,6 +52,9 @@ def strerror(err: int) -> str:
         return os.strerror(err)
     except (ValueError, OverflowError):
         return errorcode.get(err, f"Unknown error {err}")
+
+
+strerror.__name__ = strerror.__qualname__ = "_strerror"  # as asyncore has it
 
 
 def read(obj: Any) -> None:
@@ -104,6 +115,16 @@ def _close(obj: Any) -> None:
         pass
     except BaseException as error:  # noqa: BLE001 - as above
         failed(obj, "handle_close", error)
+
+
+def ended(obj: Any, disconnected: Any) -> None:
+    """The end of the input. An errno that handle_close lets out counts as one that the socket raised: it may be an end, too."""
+    try:
+        obj.handle_close()
+    except OSError as error:
+        if error.errno not in disconnected:
+            raise
+        obj.handle_close()
 
 
 def readwrite(obj: Any, flags: int) -> None:
@@ -226,4 +247,4 @@ def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
 
 
 #: Between the functions that asyncore had: in its log lines they have no place.
-UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, _close)}
+UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, ended, _close)}
