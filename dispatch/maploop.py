@@ -9,6 +9,7 @@ to it by hand is found by comparing it with what it was: each turn where it is s
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
 from operator import is_
@@ -20,7 +21,7 @@ from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items
 from dispatch.events import drop_urgent, tells_itself
 from dispatch.guest import Guest
-from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
+from dispatch.interfaces import HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
 from dispatch.pollers import epoll as _epoll  # noqa: F401
@@ -120,13 +121,20 @@ class MapLoop(Loop):
             if self._asked:
                 for guest in list(self._asked.values()):
                     guest._ask()
-            if self.grumblers and not self.endless and not observers:
-                timeout = 0  # a program's own loop goes on as fast as it did when they were woken
             pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
             if pause is None and kinds is not None and not self._wished():
                 time.sleep(pause)  # type: ignore[arg-type]  # asyncore did: the TypeError is its answer
             try:
-                events = self.poller.poll(pause)
+                if self.grumblers and not self.endless and not observers and pause != 0:
+                    # A program's own loop goes on as fast as it did when they were woken.
+                    events = self.poller.poll(0)
+                    if not events:
+                        if self._room_to_write():
+                            timeout = 0
+                        else:
+                            events = self.poller.poll(pause)
+                else:
+                    events = self.poller.poll(pause)
             except ValueError:
                 if not self.closed:
                     raise
@@ -169,6 +177,17 @@ class MapLoop(Loop):
             self._ready = interrupted
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
+
+    def _room_to_write(self) -> bool:
+        """Whether one of the grumblers would have been woken: not at a pipe that it reads, nor where its peer does not."""
+        if not hasattr(select, "poll"):
+            return True
+        pollster = select.poll()
+        for fd in self.grumblers:
+            pollster.register(fd, OUT)
+            if any(bits & ~HUP for _, bits in pollster.poll(0)):
+                return True
+        return False
 
     def _wished(self) -> bool:
         """Whether anybody waits for anything, were it only to grumble."""

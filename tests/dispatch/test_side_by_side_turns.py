@@ -445,3 +445,39 @@ def test_who_has_paused_at_a_pipe_without_a_writer_hears_of_it_by_poll_alone(use
     told = program(dispatch.asyncore)
     assert told == program(theirs)
     assert ("close" in told) is use_poll
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "listener", "full"])
+def test_a_turn_sleeps_where_nobody_has_room_to_write_though_somebody_would(use_poll, own_map, kind):
+    """As a dispatcher would that says nothing of writing: but its pipe is for reading, it listens, or its peer does not read."""
+
+    def program(asyncore):
+        class Quiet(asyncore.file_dispatcher if kind == "pipe" else asyncore.dispatcher):
+            def handle_read(self):
+                self.recv(10)
+
+        channels = {} if own_map else None
+        reader, writer = os.pipe()
+        near, far = socket.socketpair()
+        with socket.create_server(("127.0.0.1", 0)) as listener, near, far:
+            channel = Quiet({"pipe": reader, "listener": listener, "full": near}[kind], channels)
+            while kind == "full":
+                try:
+                    near.send(bytes(4096))
+                except BlockingIOError:
+                    break
+            begun = time.monotonic()
+            for count in (1, 1, 20):
+                asyncore.loop(0.02, use_poll, channel._map, count)
+            slept = time.monotonic() - begun
+            channel.close()
+        os.close(reader)
+        os.close(writer)
+        return slept > 0.4
+
+    assert program(theirs)
+    assert program(dispatch.asyncore)
