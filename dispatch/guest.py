@@ -71,7 +71,7 @@ class Guest(Channel):
             if obj.writable() and not getattr(obj, "accepting", False):
                 if loop.literal or uses_writable(obj):
                     bits |= OUT if loop._serves_whole else OUT | PRI  # as select(2): the exceptional is for both
-                else:
+                elif self._fileno >= 0:  # it may have closed itself when it was asked
                     loop.grumblers.add(self._fileno)
                     grumbles = True
         except RERAISED:

@@ -183,10 +183,11 @@ class MapLoop(Loop):
         if not hasattr(select, "poll"):
             return True
         pollster = select.poll()
-        for fd in self.grumblers:
-            pollster.register(fd, OUT)
-            if any(bits & ~HUP for _, bits in pollster.poll(0)):
-                return True
+        for fd in list(self.grumblers):  # another thread may be closing them
+            if fd >= 0:
+                pollster.register(fd, OUT)
+                if any(bits & ~HUP for _, bits in pollster.poll(0)):
+                    return True
         return False
 
     def _wished(self) -> bool:

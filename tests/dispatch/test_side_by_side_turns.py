@@ -481,3 +481,34 @@ def test_a_turn_sleeps_where_nobody_has_room_to_write_though_somebody_would(use_
 
     assert program(theirs)
     assert program(dispatch.asyncore)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_closes_itself_when_it_is_asked_keeps_nobody_awake(use_poll, own_map):
+    """asyncore gave the closed descriptor to select(2), and that was the end of the loop."""
+
+    class Tired(dispatch.asyncore.dispatcher):
+        def readable(self):
+            self.close()
+            return False
+
+    class Quiet(dispatch.asyncore.file_dispatcher):
+        def handle_read(self):
+            self.recv(10)
+
+    near, far = socket.socketpair()
+    reader, writer = os.pipe()
+    quiet = Quiet(reader, {} if own_map else None)
+    dispatch.asyncore.loop(0, use_poll, quiet._map, 8)
+    Tired(near, quiet._map)
+    begun = time.monotonic()
+    dispatch.asyncore.loop(0.02, use_poll, quiet._map, 15)
+    assert time.monotonic() - begun > 0.2
+    assert list(quiet._map.values()) == [quiet]
+    quiet.close()
+    far.close()
+    os.close(reader)
+    os.close(writer)
