@@ -488,7 +488,7 @@ def test_a_turn_sleeps_where_nobody_has_room_to_write_though_somebody_would(use_
 @pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
 @pytest.mark.parametrize("use_poll", [False, True])
 def test_who_closes_itself_when_it_is_asked_keeps_nobody_awake(use_poll, own_map):
-    """asyncore gave the closed descriptor to select(2), and that was the end of the loop."""
+    """The old module gave the closed descriptor to select(2), and that was the end of the loop."""
 
     class Tired(dispatch.asyncore.dispatcher):
         def readable(self):
