@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import select
+import socket
 import sys
+import time
 import warnings
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -29,7 +32,9 @@ class Finder:
         self._specs: dict[str, Any] = {}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """A spec for one of the two names, None for any other."""
+        """A spec for one of the two names, None for any other; and for who imports anew over modules that are not the system's."""
+        if any(sys.modules.get(each.__name__, each) is not each for each in (select, socket, time)):
+            return None
         return ModuleSpec(name, self, origin=OURS[name]) if name in OURS else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

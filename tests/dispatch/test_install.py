@@ -107,6 +107,20 @@ def test_what_stands_in_the_way_of_other_asyncores_stands_there_once_and_can_be_
     assert out == f"1 True\n{tmp_path / 'asyncore.py'} True\nTrue\n"
 
 
+def test_an_import_beside_other_peoples_select_is_not_ours_to_answer(tmp_path):
+    """So eventlet makes modules that do not block: it imports them anew while its own select stands in sys.modules."""
+    (tmp_path / "asyncore.py").write_text("import select\n", encoding="utf-8")
+    out = run(
+        f"import sys, types; sys.path.insert(0, {str(tmp_path)!r}); import dispatch; dispatch.install()\n"
+        "import asyncore, select; green = types.ModuleType('select')\n"
+        "sys.modules['select'] = green; ours = sys.modules.pop('asyncore'); import asyncore as other\n"
+        "print(other.__file__, other.select is green)\n"
+        "sys.modules['select'] = select; del sys.modules['asyncore']; import asyncore; print(asyncore is ours)"
+    )
+
+    assert out == f"{tmp_path / 'asyncore.py'} True\nTrue\n"
+
+
 def test_nothing_is_said_of_a_deprecation_where_the_interpreter_would():
     out = run("import dispatch; dispatch.install(); import asyncore, asynchat; print('quiet')", "-W", "error")
 
