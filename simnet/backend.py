@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from simnet import descriptor_flags, names, real, socket_files, tls
+from simnet import descriptor_calls, descriptor_flags, names, real, socket_files, tls
 from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -36,6 +36,7 @@ from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
 
+OF_PIPES = ("read", "write", "close")  # the calls that move somebody on who waits for a pipe
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -82,7 +83,7 @@ class SimulatedBackend:
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
-        process.descriptors.close(descriptor_number(fd))
+        descriptor_calls.close(process, descriptor_number(fd))
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
@@ -114,12 +115,17 @@ class SimulatedBackend:
         scheduler.pipes.made(ends)
         return ends
 
-    def pipe_call(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
-        """``os.read``, ``os.write`` and ``os.close``: a pipe's of this run is waited for here, and who waits for it is told."""
+    def descriptor_call(self, call: str, original: Any, fd: Any, *arguments: Any, **options: Any) -> Any:
+        """What *call* of ``os`` does with a simulated descriptor, or *original* with a real one.
+
+        A pipe's of this run is waited for here, and who waits for it is told.
+        """
+        if fd.__class__ is int and fd >= FIRST_DESCRIPTOR:
+            return descriptor_calls.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes
-        pipe = None if pipes is None else pipes.find(fd)
+        pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
         if pipes is None or pipe is None or len(arguments) != (call != "close"):  # too few or many, it says itself
-            return original(fd, *arguments)
+            return original(fd, *arguments, **options)
         if call == "close":
             original(fd)
             return pipes.closed(pipe)
@@ -162,7 +168,10 @@ class SimulatedBackend:
 
     def socket_file(self, call: str, path: Any, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """What *call* of ``os`` says of the file of a Unix socket; ``None`` if this host has none of that name."""
-        machine = self._scheduler.current.machine
+        process = self._scheduler.current
+        machine = process.machine
+        if call == "stat" and path.__class__ is int and path >= FIRST_DESCRIPTOR:
+            return (descriptor_calls.status(process, path),)
         if not socket_files.exists(machine, path):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)

@@ -53,6 +53,7 @@ STEPS = {
             "simnet.selector",
             "simnet.ioctl",
             "simnet.descriptor_flags",
+            "simnet.descriptor_calls",
             "simnet.signals",
             "simnet.socket_files",
         ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from errno import EBADF, EMFILE
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from simnet.kernel.errors import socket_error
@@ -154,6 +154,21 @@ class Descriptors:
         new = self.add(file)
         file.hold()
         return new
+
+    def dup_to(self, fd: int, new: int) -> None:
+        """The number *new* for the same file, whatever it names now; EBADF if it can name nothing."""
+        file = self.get(fd)
+        if not self.base <= new < self.base + self.limit:
+            raise socket_error(EBADF)
+        file.hold()
+        if new in self.open:
+            self.close(new)
+        while self._next <= new:
+            heappush(self._free, self._next)
+            self._next += 1
+        self._free.remove(new)
+        heapify(self._free)
+        self.open[new] = file
 
     def close(self, fd: int) -> File:
         """Free the number; the file is closed with its last one. Returns the file."""

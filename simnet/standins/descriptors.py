@@ -1,4 +1,4 @@
-"""What a program asks of descriptors by their numbers: ``sendfile``, ``fcntl``, flags, and how many it may open."""
+"""What a program asks of descriptors by their numbers: bytes, ``sendfile``, ``fcntl``, flags, and how many it may open."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def _pipe(original: Any) -> Any:
     return standin
 
 
-def _pipe_call(name: str) -> Maker:
+def _descriptor_call(name: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
-            pipe_call = getattr(whose.world(), "pipe_call", None)  # as above
-            if pipe_call is None or kwargs or not args:
+            descriptor_call = getattr(whose.world(), "descriptor_call", None)  # as above
+            if descriptor_call is None or not args:
                 return original(*args, **kwargs)
-            return pipe_call(name, original, *args)
+            return descriptor_call(name, original, *args, **kwargs)
 
         return standin
 
@@ -61,8 +61,11 @@ def _pipe_call(name: str) -> Maker:
 
 for _name in ("pipe", "pipe2"):
     PAIRS.standin(os, _name)(_pipe)
-for _name in ("read", "write", "close"):
-    PAIRS.standin(os, _name)(_pipe_call(_name))
+for _name in (
+    *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat"),
+    *("lseek", "ftruncate", "fsync", "fdatasync"),
+):
+    PAIRS.standin(os, _name)(_descriptor_call(_name))
 
 if hasattr(os, "sendfile"):
 

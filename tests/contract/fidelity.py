@@ -30,7 +30,7 @@ PARTS = (
     (90, 99, "Urgent data"),
     (100, 106, "Unix sockets"),
     (110, 116, "epoll, select, poll"),
-    (120, 132, "Python's own layer"),
+    (120, 133, "Python's own layer"),
 )
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
@@ -41,7 +41,7 @@ LEFT_OUT = """
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
 | IP options that are written into on the way (routes, timestamps), flow labels, and extension headers of IPv6 | NotModelled; other IP options travel along |
-| `os.read`, `os.write`, `os.close`, `os.dup` and other real system calls on a simulated descriptor, but for `os.sendfile` and the flags that `fcntl` and `os` tell and set | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
+| `os.fdopen`, `open(fd)` and other real system calls on a simulated descriptor than those of K-133, `os.sendfile`, and the flags that `fcntl` and `os` tell and set; a simulated descriptor in the place of a real one (`os.dup2(fd, 1)`), or the other way round | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`; `signal.alarm` and `setitimer` go by the real clock and are `simnet.Escape`; SIGINT ends the run |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once; `socketserver.ThreadingMixIn` makes a process of its host for each connection |
 | uvloop | who asks for its loop gets asyncio's own, which answers as uvloop is to; libuv waits in C, where no clock but the real one counts |

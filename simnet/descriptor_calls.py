@@ -1,0 +1,142 @@
+"""What ``os`` does with the number of a simulated socket or epoll: read, write, double and close it, and tell what it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from simnet.kernel.epoll import Epoll
+from simnet.kernel.errors import socket_error
+from simnet.socket import Socket
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["close", "descriptor_call", "status"]
+
+SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
+# What needs a position, or a disk.
+REFUSED = {
+    **dict.fromkeys(("lseek", "pread", "pwrite"), errno.ESPIPE),
+    **dict.fromkeys(("fsync", "fdatasync", "ftruncate"), errno.EINVAL),
+}
+
+
+def descriptor_call(
+    process: Process, call: str, original: Callable[..., Any], fd: int, arguments: Any, options: Any
+) -> Any:
+    """The answer of *call* of ``os``.
+
+    Raises:
+        TypeError, ValueError, OverflowError: as CPython's, text included.
+        OSError: EBADF; what the socket says; EINVAL, an epoll is not read or written.
+    """
+    try:
+        original(fd, *arguments, **options)  # let CPython look at what it is asked; no real file has that number
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+    process.descriptors.get(fd)
+    refusal = REFUSED.get(call)
+    if refusal is not None:
+        raise socket_error(refusal)
+    return CALLS[call](process, fd, *arguments, **options)
+
+
+def close(process: Process, fd: int) -> None:
+    """``os.close`` and ``socket.close``: as the method, which waits if its socket is to linger."""
+    file = process.descriptors.get(fd)
+    if isinstance(file, Epoll):
+        process.descriptors.close(fd)
+    else:
+        _socket(fd, file).close()
+
+
+def status(process: Process, fd: int) -> os.stat_result:
+    """``os.fstat``: numbers that name one file have one inode, that of the lowest of them."""
+    file = process.descriptors.get(fd)
+    inode = min(number for number, other in process.descriptors.items() if other is file)
+    epoll = isinstance(file, Epoll)
+    mode, device = (0o600, ANON_INODES) if epoll else (stat.S_IFSOCK | 0o777, SOCKFS)
+    _, uid, gid = process.machine.stack.credentials
+    return os.stat_result((mode, inode, device, 1, uid, gid, 0, 0, 0, 0))
+
+
+def _dup(process: Process, fd: int) -> int:
+    return process.descriptors.dup(fd)
+
+
+def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
+    table = process.descriptors
+    if fd == fd2:
+        if not inheritable:
+            raise socket_error(errno.EINVAL)  # dup3(2) with a flag
+        return fd
+    table.dup_to(fd, fd2)
+    if inheritable:
+        table.inheritable.add(fd2)
+    process.machine.flush()
+    return fd2
+
+
+def _read(process: Process, fd: int, length: Any) -> bytes:
+    size = index(length)
+    data: bytes = _through(process, fd, lambda sock: Socket.recv(sock, size))
+    return data
+
+
+def _write(process: Process, fd: int, data: Any) -> int:
+    sent: int = _through(process, fd, lambda sock: Socket.send(sock, data))
+    return sent
+
+
+def _readv(process: Process, fd: int, buffers: Any) -> int:
+    if not any(map(len, buffers)):
+        return 0  # recvmsg takes a datagram then
+    count: int = _through(process, fd, lambda sock: Socket.recvmsg_into(sock, buffers)[0])
+    return count
+
+
+def _writev(process: Process, fd: int, buffers: Any) -> int:
+    sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers))
+    return sent
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "close": close,
+    "dup": _dup,
+    "dup2": _dup2,
+    "fstat": status,
+    "read": _read,
+    "readv": _readv,
+    "write": _write,
+    "writev": _writev,
+}
+
+
+def _socket(fd: int, file: Any) -> Socket:
+    """An object more for the number, which leaves its O_NONBLOCK as it is."""
+    blocks = file.blocks()
+    sock = Socket(file.family, file.type, file.proto, fd)
+    sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
+    return sock
+
+
+def _through(process: Process, fd: int, call: Callable[[Socket], Any]) -> Any:
+    """What *call* gives for a socket of that number.
+
+    Raises:
+        OSError: EINVAL, it is of an epoll; and as *call*.
+    """
+    file = process.descriptors.get(fd)
+    if isinstance(file, Epoll):
+        raise socket_error(errno.EINVAL)
+    sock = _socket(fd, file)
+    try:
+        return call(sock)
+    finally:
+        sock.detach()
