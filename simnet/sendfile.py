@@ -31,7 +31,7 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
     Raises:
         socket._GiveupOnSendfile: it is no regular file, or the first send failed; the standard library then reads and sends
             by itself, and so tells what comes after the first error: EPIPE after a reset.
-        ValueError: *sock* is non-blocking.
+        ValueError: *sock* is non-blocking, or closed.
     """
     try:
         number = file.fileno()
@@ -42,6 +42,8 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
         return 0
     if sock.gettimeout() == 0.0:
         raise ValueError("non-blocking sockets are not supported")
+    if sock.fileno() < 0:  # which a selector says before anything is sent
+        raise ValueError("Invalid file descriptor: -1")
     total = 0
     try:
         while count is None or total < count:

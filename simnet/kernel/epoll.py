@@ -103,7 +103,7 @@ class Epoll(File):
             raise socket_error(EINVAL)
         if events & EPOLLEXCLUSIVE and (events & ~_WITH_EXCLUSIVE or isinstance(file, Epoll)):
             raise socket_error(EINVAL)
-        if isinstance(file, Epoll) and (file.reaches(self) or file.depth() >= _NESTS_MAX):
+        if isinstance(file, Epoll) and (file.reaches(self) or file.depth() + 1 + self.height() > _NESTS_MAX):
             raise socket_error(ELOOP)
         key = (fd, file)
         if key in self.entries:
@@ -213,9 +213,14 @@ class Epoll(File):
         )
 
     def depth(self) -> int:
-        """How many sets stand within each other, this one counted."""
-        inner = [entry.file.depth() for entry in self.entries.values() if isinstance(entry.file, Epoll)]
-        return 1 + max(inner, default=0)
+        """How many sets stand within each other, below this one."""
+        return max(
+            (1 + entry.file.depth() for entry in self.entries.values() if isinstance(entry.file, Epoll)), default=0
+        )
+
+    def height(self) -> int:
+        """And how many above it."""
+        return max((1 + each.epoll.height() for each in self.watchers or () if isinstance(each, Entry)), default=0)
 
     def destroy(self) -> None:
         """Forget everything."""

@@ -495,6 +495,23 @@ def test_k114_a_set_in_a_set_is_readable_and_nothing_else(world: World, epoll: A
         assert epoll.poll(0) == [(inner.fileno(), IN | select.EPOLLRDNORM)]
 
 
+def test_k114_sets_stand_in_each_other_five_deep_at_most_counted_both_ways(world: World) -> None:
+    with contextlib.ExitStack() as stack:
+        inside, outside = ([stack.enter_context(select.epoll()) for _ in range(12)] for _ in range(2))
+        told = [
+            [outcome(lambda i=i, j=j: sets[i].register(sets[j])) for i, j in pairs]
+            for sets, pairs in (
+                (inside, [(i, i - 1) for i in range(1, 12)]),  # each around the last one
+                (outside, [(i - 1, i) for i in range(1, 12)]),  # and in it
+            )
+        ]
+        assert told == [[None, None, None, None, "ELOOP"] * 2 + [None]] * 2
+        left, right = map(world.keep, socket.socketpair())
+        inside[0].register(right, IN)
+        left.send(b"x")
+        assert inside[4].poll(0) == [(inside[3].fileno(), IN)]
+
+
 def test_an_epoll_made_of_a_descriptor_shares_it(world: World, epoll: Any) -> None:
     left, right = socket.socketpair()
     world.keep(left), world.keep(right)

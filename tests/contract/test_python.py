@@ -859,6 +859,17 @@ def test_sendfile_by_descriptors(world: World) -> None:
             world.gives("EPIPE", os.sendfile, fresh.fileno(), into, 0, 10)
 
 
+def test_k126_a_closed_socket_sends_no_file(world: World) -> None:
+    client, _server = world.pair()
+    client.settimeout(5.0)
+    client.close()
+    with tempfile.TemporaryFile() as file:
+        assert client.sendfile(file) == 0  # an empty file needs no sending, and no socket
+        file.write(b"0123456789")
+        file.flush()
+        world.gives("ValueError: Invalid file descriptor: -1", client.sendfile, file)
+
+
 def test_k126_sendfile_tries_twice_and_tells_the_second_error(world: World) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(b"0123456789")

@@ -233,10 +233,10 @@ def test_a_set_within_a_set_is_readable_when_it_has_something(fabric: Fabric) ->
         outer.register(3, bench.epoll, IN | EPOLLEXCLUSIVE)
 
 
-def test_sets_nest_four_deep_at_most(fabric: Fabric) -> None:
+def test_sets_nest_five_deep_at_most(fabric: Fabric) -> None:
     bench = Bench(fabric)
     inner = bench.epoll
-    for number in range(3):
+    for number in range(4):
         outer = bench.c.stack.epoll()
         outer.register(number, inner, IN)
         inner = outer
