@@ -39,6 +39,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
 )  # fmt: skip
 from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SO_BROADCAST, SO_DONTROUTE, SO_SNDBUF, SOL_SOCKET
+from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import (
     SPACE_NEWS,
@@ -139,7 +140,7 @@ class DatagramSender(File):
         if self.port and self.family == AF_INET6:  # which IPv4 looks at last
             raise socket_error(EINVAL)
         if ip[0] == "f":
-            inet.check_scope_to_bind(address)
+            go_by_scope(self, address, binds=True)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
@@ -188,13 +189,11 @@ class DatagramSender(File):
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect
-        if ":" not in local[0] and address[0][:1] == "f":
-            inet.check_scope(address)
+        if address[0][:1] == "f":
+            go_by_scope(self, address)
         peer = self._destination(address)
         if inet.is_group(peer[0]):
             link_to_groups(self, peer[0], local[0])
-        if peer[0][0] == "f":
-            inet.check_scope(address)
         self._may_send_to(peer, 0)
         ports = self.stack.udp_ports
         if local[0] in (inet.ANY4, inet.ANY6):

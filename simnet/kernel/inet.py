@@ -7,7 +7,7 @@ talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EAFNOSUPPORT, EINVAL, ENETUNREACH, ENODEV
+from errno import EAFNOSUPPORT, ENETUNREACH
 from typing import Any
 
 from simnet.kernel.errors import socket_error
@@ -77,26 +77,14 @@ def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
     return "::1" if ip == ANY6 else ip
 
 
-def check_scope(address: Sequence[Any]) -> None:
-    """EINVAL for an IPv6 address of one link, or of a group on it, that does not say of which link."""
-    if _of_a_link(address[0]) and (len(address) < 4 or not address[3]):
-        raise socket_error(EINVAL)
-
-
-def check_scope_to_bind(address: Sequence[Any]) -> None:
-    """The same, and ENODEV if there is no link of that number."""
-    check_scope(address)
-    if _of_a_link(address[0]) and address[3] not in (LOOPBACK_LINK, ONLY_LINK):
-        raise socket_error(ENODEV)
-
-
 def check_link(address: Sequence[Any]) -> None:
     """ENETUNREACH for such an address that names a link on which there is nobody: loopback, or none at all."""
-    if len(address) > 3 and address[3] not in (0, ONLY_LINK) and _of_a_link(address[0]):
+    if len(address) > 3 and address[3] not in (0, ONLY_LINK) and of_a_link(address[0]):
         raise socket_error(ENETUNREACH)
 
 
-def _of_a_link(ip: str) -> bool:
+def of_a_link(ip: str) -> bool:
+    """Is *ip* one of many links: an address of its own there, or a group on it?"""
     return ip[:3] in ("fe8", "fe9", "fea", "feb") or (ip[:2] == "ff" and ip[3] in "12")
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import choose_link, join_or_leave
-from simnet.kernel.inet import is_loopback
+from simnet.kernel.idle_options import IPV6_MULTICAST_IF
+from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import compiled
 from simnet.kernel.messages import AF_INET, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
@@ -29,6 +30,8 @@ from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simnet.kernel.datagram_sending import DatagramSender
 
 IP_OPTIONS: Final = 4
@@ -158,6 +161,29 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     else:
         raise socket_error(ENOPROTOOPT)  # to be told only
     return True
+
+
+def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = False) -> None:
+    """An IPv6 address of one link, or of a group on it, binds *socket* to that link, whatever becomes of the call.
+
+    Raises:
+        OSError: EINVAL, it names no link and the socket has none, or it has another one and connects; ENODEV, it *binds*, and
+            there is no link of that number.
+    """
+    if not of_a_link(address[0]):
+        return
+    scope = address[3] if len(address) > 3 else 0
+    name = _kept(socket, LINK)
+    bound = LINKS.index(name[:-1]) + 1 if name else 0
+    if not (scope or bound or binds) and is_group(address[0]):
+        scope = (socket.options or {}).get((IPPROTO_IPV6, IPV6_MULTICAST_IF), 0)
+    if not (scope or bound) or (not binds and scope and bound and scope != bound):
+        raise socket_error(EINVAL)
+    if scope > len(LINKS):
+        if binds:
+            raise socket_error(ENODEV)
+    elif scope:
+        _keep(socket, LINK, LINKS[scope - 1] + b"\0")
 
 
 def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:

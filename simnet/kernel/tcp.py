@@ -32,6 +32,7 @@ from simnet.kernel.idle_options import NO_PORT, binds_anywhere
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
+from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
@@ -78,7 +79,7 @@ class TcpSocket(Stream):
         if ip[0] == "f":
             if ip.startswith("ff"):
                 raise socket_error(EINVAL)  # a connection has no group for an end
-            inet.check_scope_to_bind(address)
+            go_by_scope(self, address, binds=True)
         if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
             raise socket_error(EADDRNOTAVAIL)
         if taken:
@@ -204,7 +205,7 @@ class TcpSocket(Stream):
         if inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
-            inet.check_scope(address)
+            go_by_scope(self, address)
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if ip[0] == "f":
             inet.check_link(address)

@@ -11,6 +11,7 @@ import pytest
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
+SO_BINDTODEVICE = 25
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
 IP_FREEBIND = 15  # of linux/in.h
@@ -421,3 +422,25 @@ def test_k086_datagrams_are_spread_over_those_who_share_an_address_by_reuseport(
         world.socket(kind=socket.SOCK_DGRAM).sendto(b"hello", one.getsockname())
     for each in (one, two):
         world.gives(b"hello", each.recv, 10)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("call", ["bind", "connect"])
+def test_k131_an_address_of_one_link_binds_the_socket_to_it_whether_it_is_taken_or_not(
+    world: World, kind: int, call: str
+) -> None:
+    def device(sock: Any) -> Any:
+        return sock.getsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, 16)
+
+    sock = world.socket(socket.AF_INET6, kind)
+    world.gives("EINVAL", getattr(sock, call), ("fe80::1", 9))
+    assert device(sock) == b""
+    world.gives("EADDRNOTAVAIL" if call == "bind" else "ENETUNREACH", getattr(sock, call), ("fe80::1", 9, 0, 1))
+    assert device(sock) == b"lo\0"
+    world.gives("EINVAL" if call == "connect" else "EADDRNOTAVAIL", getattr(sock, call), ("fe80::1", 9, 0, 2))
+    other = world.socket(socket.AF_INET6, kind)
+    other.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lo")
+    world.gives("EADDRNOTAVAIL", other.bind, ("fe80::1", 9))  # it has its link already
+    local = world.socket(socket.AF_INET6, kind)
+    getattr(local, "bind" if call == "bind" else "connect_ex")(("::1", world.dead_port(), 0, 1))
+    assert device(local) == b""  # an address of the host's own is of no link

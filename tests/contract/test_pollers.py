@@ -499,7 +499,7 @@ def test_k114_sets_stand_in_each_other_five_deep_at_most_counted_both_ways(world
     with contextlib.ExitStack() as stack:
         inside, outside = ([stack.enter_context(select.epoll()) for _ in range(12)] for _ in range(2))
         told = [
-            [outcome(lambda i=i, j=j: sets[i].register(sets[j])) for i, j in pairs]
+            [outcome(lambda one=sets[i], other=sets[j]: one.register(other)) for i, j in pairs]
             for sets, pairs in (
                 (inside, [(i, i - 1) for i in range(1, 12)]),  # each around the last one
                 (outside, [(i - 1, i) for i in range(1, 12)]),  # and in it
