@@ -225,13 +225,15 @@ class DatagramSender(File):
         return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
 
     def _may_send_to(self, target: Endpoint, flags: int) -> None:
-        if inet.is_broadcast(target[0]):
+        ip = target[0]
+        many = inet.is_broadcast(ip)
+        if many or (flags & MSG_DONTROUTE and "." in ip and inet.is_group(ip)):
             options = self.options or {}
             nowhere = self.local is None or self.locks & MANY_ADDRESS or self.local[0] in (inet.ANY4, inet.ANY6)
-            off_route = flags & MSG_DONTROUTE or options.get(OFF_ROUTE)
-            if target[0] == inet.BROADCAST and off_route and nowhere:
+            linked = ip == inet.LOOPBACK_BROADCAST or (self.group_link and not many)
+            if nowhere and not linked and (flags & MSG_DONTROUTE or options.get(OFF_ROUTE)):
                 raise socket_error(ENETUNREACH)  # neither a route nor an own address says on which link that is
-            if not options.get((SOL_SOCKET, SO_BROADCAST)):
+            if many and not options.get((SOL_SOCKET, SO_BROADCAST)):
                 raise socket_error(EACCES)
 
     @property

@@ -629,11 +629,17 @@ def test_k089_what_collects_for_ipv6_looks_at_ipv4_first_and_there_at_its_flags(
     world.gives("EINVAL", sock.sendto, b"x", 0, ("::", port))  # which means IPv4 now
 
 
-def test_k089_who_may_not_be_routed_reaches_a_group_by_a_link_that_is_named(world: World) -> None:
+@pytest.mark.parametrize("by", ["option", "flag"])
+def test_k089_who_may_not_be_routed_reaches_a_group_by_a_link_that_is_named(world: World, by: str) -> None:
     group = ("224.1.1.1", 9)
     sock = datagram(world, bind=False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
-    world.gives("ENETUNREACH", sock.sendto, b"x", group)
-    world.gives("ENETUNREACH", sock.connect, group)
+    flags = 0
+    if by == "flag":
+        flags = socket.MSG_DONTROUTE
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+        world.gives("ENETUNREACH", sock.connect, group)
+    world.gives("ENETUNREACH", sock.sendto, b"x", flags, group)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
-    assert sock.sendto(b"x", group) == 1
+    assert sock.sendto(b"x", flags, group) == 1
+    assert datagram(world).sendto(b"x", flags, group) == 1  # an own address names one, too
