@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.socket import Socket
+from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -76,6 +77,11 @@ def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
         if not inheritable:
             raise socket_error(errno.EINVAL)  # dup3(2) with a flag
         return fd
+    taken = table.open.get(fd2)
+    if taken is not None and isinstance(taken, Epoll) is not isinstance(table.get(fd), Epoll):
+        refusal = NotModelled("os.dup2 of an epoll in the place of a socket, or the other way round,")
+        process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
+        raise refusal
     table.dup_to(fd, fd2)
     if inheritable:
         table.inheritable.add(fd2)

@@ -272,7 +272,7 @@ class Socket(MessageCalls):
         host = self._machine
         file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         listener = self._file().tag
-        if self._net_family == AF_UNIX:
+        if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
             file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
         else:
             host.fabric.accepted(host, file, listener)
@@ -421,8 +421,8 @@ class Socket(MessageCalls):
                 return  # its network closed it at the process's end; `with` statements and finalizers close it once more
             raise socket_error(errno.EBADF)
         linger_ns = 0
-        if self._kind == 1 and self._net_family != AF_UNIX and file.options is not None and file.refs == 1:
-            linger_ns = file.linger_ns()
+        if file.options is not None and file.refs == 1 and file.type == 1 and file.family != AF_UNIX:
+            linger_ns = file.linger_ns()  # by the file's own kind: another one may have this number, by dup2
         tag = file.tag
         if tag.place is not None and tag.place.form == "listener":
             process.scheduler.closed_listeners[str(tag)] = caller_outside(sys._getframe(1))

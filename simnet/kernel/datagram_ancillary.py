@@ -207,7 +207,7 @@ def said(
     link = 0
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
-            check_for_any_socket(kind)
+            check_for_any_socket(kind, data)
             continue
         if level not in (IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP):
             continue  # another protocol's

@@ -45,18 +45,19 @@ SOCK_CLOEXEC: Final = 0o2000000
 
 SO_ZEROCOPY: Final = 60
 UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
-SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 36, 37, 61, 65, 81  # what else it knows
-NOT_OURS: Final = (SO_MARK, SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
+NUMBERS: Final = (12, 36)  # SO_PRIORITY and SO_MARK, which show through no socket
+SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 37, 61, 65, 81  # what else it knows
+NOT_OURS: Final = (SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
 
 Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
 
 
-def check_for_any_socket(kind: int) -> None:
+def check_for_any_socket(kind: int, data: Any) -> None:
     """Look at a message of SOL_SOCKET that is sent through an internet socket; EINVAL if no socket knows it."""
     if kind in NOT_OURS:
         not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
-    if kind not in UNIX_ONLY:
+    if kind not in UNIX_ONLY and (kind not in NUMBERS or memoryview(data).nbytes != 4):
         raise socket_error(EINVAL)
 
 

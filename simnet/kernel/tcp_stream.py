@@ -351,11 +351,11 @@ class Stream(Connection):
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
     ) -> int:
         """Send what *buffers* hold together."""
-        for level, kind, _ in ancillary:
+        for level, kind, data in ancillary:
             if level == SOL_SOCKET:
                 if self.state not in _SENDABLE and not flags & MSG_FASTOPEN:
                     raise self._not_sendable()
-                check_for_any_socket(kind)  # what another protocol is told it takes no notice of
+                check_for_any_socket(kind, data)  # what another protocol is told it takes no notice of
         return self.sendto(b"".join(bytes(memoryview(part)) for part in buffers), flags, address)
 
     def ioctl(self, request: int) -> int:

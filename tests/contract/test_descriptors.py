@@ -112,6 +112,35 @@ def test_k133_dup2_takes_the_place_of_another_which_is_closed(world: World) -> N
         os.close(number)
 
 
+def test_k133_a_listener_in_the_place_of_another_accepts_what_it_has(world: World) -> None:
+    there, here = world.socket(socket.AF_UNIX), world.socket()
+    there.bind(world.abstract("place"))
+    there.listen()
+    caller = world.socket(socket.AF_UNIX)
+    caller.connect(there.getsockname())
+    os.dup2(there.fileno(), here.fileno())
+    accepted = world.keep(here.accept()[0])
+    accepted.send(b"hello")
+    assert caller.recv(9) == b"hello"
+
+
+@pytest.mark.parametrize("kind", ["udp", "unix", "listener"])
+def test_k133_a_socket_in_the_place_of_one_of_another_kind_is_called_as_what_it_is(world: World, kind: str) -> None:
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_REUSEADDR): 1})
+    other = {
+        "udp": lambda: world.socket(kind=socket.SOCK_DGRAM),
+        "unix": lambda: pair(world)[0],
+        "listener": world.listener,
+    }[kind]()
+    os.dup2(other.fileno(), client.fileno())
+    assert client.getsockname() == other.getsockname()
+    assert outcome(lambda: client.recv(1)) == outcome(lambda: other.recv(1))
+    assert outcome(lambda: client.send(b"")) == outcome(lambda: other.send(b""))
+    other.close()
+    client.close()
+    world.ready(server, "IN|OUT|RDHUP")
+
+
 def test_k133_a_socket_whose_number_was_closed_is_a_bad_descriptor(world: World) -> None:
     here, there = pair(world)
     number = here.fileno()

@@ -141,12 +141,16 @@ def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
     source = (IP, IP_PKTINFO, number(0) + socket.inet_aton(world.ip) + bytes(4))
     there.sendmsg([b"to itself"], [source], 0, ("0.0.0.0", here.getsockname()[1]))  # which is who sends it
     world.gives(b"to itself", here.recv, 9)
+    there.sendmsg([b"any priority"], [(SOL, socket.SO_PRIORITY, number(1))], 0, here.getsockname())
+    world.gives(b"any priority", here.recv, 20)
     refused = [
         ((IP, socket.IP_TTL, number(0)), "EINVAL"),
         ((IP, socket.IP_TTL, b"1"), "EINVAL"),
         ((IP, socket.IP_TOS, number(256)), "EINVAL"),
         ((IP, 99, b""), "EINVAL"),
         ((SOL, 99, b""), "EINVAL"),
+        ((SOL, socket.SO_PRIORITY, b"1"), "EINVAL"),
+        ((SOL, socket.SO_MARK, bytes(8)), "EINVAL"),
         ((IP, IP_PKTINFO, bytes(11)), "EINVAL"),
         ((IP, IP_PKTINFO, number(0) + socket.inet_aton("10.9.9.9") + bytes(4)), "ENETUNREACH"),
         ((IP, IP_PKTINFO, number(77) + bytes(8)), "ENODEV"),
