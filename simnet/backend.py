@@ -172,7 +172,7 @@ class SimulatedBackend:
         machine = process.machine
         if call == "stat" and path.__class__ is int and path >= FIRST_DESCRIPTOR:
             return (descriptor_calls.status(process, path),)
-        if not socket_files.exists(machine, path):
+        if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)
 

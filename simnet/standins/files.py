@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from typing import Any
@@ -20,10 +21,12 @@ def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
     return None if socket_file is None else socket_file(call, path, *arguments, **options)
 
 
-def _file_call(call: str) -> Maker:
+def _file_call(call: str, follows: bool = True) -> Maker:
+    way = {} if follows else {"follow_symlinks": False}
+
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
-            answer = _answer(call, path, *args, **kwargs) if dir_fd is None else None
+            answer = _answer(call, path, *args, **{**way, **kwargs}) if dir_fd is None else None
             if answer is not None:
                 return answer[0] if call != "unlink" else None
             return original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
@@ -33,14 +36,29 @@ def _file_call(call: str) -> Maker:
     return maker
 
 
-for _name, _call in (
-    ("unlink", "unlink"),
-    ("remove", "unlink"),
-    ("stat", "stat"),
-    ("lstat", "stat"),
-    ("chmod", "chmod"),
-):
-    PAIRS.standin(os, _name)(_file_call(_call))
+PAIRS.standin(os, "unlink")(_file_call("unlink", follows=False))
+PAIRS.standin(os, "remove")(_file_call("unlink", follows=False))
+PAIRS.standin(os, "stat")(_file_call("stat"))
+PAIRS.standin(os, "lstat")(_file_call("stat", follows=False))
+PAIRS.standin(os, "chmod")(_file_call("chmod"))
+
+
+def _rename(original: Any) -> Any:
+    def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
+        if not kwargs and _answer("rename", src, dst, follow_symlinks=False) is not None:
+            return
+        taken = not kwargs and _answer("exists", dst, follow_symlinks=False) is not None
+        if taken and os.path.isdir(src):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), src, None, dst)
+        original(src, dst, **kwargs)
+        if taken:
+            _answer("unlink", dst, follow_symlinks=False)
+
+    return standin
+
+
+PAIRS.standin(os, "rename")(_rename)
+PAIRS.standin(os, "replace")(_rename)
 
 _true_exists = os.path.exists
 

@@ -595,3 +595,70 @@ def test_k104_a_path_may_lead_through_links(world: World, tmp_path: Path) -> Non
         world.gives("EADDRINUSE", world.socket(socket.AF_UNIX).bind, str(tmp_path / path))
     os.unlink(tmp_path / "folder/s")
     world.gives("ENOENT", world.socket(socket.AF_UNIX).connect, str(tmp_path / "real/s"))
+
+
+def test_k104_the_file_of_a_socket_is_looked_at_through_links(world: World, tmp_path: Path) -> None:
+    path, link = tmp_path / "s", tmp_path / "link"
+    link.symlink_to("s")
+    assert not link.exists()
+    sock = world.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    assert link.exists()
+    assert stat.S_ISSOCK(os.stat(link).st_mode)
+    assert os.stat(link).st_ino == os.stat(path).st_ino
+    for look in (lambda: os.lstat(link), lambda: os.stat(link, follow_symlinks=False)):
+        assert stat.S_ISLNK(look().st_mode)
+    os.chmod(link, 0o600)
+    assert stat.filemode(os.stat(path).st_mode) == "srw-------"
+    os.unlink(link)
+    assert path.exists()
+    assert not link.is_symlink()
+    os.unlink(path)
+
+
+def test_k104_a_renamed_file_is_the_same_socket(world: World, tmp_path: Path) -> None:
+    old, new, other = (str(tmp_path / name) for name in ("old", "new", "other"))
+    listener, successor = world.socket(socket.AF_UNIX), world.socket(socket.AF_UNIX)
+    listener.bind(old)
+    listener.listen()
+    number = os.stat(old).st_ino
+    os.rename(old, new)
+    assert (os.path.exists(old), os.stat(new).st_ino, listener.getsockname()) == (False, number, old)
+    world.gives("ENOENT", world.socket(socket.AF_UNIX).connect, old)
+    client = world.socket(socket.AF_UNIX)
+    client.connect(new)
+    assert client.getpeername() == old
+    successor.bind(old)
+    successor.listen()
+    os.replace(old, new)  # as a server does that is started anew
+    later = world.socket(socket.AF_UNIX)
+    later.connect(new)
+    for each in (listener, successor):
+        each.accept()[0].close()
+    listener.close()
+    world.socket(socket.AF_UNIX).connect(new)
+    pathlib.Path(other).touch()
+    os.rename(new, other)  # a file in its way is gone
+    assert stat.S_ISSOCK(os.stat(other).st_mode)
+    pathlib.Path(new).touch()
+    os.rename(new, other)  # and a socket in a file's
+    assert stat.S_ISREG(os.stat(other).st_mode)
+    successor.close()
+    world.gives("ECONNREFUSED", world.socket(socket.AF_UNIX).connect, other)
+
+
+def test_k104_what_a_file_of_a_socket_cannot_be_renamed_to(world: World, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    sock = world.socket(socket.AF_UNIX)
+    sock.bind(path)
+    (tmp_path / "folder").mkdir()
+    world.gives("EISDIR", os.rename, path, str(tmp_path / "folder"))
+    world.gives("ENOENT", os.rename, path, str(tmp_path / "nowhere/s"))
+    world.gives("ENOTDIR", os.rename, str(tmp_path / "folder"), path)
+    world.gives("ENOENT", os.rename, str(tmp_path / "nobody"), path)
+    world.gives(None, os.rename, path, path)
+    world.gives(None, os.rename, path, str(tmp_path / "folder/s"))
+    with pytest.raises(FileNotFoundError) as raised:
+        os.rename(path, path + "x")
+    assert (raised.value.filename, raised.value.filename2) == (path, path + "x")
+    os.unlink(tmp_path / "folder/s")
