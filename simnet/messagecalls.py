@@ -11,7 +11,7 @@ from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_ove
 from simnet.fullsends import FullSends
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.systemcall import READABLE, WRITABLE
+from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
 
 __all__ = ["MessageCalls"]
 
@@ -109,6 +109,8 @@ class MessageCalls(FullSends):
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == 1:
             return self._send_once(payload, flags)
+        if resolved is not None and self._net_family == AF_UNIX and self._kind == 2:
+            return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload,),
@@ -117,6 +119,43 @@ class MessageCalls(FullSends):
             len(payload),
             flags,
         )
+
+    def _send_to_name(self, arguments: tuple[Any, ...], payload: bytes, ancillary: Any, flags: int, name: Any) -> int:
+        """Send through a Unix socket to whoever is called *name*, and wait for a place in its queue if this socket waits.
+
+        That place is one more thing to wait for, which poll does not tell of: who names its peer at each send is no
+        follower of anybody.
+        """
+        timeout = self._timeout
+        scheduler = self._process.scheduler
+
+        def attempt(file: Any, _: int) -> int:
+            waits = not flags & MSG_DONTWAIT and file.blocks() if timeout is None else timeout > 0
+            deadline = self._deadline()
+            if deadline is None and file.options:
+                deadline = self._kernel_deadline(file, "send")
+            while True:
+                try:
+                    sent: int = file.sendmsg([payload], ancillary, flags, name)
+                    return sent
+                except BlockingIOError:
+                    if not waits or (timeout is None and deadline is not None and scheduler.clock.now_ns >= deadline):
+                        raise
+                if deadline is not None and scheduler.clock.now_ns >= deadline:
+                    raise self._timed_out()
+                target = file.find(name)
+                if not target.full:
+                    self._wait(file, WRITABLE, deadline, "send")
+                    continue
+                me = scheduler.current
+                target.followers = [*(target.followers or ()), me]
+                try:
+                    scheduler.wait(("send", file), deadline)
+                finally:
+                    target.followers = [each for each in target.followers if each is not me]
+
+        how = flags if timeout is not None else flags | MSG_DONTWAIT  # the waiting of a blocking one is all in there
+        return self._call("send", arguments, attempt, WRITABLE, len(payload), how)  # type: ignore[no-any-return]
 
 
 def _check_message(ancbufsize: int, flags: int) -> None:

@@ -395,6 +395,8 @@ class Socket(MessageCalls):
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags, _ = taken("sendto", payload, flags, address)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
+        if self._net_family == AF_UNIX and self._kind == 2:
+            return self._send_to_name((payload, resolved), payload, (), flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",
             (payload, resolved),

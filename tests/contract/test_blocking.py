@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from simnet.conform.words import outcome
 from tests.contract.worlds import World, until_the_test_waits
 
 SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
@@ -623,3 +624,38 @@ def test_k056_waitall_discards_all_of_it(world: World, scattered: bool) -> None:
     joined()
     assert buffer == b"......"
     assert server.recv(10) == b"g"
+
+
+@pytest.mark.parametrize("how", ["sendto", "sendmsg"])
+def test_k105_who_names_its_peer_waits_for_a_place_in_its_queue(world: World, how: str) -> None:
+    here, there, other = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3))
+    name = world.abstract("queue")
+    here.bind(name)
+
+    def send() -> int:
+        sent: int = there.sendto(b"x", name) if how == "sendto" else there.sendmsg([b"x"], [], 0, name)
+        return sent
+
+    while outcome(lambda: other.sendto(b"x", name)) == 1:  # by another: who sends anew hears of what it sent before
+        pass
+    world.gives("EAGAIN", send)
+    assert world.mask(there) == "OUT"  # which says nothing of the queue of somebody else
+    there.setblocking(True)
+    began = time.monotonic()
+    last_for(there, 20)
+    world.gives("EAGAIN", send)
+    assert 0.02 <= time.monotonic() - began < 0.06
+    last_for(there, 0)
+    for timeout in (None, 5.0):
+        there.settimeout(timeout)
+        began = time.monotonic()
+        join = world.beside(lambda: in_turn(lambda peer: peer.recv(1))(here))
+        world.gives(1, send)
+        join()
+        assert time.monotonic() - began < 1.0
+    there.settimeout(0.01)
+    world.gives("TimeoutError: timed out", send)
+    there.settimeout(None)
+    join = world.beside(lambda: in_turn(lambda peer: peer.close())(here))
+    world.gives("ECONNREFUSED", send)
+    join()
