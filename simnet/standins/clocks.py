@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import index
 from typing import Any
 
 from simnet.standins import whose
@@ -12,6 +13,8 @@ from simnet.standins.whose import Backend
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
+PLAIN = (float, int)
+LONGEST = (1 << 63) // 1_000_000_000 - 1  # seconds, which are counted in nanoseconds
 
 
 @PAIRS.standin(time, "time")
@@ -61,8 +64,11 @@ def _(original: Any) -> Any:
         if backend is None:
             original(seconds)
             return
-        if seconds < 0:
-            raise ValueError("sleep length must be non-negative")  # CPython's words
+        if seconds.__class__ not in PLAIN or not 0 <= seconds <= LONGEST:
+            if not isinstance(seconds, float) and hasattr(seconds, "__index__"):
+                seconds = index(seconds)
+            if not isinstance(seconds, (float, int)) or not 0 <= seconds <= LONGEST:
+                original(seconds)  # which says what is wrong with it
         backend.sleep(seconds)
 
     return standin

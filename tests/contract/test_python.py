@@ -1023,3 +1023,19 @@ def test_who_is_ended_by_the_end_of_its_network_is_not_told_of_what_it_had() -> 
             net.host("server").spawn(serve)
             kept.append(socket.socket())
         kept.clear()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answer"),
+    [
+        ("1", "TypeError: 'str' object cannot be interpreted as an integer"),
+        (None, "TypeError: 'NoneType' object cannot be interpreted as an integer"),
+        (-1, "ValueError: sleep length must be non-negative"),
+        (-0.5, "ValueError: sleep length must be non-negative"),
+        (float("nan"), "ValueError: Invalid value NaN (not a number)"),
+        (-0.0, None),
+        (False, None),
+    ],
+)
+def test_k121_how_long_nobody_can_sleep(world: World, seconds: Any, answer: str | None) -> None:
+    world.gives(answer, time.sleep, seconds)
