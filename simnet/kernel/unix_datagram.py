@@ -146,9 +146,9 @@ class UnixDatagram(UnixSocket):
             raise socket_error(error)
 
     def _deliver(self, target: UnixSocket, data: bytes, credentials: Credentials | None, files: Any) -> None:
-        if target.peer is not None and target.peer is not self and self.type == SOCK_DGRAM:
+        if target.refs and target.peer is not None and target.peer is not self and self.type == SOCK_DGRAM:
             raise socket_error(EPERM)
-        if target.refs == 0:
+        if target.refs == 0:  # a closed one has no peer, whoever that was
             if self.type == SOCK_SEQPACKET:
                 raise socket_error(EPIPE)
             self.peer = None

@@ -59,7 +59,7 @@ PAIRS.standin(time, "perf_counter_ns")(_monotonic_ns)
 
 @PAIRS.standin(time, "sleep")
 def _(original: Any) -> Any:
-    def standin(_: Origin, seconds: float, /) -> None:
+    def standin(_: Origin, seconds: Any, /) -> None:
         backend = whose.world()
         if backend is None:
             original(seconds)
