@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from errno import EADDRINUSE
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
@@ -14,6 +14,11 @@ from simnet.kernel.segment import Endpoint
 if TYPE_CHECKING:
     from simnet.kernel.datagram import UdpSocket
     from simnet.kernel.datagram_sending import DatagramSender
+
+
+# Far from TCP's: by chance two sockets of a program, one of each, hardly ever have one number, and who counts from one
+# place would give it to them always.
+FIRST_OF_DATAGRAMS: Final = 46_884
 
 
 class UdpPorts(Ports):
@@ -28,6 +33,7 @@ class UdpPorts(Ports):
 
     def __init__(self) -> None:
         super().__init__()
+        self._next_even = FIRST_OF_DATAGRAMS
         self._turns = 0
         self.members: dict[
             tuple[str, int], int

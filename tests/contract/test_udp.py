@@ -643,3 +643,16 @@ def test_k089_who_may_not_be_routed_reaches_a_group_by_a_link_that_is_named(worl
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
     assert sock.sendto(b"x", flags, group) == 1
     assert datagram(world).sendto(b"x", flags, group) == 1  # an own address names one, too
+
+
+def test_k031_the_port_of_a_tcp_socket_is_nobodys_among_datagrams(world: World) -> None:
+    listener = world.listener()
+    name = listener.getsockname()
+    socks = [datagram(world) for _ in range(3)]
+    for sock in socks:
+        sock.connect(name)
+        sock.send(b"x")
+        world.gives("ECONNREFUSED", sock.recv, 1)
+    client = world.socket()
+    client.connect_ex((world.ip, socks[0].getsockname()[1]))
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
