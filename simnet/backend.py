@@ -337,7 +337,8 @@ class SimulatedBackend:
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`Socket`: in its MRO ours stands before the real one."""
-    return type(cls.__name__, (cls, Socket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__slots__": ()}
+    return type(cls.__name__, (cls, Socket), names)
 
 
 def called(function: Any, arguments: Any) -> str:

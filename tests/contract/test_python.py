@@ -1039,3 +1039,17 @@ def test_who_is_ended_by_the_end_of_its_network_is_not_told_of_what_it_had() -> 
 )
 def test_k121_how_long_nobody_can_sleep(world: World, seconds: Any, answer: str | None) -> None:
     world.gives(answer, time.sleep, seconds)
+
+
+def test_k124_a_subclass_has_what_its_class_gives_it_and_nothing_else(world: World) -> None:
+    class Bare(socket.socket):
+        __slots__ = ()
+
+    class Usual(socket.socket):
+        pass
+
+    bare, usual = world.keep(Bare()), world.keep(Usual())
+    usual.colour = "blue"
+    assert usual.__dict__ == {"colour": "blue"}
+    with pytest.raises(AttributeError, match="'Bare' object has no attribute 'colour'"):
+        bare.colour = "blue"
