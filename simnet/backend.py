@@ -36,6 +36,7 @@ from simnet.whereabouts import caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
 
+OF_FCNTL = ("fcntl", "flock", "lockf")  # which take an object with a fileno
 OF_PIPES = ("read", "write", "close")  # the calls that move somebody on who waits for a pipe
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
@@ -93,9 +94,12 @@ class SimulatedBackend:
 
     def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
         """What *call* of ``fcntl`` or ``os`` says of a simulated descriptor, or *original* of a real one."""
-        number = descriptor_of(fd) if call == "fcntl" else fd
+        number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)
+        if call in ("flock", "lockf"):
+            self._scheduler.current.descriptors.get(number)
+            return descriptor_flags.locked(original, *arguments)
         return getattr(descriptor_flags, call)(self._scheduler.current, number, *arguments)
 
     def sendfile(self, original: Any, *arguments: Any, **options: Any) -> int:

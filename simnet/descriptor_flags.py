@@ -1,8 +1,9 @@
-"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` ask for them: close-on-exec, and O_NONBLOCK."""
+"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` ask for them, and to whom its signals go: nobody."""
 
 from __future__ import annotations
 
 import errno
+import sys
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +14,34 @@ from simnet.verdicts import NotModelled, Verdict
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["fcntl", "get_blocking", "get_inheritable", "set_blocking", "set_inheritable"]
+__all__ = [
+    "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "locked", "owner", "set_blocking", "set_inheritable", "set_owner",
+    "set_status", "status",
+]  # fmt: skip
 
-F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETOWN, F_GETSIG, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 4, 9, 11, 1030
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 0, 1, 2, 3, 4, 8, 9, 10, 11
+F_DUPFD_CLOEXEC = 1030
+LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK, F_SETLK ...: do they ask only?
+REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno.ENOTDIR}  # of pipes, leases, folders
+F_GETLEASE, F_UNLCK = 1025, 2
+SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS
 COMMANDS = frozenset({*range(17), *range(1024, 1044)})  # of Linux; what is none is EINVAL
 FD_CLOEXEC = 1
+STANDARD = 3  # numbers of a program's own: standard input, output and error
 O_RDWR, O_NONBLOCK = 2, 0o4000
+O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME = 0o2000, 0o20000, 0o40000, 0o1000000
+STATUS = O_APPEND | O_ASYNC | O_NOATIME  # what F_SETFL sets besides, and nothing here asks for
+SIGNALS = 64
 NOBODY = 0x7FFFFFFF
 
 
-def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> int:
+def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
     """The answer of ``fcntl.fcntl``.
 
     Raises:
         TypeError, ValueError: as CPython's, text included.
-        OSError: EBADF; EINVAL, no command; EMFILE.
-        NotModelled: another command than those that read and write the flags, or duplicate.
+        OSError: EBADF; EINVAL, no command, or a wrong argument; EMFILE; ESRCH, an owner who is not.
+        NotModelled: a command that is rare.
     """
     try:
         real.fcntl(NOBODY, command, argument)  # let CPython look at what it is asked
@@ -37,28 +50,132 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> int:
             raise
     file = process.descriptors.get(fd)
     command = index(command)
+    if not hasattr(argument, "__index__"):
+        return _with_bytes(process, fd, command, argument)
+    number = index(argument)
     if command == F_GETFD:
         return 0 if get_inheritable(process, fd) else FD_CLOEXEC
     if command == F_GETFL:
-        return O_RDWR if file.blocks() else O_RDWR | O_NONBLOCK
+        return O_RDWR | status(file) | (0 if file.blocks() else O_NONBLOCK)
     if command == F_SETFD:
-        set_inheritable(process, fd, not index(argument) & FD_CLOEXEC)
+        set_inheritable(process, fd, not number & FD_CLOEXEC)
         return 0
     if command == F_SETFL:
-        file.nonblocking = bool(index(argument) & O_NONBLOCK)
+        if number & O_DIRECT:
+            raise socket_error(errno.EINVAL)
+        set_status(process, file, number & STATUS)
+        file.nonblocking = bool(number & O_NONBLOCK)
         return 0
-    if command in (F_GETOWN, F_GETSIG):
-        return 0  # nobody gets a SIGIO
-    if command in (F_DUPFD, F_DUPFD_CLOEXEC) and index(argument) <= process.descriptors.base:
-        number = process.descriptors.dup(fd)
+    if command == F_SETOWN:
+        set_owner(process, file, number)
+        return 0
+    if command == F_GETOWN:
+        return owner(file)
+    if command == F_SETSIG:
+        if not 0 <= number <= SIGNALS:
+            raise socket_error(errno.EINVAL)
+        _kept(file)["signal"] = number
+        return 0
+    if command == F_GETSIG:
+        return _told(file, "signal")
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
+        twin = _dup_from(process, fd, number)
         if command == F_DUPFD:
-            process.descriptors.inheritable.add(number)
-        return number
-    if command not in COMMANDS:
+            process.descriptors.inheritable.add(twin)
+        return twin
+    if command in REFUSED:
+        raise socket_error(REFUSED[command])
+    if command == F_GETLEASE:
+        return F_UNLCK
+    if command in LOCKS:
+        raise socket_error(errno.EFAULT)  # a number where a lock should be
+    if command not in COMMANDS or command in SEALS:
         raise socket_error(errno.EINVAL)
-    refusal = NotModelled(f"fcntl(command {command})")
+    raise _refused(process, f"fcntl(command {command})")
+
+
+def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes:
+    """What comes back of a buffer: a lock, which nobody else has, or what nothing was written into."""
+    given = argument.encode() if isinstance(argument, str) else bytes(argument)
+    if command in LOCKS:
+        return F_UNLCK.to_bytes(2, sys.byteorder) + given[2:] if LOCKS[command] else given
+    if command in (F_GETFD, F_GETFL, F_GETOWN, F_GETSIG, F_GETLEASE) or command not in COMMANDS or command in REFUSED:
+        fcntl(process, fd, command)
+        return given
+    raise _refused(process, f"fcntl(command {command}) with bytes")
+
+
+def locked(original: Any, *arguments: Any) -> None:
+    """``fcntl.flock`` and ``fcntl.lockf``: a lock on a socket, which nobody else has."""
+    try:
+        original(NOBODY, *arguments)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+
+
+def _dup_from(process: Process, fd: int, least: int) -> int:
+    """F_DUPFD: the lowest free number from *least* on. What a program calls the third is the first of ours."""
+    table = process.descriptors
+    if 0 <= least < table.limit:
+        least = table.base + max(0, least - STANDARD)
+    if not table.base <= least < table.base + table.limit:
+        raise socket_error(errno.EINVAL)
+    while least in table.open:
+        least += 1
+    if least >= table.base + table.limit:
+        raise socket_error(errno.EMFILE)
+    table.dup_to(fd, least)
+    return least
+
+
+def _kept(file: Any) -> dict[str, int]:
+    kept: dict[str, int] | None = getattr(file, "kept", None)
+    if kept is None:
+        kept = file.kept = {}
+    return kept
+
+
+def _told(file: Any, what: str) -> int:
+    kept: dict[str, int] = getattr(file, "kept", {})
+    return kept.get(what, 0)
+
+
+def status(file: Any) -> int:
+    """What F_GETFL tells besides O_NONBLOCK."""
+    return _told(file, "status")
+
+
+def set_status(process: Process, file: Any, flags: int) -> None:
+    """Keep *flags*; with O_ASYNC an owner would get SIGIO, which is not modelled."""
+    if flags or status(file):
+        _kept(file)["status"] = flags
+    _refuse_signals(process, file)
+
+
+def owner(file: Any) -> int:
+    """To whom SIGIO and SIGURG go."""
+    return _told(file, "owner")
+
+
+def set_owner(process: Process, file: Any, number: int) -> None:
+    """F_SETOWN, and its like among the calls of ioctl."""
+    if number not in (0, real.getpid()):
+        raise socket_error(errno.ESRCH)
+    if number or owner(file):
+        _kept(file)["owner"] = number
+    _refuse_signals(process, file)
+
+
+def _refuse_signals(process: Process, file: Any) -> None:
+    if status(file) & O_ASYNC and owner(file):
+        raise _refused(process, "SIGIO, for which O_ASYNC and an owner ask,")
+
+
+def _refused(process: Process, what: str) -> NotModelled:
+    refusal = NotModelled(what)
     process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
-    raise refusal
+    return refusal
 
 
 def get_blocking(process: Process, fd: int) -> bool:

@@ -1,4 +1,4 @@
-"""``fcntl.ioctl`` on a simulated descriptor: how much is unread, how much unsent, is this the urgent mark, and does it block?"""
+"""``fcntl.ioctl`` on a simulated descriptor: how much is unread and unsent, is this the urgent mark, flags, and links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.descriptor_flags import O_ASYNC, owner, set_owner, set_status, status
 from simnet.kernel.errors import socket_error
+from simnet.link_requests import LINK_REQUESTS, link_request
 from simnet.poll_arguments import descriptor_of
 from simnet.verdicts import NotModelled, Verdict
 
@@ -20,7 +22,9 @@ __all__ = ["ioctl"]
 INT = struct.Struct("=i")
 KNOWN = {0x541B: "FIONREAD", 0x5411: "SIOCOUTQ", 0x8905: "SIOCATMARK", 0x894B: "SIOCOUTQNSD"}
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
-OWNERS = (0x8903, 0x8904)  # FIOGETOWN and SIOCGPGRP: to whom SIGIO and SIGURG go, which is nobody
+SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
+FIGETBSZ, BLOCK_SIZE = 2, 4096
+FS_IOC_FIEMAP = 0xC020660B
 SOCKETS_OWN = 0x89  # the type of requests that are for sockets and links
 NOBODY = 0x7FFFFFFF
 
@@ -49,10 +53,28 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
         if len(answer) < INT.size:
             raise socket_error(errno.EFAULT)
         file.nonblocking = any(answer)
-    elif ask is None or (request not in {*KNOWN, FIOASYNC} and request >> 8 & 0xFF != SOCKETS_OWN):
+    elif request == FIGETBSZ:
+        answer = INT.pack(BLOCK_SIZE)
+    elif request == FS_IOC_FIEMAP:
+        raise socket_error(errno.EOPNOTSUPP)
+    elif ask is not None and request in (FIOASYNC, *SET_OWNER):
+        given = bytes(_bytes(argument)[: INT.size])
+        if len(given) < INT.size:
+            raise socket_error(errno.EFAULT)
+        if request == FIOASYNC:
+            set_status(process, file, status(file) & ~O_ASYNC | (O_ASYNC if any(given) else 0))
+        else:
+            set_owner(process, file, INT.unpack(given)[0])
+        answer = given if request == FIOASYNC else b""
+    elif ask is None or (request not in KNOWN and request >> 8 & 0xFF != SOCKETS_OWN):
         raise socket_error(errno.ENOTTY)
-    elif request in OWNERS:
-        answer = INT.pack(0)
+    elif request in GET_OWNER:
+        answer = INT.pack(owner(file))
+    elif (
+        request in LINK_REQUESTS
+        and (told := link_request(process.machine, file, request, bytes(_bytes(argument)))) is not None
+    ):
+        answer = told
     elif request not in KNOWN:
         refusal = NotModelled(f"ioctl(request {request:#x})")
         process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))

@@ -52,6 +52,7 @@ STEPS = {
             "simnet.poll",
             "simnet.selector",
             "simnet.ioctl",
+            "simnet.link_requests",
             "simnet.descriptor_flags",
             "simnet.descriptor_calls",
             "simnet.signals",

@@ -26,8 +26,9 @@ class File:
     It is born with one reference, its creator's; ``Descriptors.add`` takes that one over.
     """
 
-    __slots__ = ("refs", "watchers", "tag", "nonblocking")
+    __slots__ = ("refs", "watchers", "tag", "nonblocking", "kept")
 
+    kept: dict[str, int]  # what fcntl sets and nothing here asks for; not there until it does
     nonblocking: bool  # O_NONBLOCK; not there until somebody sets or clears it
     refs: int
     watchers: list[Watcher] | None

@@ -80,6 +80,8 @@ if hasattr(os, "sendfile"):
 
 if fcntl is not None:
     PAIRS.standin(fcntl, "fcntl")(_flags("fcntl"))
+    for _name in ("flock", "lockf"):
+        PAIRS.standin(fcntl, _name)(_flags(_name))
 
     @PAIRS.standin(fcntl, "ioctl")
     def _(original: Any) -> Any:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import select
 import socket
 import stat
+import struct
 from typing import Any
 
 import pytest
 
+import simnet
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 NO_NUMBER = 1_000_000
+FIOASYNC = 0x5452
+SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFNETMASK = 0x8910, 0x8913, 0x8915, 0x891B  # linux/sockios.h
+SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX = 0x8921, 0x8927, 0x8933
 
 
 def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
@@ -230,3 +236,123 @@ def test_k133_a_dup_can_travel_and_be_watched(world: World) -> None:
     assert world.mask(came) == "IN|OUT"
     assert os.read(came, 9) == b"back"
     os.close(came)
+
+
+def test_k133_the_status_flags_are_kept_and_all_dups_have_them(world: World) -> None:
+    number = pair(world)[0].fileno()
+    twin = os.dup(number)
+    for flag, told in (
+        (os.O_APPEND, os.O_APPEND),
+        (os.O_ASYNC, os.O_ASYNC),
+        (os.O_NONBLOCK | os.O_SYNC, os.O_NONBLOCK),
+    ):
+        assert fcntl.fcntl(number, fcntl.F_SETFL, flag) == 0
+        assert fcntl.fcntl(twin, fcntl.F_GETFL) == os.O_RDWR | told
+    for flag in (os.O_DIRECT, -1):
+        world.gives("EINVAL", fcntl.fcntl, number, fcntl.F_SETFL, flag)
+    assert fcntl.fcntl(twin, fcntl.F_GETFL) == os.O_RDWR | os.O_NONBLOCK
+    for value, told in ((1, os.O_ASYNC), (0, 0)):
+        assert fcntl.ioctl(number, FIOASYNC, struct.pack("i", value)) == struct.pack("i", value)
+        assert fcntl.fcntl(twin, fcntl.F_GETFL) == os.O_RDWR | os.O_NONBLOCK | told
+    os.close(twin)
+
+
+def test_k133_who_is_to_get_the_signals_of_a_socket(world: World) -> None:
+    number = world.socket().fileno()
+    mine = os.getpid()
+    for owner in (mine, 0):
+        assert fcntl.fcntl(number, fcntl.F_SETOWN, owner) == 0
+        assert fcntl.fcntl(number, fcntl.F_GETOWN) == owner
+    assert fcntl.ioctl(number, 0x8902, struct.pack("i", mine)) == struct.pack("i", mine)  # SIOCSPGRP
+    assert fcntl.ioctl(number, 0x8904, bytes(4)) == struct.pack("i", mine)  # SIOCGPGRP
+    world.gives("ESRCH", fcntl.fcntl, number, fcntl.F_SETOWN, 2**30)
+    for signal, told in ((10, 10), (0, 0), (99, "EINVAL"), (-1, "EINVAL")):
+        answer = outcome(lambda: fcntl.fcntl(number, fcntl.F_SETSIG, signal))  # noqa: B023  # it is called at once
+        assert (answer or fcntl.fcntl(number, fcntl.F_GETSIG)) == told
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "answer"),
+    [
+        ("F_GETPIPE_SZ", 0, "EBADF"),
+        ("F_SETPIPE_SZ", 4096, "EBADF"),
+        ("F_GETLEASE", 0, 2),
+        ("F_SETLEASE", 2, "EINVAL"),
+        ("F_NOTIFY", 1, "ENOTDIR"),
+        ("F_GET_SEALS", 0, "EINVAL"),
+        ("F_ADD_SEALS", 1, "EINVAL"),
+        ("F_GETLK", 0, "EFAULT"),
+        ("F_GETFD", "abc", b"abc"),
+        ("F_GETFL", b"abc", b"abc"),
+        ("F_DUPFD", -1, "EINVAL"),
+        ("F_DUPFD", 10**9, "EINVAL"),
+    ],
+)
+def test_k133_what_a_socket_says_to_the_commands_of_other_files(
+    world: World, command: str, argument: Any, answer: Any
+) -> None:
+    world.gives(answer, fcntl.fcntl, world.socket().fileno(), getattr(fcntl, command), argument)
+
+
+def test_k133_a_socket_can_be_locked(world: World) -> None:
+    sock = world.socket()
+    lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0)
+    free = struct.pack("hhqqi4x", fcntl.F_UNLCK, 0, 0, 0, 0)
+    for call in (fcntl.lockf, fcntl.flock):
+        for how in (fcntl.LOCK_SH, fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN):
+            assert call(sock, how) is None
+    assert fcntl.fcntl(sock, fcntl.F_SETLK, lock) == lock
+    assert fcntl.fcntl(sock, fcntl.F_GETLK, lock) == free
+    sock.close()
+    world.gives("ValueError: file descriptor cannot be a negative integer (-1)", fcntl.flock, sock, fcntl.LOCK_SH)
+
+
+def test_k133_a_dup_from_a_number_on_is_the_first_free_one(world: World) -> None:
+    number = pair(world)[0].fileno()
+    numbers = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, number + 20) for _ in range(2)]
+    numbers += [fcntl.fcntl(number, fcntl.F_DUPFD, number + 20)]
+    assert numbers == [number + 20, number + 21, number + 22]
+    assert [os.get_inheritable(each) for each in numbers] == [False, False, True]
+    for each in numbers:
+        os.close(each)
+
+
+@pytest.mark.parametrize("kind", [(socket.AF_INET, 1), (socket.AF_INET, 2), (socket.AF_INET6, 1), (socket.AF_UNIX, 1)])
+def test_k133_links_are_told_by_ioctl(world: World, kind: tuple[int, int]) -> None:
+    sock = world.socket(*kind)
+
+    def ask(request: int, name: bytes = b"lo") -> Any:
+        answer = outcome(lambda: fcntl.ioctl(sock, request, name.ljust(16, b"\0") + bytes(24)))
+        return answer if isinstance(answer, str) else answer[16:].rstrip(b"\0")
+
+    assert ask(SIOCGIFINDEX) == b"\1"
+    assert ask(SIOCGIFFLAGS) == b"I"  # up, loopback, running
+    assert ask(SIOCGIFMTU) == b"\0\0\1"
+    assert ask(SIOCGIFHWADDR) == struct.pack("=H", 772)  # ARPHRD_LOOPBACK
+    assert fcntl.ioctl(sock, SIOCGIFNAME, bytes(16) + b"\1" + bytes(23))[:3] == b"lo\0"
+    for request in (SIOCGIFINDEX, SIOCGIFFLAGS):
+        assert ask(request, b"nobody") == "ENODEV"
+    assert outcome(lambda: fcntl.ioctl(sock, SIOCGIFNAME, bytes(16) + b"\x77" + bytes(23))) == "ENODEV"
+    of_ipv4 = kind[0] == socket.AF_INET
+    assert ask(SIOCGIFADDR) == (b"\2\0\0\0\x7f\0\0\1" if of_ipv4 else "ENOTTY")
+    assert ask(SIOCGIFNETMASK) == (b"\2\0\0\0\xff" if of_ipv4 else "ENOTTY")
+    assert ask(SIOCGIFADDR, b"nobody") == ("ENODEV" if of_ipv4 else "ENOTTY")
+
+
+def test_a_host_tells_its_own_address_by_the_name_of_its_link() -> None:
+    with simnet.Network() as net:
+        host = net.host("server")
+        told: list[str] = []
+
+        def ask() -> None:
+            with socket.socket() as sock:
+                answer = fcntl.ioctl(sock, SIOCGIFADDR, b"eth0".ljust(40, b"\0"))
+                told.append(socket.inet_ntoa(answer[20:24]))
+
+        host.spawn(ask).join()
+        assert told == [socket.gethostbyname("server")]
+
+
+def test_k133_the_block_size_of_a_socket_is_a_page(world: World) -> None:
+    assert fcntl.ioctl(world.socket(), 2, bytes(4)) == struct.pack("i", 4096)  # FIGETBSZ
+    world.gives("ENOTSUP", fcntl.ioctl, world.socket(), 0xC020660B, bytes(64))  # FS_IOC_FIEMAP

@@ -1,0 +1,75 @@
+"""What ``fcntl.ioctl`` tells of a simulated host's links, as netdevice(7) has it: their numbers, names, addresses and flags.
+
+A host has two, ``lo`` and the one that leads to other hosts. It has no netmask there: addresses are all that it knows.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import EADDRNOTAVAIL, ENODEV, ENOTTY
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
+
+from simnet.kernel.errors import socket_error
+from simnet.numeric import INTERFACES
+
+if TYPE_CHECKING:
+    from simnet.machine import Machine
+
+__all__ = ["LINK_REQUESTS", "link_request"]
+
+NAME, FLAGS, ADDR, DSTADDR, BRDADDR, NETMASK = 0x8910, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B  # SIOCGIFNAME and so on
+METRIC, MTU, HWADDR, INDEX = 0x891D, 0x8921, 0x8927, 0x8933
+OF_IPV4 = (ADDR, DSTADDR, BRDADDR, NETMASK)
+LINK_REQUESTS = frozenset({NAME, FLAGS, METRIC, MTU, HWADDR, INDEX, *OF_IPV4})
+IFNAMSIZ, IFREQ_SIZE = 16, 40  # of struct ifreq: a name, and what is told
+AF_INET = 2
+LOOPBACK = "lo"
+UP_LOOPBACK_RUNNING, UP_BROADCAST_RUNNING_MULTICAST = 0x49, 0x1043
+LOOPBACK_MTU, ETHERNET_MTU = 65536, 1500
+ARPHRD_LOOPBACK, ARPHRD_ETHER = 772, 1
+LOOPBACKS = {ADDR: "127.0.0.1", DSTADDR: "127.0.0.1", BRDADDR: "0.0.0.0", NETMASK: "255.0.0.0"}
+
+
+def link_request(machine: Machine, file: Any, request: int, asked: bytes) -> bytes | None:
+    """The struct ifreq that answers; ``None`` for what is not modelled.
+
+    Raises:
+        OSError: ENODEV, there is no such link; EADDRNOTAVAIL, it has no IPv4 address; ENOTTY, the socket is not one of IPv4.
+    """
+    asked = asked[:IFREQ_SIZE].ljust(IFREQ_SIZE, b"\0")
+    if request == NAME:
+        number = struct.unpack_from("=i", asked, IFNAMSIZ)[0]
+        names = [name for name, index in INTERFACES.items() if index == number]
+        if not names:
+            raise socket_error(ENODEV)
+        return names[0].encode().ljust(IFNAMSIZ, b"\0") + asked[IFNAMSIZ:]
+    if request in OF_IPV4 and file.family != AF_INET:
+        raise socket_error(ENOTTY)
+    name = asked[: IFNAMSIZ - 1].partition(b"\0")[0].decode(errors="replace")
+    if name not in INTERFACES:
+        raise socket_error(ENODEV)
+    told = _told(machine, request, name)
+    return None if told is None else asked[:IFNAMSIZ] + told + asked[IFNAMSIZ + len(told) :]
+
+
+def _told(machine: Machine, request: int, name: str) -> bytes | None:
+    loops = name == LOOPBACK
+    if request in OF_IPV4:
+        address = LOOPBACKS[request] if loops else _own(machine) if request == ADDR else ""
+        return struct.pack("=H2x4s8x", AF_INET, IPv4Address(address).packed) if address else None
+    if request == HWADDR:  # of the other link as uuid.uuid1 has it
+        own = bytes(6) if loops else struct.pack("!HI", 0x0200, machine.number)
+        return struct.pack("=H6s8x", ARPHRD_LOOPBACK if loops else ARPHRD_ETHER, own)
+    if request == FLAGS:
+        return struct.pack("=h", UP_LOOPBACK_RUNNING if loops else UP_BROADCAST_RUNNING_MULTICAST)
+    if request == MTU:
+        return struct.pack("=i", LOOPBACK_MTU if loops else ETHERNET_MTU)
+    return struct.pack("=i", INTERFACES[name] if request == INDEX else 0)
+
+
+def _own(machine: Machine) -> str:
+    own = [address for address in machine.stack.addresses if ":" not in address]
+    if not own:
+        raise socket_error(EADDRNOTAVAIL)
+    return own[0]
