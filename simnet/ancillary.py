@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import array
+import os
 from collections.abc import Iterable
 from operator import index
 from typing import Any
 
-from simnet.kernel.descriptors import Descriptors
+from simnet import real
+from simnet.kernel.descriptors import Descriptors, File
+from simnet.wait import running
 
 __all__ = ["MSG_CMSG_CLOEXEC", "from_kernel", "to_kernel"]
 
 SOL_SOCKET, SCM_RIGHTS = 1, 1
 MSG_CTRUNC, MSG_CMSG_CLOEXEC = 0x8, 0x40000000
+
+
+class RealFile(File):
+    """A pipe or a file of the machine's on its way: a descriptor that nobody else has stands for it while it is."""
+
+    __slots__ = ("fd", "of")
+
+    def __init__(self, of: int) -> None:
+        self.refs = 0  # it begins to travel when it is held for the first time
+        self.watchers = None
+        self.tag = "a real file"
+        self.of = of
+        self.fd = -1
+
+    def hold(self) -> None:
+        if self.fd == -1:
+            self.fd = os.dup(self.of)
+        self.refs += 1
+
+    def arrive(self, inheritable: bool) -> int:
+        """A new number for it, in the place of one reference."""
+        number = os.dup(self.fd)
+        if inheritable:
+            real.set_inheritable(number, True)
+        scheduler = running.scheduler
+        if scheduler is not None and scheduler.pipes is not None:
+            scheduler.pipes.find(number)  # one more of a pipe of this run
+        self.release()
+        return number
+
+    def destroy(self) -> None:
+        os.close(self.fd)
+
+
+def _file_of(descriptors: Descriptors, number: int) -> File | None:
+    file = descriptors.open.get(number)
+    if file is not None or not 0 <= number < descriptors.base:
+        return file
+    try:
+        os.fstat(number)
+    except OSError:
+        return None
+    return RealFile(number)
 
 
 def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[int, int, Any]]:
@@ -25,7 +71,7 @@ def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[
         if (index(level), index(kind)) == (SOL_SOCKET, SCM_RIGHTS):
             numbers = array.array("i")
             numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
-            messages.append((SOL_SOCKET, SCM_RIGHTS, [descriptors.open.get(number) for number in numbers]))
+            messages.append((SOL_SOCKET, SCM_RIGHTS, [_file_of(descriptors, number) for number in numbers]))
         else:
             messages.append((index(level), index(kind), data))
     return messages
@@ -46,6 +92,9 @@ def from_kernel(
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             numbers = array.array("i")
             for file in value:
+                if isinstance(file, RealFile):
+                    numbers.append(file.arrive(not asked & MSG_CMSG_CLOEXEC))
+                    continue
                 try:
                     number = descriptors.add(file)
                 except OSError:  # EMFILE: Linux gives those it can, and says that there were more

@@ -6,6 +6,7 @@ import array
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +148,45 @@ def test_k085_one_flag_of_recvmsg_comes_back(world: World) -> None:
         one.send(b"x")
         world.readable(two)
         assert two.recvmsg(9, 0, socket.MSG_CMSG_CLOEXEC)[:3] == (b"x", [], socket.MSG_CMSG_CLOEXEC)
+
+
+def test_k106_pipes_and_files_travel_too(world: World, tmp_path: Path) -> None:
+    left, right = map(world.keep, socket.socketpair())
+    reader, writer = os.pipe()
+    with open(tmp_path / "file", "wb") as file:
+        socket.send_fds(left, [b"x"], [writer, file.fileno(), right.fileno()])
+    os.close(writer)
+    data, numbers, flags, _ = socket.recv_fds(right, 10, 3)
+    assert (data, len(numbers), flags) == (b"x", 3, 0)
+    assert [os.get_inheritable(each) for each in numbers] == [True] * 3
+    os.write(numbers[0], b"through a pipe")
+    os.write(numbers[1], b"into a file")
+    assert os.read(reader, 99) == b"through a pipe"
+    assert (tmp_path / "file").read_bytes() == b"into a file"
+    for each in numbers:
+        os.close(each)
+    assert os.read(reader, 1) == b""  # nobody else had the other end
+    os.close(reader)
+
+
+def test_k106_a_pipe_that_nobody_takes_is_closed(world: World) -> None:
+    left, right = map(world.keep, socket.socketpair())
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    socket.send_fds(left, [b"x"], [writer])
+    os.close(writer)
+    world.gives("EAGAIN", os.read, reader, 1)  # one end is on its way
+    right.close()
+    world.gives(b"", os.read, reader, 1)
+    os.close(reader)
+
+
+def test_k106_a_number_that_is_not_open_goes_nowhere(world: World) -> None:
+    left, right = map(world.keep, socket.socketpair())
+    reader, writer = os.pipe()
+    os.close(writer)
+    for numbers in ([writer], [reader, writer], [reader, -1]):
+        world.gives("EBADF", socket.send_fds, left, [b"x"], numbers)
+    right.setblocking(False)
+    world.gives("EAGAIN", right.recv, 1)
+    os.close(reader)
