@@ -90,11 +90,11 @@ def pytest_unconfigure() -> None:
     modules = sys.modules.get("simnet.modules")
     if modules is None:
         return
-    if "simnet.wait" in sys.modules:
+    if modules.active() is not None:
         from simnet.faces.pytest_network import end_forgotten
 
         end_forgotten()
-    with suppress(RuntimeError):  # one on real sockets, which nobody has left: the interpreter ends soon
+    with suppress(RuntimeError):  # one of another thread: the interpreter ends soon
         modules.restore()
 
 
@@ -192,18 +192,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def _running() -> object:
-    """The scheduler of the simulated network that runs now; None if none does."""
-    wait = sys.modules.get("simnet.wait")
-    return wait.current_scheduler() if wait is not None else None
+    """The network that runs here now; None if none does, as where no module of simnet's has put its stand-ins in place."""
+    modules = sys.modules.get("simnet.modules")
+    if modules is None or modules.active() is None:
+        return None
+    from simnet.faces.pytest_network import running_here
+
+    running = running_here()
+    return None if running is None else running[0]
 
 
 def _look_for_forgotten(item: pytest.Item, before: object, error: Exception | None) -> None:
     __tracebackhide__ = True
-    now = _running()
-    if now is not None and now is not before:
+    if _running() is not None:
         from simnet.faces.pytest_network import refuse_forgotten
 
-        refuse_forgotten(item, error)
+        refuse_forgotten(item, before, error)
 
 
 def _leave_simnet_out(error: Exception) -> None:

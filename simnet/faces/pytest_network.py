@@ -6,6 +6,7 @@ that closes a socket of it afterwards finds it closed already, which is no error
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from simnet.wait import current_scheduler
 if TYPE_CHECKING:
     from simnet.world import Network
 
-__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten"]
+__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten", "running_here"]
 
 _KEY = pytest.StashKey["Held"]()
 
@@ -113,20 +114,34 @@ def _end_if_left(network: Any, failed: BaseException | None) -> None:
 
 def end_forgotten() -> str:
     """End the network that runs here and that nobody has left, if there is one, and say where it was entered."""
-    scheduler = current_scheduler()
-    if scheduler is None:
+    running = running_here()
+    if running is None:
         return ""
+    network, by = running
     with suppress(Exception):
-        scheduler.backend.network.finish(settle=False)
-    return entrance(scheduler.entered)
+        network.finish(settle=False)
+    return entrance(by)
 
 
-def refuse_forgotten(item: pytest.Item, error: BaseException | None) -> None:
-    """*item* has entered a network and not left it: that network is ended, else each test after it would be refused one."""
-    by = end_forgotten()
+def running_here() -> tuple[Any, Any] | None:
+    """The network that runs in this thread, simulated or on real sockets, and where it was entered."""
+    scheduler = current_scheduler()
+    if scheduler is not None:
+        return scheduler.backend.network, scheduler.entered
+    processes = sys.modules.get("simnet.realnet.process")
+    process = processes.current_process() if processes is not None else None
+    return (process.stage.network, process.stage.entered) if process is not None else None
+
+
+def refuse_forgotten(item: pytest.Item, before: object, error: BaseException | None) -> None:
+    """If *item* has entered a network and not left it, that one is ended, else each test after it would be refused one."""
+    running = running_here()
+    if running is None or running[0] is before:
+        return
+    kind = type(running[0]).__name__
     told = (
-        f"{item.name} has left a network running, which was entered {by}. `with simnet.Network() as net:` leaves it; a state "
-        "machine calls net.__exit__(None, None, None) in its teardown()"
+        f"{item.name} has left a network running, which was entered {end_forgotten()}. `with simnet.{kind}() as net:` leaves "
+        "it; a state machine calls net.__exit__(None, None, None) in its teardown()"
     )
     if error is None:
         raise pytest.fail.Exception(told, pytrace=False)

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
 from simnet import invariants as checks
@@ -33,8 +33,10 @@ from simnet.realnet.maps import Maps
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
 from simnet.state import checked_names, loop_given_back, loop_set_aside
+from simnet.stuck import entrance
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
+from simnet.wait import current_scheduler
 
 __all__ = ["RealNetwork"]
 
@@ -243,7 +245,8 @@ class RealNetwork(NotALink):
     # --- a run -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> RealNetwork:
-        self.begin()
+        caller = sys._getframe(1)
+        self.begin((caller.f_code, caller.f_lineno))
         return self
 
     def __exit__(
@@ -256,13 +259,14 @@ class RealNetwork(NotALink):
         else:
             explain(error, self)
 
-    def begin(self) -> None:
-        """From here on, the calling thread is the process ``test``."""
+    def begin(self, by: tuple[CodeType, int] | str = "by hand") -> None:
+        """From here on, the calling thread is the process ``test``. *by* is told of a network that nobody leaves."""
         stage = self._stage
         if stage.body is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
         if modules.active() is not None:
-            raise RuntimeError("another network is running in this thread; leave it before entering this one")
+            raise RuntimeError(f"another network is running in this thread{_where()}; leave it before entering this one")
+        stage.network, stage.entered = self, by
         stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
         stage.processes.append(stage.body)
         self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
@@ -354,6 +358,7 @@ class RealNetwork(NotALink):
                     stage.record(Verdict("Hang", text, process.host_name))
         finally:
             leave()
+            stage.network = None
             modules.remove(provider)
             if self._watcher is not None:
                 self._watcher.detach()
@@ -396,6 +401,13 @@ class RealNetwork(NotALink):
         if process.done:
             refuse_arguments(process)
         return process
+
+
+def _where() -> str:
+    """Where the network that runs in this thread was entered."""
+    process, scheduler = current_process(), current_scheduler()
+    by = process.stage.entered if process is not None else scheduler.entered if scheduler is not None else None
+    return f", entered {entrance(by)}" if by is not None else ""
 
 
 def _timer(seconds: float, fn: Callable[..., object], *args: Any) -> threading.Timer:

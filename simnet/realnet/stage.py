@@ -61,6 +61,8 @@ class Stage:
         self.lock = threading.RLock()
         self.processes: list[RealProcess] = []
         self.body: RealProcess | None = None
+        self.network: Any = None  # from its entry to its end
+        self.entered: Any = "by hand"  # at which line of which code, or by whom
         self.verdicts: list[Verdict] = []
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket

@@ -289,17 +289,17 @@ FORGOTTEN = """
 import unittest
 
 def test_it():
-    net = simnet.Network()
+    net = simnet.KIND()
     net.__enter__()
     net.host("server").spawn(echo, 7)
 
 def test_with_a_failure_of_its_own():
-    simnet.Network().__enter__()
+    simnet.KIND().__enter__()
     raise KeyError("mine")
 
 class TestCase(unittest.TestCase):
     def test_of_unittest(self):
-        simnet.Network().__enter__()
+        simnet.KIND().__enter__()
 
 def test_after_them(simnet_network):
     simnet_network.host("server").spawn(echo, 7)
@@ -307,12 +307,13 @@ def test_after_them(simnet_network):
 """
 
 
-def test_a_network_that_a_test_has_not_left_is_told_and_ended(suite: pytest.Pytester) -> None:
-    result = run(suite, FORGOTTEN)
+@pytest.mark.parametrize("kind", ["Network", "RealNetwork"])
+def test_a_network_that_a_test_has_not_left_is_told_and_ended(suite: pytest.Pytester, kind: str) -> None:
+    result = run(suite, FORGOTTEN.replace("KIND", kind))
     result.assert_outcomes(failed=3, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "test_it has left a network running, which was entered at test_it.py:10 in test_it. `with simnet.Network() as net:` *",
+            f"test_it has left a network running, which was entered at test_it.py:10 in test_it. `with simnet.{kind}() as net:` *",
             "E *KeyError: *",
             "E *test_with_a_failure_of_its_own has left a network running, which was entered at test_it.py:14 *",
             "test_of_unittest has left a network running, which was entered at test_it.py:19 in test_of_unittest.*",
