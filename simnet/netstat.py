@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from socket import AF_UNIX
 from typing import Any, NamedTuple
 
-__all__ = ["Netstat", "Row", "snapshot"]
+__all__ = ["Netstat", "Row", "shown_address", "snapshot"]
+
+PROTOCOLS = {6: "tcp", 17: "udp"}
 
 
 class Row(NamedTuple):
     """One socket."""
 
-    host: str
+    host: str  # whose kernel's it is; a test may hold those of other hosts
     process: str
     fd: int
     proto: str
@@ -37,8 +40,11 @@ class Netstat(tuple[Row, ...]):
         return "\n".join(lines)
 
 
-def _address(pair: Any) -> str:
-    return "*:*" if not pair else f"{pair[0]}:{pair[1]}" if isinstance(pair, tuple) else str(pair)
+def shown_address(address: Any) -> str:
+    """Host and port, or the path of a Unix socket (an abstract one with ``@``, as netstat has it); ``*:*`` for none."""
+    if isinstance(address, bytes):
+        return address.replace(b"\0", b"@").decode(errors="replace")
+    return "*:*" if not address else f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
 
 
 def snapshot(processes: Iterable[Any]) -> Netstat:
@@ -49,18 +55,27 @@ def snapshot(processes: Iterable[Any]) -> Netstat:
             state = getattr(file, "state", None)
             if state is None:
                 continue
+            unix = file.family == AF_UNIX
+            peer = getattr(file, "peer", None)
             rows.append(
                 Row(
-                    process.host_name,
+                    file.stack.name,
                     process.name,
                     fd,
-                    {6: "tcp", 17: "udp"}.get(getattr(file, "wire", file.proto), "tcp" if file.type == 1 else "udp"),
-                    _address(getattr(file, "local", None)),
-                    _address(getattr(file, "peer", None)),
+                    "unix"
+                    if unix
+                    else PROTOCOLS.get(getattr(file, "wire", file.proto), "tcp" if file.type == 1 else "udp"),
+                    shown_address(getattr(file, "local", None)),
+                    shown_address(peer.local if unix and peer is not None else peer),
                     state,
-                    getattr(file, "unread", 0),
+                    _waiting(file) if state == "LISTEN" else getattr(file, "unread", 0),
                     getattr(file, "unsent", 0),
                     str(file.tag),
                 )
             )
     return Netstat(rows)
+
+
+def _waiting(file: Any) -> int:
+    """The connections of a listener that nobody has accepted."""
+    return len((file.queue if file.family == AF_UNIX else file.listener.queue) or ())

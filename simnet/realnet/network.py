@@ -22,6 +22,7 @@ from simnet.blame import users_own
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
+from simnet.netstat import Netstat
 from simnet.observe import Watcher
 from simnet.process import refuse_arguments, refuse_coroutines
 from simnet.realnet import classes
@@ -30,6 +31,7 @@ from simnet.realnet.host import RealHost
 from simnet.realnet.left import nothing_left
 from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
+from simnet.realnet.netstat import snapshot
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
 from simnet.state import checked_names, loop_given_back, loop_set_aside
@@ -208,6 +210,11 @@ class RealNetwork(NotALink):
         message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
         self._stage.record(Verdict("always", message, TEST, error))
 
+    def netstat(self) -> Netstat:
+        """Every socket of every process, now."""
+        self._running()
+        return snapshot(self.processes, self._consoles)
+
     # --- what came of it -------------------------------------------------------------------------------------------
 
     @property
@@ -265,7 +272,9 @@ class RealNetwork(NotALink):
         if stage.body is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
         if modules.active() is not None:
-            raise RuntimeError(f"another network is running in this thread{_where()}; leave it before entering this one")
+            raise RuntimeError(
+                f"another network is running in this thread{_where()}; leave it before entering this one"
+            )
         stage.network, stage.entered = self, by
         stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
         stage.processes.append(stage.body)

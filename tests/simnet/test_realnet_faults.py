@@ -312,7 +312,7 @@ def test_both_worlds_have_the_same_face() -> None:
         return {name for name in dir(of) if not name.startswith("_")}
 
     simulated, real = Network(), RealNetwork()
-    only_there = {"partition", "heal", "netstat", "processes_of"}
+    only_there = {"partition", "heal", "processes_of"}
     assert names(simulated) - names(real) - only_there - {"spawn_on"} == set()
     assert names(simulated.host("a")) - names(real.host("a")) - {"crash", "restart", "modules"} == set()
     real._stage.body = None
