@@ -12,7 +12,6 @@ import importlib.util
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from simnet.blame import user_place
 from simnet.faults.fields import meant
+from simnet.settings import told_pytest
 
 __all__ = ["NodeId", "beside", "project_root"]
 
@@ -213,14 +213,7 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
 
 def _pythonpath(root: Path) -> list[str]:
     """What pytest's setting of that name puts on the path, where a project keeps its sources in a folder of their own."""
-    try:
-        tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
-        told = tool["pytest"]
-        told = told.get("ini_options", told)["pythonpath"]
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):
-        return []  # no file, no TOML, or no such setting
-    entries = told.split() if isinstance(told, str) else told
-    return [str(root / each) for each in entries if isinstance(each, str)] if isinstance(entries, list) else []
+    return [str(root / each) for each in told_pytest(root, "pythonpath").entries]
 
 
 # By folder: its modules whose names another folder's have taken back.

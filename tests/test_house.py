@@ -65,6 +65,7 @@ STEPS = {
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],
+        ["simnet.settings"],
         ["simnet.nodeid", "simnet.expect", "simnet.wholefile", "simnet.typed"],
         ["simnet.scenario"],
         ["simnet.explore"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import click
 from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
 from simnet.scenario import Expect, Scenario
+from simnet.settings import told_pytest
 from simnet.typed import from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
+
+SCENARIOS = "scenarios"  # the folder whose files pytest plays without being told
 
 
 def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, reason: str | None = None) -> int:
@@ -24,7 +28,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if title is None:
         title = _ask_title(scenario.title)
     expect = _known(scenario, path, reason) if reason is not None else None
-    kept = to is None and "scenarios" in path.resolve().relative_to(root.resolve()).parts[:-1]
+    kept = to is None and SCENARIOS in path.resolve().relative_to(root.resolve()).parts[:-1]
     target = path if kept else _target(scenario, title, root, to)
     text = _edited(path, title if title != scenario.title else None, expect)
     Scenario.loads(text, path)  # what we are about to write can be read
@@ -43,7 +47,27 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
         click.echo(f"Known: {expect}. It is green while that failure is there, and red once it is fixed.")
     else:
         click.echo(f"It is red until the bug is mended: pytest {shown}")
+    if unseen := _unseen(target.resolve(), root.resolve()):
+        click.echo(unseen)
     return 0
+
+
+def _unseen(target: Path, root: Path) -> str:
+    """Why ``pytest`` alone, in the project's root, would not come to play it; "" if it does."""
+    place = target.relative_to(root)
+    if SCENARIOS not in place.parts[:-1]:
+        return f"pytest plays it where it is named; by itself it plays what is below a folder named {SCENARIOS}, as in --to {SCENARIOS}/"
+    told = told_pytest(root, "testpaths")
+    looked_into = [
+        (root / path).resolve() for each in told.entries for path in glob(each, root_dir=root, recursive=True)
+    ]
+    if not looked_into or any(target.is_relative_to(path) for path in looked_into):
+        return ""
+    folder = Path(*place.parts[: place.parts.index(SCENARIOS) + 1])
+    return (
+        f"pytest by itself does not look there: add {folder.as_posix()!r} to testpaths in {told.file}, "
+        f"which has {', '.join(told.entries)}."
+    )
 
 
 def _ask_title(title: str) -> str:
@@ -89,7 +113,7 @@ def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path
         beside = root / scenario.node.file
         story = beside.parent
         # A test that lives in a story's folder has its scenarios beside it.
-        return story / kept.name if (root / "scenarios") in story.parents else kept
+        return story / kept.name if (root / SCENARIOS) in story.parents else kept
     target = to if to.suffix == ".toml" else to / kept.name
     try:
         there = project_root(target)

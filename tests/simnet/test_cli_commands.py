@@ -233,6 +233,38 @@ def test_what_is_kept_already_is_changed_where_it_lies(simnet: Run, failure: Pat
     assert 'title = "on a train"' in Path("scenarios/train.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "pyproject.toml",
+            '[tool.pytest.ini_options]\ntestpaths = ["tests"]',
+            "'scenarios' to testpaths in pyproject.toml",
+        ),
+        ("pytest.ini", "[pytest]\ntestpaths = tests\n    more", "'scenarios' to testpaths in pytest.ini"),
+        ("setup.cfg", "[tool:pytest]\ntestpaths = tests", "'scenarios' to testpaths in setup.cfg"),
+        ("pytest.ini", "[pytest]\ntestpaths = tests scenarios", ""),
+        ("pytest.ini", "[pytest]\ntestpaths = .", ""),
+        ("pytest.ini", "[pytest]\ntestpaths = gone", ""),  # pytest looks everywhere then
+        ("tox.ini", "[pytest]\naddopts = -q", ""),
+        ("pytest.ini", "no section", ""),
+    ],
+)
+def test_keep_says_where_pytest_will_not_come_to_play_it(
+    simnet: Run, failure: Path, file: str, text: str, said: str
+) -> None:
+    Path("tests").mkdir()
+    Path(file).write_text(text)
+    told = simnet("keep", failure, "--title", "in pieces").out
+    assert ("pytest by itself does not look there" in told) is bool(said)
+    assert said in told
+
+
+def test_keep_says_that_pytest_plays_folders_of_one_name_alone(simnet: Run, failure: Path) -> None:
+    told = simnet("keep", failure, "--to", "found/").out
+    assert "below a folder named scenarios, as in --to scenarios/" in told
+
+
 def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
     Path("scenarios").mkdir()
     Path("scenarios/it.toml").write_text("mine")

@@ -151,3 +151,14 @@ def test_a_command_plays_the_very_run_that_pytest_has_found(tmp_path: Path) -> N
     assert "replay: exact; AssertionError at test_once.py:9" in told
     bytecode = tmp_path / "__pycache__" / f"test_once.{sys.implementation.cache_tag}.pyc"  # pytest's has another name
     assert not bytecode.exists(), "nobody else wants it"
+
+
+def test_the_folder_of_failures_tells_git_to_pass_it_over(tmp_path: Path) -> None:
+    write_whole(tmp_path / ".simnet" / "failures" / "test_it" / "1.toml", "format = 1\n")
+    told = tmp_path / ".simnet" / ".gitignore"
+    assert told.read_text().splitlines()[1:] == ["*"]
+    told.unlink()  # somebody wants them committed
+    write_whole(tmp_path / ".simnet" / "failures" / "test_it" / "2.toml", "format = 1\n")
+    assert not told.exists()
+    write_whole(tmp_path / "scenarios" / "test_it" / "2.toml", "format = 1\n")
+    assert not (tmp_path / "scenarios" / ".gitignore").exists()

@@ -461,15 +461,18 @@ def test_what_a_test_imports_late_is_found_while_it_plays(make: Make, project: P
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("file", "setting"),
     [
-        '[tool.pytest.ini_options]\npythonpath = ["src", "more"]',
-        '[tool.pytest.ini_options]\npythonpath = "src more"',
-        '[tool.pytest]\npythonpath = ["src", "more"]',
+        ("pyproject.toml", '[tool.pytest.ini_options]\npythonpath = ["src", "more"]'),
+        ("pyproject.toml", '[tool.pytest.ini_options]\npythonpath = "src more"'),
+        ("pyproject.toml", '[tool.pytest]\npythonpath = ["src", "more"]'),
+        ("pytest.ini", "[pytest]\npythonpath = src more"),
+        ("tox.ini", "[pytest]\npythonpath =\n    src\n    more"),
+        ("setup.cfg", "[tool:pytest]\npythonpath = src"),
     ],
 )
-def test_what_pytest_is_told_to_put_on_the_path_is_there(make: Make, project: Path, setting: str) -> None:
-    make("pyproject.toml", setting)
+def test_what_pytest_is_told_to_put_on_the_path_is_there(make: Make, project: Path, file: str, setting: str) -> None:
+    make(file, setting)
     make("src/sources.py", "PORT = 7")
     make("test_it.py", "def test_x():\n    import sources\n    return sources.PORT")
     node = NodeId.parse("test_it.py::test_x")
