@@ -42,6 +42,8 @@ _PYTESTS = re.compile(
 )  # what pytest finds; others are handed to check(), in a notebook
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
+NO_FAULT = ("no fault at all: the test fails like this by itself", "")
+
 
 @dataclass(slots=True)
 class FailureReport:
@@ -72,6 +74,11 @@ class FailureReport:
 
     why: str = ""
     """What the network knows of an error that came without a fault, or of a test that reads once; empty if nothing."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it took no fault to make the test fail so."""
+        return self.network == (NO_FAULT,)
 
     @property
     def sentence(self) -> str:
@@ -234,7 +241,7 @@ def _source(main: Finding | None) -> str:
 
 def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str, str]]:
     if not plan:
-        return [("no fault at all: the test fails like this by itself", "")]
+        return [NO_FAULT]
     told: list[tuple[str, str]] = []
     for fault in plan:
         if fault in run.unreached:

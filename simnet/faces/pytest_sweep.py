@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn, TextIO
 
 import pytest
@@ -29,6 +30,15 @@ from simnet.stuck import entrance
 from simnet.wait import current_scheduler
 
 __all__ = ["sweeping_for"]
+
+HEAR_NOTHING = (
+    "capsys",
+    "capfd",
+    "capsysbinary",
+    "capfdbinary",
+    "capteesys",
+    "caplog",
+)  # pytest's fixtures, in a sweep
 
 
 @contextmanager
@@ -72,7 +82,7 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         progress.erase()
     settle_for(item, result)
     result.save(project_root(item.path), test_id)
-    reports = result.reports(test_id)
+    reports = [_with_what_hears_nothing(item, report) for report in result.reports(test_id)]
     told.failures += [(failure.error, report) for failure, report in zip(result.failures, reports, strict=True)]
     told.headline = _headline(reports)
     if asked.trace:
@@ -126,6 +136,18 @@ def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Ask
         if played.report is None:  # the plan was never reached
             told.verdict = error
         raise
+
+
+def _with_what_hears_nothing(item: pytest.Item, report: FailureReport) -> FailureReport:
+    """Of a test that fails by itself: a fixture that it may have waited for in vain."""
+    deaf = [name for name in HEAR_NOTHING if name in getattr(item, "fixturenames", ())]
+    if not deaf or report.why or not report.by_itself:
+        return report
+    why = (
+        f"what is printed and logged in a sweep goes nowhere, so {' and '.join(deaf)} may have missed it. A body that looks at "
+        "output takes it itself: with contextlib.redirect_stdout(io.StringIO()) as out"
+    )
+    return replace(report, why=why)
 
 
 def _headline(reports: Sequence[FailureReport]) -> str:

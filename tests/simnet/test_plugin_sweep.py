@@ -557,3 +557,22 @@ def read_terminal(fd: int) -> bytes:
         return os.read(fd, 4096)
     except OSError:  # EIO: the last who had it open has gone (man 4 pts)
         return b""
+
+
+def test_a_test_that_waits_for_output_in_vain_is_told_that_a_sweep_has_none(suite: pytest.Pytester) -> None:
+    body = """
+import simnet
+from servers import echo
+from test_servers import talk
+
+@simnet.sweep
+def test_it(net, capsys):
+    net.host("server").spawn(echo, 7)
+    talk(b"hello")
+    print("hi")
+    assert "hi" in capsys.readouterr().out
+"""
+    (suite.path / "test_it.py").write_text(body)
+    run(suite, "test_it.py").stdout.fnmatch_lines(
+        ["why       what is printed and logged in a sweep goes nowhere, so capsys may have missed it.*"]
+    )
