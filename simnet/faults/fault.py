@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from simnet.faults.fields import CHECKS, END, FIELDS, NS, FaultError, meant
+from simnet.faults.fields import CHECKS, END, FIELDS, NS, FaultError, FaultTypeError, meant
 from simnet.faults.place import Anchor, Place
 
-__all__ = ["Fault", "defaults_of"]
+__all__ = ["Fault", "defaults_of", "refuse_fields"]
 
 
 _T = TypeVar("_T")
@@ -42,7 +42,26 @@ def _kind_name(class_name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", class_name.rstrip("_")).lower()
 
 
-class Fault(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag=_kind_name):
+_make: Final[Callable[..., Any]] = msgspec.StructMeta.__call__
+
+
+class _Kind(msgspec.StructMeta):
+    """The class of the kinds: a field that is not theirs, or is missing, is refused in the words of the house."""
+
+    if not TYPE_CHECKING:  # checkers know each kind's own signature
+
+        def __call__(self, *args: Any, **fields: Any) -> Any:
+            try:
+                return _make(self, *args, **fields)
+            except FaultError:
+                raise
+            except TypeError as error:
+                other = error
+            refuse_fields(self, args, fields)
+            raise other
+
+
+class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="kind", tag=_kind_name):
     """One deviation at an injection point; the base of all kinds, never made itself."""
 
     kind: ClassVar[str] = ""
@@ -211,6 +230,25 @@ def defaults_of(kind: type[Fault]) -> dict[str, object]:
             found[field.name] = msgspec.NODEFAULT if field.required else field.default
         _DEFAULTS[kind] = found
     return found
+
+
+def refuse_fields(kind: type[Fault], args: tuple[object, ...], fields: Mapping[str, object]) -> None:
+    """What is wrong with the names of *fields*, whatever they hold; *args* are those that were given without a name.
+
+    Raises:
+        FaultTypeError: one is none of the kind's, or is missing, or has no name; with the fields there are.
+    """
+    names = [name for name in FIELDS if name in kind.__struct_fields__]
+    for name, value in fields.items():
+        if name not in names:
+            raise FaultTypeError(f"{kind.kind}: {name}={value!r} is none of its fields{meant(name, names)}", name)
+    if len(args) > 1:
+        raise FaultTypeError(
+            f"{kind.kind}: {args[1]!r} is given without a name; only the place may be, and there are {', '.join(names)}"
+        )
+    for name, default in defaults_of(kind).items():
+        if default is msgspec.NODEFAULT and name not in fields and not (args and name == "on"):
+            raise FaultTypeError(f"{kind.kind}: {name} is missing; {kind.kind} has {', '.join(names)}", name)
 
 
 _DEFAULTS: Final[dict[type[Fault], dict[str, object]]] = {}

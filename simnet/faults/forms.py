@@ -11,10 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
-
-from simnet.faults.fault import Fault, defaults_of
-from simnet.faults.fields import FIELDS, FaultError, FaultTypeError, meant
+from simnet.faults.fault import Fault, refuse_fields
+from simnet.faults.fields import FIELDS, FaultError, FaultTypeError
 from simnet.faults.kinds import KINDS, kind_class
 
 __all__ = ["fault_from_table", "fault_to_table", "parse_fault"]
@@ -87,12 +85,7 @@ def parse_fault(text: str) -> Fault:
 
 def _made(kind: type[Fault], fields: dict[str, object]) -> Fault:
     """The fault of *kind* with *fields*, whose names nobody has checked yet."""
-    for name, value in fields.items():
-        if name not in kind.__struct_fields__:
-            raise FaultError(f"{kind.kind}: {name}={value!r} is none of its fields{meant(name, _names(kind))}", name)
-    for name, default in defaults_of(kind).items():
-        if default is msgspec.NODEFAULT and name not in fields:
-            raise FaultError(f"{kind.kind}: {name} is missing{_its_fields(kind)}", name)
+    refuse_fields(kind, (), fields)
     return kind(**fields)  # type: ignore[arg-type]  # the fault checks what it is given
 
 

@@ -280,6 +280,12 @@ def test_a_fault_says_what_the_network_did(fault: Fault, sentence: str) -> None:
             "a number of seconds",
             id="seconds-text",
         ),  # type: ignore[arg-type]
+        pytest.param(lambda: faults.Reset(ON, end="server", bite=1), "bite", "did you mean 'byte'", id="no-such-field"),  # type: ignore[call-arg]
+        pytest.param(
+            lambda: faults.Reset(end="server", byte=1), "on", "on is missing; reset has on, end", id="no-place"
+        ),  # type: ignore[call-arg]
+        pytest.param(lambda: faults.Reset(ON), "end", "end is missing; reset has on, end", id="no-end"),  # type: ignore[call-arg]
+        pytest.param(lambda: faults.Reset(ON, "server", 1), None, "'server' is given without a name", id="no-name"),  # type: ignore[misc]
         pytest.param(lambda: faults.Crash("server", at=-1), "at", "begins at 0", id="before-the-run"),
         pytest.param(lambda: faults.ClockJump("server", at=1, seconds=0), "seconds", "is no jump", id="no-jump"),
         pytest.param(
