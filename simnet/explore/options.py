@@ -145,6 +145,11 @@ def _names(option: str, value: object) -> tuple[str, ...] | None:
     names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else None
     if not names or not all(isinstance(name, str) and name for name in names):
         raise TypeError(f"{option}={value!r}: a host's name, or several in a list")
+    for name in names:
+        if "," in name:
+            raise ValueError(
+                f"{option}={name!r} is no host's name; several are a list: {[each.strip() for each in name.split(',')]!r}"
+            )
     return tuple(dict.fromkeys(names))
 
 

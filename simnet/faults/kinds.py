@@ -113,6 +113,9 @@ def kind_class(kind: object) -> type[Fault]:
             f"{kind!r} is {type(kind).__name__}; a kind of fault is a name such as 'would-block', or a class of simnet.faults"
         )
     if kind not in KINDS:
+        several = [each.strip() for each in kind.split(",")]
+        if len(several) > 1:
+            raise FaultError(f"{kind!r} is no kind of fault; in Python several are a list: {several!r}", "kind")
         raise FaultError(f"{kind!r} is no kind of fault{meant(kind, KINDS)}", "kind")
     return KINDS[kind]
 
