@@ -126,6 +126,8 @@ class NodeId(NamedTuple):
         with beside(root, self):
             found: Any = self.module(root)
             for depth, name in enumerate(self.names):
+                if not depth and _broken_off(found, name, path):
+                    found = self.module(root, again=True)
                 if not hasattr(found, name):
                     raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found))}")
                 found = _instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
@@ -136,15 +138,15 @@ class NodeId(NamedTuple):
         assert callable(found)
         return found  # type: ignore[no-any-return]  # callable is all there is to know
 
-    def module(self, root: Path) -> ModuleType:
-        """The module of its file, imported as pytest would import it; to be called inside `beside`.
+    def module(self, root: Path, again: bool = False) -> ModuleType:
+        """The module of its file, imported as pytest would import it, or *again* beside one that is loaded; to be called inside `beside`.
 
         Raises:
             ValueError: it cannot be imported (the cause is kept).
         """
         path = self.path(root)
         try:
-            return _module(path)
+            return _executed(path.resolve()) if again else _module(path)
         except (Exception, SystemExit) as error:
             place = user_place(error).short
             at = f" ({place})" if place and place not in str(error) else ""
@@ -248,8 +250,14 @@ def _module(path: Path) -> ModuleType:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
             return importlib.import_module(name)
-    # Another module has the name: two projects in one process, or a test called like an installed package.
-    alias = f"{name}@{path}"
+    return _executed(
+        path
+    )  # another module has the name: two projects in one process, or a test called like an installed package
+
+
+def _executed(path: Path) -> ModuleType:
+    """The module of a file by a name of its own, beside what may have its usual one."""
+    alias = f"{'.'.join(path.relative_to(_import_root(path)).with_suffix('').parts)}@{path}"
     if alias in sys.modules:
         return sys.modules[alias]
     spec = importlib.util.spec_from_file_location(alias, path)
@@ -263,6 +271,11 @@ def _module(path: Path) -> ModuleType:
         del sys.modules[alias]
         raise
     return module
+
+
+def _broken_off(module: ModuleType, name: str, path: Path) -> bool:
+    """Whether *module* lacks a *name* that its file defines: an import that failed half-way, which `--import-mode=importlib` leaves there."""
+    return not hasattr(module, name) and name in _defined(ast.parse(path.read_bytes(), str(path)).body)
 
 
 def _file(module: ModuleType) -> Path | None:

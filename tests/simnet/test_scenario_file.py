@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -496,6 +497,20 @@ def test_a_test_whose_name_is_taken_is_loaded_all_the_same(make: Make, project: 
 
     assert NodeId.parse("json.py::test_x").load(project)() == "ours"
     assert "ours" not in str(sys.modules["json"])
+
+
+def test_a_module_whose_import_broke_off_is_imported_anew(make: Make, project: Path) -> None:
+    """``pytest --import-mode=importlib`` leaves such a one behind, where prepend mode does not."""
+    path = make("test_it.py", "import broken_off_too\ndef test_x(): return 7")
+    half = ModuleType("test_it")
+    half.__file__ = str(path)
+    sys.modules["test_it"] = half
+    node = NodeId.parse("test_it.py::test_x")
+    with pytest.raises(ValueError, match="cannot be imported: ModuleNotFoundError: No module named 'broken_off_too'"):
+        node.load(project)
+    make("broken_off_too.py", "")
+    assert node.load(project)() == 7
+    del sys.modules["test_it"]
 
 
 def test_a_method_comes_bound_to_an_instance_of_its_own(make: Make, project: Path) -> None:
