@@ -30,6 +30,9 @@ _FORM: Final = (
 )
 
 
+TESTS: Final = "test_"  # what the names of tests begin with, and so nothing by which two are alike
+
+
 class NodeId(NamedTuple):
     """A file, the names that lead to a function in it, and the parameters pytest shows in brackets."""
 
@@ -84,7 +87,7 @@ class NodeId(NamedTuple):
             nothing = (
                 "no Python file is in that folder" if path.parent.is_dir() else f"there is no folder {path.parent}"
             )
-            hint = meant(path.name, there) if there else f"; {nothing}"
+            hint = meant(path.name, there, TESTS) if there else f"; {nothing}"
             raise ValueError(f"{str(self)!r}: there is no file {path}{hint}")
         if not path.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{str(self)!r}: {path} is a link to {path.resolve()}, outside the project {root}")
@@ -108,7 +111,7 @@ class NodeId(NamedTuple):
             if name not in names:
                 where = f"class {self.names[depth - 1]} of {path}" if depth else str(path)
                 functions = [each for each in names if names[each] is not None] or list(names)
-                raise ValueError(f"{str(self)!r}: there is no {name!r} in {where}{meant(name, functions)}")
+                raise ValueError(f"{str(self)!r}: there is no {name!r} in {where}{meant(name, functions, TESTS)}")
             inner = names[name]
             if not isinstance(inner, ast.ClassDef):
                 return
@@ -129,7 +132,9 @@ class NodeId(NamedTuple):
                 if not depth and _broken_off(found, name, path):
                     found = self.module(root, again=True)
                 if not hasattr(found, name):
-                    raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found))}")
+                    raise ValueError(
+                        f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found), TESTS)}"
+                    )
                 found = _instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
         if isinstance(found, type):
             raise ValueError(f"{str(self)!r} is a class; name a method of it: {self}::test_name")

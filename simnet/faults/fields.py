@@ -54,15 +54,16 @@ class FaultTypeError(FaultError, TypeError):
 NEAR = 0.65  # from 0 to 1: the usual 0.6 takes "project" for "expect"
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'would-block'?`` or, when nothing is near, all that are known."""
-    choices = list(known)
+def meant(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """``; did you mean 'would-block'?`` or, when nothing is near, all that are known. A *prefix* that most have makes none nearer."""
+    choices = {each.removeprefix(prefix): each for each in known}
+    word = word.removeprefix(prefix)
     near = [
-        hit
+        choices[hit]
         for guess in (word, word.lower().replace("_", "-"))
         for hit in difflib.get_close_matches(guess, choices, n=1, cutoff=NEAR)
     ]
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices)}"
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices.values())}"
 
 
 END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"
