@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from socket import gaierror
 from typing import Protocol
@@ -51,7 +52,7 @@ class Over(Protocol):
 
 
 def raise_what_failed(network: Over) -> None:
-    """The test raised nothing: raise what failed beside it."""
+    """The test raised nothing: raise what failed beside it, or else warn, at the line that left the network, of what is a warning."""
     __tracebackhide__ = True
     for verdict in network.verdicts:
         if verdict.level == "failure" and verdict.error is not None:
@@ -65,6 +66,8 @@ def raise_what_failed(network: Over) -> None:
     for verdict in network.verdicts:
         if verdict.level == "failure":
             raise AssertionError(f"{verdict} (plan: {network.happened or 'no faults'})")
+    for verdict in network.verdicts:
+        warnings.warn(str(verdict), RuntimeWarning, stacklevel=3)
 
 
 def explain(error: BaseException, network: Over) -> None:

@@ -25,7 +25,7 @@ class Machine:
 
     __slots__ = (
         "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered", "epoch_ns", "still_until_ns",
-        "lookups", "sockets",
+        "lookups", "looked_up", "sockets",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
@@ -35,6 +35,7 @@ class Machine:
         self.fabric = fabric
         self.target = False
         self.lookups = 0  # names it asked for
+        self.looked_up = False  # somebody asked for its name
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # polls of this host's processes that found something ready
         addresses = _addresses(number)

@@ -53,7 +53,10 @@ def _known(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     if found is None:
         lowered = name.rstrip(".").lower()
         found = next((each for each in machine.fabric.machines.values() if each.name.lower() == lowered), None)
-    return ("", []) if found is None else (found.name, [Numeric(AF_INET, found.address)])
+    if found is None:
+        return "", []
+    found.looked_up = True
+    return found.name, [Numeric(AF_INET, found.address)]
 
 
 def _nobody(machine: Machine, name: Any) -> constants.gaierror:

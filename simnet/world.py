@@ -13,7 +13,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from simnet import invariants as checks
-from simnet import modules, strokes, wait, watchdog
+from simnet import modules, slips, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
@@ -75,6 +75,7 @@ class Network(NotALink):
         "_watcher",
         "_held",
         "_names",
+        "_doubtful",
         "_collects",
         "_hears_of_interrupts",
         "_at_users_code",
@@ -124,6 +125,7 @@ class Network(NotALink):
         self._watcher: Watcher | None = None
         self._held: list[Callable[[], object]] = []
         self._names: dict[str, int] = {}
+        self._doubtful: dict[str, None] = {}  # hosts that links alone have named
         self._collects = False
         self._hears_of_interrupts = False
         self._at_users_code = False  # processes run, and not this room
@@ -148,12 +150,16 @@ class Network(NotALink):
                 raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
             host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self._seed)))
             host.machine.target = self._targets is not None and name in self._targets
+        elif self._doubtful:
+            self._doubtful.pop(name, None)
         return host
 
     def link(self, a: str, b: str) -> Link:
         """The link between two hosts: ``net.link("test", "server").latency = 0.2`` (seconds, each way)."""
+        doubtful = [name for name in (a, b) if name not in self._hosts or name in self._doubtful]
         self.host(a)
         self.host(b)
+        self._doubtful.update(dict.fromkeys(doubtful))
         return self._fabric.link(a, b)
 
     @property
@@ -335,6 +341,9 @@ class Network(NotALink):
                         self._record_always(error)
                 if len(scheduler.processes) > 1 or body.target:
                     self._look(scheduler)
+                if self._doubtful or self._targets is not None:
+                    self.verdicts += slips.never_there(self._doubtful, self._fabric.machines)
+                    self.verdicts += slips.no_hosts(self._targets, self._hosts)
         except BaseException as error:  # noqa: BLE001  # Ctrl-C, a Hang: raised below, or in the record
             if scheduler.interrupted is None or isinstance(error, KeyboardInterrupt):
                 scheduler.interrupted = error

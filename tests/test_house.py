@@ -23,7 +23,15 @@ STEPS = {
         ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders"],
         ["simnet.link", "simnet.sealed", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
-        ["simnet.flows", "simnet.machine", "simnet.network", "simnet.asked", "simnet.hostverbs", "simnet.dropped"],
+        [
+            "simnet.flows",
+            "simnet.machine",
+            "simnet.network",
+            "simnet.asked",
+            "simnet.hostverbs",
+            "simnet.dropped",
+            "simnet.slips",
+        ],
         [
             "simnet.numeric",
             "simnet.services",

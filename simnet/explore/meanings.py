@@ -141,8 +141,9 @@ BEYOND: Mapping[str, Beyond] = {
         "let its `finally` code come to an end, and no bare `except:` swallow it",
     ),
     "no-such-host": Beyond(
-        "one of several targets is no host of the test (a warning); if none of them is, that is `NothingToTest`",
-        "write the name as `net.host(...)` has it; the warning lists those there are",
+        "one of several targets is no host of the test, or a link to one that is like another's name (a warning); in a sweep "
+        "none of whose targets is a host, that is `NothingToTest`",
+        "write the name as `net.host(...)` has it; the warning says which there are",
     ),
     "state-stays": Beyond(
         "what a failing run left behind changes the next one (a warning)",

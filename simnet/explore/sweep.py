@@ -25,6 +25,7 @@ from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
+from simnet.slips import NO_SUCH_HOST
 from simnet.trace import CALL
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ __all__ = [
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
-STATE_STAYS, NO_SUCH_HOST = "state-stays", "no-such-host"  # names of warnings
+STATE_STAYS = "state-stays"  # the name of a warning
 
 
 class NothingToTest(Exception):
@@ -135,12 +136,14 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
 
 
 def look_for_targets(result: SweepResult) -> None:
-    """Warn of a target that the test has no host for; a mark above a whole module may name more than each test has.
+    """Warn of a target that the test has no host for, and of a link to a host that is none; a mark above a whole module may name more than each test has.
 
     Raises:
         NothingToTest: there is none for any of them.
     """
     baseline, named = result.baseline, result.options.target or ()
+    slips = [each for each in baseline.verdicts if each.name == NO_SUCH_HOST and each.host not in named]
+    result.warnings += [Warned(NO_SUCH_HOST, each.message, 1, FaultPlan()) for each in slips]
     absent = [name for name in named if name not in baseline.targets]
     if not absent:
         return

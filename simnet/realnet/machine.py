@@ -13,7 +13,7 @@ __all__ = ["Machine"]
 class Machine:
     """Answers what `simnet.names` asks of a host."""
 
-    __slots__ = ("address", "fabric", "lookups", "name", "polls", "sockets", "target")
+    __slots__ = ("address", "fabric", "looked_up", "lookups", "name", "polls", "sockets", "target")
 
     def __init__(self, name: str, address: str, ground: Ground) -> None:
         self.name = name
@@ -21,5 +21,6 @@ class Machine:
         self.fabric = ground
         self.target = False
         self.lookups = 0  # names it asked for
+        self.looked_up = False  # somebody asked for its name
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # that found something ready

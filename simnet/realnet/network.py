@@ -15,7 +15,7 @@ from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
 from simnet import invariants as checks
-from simnet import modules, real
+from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
 from simnet.blame import users_own
@@ -314,6 +314,7 @@ class RealNetwork(NotALink):
                     except Exception as error:  # noqa: BLE001 - any exception says that it does not hold
                         self._record_always(error)
                 self._look()
+                self.verdicts.extend(slips.no_hosts(self._targets, self._hosts))
         finally:
             self._end()
             loop_given_back(self._loop_outside)

@@ -1,0 +1,93 @@
+"""A host's name that is mistyped where a network would just make such a host is warned of."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+import simnet
+
+
+def serve(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                conn.sendall(conn.recv(100))
+
+
+def talk(net: simnet.Network | simnet.RealNetwork) -> bytes:
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        return sock.recv(100)
+
+
+def slow(net: simnet.Network) -> None:
+    net.link("test", "servre").latency = 0.2
+
+
+@pytest.mark.parametrize(
+    "act", [slow, lambda net: net.partition("sever", "test"), lambda net: net.heal("sever", "test")]
+)
+def test_a_link_to_a_host_that_is_none_is_warned_of_with_the_one_that_was_meant(
+    act: Callable[[simnet.Network], None],
+) -> None:
+    told = pytest.warns(RuntimeWarning, match=r"names the host 'se\w+', where nothing .* did you mean 'server'\?")
+    with told, simnet.Network() as net:
+        act(net)
+        talk(net)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["server2", "elsewhere", "Server-of-another-kind"])
+def test_a_link_to_a_host_that_is_like_no_other_is_meant(name: str) -> None:
+    with simnet.Network() as net:
+        net.partition("test", name)
+        talk(net)
+
+
+def test_a_host_that_a_link_names_first_and_somebody_else_too_is_meant() -> None:
+    with simnet.Network() as net:
+        net.link("test", "servers").latency = 0.2
+        net.partition("test", "served")
+        net.link("test", "served").latency = 0.2
+        net.host("servers")
+        talk(net)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(("served", 7), timeout=1)
+
+
+@pytest.mark.parametrize("kind", [simnet.Network, simnet.RealNetwork])
+def test_targets_that_are_no_host_are_warned_of(kind: type[simnet.Network]) -> None:
+    told = pytest.warns(RuntimeWarning, match=r"targets=sever: the test has no host .* Hosts there are: test, server")
+    with told, kind(targets="sever") as net:
+        talk(net)
+    with kind(targets=["server", "another"]) as net:
+        talk(net)
+    with kind(targets="server"):
+        pass  # nothing was there to be a target yet
+
+
+def test_a_sweep_tells_it_once() -> None:
+    def test(net: simnet.Network) -> bytes:
+        net.partition("sever", "elsewhere")
+        return talk(net)
+
+    (warned,) = simnet.check(test, target="server", kinds="refuse").warnings
+    assert (warned.name, warned.count) == ("no-such-host", 1)
+
+
+def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
+    def holds_on(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            held = listener.accept()
+            listener.accept()
+            del held
+
+    told = pytest.warns(RuntimeWarning, match=r"\[nothing-left\] server/holds_on still holds test->server:7#1")
+    with told, simnet.Network(targets="server", invariants={"nothing-left": "warning: a pool"}) as net:
+        net.host("server").spawn(holds_on, 7)
+        socket.create_connection(("server", 7)).close()
