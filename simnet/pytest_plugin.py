@@ -211,9 +211,12 @@ def _look_for_forgotten(item: pytest.Item, before: object, error: Exception | No
 
 
 def _leave_simnet_out(error: Exception) -> None:
-    """Pytest shows the code of each frame, and a simulated ``recv`` has many; the kernel's has none."""
+    """Pytest shows the code of each frame, and a simulated ``recv`` has many; the kernel's has none. Hypothesis raises several as a group."""
     from simnet.blame import is_defect, without_simnet
 
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            _leave_simnet_out(each)
     if not is_defect(error):
         error.__traceback__ = without_simnet(error.__traceback__)
 

@@ -79,6 +79,36 @@ def test_it(n):
     assert f"{Path(simnet.__file__).parent}" not in done.stdout
 
 
+def test_of_several_failures_of_a_property_no_line_of_simnets_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        """
+import socket
+import simnet
+from hypothesis import given, settings, strategies
+
+
+def early(port):
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+        conn.setblocking(False)
+        conn.recv(1)
+
+
+@settings(deadline=None)
+@given(strategies.booleans())
+def test_it(refused):
+    with simnet.Network() as net:
+        if not refused:
+            net.host("server").spawn(early, 7)
+        with net.host("server").connect(("server", 7)):
+            net.sleep(1)
+"""
+    )
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert "ConnectionRefusedError: " in done.stdout
+    assert "BlockingIOError: " in done.stdout
+    assert f"{Path(simnet.__file__).parent}" not in done.stdout
+
+
 def test_the_first_example_of_a_property_does_not_load_the_simulator(tmp_path: Path) -> None:
     """It has a deadline of 0.2 s like all others, unless somebody says otherwise."""
     code = (
