@@ -478,6 +478,9 @@ class _Items:
     def __init__(self, items: Iterable[bytes]) -> None:
         self._items: Iterator[bytes] = iter(items)
 
+    def __repr__(self) -> str:
+        return f"<items of {self._items!r}>"
+
     def more(self) -> bytes:
         """The next item that is not empty; empty at the end."""
         for item in self._items:

@@ -92,6 +92,8 @@ class SignalCall:
 
         try:
             self._before: Any = signal.signal(number, arrived)
+        except TypeError as error:
+            raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
 

@@ -58,6 +58,13 @@ def test_a_signal_that_nobody_can_catch_is_refused():
     with dispatch.Loop() as loop:
         refused(ValueError, f"signal {signal.SIGKILL:d} cannot be caught", loop.call_on_signal, signal.SIGKILL, nothing)
         refused(ValueError, "signal 9999 cannot be caught", loop.call_on_signal, 9999, nothing)
+        refused(
+            TypeError,
+            "'TERM' is no signal; give its number, as in signal.SIGTERM",
+            loop.call_on_signal,
+            "TERM",
+            nothing,
+        )
         refused(TypeError, "5 is not callable", loop.call_on_signal, signal.SIGUSR1, 5)
 
 
@@ -332,6 +339,11 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
 def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
     loop = world.loop()
     refused(TypeError, "5 cannot handle connections", dispatch.Listener, NOBODY, 5, loop=loop)
+
+    async def accepted(*_: object, **__: object) -> None:
+        """Called, it would return at once."""
+
+    refused(TypeError, "is a coroutine, and nobody awaits it", dispatch.Listener, NOBODY, accepted, loop=loop)
     client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for error, text, options in (
         (TypeError, "limit='x' must be a whole number", {"limit": "x"}),

@@ -1020,6 +1020,21 @@ def test_a_producer_that_fails_is_its_channels_error(world, caplog):
     assert channel.events == [("close", ValueError)]
 
 
+def test_items_that_are_no_bytes_are_told_with_what_gave_them(world, caplog):
+    loop = world.loop()
+
+    def texts():
+        yield "some"
+
+    channel, _client = world.connected(loop, Recorder)
+    channel.write_from(texts())
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+    assert channel.events == [("close", TypeError)]
+    assert "<items of <generator object test_items_that" in caplog.text
+    assert "gave str, not bytes" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("offset", "count"), [(0, None), (100, None), (5, 10), (0, 0), (2_999_999, None), (9_999_999, None)]
 )
