@@ -25,6 +25,7 @@ from simnet.explore.verdict import FAILURE, Finding, Judgement
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.scenario import Expect, Found
+from simnet.slips import NO_SUCH_HOST
 
 if TYPE_CHECKING:
     from simnet.run import Run
@@ -138,7 +139,8 @@ def weigh(
     word = _word(run, judgement, expect, found)
     expected, why = as_expected(expect, judgement)
     if word == NOT_REACHED:
-        expected, why = False, _not_reached(unreached, file)
+        slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
+        expected, why = False, _not_reached([*unreached, *slips], file)
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
     shown = report_run(run, judgement, baseline, test_id=test_id, file=file) if judgement.findings else None

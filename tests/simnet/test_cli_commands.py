@@ -182,6 +182,15 @@ def test_a_plan_that_is_never_reached_says_so_and_what_was(simnet: Run, failure:
     assert simnet("replay", failure, "--json").json["word"] == "not reached"
 
 
+def test_a_file_whose_target_is_no_host_says_which_there_are(simnet: Run, failure: Path) -> None:
+    edited(failure, 'target = ["server"]', 'target = ["sever"]')
+    ran = simnet("replay", failure)
+    assert ran.code == 1
+    assert "targets=sever: the test has no host of that name. Hosts there are: test, server" in " ".join(
+        ran.out.split()
+    )
+
+
 def test_what_its_programs_print_is_not_among_the_json(simnet: Run, failure: Path) -> None:
     edited(Path("servers.py"), "word = conn.recv(100)", "print('LOUD'); word = conn.recv(100)")
     assert simnet("replay", failure, "--json").json["type"] == "KeyError"
