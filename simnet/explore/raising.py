@@ -16,6 +16,13 @@ __all__ = ["SweepFailure", "as_exception", "raise_failures"]
 # BaseExceptions, so that no program swallows them while it runs; a test runner must be able to catch what is raised after.
 _VERDICTS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin, SystemExit, GeneratorExit, KeyboardInterrupt)
 
+# What a test raises that does not want to be run here: it has nothing to report.
+_NO_FAILURES = {
+    ("builtins", "Skipped"),
+    ("_pytest.outcomes", "XFailed"),
+    ("unittest.case", "SkipTest"),
+}  # as pytest names them
+
 
 class SweepFailure(AssertionError):
     """A failure without an exception of the user's: another outcome, a broken invariant, a process that waits for ever."""
@@ -50,6 +57,8 @@ def as_exception(error: BaseException | None, told: FailureReport, *notes: str) 
         error = SweepFailure(f"{type(error).__name__}: {error}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))
+    if told.by_itself and (type(error).__module__, type(error).__name__) in _NO_FAILURES:
+        return error
     for note in (*told.notes(), *notes):
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)

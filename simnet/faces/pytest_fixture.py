@@ -69,7 +69,10 @@ class _Keeping:
         failed = error
         for generator in reversed(self._unfinished):
             try:
-                next(generator, None)
+                for _ in generator:
+                    raise RuntimeError(
+                        f"the fixture {getattr(generator, '__name__', generator)!r} has more than one `yield`"
+                    )
             except BaseException as raised:  # noqa: BLE001 - told below, when all have had their turn
                 failed = failed or raised
         if failed is not None and failed is not error:

@@ -133,10 +133,21 @@ def test_both(net, first):
 @simnet.sweep
 def test_before(net, second):
     pass
+
+@simnet.fixture
+def twice(net):
+    yield 1
+    yield 2
+
+def test_more(simnet_network, twice):
+    pass
 """
     result = run(suite, source)
-    result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["E   KeyError: 'behind'", "E   assert 1 == 2*", "E   LookupError: before"])
+    result.assert_outcomes(failed=3, passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["E *RuntimeError: the fixture 'twice' has more than one `yield`", "E   KeyError: 'behind'"],
+    )
+    result.stdout.fnmatch_lines(["E   assert 1 == 2*", "E   LookupError: before"])
 
 
 def test_without_a_network_it_says_what_to_do(suite: pytest.Pytester) -> None:

@@ -576,3 +576,32 @@ def test_it(net, capsys):
     run(suite, "test_it.py").stdout.fnmatch_lines(
         ["why       what is printed and logged in a sweep goes nowhere, so capsys may have missed it.*"]
     )
+
+
+def test_a_test_that_wants_to_be_skipped_is_skipped_with_its_reason_alone(suite: pytest.Pytester) -> None:
+    body = """
+import pytest, simnet, unittest
+from servers import echo
+
+@simnet.sweep
+def test_it(net):
+    net.host("server").spawn(echo, 7)
+    pytest.skip("not here")
+
+class TestThem(unittest.TestCase):
+    @simnet.sweep
+    def test_it(self, net):
+        net.host("server").spawn(echo, 7)
+        self.skipTest("nor here")
+
+    def test_by_hand(self):
+        def body(net):
+            self.skipTest("nor there")
+
+        simnet.check(body)
+"""
+    (suite.path / "test_it.py").write_text(body)
+    result = run(suite, "-rs", "test_it.py")
+    result.assert_outcomes(skipped=3)
+    result.stdout.fnmatch_lines_random(["SKIPPED * not here", "SKIPPED * nor here", "SKIPPED * nor there"])
+    assert "network " not in result.stdout.str()
