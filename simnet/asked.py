@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Generic, NoReturn, TypeVar
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError
+from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
@@ -23,6 +25,9 @@ __all__ = [
 ]
 
 NO_FAULTS = FaultPlan()
+ADDRESS = re.compile(
+    r"[0-9.]+|\[.*\]"
+)  # such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name
 
 _T = TypeVar("_T")
 
@@ -113,9 +118,13 @@ def function_of(check: Any) -> Any:
 
 def name_of(host: Any) -> str:
     """The name of a host that is not known yet."""
-    if isinstance(host, str):
-        return host
-    raise TypeError(f"host name {host!r} is {type(host).__name__}; it is a text")
+    if not isinstance(host, str):
+        raise TypeError(f"host name {host!r} is {type(host).__name__}; it is a text")
+    if not HOST_NAME.fullmatch(host):
+        raise ValueError(f"host name {host!r}: letters, digits, '_', and '.' or '-' between them")
+    if ADDRESS.fullmatch(host):
+        raise ValueError(f"host name {host!r} is an address; a host is named, and is given its address: host.address")
+    return host
 
 
 def port_of(port: Any) -> int:

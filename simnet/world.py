@@ -19,7 +19,6 @@ from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, ra
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
-from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
@@ -146,8 +145,8 @@ class Network(NotALink):
         """The host of this name, made when first named. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
-            if name not in _right_names and not _is_right(name):
-                raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
+            if name not in _right_names:
+                _look_at(name)
             host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self._seed)))
             host.machine.target = self._targets is not None and name in self._targets
         elif self._doubtful:
@@ -476,9 +475,8 @@ class Network(NotALink):
         return process
 
 
-def _is_right(name: str) -> bool:
-    """May a host have this *name*? Asked once for each name, since runs of one test name the same few."""
-    right = HOST_NAME.fullmatch(name_of(name)) is not None
-    if right and len(_right_names) < 1024:
+def _look_at(name: str) -> None:
+    """Refuse a *name* that no host may have. Done once for each, since runs of one test name the same few."""
+    name_of(name)
+    if len(_right_names) < 1024:
         _right_names.add(name)
-    return right

@@ -19,7 +19,6 @@ from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
 from simnet.blame import users_own
-from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
 from simnet.netstat import Netstat
@@ -144,9 +143,7 @@ class RealNetwork(NotALink):
         """The host of this name, made when first named. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
-            if not HOST_NAME.fullmatch(name_of(name)):
-                raise ValueError(f"host name {name!r}: letters, digits, '_', and '.' or '-' between them")
-            host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name))
+            host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name_of(name)))
             host.machine.target = self._targets is not None and name in self._targets
         return host
 

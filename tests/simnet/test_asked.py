@@ -54,6 +54,11 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
         net.host(5)
     with pytest.raises(ValueError, match="host name 'a b'"):
         net.host("a b")
+    for address in ("10.0.0.9", "127.1", "7", "[::1]"):
+        with pytest.raises(
+            ValueError, match=r"is an address; a host is named, and is given its address: host\.address"
+        ):
+            net.host(address)
     with pytest.raises(TypeError, match=r"write `with net\.always"):
         net.always(3)
 
