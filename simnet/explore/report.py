@@ -151,6 +151,7 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
         file=failure.file,
         root=result.root,
         kernel=kernel or failure.kernel,
+        call=_call(result),
     )
     if failure.unwritten:
         found.commands += (("keep it", f"no file of it could be written: {failure.unwritten}"),)
@@ -175,10 +176,12 @@ def report_run(
     file: Path | None = None,
     root: Path | None = None,
     kernel: str = "",
+    call: str = "simnet.check(test",
 ) -> FailureReport:
     """The report of one run that failed or was interrupted, outside a sweep or in one.
 
-    *test_id* counts from *root*; where that is not given, from the root of the project in which *file* lies.
+    *test_id* counts from *root*; where that is not given, from the root of the project in which *file* lies. Without one, *call* is
+    how what was swept is played in code.
     """
     main = judgement.findings[0] if judgement.findings else None
     plan = run.plan or run.happened
@@ -192,7 +195,7 @@ def report_run(
         seen="",
         akin="",
         diagram=diagram,
-        commands=tuple(_commands(plan, main, test_id, file, root or _root(file))),
+        commands=tuple(_commands(plan, main, test_id, file, root or _root(file), call)),
         kernel=kernel,
         headline=headline(main, plan),
         why="" if main is None else _why(run, baseline, main, plan),
@@ -310,7 +313,7 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
 
 
 def _commands(
-    plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None, root: Path | None
+    plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None, root: Path | None, call: str
 ) -> list[tuple[str, str]]:
     stop = stopping_place(main.error if main is not None else None)
     place = stop.short
@@ -333,8 +336,16 @@ def _commands(
     if test_id:
         return [("run it", f"{pytest_command(test_id, root)}{stops}")]
     if plan:
-        return [("run it", f'simnet.play(test, simnet.FaultPlan.parse("{plan}"))')]
+        return [("run it", f'{call}, plan="{plan}")')]
     return []
+
+
+def _call(result: SweepResult) -> str:
+    """The beginning of the call that plays one plan of what was swept, in a notebook or a test of unittest's."""
+    name = result.name.rpartition("::")[2]
+    target = result.options.target
+    targets = "" if target is None else f', target="{target[0]}"' if len(target) == 1 else f", target={list(target)}"
+    return f"simnet.check({name if name.isidentifier() else 'test'}{targets}"
 
 
 def _root(file: Path | None) -> Path | None:

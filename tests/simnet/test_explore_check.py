@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
+import simnet
 from simnet.explore.check import check, sweep, test_id
 from simnet.explore.options import SweepOptions
 from simnet.faults.plan import FaultPlan
@@ -188,6 +189,32 @@ def test_a_failure_by_hand_leaves_a_scenario_and_names_the_commands(
     assert f"pytest test_mine.py::test_mine --simnet-replay {kept.relative_to(tmp_path)}" in note
     assert f"simnet keep {kept.relative_to(tmp_path)}" in note
     assert Scenario.read(kept).plan == FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=1")
+
+
+def test_what_has_no_file_is_run_again_by_the_call_that_its_report_says() -> None:
+    def serve(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            sock, _ = listener.accept()
+            with sock:
+                sock.sendall(sock.recv(100))
+
+    def conversation(net: Any) -> bytes:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"ping")
+            with sock.makefile("rb") as replies:
+                return replies.read()
+
+    with pytest.raises((AssertionError, OSError)) as caught:
+        check(conversation, target="server", kinds="short-recv", first=True)
+    line = next(line for line in caught.value.__notes__[0].splitlines() if line.startswith("run it"))
+    call = line.removeprefix("run it    ")
+    assert (
+        call
+        == 'simnet.check(conversation, target="server", plan="short-recv test->server:7#1 end=server call=1 bytes=1")'
+    )
+    with pytest.raises(type(caught.value)):
+        eval(call, {"simnet": simnet, "conversation": conversation})
 
 
 class Case(unittest.TestCase):
