@@ -174,6 +174,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
             try:
                 result = yield
             except Exception as error:
+                if isinstance(error, TypeError) and "simnet.faults" in sys.modules:
+                    from simnet.faces.pytest_keywords import tell_what_was_meant
+
+                    tell_what_was_meant(error)
                 if "simnet.process" in sys.modules:
                     _leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
                 _look_for_forgotten(item, before, error)

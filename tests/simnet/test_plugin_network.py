@@ -341,3 +341,22 @@ def test_it_again(world): world.host("server")
     result.assert_outcomes(passed=2)
     assert "Traceback" not in result.stderr.str()
     assert result.ret == 0
+
+
+def test_an_option_that_is_spelt_wrong_is_told_with_the_one_that_was_meant(suite: pytest.Pytester) -> None:
+    """From Python 3.13 on the interpreter says so itself."""
+    body = """
+def test_network(): simnet.Network(target="server")
+def test_real(): simnet.RealNetwork(target="server")
+def test_play(): simnet.play(lambda net: None, targts="server")
+def test_plans(): simnet.strategies.fault_plans(max_fault=3)
+def fault_rates(): ...
+def test_another(): fault_rates(knds=3)
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=5)
+    told = result.stdout.str().lower()
+    for option in ("targets", "targets", "targets", "max_faults"):
+        assert f"did you mean '{option}'?" in told
+        told = told.replace(f"did you mean '{option}'?", "", 1)
+    assert "did you mean" not in told
