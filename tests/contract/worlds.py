@@ -47,7 +47,7 @@ def until_the_test_waits() -> None:
     if current_scheduler() is not None or FUTEX is None:
         return
     state = Path(f"/proc/self/task/{threading.main_thread().native_id}/syscall")
-    until = time.monotonic() + 10 * PATIENCE
+    until = time.monotonic() + PATIENCE  # it may poll without a pause, as a send with a time-out to a name does
     locked = 0  # looks in a row at which it waited for a lock: for us to be done, by now
     while locked < 10 and time.monotonic() < until:
         try:
