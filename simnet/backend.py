@@ -19,7 +19,7 @@ from simnet.clock import FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.lookups import LATE
-from simnet.numeric import INTERFACES
+from simnet.numeric import INTERFACES, UINT_MAX
 from simnet.pipes import Pipes
 from simnet.poll import Epoll, Poll, select
 from simnet.poll_arguments import descriptor_of
@@ -262,7 +262,8 @@ class SimulatedBackend:
         if call == "if_nametoindex" and isinstance(asked, (str, bytes)):
             return INTERFACES.get(os.fsdecode(asked)) or original("")
         if call == "if_indextoname" and isinstance(asked, int) and asked >= 0:
-            return next((name for name, number in INTERFACES.items() if number == asked), None) or original(0)
+            known = next((name for name, number in INTERFACES.items() if number == asked), None)
+            return known or original(0 if asked <= UINT_MAX else asked)
         return original(*arguments)
 
     # --- chance, and ways out --------------------------------------------------------------------------------------

@@ -464,10 +464,11 @@ class _Select(_Poller):
 
 def _members(things: Any, base: int) -> list[tuple[int, Any]]:
     """The descriptors of *things*, counted from 0 or *base* all below FD_SETSIZE, and what they are descriptors of."""
-    try:
-        things = list(things)
-    except TypeError:
-        raise TypeError("arguments 1-3 must be sequences") from None
+    if not isinstance(things, list):  # a list may change while it is walked, by what a fileno() does
+        try:
+            things = list(things)
+        except TypeError:
+            raise TypeError("arguments 1-3 must be sequences") from None
     members: list[tuple[int, Any]] = []
     for each in things:
         fd = descriptor_of(each)

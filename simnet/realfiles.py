@@ -1,4 +1,4 @@
-"""What a number is of that no simulated file has: a pipe of this run, or a file on the disk, which is always ready."""
+"""What a number is of that no simulated file has: a pipe of this run, a file on the disk, or a terminal of the program's own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.descriptors import File
-from simnet.kernel.errors import socket_error
+from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import READABLE, WRITABLE
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["DiskFile", "real_file", "refuse_disk_file"]
+__all__ = ["DiskFile", "Outside", "real_file", "refuse_disk_file"]
 
 
 class DiskFile(File):
@@ -34,6 +34,15 @@ class DiskFile(File):
         """The system has it, and closes it."""
 
 
+class Outside(DiskFile):
+    """A terminal, a pipe or a device that the interpreter came with, standard output for one: in a run nobody types."""
+
+    __slots__ = ()
+
+    def mask(self) -> int:
+        return WRITABLE
+
+
 def real_file(scheduler: Scheduler, fd: int) -> Any:
     """What the real descriptor *fd* is to a simulated poller; ``None`` for all else, and if it is not open."""
     pipes = scheduler.pipes
@@ -44,7 +53,9 @@ def real_file(scheduler: Scheduler, fd: int) -> Any:
         mode = os.fstat(fd).st_mode
     except (OSError, OverflowError):
         return None
-    return DiskFile() if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else None
+    if stat.S_ISSOCK(mode):
+        return None
+    return DiskFile() if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else Outside()
 
 
 def refuse_disk_file(file: Any) -> Any:
@@ -55,4 +66,6 @@ def refuse_disk_file(file: Any) -> Any:
     """
     if type(file) is DiskFile:
         raise socket_error(errno.EPERM)
+    if type(file) is Outside:
+        not_modelled("an epoll over what is neither a socket nor a pipe of this run")
     return file

@@ -33,15 +33,16 @@ from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
-from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.messagecalls import MessageCalls
 from simnet.poll_arguments import c_int
 from simnet.quickcalls import QuickCalls
+from simnet.realfiles import real_file
 from simnet.sendfile import send_file
 from simnet.straightcalls import StraightCalls
 from simnet.systemcall import READABLE, WRITABLE
 from simnet.trace import CALL, Failed
+from simnet.verdicts import NotModelled
 from simnet.wait import running
 from simnet.whereabouts import caller_outside
 
@@ -97,7 +98,11 @@ class Socket(MessageCalls):
             self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
             self._protocol = proto
             _made(scheduler, machine, (family, kind, proto))
-            file = machine.stack.socket(family, kind, proto)
+            try:
+                file = machine.stack.socket(family, kind, proto)
+            except NotModelled as refusal:
+                self._refused(refusal)
+                raise
             file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
             if self._timeout is not None:
                 file.nonblocking = True
@@ -105,8 +110,10 @@ class Socket(MessageCalls):
         else:
             family, kind, proto = c_int(family), c_int(type), c_int(proto)
             fd = given_descriptor(fileno)
-            known: Any = process.descriptors.get(fd)
-            if isinstance(known, Epoll):
+            known: Any = process.descriptors.open.get(fd) or real_file(scheduler, fd)
+            if known is None:
+                raise socket_error(errno.EBADF)
+            if not hasattr(known, "family"):  # an epoll, a pipe, a file
                 raise socket_error(errno.ENOTSOCK)
             self._fd = fd
             self._net_family = known.family if family == -1 else family

@@ -34,6 +34,8 @@ def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
     if at_once is None or executor is not None or self._default_executor is not None:
         return _originals["run_in_executor"](self, executor, func, *args)
     self._check_closed()
+    if self._debug:
+        self._check_callback(func, "run_in_executor")
     self._check_default_executor()
     future = self.create_future()
     outcome = _Outcome(at_once, func, args, {})

@@ -26,7 +26,8 @@ async def _getaddrinfo(
         return await _originals["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
     late: list[float] = []
     try:
-        return backend.without_waiting(late, partial(socket.getaddrinfo, host, port, family, type, proto, flags))
+        ask = sys.modules["asyncio.base_events"].socket.getaddrinfo  # whatever a test has put there
+        return backend.without_waiting(late, partial(ask, host, port, family, type, proto, flags))
     finally:
         if late:
             await _pass(self, sum(late))

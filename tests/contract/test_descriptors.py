@@ -9,6 +9,7 @@ import select
 import socket
 import stat
 import struct
+import tempfile
 from typing import Any
 
 import pytest
@@ -351,6 +352,14 @@ def test_a_host_tells_its_own_address_by_the_name_of_its_link() -> None:
 
         host.spawn(ask).join()
         assert told == [socket.gethostbyname("server")]
+
+
+def test_k133_what_is_no_socket_makes_none(world: World) -> None:
+    with tempfile.TemporaryFile() as file, select.epoll() as epoll:
+        world.gives("ENOTSOCK", lambda: socket.socket(fileno=file.fileno()))
+        world.gives("ENOTSOCK", lambda: socket.socket(fileno=epoll.fileno()))
+        number = file.fileno()
+    world.gives("EBADF", lambda: socket.socket(fileno=number))
 
 
 def test_k133_the_block_size_of_a_socket_is_a_page(world: World) -> None:

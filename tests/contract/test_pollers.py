@@ -448,6 +448,39 @@ def test_k115_a_regular_file_is_always_ready(world: World) -> None:
     world.gives("EBADF", select.select, [number], [], [], 0)
 
 
+@pytest.fixture
+def pipe_of_before() -> Iterator[tuple[int, int]]:
+    """What the interpreter came with, such as a terminal. In a run nobody writes to it."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_k115_a_pipe_of_before_has_room_to_write_and_nothing_to_read(
+    pipe_of_before: tuple[int, int], world: World
+) -> None:
+    reads, writes = pipe_of_before
+    assert select.select([reads], [writes], [], 0) == ([], [writes], [])
+    poller = select.poll()
+    poller.register(writes, select.POLLOUT)
+    assert poller.poll(0) == [(writes, select.POLLOUT)]
+
+
+def test_select_walks_over_a_list_that_changes(world: World) -> None:
+    sock, _ = world.pair()
+    asked: list[Any] = []
+
+    class Shortens:
+        def fileno(self) -> int:
+            del asked[-1]
+            number: int = sock.fileno()
+            return number
+
+    asked += [Shortens()] * 10
+    assert select.select([], asked, [], 0) == ([], asked[:5], [])
+
+
 @pytest.mark.only_on("kernel", "a simulated process has no threads: nobody closes a descriptor under its feet")
 def test_k116_a_shutdown_wakes_a_thread_that_waits(world: World) -> None:
     client, _ = world.pair()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import traceback
@@ -292,3 +293,13 @@ def test_what_has_no_socket_and_says_so_in_its_own_way_is_served_as_ever(module:
             asyncore.loop(1, False, {near.fileno(): Reader(near)}, 1)
     assert read == [b"x"]
     assert net.handler_errors == []
+
+
+@pytest.mark.parametrize("asked", [(40, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM, 136)])
+def test_a_socket_that_is_not_modelled_is_told_of_whatever_the_program_makes_of_it(asked: tuple[int, ...]) -> None:
+    def swallows() -> None:
+        with contextlib.suppress(BaseException):
+            socket.socket(*asked)
+
+    with pytest.raises(simnet.NotModelled, match=r"^socket\("), simnet.Network() as net:
+        net.host("server").spawn(swallows)
