@@ -30,7 +30,16 @@ class Ended(Protocol):
         """Whether ``Host.run`` has raised *error* where it was called; the test raised nothing, so it was handled there."""
 
 
-class Over(Protocol):
+class Played(Protocol):
+    """A run, when all is over."""
+
+    @property
+    def listening(self) -> tuple[str, ...]: ...
+    @property
+    def trace(self) -> Trace: ...
+
+
+class Over(Played, Protocol):
     """A network, when all is over."""
 
     @property
@@ -43,10 +52,6 @@ class Over(Protocol):
     def may_raise(self) -> tuple[type[BaseException], ...]: ...
     @property
     def happened(self) -> Iterable[object]: ...
-    @property
-    def listening(self) -> tuple[str, ...]: ...
-    @property
-    def trace(self) -> Trace: ...
     @property
     def linked(self) -> Iterable[tuple[str, str]]: ...
 
@@ -86,8 +91,8 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
     if isinstance(error, RuntimeError) and str(error) == "no running event loop" and _in_a_loop():
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
-    if isinstance(error, ConnectionRefusedError) and not any(isinstance(fault, Refuse) for fault in network.happened):
-        yield why_refused(network.trace, network.listening)
+    if not any(isinstance(fault, Refuse) for fault in network.happened) and (why := why_refused(error, network)):
+        yield why
     if isinstance(error, gaierror) and not getattr(error, "__notes__", ()):  # the network's own would have one
         yield "a socket asked that is the real kernel's: it was made before the network was entered. Make it within"
     for verdict in network.verdicts:
@@ -108,14 +113,24 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
                     yield f"there is a link between {ends[0]} and {ends[1]}, but {host} did nothing; {told_who} did: is it named right?"
 
 
-def why_refused(trace: Trace, listening: Sequence[str]) -> str:
-    """Who listened, of a run in which a connect was refused without a fault; *listening* are the targets' listeners at its end."""
-    calls = list(trace.of(CALL))
-    asked = [each.place for each in calls if each.op == "connect" and str(each.result) == "ECONNREFUSED"]
+def why_refused(error: BaseException, over: Played) -> str:
+    """Who listened, where *error* says that nobody did: of a run in which a connect was refused without a fault."""
+    if not isinstance(error, ConnectionRefusedError | FileNotFoundError) or error.filename is not None:
+        return ""
+    calls = list(over.trace.of(CALL))
+    said = "ECONNREFUSED" if isinstance(error, ConnectionRefusedError) else "ENOENT"  # no socket of that path
+    asked = [each.place for each in calls if each.op == "connect" and str(each.result) == said]
+    if not asked and said == "ENOENT":
+        return ""
     client, _, place = asked[-1].partition("#")[0].partition("->") if asked else ("", "", "")
     host, _, port = place.rpartition(":")
     made = [each.host for each in calls if each.op == "listen" and each.place == f"{each.host}:{port}"]
     if made and host and host not in made:
+        if not port.isdecimal():
+            return (
+                f"{client} asked its own host, and {made[-1]}:{port} listened: Unix sockets connect within a host, so do it in a "
+                f"process on {made[-1]}"
+            )
         if client == host:
             return (
                 f"{client} asked its own host, as localhost and 127.0.0.1 are; {made[-1]}:{port} listened: connect to "
@@ -130,7 +145,7 @@ def why_refused(trace: Trace, listening: Sequence[str]) -> str:
         return (
             f"{host}:{port} listened on 127.0.0.1, which {host} alone reaches: bind it to '', each address of its host"
         )
-    return f"nobody listened there; the programs under test listened on {', '.join(listening) or 'no port'}"
+    return f"nobody listened there; the programs under test listened on {', '.join(over.listening) or 'no port'}"
 
 
 def _within(address: object, port: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError
+from simnet.faults.paths import spelt
 from simnet.faults.place import HOST_NAME
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
@@ -127,8 +128,10 @@ def name_of(host: Any) -> str:
     return host
 
 
-def port_of(port: Any) -> int:
-    """The port that somebody is to listen on."""
+def port_of(port: Any) -> int | str:
+    """The port that somebody is to listen on; the path or abstract name of a Unix socket as places spell it."""
+    if (isinstance(port, str) and ("/" in port or port[:1] == "\0")) or (isinstance(port, bytes) and port[:1] == b"\0"):
+        return spelt(port.encode("utf-8", "surrogateescape") if port[:1] == "\0" else port)  # type: ignore[union-attr]
     if type(port) is not int:
         raise TypeError(f"port={port!r} is {type(port).__name__}; it is a number, such as 7")
     return port

@@ -86,24 +86,25 @@ class Host(NotALink):
         """A listening socket of this host on all its addresses."""
         return listening(self.socket(), port, backlog)
 
-    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here.
+    def wait_listening(self, port: int | str | bytes, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here, or on that path of a Unix socket.
 
         Raises:
             TimeoutError: nobody did within *timeout* seconds of virtual time.
         """
         scheduler = self.network._going_on()
-        port = port_of(port)
+        number = port_of(port)
+        where = f"{self.name}:{number}"
         deadline = deadline_after(scheduler.clock.now_ns, timeout)
         while not any(
-            row.host == self.name and row.state == "LISTEN" and row.local.endswith(f":{port}")
+            row.host == self.name
+            and row.state == "LISTEN"
+            and (row.tag == where if isinstance(number, str) else row.local.endswith(f":{number}"))
             for row in snapshot(scheduler.processes)
         ):
             if scheduler.clock.now_ns >= deadline:
-                raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
-            scheduler.wait(
-                (f"a listener on {self.name}:{port}", None), min(deadline, scheduler.clock.now_ns + 1_000_000)
-            )
+                raise TimeoutError(f"nobody listens on {where} after {timeout:g} s")
+            scheduler.wait((f"a listener on {where}", None), min(deadline, scheduler.clock.now_ns + 1_000_000))
 
     def crash(self) -> None:
         """Cut its power: its processes end without a word, and nothing leaves or reaches it, until `restart`.

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.unix import UnixSocket
+from simnet.kernel.unix_stream import UnixStream
 from simnet.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -81,12 +83,12 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
         verdicts += [
             Verdict(
                 "nothing-left",
-                f"{process.name} still holds {file.tag} ({file.state}), whose peer is gone: "
+                f"{process.name} still holds {file.tag} ({_state(file)}), whose peer is gone: "
                 "nothing will ever come of it but a lost descriptor. Close it when it has ended.",
                 process.host_name,
             )
             for file in process.descriptors.files()
-            if isinstance(file, TcpSocket) and _is_over(file)
+            if (isinstance(file, TcpSocket) and _is_over(file)) or _is_left(file)
         ]
     return verdicts
 
@@ -99,7 +101,7 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
     """
     what = process.waiting[0] if process.waiting is not None else ""
     if what in ("accept", "readiness of") and any(
-        isinstance(file, TcpSocket) and file.state == "LISTEN" for file in process.descriptors.files()
+        isinstance(file, (TcpSocket, UnixSocket)) and file.state == "LISTEN" for file in process.descriptors.files()
     ):
         return None
     return Verdict(WAITS_FOR_EVER, f"{told}, without a deadline, so for ever", process.host_name)
@@ -107,3 +109,12 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
 
 def _is_over(file: TcpSocket) -> bool:
     return file.state in OVER and file.peer is not None and not file.unsent
+
+
+def _state(file: Any) -> str:
+    return str(file.state) if isinstance(file, TcpSocket) else "hung up"
+
+
+def _is_left(file: Any) -> bool:
+    """Is it a Unix stream that has a name, and whose other end has closed?"""
+    return isinstance(file, UnixStream) and getattr(file.tag, "place", None) is not None and file.left_alone

@@ -104,6 +104,8 @@ class Points:
                     continue
                 if _has_name(event):
                     points.calls.append(_call_point(event, event.host in under_test))
+                    if _is_unix(event.place):
+                        _unix_points(event, streams, syns, answered)
             elif event.kind == SEGMENT:
                 if event.op == "SYN":
                     syns.setdefault(event.place, [event.host])
@@ -130,8 +132,30 @@ class Points:
         return points
 
 
+def _is_unix(place: str) -> bool:
+    """Whether a socket that has a name is a Unix stream: by a path, an abstract name, or as one of a pair."""
+    name = place.rpartition(":")[2].partition("#")[0]
+    return ":" in place and not (name.isdecimal() or name == "*")
+
+
+def _unix_points(
+    event: Event,
+    streams: dict[tuple[str, str], tuple[list[int], list[str]]],
+    attempts: dict[str, list[str]],
+    answered: dict[str, bool],
+) -> None:
+    """No segment tells of what goes on within a host: connects are read from the calls, and bytes from the sends."""
+    if event.op in ("connect", "connect_ex"):
+        attempts.setdefault(event.place, [event.host])
+        if event.result is None:
+            answered[event.place] = True
+    elif event.op == "send" and event.end and isinstance(event.result, int) and event.result:
+        edges, _ = streams.setdefault((event.place, "client" if event.end == "server" else "server"), ([0], []))
+        edges.append(edges[-1] + event.result)
+
+
 def _has_name(event: Event) -> bool:
-    """Whether a plan could mean this call: not on a socket without a name yet, a Unix socket, or one for datagrams."""
+    """Whether a plan could mean this call: not on a socket without a name yet, nor on one for datagrams or records."""
     if " " in event.place or event.place[-1:] in ("'", '"') or "'#" in event.place or '"#' in event.place:
         return False
     if "->" in event.place and "#" not in event.place:  # a flow, as a datagram socket's connect has named it

@@ -42,6 +42,7 @@ from simnet.sendfile import send_file
 from simnet.straightcalls import StraightCalls
 from simnet.systemcall import READABLE, WRITABLE
 from simnet.trace import CALL, Failed
+from simnet.unixcalls import UnixCalls
 from simnet.verdicts import NotModelled
 from simnet.wait import running
 from simnet.whereabouts import caller_outside
@@ -61,7 +62,7 @@ _BYTES, _FROM = itemgetter(0), itemgetter(0, 3)  # of what recvmsg gives: what r
 _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 
 
-class Socket(MessageCalls):
+class Socket(UnixCalls):
     """A ``socket.socket`` of a simulated process."""
 
     __slots__ = ("_kind", "_protocol")
@@ -218,15 +219,13 @@ class Socket(MessageCalls):
         resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
         host = self._machine
-        internet = self._net_family != AF_UNIX
+        if self._net_family == AF_UNIX:
+            self._connect_unix(file, resolved)
+            return
         try:
-            begun = self._kind == 1 and internet and file.begin(resolved)
-            if begun:
-                pass
-            elif internet or self._timeout is not None:
+            begun = self._kind == 1 and file.begin(resolved)
+            if not begun:
                 file.connect(resolved)
-            else:
-                self._connect_when_there_is_room(file, resolved)
         except OSError as error:
             host.flush()
             n = file.tag.count("connect")
@@ -236,7 +235,7 @@ class Socket(MessageCalls):
                 return
             self._record_failure(file.tag, "connect", n, (resolved,), error)
             raise
-        if internet and (begun or self._kind == 2):
+        if begun or self._kind == 2:
             host.fabric.connecting(host, file)
         n = file.tag.count("connect")
         if not begun:
@@ -280,12 +279,12 @@ class Socket(MessageCalls):
         file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         listener = self._file().tag
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
-            file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
+            self._accepted_unix(file, listener, fault)
         else:
             host.fabric.accepted(host, file, listener)
-        if isinstance(fault, ResetBeforeAccept):
-            file.sever()
-            host.flush()
+            if isinstance(fault, ResetBeforeAccept):
+                file.sever()
+                host.flush()
         accepted = Socket.__new__(Socket)  # whatever class the listener is of, as CPython does
         accepted._fd = -1
         accepted._io_refs = 0

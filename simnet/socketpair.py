@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from errno import EINVAL
 
 from simnet.faults.inject import Tag
 from simnet.kernel.errors import socket_error
 from simnet.socket import SOCK_CLOEXEC, SOCK_NONBLOCK, Socket
+from simnet.unixplaces import paired
 from simnet.wait import current_scheduler
+from simnet.whereabouts import asked_by_a_library
 
 __all__ = ["socketpair"]
 
-SOCK_TYPE_MASK = 0xF
+SOCK_TYPE_MASK, SOCK_STREAM = 0xF, 1
 
 
 def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
@@ -21,12 +24,15 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     process = scheduler.current
     if type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC):
         raise socket_error(EINVAL)  # before the family is looked at
-    ends: list[Socket] = []
-    for number, file in enumerate(
-        process.machine.stack.socketpair(family, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), proto), 1
-    ):
-        process.pairs += number & 1
+    kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+    files = process.machine.stack.socketpair(family, kind, proto)
+    process.pairs += 1
+    for number, file in enumerate(files, 1):
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
+    if kind == SOCK_STREAM and not asked_by_a_library(sys._getframe(1)):
+        paired(process.machine, *files)
+    ends: list[Socket] = []
+    for file in files:
         ends.append(end := Socket(family, type, proto, fileno=process.descriptors.add(file)))
         if type & SOCK_NONBLOCK:
             end.setblocking(False)

@@ -16,7 +16,6 @@ from hypothesis.errors import InvalidArgument
 import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
 from simnet.faults.fault import Fault
 from simnet.faults.kinds import (
-    ERRNOS,
     TRANSPARENT,
     Coalesce,
     Delay,
@@ -26,6 +25,7 @@ from simnet.faults.kinds import (
     Urgent,
     Wake,
     drawn_kinds,
+    errnos,
     make,
 )
 from simnet.faults.place import Anchor, Place
@@ -123,7 +123,8 @@ def faults(
         elif kind is Urgent:
             parameters["data"] = URGENT_BYTES[size % len(URGENT_BYTES) - 1]
         elif kind is Error:
-            parameters["errno"] = ERRNOS[anchor.op or ""][size % len(ERRNOS[anchor.op or ""]) - 1]
+            said = errnos(anchor.op or "", unix=anchor.place.unix)
+            parameters["errno"] = said[size % len(said) - 1]
         elif kind is Reset and anchor.form == "call":
             parameters["when"] = ("before", "after")[size % 2 - 1]
         return make(kind, anchor, **parameters)
@@ -236,7 +237,8 @@ def _points(
             if op in UNDRAWN_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
                 continue
             sides = ends if place_form == "connection" and form != "connect" else (None,)
-            found = [Anchor(form, place, end, op, 1) for place in by_form.get(place_form, ()) for end in sides]
+            there = [place for place in by_form.get(place_form, ()) if not (place.unix and kind.not_unix)]
+            found = [Anchor(form, place, end, op, 1) for place in there for end in sides]
             if found:
                 calls.append(found)
     most = max(map(len, calls), default=0)

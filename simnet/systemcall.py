@@ -100,25 +100,6 @@ class SystemCalls(_stdlib.socket):
         finally:
             file.unwatch(me)
 
-    def _connect_when_there_is_room(self, file: Any, name: Any) -> None:
-        """connect() of a blocking Unix socket, which waits while the listener's backlog is full."""
-        scheduler = self._process.scheduler
-        me = scheduler.current
-        deadline = self._kernel_deadline(file, "send") if file.options else None
-        while True:
-            try:
-                file.connect(name)
-                return
-            except BlockingIOError:
-                if not file.blocks() or (deadline is not None and scheduler.clock.now_ns >= deadline):
-                    raise
-            listener = file.find(name)
-            listener.watch(me)
-            try:
-                scheduler.wait(("room in the backlog", listener), deadline)
-            finally:
-                listener.unwatch(me)
-
     def _recv_some(self, size: int, deadline: int | None) -> bytes:
         """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several."""
         data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline)

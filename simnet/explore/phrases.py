@@ -13,7 +13,7 @@ from simnet.trace import Event, Failed
 __all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
 
 PAYLOAD_WIDTH = 24  # columns that a payload may take: enough for a greeting or the head of a request
-_CONNECTION = re.compile(r"(?P<source>\S+?)->(?P<target>\S+?):\d+#(?P<number>\d+)(?: \((?P<end>client|server)\))?")
+_CONNECTION = re.compile(r"(?P<source>\S+?)->(?P<target>\S+?):[^\s#]+#(?P<number>\d+)(?: \((?P<end>client|server)\))?")
 SHUTDOWN_HOW = {0: "SHUT_RD", 1: "SHUT_WR", 2: "SHUT_RDWR"}
 
 
@@ -29,7 +29,15 @@ def ends_of(label: str, towards: str) -> tuple[str, str]:
 
 
 def call_phrase(event: Event) -> str:
-    """``send b'hello'``, ``recv EAGAIN``, ``poll server:7 IN``."""
+    """``send b'hello'``, ``recv EAGAIN``, ``poll server:7 IN``; of two ends on one host, whose call it is."""
+    said = _call_phrase(event)
+    ends = _CONNECTION.fullmatch(event.place)
+    if ends is None or ends["source"] != ends["target"] or said.startswith("connect"):
+        return said
+    return f"{'opener' if event.end == 'client' else 'acceptor'}: {said}"
+
+
+def _call_phrase(event: Event) -> str:
     op = "connect" if event.op == "connect_ex" else event.op
     spoken = answer(event)
     if op == "connect":
@@ -42,7 +50,7 @@ def call_phrase(event: Event) -> str:
         how = SHUTDOWN_HOW.get(event.arguments[0] if event.arguments else -1, "")
         return f"shutdown {how}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     if op == "accept" and not isinstance(event.result, Failed):
-        return f"accept {_address(event.result)}"
+        return f"accept {_address(event.result)}".rstrip()
     if op == "lookup":
         return f"lookup {event.arguments[0]}{'  ' + spoken if isinstance(event.result, Failed) else ''}"
     if op in ("listen", "bind"):
@@ -67,7 +75,7 @@ def answer(event: Event) -> str:
     if event.op == "send":
         return _sent(event.arguments[0] if event.arguments else b"", result)
     if event.op == "accept":
-        return f"accepted {_address(result)}"
+        return f"accepted {_address(result)}".rstrip()
     if event.op in ("connect", "connect_ex"):
         return "connected"
     if event.op == "lookup":
@@ -123,6 +131,8 @@ def _payload(data: Any) -> str:
 
 
 def _address(value: Any) -> str:
+    if value == "":
+        return ""  # a Unix socket without a name, as openers mostly are
     if isinstance(value, tuple) and len(value) >= 2:
         host, port = value[0], value[1]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simnet.faults import kinds as k
-from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn
+from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn, errnos
+from simnet.faults.paths import PAIR
+from simnet.faults.place import Place
 
 if TYPE_CHECKING:
     from simnet.points import CallPoint, DatagramPoint, Points, PollPoint, StreamPoint
@@ -68,7 +70,7 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
     found: list[Family] = []
     at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
     for fault in _at_calls(points, targets):
-        if fault.kind in at_calls and (kinds is not None or getattr(fault, "op", "") != "socket"):
+        if fault.kind in at_calls and (kinds is not None or _unasked(fault)):
             faults, places = at_calls[fault.kind]
             faults.append(fault)
             places.add(fault.anchor)
@@ -77,9 +79,19 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
         if faults:
             found.append(Family(name, CALLS, len(faults), len(places), faults.__getitem__))
         for stream in points.streams:
-            if stream.target:
+            if stream.target and (kinds is not None or KINDS[name].transparent or not _is_pair(stream.place)):
                 found.extend(_in_stream(name, stream))
     return found
+
+
+def _unasked(fault: Fault) -> bool:
+    """Whether a sweep that names no kinds tries it: not what keeps a program from its sockets, nor what breaks its own pair."""
+    return getattr(fault, "op", "") != "socket" and (fault.transparent or not _is_pair(fault.on))
+
+
+def _is_pair(on: str) -> bool:
+    """Whether both ends are the program's own, so that nobody else can break it."""
+    return Place.parse(on).port == PAIR
 
 
 def select(found: Sequence[Family], budget: int) -> Selection:
@@ -133,8 +145,9 @@ def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
     for connect in points.connects:
         if connect.answered and (connect.client in targets or connect.server in targets):
             yield k.Refuse(on=connect.place)
-            yield k.Unreachable(on=connect.place)
-            yield k.ConnectTimeout(on=connect.place)
+            if not _unix(connect.place):
+                yield k.Unreachable(on=connect.place)
+                yield k.ConnectTimeout(on=connect.place)
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)
@@ -167,7 +180,7 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
             if not call.blocking:
                 yield k.WouldBlock(on=on, op=op, call=n)
             yield k.ResetBeforeAccept(on=on, call=n)
-            for name in ERRNOS["accept"]:
+            for name in errnos(op, unix=_unix(on)):
                 yield k.Error(on=on, op=op, call=n, errno=name)
     elif op == "socket":
         for name in ERRNOS["socket"]:
@@ -188,12 +201,16 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
             elif not call.blocking:
                 for size in _fewer(call.size):
                     yield k.PartialSend(on=on, end=end, call=n, bytes=size)
-            for name in ERRNOS[op]:
+            for name in errnos(op, unix=_unix(on)):
                 yield k.Error(on=on, op=op, end=end, call=n, errno=name)
         for when in ("before", "after"):
             yield k.Reset(on=on, op=op, end=end, call=n, when=when)
     elif op in _RESET_BEFORE_ONLY and "->" in on:
         yield k.Reset(on=on, op=op, end=call.end, call=n)
+
+
+def _unix(on: str) -> bool:
+    return Place.parse(on).unix
 
 
 def _fewer(size: int) -> list[int]:
@@ -232,7 +249,7 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
     if kind == "coalesce":
         yield from _together(stream)
     make = _AT_BYTE.get(kind)
-    if make is None:
+    if make is None or (KINDS[kind].not_unix and _unix(stream.place)):
         return
     last = stream.length
     # A split before the first byte or after the last is none; all other kinds can act there, before the FIN too.

@@ -260,8 +260,8 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
     if plan:
         return _one_read(run.trace, baseline.trace) if main.host == TEST and plan.transparent else ""
-    if isinstance(main.error, ConnectionRefusedError):
-        return why_refused(run.trace, run.listening)
+    if main.error is not None and (why := why_refused(main.error, run)):
+        return why
     if isinstance(main.error, gaierror):
         return next(iter(getattr(main.error, "__notes__", ())), "").strip().partition("\n")[0]
     return ""

@@ -172,7 +172,7 @@ def nothing(baseline: Run, options: SweepOptions) -> str:
     if called:
         return (
             f"target={', '.join(targets)}: its processes made socket calls, but on no connection and no listener, and found "
-            "nothing by a poller. The faults of Unix sockets are still to come, so none can act."
+            "nothing by a poller. No fault acts on datagrams and records of Unix sockets, nor on the pair that wakes an event loop."
         )
     return (
         "the test made no connection and no socket call on a target, so no fault can act. Does it spawn the program under "

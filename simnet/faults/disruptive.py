@@ -24,6 +24,7 @@ __all__ = [
     "ResetBeforeAccept",
     "Unreachable",
     "Urgent",
+    "errnos",
 ]
 
 # What each call can be made to say. EAGAIN is not among them: it comes after readiness and leaves a wake-up behind, which is `would-block`.
@@ -43,6 +44,20 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "ECONNREFUSED": "use refuse",
     "EINTR": "Python repeats the call by itself (PEP 475), so no program sees it",
 }
+
+
+# What a Unix socket can be made to say of these: there is no network below it that could fail.
+_UNIX_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
+    **ERRNOS,
+    "accept": tuple(name for name in ERRNOS["accept"] if name != "ECONNABORTED"),
+    "recv": ("ENOBUFS",),
+    "send": ("ENOBUFS",),
+}
+
+
+def errnos(op: str, *, unix: bool) -> tuple[str, ...]:
+    """What *op* can be made to say on a Unix socket, or on another."""
+    return (_UNIX_ERRNOS if unix else ERRNOS)[op]
 
 
 class Urgent(Fault, frozen=True, kw_only=True):
@@ -120,6 +135,7 @@ class Blackhole(Fault, frozen=True, kw_only=True):
     """Nothing arrives any more in this direction, acknowledgements included."""
 
     kind: ClassVar[str] = "blackhole"
+    not_unix: ClassVar[str] = "between which nothing gets lost; what a peer keeps to itself is stall"
     drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("byte",)
 
@@ -144,6 +160,7 @@ class Unreachable(Fault, frozen=True, kw_only=True):
     """No way there: EHOSTUNREACH."""
 
     kind: ClassVar[str] = "unreachable"
+    not_unix: ClassVar[str] = "to which no way leads that could be missing; use refuse"
     drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("connect",)
 
@@ -155,6 +172,7 @@ class ConnectTimeout(Fault, frozen=True, kw_only=True):
     """No SYN is ever answered: ETIMEDOUT, when the kernel has tried long enough."""
 
     kind: ClassVar[str] = "connect-timeout"
+    not_unix: ClassVar[str] = "whose connect is answered at once; use refuse"
     drawn: ClassVar[bool] = False
     anchors: ClassVar[tuple[str, ...]] = ("connect",)
 
@@ -172,7 +190,8 @@ class ResetBeforeAccept(Fault, frozen=True, kw_only=True):
     call: int
 
     def sentence(self) -> str:
-        return f"the peer reset its connection in the backlog, just before {self.anchor}"
+        what = "hung up" if self.place.unix else "reset its connection"
+        return f"the peer {what} in the backlog, just before {self.anchor}"
 
 
 class Error(Fault, frozen=True, kw_only=True):
@@ -191,12 +210,21 @@ class Error(Fault, frozen=True, kw_only=True):
     def _check(self) -> None:
         said = ERRNOS[self.op]
         if self.errno in said:
+            if self.place.unix and (why := self.why_not_unix()):
+                raise FaultError(f"error: on={self.on!r} names Unix sockets, {why}", "errno")
             return
         if self.errno in _ELSEWHERE:
             raise self.wrong("errno", f"is not an error of its own: {_ELSEWHERE[self.errno]}")
         if not hasattr(_errno, self.errno) or not self.errno.startswith("E"):
             raise self.wrong("errno", f"is no errno{meant(self.errno.upper(), said)}")
         raise self.wrong("errno", f"is nothing that {self.op} says; it says {', '.join(said)}")
+
+    def why_not_unix(self) -> str:
+        said = errnos(self.op, unix=True)
+        if self.errno in said:
+            return ""
+        instead = "reset-before-accept is a peer that is gone" if self.op == "accept" else f"it says {', '.join(said)}"
+        return f"whose {self.op} never says {self.errno}: {instead}"
 
     @property
     def code(self) -> int:

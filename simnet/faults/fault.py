@@ -80,6 +80,8 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     """The calls it can act on, each with the form of place that call is made on."""
     parameters: ClassVar[tuple[str, ...]] = ()
     """The fields that say *what*; the others say whose and when."""
+    not_unix: ClassVar[str] = ""
+    """Why no Unix socket can meet it, and what to use instead; empty if one can."""
 
     on: str
     """The place, as text; a `Place` is taken too."""
@@ -141,6 +143,14 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
         """The same fault on *place*: what happened where a pattern matched."""
         return msgspec.structs.replace(self, on=str(place))
 
+    def why_not_unix(self) -> str:
+        """Why no Unix socket can meet this very fault, and what to use instead; empty if one can."""
+        return self.not_unix
+
+    def acts_at(self, place: Place) -> bool:
+        """Whether it acts at the concrete *place*: its own, or one of its pattern's where such a thing can be."""
+        return self.place.matches(place) and not (place.unix and self.why_not_unix())
+
     def sentence(self) -> str:
         """What the network did, in one plain sentence."""
         raise NotImplementedError
@@ -175,6 +185,8 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
             raise FaultError(
                 f"{what}: on={self.on!r} names a {place.form}; it acts on a {form}, written {_EXAMPLES[form]}", "on"
             )
+        if place.unix and (why := self.not_unix):
+            raise FaultError(f"{self.kind}: on={self.on!r} names Unix sockets, {why}", "on")
         if "end" in self.__struct_fields__:
             end = self._get("end")
             if end is None and form == "connection":

@@ -26,6 +26,7 @@ from simnet.faults.kinds import (
     Urgent,
     Wake,
 )
+from simnet.faults.paths import PAIR
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.trace import FAULT, Trace
@@ -150,7 +151,7 @@ class Injector:
         place, end = tag.place, tag.end
         for fault in self._call:
             anchor = fault.anchor
-            if (anchor.end is None or anchor.end == end) and fault.place.matches(place):
+            if (anchor.end is None or anchor.end == end) and fault.acts_at(place):
                 if tag.faults is None:
                     tag.faults = {}
                 tag.faults.setdefault((anchor.op or "", anchor.number), []).append(fault)
@@ -174,7 +175,7 @@ class Injector:
     def for_connect(self, place: Place) -> Fault | None:
         """What keeps this connection from coming about?"""
         for fault in self._connect:
-            if fault.place.matches(place):
+            if fault.acts_at(place):
                 return fault
         if self.dice is not None and self.dice.active("connect"):
             return self.dice.for_connect(place)
@@ -215,7 +216,7 @@ class Injector:
     def watch_bytes(self, connection: Any, place: Place, towards: str) -> None:
         """Anchor the plan's byte faults in the stream that *connection* sends *towards* the other end."""
         for fault in self._byte:
-            if fault.anchor.end == towards and fault.place.matches(place):
+            if fault.anchor.end == towards and fault.acts_at(place):
                 self._anchor(connection, fault, place, towards)
 
     def throw_for_bytes(self, connection: Any, tag: Tag, towards: str, offset: int, length: int) -> None:
@@ -228,6 +229,8 @@ class Injector:
         begin = max(offset + 1 if offset else 0, tag.asked_bytes)
         end = offset + length + 1
         if self.dice is None or tag.place is None or not self.dice.active("byte") or not length or begin >= end:
+            return
+        if tag.place.port == PAIR:
             return
         tag.asked_bytes = end
         for fault in self.dice.for_bytes(tag.place, towards, begin, end - begin):

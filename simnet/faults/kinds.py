@@ -20,6 +20,7 @@ from simnet.faults.disruptive import (
     ResetBeforeAccept,
     Unreachable,
     Urgent,
+    errnos,
 )
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FaultError, meant
@@ -78,6 +79,7 @@ __all__ = [
     "applicable",
     "drawn",
     "drawn_kinds",
+    "errnos",
     "kind_class",
     "kind_classes",
     "make",
@@ -183,6 +185,8 @@ def applicable(anchor: Anchor) -> tuple[type[Fault], ...]:
 
 def _applies(kind: type[Fault], anchor: Anchor) -> bool:
     if anchor.form not in kind.anchors:
+        return False
+    if kind.not_unix and anchor.place.unix:
         return False
     form = kind.ops.get(anchor.op) if anchor.op is not None else kind.form
     return form == anchor.place.form

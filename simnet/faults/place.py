@@ -1,19 +1,22 @@
 """Where a fault acts: the place it names (``client->server:7#1``) and the exact point in a run (an anchor).
 
 A place is a socket, a host or a path between hosts, told by what stays the same when the program changes a little: host names,
-ports and how many attempts came before. It never holds an ephemeral port, a descriptor number or a time.
+ports, paths and how many attempts came before. It never holds an ephemeral port, a descriptor number or a time.
 
 ===========================  ==========  ==================================================================================
 text                         form        names
 ===========================  ==========  ==================================================================================
 ``client->server:7#1``       connection  the 1st connection that *client* attempted to port 7 of *server*
 ``server:7``                 listener    the socket that listens on port 7 of *server*
+``server:/run/app.sock``     listener    the Unix stream socket that listens there; ``server:@app`` is an abstract name
+``server->server:@app#1``    connection  the 1st that is attempted to it, within its host; ``server->server:socketpair#1`` the 1st pair made
 ``server``                   host        the machine: its pollers, its ``socket()`` calls, its look-ups, its life
 ``client->server:53``        flow        the datagrams that *client* sends to port 53 of *server*; ``server->client:*`` to one its kernel chose
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
 
-``*`` stands for any host, port or number. A place with a star is a pattern: its fault acts once at *each* place it matches.
+``*`` stands for any host, port or path, or number; a pair has neither port nor path. A place with a star is a pattern: its fault acts once at *each* place it matches.
+How a path is written that is no plain word is said in ``paths``.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+
+from simnet.faults.paths import PAIR, SPELT, misspelt
 
 __all__ = ["FORMS", "HOST_NAME", "Anchor", "Place", "ordinal"]
 
@@ -38,7 +43,7 @@ HOST_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[
 
 _HOST = rf"(?:{HOST_NAME.pattern}|\*)"
 _TEXT = re.compile(
-    rf"(?:(?P<source>{_HOST})(?P<arrow><?->))?(?P<target>{_HOST})(?::(?P<port>[0-9]+|\*))?(?:\#(?P<number>[0-9]+|\*))?"
+    rf"(?:(?P<source>{_HOST})(?P<arrow><?->))?(?P<target>{_HOST})(?::(?P<port>[0-9]+|\*|{SPELT.pattern}))?(?:\#(?P<number>[0-9]+|\*))?"
 )
 
 _Star = Literal["*"]
@@ -50,7 +55,8 @@ class Place(msgspec.Struct, frozen=True):
     form: str
     target: str
     source: str | None = None
-    port: int | _Star | None = None
+    port: int | str | None = None
+    """A number, ``"*"``, or the name of a Unix socket as `paths` spells it."""
     number: int | _Star | None = None
     both: bool = False
 
@@ -73,12 +79,12 @@ class Place(msgspec.Struct, frozen=True):
     # The makers take parts that are right already: the injector calls them for each socket.
 
     @classmethod
-    def connection(cls, source: str, target: str, port: int | _Star, number: int | _Star) -> Place:
+    def connection(cls, source: str, target: str, port: int | str, number: int | _Star) -> Place:
         """``source->target:port#number``."""
         return cls("connection", target, source, port, number)
 
     @classmethod
-    def listener(cls, host: str, port: int | _Star) -> Place:
+    def listener(cls, host: str, port: int | str) -> Place:
         """``host:port``."""
         return cls("listener", host, None, port)
 
@@ -102,14 +108,19 @@ class Place(msgspec.Struct, frozen=True):
         """Whether it names one place, not a pattern of places."""
         return "*" not in (self.source, self.target, self.port, self.number)
 
+    @property
+    def unix(self) -> bool:
+        """Whether it names Unix sockets alone."""
+        return isinstance(self.port, str) and self.port != "*"
+
     def matches(self, place: Place) -> bool:
         """Whether the concrete *place* is this one or falls under this pattern."""
         if self.form != place.form or self.both is not place.both:
             return False
         if self.number != place.number and self.number != "*":
             return False
-        if self.port != place.port and self.port != "*":
-            return False
+        if self.port != place.port and (self.port != "*" or place.port == PAIR):
+            return False  # a pair has neither port nor path
         if self._hosts_match(place.source, place.target):
             return True
         return self.both and self._hosts_match(place.target, place.source)
@@ -142,6 +153,8 @@ def _parse(text: str) -> Place:
         raise ValueError(f"{text!r} is no place; {_looks_like(text)}")
     source, arrow, target = match["source"], match["arrow"], match["target"]
     port = _port(text, match["port"])
+    if isinstance(port, str) and port != "*":
+        _check_unix(text, port, source, target, arrow, match["number"])
     number = _number(text, match["number"])
     if arrow == "<->" and (port is not None or number is not None):
         raise ValueError(
@@ -160,12 +173,24 @@ def _parse(text: str) -> Place:
     return Place("connection", target, source, port, number)
 
 
-def _port(text: str, digits: str | None) -> int | _Star | None:
-    if digits is None or digits == "*":
-        return "*" if digits else None
+def _port(text: str, digits: str | None) -> int | str | None:
+    if digits is None or not digits.isdecimal():
+        return digits
     if digits[0] == "0" or int(digits) > PORT_MAX:
         raise ValueError(f"{text!r}: port {digits} is outside 1..{PORT_MAX}, written without leading zeros")
     return int(digits)
+
+
+def _check_unix(text: str, name: str, source: str | None, target: str, arrow: str | None, number: str | None) -> None:
+    """Is there such a place of Unix sockets?"""
+    if right := misspelt(name):
+        raise ValueError(f"{text!r}: {name} is written {right}")
+    if source is not None and (arrow != "->" or number is None):
+        raise ValueError(f"{text!r}: a connection of Unix sockets has a number, {target}->{target}:{name}#1")
+    if source not in (None, "*", target) and target != "*":
+        raise ValueError(f"{text!r}: Unix sockets connect within a host, {target}->{target}:{name}#{number}")
+    if source is None and name == PAIR:
+        raise ValueError(f"{text!r}: nobody listens on a socketpair; its two ends are {target}->{target}:{PAIR}#1")
 
 
 def _number(text: str, digits: str | None) -> int | _Star | None:
@@ -178,6 +203,11 @@ def _number(text: str, digits: str | None) -> int | _Star | None:
 
 def _looks_like(text: str) -> str:
     """What is wrong with *text*, or at least what right ones look like."""
+    if ":/" in text or ":./" in text or ":../" in text or ":@" in text:
+        return (
+            r"in the name of a Unix socket what is no letter, digit or one of / . _ - + , ~ @ % is written by its bytes, a space \x20, "
+            r"'#' \x23, ':' \x3a, as in 'server:/run/my\x20app.sock'"
+        )
     if text != text.strip() or any(character.isspace() for character in text):
         return "it holds a space; written without: 'client->server:7#1'"
     if "=>" in text or "→" in text or re.search(r"[^<-]>|->.*->", text):

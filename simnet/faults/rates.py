@@ -21,7 +21,6 @@ from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError, FaultTypeError, meant
 from simnet.faults.kinds import (
     ALL,
-    ERRNOS,
     KINDS,
     TRANSPARENT,
     Coalesce,
@@ -42,6 +41,7 @@ from simnet.faults.kinds import (
     Wake,
     WouldBlock,
     drawn_kinds,
+    errnos,
     kind_class,
 )
 from simnet.faults.place import Place
@@ -266,7 +266,7 @@ class Dice:
         if kind is Reset:
             return Reset(on=on, end=end, op=op, call=call, when=_one_of(random, ("before", "after")))
         if kind is Error:
-            return Error(on=on, end=end, op=op, call=call, errno=_one_of(random, ERRNOS[op]))
+            return Error(on=on, end=end, op=op, call=call, errno=_one_of(random, _said(op, on)))
         return None
 
     def for_accept(self, place: Place | str, call: int, *, blocking: bool) -> Fault | None:
@@ -279,7 +279,7 @@ class Dice:
         if kind is ResetBeforeAccept:
             return ResetBeforeAccept(on=on, call=call)
         if kind is Error:
-            return Error(on=on, op="accept", call=call, errno=_one_of(random, ERRNOS["accept"]))
+            return Error(on=on, op="accept", call=call, errno=_one_of(random, _said("accept", on)))
         return None
 
     def for_connect(self, place: Place | str) -> Refuse | None:
@@ -345,6 +345,11 @@ class Dice:
         if stream is None:
             stream = self._streams[maker] = Random(f"{self.rates.seed}/{maker}")
         return stream
+
+
+def _said(op: str, on: str) -> tuple[str, ...]:
+    """The errnos that *op* can be made to say at the place *on*."""
+    return errnos(op, unix=Place.parse(on).unix)
 
 
 def _some(random: Random, size: int) -> int:

@@ -81,7 +81,7 @@ class Split(Fault, frozen=True, kw_only=True):
     byte: int
 
     def sentence(self) -> str:
-        return f"a segment ended just before {self.anchor}"
+        return f"a {'piece' if self.place.unix else 'segment'} ended just before {self.anchor}"
 
 
 class Coalesce(Fault, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from simnet.kernel.unix_names import Key, Name, file_key, key_of, key_to_bind, o
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
     from simnet.kernel.unix_messages import Record
+    from simnet.kernel.unix_tampering import Course
 
 SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
 NOBODY: Final = (0, -1, -1)  # SO_PEERCRED of a socket that never had a peer
@@ -52,6 +53,7 @@ class UnixSocket(File):
     __slots__ = (
         "stack", "type", "state", "error", "shut", "origin", "bound", "peer", "port", "sharing", "options",
         "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "miscounted", "followers", "sent", "key",
+        "course",
     )  # fmt: skip
     family: Final = AF_UNIX
     proto: Final = 0
@@ -82,6 +84,7 @@ class UnixSocket(File):
         self.miscounted = 0  # urgent bytes that a normal read has dropped
         self.followers: list[UnixSocket] | None = None  # datagram sockets connected to this one
         self.sent = 0
+        self.course: Course | None = None  # of what this socket sends, where a fault acts on it
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state} {self.getsockname()!r}>"
@@ -263,8 +266,12 @@ class UnixSocket(File):
         self.wake(ANY_NEWS)
         peer = self.peer
         if peer is not None and self.type != SOCK_DGRAM:
-            peer.shut |= (bits & SHUT_RECEIVE) << 1 | (bits & SHUT_SEND) >> 1
-            peer.wake(ANY_NEWS)
+            self.mirror(peer, bits)
+
+    def mirror(self, peer: UnixSocket, bits: int) -> None:
+        """Close at *peer* what is closed here, the other way round."""
+        peer.shut |= (bits & SHUT_RECEIVE) << 1 | (bits & SHUT_SEND) >> 1
+        peer.wake(ANY_NEWS)
 
     def destroy(self) -> None:
         """unix_release_sock: the peer is hung up on, with ECONNRESET if something was left unread."""
@@ -282,10 +289,7 @@ class UnixSocket(File):
         self.shut = SHUT_BOTH
         peer = self.peer
         if peer is not None and self.type != SOCK_DGRAM:
-            peer.shut = SHUT_BOTH
-            if embryo or self.leaves_unread():
-                peer.error = ECONNRESET
-            peer.wake(ANY_NEWS)
+            self.hang_up(peer, ECONNRESET if embryo or self.leaves_unread() else 0)
         self.drop_inbox()
         if was_listening and self.queue is not None:
             for child in self.queue:
@@ -293,6 +297,13 @@ class UnixSocket(File):
                 child._end(embryo=True)
             self.queue = None
             self.wake(0)  # who waits for room in the backlog is to be refused
+
+    def hang_up(self, peer: UnixSocket, error: int) -> None:
+        """*peer* hears that this end has closed; an *error* if that was in a bad way."""
+        peer.shut = SHUT_BOTH
+        if error:
+            peer.error = error
+        peer.wake(ANY_NEWS)
 
     def leaves_unread(self) -> bool:
         """Is there anything in the queue that was sent in vain? An empty record at its head is not looked at."""

@@ -22,9 +22,10 @@ from simnet.kernel.unix_messages import (
 )
 from simnet.kernel.unix_names import Name
 from simnet.kernel.unix_reading import Reading, takes_inline
+from simnet.kernel.unix_tampering import TamperableUnix
 
 
-class UnixStream(UnixSocket):
+class UnixStream(TamperableUnix):
     """SOCK_STREAM."""
 
     __slots__ = ()
@@ -63,12 +64,19 @@ class UnixStream(UnixSocket):
             files = ()
             sent += len(chunk)
         if sent == normal < len(data) and self.held < self.sndbuf:
-            peer.urgent = self._put(peer, data[-1:], credentials, files)
+            record = self._put(peer, data[-1:], credentials, files)
+            if self.course is None:
+                peer.urgent = record
+            else:
+                self.course.urgent = record
             sent += 1
         if not sent:
             raise socket_error(EAGAIN)
         self.sent += sent
-        peer.wake(DATA_NEWS)
+        if self.course is None:
+            peer.wake(DATA_NEWS)
+        else:
+            self.course.move(self)
         return sent
 
     def _put(self, peer: UnixSocket, chunk: bytes, credentials: Credentials | None, files: Any) -> Record:
@@ -77,6 +85,9 @@ class UnixStream(UnixSocket):
             file.hold()
         record = Record(chunk, memory, self, credentials, files)
         self.held += memory
+        if self.course is not None:
+            self.course.queue.append(record)
+            return record
         if peer.inbox is None:
             peer.inbox = deque()
         peer.inbox.append(record)

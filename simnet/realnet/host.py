@@ -82,27 +82,22 @@ class RealHost(NotALink):
         """A listening socket of this host on all its addresses."""
         return listening(self.socket(), port, backlog)
 
-    def wait_listening(self, port: int, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here.
+    def wait_listening(self, port: int | str | bytes, timeout: float = 30.0) -> None:
+        """Wait until somebody listens on *port* here, or on that path of a Unix socket.
 
         Raises:
             TimeoutError: nobody did within *timeout* seconds.
         """
         process, stage = self.network._running(), self.network._stage
-        port = port_of(port)
+        where = f"{self.name}:{port_of(port)}"
 
         def listens() -> bool:
-            return any(
-                file.listening
-                and file.machine is self.machine
-                and file.tag.place is not None
-                and file.tag.place.port == port
-                for file in list(stage.files.values())
-            )
+            files = list(stage.files.values())
+            return any(each.listening and each.machine is self.machine and each.tag.text == where for each in files)
 
         deadline = stage.clock.now_ns + round(timeout * 1e9)
-        if not listens() and not process.wait(f"a listener on {self.name}:{port}", (), deadline, listens):
-            raise TimeoutError(f"nobody listens on {self.name}:{port} after {timeout:g} s")
+        if not listens() and not process.wait(f"a listener on {where}", (), deadline, listens):
+            raise TimeoutError(f"nobody listens on {where} after {timeout:g} s")
 
     def crash(self) -> NoReturn:
         """Refused: the processes of a real network are threads of this one."""

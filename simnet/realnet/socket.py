@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.addresses import kernel_address
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
+from simnet.faults.paths import spelt
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.realnet import tamper
@@ -97,6 +98,7 @@ class RealSocket(Calls):
         self._quick("listen", (backlog,), C.listen, self, backlog)
         file.listening = True
         if file.family not in (AF_INET, AF_INET6):
+            file.tag.text = f"{file.machine.name}:{spelt(C.getsockname(self))}"
             return
         local = C.getsockname(self)
         self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
@@ -212,18 +214,10 @@ class RealSocket(Calls):
             file.tag = tag
             tamper.arm_streams(stage, connection, file, owner.target)
             tamper.join(stage, file, connection, "client")
+        now = stage.clock.now_ns
         stage.trace.entries.append(
-            (
-                stage.clock.now_ns,
-                SEGMENT,
-                file.machine.name,
-                connection.text,
-                "server",
-                "SYN",
-                0,
-                (b"", stage.clock.now_ns),
-            )
-        )
+            (now, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", now))
+        )  # fmt: skip
         refusal = stage.injector.for_connect(connection.place)
         if refusal is None:
             return target

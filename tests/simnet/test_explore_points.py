@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dispatch
 from simnet import FaultPlan, Network, faults, play
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
 from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
@@ -105,16 +107,17 @@ def test_connects_that_touch_no_target_are_not_refused() -> None:
 
 def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
     def serve() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_UNIX) as unix:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as records:
+                records.bind("/run/it's a socket")
+                records.listen()
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                    client.connect("/run/it's a socket")
+                    accepted, _ = records.accept()
+                    with accepted:
+                        client.sendall(b"hello")
+                        accepted.recv(5)
             udp.bind(("", 7))
-            unix.bind("/run/it's a socket")
-            unix.listen()
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect("/run/it's a socket")
-                accepted, _ = unix.accept()
-                with accepted:
-                    client.sendall(b"hello")
-                    accepted.recv(5)
             udp.sendto(*udp.recvfrom(100))
 
     with Network() as net:
@@ -126,6 +129,74 @@ def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
 
     places = {str(family.make(index).place) for family in found for index in range(family.size)}
     assert places - {"server"} == {"test->server:7", "server->test:*"}  # its datagrams are
+
+
+def test_a_unix_stream_has_the_points_of_its_calls_its_connect_and_its_bytes() -> None:
+    def serve() -> None:
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+            listener.bind("/run/it's a socket")
+            listener.listen()
+            client.connect("/run/it's a socket")
+            accepted, _ = listener.accept()
+            with accepted:
+                client.sendall(b"hello")
+                client.sendall(b", world")
+                accepted.recv(100)
+
+    with Network() as net:
+        net.host("server").run(serve)
+    points = Points.of(net.trace, ["server"])
+    found = families(points, ["server"])
+
+    connection = r"server->server:/run/it\x27s\x20a\x20socket#1"
+    assert points.connects == [ConnectPoint(connection, "server", "server", True)]
+    assert [stream[:4] for stream in points.streams] == [(connection, "server", 12, (0, 5, 12))]
+    assert all(stream.target for stream in points.streams)
+    kinds = {family.kind for family in found}
+    assert kinds == {
+        "refuse",
+        "short-recv",
+        "error",
+        "reset",
+        "reset-before-accept",
+        "split",
+        "coalesce",
+        "stall",
+        "urgent",
+        "eof",
+    }
+    assert not families(points, ["server"], ["unreachable", "connect-timeout", "blackhole"])
+    assert {line.rpartition("=")[2] for line in lines(points, "error")} == {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"}
+
+
+def test_what_breaks_a_pair_is_tried_by_who_asks_for_it() -> None:
+    def talk() -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            one.send(b"hello")
+            other.recv(100)
+
+    with Network() as net:
+        net.host("server").run(talk)
+    points = Points.of(net.trace, ["server"])
+    assert {family.kind for family in families(points, ["server"])} == {"short-recv", "split", "stall"}
+    assert {family.kind for family in families(points, ["server"], ["eof", "reset"])} == {"eof", "reset"}
+
+
+def test_the_pair_that_wakes_an_event_loop_has_no_points() -> None:
+    async def rest() -> None:
+        asyncio.get_running_loop().call_soon_threadsafe(str)
+        await asyncio.sleep(0.1)
+
+    def turn() -> None:
+        with dispatch.Loop() as loop:
+            loop.call_soon_threadsafe(loop.stop)
+            loop.run()
+
+    with Network() as net:
+        net.host("server").run(lambda: asyncio.run(rest()))
+        net.host("server").run(turn)
+    assert not families(Points.of(net.trace, ["server"]), ["server"])
 
 
 def test_calls_of_a_datagram_socket_that_is_connected_are_no_connections() -> None:

@@ -1,0 +1,78 @@
+"""connect() and accept() of Unix sockets: at once, or while the backlog is full when there is room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simnet import unixplaces
+from simnet.addresses import AF_UNIX
+from simnet.faults.inject import Tag
+from simnet.faults.kinds import Fault, ResetBeforeAccept
+from simnet.kernel.errors import socket_error
+from simnet.kernel.states import CLOSED
+from simnet.messagecalls import MessageCalls
+
+__all__ = ["UnixCalls"]
+
+SOCK_STREAM = 1
+ECONNREFUSED = 111
+
+
+class UnixCalls(MessageCalls):
+    """The part of a simulated socket that opens connections within a host."""
+
+    __slots__ = ()
+
+    def _connect_unix(self, file: Any, name: Any) -> None:
+        """A connect of a Unix socket of any type."""
+        host = self._machine
+        opens = file.family == AF_UNIX and self._kind == SOCK_STREAM and file.state == CLOSED and name
+        refusal = None
+        if opens:
+            refusal = unixplaces.connecting(host, file, name)
+        n = file.tag.count("connect")
+        try:
+            if refusal is not None:
+                host.fabric.injector.fire(refusal, file.tag.place, file.tag.text, "", 1)
+                raise socket_error(ECONNREFUSED)
+            if self._timeout is not None:
+                file.connect(name)
+            else:
+                self._connect_when_there_is_room(file, name)
+        except OSError as error:
+            host.flush()
+            self._record_failure(file.tag, "connect", n, (name,), error)
+            raise
+        if opens:
+            unixplaces.connected(host, file)
+        self._record(file.tag, "connect", n, (name,), None)
+        host.flush()
+
+    def _connect_when_there_is_room(self, file: Any, name: Any) -> None:
+        """connect() of a blocking Unix socket, which waits while the listener's backlog is full."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        deadline = self._kernel_deadline(file, "send") if file.options else None
+        while True:
+            try:
+                file.connect(name)
+                return
+            except BlockingIOError:
+                if not file.blocks() or (deadline is not None and scheduler.clock.now_ns >= deadline):
+                    raise
+            listener = file.find(name)
+            listener.watch(me)
+            try:
+                scheduler.wait(("room in the backlog", listener), deadline)
+            finally:
+                listener.unwatch(me)
+
+    def _accepted_unix(self, file: Any, listener: Tag, fault: Fault | None) -> None:
+        """*file* came out of the queue of *listener*."""
+        host = self._machine
+        if self._kind != SOCK_STREAM:
+            file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
+            return
+        unixplaces.accepted(host, file)
+        if isinstance(fault, ResetBeforeAccept):
+            file.leave()

@@ -1,0 +1,87 @@
+"""Unix streams as plans name them: their places, the faults that act there, and the calls in which they get both.
+
+A connection of Unix sockets stays within its host, and stands as soon as ``connect()`` is answered. So it gets its name there, by
+what its listener is bound to, and by how many were attempted before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simnet.faults.fault import Fault
+from simnet.faults.inject import Tag
+from simnet.faults.paths import PAIR, spelt
+from simnet.faults.place import Place
+
+if TYPE_CHECKING:
+    from simnet.machine import Machine
+    from simnet.network import Fabric
+
+__all__ = ["accepted", "connected", "connecting", "listener_tag", "paired"]
+
+
+def connecting(machine: Machine, file: Any, name: Any) -> Fault | None:
+    """*file* is about to connect to *name*: the connection gets its name, and its calls their faults. What is to keep it from it?"""
+    place = _attempt(machine, _told(file, name))
+    file.tag = _armed(machine, place, "client", file.tag.counts)
+    injector = machine.fabric.injector
+    return None if injector.idle else injector.for_connect(place)
+
+
+def connected(machine: Machine, file: Any) -> None:
+    """It stands: what the client sends gets its anchors."""
+    injector = machine.fabric.injector
+    if not injector.idle:
+        injector.watch_bytes(file, file.tag.place, "server")
+        file.set_off()
+
+
+def accepted(machine: Machine, file: Any) -> None:
+    """*file* came out of the queue of a listener: it gets the name that its opener gave the connection."""
+    place = file.peer.tag.place
+    file.tag = _armed(machine, place, "server", {})
+    injector = machine.fabric.injector
+    if not injector.idle:
+        injector.watch_bytes(file, place, "client")
+        file.set_off()
+
+
+def listener_tag(fabric: Fabric, machine: Machine, file: Any) -> Tag:
+    """The name and the faults of a listening stream; its calls are counted on from those of an earlier one there."""
+    place = Place.listener(machine.name, spelt(file.bound))
+    return _armed(machine, place, "", fabric.listeners.setdefault(place, file.tag.counts))
+
+
+def paired(machine: Machine, one: Any, other: Any) -> None:
+    """The two ends of a pair: the first is called its opener. Dice leave them alone, which are both the program's."""
+    place = _attempt(machine, PAIR)
+    injector = machine.fabric.injector
+    for file, end in ((one, "client"), (other, "server")):
+        file.tag = _armed(machine, place, end, {})
+        file.tag.dice = None
+    if not injector.idle:
+        for file, towards in ((one, "server"), (other, "client")):
+            injector.watch_bytes(file, place, towards)
+            file.set_off()
+
+
+def _attempt(machine: Machine, name: str) -> Place:
+    attempts, here = machine.fabric.attempts, machine.name
+    attempts[here, here, name] = number = attempts.get((here, here, name), 0) + 1
+    return Place.connection(here, here, name, number)
+
+
+def _told(file: Any, name: Any) -> str:
+    """What *name* is called: as its listener is bound, however it was spelt by who connects."""
+    try:
+        name = file.find(name).bound
+    except OSError:
+        pass  # nobody is there
+    return spelt(name)
+
+
+def _armed(machine: Machine, place: Place, end: str, counts: dict[str, int]) -> Tag:
+    tag = Tag(place, str(place), end, machine.name, counts)
+    machine.fabric.injector.arm(tag, machine.target)
+    tag.plain = False  # that is a TCP connection's
+    return tag
