@@ -18,11 +18,14 @@ from simnet.arguments import (
     whole,
 )  # fmt: skip
 from simnet.faults.inject import Tag
+from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import NoBuffer
 from simnet.straightcalls import StraightCalls
 
 __all__ = ["QuickCalls"]
+
+SOCK_STREAM = 1
 
 
 class QuickCalls(StraightCalls):
@@ -36,8 +39,9 @@ class QuickCalls(StraightCalls):
         resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")
         file = self._file()
         self._quick(file, "bind", (resolved,), file.bind, resolved)
-        if not file.tag.place and self._net_family != AF_UNIX:
-            name = f"{self._machine.name}:{file.getsockname()[1]}"
+        if not file.tag.place and (self._net_family != AF_UNIX or file.type == SOCK_STREAM):
+            known = file.getsockname()
+            name = f"{self._machine.name}:{spelt(known) if self._net_family == AF_UNIX else known[1]}"
             file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
 
     def listen(self, *backlog: Any, **named: Any) -> None:

@@ -33,7 +33,6 @@ def connected(machine: Machine, file: Any) -> None:
     injector = machine.fabric.injector
     if not injector.idle:
         injector.watch_bytes(file, file.tag.place, "server")
-        file.set_off()
 
 
 def accepted(machine: Machine, file: Any) -> None:
@@ -43,7 +42,6 @@ def accepted(machine: Machine, file: Any) -> None:
     injector = machine.fabric.injector
     if not injector.idle:
         injector.watch_bytes(file, place, "client")
-        file.set_off()
 
 
 def listener_tag(fabric: Fabric, machine: Machine, file: Any) -> Tag:
@@ -62,7 +60,6 @@ def paired(machine: Machine, one: Any, other: Any) -> None:
     if not injector.idle:
         for file, towards in ((one, "server"), (other, "client")):
             injector.watch_bytes(file, place, towards)
-            file.set_off()
 
 
 def _attempt(machine: Machine, name: str) -> Place:

@@ -159,8 +159,10 @@ class TamperableUnix(UnixSocket):
     def add_anchor(self, offset: int, callback: Callable[[UnixStream], None]) -> bool:
         """Call *callback* when *offset* bytes of the program's have come to the peer, before any later one or the end.
 
-        False if more have already. One at the present offset is called by the next ``set_off()``, send or end.
+        False if more have already, or none ever will. One at the present offset is called by the next send, or at the end.
         """
+        if self.shut & SHUT_SEND:
+            return False
         course = self._course()
         if offset < course.gone or course.cut:
             return False
@@ -176,11 +178,6 @@ class TamperableUnix(UnixSocket):
     def left_alone(self) -> bool:
         """Has the other end closed?"""
         return self.state == ESTABLISHED and self.peer is not None and self.peer.state == CLOSED
-
-    def set_off(self) -> None:
-        """The two are connected: what is to act before the first byte does."""
-        if self.course is not None:
-            self.course.move(self)  # type: ignore[arg-type]  # only streams have one
 
     def hold_until(self, deadline_ns: int) -> None:
         """Let nothing arrive before *deadline_ns*, the end included."""
@@ -252,15 +249,17 @@ class TamperableUnix(UnixSocket):
             super().mirror(peer, bits)
 
     def hang_up(self, peer: UnixSocket, error: int) -> None:
+        if peer.course is not None:
+            peer.course.stop(peer)  # type: ignore[arg-type]  # only streams have one
         course = self.course
         if course is None:
             super().hang_up(peer, error)
             return
-        if not course.idle:
-            peer.shut |= SHUT_SEND
-            peer.wake(ANY_NEWS)
         course.queue.append(error)
         course.move(self)  # type: ignore[arg-type]  # only streams have one
+        if course.queue:  # the end comes later, but nobody is here to be sent anything
+            peer.shut |= SHUT_SEND
+            peer.wake(ANY_NEWS)
 
 
 def _gone(other: UnixSocket) -> UnixSocket:

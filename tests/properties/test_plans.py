@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simnet import faults, strategies
 from simnet.expect import RULES, Expect, Found
 from simnet.faults import ALL, HOST_NAME, Fault, FaultPlan, FaultRates, Place, simpler, simpler_plans, size
-from simnet.faults.disruptive import ERRNOS
+from simnet.faults.paths import PAIR, spelt
 from simnet.scenario import Scenario
 
 BIG = 2**63 - 1
@@ -20,10 +20,14 @@ labels = st.text("ab0._-", min_size=1, max_size=8).filter(HOST_NAME.fullmatch) |
     ("server", "127.0.0.1", "[::1]", "*")
 )
 ports = st.integers(1, 65535).map(str) | st.just("*")
+names = st.text("aB7/._- #=*;:>\\é日", min_size=1, max_size=6).map(lambda text: spelt(f"/{text}")) | st.binary(
+    max_size=3
+).map(lambda raw: spelt(b"\0" + raw))
 numbers = st.integers(1, BIG).map(str) | st.just("*")
 PLACES = {
-    "connection": st.builds("{}->{}:{}#{}".format, labels, labels, ports, numbers),
-    "listener": st.builds("{}:{}".format, labels, ports),
+    "connection": st.builds("{}->{}:{}#{}".format, labels, labels, ports, numbers)
+    | st.builds("{0}->{0}:{1}#{2}".format, labels, names | st.just(PAIR), numbers),
+    "listener": st.builds("{}:{}".format, labels, ports | names),
     "host": labels,
     "flow": st.builds("{}->{}:{}".format, labels, labels, ports),
     "link": st.builds("{}{}{}".format, labels, st.sampled_from(("->", "<->")), labels),
@@ -61,13 +65,14 @@ def any_faults(draw: st.DrawFn) -> Fault:
         form = kind.ops[op]
         if "op" in kind.__struct_fields__:
             fields["op"] = op
-        if kind is faults.Error:
-            fields["errno"] = draw(st.sampled_from(ERRNOS[op]))
     if kind is faults.NameError_:
         fields["errno"] = draw(st.sampled_from((None, "EAI_AGAIN", "EAI_NONAME")))
     if "end" in kind.__struct_fields__ and form == "connection":
         fields["end"] = draw(st.sampled_from(("client", "server")))
-    return kind(on=draw(PLACES[form]), **fields)
+    on = draw(PLACES[form].filter(lambda text: not (kind.not_unix and Place.parse(text).unix)))
+    if kind is faults.Error:
+        fields["errno"] = draw(st.sampled_from(faults.errnos(fields["op"], unix=Place.parse(on).unix)))
+    return kind(on=on, **fields)
 
 
 schedules = st.just("fifo") | st.builds("{}:{}".format, st.sampled_from(("random", "pct")), st.integers(0, 10**18))

@@ -19,6 +19,16 @@ def line_of(mark: str) -> str:
     return f"servers.py:{found}"
 
 
+def listening(where: int | str) -> socket.socket:
+    """A socket that listens on a port, or on a path."""
+    if isinstance(where, int):
+        return socket.create_server(("", where))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(where)
+    listener.listen()
+    return listener
+
+
 class Careful:
     """Echoes until the client has finished, then closes. Right, as far as we know."""
 
@@ -26,8 +36,8 @@ class Careful:
         self.unsent: dict[socket.socket, bytes] = {}
         self.finished: set[socket.socket] = set()  # asked for membership only
 
-    def serve(self, port: int) -> None:
-        self.listener = socket.create_server(("", port))
+    def serve(self, where: int | str) -> None:
+        self.listener = listening(where)
         self.listener.setblocking(False)
         listeners = [self.listener]
         while True:

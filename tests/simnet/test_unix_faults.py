@@ -256,6 +256,26 @@ def test_a_stall_holds_the_last_words_of_who_has_closed() -> None:
         assert server.recv(100) == b""
 
 
+def test_who_has_closed_is_sent_nothing_though_its_end_comes_later() -> None:
+    with pair(faults.Stall(on=CONNECTION, end="server", byte=0, seconds=5)) as (_, client, server):
+        client.close()
+        assert ready(server) == select.POLLOUT
+        assert outcome(lambda: server.send(b"x")) == "EPIPE"
+        server.settimeout(60)
+        assert server.recv(100) == b""
+
+
+def test_what_is_to_act_before_the_first_byte_acts_with_it_or_with_the_end() -> None:
+    with pair(faults.Eof(on=CONNECTION, end="server", byte=0)) as (net, client, server):
+        assert not net.happened
+        assert outcome(lambda: server.recv(100)) == "EAGAIN"
+        client.send(b"hello")
+        assert server.recv(100) == b""
+    with pair(faults.Reset(on=CONNECTION, end="server", byte=0)) as (_, client, server):
+        client.shutdown(socket.SHUT_WR)
+        assert outcome(lambda: server.recv(100)) == "ECONNRESET"
+
+
 def test_what_is_held_is_in_the_senders_buffer() -> None:
     with pair(faults.Stall(on=CONNECTION, end="server", byte=0, seconds=5)) as (_, client, server):
         sent = 0
