@@ -125,7 +125,7 @@ class _Reader:
 
     def _fault_at(self, index: int, event: Event) -> None:
         anchor = parse_fault(event.detail).anchor
-        if anchor.form in ("call", "accept", "poll"):
+        if anchor.form in ("call", "accept", "poll") or (anchor.form == "connect" and not self._sent):
             self._fault = (event, anchor)
             return
         if anchor.form == "lookup":
@@ -140,8 +140,8 @@ class _Reader:
             self.rows.append(Row(index, event.time_ns, host, mark=f"{BOLT} {event.op} {event.place}", loud=True))
             return
         if anchor.form in ("connect", "datagram") and self._sent:
-            what = f"{NO_CONNECT[event.op]}; baseline: connected" if anchor.form == "connect" else _on_its_way(event)
-            self._sent[-1][1].mark = f"{BOLT} {what}"
+            refused = anchor.form == "connect"
+            self._sent[-1][1].mark = self._mark(event, event) if refused else f"{BOLT} {_on_its_way(event)}"
             self._sent[-1][1].loud = True
             return
         self.settle()
@@ -149,6 +149,8 @@ class _Reader:
         self.rows.append(Row(index, event.time_ns, host, mark=f"{BOLT} {_on_the_wire(event)}", loud=True))
 
     def _mark(self, fault: Event, call: Event) -> str:
+        if fault.op in NO_CONNECT:
+            return f"{BOLT} {NO_CONNECT[fault.op]}; baseline: connected"
         if self.against is None:
             return f"{BOLT} {fault.op}"
         if self._usual is None:
@@ -192,6 +194,8 @@ def _same_call(fault: Event, anchor: Anchor, call: Event) -> bool:
     """Whether *fault*, anchored at a call, acted on *call*."""
     if call.op == "poll":
         return anchor.form == "poll" and fault.place == call.host and fault.n == call.n
+    if anchor.form == "connect":  # within a host, where no segment is refused but the call itself
+        return call.op == "connect" and call.place == fault.place
     acted = (anchor.op, fault.place, fault.n, fault.end)
     return acted == (call.op, call.place, call.n, call.end)
 

@@ -112,6 +112,20 @@ def test_k101_a_peer_that_closed_with_unread_data_resets(world: World) -> None:
     world.gives(b"", one.recv, 10)
 
 
+def test_k101_who_closed_in_the_backlog_is_handed_out_without_an_error(world: World) -> None:
+    lst = listener(world)
+    client = world.socket(socket.AF_UNIX)
+    client.connect(lst.getsockname())
+    client.send(b"last")
+    client.close()
+    server, _ = lst.accept()
+    world.keep(server).setblocking(False)
+    world.ready(server, "IN|OUT|RDHUP|HUP")
+    world.gives("EPIPE", server.send, b"x")
+    world.gives(b"last", server.recv, 10)
+    world.gives(b"", server.recv, 10)
+
+
 def test_k101_shutdown_is_fine_in_every_connected_state(world: World) -> None:
     one, two = pair(world)
     for how in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):

@@ -1,0 +1,219 @@
+"""What is told of Unix streams: in notes, ladders and netstat, of anchors that were not reached, and whom one can wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import FaultPlan
+from simnet.explore.ladder import ladder
+from simnet.explore.nearest import unreached_texts
+from simnet.realnet.classes import SIMULATOR_ONLY, verdict_class
+
+PATH = "/run/app.sock"
+CONNECTION = f"server->server:{PATH}#1"
+
+
+def serve(name: str | bytes = PATH, after: float = 0.0) -> None:
+    if after:
+        time.sleep(after)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        while True:
+            served, _ = listener.accept()
+            with served:
+                while data := served.recv(100):
+                    served.sendall(data)
+
+
+def ask(question: bytes = b"hello", name: str | bytes = PATH) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(name)
+        sock.sendall(question)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(100), b""))
+
+
+def body(net: Any) -> bytes:
+    host = net.host("server")
+    host.spawn(serve)
+    answer: bytes = host.run(ask)
+    return answer
+
+
+# --- notes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_path_that_another_host_listens_on_is_told() -> None:
+    with pytest.raises(FileNotFoundError) as missing, simnet.Network() as net:
+        net.host("server").spawn(serve)
+        ask()
+    assert missing.value.__notes__ == [
+        f"test asked its own host, and server:{PATH} listened: Unix sockets connect within a host, so do it in a process on server"
+    ]
+
+
+def test_a_path_that_nobody_listens_on_is_told_with_those_that_somebody_does() -> None:
+    with pytest.raises(FileNotFoundError) as missing, simnet.Network() as net:
+        net.host("server").spawn(serve)
+        net.host("server").run(ask, name="/run/other.sock")
+    assert missing.value.__notes__[0] == f"nobody listened there; the programs under test listened on server:{PATH}"
+
+
+def test_a_file_that_is_missing_is_none_of_the_networks_business() -> None:
+    with pytest.raises(FileNotFoundError) as missing, simnet.Network():
+        open("/nowhere/at/all")  # noqa: SIM115  # it is not opened
+    assert not hasattr(missing.value, "__notes__")
+
+
+def test_a_server_that_keeps_a_connection_whose_peer_is_gone_is_told_so() -> None:
+    kept = []
+
+    def forgets() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(PATH)
+            listener.listen()
+            while True:
+                kept.append(listener.accept()[0])
+
+    def visit() -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(PATH)
+
+    with pytest.raises(AssertionError, match=rf"still holds {CONNECTION} \(hung up\)"), simnet.Network() as net:
+        net.host("server").spawn(forgets)
+        net.host("server").run(visit)
+
+
+def test_a_server_on_a_path_may_wait_for_its_next_client_for_ever() -> None:
+    with simnet.Network(invariants={"waits-for-ever": "failure"}) as net:
+        body(net)
+
+
+# --- ladders, netstat ------------------------------------------------------------------------------------------------
+
+
+def test_a_ladder_says_which_end_of_a_connection_within_a_host_calls() -> None:
+    run = simnet.play(body, FaultPlan.parse(f"short-recv {CONNECTION} end=server call=1 bytes=2"))
+    lines = [line.split("  ")[-1].strip() for line in ladder(run.trace, against=simnet.play(body).trace).splitlines()]
+    assert f"connect server:{PATH}" in lines
+    assert "opener: send b'hello'" in lines
+    assert "accept" in lines
+    assert "⚡ baseline: b'hello'" in lines
+    assert "acceptor: recv b'llo'" in lines
+
+
+def test_a_ladder_shows_what_befell_a_connect_and_a_byte() -> None:
+    def refused(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with pytest.raises(ConnectionRefusedError):
+            net.host("server").run(ask)
+
+    told = ladder(simnet.play(refused, FaultPlan.parse(f"refuse {CONNECTION}")).trace)
+    assert f"connect server:{PATH}  ECONNREFUSED" in told
+    assert "⚡ refused; baseline: connected" in told
+    told = ladder(simnet.play(body, FaultPlan.parse(f"stall {CONNECTION} end=client byte=2 seconds=1")).trace)
+    assert "⚡ stalled for 1 s before byte 2" in told
+
+
+def test_netstat_calls_a_unix_socket_by_its_kind() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+        (row,) = [row for row in net.netstat() if row.state == "LISTEN"]
+        assert (row.proto, row.local, row.peer, row.tag) == ("unix", PATH, "*:*", f"server:{PATH}")
+
+
+# --- what was not reached --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "nearest"),
+    [
+        (
+            f"short-recv {CONNECTION} end=server call=9 bytes=1",
+            f"server called recv on {CONNECTION} 2 times",
+        ),
+        (
+            f"split {CONNECTION} end=client byte=99",
+            f"towards the client of {CONNECTION} 5 bytes travelled, so byte is 0 to 5",
+        ),
+        ("refuse server->server:/run/other.sock#1", f"this run has the connection {CONNECTION}"),
+        ("error server:@app accept call=1 errno=EMFILE", f"accept was called on server:{PATH}"),
+    ],
+)
+def test_what_was_reached_instead_is_told(fault: str, nearest: str) -> None:
+    run = simnet.play(body, FaultPlan.parse(fault), targets="server")
+    (told,) = unreached_texts(run.unreached, run.points, run.targets)
+    assert told == f"{fault} was never reached: {nearest}"
+
+
+# --- whom one can wait for -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [PATH, "\0app", b"\0app", "./app.sock"])
+def test_a_listener_on_a_path_can_be_waited_for(name: str | bytes) -> None:
+    with simnet.Network() as net:
+        host = net.host("server")
+        host.spawn(serve, name, 5.0)
+        host.wait_listening(name)
+        assert net.time == pytest.approx(5.0, abs=0.01)
+        assert host.run(ask, b"there", name) == b"there"
+        with pytest.raises(TimeoutError, match=r"nobody listens on server:/run/other\\x20one after 0.01 s"):
+            host.wait_listening("/run/other one", timeout=0.01)
+
+
+@pytest.fixture
+def short_path() -> Iterator[str]:
+    """A path in a folder of its own: those of pytest's tmp_path may be too long for a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"{folder}/app.sock"
+
+
+def test_so_it_can_on_real_sockets(short_path: str) -> None:
+    with simnet.RealNetwork() as net:
+        host = net.host("server")
+        host.spawn(serve, short_path, 0.05)
+        host.wait_listening(short_path)
+        assert host.run(ask, b"there", short_path) == b"there"
+        with pytest.raises(TimeoutError, match="nobody listens on server:@nobody"):
+            host.wait_listening("\0nobody", timeout=0.01)
+
+
+def test_a_plan_for_unix_sockets_is_worth_a_run_on_the_simulator_only() -> None:
+    assert verdict_class(FaultPlan.parse(f"reset {CONNECTION} end=server byte=1")) == SIMULATOR_ONLY
+
+
+# --- servers of libraries --------------------------------------------------------------------------------------------
+
+
+def test_an_asyncio_server_on_a_path_is_swept() -> None:
+    async def main() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(100):
+                    writer.write(data)
+                    await writer.drain()
+            except OSError:
+                pass
+            writer.close()
+
+        async with await asyncio.start_unix_server(answer, PATH) as server:
+            await server.serve_forever()
+
+    def test(net: Any) -> None:
+        host = net.host("server")
+        host.spawn(lambda: asyncio.run(main()))
+        host.wait_listening(PATH)
+        assert host.run(ask) == b"hello"
+
+    result = simnet.check(test, target="server")
+    assert result.equal > 30
+    assert not result.unreached
