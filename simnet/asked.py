@@ -17,6 +17,7 @@ __all__ = [
     "Given",
     "exceptions_of",
     "function_of",
+    "is_unix",
     "name_of",
     "plan_of",
     "port_of",
@@ -128,10 +129,17 @@ def name_of(host: Any) -> str:
     return host
 
 
+def is_unix(where: Any) -> bool:
+    """Whether *where* is a path, or an abstract name, at which a Unix socket may be."""
+    return (isinstance(where, str) and ("/" in where or where[:1] == "\0")) or (
+        isinstance(where, bytes) and where[:1] == b"\0"
+    )
+
+
 def port_of(port: Any) -> int | str:
     """The port that somebody is to listen on; the path or abstract name of a Unix socket as places spell it."""
-    if (isinstance(port, str) and ("/" in port or port[:1] == "\0")) or (isinstance(port, bytes) and port[:1] == b"\0"):
-        return spelt(port.encode("utf-8", "surrogateescape") if port[:1] == "\0" else port)  # type: ignore[union-attr]
+    if is_unix(port):
+        return spelt(port.encode("utf-8", "surrogateescape") if port[:1] == "\0" else port)
     if type(port) is not int:
         raise TypeError(f"port={port!r} is {type(port).__name__}; it is a number, such as 7")
     return port

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from simnet.asked import is_unix
+
 __all__ = ["connected", "listening", "result_of"]
 
 
@@ -35,7 +37,7 @@ def result_of(process: _Process) -> Any:
     return process.result
 
 
-def connected(sock: SomeSocket, address: tuple[str, int], timeout: float | None) -> SomeSocket:
+def connected(sock: SomeSocket, address: tuple[str, int] | str | bytes, timeout: float | None) -> SomeSocket:
     """*sock*, connected to *address* within *timeout* seconds; closed, if it cannot be."""
     sock.settimeout(timeout)
     try:
@@ -46,10 +48,10 @@ def connected(sock: SomeSocket, address: tuple[str, int], timeout: float | None)
     return sock
 
 
-def listening(sock: SomeSocket, port: int, backlog: int) -> SomeSocket:
-    """*sock*, listening on *port* of all addresses; closed, if it cannot."""
+def listening(sock: SomeSocket, port: int | str | bytes, backlog: int) -> SomeSocket:
+    """*sock*, listening on *port* of all addresses, or on the path of a Unix socket; closed, if it cannot."""
     try:
-        sock.bind(("", port))
+        sock.bind(port if is_unix(port) else ("", port))
         sock.listen(backlog)
     except BaseException:
         sock.close()

@@ -26,7 +26,7 @@ class UnixCalls(MessageCalls):
     def _connect_unix(self, file: Any, name: Any) -> None:
         """A connect of a Unix socket of any type."""
         host = self._machine
-        opens = file.family == AF_UNIX and self._kind == SOCK_STREAM and file.state == CLOSED and name
+        opens = file.family == AF_UNIX and file.type == SOCK_STREAM and file.state == CLOSED and name
         refusal = None
         if opens:
             refusal = unixplaces.connecting(host, file, name)
@@ -70,7 +70,7 @@ class UnixCalls(MessageCalls):
     def _accepted_unix(self, file: Any, listener: Tag, fault: Fault | None) -> None:
         """*file* came out of the queue of *listener*."""
         host = self._machine
-        if self._kind != SOCK_STREAM:
+        if file.type != SOCK_STREAM:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
             return
         unixplaces.accepted(host, file)

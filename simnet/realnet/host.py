@@ -6,7 +6,8 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
-from simnet.asked import port_of
+from simnet.addresses import AF_UNIX
+from simnet.asked import is_unix, port_of
 from simnet.hostverbs import connected, listening, result_of
 from simnet.link import NotALink
 from simnet.realnet.classes import refuse
@@ -74,13 +75,16 @@ class RealHost(NotALink):
         finally:
             enter(caller)
 
-    def connect(self, address: tuple[str, int], timeout: float | None = None) -> _stdlib.socket:
-        """A connection from here to *address*, as ``socket.create_connection`` makes one."""
-        return connected(self.socket(), address, timeout)
+    def connect(self, address: tuple[str, int] | str | bytes, timeout: float | None = None) -> _stdlib.socket:
+        """A connection from here to *address*, as ``socket.create_connection`` makes one, or to the path of a Unix socket."""
+        return connected(self._fit_for(address), address, timeout)
 
-    def listen(self, port: int, backlog: int = 128) -> _stdlib.socket:
-        """A listening socket of this host on all its addresses."""
-        return listening(self.socket(), port, backlog)
+    def listen(self, port: int | str | bytes, backlog: int = 128) -> _stdlib.socket:
+        """A listening socket of this host on all its addresses, or on the path of a Unix socket."""
+        return listening(self._fit_for(port), port, backlog)
+
+    def _fit_for(self, where: object) -> _stdlib.socket:
+        return self.socket(AF_UNIX if is_unix(where) else -1)
 
     def wait_listening(self, port: int | str | bytes, timeout: float = 30.0) -> None:
         """Wait until somebody listens on *port* here, or on that path of a Unix socket.

@@ -286,8 +286,8 @@ def test_dice_thrown_while_a_stream_grows_act_when_a_plan_would() -> None:
 
 
 @pytest.mark.parametrize("connected", [False, True])
-def test_rates_leave_datagrams_and_unix_sockets_alone(connected: bool) -> None:
-    """Their bytes have no place that a plan could name; and whoever serves TCP may well serve them too."""
+def test_rates_leave_datagrams_and_pairs_alone(connected: bool) -> None:
+    """The bytes of the one have no place that a plan could name, those of the other go to and from the same program."""
 
     def serve() -> None:
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -187,6 +187,18 @@ def test_so_it_can_on_real_sockets(short_path: str) -> None:
             host.wait_listening("\0nobody", timeout=0.01)
 
 
+@pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+def test_a_host_connects_to_a_path_and_listens_there(network: Any, short_path: str) -> None:
+    for name in (short_path, f"\0{short_path}"):
+        with network() as net:
+            host = net.host("server")
+            with host.listen(name) as listener, host.connect(name, timeout=5) as client:
+                served, _ = listener.accept()
+                with served:
+                    client.sendall(b"there")
+                    assert served.recv(100) == b"there"
+
+
 def test_a_plan_for_unix_sockets_is_worth_a_run_on_the_simulator_only() -> None:
     assert verdict_class(FaultPlan.parse(f"reset {CONNECTION} end=server byte=1")) == SIMULATOR_ONLY
 
