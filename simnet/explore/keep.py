@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from simnet.explore.findings import TEST
 from simnet.explore.report import headline, what_broke
 from simnet.explore.verdict import Finding
+from simnet.faults.paths import fits, starred
+from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Expect, Found, Scenario
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
+    from simnet.points import Points
 
-__all__ = ["failure_text", "save", "scenario_of"]
+__all__ = ["failure_text", "movable", "save", "scenario_of"]
 
 
 def failure_text(finding: Finding) -> str:
@@ -29,7 +36,7 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
     """The scenario that shows *failure*. It fails until the bug is mended: it expects the baseline's outcome, or, where a
     disruptive fault may rightly interrupt the test, no failure of the target's.
     """
-    plan = failure.plan
+    plan = movable(failure.plan, failure.run.points)
     return Scenario.of(
         test_id,
         FaultPlan(plan.faults, plan.schedule, plan.seed or result.options.seed),
@@ -44,6 +51,30 @@ def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario
             kernel=failure.kernel or None,
         ),
     )
+
+
+def movable(plan: FaultPlan, points: Points) -> FaultPlan:
+    """*plan* with a star for the folder of each path that is a temporary file's, as pytest's ``tmp_path``: another run has another.
+
+    So it stays where the run had two sockets that the star would mean.
+    """
+    faults = []
+    for fault in plan:
+        place = fault.place
+        if place.unix and str(place.port).startswith(f"{tempfile.gettempdir()}/"):
+            name = starred(str(place.port))
+            if len({each for each in _names(points) if fits(name, each)}) == 1:
+                fault = fault.placed(msgspec.structs.replace(place, port=name))
+        faults.append(fault)
+    return msgspec.structs.replace(plan, faults=tuple(faults))
+
+
+def _names(points: Points) -> Iterator[str]:
+    """The names of the Unix sockets of a run."""
+    for call in points.calls:
+        place = Place.parse(call.place)
+        if place.unix:
+            yield str(place.port)
 
 
 def save(result: SweepResult, root: Path, test_id: str) -> None:

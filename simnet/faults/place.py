@@ -15,7 +15,7 @@ text                         form        names
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
 
-``*`` stands for any host, port or path, or number; a pair has neither port nor path. A place with a star is a pattern: its fault acts once at *each* place it matches.
+``*`` stands for any host, port or path, or number, and within a path for any part of it. A place with a star is a pattern: its fault acts once at *each* place it matches.
 How a path is written that is no plain word is said in ``paths``.
 """
 
@@ -27,7 +27,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from simnet.faults.paths import PAIR, SPELT, misspelt
+from simnet.faults.paths import PAIR, SPELT, fits, misspelt
 
 __all__ = ["FORMS", "HOST_NAME", "Anchor", "Place", "ordinal"]
 
@@ -106,6 +106,8 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def concrete(self) -> bool:
         """Whether it names one place, not a pattern of places."""
+        if self.unix and "*" in str(self.port):
+            return False
         return "*" not in (self.source, self.target, self.port, self.number)
 
     @property
@@ -119,11 +121,16 @@ class Place(msgspec.Struct, frozen=True):
             return False
         if self.number != place.number and self.number != "*":
             return False
-        if self.port != place.port and (self.port != "*" or place.port == PAIR):
-            return False  # a pair has neither port nor path
+        if self.port != place.port and not self._port_matches(place.port):
+            return False
         if self._hosts_match(place.source, place.target):
             return True
         return self.both and self._hosts_match(place.target, place.source)
+
+    def _port_matches(self, port: int | str | None) -> bool:
+        if self.port == "*":
+            return port != PAIR  # which has neither port nor path
+        return isinstance(self.port, str) and isinstance(port, str) and fits(self.port, port)
 
     def _hosts_match(self, source: str | None, target: str | None) -> bool:
         return (self.source == source or self.source == "*") and (self.target == target or self.target == "*")
@@ -206,7 +213,7 @@ def _looks_like(text: str) -> str:
     if ":/" in text or ":./" in text or ":../" in text or ":@" in text:
         return (
             r"in the name of a Unix socket what is no letter, digit or one of / . _ - + , ~ @ % is written by its bytes, a space \x20, "
-            r"'#' \x23, ':' \x3a, as in 'server:/run/my\x20app.sock'"
+            r"'#' \x23, ':' \x3a; '*' is any part; as in 'server:/run/my\x20app.sock'"
         )
     if text != text.strip() or any(character.isspace() for character in text):
         return "it holds a space; written without: 'client->server:7#1'"

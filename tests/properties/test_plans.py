@@ -20,9 +20,11 @@ labels = st.text("ab0._-", min_size=1, max_size=8).filter(HOST_NAME.fullmatch) |
     ("server", "127.0.0.1", "[::1]", "*")
 )
 ports = st.integers(1, 65535).map(str) | st.just("*")
-names = st.text("aB7/._- #=*;:>\\é日", min_size=1, max_size=6).map(lambda text: spelt(f"/{text}")) | st.binary(
-    max_size=3
-).map(lambda raw: spelt(b"\0" + raw))
+names = (
+    st.text("aB7/._- #=*;:>\\é日", min_size=1, max_size=6).map(lambda text: spelt(f"/{text}"))
+    | st.just("*/a*b")
+    | st.binary(max_size=3).map(lambda raw: spelt(b"\0" + raw))
+)
 numbers = st.integers(1, BIG).map(str) | st.just("*")
 PLACES = {
     "connection": st.builds("{}->{}:{}#{}".format, labels, labels, ports, numbers)

@@ -21,6 +21,10 @@ CONNECTION = Place.connection("client", "server", 7, 1)
         pytest.param("client->server", Place.link("client", "server"), id="link"),
         pytest.param("client<->server", Place.link("client", "server", both=True), id="link-both-ways"),
         pytest.param("*->*:*#*", Place.connection("*", "*", "*", "*"), id="any-connection"),
+        pytest.param("server:/run/app.sock", Place.listener("server", "/run/app.sock"), id="path"),
+        pytest.param(r"a->a:@\x00#1", Place.connection("a", "a", r"@\x00", 1), id="abstract-name"),
+        pytest.param("a->a:socketpair#2", Place.connection("a", "a", "socketpair", 2), id="pair"),
+        pytest.param("*->*:*/app.sock#1", Place.connection("*", "*", "*/app.sock", 1), id="any-folder"),
         pytest.param("a-b.c->[2001:db8::1]:443#12", Place.connection("a-b.c", "[2001:db8::1]", 443, 12), id="ipv6"),
     ],
 )
@@ -79,10 +83,36 @@ def test_a_place_that_is_no_text_is_a_type_error() -> None:
         ("a<->*", "b<->a", True),
         ("a<->b", "a->b", False),
         ("server:7", "server:7", True),
+        ("*:*", "server:/run/app.sock", True),
+        ("*->*:*#1", "server->server:@app#1", True),
+        ("*->*:*#*", "server->server:socketpair#1", False),
+        ("*->*:socketpair#*", "server->server:socketpair#2", True),
+        ("*:*/app.sock", "server:/tmp/one/app.sock", True),
+        ("*:*/app.sock", "server:/app.sock", True),
+        ("*:*/app.sock", "server:/tmp/one/myapp.sock", False),
+        ("*:/run/*.sock", "server:/run/app.sock", True),
+        ("*:/run/*.sock", "server:/run/app-sock", False),
+        ("*->*:*/7#*", "server->server:7#1", False),
+        ("server:@a*", "server:@app", True),
     ],
 )
 def test_a_pattern_matches_places_of_its_own_form(pattern: str, place: str, matches: bool) -> None:
     assert Place.parse(pattern).matches(Place.parse(place)) is matches
+
+
+@pytest.mark.parametrize(
+    ("text", "concrete", "unix"),
+    [
+        ("a->a:/run/app.sock#1", True, True),
+        ("a->a:*/app.sock#1", False, True),
+        (r"a->a:/run/\x2a.sock#1", True, True),
+        ("a->a:socketpair#1", True, True),
+        ("a->a:*#1", False, False),
+        ("a->a:7#1", True, False),
+    ],
+)
+def test_a_star_in_a_path_makes_a_pattern_unless_it_is_escaped(text: str, concrete: bool, unix: bool) -> None:
+    assert (Place.parse(text).concrete, Place.parse(text).unix) == (concrete, unix)
 
 
 def test_a_place_knows_whose_socket_is_at_each_end() -> None:

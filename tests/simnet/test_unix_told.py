@@ -13,8 +13,11 @@ import pytest
 
 import simnet
 from simnet import FaultPlan
+from simnet.explore.keep import movable
 from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
+from simnet.faults.paths import spelt
+from simnet.points import Points
 from simnet.realnet.classes import SIMULATOR_ONLY, verdict_class
 
 PATH = "/run/app.sock"
@@ -201,6 +204,57 @@ def test_a_host_connects_to_a_path_and_listens_there(network: Any, short_path: s
 
 def test_a_plan_for_unix_sockets_is_worth_a_run_on_the_simulator_only() -> None:
     assert verdict_class(FaultPlan.parse(f"reset {CONNECTION} end=server byte=1")) == SIMULATOR_ONLY
+
+
+# --- paths that differ from run to run -------------------------------------------------------------------------------
+
+SUITE = """
+import socket
+import simnet
+
+def serve(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            with listener.accept()[0] as served:
+                served.sendall(served.recv(100))
+
+@simnet.sweep(target="server", kinds=["short-recv"])
+def test_it(net, tmp_path):
+    server = net.host("server")
+    server.spawn(serve, str(tmp_path / "s"))
+    with server.connect(str(tmp_path / "s")) as sock:
+        sock.sendall(b"hello")
+        assert b"".join(iter(lambda: sock.recv(100), b"")) == b"hello"
+"""
+
+
+@pytest.mark.slow
+def test_a_failure_below_tmp_path_is_found_again_below_another(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(SUITE)
+    pytester.makefile(".toml", pyproject="")
+    monkeypatch.setenv("TMPDIR", str(pytester.path))
+    pytester.runpytest_subprocess("-q", "--basetemp=one").assert_outcomes(failed=1)
+    (file,) = pytester.path.glob(".simnet/failures/*/*.toml")
+    assert 'on = "server->server:*/s#1"' in file.read_text()
+    replayed = pytester.runpytest_subprocess("-q", f"--simnet-replay={file}", "--basetemp=two")
+    replayed.stdout.fnmatch_lines(["replay: same failure on another path; ConnectionResetError at *"])
+
+
+def test_a_path_is_kept_where_a_star_would_mean_two_or_that_every_run_has() -> None:
+    points = simnet.play(body).points
+    plan = FaultPlan.parse(f"short-recv {CONNECTION} end=server call=1 bytes=1; wake server call=1 keep=1")
+    assert movable(plan, points) == plan
+    folder = tempfile.gettempdir()
+    for places, told in (((f"{folder}/one/s",), "*/s"), ((f"{folder}/one/s", f"{folder}/two/s"), f"{folder}/one/s")):
+        moved = Points()
+        moved.calls += [points.calls[-1]._replace(place=f"server->server:{spelt(place)}#1") for place in places]
+        line = "short-recv server->server:{}#1 end=server call=1 bytes=1"
+        plan = FaultPlan.parse(line.format(spelt(places[0])))
+        assert movable(plan, moved) == FaultPlan.parse(line.format(told if "*" in told else spelt(told)))
 
 
 # --- servers of libraries --------------------------------------------------------------------------------------------
