@@ -18,7 +18,8 @@ from simnet import names, real, signals, tls
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
-from simnet.realnet.socket import RealSocket, forget, socketpair
+from simnet.realnet.socket import RealSocket, forget
+from simnet.realnet.unix import socketpair
 from simnet.standins.sockets import called_by_class
 from simnet.verdicts import Escape, Verdict
 from simnet.whereabouts import caller_outside

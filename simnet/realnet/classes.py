@@ -75,8 +75,8 @@ def refuse_what_no_kernel_shows(plan: FaultPlan, seconds: float = SECONDS) -> No
 
 def _why_not(fault: Fault, seconds: float) -> str:
     """The reason for which *fault* is the simulator's alone; empty if it is not."""
-    if fault.place.unix:
-        return "its Unix sockets are this machine's own, and connect past us"
+    if fault.place.unix and fault.kind in ("reset", "reset-before-accept"):
+        return "a Unix socket is reset by nothing but a close of the program's own at its other end"
     if fault.kind == "stall" and fault.seconds > seconds / 2:  # type: ignore[attr-defined]  # a stall has them
         late: float = fault.seconds  # type: ignore[attr-defined]
         return (

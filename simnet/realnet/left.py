@@ -7,7 +7,9 @@ import socket
 import struct
 
 from simnet import real
+from simnet.realnet.connection import Connection, opposite
 from simnet.realnet.process import RealProcess
+from simnet.realnet.unix import AF_UNIX
 from simnet.verdicts import Verdict
 
 __all__ = ["nothing_left"]
@@ -23,8 +25,11 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
         file = sock._file
         if sock.fileno() == -1 or file.connection is None or not file.stream:
             continue
-        state = TCP_STATES.get(_state(file.fd))
-        if state is not None and not _unsent(file.fd):
+        if file.family == AF_UNIX:
+            state = "hung up" if _hung_up(file.connection, file.tag.end) else None
+        else:
+            state = TCP_STATES.get(_state(file.fd)) if not _unsent(file.fd) else None
+        if state is not None:
             verdicts.append(
                 Verdict(
                     "nothing-left",
@@ -34,6 +39,12 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
                 )
             )
     return verdicts
+
+
+def _hung_up(connection: Connection, end: str) -> bool:
+    """Has the other end been opened, and closed?"""
+    other = connection.ends[opposite(end)]
+    return other is not None and other.fd == -1
 
 
 def _state(fd: int) -> int:

@@ -33,6 +33,7 @@ from simnet.realnet.maps import Maps
 from simnet.realnet.netstat import snapshot
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
+from simnet.realnet.unix import remove_files
 from simnet.state import checked_names, loop_given_back, loop_set_aside
 from simnet.stuck import entrance
 from simnet.trace import OBSERVE, Trace
@@ -380,6 +381,7 @@ class RealNetwork(NotALink):
                     if file is not None:
                         file.let_go()
             stage.ground.close()
+            remove_files(stage)
             stage.verdicts[:] = checks.with_levels(stage.verdicts, self.invariants)
 
     def _running(self) -> RealProcess:

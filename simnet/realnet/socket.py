@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 import errno
 import os
 import socket as _stdlib
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from simnet.addresses import kernel_address
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
-from simnet.faults.paths import spelt
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
-from simnet.realnet import tamper
+from simnet.realnet import tamper, unix
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
@@ -26,7 +24,7 @@ from simnet.whereabouts import caller_outside
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["RealSocket", "forget", "socketpair"]
+__all__ = ["RealSocket", "forget"]
 
 AF_INET, AF_INET6 = int(_stdlib.AF_INET), int(_stdlib.AF_INET6)
 MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
@@ -83,6 +81,8 @@ class RealSocket(Calls):
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
             self._quick("bind", (address,), C.bind, self, address)
+            if file.family == unix.AF_UNIX:
+                unix.bound(self._stage, C.getsockname(self))
             return
         host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
         where = self._own_address(host)
@@ -98,7 +98,7 @@ class RealSocket(Calls):
         self._quick("listen", (backlog,), C.listen, self, backlog)
         file.listening = True
         if file.family not in (AF_INET, AF_INET6):
-            file.tag.text = f"{file.machine.name}:{spelt(C.getsockname(self))}"
+            unix.listens(self._stage, file, C.getsockname(self))
             return
         local = C.getsockname(self)
         self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
@@ -172,9 +172,15 @@ class RealSocket(Calls):
                 self._take_home()
             elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
+        named = file.family == unix.AF_UNIX and file.stream and file.connection is None
+        if named:
+            target = unix.opens(self._stage, file, kernel_address(file.machine, file.family, address, call))  # type: ignore[arg-type]
         n = file.tag.count("connect")
         try:
-            C.connect(self, target)
+            if named:
+                unix.connect(self._stage, self, file, target)
+            else:
+                C.connect(self, target)
             if not file.stream:
                 file.shown_host = None  # it is bound to one address now, as its kernel says
         except BlockingIOError as error:
@@ -233,6 +239,8 @@ class RealSocket(Calls):
         fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._seen(result[1]))
         with process.stage.lock:
             file = remember(process, fd, listener.family, listener.kind)
+            if file.family == unix.AF_UNIX and file.stream:
+                unix.accepted(process.stage, listener, file)
             connection = process.stage.connections.get(_key(address)) if isinstance(address, tuple) else None
             if connection is not None:
                 tag = Tag(connection.place, connection.text, "server", listener.machine.name)
@@ -282,7 +290,7 @@ class RealSocket(Calls):
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        if self._file.connection is not None:
+        if self._file.connection is not None and self._file.family != unix.AF_UNIX:
             return RealSocket.recv(self, bufsize, flags), None  # nobody's address, on a connection
         data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
         return data, self._seen(address)
@@ -300,7 +308,7 @@ class RealSocket(Calls):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
-        if self._file.connection is not None and not ancbufsize:
+        if self._file.connection is not None and self._file.family != unix.AF_UNIX and not ancbufsize:
             return RealSocket.recv(self, bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
         return (*answer[:3], self._seen(answer[3]))
@@ -449,12 +457,6 @@ def forget(stage: Stage, fd: int) -> None:
             file.fds.remove(fd)
             if not file.fds and file in stage.tampered:
                 stage.tampered.remove(file)
-
-
-def socketpair(family: int, type: int, proto: int) -> tuple[_stdlib.socket, _stdlib.socket]:
-    """Two connected sockets of the calling process."""
-    one, other = (_stdlib.socket(family, type, proto, raw.detach()) for raw in _socket.socketpair(family, type, proto))
-    return one, other
 
 
 def _source6(file: RealFile, target: str) -> str:

@@ -67,8 +67,11 @@ class Stage:
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
-        self.attempts: dict[tuple[str, str, int], int] = {}
+        self.attempts: dict[tuple[str, str, int | str], int] = {}
         self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
+        self.unix_files: list[
+            tuple[str, tuple[int, int] | None]
+        ] = []  # that sockets were bound to: path, device and inode
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
         self._looks = 0  # of the body, since then

@@ -62,7 +62,10 @@ def arm_streams(stage: Stage, connection: Connection, client: RealFile, server_u
         faults = [
             fault
             for fault in stage.plan
-            if fault.anchor.form == "byte" and fault.anchor.end == towards and fault.place.matches(connection.place)
+            if fault.anchor.form == "byte"
+            and fault.anchor.end == towards
+            and fault.acts_at(connection.place)
+            and not (connection.place.unix and fault.kind == "reset")
         ]
         if faults:
             faults.sort(key=lambda fault: fault.anchor.number)

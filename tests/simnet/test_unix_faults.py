@@ -447,12 +447,6 @@ def test_what_no_unix_socket_can_meet_is_refused_by_name_and_with_what_can(line:
         FaultPlan.parse(line)
 
 
-def test_real_sockets_refuse_a_plan_for_unix_sockets_by_name() -> None:
-    plan = FaultPlan.parse(f"short-recv {CONNECTION} end=server call=1 bytes=1")
-    with pytest.raises(ValueError, match=r"'short-recv' here \(its Unix sockets are this machine's own"):
-        simnet.RealNetwork(plan).__enter__()
-
-
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
 from simnet.faults.paths import spelt
 from simnet.points import Points
-from simnet.realnet.classes import SIMULATOR_ONLY, verdict_class
 
 PATH = "/run/app.sock"
 CONNECTION = f"server->server:{PATH}#1"
@@ -200,10 +199,6 @@ def test_a_host_connects_to_a_path_and_listens_there(network: Any, short_path: s
                 with served:
                     client.sendall(b"there")
                     assert served.recv(100) == b"there"
-
-
-def test_a_plan_for_unix_sockets_is_worth_a_run_on_the_simulator_only() -> None:
-    assert verdict_class(FaultPlan.parse(f"reset {CONNECTION} end=server byte=1")) == SIMULATOR_ONLY
 
 
 # --- paths that differ from run to run -------------------------------------------------------------------------------

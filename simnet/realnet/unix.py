@@ -1,0 +1,155 @@
+"""Unix streams of a real network, as plans name them. Their paths are this machine's, whichever host binds one.
+
+An accepted Unix socket does not say who has opened it. But the kernel hands them out in the order in which they connected, and
+that we know of all that our own processes do.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+import socket as _stdlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from simnet.faults.inject import Tag
+from simnet.faults.kinds import Reset, ResetBeforeAccept
+from simnet.faults.paths import PAIR, spelt
+from simnet.faults.place import Place
+from simnet.realnet import tamper
+from simnet.realnet.connection import Connection, RealFile
+from simnet.whereabouts import asked_by_a_library
+
+if TYPE_CHECKING:
+    from simnet.realnet.stage import Stage
+
+__all__ = ["AF_UNIX", "accepted", "bound", "connect", "listens", "opens", "remove_files", "socketpair"]
+
+AF_UNIX = int(_stdlib.AF_UNIX)
+NOBODY = b"\0simnet: nobody listens here"
+NOT_HERE = (Reset, ResetBeforeAccept)  # see `classes`
+
+C = _socket.socket
+
+
+def bound(stage: Stage, name: str | bytes) -> None:
+    """A socket of this run has made the file *name*."""
+    if isinstance(name, str) and name:
+        path = os.path.abspath(name)
+        stage.unix_files.append((path, _identity(path)))
+
+
+def remove_files(stage: Stage) -> None:
+    """What this run has bound and not unlinked: a simulated one leaves nothing behind, and the next is to bind it again."""
+    for path, made in stage.unix_files:
+        if made is not None and _identity(path) == made:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def listens(stage: Stage, file: RealFile, name: str | bytes) -> None:
+    """*file* listens, bound to *name*."""
+    place = Place.listener(file.machine.name, spelt(name))
+    if file.stream:
+        file.tag = _armed(stage, file, place, "", stage.listeners.setdefault(place, file.tag.counts))
+    else:
+        file.tag.text = str(place)
+
+
+def opens(stage: Stage, file: RealFile, name: str | bytes) -> str | bytes:
+    """*file* is about to connect to *name*: the connection gets its name and its faults. Gives where to connect to."""
+    listener = _listener(stage, file, spelt(name))
+    if listener is not None and listener.machine is not file.machine:
+        return name  # across hosts: no simulated network has such a thing, and no plan names it
+    with stage.lock:
+        connection = _attempt(stage, file, spelt(name))
+        _joined(stage, file, connection, "client", file.tag.counts)
+    refusal = stage.injector.for_connect(connection.place)
+    if refusal is None:
+        return name
+    stage.fire(refusal, connection.place, connection.text, "", 1)
+    return NOBODY
+
+
+def connect(stage: Stage, sock: Any, file: RealFile, name: str | bytes) -> None:
+    """Connect, and take a place in the listener's queue: both at once, or somebody else would come in between.
+
+    Raises:
+        OSError: the kernel's. The next attempt is another connection.
+    """
+    connection = file.connection
+    with stage.lock:
+        try:
+            C.connect(sock, name)
+        except OSError:
+            file.connection = file.into = file.out = None
+            raise
+        listener = _listener(stage, file, spelt(name))
+        if listener is not None and connection is not None:
+            listener.accepted.append(connection)
+    if connection is not None:
+        tamper.established(stage, sock, file)
+
+
+def accepted(stage: Stage, listener: RealFile, file: RealFile) -> None:
+    """*file* came out of the queue of *listener*."""
+    with stage.lock:
+        connection = listener.accepted.pop(0) if listener.accepted else None
+        if connection is not None:
+            _joined(stage, file, connection, "server", {})
+
+
+def socketpair(family: int, type: int, proto: int) -> tuple[_stdlib.socket, _stdlib.socket]:
+    """Two connected sockets of the calling process."""
+    ends = [_stdlib.socket(family, type, proto, raw.detach()) for raw in _socket.socketpair(family, type, proto)]
+    one, other = ends
+    file: RealFile = one._file  # type: ignore[attr-defined]  # it is one of ours
+    if file.family == AF_UNIX and file.stream and not asked_by_a_library(sys._getframe(1)):
+        stage = one._process.stage  # type: ignore[attr-defined]
+        with stage.lock:
+            connection = _attempt(stage, file, PAIR)
+            for end, which in zip(ends, ("client", "server"), strict=True):
+                _joined(stage, end._file, connection, which, {})  # type: ignore[attr-defined]
+    return one, other
+
+
+def _listener(stage: Stage, file: RealFile, name: str) -> RealFile | None:
+    """Who listens on *name*: of this host, or else of another."""
+    found = None
+    for each in list(stage.files.values()):
+        if each.listening and each.family == AF_UNIX and each.stream and each.tag.text.partition(":")[2] == name:
+            found = each
+            if each.machine is file.machine:
+                break
+    return found
+
+
+def _attempt(stage: Stage, file: RealFile, name: str) -> Connection:
+    here = file.machine.name
+    stage.attempts[here, here, name] = number = stage.attempts.get((here, here, name), 0) + 1
+    connection = Connection(Place.connection(here, here, name, number))
+    tamper.arm_streams(stage, connection, file, file.machine.target)
+    return connection
+
+
+def _joined(stage: Stage, file: RealFile, connection: Connection, end: str, counts: dict[str, int]) -> None:
+    file.tag = _armed(stage, file, connection.place, end, counts)
+    tamper.join(stage, file, connection, end)
+
+
+def _armed(stage: Stage, file: RealFile, place: Place, end: str, counts: dict[str, int]) -> Tag:
+    tag = Tag(place, str(place), end, file.machine.name, counts)
+    stage.injector.arm(tag, file.machine.target)
+    if tag.faults is not None:
+        kept = {at: [each for each in faults if not isinstance(each, NOT_HERE)] for at, faults in tag.faults.items()}
+        tag.faults = {at: faults for at, faults in kept.items() if faults} or None
+    return tag

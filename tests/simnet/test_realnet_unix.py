@@ -1,0 +1,299 @@
+"""Faults on Unix streams of real sockets: what the kernel is made to show, and what nobody can make it show."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import FaultPlan, RealNetwork, faults
+from simnet.expect import Found
+from simnet.explore.options import SweepOptions
+from simnet.explore.replay import replay
+from simnet.explore.replay_real import replay_real
+from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
+from simnet.realnet.run import play_real
+
+pytestmark = pytest.mark.slow  # real sockets and real time
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    """A path in a folder of its own: those of pytest's tmp_path may be too long for a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"{folder}/app.sock"
+
+
+def serve(name: str, reads: list[bytes]) -> None:
+    """Echo, without ever blocking in a call on a connection."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        while True:
+            try:
+                served, _ = listener.accept()
+            except OSError:
+                continue
+            with served:
+                served.settimeout(5)
+                try:
+                    while data := served.recv(100):
+                        reads.append(data)
+                        served.sendall(data)
+                except OSError as error:
+                    reads.append(type(error).__name__.encode())
+
+
+def ask(name: str, *questions: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(name)
+        for question in questions:
+            sock.sendall(question)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(100), b""))
+
+
+def played(path: str, line: str, *questions: bytes) -> tuple[list[bytes], Any, Any]:
+    """What the server read, the run's outcome, and the faults that happened."""
+    reads: list[bytes] = []
+
+    def test(net: RealNetwork) -> bytes:
+        host = net.host("server")
+        host.spawn(serve, path, reads)
+        host.wait_listening(path)
+        return host.run(ask, path, *questions)
+
+    run = play_real(test, FaultPlan.parse(line), targets="server")
+    return reads, run.outcome.returned, [str(fault) for fault in run.happened]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reads"),
+    [
+        ("short-recv {} end=server call=1 bytes=2", [b"he", b"llo"]),
+        ("split {} end=server byte=2", [b"he", b"llo"]),
+        ("stall {} end=server byte=2 seconds=0.05", [b"he", b"llo"]),
+        ("eof {} end=server byte=2", [b"he"]),
+        ("error {} end=server recv call=1 errno=ENOBUFS", [b"OSError"]),
+        ("urgent {} end=server byte=2", [b"he", b"llo"]),
+    ],
+)
+def test_a_target_reads_what_the_plan_lets_it(path: str, fault: str, reads: list[bytes]) -> None:
+    line = fault.format(f"server->server:{path}#1")
+    seen, _, happened = played(path, line, b"hello")
+    assert seen == reads
+    assert happened == [line]
+
+
+def test_writes_arrive_as_one(path: str) -> None:
+    seen, answer, _ = played(path, f"coalesce server->server:{path}#1 end=server byte=0 bytes=10", b"hello", b"world")
+    assert seen == [b"helloworld"]
+    assert answer == b"helloworld"
+
+
+def test_a_connect_is_refused_by_the_kernel(path: str) -> None:
+    def test(net: RealNetwork) -> list[object]:
+        host = net.host("server")
+        host.spawn(serve, path, [])
+        host.wait_listening(path)
+        with host.socket(socket.AF_UNIX) as sock:
+            answers: list[object] = [sock.connect_ex(path) for _ in range(2)]
+            sock.shutdown(socket.SHUT_WR)
+            answers.append(sock.recv(1))
+        return answers
+
+    run = play_real(test, FaultPlan.parse(f"refuse server->server:{path}#1"), targets="server")
+    assert run.outcome.returned == [111, 0, b""]
+    assert [(each.place.rpartition("#")[2], each.answered) for each in run.points.connects] == [
+        ("1", False),
+        ("2", True),
+    ]
+
+
+def test_connections_are_told_apart_by_the_order_in_which_they_came(path: str) -> None:
+    """An accepted Unix socket does not say who has opened it."""
+
+    def test(net: RealNetwork) -> list[bytes]:
+        host = net.host("server")
+        with host.listen(path) as listener, host.connect(path) as one, host.connect(path) as two:
+            one.sendall(b"one")
+            two.sendall(b"two")
+            answers = []
+            for _ in range(2):
+                with listener.accept()[0] as served:
+                    answers.append(served.recv(100))
+            return answers
+
+    run = play_real(
+        test, FaultPlan.parse(f"short-recv server->server:{path}#2 end=server call=1 bytes=1"), targets="server"
+    )
+    assert run.outcome.returned == [b"one", b"t"]
+
+
+def test_an_accept_would_block_and_fails(path: str) -> None:
+    def test(net: RealNetwork) -> list[str]:
+        host = net.host("server")
+        answers = []
+        with host.listen(path) as listener, host.connect(path):
+            listener.setblocking(False)
+            for _ in range(3):
+                try:
+                    listener.accept()[0].close()
+                    answers.append("accepted")
+                except OSError as error:
+                    answers.append(type(error).__name__)
+        return answers
+
+    plan = f"would-block server:{path} accept call=1; error server:{path} accept call=2 errno=EMFILE"
+    run = play_real(test, FaultPlan.parse(plan), targets="server")
+    assert run.outcome.returned == ["BlockingIOError", "OSError", "accepted"]
+
+
+def test_a_pair_has_its_faults_and_that_of_a_loop_has_none() -> None:
+    async def rest() -> None:
+        asyncio.get_running_loop().call_soon_threadsafe(str)
+        await asyncio.sleep(0.01)
+
+    def talk() -> list[bytes]:
+        asyncio.run(rest())
+        one, other = socket.socketpair()
+        with one, other:
+            one.sendall(b"hello")
+            return [other.recv(100), other.recv(100)]
+
+    def test(net: RealNetwork) -> list[bytes]:
+        return net.host("server").run(talk)
+
+    run = play_real(test, FaultPlan.parse("short-recv server->server:socketpair#1 end=server call=1 bytes=1"))
+    assert run.outcome.returned == [b"h", b"ello"]
+
+
+def test_names_beside_data_are_the_kernels(path: str) -> None:
+    def test(net: RealNetwork) -> list[object]:
+        host = net.host("server")
+        with host.listen(path) as listener, host.connect(path) as client:
+            served, _ = listener.accept()
+            with served:
+                served.sendall(b"hello")
+                told = [client.recvfrom(2), client.recvmsg(10)]
+                client.sendall(b"x")
+                return [*told, served.recvfrom(1), client.getpeername() == path]
+
+    named = play_real(test).outcome.returned
+    assert named == simnet.play(test).outcome.returned  # type: ignore[arg-type]  # the same verbs
+
+
+def test_what_a_run_has_bound_is_gone_when_it_ends(path: str) -> None:
+    def test(net: RealNetwork) -> bool:
+        with net.host("server").listen(path):
+            return os.path.exists(path)
+
+    for _ in range(2):
+        assert play_real(test).outcome.returned
+        assert not os.path.exists(path)
+
+    def replaces(net: RealNetwork) -> None:
+        with net.host("server").listen(path):
+            os.unlink(path)
+            Path(path).touch()
+
+    play_real(replaces)
+    assert os.path.exists(path)  # that is another file
+
+
+def test_who_keeps_a_connection_whose_peer_is_gone_is_told_so(path: str) -> None:
+    kept = []
+
+    def forgets() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            while True:
+                kept.append(listener.accept()[0])
+
+    def test(net: RealNetwork) -> None:
+        host = net.host("server")
+        host.spawn(forgets)
+        host.wait_listening(path)
+        host.connect(path).close()
+
+    (verdict,) = play_real(test).verdicts
+    assert f"still holds server->server:{path}#1 (hung up)" in verdict.message
+
+
+def test_a_path_of_another_host_has_no_place(path: str) -> None:
+    """Paths are the machine's there; no simulated network lets one host reach another by one."""
+
+    def test(net: RealNetwork) -> bytes:
+        with net.host("server").listen(path) as listener, socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            with listener.accept()[0] as served:
+                sock.sendall(b"hello")
+                return served.recv(100)
+
+    run = play_real(test, FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1"))
+    assert run.outcome.returned == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        ("short-recv a->a:/x#1 end=server call=1 bytes=1", INJECTED),
+        ("split a->a:/x#1 end=server byte=1", CONFIRMED),
+        ("reset a->a:/x#1 end=server byte=1", SIMULATOR_ONLY),
+        ("reset-before-accept a:/x call=1", SIMULATOR_ONLY),
+    ],
+)
+def test_what_it_is_worth_is_said_before(line: str, verdict: str) -> None:
+    assert verdict_class(FaultPlan.parse(line)) == verdict
+
+
+def test_a_reset_is_refused_by_name_and_a_pattern_leaves_unix_sockets_alone(path: str) -> None:
+    with pytest.raises(ValueError, match=r"show 'reset' here \(a Unix socket is reset by nothing but a close"):
+        RealNetwork(FaultPlan([faults.Reset(on=f"a->a:{path}#1", end="server", byte=1)])).__enter__()
+    seen, answer, happened = played(
+        path, "reset *->*:*#* end=server byte=2; reset *->*:*#* end=server recv call=1", b"hello"
+    )
+    assert (seen, answer, happened) == ([b"hello"], b"hello", [])
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [
+        ("split {} end=server byte=2", "confirmed on the kernel: the same failure"),
+        ("stall {} end=server byte=2 seconds=0.05", "confirmed on the kernel: the same failure"),
+        ("short-recv {} end=server call=1 bytes=2", "real sockets, injected result: the same failure"),
+        ("refuse {}", "real sockets: no failure there (interrupted)"),
+        ("split {} end=server byte=77", "real sockets: not reached there"),
+    ],
+)
+def test_a_failure_on_a_path_is_replayed_with_a_word_on_who_did_it(path: str, fault: str, verdict: str) -> None:
+    def hasty(name: str) -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+            listener.listen()
+            while True:
+                served, _ = listener.accept()
+                with served:
+                    served.sendall({b"hello": b"good day"}[served.recv(100)])
+
+    def talk(net: Any) -> None:
+        host = net.host("server")
+        host.spawn(hasty, path)
+        host.wait_listening(path)
+        with host.connect(path, timeout=5) as sock:
+            sock.sendall(b"hello")
+            assert b"".join(iter(lambda: sock.recv(100), b"")) == b"good day"
+
+    plan = FaultPlan.parse(fault.format(f"server->server:{path}#1"))
+    options = SweepOptions.of(target="server")
+    short = FaultPlan.parse(f"short-recv server->server:{path}#1 end=server call=1 bytes=2")
+    found = Found(by="sweep", failure=replay(talk, short, options=options).line.partition("; ")[2])
+    assert replay_real(talk, plan, options=options, found=found).kernel == verdict
