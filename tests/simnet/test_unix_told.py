@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -227,15 +228,17 @@ def test_it(net, tmp_path):
 
 @pytest.mark.slow
 def test_a_failure_below_tmp_path_is_found_again_below_another(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, short_path: str
 ) -> None:
+    folder = short_path.rpartition("/")[0]
     pytester.makepyfile(SUITE)
     pytester.makefile(".toml", pyproject="")
-    monkeypatch.setenv("TMPDIR", str(pytester.path))
-    pytester.runpytest_subprocess("-q", "--basetemp=one").assert_outcomes(failed=1)
+    monkeypatch.setenv("TMPDIR", folder)
+    pytest_on = [sys.executable, "-m", "pytest", "-q"]
+    pytester.run(*pytest_on, f"--basetemp={folder}/one")
     (file,) = pytester.path.glob(".simnet/failures/*/*.toml")
     assert 'on = "server->server:*/s#1"' in file.read_text()
-    replayed = pytester.runpytest_subprocess("-q", f"--simnet-replay={file}", "--basetemp=two")
+    replayed = pytester.run(*pytest_on, f"--simnet-replay={file}", f"--basetemp={folder}/two")
     replayed.stdout.fnmatch_lines(["replay: same failure on another path; ConnectionResetError at *"])
 
 
