@@ -6,6 +6,7 @@ what its listener is bound to, and by how many were attempted before.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simnet.faults.fault import Fault
@@ -46,7 +47,7 @@ def accepted(machine: Machine, file: Any) -> None:
 
 def listener_tag(fabric: Fabric, machine: Machine, file: Any) -> Tag:
     """The name and the faults of a listening stream; its calls are counted on from those of an earlier one there."""
-    place = Place.listener(machine.name, spelt(file.bound))
+    place, _ = _place(machine.name, spelt(file.bound), None)
     return _armed(machine, place, "", fabric.listeners.setdefault(place, file.tag.counts))
 
 
@@ -65,7 +66,7 @@ def paired(machine: Machine, one: Any, other: Any) -> None:
 def _attempt(machine: Machine, name: str) -> Place:
     attempts, here = machine.fabric.attempts, machine.name
     attempts[here, here, name] = number = attempts.get((here, here, name), 0) + 1
-    return Place.connection(here, here, name, number)
+    return _place(here, name, number)[0]
 
 
 def _told(file: Any, name: Any) -> str:
@@ -77,8 +78,16 @@ def _told(file: Any, name: Any) -> str:
     return spelt(name)
 
 
+@lru_cache(maxsize=1024)  # runs of one test name the same places again and again
+def _place(here: str, name: str, number: Any) -> tuple[Place, str]:
+    """The *number*-th connection to *name*, or the listener there; its text."""
+    place = Place.listener(here, name) if number is None else Place("connection", here, here, name, number)
+    return place, str(place)
+
+
 def _armed(machine: Machine, place: Place, end: str, counts: dict[str, int]) -> Tag:
-    tag = Tag(place, str(place), end, machine.name, counts)
+    _, text = _place(machine.name, str(place.port), place.number)
+    tag = Tag(place, text, end, machine.name, counts)
     machine.fabric.injector.arm(tag, machine.target)
     tag.plain = False  # that is a TCP connection's
     return tag
