@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
-from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.states import CLOSED, ESTABLISHED
 from simnet.kernel.unix import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, UnixSocket
 from simnet.kernel.unix_messages import Record, attached, stream_memory
 
@@ -98,9 +98,7 @@ class Course:
         else:
             self.queue.popleft()
         self.gone += len(first.data)
-        if peer is None or peer.state != ESTABLISHED:
-            first.discard()
-            return False
+        assert peer is not None
         if peer.inbox is None:
             peer.inbox = deque()
         peer.inbox.append(first)
@@ -134,9 +132,9 @@ class Course:
 
 def go_on(sender: UnixStream) -> None:
     """What was held goes on."""
-    if sender.course is not None:
-        sender.course.go_on()
-        sender.course.move(sender)
+    assert sender.course is not None
+    sender.course.go_on()
+    sender.course.move(sender)
 
 
 def tell_end(peer: UnixSocket | None, end: int) -> None:
@@ -223,8 +221,8 @@ class TamperableUnix(UnixSocket):
 
     def _part(self, error: int) -> None:
         peer = self.peer
-        if peer is None or LISTEN in (self.state, peer.state):
-            return
+        if peer is None:
+            return  # it never came to a connection
         if peer.state == CLOSED and (peer.course is None or peer.course.idle):
             return  # it has closed already, as it can only once
         for end, other, code in ((self, peer, error), (peer, self, ECONNRESET)):
