@@ -141,5 +141,7 @@ def port_of(port: Any) -> int | str:
     if is_unix(port):
         return spelt(port.encode("utf-8", "surrogateescape") if port[:1] == "\0" else port)
     if type(port) is not int:
-        raise TypeError(f"port={port!r} is {type(port).__name__}; it is a number, such as 7")
+        raise TypeError(
+            f"port={port!r} is {type(port).__name__}; it is a number, such as 7, or a path, such as '/run/app.sock'"
+        )
     return port

@@ -221,7 +221,10 @@ def _looks_like(text: str) -> str:
         return "the arrow is one '->', as in 'client->server:7#1'"
     if text.count(":") > 1 and "[" not in text:
         return "an IPv6 address stands in brackets, as in '[::1]:7'"
-    return "places are written 'client->server:7#1' (a connection), 'server:7' (a listener) or 'server' (a host); '*' stands for any"
+    return (
+        "places are written 'client->server:7#1' (a connection), 'server:7' or 'server:/run/app.sock' (a listener) or 'server' (a host); "
+        "'*' stands for any"
+    )
 
 
 class Anchor(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.addresses import AF_UNIX
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.realnet import tamper
@@ -29,7 +30,6 @@ IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
 READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
 MSG_DONTWAIT = 0x40
-AF_UNIX = 1
 EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 
 C = _socket.socket  # its methods are the system calls

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simnet.addresses import kernel_address
+from simnet.addresses import AF_UNIX, kernel_address
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
@@ -81,7 +81,7 @@ class RealSocket(Calls):
         file = self._file
         if file.family not in (AF_INET, AF_INET6):
             self._quick("bind", (address,), C.bind, self, address)
-            if file.family == unix.AF_UNIX:
+            if file.family == AF_UNIX:
                 unix.bound(self._stage, C.getsockname(self))
             return
         host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ class RealSocket(Calls):
                 self._take_home()
             elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
-        named = file.family == unix.AF_UNIX and file.stream and file.connection is None
+        named = file.family == AF_UNIX and file.stream and file.connection is None
         if named:
             target = unix.opens(self._stage, file, kernel_address(file.machine, file.family, address, call))  # type: ignore[arg-type]
         n = file.tag.count("connect")
@@ -239,7 +239,7 @@ class RealSocket(Calls):
         fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._seen(result[1]))
         with process.stage.lock:
             file = remember(process, fd, listener.family, listener.kind)
-            if file.family == unix.AF_UNIX and file.stream:
+            if file.family == AF_UNIX and file.stream:
                 unix.accepted(process.stage, listener, file)
             connection = process.stage.connections.get(_key(address)) if isinstance(address, tuple) else None
             if connection is not None:
@@ -290,7 +290,7 @@ class RealSocket(Calls):
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        if self._file.connection is not None and self._file.family != unix.AF_UNIX:
+        if self._file.connection is not None and self._file.family != AF_UNIX:
             return RealSocket.recv(self, bufsize, flags), None  # nobody's address, on a connection
         data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
         return data, self._seen(address)
@@ -308,7 +308,7 @@ class RealSocket(Calls):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
-        if self._file.connection is not None and self._file.family != unix.AF_UNIX and not ancbufsize:
+        if self._file.connection is not None and self._file.family != AF_UNIX and not ancbufsize:
             return RealSocket.recv(self, bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
         return (*answer[:3], self._seen(answer[3]))

@@ -13,6 +13,7 @@ import socket as _stdlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from simnet.addresses import AF_UNIX
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Reset, ResetBeforeAccept
 from simnet.faults.paths import PAIR, spelt
@@ -24,9 +25,8 @@ from simnet.whereabouts import asked_by_a_library
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["AF_UNIX", "accepted", "bound", "connect", "listens", "opens", "remove_files", "socketpair"]
+__all__ = ["accepted", "bound", "connect", "listens", "opens", "remove_files", "socketpair"]
 
-AF_UNIX = int(_stdlib.AF_UNIX)
 NOBODY = b"\0simnet: nobody listens here"
 NOT_HERE = (Reset, ResetBeforeAccept)  # see `classes`
 

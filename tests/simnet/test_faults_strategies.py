@@ -75,7 +75,7 @@ def test_a_falsifying_plan_is_printed_as_python() -> None:
     fault_plans(
         ALL,
         max_faults=2,
-        places=["server:7", "client->server:7#3"],
+        places=["server:7", "client->server:7#3", "server:@app", "*->*:*/app.sock#1"],
         ends=["client"],
         max_call=2,
         max_byte=9,
@@ -86,7 +86,8 @@ def test_plans_keep_to_what_was_asked(plan: FaultPlan) -> None:
     assert len(plan) <= 2
     for fault in plan:
         anchor = fault.anchor
-        assert fault.on in ("server:7", "client->server:7#3")
+        assert fault.on in ("server:7", "client->server:7#3", "server:@app", "*->*:*/app.sock#1")
+        assert not (fault.place.unix and fault.why_not_unix())
         assert anchor.end in (None, "client")
         assert anchor.number <= (9 if anchor.form == "byte" else 2)
         assert getattr(fault, "seconds", 0) <= 0.01
