@@ -178,7 +178,7 @@ class RealSocket(Calls):
         n = file.tag.count("connect")
         try:
             if named:
-                unix.connect(self._stage, self, file, target)
+                unix.connect(self, file, target)
             else:
                 C.connect(self, target)
             if not file.stream:

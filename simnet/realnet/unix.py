@@ -20,6 +20,7 @@ from simnet.faults.paths import PAIR, spelt
 from simnet.faults.place import Place
 from simnet.realnet import tamper
 from simnet.realnet.connection import Connection, RealFile
+from simnet.realnet.process import RealProcess
 from simnet.whereabouts import asked_by_a_library
 
 if TYPE_CHECKING:
@@ -80,24 +81,36 @@ def opens(stage: Stage, file: RealFile, name: str | bytes) -> str | bytes:
     return NOBODY
 
 
-def connect(stage: Stage, sock: Any, file: RealFile, name: str | bytes) -> None:
-    """Connect, and take a place in the listener's queue: both at once, or somebody else would come in between.
+def connect(sock: Any, file: RealFile, name: str | bytes) -> None:
+    """Connect, and take a place in the listener's queue. A blocking socket waits while the backlog is full.
 
     Raises:
         OSError: the kernel's. The next attempt is another connection.
     """
+    process: RealProcess = sock._process
     connection = file.connection
-    with stage.lock:
+
+    def connected() -> bool:
         try:
-            C.connect(sock, name)
-        except OSError:
-            file.connection = file.into = file.out = None
-            raise
-        listener = _listener(stage, file, spelt(name))
-        if listener is not None and connection is not None:
-            listener.accepted.append(connection)
+            with process.stage.lock:  # both at once, or somebody else would come in between
+                C.connect(sock, name)
+                listener = _listener(process.stage, file, spelt(name))
+                if listener is not None and connection is not None:
+                    listener.accepted.append(connection)
+        except BlockingIOError:
+            if sock._timeout is not None:
+                raise
+            return False
+        return True
+
+    try:
+        if not connected():
+            process.wait(f"room in the backlog of {file.tag.text}", until=connected)
+    except OSError:
+        file.connection = file.into = file.out = None
+        raise
     if connection is not None:
-        tamper.established(stage, sock, file)
+        tamper.established(process.stage, sock, file)
 
 
 def accepted(stage: Stage, listener: RealFile, file: RealFile) -> None:

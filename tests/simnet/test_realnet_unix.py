@@ -137,6 +137,27 @@ def test_connections_are_told_apart_by_the_order_in_which_they_came(path: str) -
     assert run.outcome.returned == [b"one", b"t"]
 
 
+@pytest.mark.parametrize("network", [simnet.Network, RealNetwork])
+def test_a_blocking_connect_waits_for_room_in_the_backlog_and_no_other_does(network: Any, path: str) -> None:
+    def late() -> bytes:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            return sock.recv(100)
+
+    with network() as net:
+        host = net.host("server")
+        with host.listen(path, 0) as listener, host.connect(path), host.socket(socket.AF_UNIX) as hasty:
+            waiting = host.spawn(late)
+            hasty.settimeout(5)
+            with pytest.raises(BlockingIOError):
+                hasty.connect(path)
+            for _ in range(2):
+                with listener.accept()[0] as served:
+                    served.send(b"hello")
+            waiting.join()
+            assert waiting.result == b"hello"
+
+
 def test_an_accept_would_block_and_fails(path: str) -> None:
     def test(net: RealNetwork) -> list[str]:
         host = net.host("server")
