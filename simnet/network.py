@@ -22,12 +22,11 @@ from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
 from simnet.machine import Machine
 from simnet.trace import SEGMENT, Trace
-from simnet.unixplaces import listener_tag
 
 __all__ = ["Fabric"]
 
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
-AF_UNIX, SOCK_STREAM, SOCK_DGRAM, UDP = 1, 1, 2, 17
+AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
 UNNAMED: tuple[str, str, None] = ("?", "", None)
 ARP_FAILED_NS = (
@@ -206,8 +205,6 @@ class Fabric:
 
     def listener_tag(self, machine: Machine, file: Any) -> Tag:
         """The name and the faults of a listening socket; its calls are counted on from those of an earlier one there."""
-        if file.family == AF_UNIX and file.type == SOCK_STREAM:
-            return listener_tag(self, machine, file)
         if file.family == AF_UNIX:
             return Tag(None, f"{machine.name}:{file.getsockname()!r}", "", machine.name, file.tag.counts)
         place, text = _place("", machine.name, file.local[1], None)

@@ -22,6 +22,7 @@ from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import NoBuffer
 from simnet.straightcalls import StraightCalls
+from simnet.unixplaces import listener_tag
 
 __all__ = ["QuickCalls"]
 
@@ -50,7 +51,10 @@ class QuickCalls(StraightCalls):
         file = self._file()
         self._quick(file, "listen", (number,), file.listen, number)
         host = self._machine
-        file.tag = host.fabric.listener_tag(host, file)
+        if self._net_family == AF_UNIX and file.type == SOCK_STREAM:
+            file.tag = listener_tag(self._process.machine, host, file)
+        else:
+            file.tag = host.fabric.listener_tag(host, file)
 
     def getsockname(self, *none: Any, **named: Any) -> Any:
         if none or named:

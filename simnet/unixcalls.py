@@ -29,7 +29,7 @@ class UnixCalls(MessageCalls):
         opens = file.family == AF_UNIX and file.type == SOCK_STREAM and file.state == CLOSED and name
         refusal = None
         if opens:
-            refusal = unixplaces.connecting(host, file, name)
+            refusal = unixplaces.connecting(self._process.machine, host, file, name)
         n = file.tag.count("connect")
         try:
             if refusal is not None:
@@ -73,6 +73,6 @@ class UnixCalls(MessageCalls):
         if file.type != SOCK_STREAM:
             file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
             return
-        unixplaces.accepted(host, file)
+        unixplaces.accepted(self._process.machine, host, file)
         if isinstance(fault, ResetBeforeAccept):
             file.leave()

@@ -2,6 +2,9 @@
 
 A connection of Unix sockets stays within its host, and stands as soon as ``connect()`` is answered. So it gets its name there, by
 what its listener is bound to, and by how many were attempted before.
+
+Both ends are of one host, so that who calls is told by the *caller*, the host of the calling process: of a socket that a test has made
+through ``net.host("server").connect(path)`` that is ``test``, which is no target.
 """
 
 from __future__ import annotations
@@ -16,15 +19,14 @@ from simnet.faults.place import Place
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
-    from simnet.network import Fabric
 
 __all__ = ["accepted", "connected", "connecting", "listener_tag", "paired"]
 
 
-def connecting(machine: Machine, file: Any, name: Any) -> Fault | None:
+def connecting(caller: Machine, machine: Machine, file: Any, name: Any) -> Fault | None:
     """*file* is about to connect to *name*: the connection gets its name, and its calls their faults. What is to keep it from it?"""
     place = _attempt(machine, _told(file, name))
-    file.tag = _armed(machine, place, "client", file.tag.counts)
+    file.tag = _armed(caller, place, "client", file.tag.counts)
     injector = machine.fabric.injector
     return None if injector.idle else injector.for_connect(place)
 
@@ -36,19 +38,19 @@ def connected(machine: Machine, file: Any) -> None:
         injector.watch_bytes(file, file.tag.place, "server")
 
 
-def accepted(machine: Machine, file: Any) -> None:
+def accepted(caller: Machine, machine: Machine, file: Any) -> None:
     """*file* came out of the queue of a listener: it gets the name that its opener gave the connection."""
     place = file.peer.tag.place
-    file.tag = _armed(machine, place, "server", {})
+    file.tag = _armed(caller, place, "server", {})
     injector = machine.fabric.injector
     if not injector.idle:
         injector.watch_bytes(file, place, "client")
 
 
-def listener_tag(fabric: Fabric, machine: Machine, file: Any) -> Tag:
+def listener_tag(caller: Machine, machine: Machine, file: Any) -> Tag:
     """The name and the faults of a listening stream; its calls are counted on from those of an earlier one there."""
     place, _ = _place(machine.name, spelt(file.bound), None)
-    return _armed(machine, place, "", fabric.listeners.setdefault(place, file.tag.counts))
+    return _armed(caller, place, "", machine.fabric.listeners.setdefault(place, file.tag.counts))
 
 
 def paired(machine: Machine, one: Any, other: Any) -> None:
@@ -85,9 +87,9 @@ def _place(here: str, name: str, number: Any) -> tuple[Place, str]:
     return place, str(place)
 
 
-def _armed(machine: Machine, place: Place, end: str, counts: dict[str, int]) -> Tag:
-    _, text = _place(machine.name, str(place.port), place.number)
-    tag = Tag(place, text, end, machine.name, counts)
-    machine.fabric.injector.arm(tag, machine.target)
+def _armed(caller: Machine, place: Place, end: str, counts: dict[str, int]) -> Tag:
+    _, text = _place(place.target, str(place.port), place.number)
+    tag = Tag(place, text, end, caller.name, counts)
+    caller.fabric.injector.arm(tag, caller.target)
     tag.plain = False  # that is a TCP connection's
     return tag

@@ -196,9 +196,7 @@ class Calls(_stdlib.socket):
         elif result or op in EFFECTIVE:
             process.effect()
         now, entries, tag = process.stage.clock.now_ns, process.stage.trace.entries, file.tag
-        entries.append(
-            (now, CALL, file.machine.name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0))
-        )
+        entries.append((now, CALL, tag.host_name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0)))
         if file.family == AF_UNIX:
             return  # no segments go from one end to the other there
         if op == "send" and tag.end and isinstance(result, int) and result:

@@ -27,6 +27,7 @@ class RealFile:
         "connection",
         "family",
         "fds",
+        "in_hand",
         "into",
         "kept",
         "kind",
@@ -45,6 +46,7 @@ class RealFile:
         self.family = family
         self.kind = kind
         self.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
+        self.in_hand = False  # it is a host's, and the test's own body calls
         self.fds: list[int] = []
         self.kept = -1  # a descriptor of ours: the program has closed its own, and what it sent is still held back
         self.shown_host: str | None = None  # what getsockname() says instead of the host's own address

@@ -69,6 +69,7 @@ class RealHost(NotALink):
         if self._console is None:
             self._console = RealProcess(network._stage, self.machine, f"{self.name}/console")
             network._consoles.append(self._console)
+            network._stage.consoles.append(self._console)
         enter(self._console)
         try:
             return RealSocket(family, type, proto)

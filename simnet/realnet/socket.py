@@ -444,6 +444,7 @@ RealSocket.__qualname__ = "socket"
 def remember(process: RealProcess, fd: int, family: int, kind: int) -> RealFile:
     """A new socket of the kernel, in the hands of *process*."""
     file = RealFile(process.machine, int(family), int(kind))
+    file.in_hand = process in process.stage.consoles
     file.fds.append(fd)
     process.stage.files[fd] = file
     return file

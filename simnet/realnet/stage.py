@@ -63,6 +63,7 @@ class Stage:
         self.body: RealProcess | None = None
         self.network: Any = None  # from its entry to its end
         self.entered: Any = "by hand"  # at which line of which code, or by whom
+        self.consoles: list[RealProcess] = []  # in whose name the body uses sockets of other hosts
         self.verdicts: list[Verdict] = []
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket

@@ -160,8 +160,9 @@ def _joined(stage: Stage, file: RealFile, connection: Connection, end: str, coun
 
 
 def _armed(stage: Stage, file: RealFile, place: Place, end: str, counts: dict[str, int]) -> Tag:
-    tag = Tag(place, str(place), end, file.machine.name, counts)
-    stage.injector.arm(tag, file.machine.target)
+    caller = stage.body.machine if file.in_hand and stage.body is not None else file.machine
+    tag = Tag(place, str(place), end, caller.name, counts)
+    stage.injector.arm(tag, caller.target)
     if tag.faults is not None:
         kept = {at: [each for each in faults if not isinstance(each, NOT_HERE)] for at, faults in tag.faults.items()}
         tag.faults = {at: faults for at, faults in kept.items() if faults} or None

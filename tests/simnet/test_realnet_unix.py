@@ -23,6 +23,8 @@ from simnet.realnet.run import play_real
 
 pytestmark = pytest.mark.slow  # real sockets and real time
 
+BOTH = ("server", "test")  # the test holds sockets of the server in its own hands
+
 
 @pytest.fixture
 def path() -> Iterator[str]:
@@ -132,7 +134,7 @@ def test_connections_are_told_apart_by_the_order_in_which_they_came(path: str) -
             return answers
 
     run = play_real(
-        test, FaultPlan.parse(f"short-recv server->server:{path}#2 end=server call=1 bytes=1"), targets="server"
+        test, FaultPlan.parse(f"short-recv server->server:{path}#2 end=server call=1 bytes=1"), targets=BOTH
     )
     assert run.outcome.returned == [b"one", b"t"]
 
@@ -173,7 +175,7 @@ def test_an_accept_would_block_and_fails(path: str) -> None:
         return answers
 
     plan = f"would-block server:{path} accept call=1; error server:{path} accept call=2 errno=EMFILE"
-    run = play_real(test, FaultPlan.parse(plan), targets="server")
+    run = play_real(test, FaultPlan.parse(plan), targets=BOTH)
     assert run.outcome.returned == ["BlockingIOError", "OSError", "accepted"]
 
 
@@ -259,8 +261,27 @@ def test_a_path_of_another_host_has_no_place(path: str) -> None:
                 sock.sendall(b"hello")
                 return served.recv(100)
 
-    run = play_real(test, FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1"))
+    run = play_real(test, FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1"), targets=BOTH)
     assert run.outcome.returned == b"hello"
+
+
+@pytest.mark.parametrize("play", [simnet.play, play_real])
+def test_a_socket_in_the_hands_of_the_test_is_support(path: str, play: Any) -> None:
+    def test(net: Any) -> bytes:
+        host = net.host("server")
+        host.spawn(serve, path, [])
+        host.wait_listening(path)
+        with host.connect(path) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: sock.recv(100), b""))
+
+    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), targets="server")
+    assert not run.happened
+    assert {each.host for each in run.points.calls if each.end == "client"} == {"test"}
+    assert not any(each.target for each in run.points.calls if each.end == "client")
+    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), targets=BOTH)
+    assert len(run.happened) == 1
 
 
 @pytest.mark.parametrize(
