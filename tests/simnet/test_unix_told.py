@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 import tempfile
@@ -32,7 +33,7 @@ def serve(name: str | bytes = PATH, after: float = 0.0) -> None:
         listener.listen()
         while True:
             served, _ = listener.accept()
-            with served:
+            with served, contextlib.suppress(OSError):
                 while data := served.recv(100):
                     served.sendall(data)
 
@@ -99,6 +100,19 @@ def test_a_server_that_keeps_a_connection_whose_peer_is_gone_is_told_so() -> Non
 def test_a_server_on_a_path_may_wait_for_its_next_client_for_ever() -> None:
     with simnet.Network(invariants={"waits-for-ever": "failure"}) as net:
         body(net)
+
+
+def test_a_test_that_takes_one_read_for_all_is_told_so() -> None:
+    def test(net: Any) -> None:
+        host = net.host("server")
+        host.spawn(serve)
+        with host.connect(PATH) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello"
+
+    with pytest.raises(AssertionError) as failed:
+        simnet.check(test, target="server", kinds=["split"])
+    assert "the test's last recv brought 1 byte of 5: it returns what has arrived" in "".join(failed.value.__notes__)
 
 
 # --- ladders, netstat ------------------------------------------------------------------------------------------------
