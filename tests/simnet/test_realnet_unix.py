@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import tempfile
@@ -339,3 +340,70 @@ def test_a_failure_on_a_path_is_replayed_with_a_word_on_who_did_it(path: str, fa
     short = FaultPlan.parse(f"short-recv server->server:{path}#1 end=server call=1 bytes=2")
     found = Found(by="sweep", failure=replay(talk, short, options=options).line.partition("; ")[2])
     assert replay_real(talk, plan, options=options, found=found).kernel == verdict
+
+
+def conversation(path: str, half: bool) -> Any:
+    """A test of what both ends see of each other, whatever befalls them."""
+
+    def test(net: Any) -> tuple[bytes | str, list[tuple[bytes, str]]]:
+        seen: list[tuple[bytes, str]] = []
+
+        def listen() -> None:
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen()
+                while True:
+                    with contextlib.suppress(OSError), listener.accept()[0] as served:
+                        served.settimeout(3)
+                        got = b""
+                        try:
+                            while data := served.recv(7):
+                                got += data
+                                served.sendall(data)
+                            seen.append((got, "end"))
+                        except OSError as error:
+                            seen.append((got, type(error).__name__))
+
+        host = net.host("server")
+        host.spawn(listen)
+        host.wait_listening(path)
+        try:
+            with host.connect(path, timeout=3) as sock:
+                for part in (b"A" * 3, b"B" * 50, b"C"):
+                    sock.sendall(part)
+                if half:
+                    sock.shutdown(socket.SHUT_WR)
+                answer = b""
+                while (half or len(answer) < 54) and (data := sock.recv(1000)):
+                    answer += data
+            told: bytes | str = answer
+        except OSError as error:
+            told = type(error).__name__
+        net.sleep(0.05)
+        return told, seen
+
+    return test
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(f"{kind} {{}} end={end} byte={byte}" for kind in ("split", "eof", "urgent") for end in ("server", "client") for byte in (3, 40)),
+        "stall {} end=server byte=2 seconds=0.01",
+        "stall {} end=client byte=53 seconds=0.01",
+        "coalesce {} end=server byte=0 bytes=53",
+        "coalesce {} end=client byte=2 bytes=90",
+        "short-recv {} end=server call=2 bytes=1",
+        "error {} end=server recv call=2 errno=ENOBUFS",
+        "error {} end=server send call=1 errno=ENOBUFS",
+        "refuse {}",
+    ],
+)  # fmt: skip
+def test_a_fault_shows_on_the_kernel_what_it_shows_on_simnet(path: str, fault: str, half: bool) -> None:
+    plan = FaultPlan.parse(fault.format(f"server->server:{path}#1"))
+    test = conversation(path, half)
+    simulated, real = simnet.play(test, plan, targets="server"), play_real(test, plan, targets="server")
+    assert simulated.happened == real.happened == plan
+    assert simulated.outcome.returned == real.outcome.returned
+    assert not real.verdicts
