@@ -17,6 +17,7 @@ from simnet.faults.kinds import KINDS, kind_class
 
 __all__ = ["fault_from_table", "fault_to_table", "parse_fault"]
 
+NAMES_UNIX: Final = re.compile(r":(?:[.]{0,2}/|@)")  # where such a name begins
 _EXAMPLE: Final = "'would-block server:7 accept call=1'"
 
 
@@ -65,7 +66,9 @@ def parse_fault(text: str) -> Fault:
         raise FaultError(f"{text!r} names no fault; one is written {_EXAMPLE}", "kind")
     kind = kind_class(words[0])
     if len(words) < 2 or "=" in words[1]:
-        raise FaultError(f"{text!r}: the place is missing; it follows the kind, as in {_EXAMPLE}", "on")
+        raise FaultError(
+            f"{text!r}: the place is missing; it follows the kind, as in {_EXAMPLE}{_spelling(text)}", "on"
+        )
     fields: dict[str, object] = {"on": words[1]}
     for word in words[2:]:
         name, equals, value = word.partition("=")
@@ -73,14 +76,21 @@ def parse_fault(text: str) -> Fault:
             name, value = "op", word
             if "op" not in kind.__struct_fields__:
                 raise FaultError(
-                    f"{text!r}: {word!r} has no '='; after the place come name=value, as in {_EXAMPLE}{_its_fields(kind)}"
+                    f"{text!r}: {word!r} has no '='; after the place come name=value, as in {_EXAMPLE}{_its_fields(kind)}{_spelling(text)}"
                 )
         if name in fields:
-            raise FaultError(f"{text!r}: {name} is given twice", name)
+            raise FaultError(f"{text!r}: {name} is given twice{_spelling(text)}", name)
         fields[name] = _READ[name](kind, name, value) if name in _READ else value
     if words[1] in kind.ops and "op" not in fields:  # `would-block accept call=1`
         raise FaultError(f"{text!r}: the place is missing; it stands before {words[1]}, as in {_EXAMPLE}", "on")
     return _made(kind, fields)
+
+
+def _spelling(text: str) -> str:
+    """What may be meant where a line that names a Unix socket cannot be read."""
+    if not NAMES_UNIX.search(text):
+        return ""
+    return r"; in the name of a Unix socket a space is \x20, '=' is \x3d, ';' is \x3b"
 
 
 def _made(kind: type[Fault], fields: dict[str, object]) -> Fault:

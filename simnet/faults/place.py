@@ -219,6 +219,8 @@ def _looks_like(text: str) -> str:
         return "it holds a space; written without: 'client->server:7#1'"
     if "=>" in text or "→" in text or re.search(r"[^<-]>|->.*->", text):
         return "the arrow is one '->', as in 'client->server:7#1'"
+    if re.search(r":[A-Za-z_][\w.-]*(?:#|$)", text):
+        return "a port is a number, a path begins with '/' or './', an abstract name with '@'"
     if text.count(":") > 1 and "[" not in text:
         return "an IPv6 address stands in brackets, as in '[::1]:7'"
     return (

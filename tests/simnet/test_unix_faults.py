@@ -441,6 +441,14 @@ def test_what_a_pattern_means_elsewhere_leaves_unix_sockets_alone() -> None:
         (f"drop server->server:{PATH} datagram=1", "a connection of Unix sockets has a number"),
         ("error server:socketpair accept call=1 errno=EMFILE", "nobody listens on a socketpair"),
         (r"refuse server->server:/a\x41#1", "is written /aA"),
+        (
+            "would-block server:/run/my app.sock accept call=1",
+            r"op is given twice; in the name of a Unix socket a space is \x20",
+        ),
+        ("split server->server:/run/my app.sock#1 end=server byte=1", r"has no '='; after the place"),
+        ("split server->server:/run/my app.sock#1 end=server byte=1", r"a space is \x20"),
+        ("refuse server->server:/run/a=b#1", r"'=' is \x3d"),
+        ("error server:app.sock accept call=1 errno=EMFILE", "a path begins with '/' or './'"),
         ("refuse server->server:/a(b)#1", r"a space \x20"),
     ],
 )
