@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.descriptors import File
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import READABLE, WRITABLE
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def refuse_disk_file(file: Any) -> Any:
     """*file*, which an epoll is to watch.
 
     Raises:
-        OSError: EPERM, it is one on the disk.
+        OSError: EPERM, it is one on the disk; EBADF, nobody here would be told of it.
     """
     if type(file) is DiskFile:
         raise socket_error(errno.EPERM)
     if type(file) is Outside:
-        not_modelled("an epoll over what is neither a socket nor a pipe of this run")
+        raise socket_error(errno.EBADF)
     return file
