@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from simnet import descriptor_calls, descriptor_flags, names, real, socket_files, tls
+from simnet.alarms import alarm_call
 from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.ioctl import ioctl
@@ -141,24 +142,28 @@ class SimulatedBackend:
         if call == "set_wakeup_fd":
             ours = isinstance(number, int) and (number >= FIRST_DESCRIPTOR or number == -1)
         else:
-            ours = number != SIGINT and (call != "raise_signal" or self._hears(process, number))
+            ours = number != SIGINT and (call != "raise_signal" or self.hears(process, number))
         return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
 
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._scheduler.current
-        if whom in (real.getpid(), real.get_ident()) and number != SIGINT and self._hears(process, number):
+        if whom in (real.getpid(), real.get_ident()) and number != SIGINT and self.hears(process, number):
             signal_call(process, "raise_signal", number)
         else:
             original(whom, number)
 
-    def _hears(self, process: Process, number: Any) -> bool:
+    def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
         if has_handler(process, number):
             return True
         if ends_who_has_none(number):
             self.escape(f"an end by signal {int(number)}, of which it has no handler,")
         return False
+
+    def alarm_call(self, call: str, original: Any, *arguments: Any) -> Any:
+        """``signal.alarm``, ``setitimer`` and ``getitimer``, of virtual time."""
+        return alarm_call(self._scheduler.current, call, original, *arguments)
 
     def open_files_limit(self) -> tuple[int, int]:
         return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX

@@ -108,7 +108,7 @@ class Process:
         self.held = False  # its host stands still
         self.timed_out = False
         self.has_deadline = False
-        self.pending: BaseException | None = None
+        self.pending: Any = None  # an exception to be raised where it waits, or an alarm that has rung
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
         self.fruitless = 0  # polls in a row that told it something is ready, to no effect
@@ -133,11 +133,15 @@ class Process:
             self.asleep = False
             self.scheduler.runnable.append(self)
 
-    def take_pending(self) -> BaseException:
-        """What its wait is to raise. Returned, not bound to a name there: frame and exception would hold each other."""
-        error, self.pending = self.pending, None
-        assert error is not None
-        return error
+    def meet_pending(self) -> None:
+        """Its wait raises what was put there for it, or hears the alarm that has rung."""
+        pending, self.pending = self.pending, None
+        if isinstance(pending, BaseException):
+            try:
+                raise pending
+            finally:
+                del pending  # else frame and exception would hold each other
+        pending.hear()
 
     # --- for users -------------------------------------------------------------------------------------------------
 
@@ -196,7 +200,10 @@ class Process:
         self.kwargs = {}
 
     def close_descriptors(self) -> None:
-        """As a kernel does when a process ends: every descriptor, in order."""
+        """As a kernel does when a process ends: every descriptor, in order, and no alarm rings any more."""
+        alarm = self.state.pop("alarm", None)
+        if alarm is not None:
+            alarm.call_off()
         if self.descriptors:
             for fd in tuple(self.descriptors):
                 self.descriptors.close(fd)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from simnet.kernel.errors import socket_error
 from simnet.poll_arguments import c_int
 
-__all__ = ["SIGINT", "ends_who_has_none", "has_handler", "signal_call"]
+__all__ = ["SIGINT", "ends_who_has_none", "has_handler", "hear", "signal_call"]
 
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 _getsignal = _signal.getsignal
@@ -57,7 +57,7 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
         return None
     handler = handlers[number] if number in handlers else _getsignal(number)
     if call == "raise_signal":
-        _deliver(process, number, handler)
+        _deliver(process, number, handler, sys._getframe(3))  # of who sent it: behind this room, backend and stand-in
         return None
     if call == "signal":
         if not callable(arguments[1]) and arguments[1] not in (DEFAULT, IGNORE):
@@ -94,11 +94,16 @@ def _set_wakeup(process: Process, fd: Any) -> int:
     return before
 
 
-def _deliver(process: Process, number: int, handler: Any) -> None:
+def hear(process: Process, number: int, frame: Any) -> None:
+    """Signal *number* comes to *process*, which is at *frame*."""
+    _deliver(process, number, _handlers(process).get(number, DEFAULT), frame)
+
+
+def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:
     if not callable(handler):  # it is ignored
         return
     fd = process.state.get("wakeup", -1)
     if fd != -1:
         with suppress(OSError):  # a full one is awake, and who has closed it wants no more of it
             process.write(fd, bytes([number]))
-    handler(number, sys._getframe(4))  # of who sent it: behind this room, the backend and the stand-in
+    handler(number, frame)

@@ -184,7 +184,7 @@ class Scheduler:
                 self._sleepers -= 1
                 timer.cancel()
             if me.pending is not None:
-                raise me.take_pending()
+                me.meet_pending()
             if self.interrupted is not None:
                 raise self.interrupted
         if self.recording:
@@ -233,7 +233,7 @@ class Scheduler:
             self._switch(self._take())
             me.waiting = None
         if me.pending is not None:
-            raise me.take_pending()
+            me.meet_pending()
         if self.interrupted is not None:
             raise self.interrupted
 

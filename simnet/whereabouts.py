@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["OURS", "asked_by_a_library", "caller_outside", "leads_out", "placed", "tasks_outside"]
+__all__ = ["OURS", "asked_by_a_library", "caller", "caller_outside", "leads_out", "placed", "tasks_outside"]
 
 OURS = (
     *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
@@ -31,11 +31,17 @@ def caller_outside(frame: FrameType) -> str:
     return _told(step or library or frame)
 
 
-def asked_by_a_library(frame: FrameType) -> bool:
-    """Whether it is an event loop, or another library between a program and its network, that called simnet at *frame*."""
+def caller(frame: FrameType) -> FrameType | None:
+    """The nearest frame that is not simnet's: who called it."""
     step: FrameType | None = frame
     while step is not None and _is_ours(name := _module(step)) and name.partition(".")[0] == "simnet":
         step = step.f_back
+    return step
+
+
+def asked_by_a_library(frame: FrameType) -> bool:
+    """Whether it is an event loop, or another library between a program and its network, that called simnet at *frame*."""
+    step = caller(frame)
     return step is not None and _is_ours(_module(step))
 
 

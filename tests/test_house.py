@@ -66,6 +66,7 @@ STEPS = {
             "simnet.descriptor_flags",
             "simnet.descriptor_calls",
             "simnet.signals",
+            "simnet.alarms",
             "simnet.socket_files",
         ],
         ["simnet.standins"],

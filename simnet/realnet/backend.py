@@ -98,6 +98,18 @@ class RealBackend:
             return signals.signal_call(process, call, number, *arguments, **options)
         return original(number, *arguments, **options)
 
+    def alarm_call(self, call: str, original: Any, *arguments: Any) -> Any:
+        """``signal.alarm`` and its kin: the machine's, for the body of a test in the main thread."""
+        process = self._process
+        if process is process.stage.body:
+            return original(*arguments)
+        error = Escape(
+            f"{process.name} reached for signal.{call} at {caller_outside(sys._getframe(1))}: on real sockets a process is a "
+            "thread, and the alarm would be the whole program's. Run this test on simnet.Network."
+        )
+        process.stage.record(Verdict("Escape", str(error), process.host_name, error))
+        raise error
+
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._process

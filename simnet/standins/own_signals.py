@@ -1,4 +1,4 @@
-"""The signals that a process sends itself, and what wakes its loop for them."""
+"""The signals that a process sends itself, its alarm, and what wakes its loop for them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PAIRS = Pairs()
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 
 
-def _own(name: str) -> Maker:
+def _own(name: str, method: str = "signal_call") -> Maker:
     """A maker of stand-ins for what a simulated process does with signals by itself."""
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
-            own = getattr(whose.world(), "signal_call", None)
+            own = getattr(whose.world(), method, None)
             return original(*args, **kwargs) if own is None or not args else own(name, original, *args, **kwargs)
 
         return standin
@@ -31,6 +31,8 @@ def _own(name: str) -> Maker:
 
 for _name in ("raise_signal", "set_wakeup_fd", "siginterrupt"):
     PAIRS.standin(_signal, _name)(_own(_name))
+for _name in ("alarm", "setitimer", "getitimer"):
+    PAIRS.standin(_signal, _name)(_own(_name, "alarm_call"))
 
 
 @PAIRS.standin(_signal, "pthread_kill")

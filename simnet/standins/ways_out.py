@@ -1,4 +1,4 @@
-"""The ways out of a world: threads, subprocesses, pollers it does not have, alarms of the real clock."""
+"""The ways out of a world: threads, subprocesses, pollers it does not have, waits for signals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
         yield os, name, f"os.{name}"
     for name in ("kqueue", "devpoll"):
         yield select, name, f"select.{name}"
-    for name in ("alarm", "setitimer", "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):  # they wait in real time
+    for name in ("pause", "sigwait", "sigwaitinfo", "sigtimedwait"):  # they wait in real time
         yield _signal, name, f"signal.{name}"
 
 

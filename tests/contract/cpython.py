@@ -25,7 +25,6 @@ NOT_FOR_SIMNET = {
     "GeneralModuleTests.testRefCountGetNameInfo": "counts references to a global, with C's frames",
     "TCPCloserTest.testClose": "selects a socket of the other thread by its number, which is a process here",
     "test_add_signal_handler": "SIGINT ends a run",
-    "test_signal_handling": "SIGINT ends a run",
     "test_run_in_executor": "looks at the number of the thread",
     "test_write_pipe": "opens a socket's number with io.open, in C",
     "test_read_pty": "reads a terminal in C, through a pipe transport",

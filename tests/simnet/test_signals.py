@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -137,3 +138,69 @@ def test_what_is_no_signal_and_no_handler(where: str) -> None:
     else:
         with simnet.Network():
             assert answers() == expected
+
+
+def test_an_alarm_is_the_processes_own_and_rings_in_virtual_time() -> None:
+    heard: list[tuple[str, float]] = []
+
+    def story(name: str, seconds: int) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: heard.append((name, time.monotonic())))
+        signal.alarm(seconds)
+        time.sleep(3600)
+
+    with simnet.Network() as net:
+        processes = [net.host(name).spawn(story, name, seconds) for name, seconds in (("a", 20), ("b", 10))]
+        for process in processes:
+            process.join()
+    assert heard == [("b", 10.0), ("a", 20.0)]
+
+
+def test_who_has_no_handler_for_its_alarm_would_end() -> None:
+    def story() -> None:
+        signal.alarm(1)
+        time.sleep(5)
+
+    with pytest.raises(simnet.Escape, match="an end by signal 14, of which it has no handler"), simnet.Network() as net:
+        net.host("server").spawn(story)
+
+
+def test_an_alarm_goes_with_its_process_and_keeps_no_network_going() -> None:
+    heard: list[int] = []
+
+    def story() -> None:
+        signal.signal(signal.SIGALRM, lambda *_: heard.append(1) or signal.alarm(1))  # type: ignore[func-returns-value]
+        signal.alarm(100)
+
+    def waits() -> None:
+        story()
+        signal.alarm(1)
+        with socket.create_server(("", 7)) as listener:
+            listener.accept()
+
+    with simnet.Network() as net:
+        net.host("a").spawn(story)
+        net.host("b").spawn(waits)
+        time.sleep(200)
+    assert 190 < len(heard) < 210
+    assert net.time < 210
+
+
+def test_a_body_that_waits_for_ever_is_told_so_whatever_alarms_ring() -> None:
+    def waits() -> None:
+        signal.signal(signal.SIGALRM, lambda *_: signal.alarm(1))
+        signal.alarm(1)
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.recv(1)
+
+    with pytest.raises(simnet.Deadlock, match="test waits for recv"), simnet.Network() as net:
+        net.host("server").spawn(waits)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
+
+
+def test_an_alarm_on_real_sockets_would_be_the_whole_programs() -> None:
+    with (
+        pytest.raises(simnet.Escape, match=r"reached for signal.alarm at test_signals.py"),
+        simnet.RealNetwork() as net,
+    ):
+        net.host("server").spawn(lambda: signal.alarm(1))

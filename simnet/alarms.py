@@ -1,0 +1,119 @@
+"""The alarm of a simulated process, ``signal.alarm`` and ITIMER_REAL: it rings in virtual time, and its handler runs where the
+process waits, as on a kernel: a wait is broken off if the handler raises, and goes on if it returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import math
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from simnet.numeric import UINT_MAX
+from simnet.poll_arguments import c_int
+from simnet.signals import hear
+from simnet.whereabouts import caller
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["Alarm", "alarm_call"]
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it
+SIGALRM = 14
+ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
+SECOND, MICROSECOND = 1_000_000_000, 1_000
+KEEPS_TIME = 3  # after so many rings it is one that only keeps time: nobody waits for the network of such a process
+
+
+class Alarm:
+    """The one alarm that a process has."""
+
+    __slots__ = ("due_ns", "interval_ns", "process", "rings", "timer")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.timer: Any = None
+        self.due_ns = 0
+        self.interval_ns = 0
+        self.rings = 0
+
+    def arm(self, wait_ns: int, interval_ns: int) -> tuple[int, int]:
+        """Ring in *wait_ns*, 0 for never, and then every *interval_ns*. What was left, and what the interval was."""
+        clock = self.process.scheduler.clock
+        before = (max(self.due_ns - clock.now_ns, MICROSECOND), self.interval_ns) if self.timer is not None else (0, 0)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if wait_ns:
+            self.interval_ns = interval_ns
+            self._wind(clock.now_ns + wait_ns)
+        return before
+
+    def left(self) -> tuple[int, int]:
+        now_ns = self.process.scheduler.clock.now_ns
+        return (0, 0) if self.timer is None else (max(self.due_ns - now_ns, MICROSECOND), self.interval_ns)
+
+    def _wind(self, due_ns: int) -> None:
+        self.due_ns = due_ns
+        self.timer = self.process.scheduler.clock.at(due_ns, self._ring, None, self.rings >= KEEPS_TIME)
+
+    def _ring(self, _: None) -> None:
+        process = self.process
+        self.timer = None
+        self.rings += 1
+        if self.interval_ns:
+            self._wind(self.due_ns + self.interval_ns)
+        if process.pending is None:
+            process.pending = self
+        process.wake()
+
+    def call_off(self) -> None:
+        """Its process has ended."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def hear(self) -> None:
+        """In the process, which has waited: call the handler.
+
+        Raises:
+            Escape: it has none, and would end.
+            Exception: whatever the handler raises.
+        """
+        backend = self.process.scheduler.backend
+        if backend.hears(self.process, SIGALRM):
+            hear(self.process, SIGALRM, caller(sys._getframe(1)))
+
+
+def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:
+    """The answer of ``signal.alarm``, ``setitimer`` or ``getitimer``; what is wrong with the arguments, *original* says.
+
+    Raises:
+        signal.ItimerError: EINVAL, less than nothing, or no timer.
+        Escape: one of the processor's time.
+    """
+    alarm: Alarm = process.state.get("alarm") or process.state.setdefault("alarm", Alarm(process))
+    if call == "alarm":
+        if len(arguments) != 1:
+            return original(*arguments)
+        before, _ = alarm.arm((c_int(arguments[0]) & UINT_MAX) * SECOND, 0)
+        return (
+            0 if not before else max(1, (before + SECOND // 2) // SECOND)
+        )  # alarm_setitimer: rounded, but not to nothing
+    if arguments and arguments[0] in OF_THE_PROCESSOR:
+        process.scheduler.backend.escape(f"signal.{call} of the processor's time")
+    if not arguments or arguments[0] != ITIMER_REAL:
+        return original(*arguments)
+    if call == "getitimer":
+        told = alarm.left()
+    else:
+        with suppress(_signal.ItimerError):
+            original(NO_TIMER, *arguments[1:])
+        wait, interval = (math.ceil(each * 1e6) * MICROSECOND for each in (*arguments[1:], 0)[:2])
+        if wait < 0 or interval < 0:
+            raise _signal.ItimerError(errno.EINVAL, os.strerror(errno.EINVAL))
+        told = alarm.arm(wait, interval)
+    return tuple(each / SECOND for each in told)
