@@ -17,7 +17,7 @@ from typing import Any
 from simnet.arguments import MISSING, SIZE_MAX
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
-from simnet.kernel.nagle import SMALL, must_wait
+from simnet.kernel.nagle import FULL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.systemcall import WRITABLE, SystemCalls
 from simnet.trace import CALL, SEGMENT
@@ -100,7 +100,7 @@ class StraightCalls(SystemCalls):
             or seq != twin.rcv_nxt  # something is on its way
             or inbox is None
             or (outbox is not None and outbox.size)
-            or (edge == file.rcv_told and size < SMALL and must_wait(file))
+            or (edge == file.rcv_told and size < FULL and must_wait(file))
         ):
             return self._send(data, 0)
         file.snd_nxt = end  # as `Stream.send`
@@ -152,7 +152,7 @@ class StraightCalls(SystemCalls):
             or end >= file.snd_edge
             or (outbox is not None and outbox.size)
             or machine.out
-            or (edge == file.rcv_told and taken < SMALL and must_wait(file))
+            or (edge == file.rcv_told and taken < FULL and must_wait(file))
         ):
             return self._send_straight_down(payload, file)
         file.snd_nxt = end  # as `Stream.send`

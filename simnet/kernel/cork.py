@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_DUE, ISN
-from simnet.kernel.nagle import SMALL, answers, must_wait, peer_of
+from simnet.kernel.nagle import answers, must_wait, peer_of
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -53,16 +53,16 @@ class Cork:
             return 0  # urgent data waits for nobody
         full = segment_of(connection)
         if not (self.corked or self.more):
-            return n if n < full and (self.waits or self.wait(connection, n)) else 0
+            return n if n < full and (self.waits or self.wait(connection)) else 0
         left = n % full if self.corked or n < full else 0
         if left and self.timer is None:
             clock = connection.stack.clock
             self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
         return left
 
-    def wait(self, connection: Sender, n: int) -> bool:
-        """Does Nagle's rule hold back *n* bytes? They go with the peer's next segment, or its late acknowledgement."""
-        if self.free or connection.fin == FIN_DUE or n >= SMALL or not must_wait(connection):
+    def wait(self, connection: Sender) -> bool:
+        """Does Nagle's rule hold back what is less than a segment? It goes with the peer's next segment, or its late acknowledgement."""
+        if self.free or connection.fin == FIN_DUE or not must_wait(connection):
             return False
         self.waits = True
         clock = connection.stack.clock

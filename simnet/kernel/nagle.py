@@ -1,8 +1,9 @@
 """Nagle's rule: a small segment waits until the one before it is acknowledged (RFC 9293, 3.7.4), as it shows on a loopback.
 
-A kernel acknowledges the first 16 segments at once, and any that fills more than half a kilobyte. From then on it waits for
-a read that takes all; and once it has answered, for its next answer, or 40 ms. So of a program's first writes all arrive at
-once, and after a dialogue the second of two waits, if TCP_NODELAY is not set.
+A kernel acknowledges the first segments at once, 16 small ones and fewer large ones. From then on it waits for a read that
+takes all, or for more than its largest segment so far; and once it has answered, for its next answer, or 40 ms. So of a
+program's first writes all arrive at once, and after a dialogue the second of two waits, a head's body say, if TCP_NODELAY
+is not set.
 
 Nothing of this is counted while data flows: it is read from what both ends know when one writes twice. That is enough
 within a host, and as long as a connection is younger than the 40 ms in which an answer counts as one. Whoever is older, or
@@ -11,19 +12,22 @@ far away, sends at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ISN
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import ESTABLISHED
-from simnet.kernel.window import DELAYED_NS
+from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW
 
 if TYPE_CHECKING:
     from simnet.kernel.control import ControlBlock
     from simnet.kernel.sending import Sender
 
 QUICK: Final = 16  # TCP_MAX_QUICKACKS
-SMALL: Final = 536  # TCP_MSS_DEFAULT: more than that is acknowledged at once, before a larger segment has been seen
+FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; Nagle's rule is about smaller ones
+SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
+LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
 
@@ -37,22 +41,64 @@ def answers(connection: ControlBlock) -> bool:
 
 
 def must_wait(sender: Sender) -> bool:
-    """Does Nagle's rule hold back what is SMALL, and written by *sender* before it has read anything new?"""
-    if sender.snd_nxt == ISN + 1 or sender.rcv_edge != sender.rcv_told or sender.unread:
+    """Does Nagle's rule hold back less than a segment, written by *sender* before it has read anything new?"""
+    if sender.snd_nxt == ISN + 1 or sender.rcv_edge != sender.rcv_told:
         return False
-    stack = sender.stack
-    if sender.guard is not None or stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
+    if sender.stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
+        return False
+    peer: Any = sender.twin  # there where nothing is recorded
+    if peer is None or peer.twin is not sender or peer.state != ESTABLISHED:
+        peer = peer_of(sender)
+        if peer is None:
+            return False
+    inbox = peer.inbox
+    idle = inbox is None or not inbox.size
+    if idle and peer.snd_nxt == ISN + 1:
+        return False  # it has read all, and answers nothing: that was acknowledged
+    own = sender.inbox
+    if (own is not None and own.size) or peer is sender or peer.guard is not None or sender.guard is not None:
         return False
     if sender.options is not None and sender.options.get(_NODELAY):
         return False
-    peer = peer_of(sender)
-    if peer is None or peer is sender or peer.guard is not None:
-        return False
-    inbox = peer.inbox
-    unread = 0 if inbox is None else inbox.size
-    if (unread or sender.sent) > SMALL:
-        return False
-    return answers(peer) or (inbox is not None and inbox.rest is not None and len(inbox.rest) >= QUICK)
+    full = FULL_V6 if ":" in peer.local[0] else FULL
+    if idle:
+        return sender.sent < full and answers(peer)
+    rest = inbox.rest
+    if answers(peer):
+        return len(rest[-1] if rest else inbox.head) < full
+    if (
+        inbox.size + inbox.offset == sender.sent
+        and peer.rcv_room > FIRST_WINDOW
+        and (not rest or len(rest) <= QUICK + 1)
+    ):
+        return _leaves_unacknowledged((inbox.head, *(rest or ())), full)
+    return inbox.size <= SMALL and rest is not None and len(rest) >= QUICK
+
+
+def _leaves_unacknowledged(writes: Iterable[bytes], full: int) -> bool:
+    """Does a receiver who has read none of *writes* to its end, the first of a connection, let the last one wait?
+
+    Each is sent in segments of *full* bytes, and what is left of it.
+    """
+    quick = -1
+    grown = False
+    largest, waiting, segment = SMALL, 0, 0
+    for write in writes:
+        left = len(write)
+        while left:
+            segment = min(left, full)
+            left -= segment
+            largest = max(largest, segment)
+            if quick < 0:
+                quick = min(QUICK, FIRST_WINDOW // (2 * largest) or 2)
+            if segment >= LARGE and not grown:
+                quick |= 1
+                grown = True
+            waiting += segment
+            if quick or waiting > largest:
+                quick = max(0, quick - 1)
+                waiting = 0
+    return waiting > 0 and segment < full
 
 
 def peer_of(sender: Sender) -> Any:

@@ -37,7 +37,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
     fitted,
 )  # fmt: skip
-from simnet.kernel.nagle import SMALL, must_wait
+from simnet.kernel.nagle import FULL, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
@@ -217,7 +217,7 @@ class Stream(Connection):
                 if end < self.snd_edge and size:
                     # Nearly every send: it fits in the peer's window, and does not fill it.
                     edge = self.rcv_edge
-                    if edge == self.rcv_told and size < SMALL and must_wait(self):
+                    if edge == self.rcv_told and size < FULL and must_wait(self):
                         return self._hold_back(data)
                     self.snd_nxt = end
                     self.rcv_told = edge

@@ -370,6 +370,69 @@ def test_k060_after_a_dialogue_the_second_of_two_small_writes_waits(world: World
     assert _arrived(world, server, expected) == expected
 
 
+@pytest.mark.parametrize(
+    ("ip", "first", "second", "waits"),
+    [
+        (None, 10, 1000, True),
+        (None, 1000, 10, True),
+        (None, 1000, 1000, True),
+        (None, 10, 20_000, True),
+        (None, 4, 32_740, True),
+        (None, 10, 40_000, False),
+        (None, 40_000, 10, False),
+        ("::1", 10, 1000, True),
+    ],
+)
+def test_k060_after_a_dialogue_whatever_is_less_than_a_segment_waits(
+    world: World, ip: str | None, first: int, second: int, waits: bool
+) -> None:
+    def scene() -> tuple[Any, Any]:
+        client, server = world.pair(ip)
+        for one, other in ((client, server), (server, client)):
+            one.send(b"hello")
+            world.gives(b"hello", other.recv, 9)
+        client.send(bytes(first))
+        client.send(bytes(second))
+        return client, server
+
+    _, server = _in_no_time(world, scene)
+    world.pause()
+    if waits:
+        assert world.ioctl(server, "FIONREAD") == first
+        server.send(b"an answer")
+    assert _arrived(world, server, first + second) == first + second
+
+
+@pytest.mark.parametrize(
+    ("writes", "arrived"),
+    [
+        ([1000] * 20, 18_000),
+        ([600] * 20, 10_200),
+        ([3000] + [1] * 14, 3011),
+        ([10_000] + [1] * 6, 10_003),
+        ([30_000, 1, 1], 30_001),
+        ([20_000] * 3, 40_000),
+        ([40_000, 1], 40_000),
+        ([1] * 17 + [1000], 17),
+    ],
+    ids=str,
+)
+def test_k060_large_writes_are_acknowledged_at_once_less_often(world: World, writes: list[int], arrived: int) -> None:
+    def scene() -> tuple[Any, Any]:
+        client, server = world.pair()
+        for size in writes:
+            client.send(bytes(size))
+        return client, server
+
+    _, server = _in_no_time(world, scene)
+    world.pause()
+    assert _arrived(world, server, arrived) == arrived
+    while world.ioctl(server, "FIONREAD"):  # to read all that is there acknowledges it
+        server.recv(1_000_000)
+        world.pause()
+    world.gives("EAGAIN", server.recv, 1)
+
+
 @pytest.mark.parametrize("sent", [16, 17, 18, 30])
 def test_k060_of_many_small_writes_that_nobody_reads_seventeen_arrive(world: World, sent: int) -> None:
     def scene() -> tuple[Any, Any]:
