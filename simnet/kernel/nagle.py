@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 QUICK: Final = 16  # TCP_MAX_QUICKACKS
 FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; Nagle's rule is about smaller ones
 SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
+UNKNOWN: Final = -1
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
@@ -40,49 +41,58 @@ def answers(connection: ControlBlock) -> bool:
     return connection.snd_nxt > ISN + 1 and connection.rcv_told > ISN + 1 + connection.rcv_room
 
 
-def must_wait(sender: Sender) -> bool:
-    """Does Nagle's rule hold back less than a segment, written by *sender* before it has read anything new?"""
+def must_wait(sender: Sender) -> int:
+    """Does Nagle's rule hold back less than a segment, written by *sender* before it has read anything new?
+
+    It is how many bytes of what went before are not acknowledged; UNKNOWN if some are.
+    """
     if sender.snd_nxt == ISN + 1 or sender.rcv_edge != sender.rcv_told:
-        return False
+        return 0
     if sender.stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
-        return False
+        return 0
     peer: Any = sender.twin  # there where nothing is recorded
     if peer is None or peer.twin is not sender or peer.state != ESTABLISHED:
         peer = peer_of(sender)
         if peer is None:
-            return False
+            return 0
     inbox = peer.inbox
     idle = inbox is None or not inbox.size
     if idle and peer.snd_nxt == ISN + 1:
-        return False  # it has read all, and answers nothing: that was acknowledged
+        return 0  # it has read all, and answers nothing: that was acknowledged
+    if sender.options is not None and sender.options.get(_NODELAY):
+        return 0
     own = sender.inbox
     if (own is not None and own.size) or peer is sender or peer.guard is not None or sender.guard is not None:
-        return False
-    if sender.options is not None and sender.options.get(_NODELAY):
-        return False
+        return 0
     full = FULL_V6 if ":" in peer.local[0] else FULL
     if idle:
-        return sender.sent < full and answers(peer)
+        return UNKNOWN if sender.sent < full and answers(peer) else 0
     rest = inbox.rest
     if answers(peer):
-        return len(rest[-1] if rest else inbox.head) < full
+        last = len(rest[-1] if rest else inbox.head)
+        return last if last < full else 0
     if (
         inbox.size + inbox.offset == sender.sent
         and peer.rcv_room > FIRST_WINDOW
         and (not rest or len(rest) <= QUICK + 1)
     ):
-        return _leaves_unacknowledged((inbox.head, *(rest or ())), full)
-    return inbox.size <= SMALL and rest is not None and len(rest) >= QUICK
+        return _left_unacknowledged((inbox.head, *(rest or ())), full)
+    return UNKNOWN if inbox.size <= SMALL and rest is not None and len(rest) >= QUICK else 0
 
 
-def _leaves_unacknowledged(writes: Iterable[bytes], full: int) -> bool:
-    """Does a receiver who has read none of *writes* to its end, the first of a connection, let the last one wait?
+def in_flight(sender: Sender) -> int:
+    """How many bytes SIOCOUTQ tells of because their acknowledgement waits, where that is certain: not with TCP_NODELAY."""
+    return max(0, must_wait(sender)) if sender.state == ESTABLISHED else 0
+
+
+def _left_unacknowledged(writes: Iterable[bytes], full: int) -> int:
+    """How many bytes does a receiver let wait who has read none of *writes*, the first of a connection, to its end?
 
     Each is sent in segments of *full* bytes, and what is left of it.
     """
     quick = -1
     grown = False
-    largest, waiting, segment = SMALL, 0, 0
+    largest, left_over, segment = SMALL, 0, 0
     for write in writes:
         left = len(write)
         while left:
@@ -94,11 +104,11 @@ def _leaves_unacknowledged(writes: Iterable[bytes], full: int) -> bool:
             if segment >= LARGE and not grown:
                 quick |= 1
                 grown = True
-            waiting += segment
-            if quick or waiting > largest:
+            left_over += segment
+            if quick or left_over > largest:
                 quick = max(0, quick - 1)
-                waiting = 0
-    return waiting > 0 and segment < full
+                left_over = 0
+    return left_over if segment < full else 0
 
 
 def peer_of(sender: Sender) -> Any:

@@ -37,7 +37,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
     fitted,
 )  # fmt: skip
-from simnet.kernel.nagle import FULL, must_wait
+from simnet.kernel.nagle import FULL, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
@@ -381,6 +381,7 @@ class Stream(Connection):
         if request == SIOCOUTQ:
             if self.guard is not None:
                 return unsent + self.guard.unacknowledged
-            if self.window is not None:
+            if self.window is not None and self.window.flight:
                 return unsent + self.window.flight
+            return unsent + in_flight(self)
         return unsent

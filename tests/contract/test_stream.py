@@ -403,6 +403,22 @@ def test_k060_after_a_dialogue_whatever_is_less_than_a_segment_waits(
     assert _arrived(world, server, first + second) == first + second
 
 
+def test_k062_what_waits_to_be_acknowledged_counts_as_unsent(world: World) -> None:
+    def scene() -> tuple[Any, Any]:
+        client, server = world.pair()
+        for one, other in ((client, server), (server, client)):
+            one.send(b"hello")
+            world.gives(b"hello", other.recv, 9)
+        client.send(b"question")
+        world.pause()
+        return client, server
+
+    client, server = _in_no_time(world, scene)
+    assert world.ioctl(client, "SIOCOUTQ") == 8
+    client.send(b"another")
+    assert [world.ioctl(client, each) for each in ("SIOCOUTQ", "SIOCOUTQNSD")] == [15, 7]
+
+
 @pytest.mark.parametrize(
     ("writes", "arrived"),
     [
