@@ -63,6 +63,7 @@ LOOPBACK_MTU_V6: Final = 65536
 
 IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
+LINK_NUMBER: Final = (SOL_SOCKET, 62)  # SO_BINDTOIFINDEX
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
@@ -87,7 +88,9 @@ MEMBERSHIPS: Final = frozenset(
     }
 )
 PACKED: Final = (
-    HEADERS | MEMBERSHIPS | {LINK, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
+    HEADERS
+    | MEMBERSHIPS
+    | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
 )
 
 
@@ -107,6 +110,8 @@ def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         if name and buflen < IFNAMSIZ:
             raise socket_error(EINVAL)
         return name
+    if key == LINK_NUMBER:
+        return struct.pack("=i", _link_of(socket))
     if key == IP_HEADER:
         return _kept(socket, key)
     if key == MULTICAST_LINK:
@@ -147,6 +152,12 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if name and name not in LINKS:
             raise socket_error(ENODEV)
         _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
+    elif key == LINK_NUMBER:
+        if len(value) < 4 or (number := struct.unpack_from("=i", value)[0]) < 0:
+            raise socket_error(EINVAL)
+        if number > len(LINKS):
+            not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
+        _keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
     elif key == MULTICAST_LINK:
         if socket.type == SOCK_STREAM:
             raise socket_error(EINVAL)
@@ -173,8 +184,7 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
     if not of_a_link(address[0]):
         return
     scope = address[3] if len(address) > 3 else 0
-    name = _kept(socket, LINK)
-    bound = LINKS.index(name[:-1]) + 1 if name else 0
+    bound = _link_of(socket)
     if not (scope or bound or binds) and is_group(address[0]):
         scope = (socket.options or {}).get((IPPROTO_IPV6, IPV6_MULTICAST_IF), 0)
     if not (scope or bound) or (not binds and scope and bound and scope != bound):
@@ -184,6 +194,12 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
             raise socket_error(ENODEV)
     elif scope:
         _keep(socket, LINK, LINKS[scope - 1] + b"\0")
+
+
+def _link_of(socket: AnySocket) -> int:
+    """The number of the link that *socket* is bound to; 0 for none."""
+    name = _kept(socket, LINK)
+    return LINKS.index(name[:-1]) + 1 if name else 0
 
 
 def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:

@@ -17,10 +17,11 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
 )  # fmt: skip
-from typing import Final
+from ipaddress import ip_address
+from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
+from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_IPV6,
@@ -259,7 +260,7 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 
 
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
-_OF_A_MACHINE: Final = (SO_PEERNAME, SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
+_OF_A_MACHINE: Final = (SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
 
 
 def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -282,8 +283,8 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         raise socket_error(ENOPROTOOPT)
     if level != SOL_SOCKET or name < SO_PEERNAME:
         return _IN_BYTES.get(key)
-    if name == SO_PEERNAME and socket.peer is None:
-        raise socket_error(ENOTCONN)
+    if name == SO_PEERNAME:
+        return _peer_name(socket, buflen or 4)
     if name in (SO_COOKIE, SO_NETNS_COOKIE) and (buflen < 8 or (buflen > 8 and name == SO_NETNS_COOKIE)):
         raise socket_error(EINVAL)
     if name in (SO_PEERGROUPS, SO_PEERPIDFD) and socket.family != AF_UNIX:
@@ -296,3 +297,18 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         kept = socket.options or {}
         return struct.pack("=i", ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
     return _IN_BYTES.get(key)
+
+
+def _peer_name(socket: Any, length: int) -> bytes:
+    """The first *length* bytes of the peer's name as a struct sockaddr; EINVAL if it is shorter."""
+    name = socket.getpeername()
+    family = struct.pack("=H", socket.family)
+    if socket.family == AF_UNIX:
+        packed = family + (name if isinstance(name, bytes) else name.encode() + b"\0" if name else b"")
+    elif socket.family == AF_INET6:
+        packed = family + struct.pack("!HI16sI", name[1], 0, ip_address(name[0]).packed, 0)
+    else:
+        packed = family + struct.pack("!H4s8x", name[1], ip_address(name[0]).packed)
+    if length > len(packed):
+        raise socket_error(EINVAL)
+    return packed[:length]

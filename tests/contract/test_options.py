@@ -506,3 +506,46 @@ def test_k131_a_rate_has_eight_bytes_and_a_locked_filter_stays_so(world: World) 
     sock.setsockopt(SOL, 44, 1)
     world.gives("EPERM", sock.setsockopt, SOL, 44, 0)
     assert sock.getsockopt(SOL, 44) == 1
+
+
+@pytest.mark.parametrize("kind", ["ipv4", "ipv6", "mapped", "nameless", "abstract", "path"])
+def test_k131_the_name_of_the_peer_is_an_option_too(world: World, kind: str) -> None:
+    # SO_PEERNAME, of asm-generic/socket.h
+    def told(sock: Any, length: int) -> Any:
+        return outcome(lambda: sock.getsockopt(SOL, 28, length))
+
+    if kind in ("nameless", "abstract", "path"):
+        sock, peer = map(world.keep, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+        name = {"nameless": b"", "abstract": b"\0simnet-peer", "path": world.unix_path("p").encode()}[kind]
+        if name:
+            peer.bind(name)
+        wanted = struct.pack("=H", socket.AF_UNIX) + name + (b"\0" if kind == "path" else b"")
+    else:
+        listener = world.listener(ip="::1" if kind == "ipv6" else world.ip)
+        sock = world.socket(socket.AF_INET if kind == "ipv4" else socket.AF_INET6)
+        assert told(sock, 2) == "ENOTCONN"
+        port = listener.getsockname()[1]
+        host = {"ipv4": world.ip, "ipv6": "::1", "mapped": f"::ffff:{world.ip}"}[kind]
+        sock.connect_ex((host, port))
+        world.ready(sock, "OUT")
+        packed = socket.inet_pton(sock.family, host)
+        tail = packed + bytes(8) if kind == "ipv4" else bytes(4) + packed + bytes(4)
+        wanted = struct.pack("=H", sock.family) + struct.pack("!H", port) + tail
+    assert told(sock, len(wanted)) == wanted
+    assert told(sock, 2) == wanted[:2]
+    assert told(sock, len(wanted) + 1) == "EINVAL"
+
+
+def test_k131_a_socket_is_bound_to_a_link_by_number(world: World) -> None:
+    link, number = (SOL, socket.SO_BINDTODEVICE), (SOL, 62)  # SO_BINDTOIFINDEX
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        sock = world.socket(family, socket.SOCK_DGRAM)
+        assert sock.getsockopt(*number) == 0
+        sock.setsockopt(*number, 1)
+        assert (sock.getsockopt(*number), sock.getsockopt(*link, 16)) == (1, b"lo\0")
+        world.gives("EINVAL", sock.setsockopt, *number, -1)
+        world.gives("EINVAL", sock.setsockopt, *number, b"\1")
+        sock.setsockopt(*number, 0)
+        assert (sock.getsockopt(*number), sock.getsockopt(*link, 16)) == (0, b"")
+        sock.setsockopt(*link, b"lo")
+        assert sock.getsockopt(*number) == 1

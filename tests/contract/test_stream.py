@@ -413,7 +413,7 @@ def test_k062_what_waits_to_be_acknowledged_counts_as_unsent(world: World) -> No
         world.pause()
         return client, server
 
-    client, server = _in_no_time(world, scene)
+    client, _ = _in_no_time(world, scene)
     assert world.ioctl(client, "SIOCOUTQ") == 8
     client.send(b"another")
     assert [world.ioctl(client, each) for each in ("SIOCOUTQ", "SIOCOUTQNSD")] == [15, 7]
