@@ -38,13 +38,14 @@ from simnet.kernel.messages import (
     fitted,
 )  # fmt: skip
 from simnet.kernel.nagle import FULL, in_flight, must_wait
-from simnet.kernel.options import IPPROTO_TCP, SOL_SOCKET, TCP_NOTSENT_LOWAT
+from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
 from simnet.kernel.stream_messages import beside, left
 from simnet.kernel.window import full_segment
 
+OF_A_SEGMENT: Final = 832  # bytes of memory that a segment takes besides its own
 SEGMENTS_AT_ONCE: Final = 16
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -335,7 +336,24 @@ class Stream(Connection):
             most = -(-lowest // full) * full  # a segment that is begun is filled
             # The last one that the window has room for leaves when the call is over: until then it counts as not sent.
             free = min(free, window + most - full if window else most - queued)
-        return max(free, window)
+        room = max(free, window)
+        unburdened = self.guard is None and (self.window is None or not self.window.flight)
+        if not queued and size > self.snd_room and unburdened:
+            room = min(room, self._fits_at_once())
+        return room
+
+    def _fits_at_once(self) -> int:
+        """How many bytes an empty send buffer takes of one write: whole segments, and the last one that begins in it.
+
+        Each takes more than its bytes, and within a host nothing is acknowledged before sixteen have gone. A buffer that
+        grows is larger.
+        """
+        assert self.peer is not None
+        if self.option(SOL_SOCKET, SO_SNDBUF) is None or not self.stack.is_local(self.peer[0]):
+            return WHOLE
+        full = segment_of(self)
+        segments = -(-self.snd_room // (full + OF_A_SEGMENT))
+        return segments * full if segments <= SEGMENTS_AT_ONCE else WHOLE
 
     def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:
         """send; a connected stream ignores the address (K-058), unless MSG_FASTOPEN is to connect there first."""

@@ -889,3 +889,24 @@ def test_k068_a_broken_pipe_is_an_exception_and_no_signal(world: World) -> None:
 def test_options_are_read_back_as_bytes_too(world: World) -> None:
     sock = world.socket()
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE, 4) == struct.pack("i", socket.SOCK_STREAM)
+
+
+@pytest.mark.parametrize(
+    ("sndbuf", "rcvbuf", "taken"),
+    [
+        (1, None, 32_741),
+        (8192, None, 32_741),
+        (32_768, None, 65_482),
+        (65_536, None, 130_964),
+        (131_072, None, 261_928),
+        (4096, 8192, 8192),
+        (65_536, 16_384, 122_880),
+        (65_536, 32_768, 131_072),
+    ],
+)
+def test_k063_a_first_write_fills_a_send_buffer_with_whole_segments(
+    world: World, sndbuf: int, rcvbuf: int | None, taken: int
+) -> None:
+    buffers = {socket.SO_SNDBUF: sndbuf, **({} if rcvbuf is None else {socket.SO_RCVBUF: rcvbuf})}
+    client, _ = world.pair(options={(socket.SOL_SOCKET, name): size for name, size in buffers.items()})
+    assert client.send(bytes(1_000_000)) == taken
