@@ -223,7 +223,7 @@ class Socket(UnixCalls):
             self._connect_unix(file, resolved)
             return
         try:
-            begun = self._kind == 1 and file.begin(resolved)
+            begun = file.type == 1 and file.begin(resolved)
             if not begun:
                 file.connect(resolved)
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, ISN
+from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.options import (
@@ -91,6 +91,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
     child.sharing = socket.sharing
     child.low_water = socket.low_water
     child.snd_room = socket.snd_room
+    child.slow = child.slow or child.snd_room < AUTOTUNED_SEND_ROOM
     if socket.rcv_room != AUTOTUNED_RECEIVE_ROOM:
         child.rcv_edge = child.rcv_told = child.rcv_edge - child.rcv_room + socket.rcv_room
         child.rcv_room = socket.rcv_room

@@ -14,6 +14,7 @@ from typing import Final
 
 from simnet.kernel import inet
 from simnet.kernel.control import (
+    AUTOTUNED_SEND_ROOM,
     FIN_DUE,
     FIN_NONE,
     FIN_SENT,
@@ -286,7 +287,8 @@ class Sender(ControlBlock):
     def hurry(self) -> None:
         """Nothing is in flight any more that counts: the short ways are open again, unless something else is in them."""
         unusual = (self.guard, self.cork, self.tampering, self.later)
-        self.slow = self.mss != WHOLE or any(each is not None for each in unusual)
+        by_hand = self.snd_room < AUTOTUNED_SEND_ROOM
+        self.slow = self.mss != WHOLE or by_hand or any(each is not None for each in unusual)
 
     def _drop_timers(self) -> None:
         if self.guard is not None:

@@ -121,6 +121,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         size = o.sndbuf(o.integer(value))
         keep(socket, o.SOL_SOCKET, name, size)
         socket.snd_room = size
+        socket.slow = True  # what a write may take is counted in segments
         socket.space_came()
         return True
     if name == o.SO_RCVBUF:

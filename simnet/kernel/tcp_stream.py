@@ -338,7 +338,7 @@ class Stream(Connection):
             free = min(free, window + most - full if window else most - queued)
         room = max(free, window)
         unburdened = self.guard is None and (self.window is None or not self.window.flight)
-        if not queued and size > self.snd_room and unburdened:
+        if not queued and size * 2 > self.snd_room and unburdened:
             room = min(room, self._fits_at_once())
         return room
 

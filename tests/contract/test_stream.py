@@ -910,3 +910,15 @@ def test_k063_a_first_write_fills_a_send_buffer_with_whole_segments(
     buffers = {socket.SO_SNDBUF: sndbuf, **({} if rcvbuf is None else {socket.SO_RCVBUF: rcvbuf})}
     client, _ = world.pair(options={(socket.SOL_SOCKET, name): size for name, size in buffers.items()})
     assert client.send(bytes(1_000_000)) == taken
+
+
+@pytest.mark.parametrize(
+    ("sndbuf", "size", "by_opener", "by_acceptor"),
+    [(8192, 60_000, 32_741, 32_768), (8192, 30_000, 30_000, 30_000), (32_768, 70_000, 65_482, 65_536)],
+)
+def test_k063_a_write_that_the_peers_window_could_hold_is_cut_too(
+    world: World, sndbuf: int, size: int, by_opener: int, by_acceptor: int
+) -> None:
+    for place, taken in enumerate((by_opener, by_acceptor)):
+        ends = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): sndbuf})
+        assert ends[place].send(bytes(size)) == taken
