@@ -63,7 +63,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_sessions: list[
+    tuple[pytest.Config, Any]
+] = []  # those that run, one within the other; of an inner one, what was loaded before
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    loaded = None
+    if _sessions:
+        from simnet.faces.pytest_nested import Loaded
+
+        loaded = Loaded()
+    _sessions.append((config, loaded))
     config.addinivalue_line("markers", "simnet(**options): options of a simulated run, for a test, a class or a module")
     if any(config.getoption(f"simnet_{name}") is not None for name in OPTIONS):
         with _if_all_is_installed(pytest.UsageError):
@@ -86,16 +97,18 @@ def _if_all_is_installed(error: type[Exception]) -> Generator[None, None, None]:
         raise error(text) from None
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
+    loaded = _sessions.pop()[1] if _sessions and _sessions[-1][0] is config else None
     modules = sys.modules.get("simnet.modules")
-    if modules is None:
-        return
-    if modules.active() is not None:
-        from simnet.faces.pytest_network import end_forgotten
+    if modules is not None:
+        if modules.active() is not None:
+            from simnet.faces.pytest_network import end_forgotten
 
-        end_forgotten()
-    with suppress(RuntimeError):  # one of another thread: the interpreter ends soon
-        modules.restore()
+            end_forgotten()
+        with suppress(RuntimeError):  # one of another thread: the interpreter ends soon
+            modules.restore()
+    if loaded is not None:
+        loaded.forget_the_rest()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

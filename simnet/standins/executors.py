@@ -23,6 +23,7 @@ from simnet.standins import whose
 __all__ = ["place", "unplace"]
 
 _originals: dict[str, Any] = {}
+_owners: dict[str, Any] = {}  # the class that each is of: its module may have gone from sys.modules
 
 
 def _at_once() -> Any:
@@ -147,10 +148,11 @@ def place() -> None:
         owner = getattr(sys.modules.get(module), cls, None)  # None where it is not loaded, or half
         if owner is not None and name not in _originals and name in vars(owner):
             _originals[name] = vars(owner)[name]
+            _owners[name] = owner
             setattr(owner, name, standin)
 
 
 def unplace() -> None:
-    for (module, cls), name, _ in STANDINS:
-        if name in _originals:
-            setattr(getattr(sys.modules[module], cls), name, _originals.pop(name))
+    while _owners:
+        name, owner = _owners.popitem()
+        setattr(owner, name, _originals.pop(name))

@@ -16,6 +16,7 @@ from simnet.standins import whose
 __all__ = ["place", "unplace"]
 
 _originals: dict[str, Any] = {}
+_owners: list[Any] = []  # the class that they are of: its module may have gone from sys.modules
 
 
 async def _getaddrinfo(
@@ -58,9 +59,12 @@ def place() -> None:
         name = standin.__name__[1:]
         _originals[name] = getattr(loops.BaseEventLoop, name)
         setattr(loops.BaseEventLoop, name, standin)
+    _owners.append(loops.BaseEventLoop)
 
 
 def unplace() -> None:
-    for name, original in _originals.items():
-        setattr(sys.modules["asyncio.base_events"].BaseEventLoop, name, original)
+    for owner in _owners:
+        for name, original in _originals.items():
+            setattr(owner, name, original)
+    _owners.clear()
     _originals.clear()

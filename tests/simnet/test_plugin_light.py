@@ -120,6 +120,63 @@ def test_the_first_example_of_a_property_does_not_load_the_simulator(tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
+NESTED = """
+import socket
+
+pytest_plugins = ["pytester"]
+INNER = '''
+import asyncio, concurrent.futures.thread, socket, socketserver, simnet
+
+def serve(port):
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+        conn.sendall(conn.recv(100))
+
+def talk(net):
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"x")
+        assert sock.recv(10) == b"x"
+
+@simnet.sweep(target="server", kinds="refuse", may_raise=OSError)
+def test_swept(net): talk(net)
+
+def test_held(simnet_network): talk(simnet_network)
+'''
+
+def test_within(pytester):
+    pytester.makepyfile(INNER)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+def test_outside():
+    import simnet
+
+    namespace = {}
+    exec(INNER, namespace)
+    with simnet.Network() as net:
+        namespace["talk"](net)
+        net.sleep(100)
+    near, far = socket.socketpair()  # of the kernel's again
+    near.close()
+    assert far.recv(1) == b""
+    far.close()
+
+def test_within_again(pytester):
+    pytester.makepyfile(INNER)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+def test_outside_again():
+    test_outside()
+"""
+
+
+def test_a_session_within_another_takes_what_it_has_loaded_along(tmp_path: Path) -> None:
+    """Half of simnet stayed, half was loaded anew, and the programs of the next network waited on the kernel's sockets for ever."""
+    (tmp_path / "test_it.py").write_text(NESTED)
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("4 passed"), done.stdout
+    assert not done.stderr
+
+
 SERVER = """\
 import select
 import socket
