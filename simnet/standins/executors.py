@@ -140,8 +140,8 @@ def place() -> None:
     """What of all this is loaded asks from now on the network of the process it runs in."""
     if len(_originals) == len(STANDINS):
         return
-    for package, (module, _) in (("concurrent.futures", POOL), ("anyio", ANYIO)):
-        if package in sys.modules and module not in sys.modules and "asyncio" in sys.modules:
+    for needed, (module, _) in ((("concurrent.futures",), POOL), (("anyio", "asyncio"), ANYIO)):
+        if module not in sys.modules and all(each in sys.modules for each in needed):
             with suppress(ImportError):  # another version, or one that is being loaded
                 importlib.import_module(module)  # as the package does itself, in the middle of a run
     for (module, cls), name, standin in STANDINS:

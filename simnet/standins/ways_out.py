@@ -56,12 +56,16 @@ for _module, _name, _what in _ways_out():
     PAIRS.standin(_module, _name)(_guard(_what))
 
 
+IMPORTED_LATE = " of a pool (import concurrent.futures before the network is entered, and its work is done at once)"
+
+
 @functools.wraps(threading.Thread.start)
 def _start(self: threading.Thread) -> None:
     # Refused before it counts itself among the threads that are about to run: later nothing would take it out again.
     backend = whose.world()
     if backend is not None:
-        backend.escape(f"the thread {self.name!r}")
+        of_a_pool = getattr(getattr(self, "_target", None), "__module__", "") == "concurrent.futures.thread"
+        backend.escape(f"the thread {self.name!r}{IMPORTED_LATE if of_a_pool else ''}")
         adopt = getattr(backend, "adopt", None)  # a world that has threads wants to know its own
         if adopt is not None:
             adopt(self)

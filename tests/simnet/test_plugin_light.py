@@ -177,6 +177,23 @@ def test_a_session_within_another_takes_what_it_has_loaded_along(tmp_path: Path)
     assert not done.stderr
 
 
+def test_a_pool_of_threads_works_in_the_first_network_of_a_program_without_asyncio(tmp_path: Path) -> None:
+    code = (
+        "import concurrent.futures, sys, simnet\n"
+        "assert not {'asyncio', 'concurrent.futures.thread'} & set(sys.modules)\n"
+        "with simnet.Network(), concurrent.futures.ThreadPoolExecutor() as pool:\n"
+        "    assert list(pool.map(abs, [-1, 2])) == [1, 2]\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    late = (
+        "import simnet\nwith simnet.Network():\n    from concurrent.futures import ThreadPoolExecutor\n"
+        "    ThreadPoolExecutor().submit(abs, -1)\n"
+    )
+    told = python("-c", late, cwd=tmp_path).stderr
+    assert "of a pool (import concurrent.futures before the network is entered, and its work is done at once)" in told
+
+
 SERVER = """\
 import select
 import socket
