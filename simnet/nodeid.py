@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import itertools
 import os
 import re
 import sys
@@ -87,7 +88,7 @@ class NodeId(NamedTuple):
             nothing = (
                 "no Python file is in that folder" if path.parent.is_dir() else f"there is no folder {path.parent}"
             )
-            hint = meant(path.name, there, TESTS) if there else f"; {nothing}"
+            hint = _moved(root, path.name) or (meant(path.name, there, TESTS) if there else f"; {nothing}")
             raise ValueError(f"{str(self)!r}: there is no file {path}{hint}")
         if not path.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{str(self)!r}: {path} is a link to {path.resolve()}, outside the project {root}")
@@ -187,6 +188,28 @@ def project_root(path: Path) -> Path:
     raise ValueError(
         f"{path}: there is no pyproject.toml above it, which marks the project's root; an empty one will do"
     )
+
+
+def _moved(root: Path, name: str) -> str:
+    """Where files of that name are in the project, for a test that has moved; "" if there are none."""
+    found = []
+    for folder, folders, files in itertools.islice(os.walk(root), FOLDERS_MAX):
+        folders[:] = sorted(each for each in folders if not each.startswith(".") and each not in NOT_OURS)
+        if name in files:
+            found.append((Path(folder) / name).relative_to(root).as_posix())
+    return f"; there is {', '.join(found[:SHOWN])}" if found else ""
+
+
+NOT_OURS: Final = (
+    "__pycache__",
+    "node_modules",
+    "site-packages",
+    "venv",
+    "build",
+    "dist",
+)  # folders nobody keeps tests in
+SHOWN: Final = 3
+FOLDERS_MAX: Final = 10_000  # a project has fewer; a home folder that somebody made one may have more
 
 
 @contextmanager

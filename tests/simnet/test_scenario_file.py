@@ -385,8 +385,12 @@ def test_the_test_must_be_there(make: Make) -> None:
         ScenarioError, match=r"function\.toml:2: .*there is no 'test_eco' in .*; did you mean 'test_echo'"
     ):
         Scenario.read(missing_function)
-    with pytest.raises(ScenarioError, match=r"folder\.toml:2: .*; there is no folder .*test$"):
+    with pytest.raises(ScenarioError, match=r"folder\.toml:2: .*test/test_echo\.py; there is tests/test_echo\.py$"):
         Scenario.read(missing_folder)
+    missing_both = make("scenarios/both.toml", HEAD.replace("tests/test_echo.py", "test/test_ecko.py"))
+    make(".venv/test_ecko.py", "")
+    with pytest.raises(ScenarioError, match=r"both\.toml:2: .*; there is no folder .*test$"):
+        Scenario.read(missing_both)
 
 
 def test_reading_imports_nothing(make: Make) -> None:
