@@ -124,9 +124,12 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         options = getattr(function, "simnet_options", None)
         swept = options is not None
         wanted, before = _needed(function, 0 if swept else 1, scenario), set_up_by(function)
-        if wanted or before:
+        given = getattr(function, "is_hypothesis_test", False)  # its examples are its own, and each has its networks
+        if given or wanted or before:
             why = (
-                f"takes {', '.join(wanted)}, which pytest provides"
+                "is given its examples by hypothesis"
+                if given
+                else f"takes {', '.join(wanted)}, which pytest provides"
                 if wanted
                 else f"is set up by {before}, which pytest calls"
             )

@@ -126,6 +126,20 @@ def test_a_target_that_is_no_host_is_nothing_to_test(simnet: Run) -> None:
     assert "NothingToTest: target=client: the test has no host of that name. Hosts there are: server, test" in ran.err
 
 
+def test_a_property_is_left_to_pytest(simnet: Run) -> None:
+    Path("test_given.py").write_text(
+        "import simnet\nfrom hypothesis import given, strategies\n\n"
+        "@given(n=strategies.integers())\n@simnet.sweep\ndef test_given(net, n): ...\n\n"
+        "@given(n=strategies.integers())\ndef test_by_hand(n): ...\n"
+    )
+    for test in ("test_given.py::test_given", "test_given.py", "test_given.py::test_by_hand"):
+        for command in ("sweep", "fuzz"):
+            ran = simnet(command, test)
+            assert ran.code == 2
+            assert " is given its examples by hypothesis. " in ran.err
+            assert "pytest test_given.py::test_" in ran.err
+
+
 def test_an_undecorated_function_of_a_network_can_be_swept_by_name(simnet: Run) -> None:
     Path("test_plain.py").write_text(
         "from test_servers import talk\nfrom servers import echo\n\n"
