@@ -5,6 +5,7 @@ It also has the shape in which `simnet.observe` and `simnet.faults.inject` know 
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -30,6 +31,7 @@ PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has
 TURN_NS = 5_000_000  # how long who wakes lets others go on: a handler takes far less, a computation is not waited for
 STEP = 0.0001  # seconds between two looks
 TICKS_MAX = 2  # wake-ups by time alone after which a process only keeps time (64 in virtual time, which is free)
+TICKING_NS = 10_000_000_000  # for so long who keeps time may still do something, as hang up on an idle peer
 
 
 class RealClock:
@@ -120,8 +122,8 @@ class Stage:
         """How long nothing has moved."""
         return self.clock.now_ns - self._moved_ns
 
-    def nobody_will_act(self, *, but: RealProcess, before_ns: int) -> bool:
-        """Every process other than *but* waits for others, or for a time after *before_ns*, or only keeps time."""
+    def nobody_will_act(self, *, but: RealProcess, before_ns: int, ticks_max: float = TICKS_MAX) -> bool:
+        """Every process other than *but* waits for others, or for a time after *before_ns*, or has only kept time, *ticks_max* times."""
         if not self.courier.idle:
             return False
         for process in list(self.processes):
@@ -130,7 +132,7 @@ class Stage:
             if not process.idle:
                 return False
             for wait in list(process.waits.values()):
-                if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < TICKS_MAX:
+                if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < ticks_max:
                     return False
                 if wait.over:
                     return False
@@ -174,12 +176,13 @@ class Stage:
             return
         if self._looks < LOOKS_MIN or self.still_for_ns() < PATIENCE_NS:
             return
-        if self.nobody_will_act(but=process, before_ns=self.expires_ns):
+        ticks_max = math.inf if self.still_for_ns() < TICKING_NS else TICKS_MAX
+        if self.nobody_will_act(but=process, before_ns=self.expires_ns, ticks_max=ticks_max):
             raise Deadlock(self._deadlock_text())
 
     def _deadlock_text(self) -> str:
         lines = [
-            f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {PATIENCE_NS / 1e9:g} s, and nobody who could act will:"
+            f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {self.still_for_ns() / 1e9:.0f} s, and nobody who could act will:"
         ]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
         ended = [process.name for process in self.processes if process.done]

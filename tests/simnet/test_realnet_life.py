@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+import dispatch
 from dispatch import asyncore
 from simnet import Deadlock, Network, modules, play, real
 from simnet.realnet import RealNetwork, play_real
@@ -944,3 +945,23 @@ def test_an_asyncio_program_that_is_ended_wherever_it_is_leaves_nothing_that_com
         net.host("server").spawn(asyncio.run, serve())
         socket.create_connection(("server", 7)).close()
     gc.collect()  # what a finalizer complains of is an error in these tests
+
+
+@pytest.mark.slow
+def test_a_server_that_ticks_may_still_have_something_to_do() -> None:
+    """It wakes each tenth of a second, and gives up its peer after 2 s without a word: that was told a Deadlock after one."""
+
+    class Impatient(dispatch.Stream):
+        idle_timeout = 2
+
+    def serve() -> None:
+        with dispatch.Loop() as loop:
+            dispatch.Listener(("", 7), Impatient, loop=loop)
+            loop.call_every(0.1, list)
+            loop.run()
+
+    with RealNetwork() as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(1) == b""
+        assert 2 <= net.time < 10
