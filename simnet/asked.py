@@ -22,6 +22,7 @@ __all__ = [
     "plan_of",
     "port_of",
     "rates_of",
+    "seconds_of",
     "seed_of",
     "targets_of",
 ]
@@ -30,6 +31,7 @@ NO_FAULTS = FaultPlan()
 ADDRESS = re.compile(
     r"[0-9.]+|\[.*\]"
 )  # such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name
+SECONDS_MAX = 4e9  # 127 years: beyond it a clock would think that no time-out ever comes
 
 _T = TypeVar("_T")
 
@@ -127,6 +129,17 @@ def name_of(host: Any) -> str:
     if ADDRESS.fullmatch(host):
         raise ValueError(f"host name {host!r} is an address; a host is named, and is given its address: host.address")
     return host
+
+
+def seconds_of(call: str, seconds: Any) -> float:
+    """How long *call* is to take: a number from 0 on, at most what a clock of nanoseconds counts."""
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"{call}({seconds!r}): {type(seconds).__name__} is no number of seconds")
+    if seconds < 0:
+        raise ValueError(f"{call}({seconds!r}): seconds are non-negative, time does not go back")
+    if not seconds <= SECONDS_MAX:
+        raise ValueError(f"{call}({seconds!r}): no time that passes; at most {SECONDS_MAX:g} s")
+    return seconds
 
 
 def is_unix(where: Any) -> bool:

@@ -340,7 +340,7 @@ class Scheduler:
     # --- the end of a run --------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Called by the body when it has ended: everybody else goes on until the network is quiet."""
+        """Called by the body, when it has ended if not before: everybody else goes on until the network is quiet."""
         self.account()
         self._settling = True
         self._settle_until_ns = self.clock.now_ns + SETTLE_MAX_NS
@@ -349,8 +349,8 @@ class Scheduler:
         body.since_ns = self.clock.now_ns
         body.asleep = True
         self._switch(self._next())
-        body.waiting = None
-        body.pending = None
+        body.waiting = body.pending = None
+        self._settling = False
         if self.interrupted is not None:
             raise self.interrupted
 

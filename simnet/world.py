@@ -15,7 +15,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, slips, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, targets_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
@@ -185,9 +185,22 @@ class Network(NotALink):
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of virtual time pass."""
-        if seconds < 0:
-            raise ValueError("sleep length must be non-negative")
-        self._going_on().backend.sleep(seconds)
+        self._going_on().backend.sleep(seconds_of("sleep", seconds))
+
+    def run(self, seconds: float | None = None) -> None:
+        """Let everybody else go on: for *seconds* of virtual time; without them until the network is quiet, at most 300 s.
+
+        Raises:
+            RuntimeError: the network has been left, or it is not the test that calls.
+        """
+        scheduler = self._going_on()
+        if (caller := scheduler.current) is not scheduler.body or caller.cannot_wait:
+            raise RuntimeError(f"run() is for the test alone; {caller.name} lets time pass with time.sleep()")
+        if seconds is None:
+            scheduler.ticks = 0  # how long the test has slept before says nothing of others
+            scheduler.settle()
+        else:
+            scheduler.backend.sleep(seconds_of("run", seconds))
 
     def observe(self, name: str, value: Any) -> None:
         """*value* is part of the outcome: under transparent faults it must be what it was without."""

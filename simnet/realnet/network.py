@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from simnet import invariants as checks
 from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, targets_of
 from simnet.blame import users_own
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
@@ -180,9 +180,22 @@ class RealNetwork(NotALink):
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of real time pass."""
-        if seconds < 0:
-            raise ValueError("sleep length must be non-negative")
-        self._running().wait("time to pass", (), self._stage.clock.now_ns + round(seconds * 1e9))
+        self._running().wait("time to pass", (), self._stage.clock.now_ns + round(seconds_of("sleep", seconds) * 1e9))
+
+    def run(self, seconds: float | None = None) -> None:
+        """Let everybody else go on: for *seconds* of real time; without them until nothing moves, at most 1 s.
+
+        Raises:
+            RuntimeError: the network has been left, or it is not the test that calls.
+        """
+        body, now_ns = self._running(), self._stage.clock.now_ns
+        if body is not self._stage.body:
+            raise RuntimeError(f"run() is for the test alone; {body.name} lets time pass with time.sleep()")
+        if seconds is None:
+            limit_ns = now_ns + SETTLE_NS
+            body.wait("quiet", (), limit_ns, lambda: self._quiet(limit_ns))
+        else:
+            body.wait("time to pass", (), now_ns + round(seconds_of("run", seconds) * 1e9))
 
     def observe(self, name: str, value: Any) -> None:
         """*value* is part of the outcome: under transparent faults it must be what it was without."""
@@ -322,7 +335,7 @@ class RealNetwork(NotALink):
         limit = stage.clock.now_ns + SETTLE_NS
         assert stage.body is not None
         while (now := stage.clock.now_ns) < limit:
-            if stage.still_for_ns() > QUIET_NS and stage.nobody_will_act(but=stage.body, before_ns=limit):
+            if self._quiet(limit):
                 return
             real.sleep(TICK)
         busy = [process for process in self.processes[1:] if not process.done and not process.idle]
@@ -331,6 +344,12 @@ class RealNetwork(NotALink):
             self._stage.record(
                 Verdict("Hang", f"{process.name} neither waits nor ends: {process.describe_wait()}", process.host_name)
             )
+
+    def _quiet(self, limit_ns: int) -> bool:
+        """Nothing moves, and nobody but the body will act before *limit_ns*."""
+        stage = self._stage
+        assert stage.body is not None
+        return stage.still_for_ns() > QUIET_NS and stage.nobody_will_act(but=stage.body, before_ns=limit_ns)
 
     def _look(self) -> None:
         """Nothing moves: what is left?"""

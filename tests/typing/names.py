@@ -65,6 +65,8 @@ def a_network(plan: simnet.FaultPlan, rates: simnet.FaultRates) -> None:
         host.spawn(serve)  # type: ignore[call-arg]
         assert_type(net.link("test", "server"), simnet.Link)
         net.link("test", "server").latency = 0.2
+        net.run()
+        net.run(1.5)
         assert_type(net.time, float)
         assert_type(net.trace, simnet.Trace)
         assert_type(net.happened, simnet.FaultPlan)
