@@ -116,6 +116,8 @@ class Socket(UnixCalls):
                 raise socket_error(errno.EBADF)
             if not hasattr(known, "family"):  # an epoll, a pipe, a file
                 raise socket_error(errno.ENOTSOCK)
+            if (home := known.tag.host_name) != machine.name:  # made by `Host.socket`: its kernel is not the caller's
+                self._machine = machine.fabric.machines[home]
             self._fd = fd
             self._net_family = known.family if family == -1 else family
             self._kind = known.type if kind == -1 else kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)

@@ -1,0 +1,116 @@
+"""Sockets that a test makes through a host: the number is the test's, the kernel is the host's, whatever is made of the number."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simnet
+from tests.certificates import contexts
+
+both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+
+
+def tell_who_asks(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            connection, peer = listener.accept()
+            with connection:
+                connection.sendall(peer[0].encode())
+
+
+def dup(sock: socket.socket) -> socket.socket:
+    with sock:
+        return sock.dup()
+
+
+def from_number(sock: socket.socket) -> socket.socket:
+    return socket.socket(fileno=sock.detach())
+
+
+def from_fd(sock: socket.socket) -> socket.socket:
+    with sock:
+        return socket.fromfd(sock.fileno(), sock.family, sock.type)
+
+
+anew = pytest.mark.parametrize("again", [dup, from_number, from_fd])
+
+
+@both
+@anew
+def test_a_socket_made_anew_of_its_number_connects_from_its_host(
+    network: Any, again: Callable[[socket.socket], socket.socket]
+) -> None:
+    with network() as net:
+        client, server = net.host("client"), net.host("server")
+        server.spawn(tell_who_asks, 7)
+        with again(client.socket()) as sock:
+            sock.settimeout(5)
+            sock.connect(("server", 7))
+            assert sock.makefile("rb").read() == client.address.encode()
+
+
+@anew
+def test_a_socket_made_anew_of_its_number_listens_on_its_host(again: Callable[[socket.socket], socket.socket]) -> None:
+    with simnet.Network() as net:
+        host = net.host("elsewhere")
+        with again(host.socket()) as listener:
+            listener.bind(("localhost", 7))  # its own, not the test's
+            listener.listen()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("localhost", 7))
+            host.connect(("localhost", 7)).close()
+
+
+@anew
+def test_a_datagram_of_a_socket_made_anew_comes_from_its_host(again: Callable[[socket.socket], socket.socket]) -> None:
+    with simnet.Network() as net:
+        host = net.host("elsewhere")
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as here,
+            again(host.socket(type=socket.SOCK_DGRAM)) as there,
+        ):
+            here.bind(("", 9))
+            there.sendto(b"?", ("test", 9))
+            here.settimeout(5)
+            assert here.recvfrom(9)[1][0] == host.address
+
+
+def test_tls_over_a_socket_of_a_host_is_spoken_from_there() -> None:
+    inside, outside = contexts("server")
+
+    def serve() -> None:
+        with socket.create_server(("", 443)) as listener:
+            connection, peer = listener.accept()
+            with inside.wrap_socket(connection, server_side=True) as secret:
+                secret.sendall(peer[0].encode())
+
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+        client = net.host("client")
+        with outside.wrap_socket(client.socket(), server_hostname="server") as sock:
+            sock.settimeout(5)
+            sock.connect(("server", 443))
+            assert isinstance(sock, ssl.SSLSocket)
+            assert sock.recv(100) == client.address.encode()
+
+
+@both
+def test_clients_that_are_given_a_socket_of_a_host_are_driven_from_the_test(network: Any) -> None:
+    async def ask(sock: socket.socket) -> bytes:
+        reader, writer = await asyncio.open_connection(sock=sock)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    with network() as net:
+        net.host("server").spawn(tell_who_asks, 7)
+        for name in ("north", "south"):
+            host = net.host(name)
+            assert asyncio.run(ask(host.connect(("server", 7), timeout=5))) == host.address.encode()
