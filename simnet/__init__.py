@@ -3,7 +3,8 @@
 Above a test, ``@simnet.sweep(target="server")`` runs it once for every single fault at every point where one could act;
 ``simnet.check(test)`` does so here and now, ``simnet.play(test, plan)`` is one run. ``with simnet.Network() as net:`` is a
 network in your own hands, and the fixture ``simnet_network`` one around a test of pytest's: ``net.host("server").spawn(serve, 7)``
-runs a program on it, unmodified. Faults are in ``simnet.faults``, plans and payloads for hypothesis in ``simnet.strategies``.
+runs a program on it, unmodified. Faults are in ``simnet.faults``, plans and payloads for hypothesis in ``simnet.strategies``,
+state machines in ``simnet.stateful``.
 
 Names are imported when first asked for, so that the pytest plugin costs nothing in a project whose tests want no network.
 """
@@ -15,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simnet import faults, strategies
+    from simnet import faults, stateful, strategies
     from simnet.explore.baseline import NotRepeatable
     from simnet.explore.check import check, fuzz, sweep
     from simnet.faces.pytest_fixture import fixture
@@ -56,6 +57,7 @@ _HOMES = {
     "fixture": "simnet.faces.pytest_fixture",
     "fuzz": "simnet.explore.check",
     "play": "simnet.run",
+    "stateful": "",
     "strategies": "",
     "sweep": "simnet.explore.check",
 }
@@ -85,6 +87,7 @@ __all__ = [
     "fixture",
     "fuzz",
     "play",
+    "stateful",
     "strategies",
     "sweep",
 ]

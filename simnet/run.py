@@ -16,7 +16,7 @@ from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
 from simnet.world import TEST, Network
 
-__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play"]
+__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play", "run_of"]
 
 
 class Outcome(NamedTuple):
@@ -144,7 +144,7 @@ def play(
         error = raised
     network.finish(failed=error is not None)
     try:
-        return _unless_left(_run_of(network, returned, error))
+        return _unless_left(run_of(network, returned, error))
     finally:
         # The exception's traceback refers to this frame: what holds the exception must be no local of it, nor the run.
         network = returned = error = None  # type: ignore[assignment]
@@ -163,8 +163,8 @@ def _unless_left(run: Run) -> Run:
     return run
 
 
-def _run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
-    """What there is to know of *network*, which has ended."""
+def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
+    """What there is to know of *network*, which has ended, or of one that goes on, so far."""
     raised_text = None if error is None else f"{type(error).__name__}: {error}"
     processes = network.processes
     return Run(

@@ -31,6 +31,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.kernel import states
 from simnet.process import VERDICTS
 from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
+from simnet.stateful import Client, NetworkMachine
 
 __all__ = ["make"]
 
@@ -335,6 +336,23 @@ def _member(name: str, member: Any) -> tuple[str, str] | None:
     return f"`{_call(name, member, skip_first=True)}`", _first_words(member)
 
 
+def _machine() -> str:
+    """What a class of state machines can say, and what it says if it does not."""
+    drawn = {"faults": "strategies.fault_plans()", "payloads": "strategies.payloads(min_size=1, max_size=5_000)"}
+    rows = [
+        (f"`{name}`", f"`{drawn.get(name) or repr(getattr(NetworkMachine, name))}`", _plain(words))
+        for name, words in _attribute_docstrings(NetworkMachine).items()
+    ]
+    return table(("name", "where it is not said", "what it is for"), rows)
+
+
+def _client() -> str:
+    """What is known of a client of a state machine."""
+    return table(
+        ("name", "what it is"), [(f"`{name}`", _plain(words)) for name, words in _attribute_docstrings(Client).items()]
+    )
+
+
 def _names(module_name: str) -> str:
     """What a module's ``__all__`` names, with the first words of each."""
     module = import_module(module_name)
@@ -406,6 +424,8 @@ _TABLES: Mapping[str, Callable[[], str]] = {
     "expect-keys": _expect,
     "found-keys": _found,
     "places": _places,
+    "machine": _machine,
+    "client": _client,
     "sweep-options": _sweep_options,
     "pytest-options": _pytest_options,
 }

@@ -32,6 +32,7 @@ STEPS = {
             "simnet.hostverbs",
             "simnet.dropped",
             "simnet.slips",
+            "simnet.clients",
         ],
         [
             "simnet.numeric",

@@ -62,10 +62,12 @@ class Case:
         disruptive: tuple[Fault, ...],
         may_raise: tuple[type[BaseException], ...],
         invariants: Mapping[str, str],
+        done: tuple[Fault, ...] = (),
     ) -> None:
         self.baseline = baseline
         self.run = run
         self.disruptive = disruptive
+        self.done = done
         self.may_raise = may_raise
         self.invariants = invariants
         self.column = 1 if disruptive else 0
@@ -116,7 +118,7 @@ class Case:
                 continue
             seen.append(error)
             message = f"{exception_line(error)} in {handled.handler} of {handled.channel} on {host}"
-            level = EXCUSED if self.excused(error) else ""
+            level = EXCUSED if self.excused(error) or excused(error, self.done, self.may_raise) else ""
             yield self.found("handler-raised", message, host, error, level, handled.channel, handled.handler)
         expected = {(each.process, type(each.error)) for each in self.baseline.failures if each.handled}
         for ended in self.run.failures:

@@ -56,11 +56,13 @@ def judge(
     may_raise: tuple[type[BaseException], ...] = (),
     survives: Iterable[str] = (),
     invariants: Mapping[str, str] | None = None,
+    done: tuple[Fault, ...] = (),
 ) -> Judgement:
     """The verdict on *run*, whose test did without faults what *baseline* shows.
 
     *strict* makes a failure of what a disruptive fault interrupted; *may_raise* adds exceptions that a target may end with
-    then; for the kinds in *survives* the outcome must be the baseline's nevertheless; *invariants* sets levels by name.
+    then; for the kinds in *survives* the outcome must be the baseline's nevertheless; *invariants* sets levels by name. What the test itself
+    has *done* to a target excuses handlers that raise the errnos that it makes, and nothing else.
     """
     same_outcome = run.outcome == baseline.outcome
     quiet = not (run.verdicts or run.failures or run.handler_errors or run.body_error)
@@ -69,7 +71,7 @@ def judge(
         return _EQUAL  # as most runs of a sweep: nothing more to ask
     fired = tuple(run.happened)
     disruptive = tuple(fault for fault in fired if _disruptive(fault, baseline, run))
-    case = Case(baseline, run, disruptive, may_raise, {} if invariants is None else invariants)
+    case = Case(baseline, run, disruptive, may_raise, {} if invariants is None else invariants, done)
     survived = bool(disruptive) and {fault.kind for fault in disruptive} <= set(survives)
     findings = list(case.findings())
     if not same_outcome and (run.body_error is None or survived):

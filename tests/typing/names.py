@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any, assert_type
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, assert_type
+
+from hypothesis.stateful import rule
 
 import dispatch
 import simnet
@@ -41,6 +43,25 @@ def test_with_options(net: simnet.Network) -> None:
 @simnet.sweep(kinds=simnet.TRANSPARENT, depth="recovery", invariants={"no-spin": "off"}, per_process="os:environ")
 def test_with_more_options(net: simnet.Network) -> None:
     """Those that are written rarely."""
+
+
+class Clients(simnet.stateful.NetworkMachine):
+    """A state machine."""
+
+    moves = ("connect", "send")
+    faults = simnet.strategies.fault_plans(["reset"])
+    levels: ClassVar[Mapping[str, str]] = {"nothing-left": "off: a pool keeps them"}
+
+    def start(self) -> None:
+        self.net.host("server").spawn(serve, 7)
+
+    def answer(self, client: simnet.stateful.Client) -> bytes:
+        return client.sent
+
+    @rule(client=simnet.stateful.clients, data=simnet.strategies.payloads())
+    def say(self, client: simnet.stateful.Client, data: bytes) -> None:
+        client.send(data)
+        assert_type(client.receive(), bytes)
 
 
 def mistakes() -> None:

@@ -1,0 +1,63 @@
+"""The verdict on a run that is made once: no run without faults stands beside it, as beside those of a sweep.
+
+In its place stands how it began. Who listened then still listens when all is over, and no loop that ran then was ended by
+an exception; the outcome, and who waits for what, are compared with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simnet.explore.report import FailureReport, report_run
+from simnet.explore.verdict import Judgement, judge
+from simnet.faults.kinds import Reset
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+    from simnet.world import Network
+
+__all__ = ["Beginning", "judged_alone", "reported_alone"]
+
+TOLD_MAX = 8  # faults, one by one: rates make hundreds
+BROKEN_OFF = Reset(on="*->*:*#*", end="server", byte=0)
+"""What a client does that leaves: to its server no other than a reset by the network."""
+
+
+class Beginning(NamedTuple):
+    """What of the targets was there when the programs under test had begun."""
+
+    listening: tuple[str, ...] = ()
+    alive: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, network: Network) -> Beginning:
+        targets = [process.name for process in network.processes if process.target and not process.done]
+        rows = [row for row in network.netstat() if row.state == "LISTEN" and row.process in targets]
+        return cls(tuple(row.tag for row in rows), tuple(targets))
+
+
+def judged_alone(run: Run, began: Beginning, *, left: bool, invariants: Mapping[str, str], **options: Any) -> Judgement:
+    """The verdict on *run*, in which a client has *left* before its time, or none has."""
+    ended = {each.process for each in run.failures}
+    before = replace(
+        run,
+        body_error=None,
+        failures=[each for each in run.failures if each.handled],
+        handler_errors=[],
+        verdicts=[],
+        listening=began.listening,
+        alive=tuple(name for name in began.alive if name in run.alive or name in ended),
+    )
+    return judge(before, run, invariants=invariants, done=(BROKEN_OFF,) if left else (), **options)
+
+
+def reported_alone(run: Run, judgement: Judgement) -> FailureReport:
+    """The report of a run that failed: of its plan, what has happened."""
+    run = replace(run, plan=run.happened, unreached=())
+    told = report_run(run, judgement, run)
+    told.commands = (("happened", str(run.happened)),) if 0 < len(run.happened) <= TOLD_MAX else ()
+    if len(told.network) > TOLD_MAX:
+        told.network = (*told.network[:TOLD_MAX], (f"and so on, {len(told.network):,} faults in all", ""))
+    return told

@@ -1,0 +1,533 @@
+"""`simnet.stateful.NetworkMachine`: what it gives to a machine of a user's, and how it judges what came of one."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+
+import dispatch
+import simnet
+from simnet import faults
+from simnet.explore.raising import SweepFailure
+from simnet.stateful import MOVES, Client, NetworkMachine, clients
+from simnet.wait import current_scheduler
+
+QUICKLY = settings(
+    max_examples=20, stateful_step_count=15, deadline=None, database=None, derandomize=True, phases=[Phase.generate]
+)
+
+
+class Echo(dispatch.Stream):
+    def handle_data(self, data: bytes) -> None:
+        self.write(data)
+
+
+def serve(port: int, stream: Callable[..., dispatch.Stream] = Echo) -> None:
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", port), stream, loop=loop)
+        loop.run()
+
+
+class Machine(NetworkMachine):
+    """Clients of a server that is right."""
+
+    def start(self) -> None:
+        self.net.host("server").spawn(serve, 7)
+
+    def answer(self, client: Client) -> bytes:
+        return client.sent
+
+
+def run(machine: type[NetworkMachine], asked: settings = QUICKLY) -> None:
+    try:
+        run_state_machine_as_test(machine, settings=asked)
+    finally:
+        assert current_scheduler() is None, "a network is still there"
+
+
+def failure(machine: type[NetworkMachine], asked: settings = QUICKLY) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # which one, the test says
+        run(machine, asked)
+    return caught.value
+
+
+def steps(error: BaseException) -> list[str]:
+    """What hypothesis says of the steps that led to *error*."""
+    lines = [line for note in error.__notes__ for line in note.splitlines()]
+    return [line for line in lines if "state." in line]
+
+
+def told(error: BaseException) -> str:
+    return "\n".join([str(error), *error.__notes__])
+
+
+# ---- what is there --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_server_that_is_right_passes_whatever_clients_do_and_transparent_faults_add() -> None:
+    run(Machine, settings(QUICKLY, max_examples=100, stateful_step_count=30))
+
+
+@pytest.mark.slow
+def test_a_server_that_is_right_passes_under_disruptive_faults_and_partitions_too() -> None:
+    class Hurt(Machine):
+        moves = MOVES
+        faults = simnet.strategies.fault_plans(["reset", "eof", "would-block", "short-recv", "stall", "refuse"])
+
+    run(Hurt, settings(QUICKLY, max_examples=100, stateful_step_count=30))
+
+
+def test_each_example_has_a_network_of_its_own_and_is_the_same_each_time() -> None:
+    digests: list[str] = []
+
+    class Noting(Machine):
+        def end(self) -> None:
+            digests.append(self.net.trace.digest())
+
+    run(Noting)
+    first = digests.copy()
+    digests.clear()
+    run(Noting)
+    assert digests == first
+    assert len(set(first)) > 5
+
+
+def test_rules_and_invariants_of_ones_own_use_the_clients_and_the_network() -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    class Asking(Machine):
+        moves = ("connect", "wait")
+
+        @rule(client=clients, data=st.binary(min_size=1, max_size=3))
+        def ask(self, client: Client, data: bytes) -> None:
+            client.send(data)
+            self.net.run()
+            assert client.receive() == data
+            seen.append((client.name, data))
+
+        @rule(target=clients)
+        def reconnect(self) -> Client:
+            return self.new_client()
+
+        @invariant()
+        def time_goes_on(self) -> None:
+            assert self.net.time >= 0
+            assert [each.name for each in self.clients] == [
+                f"test->server:7#{n}" for n in range(1, 1 + len(self.clients))
+            ]
+
+    run(Asking)
+    assert len({name for name, _ in seen}) > 3
+
+
+def test_initialize_rules_of_ones_own_find_the_network() -> None:
+    latencies: list[float] = []
+
+    class Slow(Machine):
+        latency = 0.2
+
+        @initialize(factor=st.integers(1, 3))
+        def an_earlier_name(self, factor: int) -> None:
+            self.net.link("test", "server").latency *= factor
+            latencies.append(self.net.link("test", "server").latency)
+
+    run(Slow)
+    assert {round(each, 1) for each in latencies} == {0.2, 0.4, 0.6}
+
+
+def test_of_the_moves_those_named_are_there() -> None:
+    names: set[str] = set()
+
+    class Few(Machine):
+        moves: ClassVar[Any] = ("connect", "send", "partition", "heal")
+
+        def teardown(self) -> None:
+            names.update(event.op for event in self.net.trace if event.host == "test")
+            super().teardown()
+
+    class More(Few):
+        moves = ("connect", "half_close", "wait")
+
+        def half_close(self, client: Client) -> None:
+            raise AssertionError("a method of this name is no rule, if the class says nothing else")
+
+    def rules(machine: type[NetworkMachine]) -> set[str]:
+        return {each.function.__name__ for each in machine().rules}
+
+    assert rules(Few) == {"connect", "send", "partition", "heal"}
+    assert rules(More) == {"connect", "wait"}
+    run(Few)
+    assert "shutdown" not in names
+
+
+def test_rates_are_faults_as_plans_are() -> None:
+    class Rated(Machine):
+        faults = simnet.strategies.fault_rates(["short-recv", "split"])
+
+        def end(self) -> None:
+            happened.extend(self.net.happened)
+
+    happened: list[Any] = []
+    run(Rated)
+    assert {each.kind for each in happened} <= {"short-recv", "split"}
+    assert happened
+
+
+def test_a_plan_in_one_line_is_the_same_for_each_example() -> None:
+    class Planned(Machine):
+        faults = "short-recv test->server:7#1 end=server call=1 bytes=1"
+
+    run(Planned)
+
+
+# ---- what is told of a failure --------------------------------------------------------------------------------------
+
+
+class Forgetful(Echo):
+    """Answers in capitals, which is not what the machine above has in mind."""
+
+    def handle_data(self, data: bytes) -> None:
+        self.write(data.upper())
+
+
+class Wrong(Machine):
+    faults = None
+    payloads = b"a"
+
+    def start(self) -> None:
+        self.net.host("server").spawn(serve, 7, Forgetful)
+
+
+SMALL = settings(QUICKLY, phases=[Phase.generate, Phase.shrink])
+
+
+@pytest.mark.slow
+def test_another_answer_is_told_with_both_and_the_ladder_and_the_steps() -> None:
+    error = failure(Wrong, SMALL)
+    assert isinstance(error, SweepFailure)
+    assert str(error) == "test->server:7#1 got b'A'; its answer is b'a'"
+    assert "network   no fault at all: the test fails like this by itself" in told(error)
+    assert "send b'a' ────" in told(error)
+    assert steps(error)[:3] == [
+        "state.begin(faults=None)",
+        "clients_0 = state.connect()",
+        "state.send(client=clients_0, data=b'a')",
+    ]
+    assert len(steps(error)) <= 6
+
+
+def test_an_answer_that_does_not_come_is_told_at_the_end() -> None:
+    class Silent(Wrong):
+        moves = ("connect", "send", "wait")
+
+        def answer(self, client: Client) -> bytes:
+            return b"A" * len(client.sent) + (b"." if client.sent else b"")
+
+    error = failure(Silent)
+    assert re.fullmatch(r"test->server:7#1 got b'(A+)', and no more; its answer is b'\1\.'", str(error))
+
+
+class Raising(Echo):
+    def handle_data(self, data: bytes) -> None:
+        self.write(data.decode("ascii").encode())
+
+
+@pytest.mark.slow
+def test_what_a_handler_raises_is_raised_in_the_step_in_which_it_did() -> None:
+    class Reading(Machine):
+        faults = None
+        payloads = b"\xff"
+
+        def start(self) -> None:
+            self.net.host("server").spawn(serve, 7, Raising)
+
+    error = failure(Reading, SMALL)
+    assert isinstance(error, UnicodeDecodeError)
+    assert steps(error) == [
+        "state.begin(faults=None)",
+        "clients_0 = state.connect()",
+        "state.send(client=clients_0, data=b'\\xff')",
+        "state.wait()",
+        "state.teardown()",
+    ]
+    assert "in handle_data of" in told(error)
+    assert "[handler-raised]" in told(error)
+    assert error.__context__ is None
+
+
+def test_a_server_that_ends_is_told_by_its_listener() -> None:
+    def serve_one(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                while connection.recv(100):
+                    pass
+
+    class Once(NetworkMachine):
+        faults = None
+        moves = ("connect", "close", "wait")
+
+        def start(self) -> None:
+            self.net.host("server").spawn(serve_one, 7)
+
+    error = failure(Once)
+    assert re.search(r"the listener server:7 was closed at test_stateful\.py:\d+ in serve_one", told(error))
+
+    class Meant(Once):
+        levels: ClassVar[Any] = {"listener-survives": "off: it serves one"}
+        moves = ("wait",)
+
+        def start(self) -> None:
+            super().start()
+            self.new_client().close()
+
+    run(Meant)
+
+
+def test_a_rule_that_waits_for_ever_is_told_who_waits_for_whom() -> None:
+    class Waiting(Machine):
+        faults = None
+
+        @rule()
+        def listen(self) -> None:
+            with socket.create_connection(("server", 7)) as sock:
+                sock.recv(1)
+
+    error = failure(Waiting)
+    assert isinstance(error, SweepFailure)
+    assert str(error).startswith("Deadlock: at ")
+    assert "\n  test waits for recv on test->server:7#" in str(error)
+    assert re.search(r"\n  server/serve waits for .* at test_stateful\.py:\d+ in serve", str(error))
+
+
+def test_what_a_plan_did_is_told_as_it_happened() -> None:
+    class Once(NetworkMachine):
+        faults = "would-block *:* accept call=1"
+        moves = ("connect", "wait")
+
+        def start(self) -> None:
+            self.net.host("server").spawn(careless, 7)
+
+    def careless(port: int) -> None:
+        with socket.create_server(("", port)) as listener, dispatch.Loop():
+            listener.setblocking(False)
+            while True:
+                time.sleep(0.01)
+                with contextlib.suppress(IndexError):
+                    raise_unless_there(listener)
+
+    def raise_unless_there(listener: socket.socket) -> None:
+        import select
+
+        if select.select([listener], [], [], 0)[0]:
+            kept.append(listener.accept()[0])
+
+    kept: list[socket.socket] = []
+    error = failure(Once)
+    assert isinstance(error, BlockingIOError)
+    assert "network   the 1st accept on server:7 said EAGAIN" in told(error)
+    assert "happened  would-block server:7 accept call=1" in told(error)
+    kept.clear()
+
+
+# ---- who is to blame ------------------------------------------------------------------------------------------------
+
+
+class Strict(Machine):
+    """A rule that takes for granted that nothing breaks."""
+
+    faults: ClassVar[Any] = faults.FaultPlan([faults.Reset(on="test->server:7#1", end="client", byte=0)])
+    moves = ("wait",)
+
+    @rule()
+    def ask(self) -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+
+
+def test_a_rule_that_a_disruptive_fault_interrupts_ends_its_example_and_is_no_failure() -> None:
+    ended: list[bool] = []
+
+    class Counting(Strict):
+        def teardown(self) -> None:
+            broken = isinstance(sys.exception(), ConnectionResetError)
+            try:
+                super().teardown()
+            except UnsatisfiedAssumption:
+                ended.append(broken)
+                raise
+
+    run(Counting)
+    assert ended
+    assert all(ended)
+
+
+def test_a_strict_machine_fails_there() -> None:
+    class Stricter(Strict):
+        strict = True
+
+    assert isinstance(failure(Stricter), ConnectionResetError)
+
+
+def test_a_rule_that_fails_without_a_disruptive_fault_fails() -> None:
+    class Fails(Strict):
+        faults = None
+
+        @invariant()
+        def never_so_late(self) -> None:
+            assert self.net.time < 0.015
+
+    error = failure(Fails)
+    assert isinstance(error, AssertionError)
+    assert "[body-raised]" in told(error) or "seconds  test" in told(error)
+
+
+def test_what_always_holds_is_judged_under_disruptive_faults_too() -> None:
+    class Always(Strict):
+        @rule()
+        def look(self) -> None:
+            with self.net.always():
+                assert self.net.time < 0.02, "late"
+
+    assert "late" in str(failure(Always))
+
+
+def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> None:
+    import asyncio
+
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():  # a task that ends by ConnectionResetError is nobody's bug
+            writer.write(line.upper())
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(shout, port=7) as server:
+            await server.serve_forever()
+
+    class Shouting(NetworkMachine):
+        faults = None
+
+        def start(self) -> None:
+            self.net.host("server").spawn(asyncio.run, main())
+
+        def answer(self, client: Client) -> bytes | None:
+            return client.sent.upper() if client.sent.endswith(b"\n") else None
+
+        payloads = b"a\n"
+
+    run(Shouting)
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"plan": None}, "Machine.plan is not looked at: call it faults"),
+        ({"target": "server"}, "Machine.target is not looked at: call it targets"),
+        ({"invariants": {}}, "Machine.invariants is not looked at: call it levels"),
+        ({"address": "server"}, r"address='server': a host and a port, such as \('server', 7\)"),
+        ({"moves": ("conect",)}, "there is no 'conect'; there are connect, send, "),
+        ({"faults": 3}, "plan=3 is int; it is a FaultPlan"),
+        ({"faults": "refus a->b:7#1"}, "'refus' is no kind of fault"),
+        ({"levels": {"nospin": "off"}}, "there is no invariant 'nospin'"),
+        ({"payloads": [b"a"]}, r"payloads=\[b'a'\]: a strategy of bytes, or bytes"),
+        ({"pause": -1}, r"Machine.pause\(-1\): seconds are non-negative"),
+        ({"latency": "slow"}, r"Machine.latency\('slow'\): str is no number of seconds"),
+    ],
+)
+def test_what_no_example_could_use_is_refused_where_the_class_is_made(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        type("Machine", (NetworkMachine,), wrong)
+
+
+def test_a_machine_in_which_nothing_can_be_done_any_more_is_told_so() -> None:
+    class Still(Machine):
+        moves = ("send",)
+
+    assert "no rule of Still can be taken now; moves are send" in str(failure(Still))
+
+
+def test_a_machine_that_does_not_say_what_runs_is_told_so() -> None:
+    error = failure(type("Empty", (NetworkMachine,), {}))
+    assert isinstance(error, NotImplementedError)
+    assert "Empty.start() is yours: spawn there what is under test" in str(error)
+
+
+def test_a_server_that_does_not_listen_is_told_so() -> None:
+    class Elsewhere(Machine):
+        def start(self) -> None:
+            self.net.host("server").spawn(serve, 8)
+
+    error = failure(Elsewhere)
+    assert isinstance(error, TimeoutError)
+    assert "nobody listens on server:7 after 30 s" in str(error)
+
+
+def test_before_it_begins_there_is_no_network() -> None:
+    class Early(Machine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net.host("server")
+
+    assert "from start() on, and not in __init__" in str(failure(Early))
+
+
+@pytest.mark.slow
+def test_it_is_a_test_of_pytests_with_all_that_is_told_of_a_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+import socket
+
+from hypothesis import settings
+import simnet
+
+
+@settings(max_examples=50, deadline=None)
+class Machine(simnet.stateful.NetworkMachine):
+    faults = None
+    payloads = b"a"
+    moves = ("connect", "send", "wait")
+
+    def start(self):
+        self.net.host("server").spawn(self.serve)
+
+    def serve(self):
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                conn, _ = listener.accept()
+                with conn:
+                    while conn.recv(100):
+                        raise ValueError("no letter")
+
+
+TestMachine = Machine.TestCase
+"""
+    )
+    done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    done.stdout.fnmatch_lines(
+        [
+            "E *ValueError: no letter*",
+            "E *network   no fault at all: the test fails like this by itself",
+            "E *so * ValueError: no letter ended server/serve on server *[[]target-raised[]]",
+            "E *send b'a'*",
+            "E *clients_0 = state.connect()",
+            "E *state.send(client=clients_0, data=b'a')",
+            "*1 failed*",
+        ]
+    )
+    assert "Explanation" not in str(done.stdout)
