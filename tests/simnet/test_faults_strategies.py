@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
-from hypothesis.errors import InvalidArgument
+from hypothesis.errors import InvalidArgument, NoSuchExample
 
 from simnet import faults
 from simnet.faults import ALL, TRANSPARENT, Fault, FaultPlan, drawn
@@ -146,6 +146,16 @@ def test_a_payload_leaves_the_plan_beside_it_its_variety() -> None:
 
     example()
     assert len(set(drawn)) > 0.4 * len(drawn)  # 0.16 when the payload was a list
+
+
+def test_rates_never_have_each_call_say_that_it_would_block() -> None:
+    """A program that is right would poll and call for ever."""
+    with pytest.raises(NoSuchExample):
+        find(
+            fault_rates(["would-block"]),
+            lambda rates: rates.would_block == 1,
+            settings=settings(SEARCH, max_examples=300),
+        )
 
 
 def test_rates_shrink_to_none() -> None:
