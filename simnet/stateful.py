@@ -71,7 +71,9 @@ def _steps(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
     machine = draw(st.runner())
     valid = [each for each in machine._by_weight if machine._is_valid(each)]
     if not valid:
-        raise InvalidDefinition(f"no rule of {type(machine).__name__} can be taken now; moves are {', '.join(machine.moves)}")
+        raise InvalidDefinition(
+            f"no rule of {type(machine).__name__} can be taken now; moves are {', '.join(machine.moves)}"
+        )
     taken = valid[draw(st.sampled_from(range(len(valid))))]
     return taken, {name: draw(strategy) for name, strategy in taken.arguments_strategies.items()}
 
