@@ -27,8 +27,7 @@ from hypothesis.stateful import (
 from simnet import strategies
 from simnet.asked import seconds_of
 from simnet.clients import Client
-from simnet.explore.alone import Beginning, judged_alone, reported_alone
-from simnet.explore.raising import as_exception
+from simnet.explore.alone import Beginning, failure_alone, judged_alone
 from simnet.explore.table import INTERRUPTED
 from simnet.explore.verdict import Judgement
 from simnet.faults.rates import FaultRates
@@ -315,7 +314,7 @@ class NetworkMachine(RuleBasedStateMachine):
         run.verdicts = with_levels(run.verdicts, net.invariants)
         judgement = self._judged(net, run, Beginning())
         if judgement.failure is not None:
-            self._raised = as_exception(judgement.failure.error, reported_alone(run, judgement))
+            self._raised = failure_alone(run, judgement)
             _raise_alone(self._raised)
 
     def _compare(self, net: Network, whole: bool) -> None:
@@ -354,7 +353,7 @@ class NetworkMachine(RuleBasedStateMachine):
         for warned in judgement.warnings:
             event(f"simnet: {warned.reason}, a warning")
         if judgement.failure is not None:
-            return as_exception(judgement.failure.error, reported_alone(run, judgement))
+            return failure_alone(run, judgement)
         if judgement.status == INTERRUPTED:
             event("simnet: interrupted by a disruptive fault")
             if error is not None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.explore.raising import SweepFailure, as_exception
 from simnet.explore.report import FailureReport, report_run
 from simnet.explore.verdict import Judgement, judge
 from simnet.faults.kinds import Reset
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from simnet.run import Run
     from simnet.world import Network
 
-__all__ = ["Beginning", "judged_alone", "reported_alone"]
+__all__ = ["Beginning", "failure_alone", "judged_alone"]
 
 TOLD_MAX = 8  # faults, one by one: rates make hundreds
 BROKEN_OFF = Reset(on="*->*:*#*", end="server", byte=0)
@@ -53,8 +55,20 @@ def judged_alone(run: Run, began: Beginning, *, left: bool, invariants: Mapping[
     return judge(before, run, invariants=invariants, done=(BROKEN_OFF,) if left else (), **options)
 
 
-def reported_alone(run: Run, judgement: Judgement) -> FailureReport:
-    """The report of a run that failed: of its plan, what has happened."""
+def failure_alone(run: Run, judgement: Judgement) -> BaseException:
+    """What to raise for a run that failed: the user's own exception, or one for the rule that is broken."""
+    failure, told = judgement.findings[0], _reported(run, judgement)
+    return as_exception(failure.error or _broken(failure.reason)(told.title), told)
+
+
+@lru_cache(maxsize=64)
+def _broken(reason: str) -> type[SweepFailure]:
+    """A class for each rule: hypothesis tells one bug from another by what is raised, and where."""
+    return type("SweepFailure", (SweepFailure,), {"__module__": SweepFailure.__module__, "__doc__": f"[{reason}]"})
+
+
+def _reported(run: Run, judgement: Judgement) -> FailureReport:
+    """Of its plan, what has happened."""
     run = replace(run, plan=run.happened, unreached=())
     told = report_run(run, judgement, run)
     told.commands = (("happened", str(run.happened)),) if 0 < len(run.happened) <= TOLD_MAX else ()

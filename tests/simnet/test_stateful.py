@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import socket
 import sys
 import time
@@ -164,7 +165,7 @@ def test_of_the_moves_those_named_are_there() -> None:
             raise AssertionError("a method of this name is no rule, if the class says nothing else")
 
     def rules(machine: type[NetworkMachine]) -> set[str]:
-        return {each.function.__name__ for each in machine().rules}
+        return {each.function.__name__ for each in machine()._by_weight}
 
     assert rules(Few) == {"connect", "send", "partition", "heal"}
     assert rules(More) == {"connect", "wait"}
@@ -329,8 +330,6 @@ def test_what_a_plan_did_is_told_as_it_happened() -> None:
                     raise_unless_there(listener)
 
     def raise_unless_there(listener: socket.socket) -> None:
-        import select
-
         if select.select([listener], [], [], 0)[0]:
             kept.append(listener.accept()[0])
 
@@ -340,6 +339,78 @@ def test_what_a_plan_did_is_told_as_it_happened() -> None:
     assert "network   the 1st accept on server:7 said EAGAIN" in told(error)
     assert "happened  would-block server:7 accept call=1" in told(error)
     kept.clear()
+
+
+class Curious(Machine):
+    """A rule that needs the server, which does not understand it."""
+
+    faults = None
+    moves = ("wait",)
+
+    def start(self) -> None:
+        self.net.host("server").spawn(serve, 7, Raising)
+
+    @rule()
+    def ask(self) -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"\xff")
+            assert sock.recv(1) == b"\xff"
+
+
+def test_of_a_rule_that_fails_by_what_a_handler_raised_the_handlers_is_raised() -> None:
+    error = failure(Curious)
+    assert isinstance(error, UnicodeDecodeError)
+    assert error.__context__ is None
+    assert re.search(r"so +the test raised AssertionError.*\[body-raised\]", told(error))
+
+
+def test_hypothesis_tells_two_rules_that_are_broken_apart_and_one_from_itself_not() -> None:
+    class Silent(Wrong):
+        moves = ("connect", "wait")
+
+        def answer(self, client: Client) -> bytes:
+            return b"greeting"
+
+    class Once(Machine):
+        faults = None
+        moves = ("wait",)
+        levels: ClassVar[Any] = {"always": "off"}
+
+        @invariant()
+        def spins(self) -> None:
+            if self.net.time > 0.02:
+                with socket.socket() as sock:
+                    sock.setblocking(False)
+                    while True:
+                        select.select([], [], [sock], 0)
+
+    answers, silence, spin = failure(Wrong), failure(Silent), failure(Once)
+    assert all(isinstance(each, SweepFailure) for each in (answers, silence, spin))
+    assert type(answers) is type(silence) is not type(spin)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, UnsatisfiedAssumption])
+def test_who_is_stopped_leaves_no_network(stop: type[BaseException]) -> None:
+    class Stopped(Machine):
+        @invariant()
+        def stops(self) -> None:
+            raise stop
+
+    with contextlib.suppress(BaseException):
+        run(Stopped, settings(QUICKLY, max_examples=2))  # it looks whether there is one
+
+
+def test_what_start_raises_is_told_with_what_the_network_did() -> None:
+    class Early(Machine):
+        faults = None
+
+        def start(self) -> None:
+            with socket.create_connection(("server", 7)):
+                pass
+
+    error = failure(Early)
+    assert isinstance(error, OSError)
+    assert " ".join(steps(error)) == "state.begin(faults=None) state.teardown()"
 
 
 # ---- who is to blame ------------------------------------------------------------------------------------------------
