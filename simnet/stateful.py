@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, Final, NoReturn
 from unittest import SkipTest
 
-from hypothesis import event, reject
+from hypothesis import Verbosity, event, reject
 from hypothesis import strategies as st
+from hypothesis.control import current_build_context
 from hypothesis.errors import InvalidDefinition
+from hypothesis.reporting import current_verbosity
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -28,6 +31,7 @@ from simnet import strategies
 from simnet.asked import seconds_of
 from simnet.clients import Client
 from simnet.explore.alone import Beginning, failure_alone, judged_alone
+from simnet.explore.quiet import quiet
 from simnet.explore.table import INTERRUPTED
 from simnet.explore.verdict import Judgement
 from simnet.faults.rates import FaultRates
@@ -124,6 +128,7 @@ class NetworkMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._network: Network | None = None
+        self._silence = ExitStack()
         self._began = Beginning()
         self._raised: BaseException | None = None
         self._cut = self._was_cut = False
@@ -177,6 +182,8 @@ class NetworkMachine(RuleBasedStateMachine):
         """A network under *faults*, and what `start` spawns in it."""
         self._initialize_rules_to_run.extend(self._later)
         rates = faults if isinstance(faults, FaultRates) else None
+        if not _heard():
+            self._silence.enter_context(quiet())
         net = Network(
             None if rates is not None else faults,
             rates=rates,
@@ -269,6 +276,7 @@ class NetworkMachine(RuleBasedStateMachine):
         __tracebackhide__ = True
         net, error = self._network, sys.exception()
         if net is None:
+            self._silence.close()
             return
         try:
             if error is None:
@@ -279,6 +287,7 @@ class NetworkMachine(RuleBasedStateMachine):
                 error = self._verdict(net, error)
         finally:
             self._network = None
+            self._silence.close()
         if error is not None and error is not sys.exception():
             _raise_alone(error)
 
@@ -359,6 +368,11 @@ class NetworkMachine(RuleBasedStateMachine):
             if error is not None:
                 reject()
         return error
+
+
+def _heard() -> bool:
+    """Whether anybody wants to read what is printed and logged in this example: in the one that shows a failure, or if asked for."""
+    return current_build_context().is_final or current_verbosity() >= Verbosity.verbose
 
 
 def _raise_alone(error: BaseException) -> NoReturn:

@@ -562,6 +562,7 @@ def test_before_it_begins_there_is_no_network() -> None:
 def test_it_is_a_test_of_pytests_with_all_that_is_told_of_a_failure(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
+import logging
 import socket
 
 from hypothesis import settings
@@ -583,6 +584,8 @@ class Machine(simnet.stateful.NetworkMachine):
                 conn, _ = listener.accept()
                 with conn:
                     while conn.recv(100):
+                        print("a letter!")
+                        logging.getLogger("server").error("no, none")
                         raise ValueError("no letter")
 
 
@@ -602,3 +605,6 @@ TestMachine = Machine.TestCase
         ]
     )
     assert "Explanation" not in str(done.stdout)
+    told = str(done.stdout).replace('print("a letter!")', "").replace('error("no, none")', "")
+    assert told.count("a letter!") == 1  # of the example that shows it
+    assert told.count("no, none") == 1
