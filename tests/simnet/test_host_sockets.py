@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -38,11 +39,21 @@ def from_fd(sock: socket.socket) -> socket.socket:
         return socket.fromfd(sock.fileno(), sock.family, sock.type)
 
 
-anew = pytest.mark.parametrize("again", [dup, from_number, from_fd])
+def from_os(sock: socket.socket) -> socket.socket:
+    with sock:
+        return socket.socket(fileno=os.dup(sock.fileno()))
 
 
-@both
-@anew
+anew = pytest.mark.parametrize("again", [dup, from_number, from_fd, from_os])
+
+
+@pytest.mark.parametrize(
+    ("network", "again"),
+    [
+        *((simnet.Network, each) for each in (dup, from_number, from_fd, from_os)),
+        *((simnet.RealNetwork, each) for each in (dup, from_number, from_fd)),  # of os.dup a real one sees nothing
+    ],
+)
 def test_a_socket_made_anew_of_its_number_connects_from_its_host(
     network: Any, again: Callable[[socket.socket], socket.socket]
 ) -> None:
