@@ -198,6 +198,12 @@ class NetworkMachine(RuleBasedStateMachine):
         if self.latency is not None:
             net.link(TEST, host).latency = self.latency
         self.start()
+        there = list(dict.fromkeys(each.host_name for each in net.processes))
+        if net.targets and not any(name in there for name in net.targets):
+            raise ValueError(
+                f"targets={', '.join(net.targets)}: start() has spawned nothing there, so nothing is under test; "
+                f"processes are on {', '.join(there)}"
+            )
         if "connect" in self.moves:
             net.host(host).wait_listening(port, self.timeout)
         self._began = Beginning.of(net)

@@ -539,6 +539,14 @@ def test_a_machine_that_does_not_say_what_runs_is_told_so() -> None:
     assert "Empty.start() is yours: spawn there what is under test" in str(error)
 
 
+def test_targets_on_which_nothing_runs_are_told() -> None:
+    class Mistyped(Machine):
+        targets = "sever"
+
+    assert "targets=sever: start() has spawned nothing there" in str(failure(Mistyped))
+    assert "processes are on test, server" in str(failure(Mistyped))
+
+
 def test_a_server_that_does_not_listen_is_told_so() -> None:
     class Elsewhere(Machine):
         def start(self) -> None:
