@@ -249,20 +249,20 @@ class dispatcher:
 
     def recv(self, buffer_size: int) -> bytes:
         """What has arrived; ``b""`` at the end of the connection, of which handle_close has been told by then."""
+        data: _Any = None
         try:
-            data: bytes = self.socket.recv(buffer_size)
+            data = self.socket.recv(buffer_size)
+            if data or _accepting.kind(self.socket) == socket.SOCK_DGRAM:  # an empty datagram is no end
+                return data  # type: ignore[no-any-return]
+            self.handle_close()
         except OSError as why:
-            if why.errno in (EWOULDBLOCK, EAGAIN):
+            if data is None and why.errno in (EWOULDBLOCK, EAGAIN):
                 # Ready, but nothing there: the loop takes this exception back, the channel lives.
                 raise _events.NotReady(*why.args) from None
-            if why.errno in _DISCONNECTED:
-                self.handle_close()
-                return b""
-            raise
-        if not data and _accepting.kind(self.socket) != socket.SOCK_DGRAM:  # an empty datagram is no end
-            _events.ended(self, _DISCONNECTED)
-            return b""
-        return data
+            if why.errno not in _DISCONNECTED:
+                raise
+            self.handle_close()
+        return b""
 
     def close(self) -> None:
         """Leave the map and close the socket."""

@@ -117,16 +117,6 @@ def _close(obj: Any) -> None:
         failed(obj, "handle_close", error)
 
 
-def ended(obj: Any, disconnected: Any) -> None:
-    """The end of the input. An errno that handle_close lets out counts as one that the socket raised: it may be an end, too."""
-    try:
-        obj.handle_close()
-    except OSError as error:
-        if error.errno not in disconnected:
-            raise
-        obj.handle_close()
-
-
 def readwrite(obj: Any, flags: int) -> None:
     """What poll(2) reported for *obj*: read, write, urgent data, and the end if there is nothing left that it reads."""
     try:
@@ -247,4 +237,4 @@ def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
 
 
 #: Between the functions that asyncore had: in its log lines they have no place.
-UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, ended, _close)}
+UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, _close)}
