@@ -10,6 +10,7 @@ from __future__ import annotations
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.events import RERAISED, failed
+from dispatch.filewrapper import file_wrapper
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import still_has, uses_writable
 from dispatch.resting import REST
@@ -118,6 +119,9 @@ class Guest(Channel):
         if flags:
             loop._ready.append((self.number, self, flags))
         elif bits & TROUBLE:
+            if asked & OUT and not isinstance(self.socket, file_wrapper):
+                loop._ready.append((self.number, self, OUT))  # its peer is going, and there will be room in a moment
+                return
             self.deaf = self._bits
             loop._sleep(self)
 
