@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dispatch import asyncore as asyncore
 from dispatch import events, maps
 from dispatch.annotations import Any
-from dispatch.beginnings import DELETED, beginning
+from dispatch.beginnings import DELETED, GIVEN_UP, beginning
 from dispatch.observers import observers as _observers
 from dispatch.predicates import known_predicates
 
@@ -55,13 +55,13 @@ class async_chat(asyncore.dispatcher):
             self._dispatch_fifo = _Fifo((), self)
         elif self._dispatch_fifo is DELETED:
             raise AttributeError("producer_fifo")
-        return self._dispatch_fifo
+        return None if self._dispatch_fifo is GIVEN_UP else self._dispatch_fifo
 
     @producer_fifo.setter
     def producer_fifo(self, items: Any) -> None:
         if items is self._dispatch_fifo:
             return  # after +=, which has told
-        self._dispatch_fifo = items
+        self._dispatch_fifo = GIVEN_UP if items is None else items
         maps.ask_from_now_on(self)  # somebody else's queue tells nobody when it grows
 
     @producer_fifo.deleter
@@ -287,7 +287,7 @@ class async_chat(asyncore.dispatcher):
         self.ac_in_buffer = b""
         del self.incoming[:]
         if self._dispatch_fifo is not None:
-            self._dispatch_fifo.clear()
+            self.producer_fifo.clear()
 
 
 known_predicates((async_chat.readable,), (async_chat.writable,))

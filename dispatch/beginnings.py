@@ -13,6 +13,8 @@ class _Deleted(tuple[Any, ...]):
 
 #: Stands where a program has deleted the attribute, as a mock's patch does before it puts the old value back; nothing waits.
 DELETED = _Deleted()
+#: Stands where a program has put None, since None stands where nothing was put in yet.
+GIVEN_UP = _Deleted()
 
 
 class _Plain(bytes):

@@ -210,6 +210,13 @@ def failed(obj: Any, event: str, error: BaseException) -> None:
     obj.handle_error()
 
 
+def failed_to_say(obj: Any, error: Exception) -> None:
+    """The same, for one that was asked what it waits for; what has no ``handle_error`` is no channel, and its error is the loop's."""
+    if not hasattr(obj, "handle_error"):
+        raise error
+    failed(obj, "readable", error)
+
+
 def _name(obj: Any, event: str, error: BaseException) -> str:
     """The handler of *obj* that let *error* out, for the observers: ``handle_accept`` rather than ``handle_read_event``."""
     name, trace = event, error.__traceback__
@@ -237,4 +244,4 @@ def compact_traceback() -> tuple[tuple[str, str, str], Any, Any, str]:
 
 
 #: Between the functions that asyncore had: in its log lines they have no place.
-UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, _close)}
+UNNAMED = {each.__code__ for each in (tell, closed_by_connect, failed, failed_to_say, _close)}

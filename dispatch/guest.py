@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.events import RERAISED, failed
+from dispatch.events import RERAISED, failed_to_say
 from dispatch.filewrapper import file_wrapper
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import still_has, uses_writable
@@ -78,7 +78,7 @@ class Guest(Channel):
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
-            failed(obj, "readable", error)
+            failed_to_say(obj, error)
             return
         if not grumbles and loop.grumblers:
             loop.grumblers.discard(self._fileno)

@@ -12,7 +12,7 @@ import time
 from dispatch import events
 from dispatch.annotations import Any
 from dispatch.channelmap import items
-from dispatch.events import RERAISED, closed_since, drop_urgent, failed
+from dispatch.events import RERAISED, closed_since, drop_urgent, failed_to_say
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import uses_writable
@@ -48,7 +48,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the turn goes on
-            failed(obj, "readable", error)
+            failed_to_say(obj, error)
             continue
         if bits:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import pickle
 import socket
 import sys
 import warnings
@@ -449,56 +448,3 @@ def test_a_log_line_names_the_functions_that_asyncore_had_also_where_a_handler_t
         return named
 
     assert "handle_error" in alike(program)
-
-
-@pytest.mark.parametrize("code", [errno.ECONNRESET, errno.EBADF, errno.ETIMEDOUT])
-@pytest.mark.parametrize("use_poll", [False, True])
-def test_an_errno_that_handle_close_lets_out_at_the_end_is_an_end_itself(use_poll, code):
-    """So asyncore had it, since recv() calls handle_close: what it raises is taken for what the socket has raised."""
-
-    def program(asyncore, asynchat):
-        told = []
-
-        class Ending(asyncore.dispatcher):
-            def handle_read(self):
-                told.append(self.recv(10))
-
-            def handle_close(self):
-                told.append("close")
-                if len(told) == 1:
-                    raise OSError(code, "scripted")
-                self.close()
-
-            def handle_error(self):
-                told.append(sys.exc_info()[1].errno)
-                self.close()
-
-        near, far = socket.socketpair()
-        channel = Ending(near, {})
-        channel.writable = lambda: False
-        far.shutdown(socket.SHUT_WR)
-        with near, far:
-            asyncore.loop(1, use_poll, channel._map, 1)
-        return told
-
-    assert alike(program) == (["close", code] if code == errno.ETIMEDOUT else ["close", "close", b""])
-
-
-def test_names_of_types_and_functions_that_a_program_may_print_are_the_same():
-    def program(asyncore, asynchat):
-        class Printing(asyncore.dispatcher):
-            def handle_read(self):
-                try:
-                    self.recv(1)
-                except BlockingIOError as error:
-                    named.extend(
-                        [repr(error), type(error).__name__, str(type(error)), repr(pickle.loads(pickle.dumps(error)))]
-                    )
-
-        near, far = socket.socketpair()
-        named = [type(asyncore.socket_map).__name__, str(type(asyncore.socket_map)), asyncore._strerror.__name__]
-        with near, far:
-            Printing(near, {}).handle_read()
-        return named
-
-    assert alike(program)[:2] == ["dict", "<class 'dict'>"]

@@ -1,0 +1,108 @@
+"""Odd things that programs do, beside asyncore's own modules: what they print, give up, let out, and put where no channel is."""
+
+from __future__ import annotations
+
+import collections
+import errno
+import pickle
+import socket
+import sys
+
+import pytest
+
+from tests.dispatch.test_side_by_side_classes import alike
+
+
+@pytest.mark.parametrize("code", [errno.ECONNRESET, errno.EBADF, errno.ETIMEDOUT])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_an_errno_that_handle_close_lets_out_at_the_end_is_an_end_itself(use_poll, code):
+    """So asyncore had it, since recv() calls handle_close: what it raises is taken for what the socket has raised."""
+
+    def program(asyncore, asynchat):
+        told = []
+
+        class Ending(asyncore.dispatcher):
+            def handle_read(self):
+                told.append(self.recv(10))
+
+            def handle_close(self):
+                told.append("close")
+                if len(told) == 1:
+                    raise OSError(code, "scripted")
+                self.close()
+
+            def handle_error(self):
+                told.append(sys.exc_info()[1].errno)
+                self.close()
+
+        near, far = socket.socketpair()
+        channel = Ending(near, {})
+        channel.writable = lambda: False
+        far.shutdown(socket.SHUT_WR)
+        with near, far:
+            asyncore.loop(1, use_poll, channel._map, 1)
+        return told
+
+    assert alike(program) == (["close", code] if code == errno.ETIMEDOUT else ["close", "close", b""])
+
+
+def test_names_of_types_and_functions_that_a_program_may_print_are_the_same():
+    def program(asyncore, asynchat):
+        class Printing(asyncore.dispatcher):
+            def handle_read(self):
+                try:
+                    self.recv(1)
+                except BlockingIOError as error:
+                    named.extend(
+                        [repr(error), type(error).__name__, str(type(error)), repr(pickle.loads(pickle.dumps(error)))]
+                    )
+
+        near, far = socket.socketpair()
+        named = [type(asyncore.socket_map).__name__, str(type(asyncore.socket_map)), asyncore._strerror.__name__]
+        with near, far:
+            Printing(near, {}).handle_read()
+        return named
+
+    assert alike(program)[:2] == ["dict", "<class 'dict'>"]
+
+
+def test_a_queue_of_output_may_be_given_up():
+    """As a program does it in its close, to let go of what waits."""
+
+    def program(asyncore, asynchat):
+        chat, told = asynchat.async_chat(map={}), []
+        chat.push(b"never sent")
+        chat.producer_fifo = None
+        told += [chat.producer_fifo, chat.writable(), chat.initiate_send(), chat.handle_write()]
+        for call in (
+            lambda: chat.push(b"x"),
+            lambda: chat.push(b"x" * 70_000),
+            chat.close_when_done,
+            chat.discard_buffers,
+        ):
+            with pytest.raises(AttributeError) as caught:
+                call()
+            told.append(str(caught.value))
+        chat.connected = True
+        told += [chat.writable(), chat.initiate_send()]
+        chat.producer_fifo = collections.deque([b"again"])
+        return told, list(chat.producer_fifo)
+
+    told, _ = alike(program)
+    assert told[:2] == [None, True]
+
+
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("count", [1, 8])
+def test_what_is_no_channel_at_all_leaves_the_loop_with_what_it_lacks(use_poll, own_map, count):
+    def program(asyncore, asynchat):
+        near, far = socket.socketpair()
+        channels = {} if own_map else asyncore.socket_map
+        channels[near.fileno()] = "a mistake"
+        with near, far, pytest.raises(AttributeError) as caught:
+            asyncore.loop(0, use_poll, channels, count)
+        channels.clear()
+        return str(caught.value)
+
+    assert alike(program) == "'str' object has no attribute 'readable'"
