@@ -293,7 +293,7 @@ def mend_chat(chat):
         elif isinstance(terminator, int):
             if len(buffer) < terminator:
                 whole(self, buffer)
-                self.terminator -= len(buffer)
+                self.terminator = self.terminator - len(buffer)
             else:
                 self.collect_incoming_data(buffer[:terminator])
                 self.ac_in_buffer = self.ac_in_buffer[terminator:]
@@ -325,10 +325,11 @@ def mend_chat(chat):
                 if first is None:
                     self.handle_close()
                     return
-            if hasattr(first, "more"):
+            try:
+                data = first[: self.ac_out_buffer_size]
+            except TypeError:  # more() is called in its handler, as ever
                 produce(self, first)
                 continue
-            data = first[: self.ac_out_buffer_size]
             try:
                 sent = self.send(data)
             except OSError:
