@@ -28,7 +28,7 @@ from dispatch.pollers import epoll as _epoll  # noqa: F401
 from dispatch.pollers import kqueue as _kqueue  # noqa: F401
 from dispatch.pollers import poll as _poll  # noqa: F401
 from dispatch.pollers import select as _select  # noqa: F401
-from dispatch.predicates import own_functions, still_has
+from dispatch.predicates import own_functions, still_has, uses_writable
 from dispatch.resting import resting, tired
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
@@ -128,6 +128,8 @@ class MapLoop(Loop):
                 if self.grumblers and not self.endless and not observers and pause != 0:
                     # A program's own loop goes on as fast as it did when they were woken.
                     events = self.poller.poll(0)
+                    if not events and self._grumble_no_more():
+                        events = self.poller.poll(0)
                     if not events:
                         if self._room_to_write():
                             timeout = 0
@@ -177,6 +179,17 @@ class MapLoop(Loop):
             self._ready = interrupted
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
+
+    def _grumble_no_more(self) -> bool:
+        """Whether some grumblers, of not too many, were given a handler since they were asked: they are polled from now on."""
+        if len(self.grumblers) > AUDITED:
+            return False  # the audit will come to them
+        known: Any = self.channels
+        guests = [known.get(fd) for fd in list(self.grumblers)]  # another thread may be closing them
+        changed = [guest for guest in guests if guest is not None and uses_writable(guest.obj)]
+        for guest in changed:
+            guest._ask()
+        return bool(changed)
 
     def _room_to_write(self) -> bool:
         """Whether one of the grumblers would have been woken: not at a pipe that it reads, nor where its peer does not."""

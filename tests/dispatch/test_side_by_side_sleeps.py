@@ -157,3 +157,30 @@ def test_a_hang_up_alone_is_told_to_who_writes_to_a_socket():
             dispatch.maps.turn(channels, 0, dispatch.asyncore.readwrite, kinds, HungUp())
         channel.close()
     assert told == ["write"] * 2
+
+
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_handle_write_that_somebody_gives_an_object_is_called_in_the_next_turn(use_poll, own_map, count):
+    """As a test does it with a mock, after the loop has known the object for long as one that only grumbles."""
+
+    def program(asyncore):
+        near, far = socket.socketpair()
+        told = []
+        with near, far:
+            channel = asyncore.dispatcher(near, {} if own_map else None)
+            for turns in (1, 1, 20, count):
+                asyncore.loop(0.1, use_poll, channel._map, turns)
+            channel.handle_write = lambda: told.append("write")
+            asyncore.loop(0.1, use_poll, channel._map, count)
+            del channel.handle_write
+            asyncore.loop(0.1, use_poll, channel._map, count)
+            channel.ignore_log_types, channel.log_info = (), lambda *what: told.append(what)
+            asyncore.loop(0.1, use_poll, channel._map, count)
+            channel.close()
+        return told
+
+    told = program(dispatch.asyncore)
+    assert told == program(theirs)
+    assert len(told) == 2 * count
