@@ -28,7 +28,7 @@ from dispatch.pollers import epoll as _epoll  # noqa: F401
 from dispatch.pollers import kqueue as _kqueue  # noqa: F401
 from dispatch.pollers import poll as _poll  # noqa: F401
 from dispatch.pollers import select as _select  # noqa: F401
-from dispatch.predicates import own_functions, still_has, uses_writable
+from dispatch.predicates import own_functions, still_has
 from dispatch.resting import resting, tired
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
@@ -128,8 +128,6 @@ class MapLoop(Loop):
                 if self.grumblers and not self.endless and not observers and pause != 0:
                     # A program's own loop goes on as fast as it did when they were woken.
                     events = self.poller.poll(0)
-                    if not events and self._grumble_no_more():
-                        events = self.poller.poll(0)
                     if not events:
                         if self._room_to_write():
                             timeout = 0
@@ -141,6 +139,8 @@ class MapLoop(Loop):
                 if not self.closed:
                     raise
                 events = []  # another thread closed the last channel just now, and with it this loop was let go
+            if not events and self._idled(timeout) and not self.closed:
+                events = self.poller.poll(0)
             if observers:
                 at_rest = self.endless and interrupted is None and not self._asked
                 self.still = at_rest and pause is timeout and not events
@@ -171,25 +171,12 @@ class MapLoop(Loop):
                     self._serve_each(found, serve)
                 else:
                     self._serve_by_kind(found, serve, kinds)
-            elif not events:
-                self._idled(timeout)
         finally:
             if found and self._served is not found:
                 self._served = self._served + found  # a handler has turned the loop
             self._ready = interrupted
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
-
-    def _grumble_no_more(self) -> bool:
-        """Whether some grumblers, of not too many, were given a handler since they were asked: they are polled from now on."""
-        if len(self.grumblers) > AUDITED:
-            return False  # the audit will come to them
-        known: Any = self.channels
-        guests = [known.get(fd) for fd in list(self.grumblers)]  # another thread may be closing them
-        changed = [guest for guest in guests if guest is not None and uses_writable(guest.obj)]
-        for guest in changed:
-            guest._ask()
-        return bool(changed)
 
     def _room_to_write(self) -> bool:
         """Whether one of the grumblers would have been woken: not at a pipe that it reads, nor where its peer does not."""
@@ -430,13 +417,15 @@ class MapLoop(Loop):
             if guest.obj is obj and not guest.resting:
                 guest.rest()
 
-    def _idled(self, timeout: float | None) -> None:
+    def _idled(self, timeout: float | None) -> bool:
+        """There is time to look. True if somebody waits for something else now, and may have it in this turn."""
         self._idle_turns += 1
-        self._surprised = True  # there is time to look
+        self._surprised = True
         if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
-            self._audit()
+            return self._audit()
+        return False
 
-    def _audit(self, most: int | None = None) -> None:
+    def _audit(self, most: int | None = None) -> bool:
         """Look for what nobody tells us: sockets closed behind the map's back, and attributes that a program set from outside.
 
         When nothing happened for a whole time-out, or in several short ones, all are looked at. A busy loop may have no such
@@ -447,7 +436,7 @@ class MapLoop(Loop):
             self._unaudited = list(self._guests.values())
         guests = self._unaudited[:most]
         del self._unaudited[:most]
-        stands = self.map.get
+        stands, changed = self.map.get, False
         for guest in guests:
             obj = guest.obj
             try:  # mostly all is as it was, and that is decided here
@@ -471,7 +460,12 @@ class MapLoop(Loop):
             elif guest.stale():
                 self._serve_whole(obj, NVAL)
             else:
+                bits, told = guest._bits, guest.reads is not None
                 guest.ask_again()
+                if told and guest.reads is None:
+                    guest._ask()  # somebody gave it a predicate that is asked each turn, beginning with this one
+                changed = changed or guest._bits != bits
+        return changed
 
     def close(self, deadline: float = 0.0) -> None:
         """Forget the map; its objects stay as they are."""

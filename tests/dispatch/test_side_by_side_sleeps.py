@@ -10,11 +10,13 @@ import warnings
 
 import pytest
 
+import dispatch.asynchat
 import dispatch.asyncore
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     theirs = pytest.importorskip("asyncore", reason="no other asyncore here: Python 3.12 removed it")
+    their_chat = pytest.importorskip("asynchat", reason="no other asynchat here: Python 3.12 removed it")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
@@ -184,3 +186,46 @@ def test_a_handle_write_that_somebody_gives_an_object_is_called_in_the_next_turn
     told = program(dispatch.asyncore)
     assert told == program(theirs)
     assert len(told) == 2 * count
+
+
+def by_object(channel):
+    channel.writable = lambda: True
+
+
+def by_class(channel):
+    type(channel).writable = lambda self: True
+
+
+def by_flag(channel):
+    channel.connected = False  # who is not, waits for it
+
+
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("warm", [0, 3, 30])
+@pytest.mark.parametrize("way", [by_object, by_class, by_flag])
+@pytest.mark.parametrize("kind", ["dispatcher_with_send", "async_chat"])
+def test_a_writable_that_somebody_gives_an_object_counts_from_the_next_turn_that_is_idle(
+    kind, way, warm, use_poll, own_map
+):
+    """Also if it was the loop's for so long that it was not asked any more."""
+
+    def program(asyncore, asynchat):
+        near, far = socket.socketpair()
+        told = []
+        with near, far:
+            base = getattr(asyncore, kind, None) or getattr(asynchat, kind)
+            channel = type("Quiet", (base,), {"handle_write": lambda self: told.append("write")})(
+                near, {} if own_map else None
+            )
+            for _ in range(warm):
+                asyncore.loop(0, use_poll, channel._map, 1)
+            way(channel)
+            for _ in range(3):
+                asyncore.loop(0, use_poll, channel._map, 1)
+                told.append("turn")
+            channel.close()
+        return told
+
+    told = program(dispatch.asyncore, dispatch.asynchat)
+    assert told == program(theirs, their_chat) == ["write", "turn"] * 3
