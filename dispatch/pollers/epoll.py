@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from dispatch.interfaces import IN, OUT
 
-_GONE = (errno.ENOENT, errno.EBADF)
+# EINVAL: another thread has closed the epoll just now, and its number is a socket's already.
+_GONE = (errno.ENOENT, errno.EBADF, errno.EINVAL)
 CALM = 8  # crowded turns without a change, before poll(2) is told of all
 
 

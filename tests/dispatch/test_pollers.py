@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 
 import pytest
 
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, Poller
 from dispatch.kernel import KERNEL
+from dispatch.pollers.epoll import EpollPoller
 
 
 @pytest.fixture
@@ -206,3 +208,15 @@ def test_pipes_can_be_watched(kernel_poller):
         kernel_poller.forget(reader)
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is Linux's")
+def test_an_epoll_that_another_thread_closes_meanwhile_forgets_all_the_same():
+    """Its number may be another descriptor's already when the call comes to the kernel, which says EINVAL then."""
+    poller = EpollPoller()
+    near, far = socket.socketpair()
+    with near, far:
+        poller.watch(near.fileno(), IN)
+        os.dup2(far.fileno(), poller._epoll.fileno())
+        poller.forget(near.fileno())
+        poller.close()
