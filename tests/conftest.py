@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -48,7 +47,7 @@ def pytest_xdist_setupnodes() -> None:
 
 
 PATIENCE = 5.0  # seconds until a real wait gives up; on an idle machine all take milliseconds
-DESCRIPTORS = Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd")
+DESCRIPTORS = "/proc/self/fd" if os.path.exists("/proc/self/fd") else "/dev/fd"  # plain texts: each test looks twice
 
 
 def open_descriptors() -> dict[int, str]:
@@ -56,7 +55,7 @@ def open_descriptors() -> dict[int, str]:
     found = {}
     for name in os.listdir(DESCRIPTORS):
         with contextlib.suppress(OSError):  # the one that listdir itself had open
-            found[int(name)] = os.readlink(DESCRIPTORS / name) if DESCRIPTORS.name == "fd" else "?"
+            found[int(name)] = os.readlink(f"{DESCRIPTORS}/{name}") if DESCRIPTORS == "/proc/self/fd" else "?"
     return found
 
 

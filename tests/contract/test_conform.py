@@ -108,6 +108,7 @@ def test_both_worlds_tell_a_program_in_the_same_words() -> None:
     assert compare(program, next(settings(12))) is None
 
 
+@pytest.mark.slow
 def test_a_defect_is_found_and_shrinks_to_the_calls_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Break simnet, and conform has to say so in a handful of steps."""
 

@@ -704,6 +704,7 @@ def test_k065_how_much_fits_is_about_the_two_buffers(world: World) -> None:
     assert 8192 <= world.fill(client, server) <= 65536  # [unstable] 20480 to 28672 on the kernel measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "size", "arrives"),
     [

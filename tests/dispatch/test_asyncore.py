@@ -836,6 +836,7 @@ def test_a_wake_up_without_data_leaves_the_channel_alone(pair, map, turn, code):
     assert channel.events == ["read"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNRESET, errno.EPROTO]
 )
@@ -1001,6 +1002,7 @@ def test_a_socket_closed_before_its_first_turn_is_told(map, turn):
     assert stale.events == ["close"]
 
 
+@pytest.mark.slow
 def test_an_urgent_byte_is_told_once(pair, map, turn, log):
     channel, client = pair
     client.send(b"!", socket.MSG_OOB)

@@ -485,6 +485,7 @@ def test_a_forked_child_polls_for_itself(kernel_world):
     theirs.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("who", ["thread", "signal"])
 def test_a_forked_child_is_woken_for_itself(kernel_world, who):

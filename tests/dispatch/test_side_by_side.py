@@ -405,6 +405,7 @@ def test_channels_that_are_ready_together_are_served_in_the_order_of_the_map(hab
     alike(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", HABITS)
 def test_server_and_client_in_one_map_meet_in_the_same_order(habit):
     def program(asyncore):
@@ -722,6 +723,7 @@ def test_a_buffer_that_is_changed_in_place_is_sent(habit):
     assert alike(program) == b"in place"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
 def test_a_file_wrapper_is_as_much_of_a_socket_as_before():
     def program(asyncore):

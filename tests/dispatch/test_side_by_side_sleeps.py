@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     their_chat = pytest.importorskip("asynchat", reason="no other asynchat here: Python 3.12 removed it")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes are polled on POSIX only")
 @pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
 @pytest.mark.parametrize("use_poll", [False, True])

@@ -139,6 +139,7 @@ def mended(told, place):
     return "close" in before or "closed" in before or (event[1] == "close" and "read" in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_poll", [False, True], ids=["select", "poll"])
 def test_any_program_is_told_the_same(use_poll):
     whole = 0

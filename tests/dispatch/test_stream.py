@@ -219,6 +219,7 @@ def test_a_kernel_without_memory_is_asked_again_and_reading_goes_on(world, code)
     assert channel.events[:2] == ["full", "drained"]
 
 
+@pytest.mark.slow
 def test_two_ends_that_write_much_do_not_wait_for_each_other(world):
     """If waiting output alone stopped a stream from reading, both would stop."""
     loop = world.loop()
@@ -986,6 +987,7 @@ def test_what_a_producer_writes_comes_after_what_it_gives(world):
     assert world.read_all(loop, client) == b"p1 p2 p3 PUSHED"
 
 
+@pytest.mark.slow
 def test_a_producer_is_asked_only_when_there_is_room(world):
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)
@@ -1035,6 +1037,7 @@ def test_items_that_are_no_bytes_are_told_with_what_gave_them(world, caplog):
     assert "gave str, not bytes" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("offset", "count"), [(0, None), (100, None), (5, 10), (0, 0), (2_999_999, None), (9_999_999, None)]
 )

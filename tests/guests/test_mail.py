@@ -50,6 +50,7 @@ def digest(text: str) -> str:
     return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [INSTALL_FIRST, SMTPD_FIRST], ids=["install first", "smtpd first"])
 @pytest.mark.parametrize("copy", [True, False], ids=["from the index", "the interpreter's"])
 def test_mail_is_delivered(host: Host, order: str, copy: bool) -> None:

@@ -330,6 +330,7 @@ class TestTimeWait:
         assert len(a.stack.time_waits) == 1
         assert server is not None
 
+    @pytest.mark.slow
     def test_a_full_table_skips_it(self, fabric: Fabric) -> None:
         _, a, _ = fabric.pair()
         waits: Any = a.stack.time_waits

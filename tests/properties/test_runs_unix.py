@@ -66,6 +66,7 @@ def test_every_byte_comes_back(serve: Any, plan: simnet.FaultPlan, payload: byte
         assert net.host("server").run(talk, name, payload) == payload
 
 
+@pytest.mark.slow
 @given(
     plan=simnet.strategies.fault_plans(simnet.TRANSPARENT, places="server->server:socketpair#1", max_faults=6),
     payload=st.binary(max_size=100_000),

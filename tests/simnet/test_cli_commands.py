@@ -256,6 +256,7 @@ def test_what_is_kept_already_is_changed_where_it_lies(simnet: Run, failure: Pat
     assert 'title = "on a train"' in Path("scenarios/train.toml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
@@ -404,6 +405,7 @@ def test_what_cannot_be_done_is_refused_with_2_and_a_remedy(simnet: Run, argumen
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

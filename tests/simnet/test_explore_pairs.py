@@ -75,6 +75,7 @@ def test_a_pair_finds_what_no_single_fault_does() -> None:
     assert len(report.network) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 10, 60, 5_000])
 def test_pairs_get_what_the_single_faults_leave_of_the_budget(runs: int) -> None:
     options = SweepOptions.of(target="server", kinds=KINDS, depth=2, runs=runs)

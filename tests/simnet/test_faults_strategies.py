@@ -24,6 +24,7 @@ def test_a_plan_shrinks_to_no_faults() -> None:
     assert simplest(lambda plan: True) == FaultPlan()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
@@ -158,6 +159,7 @@ def test_rates_never_have_each_call_say_that_it_would_block() -> None:
         )
 
 
+@pytest.mark.slow
 def test_rates_shrink_to_none() -> None:
     assert not find(fault_rates(), lambda rates: True, settings=SEARCH).any
     assert find(fault_rates(), lambda rates: rates.short_recv > 0, settings=SEARCH) == faults.FaultRates(

@@ -45,6 +45,7 @@ def test_a_quiet_network_takes_no_time() -> None:
         assert net.time == 0
 
 
+@pytest.mark.slow
 @both
 def test_with_seconds_it_goes_on_for_so_long_and_no_longer(network: Any) -> None:
     with network() as net:

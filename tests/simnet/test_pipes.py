@@ -194,6 +194,7 @@ def test_who_closes_his_pipe_when_he_goes_goes_before_the_number_is_anybody_else
     assert len(closed) == 2
 
 
+@pytest.mark.slow
 def test_whoever_a_failure_keeps_may_close_his_pipe_much_later() -> None:
     """By a number that the next run would have had otherwise, or a file of pytest's."""
 

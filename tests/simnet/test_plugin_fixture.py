@@ -160,6 +160,7 @@ def test_without_a_network_it_says_what_to_do(suite: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "says"),
     [

@@ -70,6 +70,7 @@ def test_a_sweep_that_fails_shows_the_users_lines_and_what_the_network_did(suite
     assert "simnet/explore" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_a_saved_failure_replays_as_the_very_same_run(suite: pytest.Pytester) -> None:
     run(suite, "test_servers.py::test_hasty")
     result = run(suite, "test_servers.py::test_hasty", "--simnet-replay", str(failure_file(suite)))
@@ -267,6 +268,7 @@ def test_fixtures_are_set_up_once_around_all_runs(pytester: pytest.Pytester) -> 
     run(pytester, "test_fixture.py").assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(
@@ -344,6 +346,7 @@ def test_an_example_with_nothing_to_test_is_told_with_its_arguments(suite: pytes
     result.stdout.fnmatch_lines(["NothingToTest: *", "Failing test case: test_given(", "    word=b'never sent',*"])
 
 
+@pytest.mark.slow
 def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(
@@ -369,6 +372,7 @@ def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Py
     assert "LOUD" in alone.stdout.str(), "one run alone may be heard"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -543,6 +543,7 @@ def swallows_everything(ready: Callable[[], None]) -> None:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [
@@ -931,6 +932,7 @@ def test_what_failed_in_a_loop_is_told_by_the_names_that_the_simulator_has_for_i
         ]
 
 
+@pytest.mark.slow
 def test_an_asyncio_program_that_is_ended_wherever_it_is_leaves_nothing_that_complains() -> None:
     async def forgets_its_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(1000)

@@ -91,6 +91,7 @@ def test_a_server_that_is_right_passes_under_disruptive_faults_and_partitions_to
     run(Hurt, settings(QUICKLY, max_examples=100, stateful_step_count=30))
 
 
+@pytest.mark.slow
 def test_each_example_has_a_network_of_its_own_and_is_the_same_each_time() -> None:
     digests: list[str] = []
 
@@ -390,6 +391,7 @@ def test_hypothesis_tells_two_rules_that_are_broken_apart_and_one_from_itself_no
     assert type(answers) is type(silence) is not type(spin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, UnsatisfiedAssumption])
 def test_who_is_stopped_leaves_no_network(stop: type[BaseException]) -> None:
     class Stopped(Machine):
@@ -430,6 +432,7 @@ class Strict(Machine):
             assert sock.recv(1) == b"x"
 
 
+@pytest.mark.slow
 def test_a_rule_that_a_disruptive_fault_interrupts_ends_its_example_and_is_no_failure() -> None:
     ended: list[bool] = []
 
@@ -548,6 +551,7 @@ def test_targets_on_which_nothing_runs_are_told() -> None:
     assert "processes are on test, server" in str(failure(Mistyped))
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_listen_is_told_so() -> None:
     class Elsewhere(Machine):
         def start(self) -> None:

@@ -66,6 +66,7 @@ def left_for_the_collector(run: Callable[[], object]) -> list[object]:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_for_the_collector() -> None:
     def run() -> None:
         with simnet.Network() as net:
@@ -101,6 +102,7 @@ def serve_with_a_bug(port: int) -> None:
     asyncore.loop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["refuse test->server:7#1", "eof test->server:7#1 end=client byte=0", ""])
 def test_a_run_that_ends_by_an_exception_leaves_nothing_for_the_collector(plan: str) -> None:
     def test(net: simnet.Network) -> None:
