@@ -355,8 +355,7 @@ def test_another(): fault_rates(knds=3)
 """
     result = run(suite, body)
     result.assert_outcomes(failed=5)
-    told = result.stdout.str().lower()
-    for option in ("targets", "targets", "targets", "max_faults"):
-        assert f"did you mean '{option}'?" in told
-        told = told.replace(f"did you mean '{option}'?", "", 1)
-    assert "did you mean" not in told
+    told = result.stdout.str().lower()  # where CI is set, pytest tells all of it twice
+    assert told.count("did you mean 'targets'?") in (3, 6)
+    assert told.count("did you mean 'max_faults'?") in (1, 2)
+    assert told.count("did you mean") in (4, 8)
