@@ -12,6 +12,7 @@ from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
 from simnet.kernel.epoll import Epoll as KernelEpoll
+from simnet.kernel.epoll import EpollName
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.readiness import describe
 from simnet.pipes import Pipe
@@ -252,7 +253,7 @@ class Epoll(_Poller):
         self._watched = [epoll]
         self._sleep = ("readiness of", self._watched)
         self._steered = self._faulty
-        epoll.tag = self._name
+        epoll.tag = EpollName(self._name)
         self._fd = self._process.descriptors.add(epoll)
 
     @classmethod

@@ -7,8 +7,8 @@ small *maxevents* rotates through all (K-112). A collect costs as many steps as 
 
 from __future__ import annotations
 
-from errno import EEXIST, EINVAL, ELOOP, ENOENT
-from typing import Any, Final
+from errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOTSOCK
+from typing import Any, Final, NoReturn
 
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
@@ -22,6 +22,10 @@ EPOLLET: Final = 1 << 31
 _MODES: Final = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET
 _ONCE: Final = EPOLLONESHOT | EPOLLET  # off the list when reported
 _WITH_EXCLUSIVE: Final = IN | OUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
+_SOCKET_CALLS: Final = frozenset(
+    {"bind", "connect", "error", "getpeername", "getsockname", "getsockopt", "listen", "setsockopt", "shutdown", "type"}
+)
+_COUNTED: Final = ("counts", "text")
 _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 
 
@@ -75,10 +79,27 @@ class Entry:
         self.epoll.drop(self)
 
 
+class EpollName(str):
+    """What an epoll is called, in the place where a socket has what is counted of its calls."""
+
+    __slots__ = ()
+    plain = False
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _COUNTED:
+            raise socket_error(ENOTSOCK)  # a socket asks, whose number is an epoll's by now
+        raise AttributeError(name)
+
+
 class Epoll(File):
     """One epoll instance."""
 
     __slots__ = ("entries", "ready")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _SOCKET_CALLS:
+            raise socket_error(ENOTSOCK)
+        raise AttributeError(name)
 
     def __init__(self) -> None:
         self.refs = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import os
 import select
@@ -10,6 +11,7 @@ import socket
 import stat
 import struct
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -352,6 +354,42 @@ def test_a_host_tells_its_own_address_by_the_name_of_its_link() -> None:
 
         host.spawn(ask).join()
         assert told == [socket.gethostbyname("server")]
+
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "recv": lambda sock: sock.recv(1),
+    "recv_into": lambda sock: sock.recv_into(bytearray(1)),
+    "recvfrom": lambda sock: sock.recvfrom(1),
+    "recvmsg": lambda sock: sock.recvmsg(1),
+    "send": lambda sock: sock.send(b"x"),
+    "sendall": lambda sock: sock.sendall(b"x"),
+    "sendto": lambda sock: sock.sendto(b"x", ("127.0.0.1", 1)),
+    "sendmsg": lambda sock: sock.sendmsg([b"x"]),
+    "accept": lambda sock: sock.accept(),
+    "connect": lambda sock: sock.connect(("127.0.0.1", 1)),
+    "connect_ex": lambda sock: sock.connect_ex(("127.0.0.1", 1)),
+    "bind": lambda sock: sock.bind(("127.0.0.1", 0)),
+    "listen": lambda sock: sock.listen(),
+    "shutdown": lambda sock: sock.shutdown(socket.SHUT_RDWR),
+    "getsockname": lambda sock: sock.getsockname(),
+    "getpeername": lambda sock: sock.getpeername(),
+    "getsockopt": lambda sock: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR),
+    "setsockopt": lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_k133_a_socket_whose_number_is_an_epolls_by_now_is_none(
+    world: World, call: Callable[[Any], object], blocks: bool
+) -> None:
+    sock = socket.socket()
+    sock.setblocking(blocks)
+    os.close(sock.fileno())
+    with select.epoll() as epoll:
+        assert epoll.fileno() == sock.fileno()
+        world.gives(errno.ENOTSOCK if call is CALLS["connect_ex"] else "ENOTSOCK", call, sock)
+        sock.detach()
 
 
 def test_k133_what_is_no_socket_makes_none(world: World) -> None:
