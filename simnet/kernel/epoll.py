@@ -22,10 +22,6 @@ EPOLLET: Final = 1 << 31
 _MODES: Final = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET
 _ONCE: Final = EPOLLONESHOT | EPOLLET  # off the list when reported
 _WITH_EXCLUSIVE: Final = IN | OUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
-_SOCKET_CALLS: Final = frozenset(
-    {"bind", "connect", "error", "getpeername", "getsockname", "getsockopt", "listen", "setsockopt", "shutdown", "type"}
-)
-_COUNTED: Final = ("counts", "text")
 _NESTS_MAX: Final = 4  # EP_MAX_NESTS
 
 
@@ -85,21 +81,11 @@ class EpollName(str):
     __slots__ = ()
     plain = False
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in _COUNTED:
-            raise socket_error(ENOTSOCK)  # a socket asks, whose number is an epoll's by now
-        raise AttributeError(name)
-
 
 class Epoll(File):
     """One epoll instance."""
 
     __slots__ = ("entries", "ready")
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in _SOCKET_CALLS:
-            raise socket_error(ENOTSOCK)
-        raise AttributeError(name)
 
     def __init__(self) -> None:
         self.refs = 1
@@ -247,3 +233,25 @@ class Epoll(File):
         """Forget everything."""
         for entry in list(self.entries.values()):
             self.drop(entry)
+
+
+def _no_socket(_: object) -> NoReturn:
+    raise socket_error(ENOTSOCK)
+
+
+# What a socket asks for whose number is an epoll's by now. As properties, for a ``__getattr__`` would slow down all else.
+for _name in (
+    "bind",
+    "connect",
+    "error",
+    "getpeername",
+    "getsockname",
+    "getsockopt",
+    "listen",
+    "setsockopt",
+    "shutdown",
+    "type",
+):
+    setattr(Epoll, _name, property(_no_socket))
+for _name in ("counts", "text"):
+    setattr(EpollName, _name, property(_no_socket))
