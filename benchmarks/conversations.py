@@ -75,21 +75,23 @@ async def round_trips(host: str, clients: int, rounds: int) -> float:
     return took / (clients * rounds) * 1e6
 
 
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The server's end of a conversation between streams."""
+    while data := await reader.read(4096):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
 async def of_streams(host: str, clients: int, rounds: int) -> float:
     """The same between streams: a task for each end."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(4096):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(rounds):
             writer.write(MESSAGE)
             await reader.readexactly(len(MESSAGE))
 
-    server = await asyncio.start_server(serve, host, PORT)
+    server = await asyncio.start_server(echo, host, PORT)
     talking = [await asyncio.open_connection(host, PORT) for _ in range(clients)]
     gc.collect()
     began = processor_time()
@@ -164,12 +166,6 @@ async def timers(count: int) -> float:
 async def beats(host: str, clients: int, seconds: int) -> float:
     """Microseconds an echo of *clients* with one request a virtual second, between streams."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(4096):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
     async def talk(number: int) -> None:
         reader, writer = await asyncio.open_connection(host, PORT)
         await asyncio.sleep(number / clients)
@@ -179,7 +175,7 @@ async def beats(host: str, clients: int, seconds: int) -> float:
             await asyncio.sleep(1)
         writer.close()
 
-    server = await asyncio.start_server(serve, host, PORT)
+    server = await asyncio.start_server(echo, host, PORT)
     gc.collect()
     began = processor_time()
     await asyncio.gather(*(talk(number) for number in range(clients)))

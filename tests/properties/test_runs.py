@@ -62,12 +62,17 @@ def serve_dispatchers(port: int) -> None:
 
 def talk(port: int, payload: bytes) -> bytes:
     with socket.create_connection(("server", port)) as sock:
-        sock.sendall(payload)
-        answer = b""
-        while len(answer) < len(payload) and (data := sock.recv(65536)):
-            answer += data
-        sock.shutdown(socket.SHUT_WR)
-        return answer + sock.makefile("rb").read()
+        return answer_to(payload, sock)
+
+
+def answer_to(payload: bytes, sock: socket.socket) -> bytes:
+    """All that comes back for *payload* until the other end has said all."""
+    sock.sendall(payload)
+    answer = b""
+    while len(answer) < len(payload) and (data := sock.recv(65536)):
+        answer += data
+    sock.shutdown(socket.SHUT_WR)
+    return answer + sock.makefile("rb").read()
 
 
 @pytest.mark.parametrize("serve", [serve_streams, serve_dispatchers])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import dispatch
 import simnet
 from dispatch import asyncore
-from tests.properties.test_runs import Echo, OldEcho
+from tests.properties.test_runs import Echo, OldEcho, answer_to
 
 NAMES = ("/run/echo.sock", "\0echo")
 KINDS = [kind for kind in (*simnet.TRANSPARENT, *simnet.DISRUPTIVE) if simnet.faults.drawn(kind)]
@@ -45,12 +45,7 @@ def serve_dispatchers(name: str) -> None:
 def talk(name: str, payload: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(name)
-        sock.sendall(payload)
-        answer = b""
-        while len(answer) < len(payload) and (data := sock.recv(65536)):
-            answer += data
-        sock.shutdown(socket.SHUT_WR)
-        return answer + sock.makefile("rb").read()
+        return answer_to(payload, sock)
 
 
 @pytest.mark.parametrize("serve", [serve_streams, serve_dispatchers])
