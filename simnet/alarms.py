@@ -44,7 +44,7 @@ class Alarm:
     def arm(self, wait_ns: int, interval_ns: int) -> tuple[int, int]:
         """Ring in *wait_ns*, 0 for never, and then every *interval_ns*. What was left, and what the interval was."""
         clock = self.process.scheduler.clock
-        before = (max(self.due_ns - clock.now_ns, MICROSECOND), self.interval_ns) if self.timer is not None else (0, 0)
+        before = self.left()
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -54,6 +54,7 @@ class Alarm:
         return before
 
     def left(self) -> tuple[int, int]:
+        """Nanoseconds until it rings, a microsecond at least, and its interval; nothing if it is not set."""
         now_ns = self.process.scheduler.clock.now_ns
         return (0, 0) if self.timer is None else (max(self.due_ns - now_ns, MICROSECOND), self.interval_ns)
 
