@@ -33,10 +33,12 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        before = list(root.handlers)
+        before, last_resort = list(root.handlers), logging.lastResort
         root.handlers[:] = [each for each in before if each not in taken]
+        logging.lastResort = logging.NullHandler()  # it would format all that nobody reads, tracebacks too
         try:
             yield
         finally:
+            logging.lastResort = last_resort
             added = [each for each in root.handlers if each not in before]
             root.handlers[:] = before + added
