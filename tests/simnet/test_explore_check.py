@@ -282,3 +282,29 @@ def test_a_sweep_in_a_thread_leaves_what_others_print_alone(capfd: pytest.Captur
     thread.join()
     assert {id(each) for each in streams} == {id(sys.stdout)}
     assert "serving" in capfd.readouterr().out
+
+
+def test_what_a_program_logs_without_a_handler_is_not_even_formatted_in_a_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    before = logging.lastResort
+    heard: list[int] = []
+
+    class Heard:
+        def __str__(self) -> str:
+            heard.append(1)
+            return "heard"
+
+    def test(net: simnet.Network) -> None:
+        def serve() -> None:
+            with socket.create_server(("", 7)) as listener:
+                logging.getLogger("a server").warning("%s", Heard())
+                listener.accept()[0].close()
+
+        net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+
+    simnet.check(test, target="server", runs=5)
+    assert heard == []
+    assert logging.lastResort is before
