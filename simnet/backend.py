@@ -17,12 +17,13 @@ from simnet import descriptor_calls, descriptor_flags, names, real, socket_files
 from simnet.alarms import alarm_call
 from simnet.arguments import checked_timeout, descriptor_number, whole
 from simnet.clock import FOREVER_NS, deadline_after
+from simnet.epoll import Epoll
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.lookups import LATE
 from simnet.numeric import INTERFACES, UINT_MAX
 from simnet.pipes import Pipes
-from simnet.poll import Epoll, Poll, select
+from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.sendfile import sendfile

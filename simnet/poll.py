@@ -1,4 +1,4 @@
-"""The faces of ``select.poll``, ``select.epoll`` and ``select.select`` over the simulated kernel."""
+"""The faces of ``select.poll`` and ``select.select`` over the simulated kernel, and what they share with ``select.epoll``."""
 
 from __future__ import annotations
 
@@ -11,39 +11,28 @@ from simnet import real
 from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
-from simnet.kernel.epoll import Epoll as KernelEpoll
-from simnet.kernel.epoll import EpollName
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import describe
-from simnet.pipes import Pipe
 from simnet.poll_arguments import (
-    INT_MAX,
-    c_int,
     descriptor_of,
-    epoll_bits,
-    epoll_limit_ns,
-    look_over_epoll,
     look_over_poll,
     poll_bits,
     poll_limit_ns,
     select_limit_ns,
 )
-from simnet.realfiles import real_file, refuse_disk_file
+from simnet.realfiles import real_file
 from simnet.trace import CALL
 from simnet.wait import running
 
-__all__ = ["Epoll", "Poll", "select"]
+__all__ = ["Poll", "Poller", "select"]
 
 IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
-PLAIN = frozenset({int, float})
-MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
-EPOLL_CLOEXEC = 0o2000000
 
 
-class _Poller:
+class Poller:
     """What the three have in common: whose it is, waiting, faults on the report, the line in the trace."""
 
     __slots__ = ("_process", "_name")
@@ -164,7 +153,7 @@ def _label(text: str, end: str, events: int) -> str:
     return f"{named(text, end)} {describe(events)}"
 
 
-class Poll(_Poller):
+class Poll(Poller):
     """``select.poll()``. Cost per call is O(registered), as on a kernel."""
 
     __slots__ = ("_wanted",)
@@ -232,213 +221,10 @@ class Poll(_Poller):
         return [file for fd in self._wanted if (file := self._find(fd)) is not None]
 
 
-class Epoll(_Poller):
-    """``select.epoll()``. Cost per call is O(ready)."""
-
-    __slots__ = ("_asked", "_epoll", "_fd", "_limit_ns", "_pipes", "_rare", "_sleep", "_steered", "_watched")
-    stands_in_for_epoll = True
-
-    def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
-        super().__init__("epoll")
-        sizehint, flags = c_int(sizehint), c_int(flags)
-        if sizehint < -1 or sizehint == 0:
-            raise ValueError("negative sizehint")
-        if flags & ~EPOLL_CLOEXEC:
-            raise OSError("invalid flags")
-        self._pipes: tuple[Pipe, ...] = ()  # what nobody announces: looked at before each poll
-        self._rare = False  # are there any, or is it closed?
-        self._asked: Any = None  # the last plain time-out, and what it comes to
-        self._limit_ns: int | None = None
-        self._epoll = epoll = self._process.machine.stack.epoll()
-        self._watched = [epoll]
-        self._sleep = ("readiness of", self._watched)
-        self._steered = self._faulty
-        epoll.tag = EpollName(self._name)
-        self._fd = self._process.descriptors.add(epoll)
-
-    @classmethod
-    def fromfd(cls, fd: int, /) -> Epoll:
-        """A poller over an epoll descriptor that is open already."""
-        self = cls.__new__(cls)
-        _Poller.__init__(self, "epoll")
-        fd = c_int(fd)
-        file = self._process.descriptors.get(fd)
-        if not isinstance(file, KernelEpoll):
-            not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
-        self._asked = self._limit_ns = None
-        self._pipes = ()
-        self._rare = False
-        self._epoll = file
-        self._watched = [file]
-        self._sleep = ("readiness of", self._watched)
-        self._steered = self._faulty
-        self._fd = fd
-        return self
-
-    def __repr__(self) -> str:
-        return f"<select.epoll object at {id(self):#x}>"
-
-    def __enter__(self) -> Epoll:
-        if self._fd == -1:
-            self._check()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_fd", -1) != -1 and not self._process.done:
-            self.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._fd == -1
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        self._rare = True
-        if fd != -1 and fd in self._process.descriptors:
-            self._process.descriptors.close(fd)
-
-    def fileno(self) -> int:
-        if self._fd == -1:
-            self._check()
-        return self._fd
-
-    def _check(self) -> None:
-        process = self._process
-        if process.ending and not process.done:
-            process.scheduler.still_going(process)
-        if self._fd == -1:
-            raise ValueError("I/O operation on closed epoll object")
-        if not self._epoll.refs:  # closed through another object of the same descriptor
-            raise socket_error(errno.EBADF)
-
-    def _registration(self, fd: Any, eventmask: Any) -> tuple[int, Any, int]:
-        """The arguments of a registration, looked at, and what the descriptor is of; an open poller."""
-        if not (fd.__class__ is eventmask.__class__ is int and 0 <= fd <= INT_MAX and 0 <= eventmask <= INT_MAX):
-            fd, eventmask = descriptor_of(fd), epoll_bits(eventmask)
-        if self._fd == -1 or not self._epoll.refs:
-            self._check()
-        return fd, self._process.descriptors.open.get(fd) or refuse_disk_file(self._member(fd)), eventmask
-
-    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_epoll("register", fd, eventmask, *more)
-        number, file, bits = self._registration(fd, eventmask)
-        if type(file) is Pipe:
-            file.notice()
-            self._epoll.register(number, file, bits)
-            self._pipes = (*self._pipes, file)
-            self._rare = True
-        else:
-            self._epoll.register(number, file, bits)
-
-    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
-        if fd is MISSING or eventmask is MISSING or more:
-            look_over_epoll("modify", fd, eventmask, *more)
-        self._epoll.modify(*self._registration(fd, eventmask))
-
-    def unregister(self, fd: Any = MISSING, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_epoll("unregister", fd, *more)
-        number, file, _ = self._registration(fd, 0)
-        self._epoll.unregister(number, file)
-        if self._pipes:
-            self._pipes = tuple(each for each in self._pipes if each is not file)
-
-    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        epoll = self._epoll
-        if timeout is not self._asked or maxevents.__class__ is not int:
-            maxevents = self._most(timeout, maxevents)
-        elif maxevents == -1:  # programs mostly ask for the same again
-            maxevents = FD_SETSIZE - 1
-        elif not 0 < maxevents <= MAXEVENTS_MAX:
-            maxevents = self._most(timeout, maxevents)
-        if self._rare:
-            if self._fd == -1:
-                self._check()
-            for pipe in self._pipes:
-                pipe.notice()
-        process = self._process
-        scheduler = process.scheduler
-        if epoll.ready:
-            found = self._chosen(maxevents) if self._steered else epoll.collect(maxevents)
-            if found:
-                me = scheduler.current
-                if scheduler.recording or me.told_at == scheduler.effects:
-                    self._report(found, timeout)
-                else:  # as `_report` does
-                    process.machine.polls += 1
-                    me.told_at = scheduler.effects
-                    me.fruitless = 1
-                return found
-        if not epoll.refs:
-            self._check()
-        found = []
-        limit_ns = self._limit_ns
-        look = self._chosen if self._steered else epoll.collect
-        if limit_ns == 0:
-            scheduler.pause()
-            if epoll.ready:
-                found = look(maxevents)
-        elif epoll.watchers is not None:
-            found = self._wait_for(look, self._watched, limit_ns, maxevents)
-        else:  # as there, for one file that nobody else watches
-            epoll.watchers = [me := scheduler.current]
-            deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
-            try:
-                while scheduler.wait(self._sleep, deadline):
-                    found = look(maxevents)
-                    if found:
-                        break
-                else:
-                    found = look(maxevents)
-            finally:
-                watchers = epoll.watchers
-                if watchers is not None and len(watchers) == 1 and watchers[0] is me:
-                    epoll.watchers = None
-                else:
-                    epoll.unwatch(me)
-        if found or scheduler.recording:
-            self._report(found, timeout)
-        return found
-
-    def _most(self, timeout: Any, maxevents: Any) -> int:
-        """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
-        one; what is wrong with them is told in C's order.
-        """
-        most: int = c_int(maxevents)
-        if self._fd == -1:
-            self._check()
-        whole = timeout.__class__ is int and -1 <= timeout <= 0  # asyncio asks for the one and the other in turn
-        self._limit_ns = (None if timeout else 0) if whole else epoll_limit_ns(timeout)
-        self._asked = timeout if whole or timeout is None or timeout.__class__ in PLAIN else MISSING
-        if 0 < most <= MAXEVENTS_MAX:
-            return most
-        if most == -1:
-            return FD_SETSIZE - 1
-        if most > 0:
-            raise socket_error(errno.EINVAL)
-        raise ValueError(f"maxevents must be greater than 0, got {most}")
-
-    def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
-        """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""
-        epoll = self._epoll
-        ready = epoll.rotate(0)
-        choice = self._choice(ready) if ready else None
-        if choice is not None:
-            epoll.rotate(choice[0])
-            maxevents = min(maxevents, choice[1])
-        found: list[tuple[int, int]] = epoll.collect(maxevents)
-        return found
-
-
 name_as_the_real_one(Poll, like=type(real.poll()))
-name_as_the_real_one(Epoll, like=real.epoll)
 
 
-class _Select(_Poller):
+class _Select(Poller):
     """One call of ``select.select``."""
 
     __slots__ = ("sets",)

@@ -60,7 +60,7 @@ STEPS = {
             "simnet.pipes",
             "simnet.realfiles",
             "simnet.poll",
-            "simnet.selector",
+            "simnet.epoll",
             "simnet.ioctl",
             "simnet.link_requests",
             "simnet.descriptor_flags",

@@ -7,6 +7,7 @@ small *maxevents* rotates through all (K-112). A collect costs as many steps as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOTSOCK
 from typing import Any, Final, NoReturn
 
@@ -19,10 +20,18 @@ EPOLLWAKEUP: Final = 1 << 29
 EPOLLONESHOT: Final = 1 << 30
 EPOLLET: Final = 1 << 31
 
+EVENT_READ: Final = 1  # of the module `selectors`
+EVENT_WRITE: Final = 2
+
 _MODES: Final = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET
 _ONCE: Final = EPOLLONESHOT | EPOLLET  # off the list when reported
 _WITH_EXCLUSIVE: Final = IN | OUT | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 _NESTS_MAX: Final = 4  # EP_MAX_NESTS
+
+
+def events_of(mask: int) -> int:
+    """What `selectors` makes of a mask: all but IN has the program write, and all but OUT read."""
+    return (EVENT_WRITE if mask & ~IN else 0) | (EVENT_READ if mask & ~OUT else 0)
 
 
 class Entry:
@@ -156,10 +165,13 @@ class Epoll(File):
             self.ready[entry] = None
             self.wake(IN)
 
-    def collect(self, maxevents: int) -> list[tuple[int, int]]:
-        """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""
+    def collect(self, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[tuple[Any, int]]:
+        """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``.
+
+        With the *keys* of a selector: those of a key and a selector's events instead.
+        """
         ready = self.ready
-        found: list[tuple[int, int]] = []
+        found: list[tuple[Any, int]] = []
         many = len(ready) > maxevents
         again: list[Entry] = []
         gone: list[Entry] = []
@@ -173,7 +185,10 @@ class Epoll(File):
             if not mask:
                 gone.append(entry)
                 continue
-            found.append((entry.fd, mask))
+            if keys is None:
+                found.append((entry.fd, mask))
+            elif (key := keys.get(entry.fd)) is not None:
+                found.append((key, (mask if mask == IN else events_of(mask)) & key.events))
             if entry.once:
                 gone.append(entry)
                 if entry.events & EPOLLONESHOT:

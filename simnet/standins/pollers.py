@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import select
+import selectors
 from typing import Any
 
+from simnet.epoll import select_of_selector
 from simnet.standins import whose
 from simnet.standins.around import looks_around
 from simnet.standins.pairs import Origin, Pairs
@@ -69,3 +71,4 @@ class _EpollType(type):
 if hasattr(select, "epoll"):
     _EPOLL = {"__module__": "select", "__doc__": select.epoll.__doc__, "original": select.epoll}
     PAIRS.add(select.epoll, _EpollType("epoll", (), _EPOLL))
+    PAIRS.add(selectors.EpollSelector.select, select_of_selector)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from simnet.conform.words import outcome
-from tests.contract.worlds import World, until_the_test_waits
+from simnet.wait import current_scheduler
+from tests.contract.worlds import RESET, World, until_the_test_waits
 
 SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
 
@@ -229,6 +230,64 @@ def test_the_selectors_of_the_standard_library_work(world: World, make: Any) -> 
         assert selector.select(0.01) == []
         client.send(b"x")
         assert [(key.data, events) for key, events in selector.select(5.0)] == [("server", selectors.EVENT_READ)]
+
+
+@pytest.fixture(params=["recorded", "unrecorded"])
+def _recorded(world: World, request: pytest.FixtureRequest) -> None:
+    """With a trace and without one: a simulated selector takes another way in each case."""
+    scheduler = current_scheduler()
+    if scheduler is not None:
+        scheduler.recording = request.param == "recorded"
+
+
+NEVER = [None, -1, 0, 0.0, 0.5, True]
+WRONG = [(float("nan"), ValueError), (float("inf"), OverflowError), (1e300, OverflowError), ("1", TypeError)]
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize("timeout", NEVER)
+def test_an_epoll_selector_tells_whatever_is_ready_by_its_keys(world: World, timeout: Any) -> None:
+    client, server = world.pair()
+    both, read, write = selectors.EVENT_READ | selectors.EVENT_WRITE, selectors.EVENT_READ, selectors.EVENT_WRITE
+    with selectors.EpollSelector() as selector:
+        key = selector.register(server, both, "server")
+        assert selector.select(timeout) == [(key, write)]
+        client.send(b"x")
+        world.readable(server)
+        assert selector.select(timeout) == [(key, both)]
+        key = selector.modify(server, read)
+        assert selector.select(timeout) == selector.select(timeout) == [(key, read)]
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.close()
+        world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+        assert selector.select(timeout) == [(key, read)]
+        key = selector.modify(server, write)
+        assert selector.select(timeout) == [(key, write)]  # an error is told to whoever asks for anything
+
+
+@pytest.mark.usefixtures("_recorded")
+@pytest.mark.parametrize(("timeout", "error"), WRONG)
+def test_an_epoll_selector_looks_at_its_timeout_before_all_else(world: World, timeout: Any, error: Any) -> None:
+    client, server = world.pair()
+    client.send(b"x")
+    world.readable(server)
+    with selectors.EpollSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        with pytest.raises(error):
+            selector.select(timeout)
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_an_epoll_selector_does_not_tell_of_what_was_registered_past_it(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"x")
+    world.readable(server)
+    with selectors.EpollSelector() as selector:
+        key = selector.register(client, selectors.EVENT_WRITE)
+        selector._selector.register(server, select.EPOLLIN)  # type: ignore[attr-defined]
+        told = selector.select(0) + selector.select(0) + selector.select(0)
+        assert told
+        assert all(each == (key, selectors.EVENT_WRITE) for each in told)
 
 
 KINDS = ("udp", "dgram", "seqpacket", "stream")
