@@ -20,7 +20,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
-from simnet import standins, tls
+from simnet import standins, tellers, tls
 from simnet.standins import Backend, Provider, active, dates, executors, interrupts, resolver, sockets, uv
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
@@ -128,6 +128,7 @@ def _unplace() -> None:
     executors.unplace()
     uv.unplace()
     tls.unplace()
+    tellers.unplace()
     for change in reversed(_changes):
         _take_back(change)
     _changes.clear()

@@ -1,24 +1,21 @@
 """The one room that may look at loaded event loops: what their handlers did, as their observers tell it.
 
-dispatch tells of itself through ``dispatch.loop.observers``; the interpreter's own asyncore is wrapped during a run, when
-it is what is tested, and so are the places where asyncio's loops and socketserver's servers tell what nobody caught. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
+dispatch tells of itself through ``dispatch.loop.observers``; for the interpreter's own asyncore, asyncio and socketserver the
+tellers of `simnet.tellers` do. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from simnet import tellers
 from simnet.trace import HANDLER
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from simnet.wait import Scheduler
 
 __all__ = ["Watcher"]
@@ -42,30 +39,15 @@ class _Channel:
         self.raised: BaseException | None = None
 
 
-_attached: list[Watcher] = []  # networks on real sockets may overlap, and end in any order
-_attaching = threading.Lock()
-
-
-def _put_below(gone: Any, original: Any) -> None:
-    """Whoever was laid over *gone* puts *original* back, when its own time comes."""
-    for watcher in _attached:
-        for at, (owner, name, ours, below) in enumerate(watcher._laid):
-            if below is gone:
-                watcher._laid[at] = (owner, name, ours, original)
-
-
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_wrapped", "_laid", "_gone", "_errors")
+    __slots__ = ("_scheduler", "_channels", "_errors")
 
     def __init__(self, scheduler: Scheduler, errors: list[HandlerError]) -> None:
         self._scheduler = scheduler
         self._errors = errors  # where they go; whose run it is keeps them
         self._channels: dict[int, _Channel] = {}
-        self._wrapped: set[str] = set()  # modules
-        self._laid: list[tuple[Any, str, Any, Any]] = []  # in whose place: owner, name, ours, and what stood there
-        self._gone = False  # then a teller of ours that another was laid over does what the original does, and no more
 
     # --- being there -----------------------------------------------------------------------------------------------
 
@@ -74,43 +56,10 @@ class Watcher:
         loaded = sys.modules.get("dispatch.observers")
         if loaded is not None and self not in loaded.observers:
             loaded.observers.append(self)
-        with _attaching:
-            if self._gone:
-                return
-            if self not in _attached:
-                _attached.append(self)
-            wrapped = self._wrapped
-            asyncore = sys.modules.get("asyncore")
-            if asyncore is not None and "asyncore" not in wrapped and asyncore.__name__ == "asyncore":
-                wrapped.add("asyncore")
-                self._wrap(asyncore)
-            loops = sys.modules.get("asyncio.base_events")
-            if loops is not None and "asyncio" not in wrapped and hasattr(loops, "BaseEventLoop"):
-                wrapped.add("asyncio")
-                self._lay(loops.BaseEventLoop, "call_exception_handler", self._over_asyncio)
-            servers = sys.modules.get("socketserver")
-            if servers is not None and "socketserver" not in wrapped and hasattr(servers, "BaseServer"):
-                wrapped.add("socketserver")
-                self._lay(servers.BaseServer, "handle_error", self._over_socketserver)
-
-    def _lay(self, owner: Any, name: str, over: Callable[[Any], Any]) -> None:
-        """Put what *over* makes of the function of that *name* in its place."""
-        original = getattr(owner, name)
-        ours = over(original)
-        self._laid.append((owner, name, ours, original))
-        setattr(owner, name, ours)
+        tellers.tell(self)
 
     def detach(self) -> None:
-        with _attaching:
-            self._gone = True
-            if self in _attached:
-                _attached.remove(self)
-            for owner, name, ours, original in self._laid:
-                if getattr(owner, name) is ours:
-                    setattr(owner, name, original)
-                else:
-                    _put_below(ours, original)
-            self._laid = []
+        tellers.tell_no_more(self)
         self._channels = {}  # the loop whose turn raised refers here: what was raised must not be found from it
         self._errors = []
         loaded = sys.modules.get("dispatch.observers")
@@ -193,100 +142,21 @@ class Watcher:
         if not self._scheduler.current.ending:
             self._scheduler.record(Verdict(name, message, self._scheduler.current.host_name, error))
 
-    # --- the interpreter's own asyncore ----------------------------------------------------------------------------
+    # --- what the interpreter's own asyncore, asyncio and socketserver tell, by `tellers` -------------------------------
 
-    def _wrap(self, asyncore: Any) -> None:
-        """Put tellers in the places where asyncore calls handlers. They do what the originals do, and tell."""
-        for name, handler in (
-            ("read", "handle_read"),
-            ("write", "handle_write"),
-            ("_exception", "handle_expt"),
-            ("readwrite", "readwrite"),
-        ):
-            self._lay(asyncore, name, functools.partial(self._over_event, handler))
-        self._lay(asyncore.dispatcher, "add_channel", self._over_add_channel)
-        self._lay(asyncore.dispatcher, "del_channel", self._over_del_channel)
+    def left(self, channel: Any) -> None:
+        """The interpreter's own asyncore takes *channel* out of its map, again perhaps."""
+        if id(channel) in self._channels and channel._fileno is not None:
+            self.closed(channel, None)
 
-    def _over_event(self, handler: str, original: Any) -> Any:
-        def told(channel: Any, *flags: int) -> None:
-            if self._gone:
-                original(channel, *flags)
-                return
-            self.event(channel, handler)
-            reach = getattr(channel, "handle_error", None)
-            if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
-                original(channel, *flags)
-                return
-
-            def handle_error() -> None:
-                error = sys.exc_info()[1]
-                if error is not None:  # else the program calls it itself, as one way to close
-                    self.raised(channel, handler, error)
-                reach()
-
-            channel.handle_error = handle_error
-            try:
-                original(channel, *flags)
-            finally:
-                if channel.__dict__.get("handle_error") is handle_error:
-                    del channel.handle_error
-
-        return told
-
-    def _over_add_channel(self, original: Any) -> Any:
-        def add_channel(channel: Any, map: Any = None) -> None:
-            original(channel, map)
-            if not self._gone:
-                self.opened(channel)
-
-        return add_channel
-
-    def _over_del_channel(self, original: Any) -> Any:
-        def del_channel(channel: Any, map: Any = None) -> None:
-            known = id(channel) in self._channels and channel._fileno is not None
-            if known:
-                self.closed(channel, None)
-            original(channel, map)
-
-        return del_channel
-
-    # --- asyncio ---------------------------------------------------------------------------------------------------
-
-    def _over_asyncio(self, original: Any) -> Any:
-        """Hear what reaches a loop's handler of exceptions, whoever that is."""
-
-        def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
-            error = context.get("exception")
-            process = self._scheduler.current
-            if isinstance(error, BaseException) and not process.ending and not self._gone:
-                self._unhandled(error, context.get("transport"))
-            return original(loop, context)
-
-        return call_exception_handler
-
-    def _unhandled(self, error: BaseException, transport: Any) -> None:
-        sock = transport.get_extra_info("socket") if transport is not None else None
-        self._uncaught(error, "a callback of asyncio", sock, "a loop")
-
-    def _uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str) -> None:
+    def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str) -> None:
         """*error* left the program's code at *where*, of what *sock* is connected to, if that is known."""
         process = self._scheduler.current
+        if process.ending:
+            return
         known = _Channel()
         number = getattr(sock, "fileno", None)
         file: Any = process.descriptors.open.get(number()) if number is not None else None
         known.label = file.tag.name if file is not None else otherwise
         self._errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
         self._note(known, where, type(error).__name__)
-
-    # --- socketserver ----------------------------------------------------------------------------------------------
-
-    def _over_socketserver(self, original: Any) -> Any:
-        """Hear of the exceptions that a server prints and goes on from; one of its own ``handle_error`` is not asked."""
-
-        def handle_error(server: Any, request: Any, client_address: Any) -> None:
-            error = sys.exc_info()[1]
-            if error is not None and not self._scheduler.current.ending and not self._gone:
-                self._uncaught(error, f"a handler of {type(server).__name__}", request, "a server")
-            original(server, request, client_address)
-
-        return handle_error

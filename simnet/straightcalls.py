@@ -15,11 +15,12 @@ from heapq import heappush
 from typing import Any
 
 from simnet.arguments import MISSING, SIZE_MAX
+from simnet.clock import deadline_after
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
 from simnet.kernel.nagle import FULL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
-from simnet.systemcall import WRITABLE, SystemCalls
+from simnet.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.trace import CALL, SEGMENT
 
 __all__ = ["StraightCalls"]
@@ -41,9 +42,10 @@ class StraightCalls(SystemCalls):
             return self._recv(bufsize, flags, *more)
         process = self._process
         file: Any = process.descriptors.open.get(self._fd)
-        if file is None or not file.tag.plain or process.ending or (inbox := file.inbox) is None:
+        if file is None or not file.tag.plain or process.ending:
             return self._recv(bufsize, 0)
-        data: bytes = inbox.head
+        inbox = file.inbox
+        data: bytes = b"" if inbox is None else inbox.head
         if data and file.calm and len(data) == inbox.size and bufsize >= inbox.size and not inbox.offset:
             if bufsize > SIZE_MAX:
                 return self._recv(bufsize, 0)
@@ -56,6 +58,8 @@ class StraightCalls(SystemCalls):
         elif data and 0 < bufsize <= SIZE_MAX and (file.calm or (file.low_water == 1 and not file.urg_data)):
             data = file.read_some(inbox, bufsize)
             self._machine.flush()
+        elif not data and file.calm and 0 < bufsize <= SIZE_MAX and self._timeout != 0.0 and not file.options:
+            return self._recv_later(bufsize, file)
         else:
             return self._recv(bufsize, 0)
         scheduler = process.scheduler
@@ -71,6 +75,40 @@ class StraightCalls(SystemCalls):
             )  # fmt: skip
             if len(entries) > scheduler.entries_max:
                 scheduler.too_much(process)
+        return data
+
+    def _recv_later(self, bufsize: int, file: Any) -> bytes:
+        """A recv that waits, for nothing has come yet."""
+        process = self._process
+        machine = self._machine
+        timeout = self._timeout
+        if machine.out or (timeout is None and not file.blocks()):
+            return self._recv(bufsize, 0)
+        scheduler = process.scheduler
+        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
+        tag = file.tag
+        n = tag.count("recv")
+        me = scheduler.current
+        what = ("recv", file)
+        file.watch(me)
+        try:
+            while scheduler.wait(what, deadline):
+                if not file.calm or ((inbox := file.inbox) is not None and inbox.size):
+                    break
+            else:
+                if not file.mask() & READABLE:
+                    raise self._late(tag, "recv", n, (bufsize,), False)
+        finally:
+            file.unwatch(me)
+        inbox = file.inbox
+        there: Any = process.descriptors.open.get(self._fd)
+        if not file.calm or inbox is None or not inbox.size or there is not file:
+            tag.counts["recv"] = n - 1  # the long way counts it
+            return self._recv_some(bufsize, deadline)
+        data: bytes = file.read_some(inbox, bufsize)
+        if machine.out:
+            machine.fabric.route(machine)
+        self._record(tag, "recv", n, (bufsize,), data)
         return data
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:

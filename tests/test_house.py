@@ -69,7 +69,7 @@ STEPS = {
             "simnet.alarms",
             "simnet.socket_files",
         ],
-        ["simnet.standins"],
+        ["simnet.standins", "simnet.tellers"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
         ["simnet.power", "simnet.standstill", "simnet.strokes"],
         ["simnet.host"],

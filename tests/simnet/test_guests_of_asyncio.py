@@ -252,10 +252,6 @@ def test_what_nobody_catches_in_a_handler_is_the_failure_and_its_line_is_told() 
     assert "ValueError in a callback of asyncio" in told
     assert ">     a, b = (await reader.read(100)).split()" in told
     assert "poll nothing" not in told
-    before = asyncio.BaseEventLoop.call_exception_handler
-    with simnet.Network():
-        assert asyncio.BaseEventLoop.call_exception_handler is not before
-    assert asyncio.BaseEventLoop.call_exception_handler is before
 
 
 def test_an_asyncio_web_server_and_a_blocking_client(simnet_network: Any) -> None:

@@ -87,24 +87,6 @@ def test_two_networks_have_the_same_port_at_the_same_time() -> None:
     assert asyncore.socket_map is before, "whichever ended first"
 
 
-def test_networks_that_overlap_take_their_ears_along_whichever_ends_first() -> None:
-    before = asyncio.BaseEventLoop.call_exception_handler
-    entered, left = threading.Event(), threading.Event()
-
-    def the_first() -> None:
-        with RealNetwork():
-            entered.set()
-            left.wait(5)
-
-    thread = threading.Thread(target=the_first)
-    thread.start()
-    entered.wait(5)
-    with RealNetwork():
-        left.set()
-        thread.join(5)
-    assert asyncio.BaseEventLoop.call_exception_handler is before
-
-
 def test_a_machine_that_was_paused_has_no_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
     late_ns = 0
     true = real.monotonic_ns

@@ -1,0 +1,196 @@
+"""Where the standard library's loops call handlers, and where they tell what nobody caught: tellers stand there.
+
+They do what the originals do, and tell every watcher. As stand-ins they stay in place, for a class that is changed slows
+down whoever uses it next; without a watcher they hand on to the original. A program may lay something of its own over one,
+or put back what was there: then the next network lays another, and the first one is silent.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+__all__ = ["tell", "tell_no_more", "unplace"]
+
+
+class Hearer(Protocol):
+    """Who wants to be told."""
+
+    def opened(self, channel: Any, /) -> None: ...
+    def event(self, channel: Any, name: str, /) -> None: ...
+    def raised(self, channel: Any, name: str, exception: BaseException, /) -> None: ...
+    def left(self, channel: Any, /) -> None: ...
+    def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str, /) -> None: ...
+
+
+_hearers: tuple[Hearer, ...] = ()  # networks on real sockets may overlap, and end in any order
+_laid: dict[tuple[str, str, str], Teller] = {}  # the last one of each place
+_placing = threading.Lock()
+
+#: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
+PASSING = frozenset({"asyncore"})
+
+
+class Teller:
+    """A function in the place of another."""
+
+    __slots__ = ("owner", "name", "original", "function", "silent")
+    function: Any
+
+    def __init__(self, owner: Any, name: str, make: Callable[[Teller], Callable[..., Any]]) -> None:
+        self.owner = owner
+        self.name = name
+        there: Any = getattr(owner, name)
+        below: Teller | None = getattr(there, "teller", None)  # one that was laid over, and has been put back
+        self.original: Any = there if below is None else below.original
+        self.silent = False
+        self.function = make(self)
+        self.function.teller = self
+        setattr(owner, name, self.function)
+
+    @property
+    def stands(self) -> bool:
+        """Is it where it was put?"""
+        return vars(self.owner).get(self.name) is self.function
+
+    def hearers(self) -> tuple[Hearer, ...]:
+        return () if self.silent else _hearers
+
+
+def tell(hearer: Hearer) -> None:
+    """Tell *hearer* of the loops that are loaded; asked again, also of those that have been loaded since."""
+    global _hearers
+    with _placing:
+        if hearer not in _hearers:
+            _hearers += (hearer,)
+        modules = sys.modules
+        for place, make in PLACES.items():
+            module, path, name = place
+            loaded = modules.get(module)
+            if loaded is None or loaded.__name__ != module:  # what `dispatch.install()` put there tells by itself
+                continue
+            owner = getattr(loaded, path, None) if path else loaded
+            known = _laid.get(place)
+            if known is not None and known.owner is owner:
+                if known.stands:
+                    continue
+                known.silent = True
+            if owner is not None and hasattr(owner, name):  # else it is half loaded
+                _laid[place] = Teller(owner, name, make)
+
+
+def tell_no_more(hearer: Hearer) -> None:
+    global _hearers
+    with _placing:
+        _hearers = tuple(each for each in _hearers if each is not hearer)
+        if not _hearers:
+            _take_away([place for place in _laid if place[0] in PASSING])
+
+
+def unplace() -> None:
+    """Every original back in its place, unless somebody has put something else there."""
+    with _placing:
+        _take_away(list(_laid))
+
+
+def _take_away(places: list[tuple[str, str, str]]) -> None:
+    for place in places:
+        teller = _laid.pop(place)
+        teller.silent = True
+        if teller.stands:
+            setattr(teller.owner, teller.name, teller.original)
+
+
+# --- the interpreter's own asyncore ----------------------------------------------------------------------------------
+
+
+def _over_event(handler: str, teller: Teller) -> Any:
+    def told(channel: Any, *flags: int) -> None:
+        hearers = teller.hearers()
+        for hearer in hearers:
+            hearer.event(channel, handler)
+        reach = getattr(channel, "handle_error", None) if hearers else None
+        if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
+            teller.original(channel, *flags)
+            return
+
+        def handle_error() -> None:
+            error = sys.exc_info()[1]
+            if error is not None:  # else the program calls it itself, as one way to close
+                for hearer in hearers:
+                    hearer.raised(channel, handler, error)
+            reach()
+
+        channel.handle_error = handle_error
+        try:
+            teller.original(channel, *flags)
+        finally:
+            if channel.__dict__.get("handle_error") is handle_error:
+                del channel.handle_error
+
+    return told
+
+
+def _over_add_channel(teller: Teller) -> Any:
+    def add_channel(channel: Any, map: Any = None) -> None:
+        teller.original(channel, map)
+        for hearer in teller.hearers():
+            hearer.opened(channel)
+
+    return add_channel
+
+
+def _over_del_channel(teller: Teller) -> Any:
+    def del_channel(channel: Any, map: Any = None) -> None:
+        for hearer in teller.hearers():
+            hearer.left(channel)
+        teller.original(channel, map)
+
+    return del_channel
+
+
+# --- asyncio and socketserver ----------------------------------------------------------------------------------------
+
+
+def _over_asyncio(teller: Teller) -> Any:
+    """Hear what reaches a loop's handler of exceptions, whoever that is."""
+
+    def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
+        error = context.get("exception")
+        if isinstance(error, BaseException) and (hearers := teller.hearers()):
+            transport = context.get("transport")
+            sock = transport.get_extra_info("socket") if transport is not None else None
+            for hearer in hearers:
+                hearer.uncaught(error, "a callback of asyncio", sock, "a loop")
+        return teller.original(loop, context)
+
+    return call_exception_handler
+
+
+def _over_socketserver(teller: Teller) -> Any:
+    """Hear of the exceptions that a server prints and goes on from; one of its own ``handle_error`` is not asked."""
+
+    def handle_error(server: Any, request: Any, client_address: Any) -> None:
+        error = sys.exc_info()[1]
+        if error is not None:
+            for hearer in teller.hearers():
+                hearer.uncaught(error, f"a handler of {type(server).__name__}", request, "a server")
+        teller.original(server, request, client_address)
+
+    return handle_error
+
+
+#: A module, a class of it or none, a function there; and what makes its teller.
+PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
+    ("asyncore", "", "read"): partial(_over_event, "handle_read"),
+    ("asyncore", "", "write"): partial(_over_event, "handle_write"),
+    ("asyncore", "", "_exception"): partial(_over_event, "handle_expt"),
+    ("asyncore", "", "readwrite"): partial(_over_event, "readwrite"),
+    ("asyncore", "dispatcher", "add_channel"): _over_add_channel,
+    ("asyncore", "dispatcher", "del_channel"): _over_del_channel,
+    ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
+    ("socketserver", "BaseServer", "handle_error"): _over_socketserver,
+}

@@ -1,0 +1,103 @@
+"""What stands in the places where asyncio and socketserver tell what nobody caught: who hears, and how it goes again."""
+
+from __future__ import annotations
+
+import asyncio
+import socketserver
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import modules, tellers
+
+
+class Ear:
+    """It writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *what: self.heard.append((name, *(str(each) for each in what[:2])))
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    modules.restore()
+    true = asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error
+    yield
+    modules.restore()
+    assert (asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error) == true
+
+
+def fail() -> None:
+    """A loop is told of an exception."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    loop.call_exception_handler({"exception": ValueError("boom")})
+    loop.close()
+
+
+HEARD = [("uncaught", "boom", "a callback of asyncio")]
+
+
+def test_whoever_is_there_hears_and_nobody_afterwards() -> None:
+    one, two = Ear(), Ear()
+    tellers.tell(one)
+    tellers.tell(two)
+    fail()
+    assert one.heard == two.heard == HEARD
+    tellers.tell_no_more(one)
+    fail()
+    assert (one.heard, two.heard) == (HEARD, HEARD * 2)
+    tellers.tell_no_more(two)
+    fail()
+    assert two.heard == HEARD * 2
+    tellers.unplace()
+
+
+def test_they_stay_from_one_network_to_the_next() -> None:
+    with simnet.Network():
+        pass
+    placed = asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error
+    with simnet.Network():
+        assert (asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error) == placed
+
+
+def test_who_was_laid_over_is_silent_when_the_next_one_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    tellers.tell(ear)
+    ours = asyncio.BaseEventLoop.call_exception_handler
+    asked = []
+
+    def theirs(loop: Any, context: Any) -> None:
+        asked.append(context)
+        ours(loop, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.BaseEventLoop, "call_exception_handler", theirs)
+        tellers.tell(ear)
+        fail()
+        assert (ear.heard, len(asked)) == (HEARD, 1)
+    assert asyncio.BaseEventLoop.call_exception_handler is ours
+    tellers.tell(ear)
+    fail()
+    assert (ear.heard, len(asked)) == (HEARD * 2, 1)
+    tellers.tell_no_more(ear)
+    tellers.unplace()
+
+
+def test_a_server_without_a_loop_tells_too(capsys: pytest.CaptureFixture[str]) -> None:
+    ear = Ear()
+    tellers.tell(ear)
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        socketserver.BaseServer.handle_error(SimpleNamespace(), None, ("peer", 1))  # type: ignore[arg-type]
+    assert ear.heard == [("uncaught", "boom", "a handler of SimpleNamespace")]
+    assert "boom" in capsys.readouterr().err
+    tellers.tell_no_more(ear)
+    tellers.unplace()
