@@ -29,7 +29,12 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
             raise TypeError(f"{call}(): AF_INET address must be tuple, not {c_name(address)}")
         if len(address) != 2:
             raise TypeError("AF_INET address must be a pair (host, port)")
-        host, port = _host(address[0]), _port(address[1], call)
+        host, port = address
+        if host.__class__ is not str or not host.isascii() or "\0" in host:
+            host = _host(host)
+        if port.__class__ is int and 0 <= port <= 0xFFFF:
+            return (resolve(machine, host, family), port)
+        port = _port(port, call)
         return (resolve(machine, host, family), _in_range(port, call))
     if family == AF_INET6:
         if not isinstance(address, tuple):

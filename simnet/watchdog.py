@@ -8,7 +8,6 @@ ends its run, again and again, is told of it until one comes where it catches no
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import sys
 import threading
@@ -48,7 +47,10 @@ def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
 def unguard() -> None:
     """The run in this thread is over, and hears of nothing any more."""
     _guarded.pop(threading.get_ident(), None)
-    with contextlib.suppress(Hang), _lock:  # who is about to be stopped is stopped here: it has come to its end
+    try:
+        with _lock:  # who is about to be stopped is stopped here: it has come to its end
+            pass
+    except Hang:
         pass
 
 
