@@ -14,7 +14,15 @@ from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
-from simnet.poll_arguments import INT_MAX, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
+from simnet.poll_arguments import (
+    INT_MAX,
+    PLAIN_SECONDS,
+    c_int,
+    descriptor_of,
+    epoll_bits,
+    epoll_limit_ns,
+    look_over_epoll,
+)
 from simnet.realfiles import refuse_disk_file
 
 __all__ = ["Epoll", "select_of_selector"]
@@ -22,7 +30,6 @@ __all__ = ["Epoll", "select_of_selector"]
 PLAIN = frozenset({int, float})
 MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
 EPOLL_CLOEXEC = 0o2000000
-A_DAY = 86_400  # seconds; a time-out up to it is certainly none that epoll refuses
 
 
 class Epoll(Poller):
@@ -186,7 +193,8 @@ class Epoll(Poller):
                     if found:
                         break
                 else:
-                    found = look(maxevents)
+                    if epoll.ready:
+                        found = look(maxevents)
             finally:
                 watchers = epoll.watchers
                 if watchers is not None and len(watchers) == 1 and watchers[0] is me:
@@ -201,7 +209,7 @@ class Epoll(Poller):
         """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
         one; what is wrong with them is told in C's order.
         """
-        most: int = c_int(maxevents)
+        most: int = maxevents if maxevents.__class__ is int and -1 <= maxevents <= MAXEVENTS_MAX else c_int(maxevents)
         if self._fd == -1:
             self._check()
         whole = timeout.__class__ is int and -1 <= timeout <= 0  # asyncio asks for the one and the other in turn
@@ -244,7 +252,7 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     epoll = poller._epoll
     if (
         epoll.ready
-        and (timeout is None or ((timeout.__class__ is float or timeout.__class__ is int) and timeout < A_DAY))
+        and (timeout is None or ((timeout.__class__ is float or timeout.__class__ is int) and timeout < PLAIN_SECONDS))
         and not (poller._rare or poller._steered)
         and len(epoll.ready) <= len(keys)
     ):

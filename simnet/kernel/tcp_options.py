@@ -55,6 +55,11 @@ _FIN_TIMEOUT_MAX: Final = 120
 
 def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     """setsockopt: keep the value, and do at once what the kernel does at once."""
+    if name == o.TCP_NODELAY and level == o.IPPROTO_TCP and value.__class__ is int:  # what every program sets, as below
+        keep(socket, level, name, 1 if value else 0)
+        if value and socket.cork is not None:
+            socket.cork.push(socket)
+        return
     if level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT)
     if isinstance(value, o.NoBuffer):
