@@ -12,6 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
@@ -95,20 +96,29 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def place_of(name: str) -> tuple[Any, str] | None:
     """Where ``"module:attribute"`` is kept, and by which key; ``None`` while it is not there."""
-    module, _, attribute = name.partition(":")
+    module, classes, key = _parts(name)
     owner: Any = sys.modules.get(module)
     if owner is None:
         return None
-    *classes, key = attribute.split(".")
+    if not classes:
+        return (owner.__dict__, key) if key in owner.__dict__ else None
     for each in classes:
         owner = getattr(owner, each, None)
-    if not hasattr(owner, key):
-        return None
-    return (_Attributes(owner) if classes else owner.__dict__), key
+    return (_Attributes(owner), key) if hasattr(owner, key) else None
+
+
+@lru_cache(maxsize=1024)  # each run asks for the same few
+def _parts(name: str) -> tuple[str, list[str], str]:
+    """Of ``"module:Class.attribute"``: the module, the classes, the attribute."""
+    module, _, attribute = name.partition(":")
+    *classes, key = attribute.split(".")
+    return module, classes, key
 
 
 def maker_of(value: Any) -> Callable[[], Any]:
     """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, or None."""
+    if value is None:
+        return _none
     if isinstance(value, EMPTIED):
         return type(value)
     if (asyncio := sys.modules.get("asyncio")) is not None and _chosen(asyncio, value):
@@ -153,10 +163,9 @@ class ProcessState:
         if len(modules) == self._modules:
             return False
         self._modules = len(modules)
-        if self._get_loop is None and "asyncio" in modules:
-            from asyncio import _get_running_loop, _set_running_loop
-
-            self._get_loop, self._set_loop = _get_running_loop, _set_running_loop
+        asyncio: Any = modules.get("asyncio")
+        if self._get_loop is None and hasattr(asyncio, "_set_running_loop"):  # else it is not loaded, or not yet
+            self._get_loop, self._set_loop = asyncio._get_running_loop, asyncio._set_running_loop
         missing = []
         for wanted in self._wanted:
             place = place_of(wanted[1]) if wanted[0] in modules else None
@@ -164,7 +173,7 @@ class ProcessState:
                 missing.append(wanted)
                 continue
             namespace, attribute = place
-            if any(key == attribute and same_place(ours, namespace) for _, ours, key, _ in self._slots):
+            if self._slots and self._has(namespace, attribute):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
             fresh = maker_of(outside)
@@ -173,6 +182,9 @@ class ProcessState:
             namespace[attribute] = fresh()
         self._wanted = tuple(missing)
         return True
+
+    def _has(self, namespace: Any, attribute: str) -> bool:
+        return any(key == attribute and same_place(ours, namespace) for _, ours, key, _ in self._slots)
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""

@@ -28,6 +28,7 @@ class Hearer(Protocol):
 
 _hearers: tuple[Hearer, ...] = ()  # networks on real sockets may overlap, and end in any order
 _laid: dict[tuple[str, str, str], Teller] = {}  # the last one of each place
+_looked = 0  # how many modules there were when all that were loaded had their tellers
 _placing = threading.Lock()
 
 #: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
@@ -62,11 +63,14 @@ class Teller:
 
 def tell(hearer: Hearer) -> None:
     """Tell *hearer* of the loops that are loaded; asked again, also of those that have been loaded since."""
-    global _hearers
+    global _hearers, _looked
     with _placing:
         if hearer not in _hearers:
             _hearers += (hearer,)
         modules = sys.modules
+        if _looked == len(modules) and all(teller.stands for teller in _laid.values()):
+            return
+        looked = len(modules)
         for place, make in PLACES.items():
             module, path, name = place
             loaded = modules.get(module)
@@ -78,8 +82,11 @@ def tell(hearer: Hearer) -> None:
                 if known.stands:
                     continue
                 known.silent = True
-            if owner is not None and hasattr(owner, name):  # else it is half loaded
+            if owner is not None and hasattr(owner, name):
                 _laid[place] = Teller(owner, name, make)
+            else:  # it is half loaded
+                looked = 0
+        _looked = looked
 
 
 def tell_no_more(hearer: Hearer) -> None:
@@ -97,6 +104,8 @@ def unplace() -> None:
 
 
 def _take_away(places: list[tuple[str, str, str]]) -> None:
+    global _looked
+    _looked = 0 if places else _looked
     for place in places:
         teller = _laid.pop(place)
         teller.silent = True
