@@ -20,6 +20,8 @@ from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
 from simnet.kernel.nagle import FULL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
+from simnet.kernel.segment import ACK, Segment
+from simnet.kernel.tcp import TcpSocket
 from simnet.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.trace import CALL, SEGMENT
 
@@ -183,8 +185,6 @@ class StraightCalls(SystemCalls):
         way = file.way
         if (
             way is None
-            or (take := way[5]) is None  # no other host's
-            or not (link := (direction := way[0]).link).plain
             or not file.calm
             or file.slow
             or end >= file.snd_edge
@@ -192,6 +192,11 @@ class StraightCalls(SystemCalls):
             or machine.out
             or (edge == file.rcv_told and taken < FULL and must_wait(file))
         ):
+            return self._send_straight_down(payload, file)
+        direction, place, towards, _, tcp, take = way
+        if direction is None and tcp:
+            return self._send_within(payload, file, place, towards)
+        if take is None or not (link := direction.link).plain:
             return self._send_straight_down(payload, file)
         file.snd_nxt = end  # as `Stream.send`
         file.rcv_told = edge
@@ -216,7 +221,42 @@ class StraightCalls(SystemCalls):
             counts["send"] = n = counts.get("send", 0) + 1
             here = tag.host_name
             entries = scheduler.trace.entries
-            entries.append((now_ns, SEGMENT, here, way[1], way[2], "data", seq - ISN - 1, (payload, arrival_ns)))
+            entries.append((now_ns, SEGMENT, here, place, towards, "data", seq - ISN - 1, (payload, arrival_ns)))
+            entries.append(
+                (now_ns, CALL, here, tag.text, tag.end, "send", n, ((payload,), taken, self._timeout != 0.0))
+            )
+            if len(entries) > scheduler.entries_max:
+                scheduler.too_much(process)
+        return taken
+
+    def _send_within(self, payload: bytes, file: Any, place: str, towards: str) -> int:
+        """The same within a host: what is sent has arrived."""
+        machine = self._machine
+        process = self._process
+        scheduler = process.scheduler
+        stack = machine.stack
+        local, peer = file.local, file.peer
+        seq = file.snd_nxt
+        taken = len(payload)
+        file.snd_nxt = seq + taken
+        edge = file.rcv_told = file.rcv_edge
+        now_ns = scheduler.clock.now_ns
+        tag = file.tag
+        here = tag.host_name
+        recording = scheduler.recording
+        entries = scheduler.trace.entries
+        n = 0
+        if recording:
+            counts = tag.counts
+            counts["send"] = n = counts.get("send", 0) + 1
+            entries.append((now_ns, SEGMENT, here, place, towards, "data", seq - ISN - 1, (payload, now_ns)))
+        other = stack.connections.get((peer, local))
+        if other.__class__ is not TcpSocket or not other.take(seq, edge, payload):
+            stack.arrive(Segment(local, peer, ACK, seq, file.rcv_nxt, edge, payload, file))
+        if machine.out:
+            machine.fabric.route(machine)
+        scheduler.effects += 1
+        if recording:
             entries.append(
                 (now_ns, CALL, here, tag.text, tag.end, "send", n, ((payload,), taken, self._timeout != 0.0))
             )
