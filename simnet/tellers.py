@@ -28,7 +28,7 @@ class Hearer(Protocol):
 
 _hearers: tuple[Hearer, ...] = ()  # networks on real sockets may overlap, and end in any order
 _laid: dict[tuple[str, str, str], Teller] = {}  # the last one of each place
-_looked = 0  # how many modules there were when all that were loaded had their tellers
+_seen: dict[str, Any] = {}  # the modules, as they were when all that were loaded had their tellers
 _placing = threading.Lock()
 
 #: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
@@ -57,36 +57,43 @@ class Teller:
         """Is it where it was put?"""
         return vars(self.owner).get(self.name) is self.function
 
+    def retire(self) -> None:
+        """Put back what was there, and say nothing any more wherever somebody keeps the function: that alone refers to this."""
+        if self.stands:
+            setattr(self.owner, self.name, self.original)
+        self.silent = True
+        self.function = None
+
     def hearers(self) -> tuple[Hearer, ...]:
         return () if self.silent else _hearers
 
 
 def tell(hearer: Hearer) -> None:
     """Tell *hearer* of the loops that are loaded; asked again, also of those that have been loaded since."""
-    global _hearers, _looked
+    global _hearers
     with _placing:
         if hearer not in _hearers:
             _hearers += (hearer,)
         modules = sys.modules
-        if _looked == len(modules) and all(teller.stands for teller in _laid.values()):
+        now = {module: modules.get(module) for module in MODULES}
+        if now == _seen and all(teller.stands for teller in _laid.values()):
             return
-        looked = len(modules)
+        _seen.update(now)
         for place, make in PLACES.items():
             module, path, name = place
-            loaded = modules.get(module)
+            loaded = now[module]
             if loaded is None or loaded.__name__ != module:  # what `dispatch.install()` put there tells by itself
                 continue
             owner = getattr(loaded, path, None) if path else loaded
             known = _laid.get(place)
-            if known is not None and known.owner is owner:
-                if known.stands:
+            if known is not None:
+                if known.owner is owner and known.stands:
                     continue
-                known.silent = True
+                known.retire()
             if owner is not None and hasattr(owner, name):
                 _laid[place] = Teller(owner, name, make)
             else:  # it is half loaded
-                looked = 0
-        _looked = looked
+                _seen.clear()
 
 
 def tell_no_more(hearer: Hearer) -> None:
@@ -104,13 +111,9 @@ def unplace() -> None:
 
 
 def _take_away(places: list[tuple[str, str, str]]) -> None:
-    global _looked
-    _looked = 0 if places else _looked
     for place in places:
-        teller = _laid.pop(place)
-        teller.silent = True
-        if teller.stands:
-            setattr(teller.owner, teller.name, teller.original)
+        _seen.clear()
+        _laid.pop(place).retire()
 
 
 # --- the interpreter's own asyncore ----------------------------------------------------------------------------------
@@ -203,3 +206,4 @@ PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
     ("socketserver", "BaseServer", "handle_error"): _over_socketserver,
 }
+MODULES = tuple(dict.fromkeys(module for module, _, _ in PLACES))

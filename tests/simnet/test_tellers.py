@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socketserver
+import sys
+import weakref
 from collections.abc import Iterator
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ def _as_before() -> Iterator[None]:
     modules.restore()
     true = asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error
     yield
-    modules.restore()
+    tellers.unplace()
     assert (asyncio.BaseEventLoop.call_exception_handler, socketserver.BaseServer.handle_error) == true
 
 
@@ -56,7 +58,6 @@ def test_whoever_is_there_hears_and_nobody_afterwards() -> None:
     tellers.tell_no_more(two)
     fail()
     assert two.heard == HEARD * 2
-    tellers.unplace()
 
 
 def test_they_stay_from_one_network_to_the_next() -> None:
@@ -87,7 +88,6 @@ def test_who_was_laid_over_is_silent_when_the_next_one_is_placed(monkeypatch: py
     fail()
     assert (ear.heard, len(asked)) == (HEARD * 2, 1)
     tellers.tell_no_more(ear)
-    tellers.unplace()
 
 
 def test_a_server_without_a_loop_tells_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,4 +100,31 @@ def test_a_server_without_a_loop_tells_too(capsys: pytest.CaptureFixture[str]) -
     assert ear.heard == [("uncaught", "boom", "a handler of SimpleNamespace")]
     assert "boom" in capsys.readouterr().err
     tellers.tell_no_more(ear)
+
+
+def test_a_module_that_was_loaded_anew_has_tellers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded() -> Any:
+        module: Any = ModuleType("socketserver")
+        module.BaseServer = type("BaseServer", (), {"handle_error": lambda self, request, address: None})
+        return module
+
+    ear = Ear()
+    for _ in range(2):
+        module = loaded()
+        monkeypatch.setitem(sys.modules, "socketserver", module)
+        tellers.tell(ear)
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            module.BaseServer().handle_error(None, None)
+    assert ear.heard == [("uncaught", "boom", "a handler of BaseServer")] * 2
+    tellers.tell_no_more(ear)
+
+
+def test_what_is_taken_away_leaves_nothing_for_the_collector() -> None:
+    ear = Ear()
+    tellers.tell(ear)
+    gone = weakref.ref(asyncio.BaseEventLoop.call_exception_handler)
+    tellers.tell_no_more(ear)
     tellers.unplace()
+    assert gone() is None
