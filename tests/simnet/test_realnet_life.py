@@ -398,10 +398,12 @@ def test_who_is_notified_while_a_wait_looks_up_is_woken() -> None:
             condition.notify_all()
 
     with RealNetwork():
-        threading.Thread(target=notify_later).start()
+        other = threading.Thread(target=notify_later)
+        other.start()
         lock.acquire()
         lock.mine = True
         assert condition.wait(1)
+        other.join(5)  # it sleeps, and a sleep has descriptors
 
 
 def test_threads_that_a_program_starts_belong_to_its_process() -> None:
