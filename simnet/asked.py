@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NoReturn, TypeVar
 
 from simnet.faults.fault import Fault
@@ -111,10 +112,17 @@ def exceptions_of(may_raise: Any) -> tuple[type[BaseException], ...]:
     raise TypeError(f"may_raise={may_raise!r}: an exception's class, or several in a tuple")
 
 
-def function_of(check: Any) -> Any:
-    """What `always` is given above a function."""
+def function_of(check: Any) -> Callable[[], None]:
+    """What `always` is given above a function; to be called, and to raise if it does not hold."""
+    if inspect.iscoroutinefunction(check):
+        raise TypeError(f"always({check.__name__}): it is `async def`, and would return at once without having looked")
     if callable(check):
-        return check
+
+        def look() -> None:
+            if check() is False:
+                raise AssertionError(f"{getattr(check, '__name__', check)} says False")
+
+        return look
     raise TypeError(
         f"always({check!r}): write `with net.always():`, or `@net.always` above a function without parameters"
     )

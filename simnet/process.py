@@ -29,6 +29,7 @@ FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on 
 DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes do not meet
 PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numbers would be more than a C int
 
+TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where")
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
@@ -278,6 +279,12 @@ def refuse_arguments(process: Any) -> None:
         raise error
 
 
+def _dots(fn: Any) -> str:
+    """What to write between the brackets of a call of *fn*: dots, if it takes something."""
+    code = getattr(fn, "__code__", None) or fn.cr_code
+    return "..." if code.co_argcount or code.co_kwonlyargcount or code.co_flags & TAKES_ANY else ""
+
+
 def refuse_coroutines(fn: Any, where: str) -> None:
     """A coroutine or generator function would return at once, having tested nothing."""
     code = getattr(fn, "__code__", None)
@@ -286,7 +293,7 @@ def refuse_coroutines(fn: Any, where: str) -> None:
     if inspect.iscoroutinefunction(fn):
         raise TypeError(
             f"{where} got the coroutine function {fn.__name__!r}, which would return at once without running; "
-            f"hand over asyncio.run and the coroutine: spawn(asyncio.run, {fn.__name__}())"
+            f"hand over asyncio.run and the coroutine: spawn(asyncio.run, {fn.__name__}({_dots(fn)}))"
         )
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise TypeError(
@@ -294,6 +301,8 @@ def refuse_coroutines(fn: Any, where: str) -> None:
         )
     if inspect.iscoroutine(fn):
         fn.close()  # else it would be told of besides, as never awaited
-        raise TypeError(f"{where} got a coroutine; hand over what runs it, too: spawn(asyncio.run, {fn.__name__}())")
+        raise TypeError(
+            f"{where} got a coroutine; hand over what runs it, too: spawn(asyncio.run, {fn.__name__}({_dots(fn)}))"
+        )
     if not callable(fn):
         raise TypeError(f"{where} takes a function and its arguments, not {fn!r}")

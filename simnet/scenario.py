@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from simnet.asked import plan_of
 from simnet.expect import Expect, Found, ScenarioError, check_keys, wrong
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FaultError
@@ -70,8 +71,9 @@ class Scenario(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "faults", self.plan.faults)  # the plan checks them
 
     @classmethod
-    def of(cls, test: str, plan: FaultPlan, **others: Any) -> Scenario:
+    def of(cls, test: str, plan: FaultPlan | str, **others: Any) -> Scenario:
         """A scenario of a whole plan: ``Scenario.of("test_echo.py::test_echo", plan, title="...")``."""
+        plan = plan_of(plan)
         return cls(test, plan.faults, schedule=plan.schedule, seed=plan.seed, **others)
 
     @property

@@ -24,6 +24,7 @@ __all__ = [
     "PER_PROCESS",
     "Left",
     "ProcessState",
+    "absent",
     "bury",
     "checked_names",
     "ended_in_the_middle",
@@ -113,6 +114,17 @@ def _parts(name: str) -> tuple[str, list[str], str]:
     module, _, attribute = name.partition(":")
     *classes, key = attribute.split(".")
     return module, classes, key
+
+
+def absent(names: Sequence[str]) -> str:
+    """What to say of the first of *names*, as `checked_names` gives them, that is nowhere; "" if all are there."""
+    for name in names:
+        module, _, attribute = name.partition(":")
+        if module not in sys.modules:
+            return f"per_process={name!r}: no module {module!r} was imported"
+        if place_of(name) is None:
+            return f"per_process={name!r}: {module!r} has no {attribute!r}"
+    return ""
 
 
 def maker_of(value: Any) -> Callable[[], Any]:

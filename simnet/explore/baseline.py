@@ -17,10 +17,11 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.phrases import call_phrase, segment_phrase
 from simnet.explore.progress import Stopwatch
-from simnet.explore.result import Failure, SweepResult
+from simnet.explore.result import Failure, SweepResult, Warned
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
+from simnet.state import absent
 from simnet.trace import CALL, SEGMENT
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
     """
     baseline = play(test, **options.playing)
     result = SweepResult(name, options, baseline, simulations=1)
+    slip = absent(options.per_process)
+    if slip:
+        result.warnings.append(Warned("no-such-global", slip, 1, FaultPlan()))
     if _fails(result):
         result.seconds = watch.seconds
         return result
@@ -66,13 +70,14 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
     result.simulations = 2
     if again.outcome != baseline.outcome:
         difference = difference_of_outcomes(baseline.outcome, again.outcome)
-        raise _not_repeatable(difference.replace("without the fault", "the other time"), baseline, again)
+        difference = difference.replace("without the fault", "the other time")
+        raise _not_repeatable(difference, baseline, again, slip)
     if again.digest != baseline.digest:
         third = play(test, **options.playing)
         result.simulations = 3
         if third.outcome != again.outcome or third.digest != again.digest:
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
-            raise _not_repeatable(difference, baseline, again)
+            raise _not_repeatable(difference, baseline, again, slip)
         result.baseline = again
         _fails(result)
     return result
@@ -88,8 +93,10 @@ def _fails(result: SweepResult) -> bool:
     return sound.status == "failure"
 
 
-def _not_repeatable(difference: str, first: Run, second: Run) -> NotRepeatable:
-    return NotRepeatable(difference + _ended(first, second), _where(first, second))
+def _not_repeatable(difference: str, first: Run, second: Run, slip: str) -> NotRepeatable:
+    """*slip* is what was meant to be new each time, and is nothing."""
+    where = [f"slip      {slip}"] if slip else []
+    return NotRepeatable(difference + _ended(first, second), "\n\n".join(filter(None, [*where, _where(first, second)])))
 
 
 def _ended(first: Run, second: Run) -> str:

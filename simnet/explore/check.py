@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Unpack, overload
 
+from simnet.asked import plan_of
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse
@@ -108,8 +109,7 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Un
     A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,
     only that one is played, and what the programs print is heard.
     """
-    if isinstance(plan, str):
-        plan = FaultPlan.parse(plan)
+    plan = plan_of(plan) if plan is not None else None
     known = getattr(test, "simnet_options", None)
     chosen = SweepOptions.of(**options) if known is None else known.but(**options)
     bare = getattr(test, "simnet_test", test)

@@ -140,6 +140,10 @@ BEYOND: Mapping[str, Beyond] = {
         "a process went on waiting when its network had ended, again and again, and was left where it was (a warning)",
         "let its `finally` code come to an end, and no bare `except:` swallow it",
     ),
+    "no-such-global": Beyond(
+        "what `per_process=` names is nowhere: no module of that name was imported, or it has no such attribute (a warning)",
+        "write it as `'module:name'`, or `'module:Class.name'`, by the name under which the module is imported",
+    ),
     "no-such-host": Beyond(
         "one of several targets is no host of the test, or a link to one that is like another's name (a warning); in a sweep "
         "none of whose targets is a host, that is `NothingToTest`",

@@ -18,8 +18,9 @@ def network_parameter(test: _Function) -> tuple[int, inspect.Signature]:
     position = 1 if _is_method(test, parameters) else 0
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if len(parameters) <= position or parameters[position].kind not in places:
+        named = ", ".join([*[*signature.parameters][:position], "net"])
         raise TypeError(
-            f"{where(test)} takes no network: its first parameter gets it, whatever its name, as in def {getattr(test, '__name__', 'test')}(net): ..."
+            f"{where(test)} takes no network: its first parameter gets it, whatever its name, as in def {getattr(test, '__name__', 'test')}({named}): ..."
         )
     del parameters[position]
     return position, signature.replace(parameters=parameters)

@@ -317,7 +317,8 @@ def _commands(
 ) -> list[tuple[str, str]]:
     stop = stopping_place(main.error if main is not None else None)
     place = stop.short
-    below = f", below {main.at}" if place and main is not None and main.at and not users_own(stop.path) else ""
+    at = main.at if main is not None else ""
+    below = f", below {at}" if place and at and at != place and not users_own(stop.path) else ""
     stops = f"   (--pdb stops at {place}{below})" if place else ""
     path = shlex.quote(from_here(file)) if file is not None else ""
     keep = (

@@ -148,7 +148,8 @@ def look_for_targets(result: SweepResult) -> None:
     if not absent:
         return
     there = dict.fromkeys((*baseline.targets, *(event.host for event in baseline.trace if event.host)))
-    text = f"target={', '.join(absent)}: the test has no host of that name. Hosts there are: {', '.join(there)}"
+    known = f"Hosts there are: {', '.join(there)}" if there else "It has made none: net.host(name) does"
+    text = f"target={', '.join(absent)}: the test has no host of that name. {known}"
     if len(absent) == len(named):
         raise NothingToTest(f"{text}.")
     result.warnings.append(Warned(NO_SUCH_HOST, text, 1, FaultPlan()))

@@ -64,6 +64,11 @@ class Asked:
             raise pytest.UsageError(
                 "--simnet-fault and --simnet-replay both give the plan of one run; take one of them"
             )
+        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
+        once = "one plan is played" if faults or file else "on real sockets each test is played once" if real else ""
+        for option in ("--simnet-runs", "--simnet-kinds") if once else ():
+            if any(word.partition("=")[0] == option for word in map(str, config.invocation_params.args)):
+                raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
         plan, path, found, expect = None, None, None, None
@@ -80,7 +85,6 @@ class Asked:
                 expect = scenario.expect if config.getoption("simnet_as_expected") else None
             except (ScenarioError, OSError) as error:
                 raise pytest.UsageError(f"--simnet-replay: {error}") from error
-        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
         seconds = config.getoption("simnet_seconds")
         if seconds is not None and not real:
             raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
@@ -184,7 +188,7 @@ def refuse_parametrized_network(test: Any, marks: Iterable[pytest.Mark]) -> None
                 test,
                 first,
                 "which parametrize gives values to",
-                ["net", first, *(each for each in rest if each != "net")],
+                [_other(first), first, *(each for each in rest if each != _other(first))],
             )
 
 
@@ -197,7 +201,7 @@ def _refuse_network_elsewhere(item: pytest.Item, test: Any) -> None:
     absent = [name for name in rest if name in info.argnames and name not in ("request", *info.name2fixturedefs)]
     found = fixtures.getfixturedefs(first, item)
     if found and getattr(found[-1].func, "simnet_fixture", False) and not absent:
-        _refuse_first(test, first, "the name of a simnet.fixture", ["net", first, *rest])
+        _refuse_first(test, first, "the name of a simnet.fixture", [_other(first), first, *rest])
     if len(absent) == 1 and found:
         others = [name for name in rest if name not in absent]
         _refuse_first(test, first, f"the name of a fixture, and {absent[0]!r} is none", [*absent, first, *others])
@@ -207,6 +211,11 @@ def _parameters(test: Any) -> tuple[str, list[str]]:
     """That of a swept test which gets the network, and those after it."""
     names = [name for name in inspect.signature(test.simnet_test).parameters if name != "self"]
     return names[0], names[1:]
+
+
+def _other(first: str) -> str:
+    """What to call the network where *first* is taken."""
+    return "network" if first == "net" else "net"
 
 
 def _refuse_first(test: Any, first: str, why: str, right: list[str]) -> NoReturn:

@@ -99,8 +99,8 @@ DISRUPTIVE: Final = tuple(kind.kind for kind in ALL if not kind.transparent)
 WHOLE: Final[Mapping[str, tuple[str, ...]]] = {"transparent": TRANSPARENT, "disruptive": DISRUPTIVE}
 
 
-def kind_class(kind: object) -> type[Fault]:
-    """The class of a kind given by name or by class.
+def kind_class(kind: object, besides: Iterable[str] = ()) -> type[Fault]:
+    """The class of a kind given by name or by class. *besides* are words that whoever asks knows, too.
 
     Raises:
         TypeError: neither.
@@ -118,7 +118,7 @@ def kind_class(kind: object) -> type[Fault]:
         several = [each.strip() for each in kind.split(",")]
         if len(several) > 1:
             raise FaultError(f"{kind!r} is no kind of fault; in Python several are a list: {several!r}", "kind")
-        raise FaultError(f"{kind!r} is no kind of fault{meant(kind, KINDS)}", "kind")
+        raise FaultError(f"{kind!r} is no kind of fault{meant(kind, (*KINDS, *besides))}", "kind")
     return KINDS[kind]
 
 
@@ -131,7 +131,7 @@ def kind_classes(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Faul
     named: list[type[Fault]] = []
     for kind in several:
         whole = WHOLE.get(kind) if isinstance(kind, str) else None
-        named += [kind_class(kind)] if whole is None else map(kind_class, whole)
+        named += [kind_class(kind, WHOLE)] if whole is None else map(kind_class, whole)
     return tuple(kind for kind in ALL if kind in named)
 
 

@@ -63,6 +63,24 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
         net.always(3)
 
 
+@both
+def test_what_is_said_to_hold_always_and_says_false_does_not_hold(network: Any) -> None:
+    net = network()
+    with pytest.raises(AssertionError, match="is_true says False"), net:
+
+        @net.always
+        def is_true() -> bool:
+            return False
+
+
+@both
+def test_what_must_always_hold_is_looked_at_by_a_plain_function(network: Any) -> None:
+    async def look() -> None: ...
+
+    with pytest.raises(TypeError, match=r"always\(look\): it is `async def`, and would return at once"):
+        network().always(look)
+
+
 def test_rates_are_rates() -> None:
     with pytest.raises(TypeError, match=r"rates=0\.1 is float; it is a FaultRates"):
         simnet.Network(rates=0.1)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from hypothesis import given, strategies
 import simnet
 from simnet.explore.check import check, sweep, test_id
 from simnet.explore.options import SweepOptions
+from simnet.faults.kinds import Eof
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Scenario
 
@@ -123,6 +124,20 @@ def test_given_stands_above_since_its_examples_would_share_a_network() -> None:
         @sweep(target="server")
         @given(size=strategies.integers())
         def test_echo(net: Any, size: int) -> None: ...
+
+
+def test_a_method_without_a_network_is_shown_with_its_instance_before_it() -> None:
+    with pytest.raises(TypeError, match=r"test_echo takes no network: .*, as in def test_echo\(self, net\)"):
+
+        class TestEcho:
+            @sweep
+            def test_echo(self) -> None: ...
+
+
+def test_one_fault_is_no_plan() -> None:
+    eof = Eof(on="test->server:7#1", end="server", byte=0)
+    with pytest.raises(TypeError, match=r"is one fault; a plan is a list of them: FaultPlan\(\[faults\.Eof"):
+        check(lambda net: None, plan=eof)  # type: ignore[arg-type]
 
 
 def test_decorating_twice_is_refused() -> None:

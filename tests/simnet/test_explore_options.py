@@ -57,6 +57,7 @@ def test_an_invariant_takes_a_level_and_a_reason() -> None:
         ({"kinds": "reset,eof"}, ValueError, r"in Python several are a list: \['reset', 'eof'\]"),
         ({"survives": ["reset,eof"]}, ValueError, "in Python several are a list"),
         ({"kinds": "short-read"}, ValueError, "did you mean 'short-recv'"),
+        ({"kinds": "transparant"}, ValueError, "did you mean 'transparent'"),
         ({"kinds": ()}, ValueError, "names no kind"),
         ({"survives": "split"}, ValueError, "transparent"),
         ({"depth": 3}, ValueError, "1 for single faults, 2 for pairs"),

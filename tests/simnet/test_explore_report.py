@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import re
 import socket
@@ -324,3 +325,13 @@ def test_a_debugger_that_stops_in_the_library_is_told_below_which_line() -> None
     assert place.startswith("socket.py:")
     assert below.startswith("test_explore_report.py:")
     assert f"(--pdb stops at {place}, below {below})" in told.text()
+
+
+def test_where_no_line_is_the_users_the_debuggers_place_is_named_once() -> None:
+    def body(net: Any) -> None:
+        net.host("server").spawn(http.server.HTTPServer, ("", 70_000), None)
+
+    result = run_sweep(body, SweepOptions.of(target="server"))
+    (told,) = result.reports(ID)
+    assert result.failures[0].at == stopping_place(result.failures[0].error).short
+    assert f"(--pdb stops at {result.failures[0].at})" in told.text()

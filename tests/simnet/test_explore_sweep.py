@@ -266,6 +266,25 @@ def test_a_target_that_is_no_host_is_nothing_to_test_whatever_the_kind(kinds: st
         run_sweep(echo, SweepOptions.of(target="sever", kinds=kinds))
 
 
+def test_a_test_that_makes_no_host_is_told_how() -> None:
+    with pytest.raises(NothingToTest, match=r"target=server: .* It has made none: net\.host\(name\) does\."):
+        run_sweep(lambda net: None, SweepOptions.of(target="server"))
+
+
+@pytest.mark.parametrize(
+    ("slip", "why"),
+    [("simnet.no:COUNT", "no module 'simnet.no' was imported"), ("socket:COUNT", "'socket' has no 'COUNT'")],
+)
+def test_a_global_that_is_nowhere_is_warned_of_and_told_where_runs_differ(slip: str, why: str) -> None:
+    options = SERVER.but(kinds="refuse", per_process=[slip])
+    warned, *_ = run_sweep(echo, options).warnings
+    assert (warned.name, warned.text) == ("no-such-global", f"per_process={slip!r}: {why}")
+
+    numbers = itertools.count()
+    with pytest.raises(NotRepeatable, match=f"\n\nslip      per_process='{slip}': {why}"):
+        run_sweep(lambda net: (echo(net), next(numbers)), options)
+
+
 def test_of_several_targets_one_that_is_no_host_is_warned_of() -> None:
     result = run_sweep(echo, SERVER.but(target=("server", "sever"), kinds="reset"))
 

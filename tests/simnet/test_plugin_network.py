@@ -196,6 +196,22 @@ def test_it(simnet_network):
     result.stderr.fnmatch_lines(["ERROR: --simnet-seconds 60 is for --simnet-real: on simnet time is virtual"])
 
 
+@pytest.mark.parametrize("option", ["--simnet-runs=5", "--simnet-kinds=reset"])
+def test_what_a_sweep_is_told_is_refused_where_none_is_made(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    body, name = "def test_it():\n    pass\n", option.partition("=")[0]
+    for one, why in (
+        ("--simnet-real", "on real sockets each test is played once"),
+        ("--simnet-fault=refuse test->server:7#1", "one plan is played"),
+    ):
+        result = run(suite, body, one, option)
+        result.stderr.fnmatch_lines([f"ERROR: {name} is for a sweep, and here {why}; leave it out"])
+        monkeypatch.setenv("PYTEST_ADDOPTS", option)  # said once for every session of a project: it does no harm
+        run(suite, body, one).assert_outcomes(passed=1)
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+
+
 def test_a_network_of_its_own_inside_it_is_refused_with_the_reason(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):

@@ -409,6 +409,11 @@ def test_what_programs_print_in_a_thousand_runs_is_not_shown(pytester: pytest.Py
             id="simnet-fixture-first",
         ),
         pytest.param(
+            "@simnet.sweep\n@pytest.mark.parametrize('net', [1])\ndef test_it(net, n): pass",
+            "*first parameter, and that is 'net', which parametrize gives values to. Put the *: def test_it(network, net, n)",
+            id="network-s-name-parametrized",
+        ),
+        pytest.param(
             "class TestIt:\n    @simnet.sweep\n    @pytest.mark.parametrize('n, m', [(1, 2)])\n    def test_it(self, n, net, m): pass",
             "*first parameter, and that is 'n', which parametrize gives values to. Put the network first: def test_it(net, n, m)",
             id="parametrized-first",

@@ -122,6 +122,7 @@ def test_the_files_name_follows_from_what_is_played(tmp_path: Path) -> None:
     assert scenario.plan == plan
     assert len(scenario.digest()) == 8
     assert scenario.digest() == Scenario.of(scenario.test, plan, expect=Expect(interrupted=True)).digest()
+    assert scenario.digest() == Scenario.of(scenario.test, str(plan)).digest()
     assert scenario.digest() != Scenario.of(scenario.test, FaultPlan((SEND,), "pct:3", 5)).digest()
     assert scenario.digest() != Scenario.of(scenario.test, plan, target=("server",)).digest()
     assert SLOW.digest() == "a091607e"  # the same on every machine
