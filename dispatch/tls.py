@@ -26,6 +26,10 @@ def start(
     """Put a layer between *stream* and its socket."""
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"start_tls() takes an ssl.SSLContext, not {context!r}")
+    if context.check_hostname and not (server_side or server_hostname):
+        raise ValueError(
+            "start_tls() needs server_hostname: the context checks the name in the certificate, and OpenSSL checks none if told none"
+        )
     if stream._channel_state & (CLOSING | CLOSED):
         return  # the peer may go at any time, and its program need not ask before
     if stream._channel_state & LAYERED:

@@ -321,6 +321,8 @@ def test_wrong_use_is_refused_at_the_call(world, server_context, client_context)
     channel, _ = world.connected(loop, Secure)
     with pytest.raises(TypeError, match="SSLContext"):
         channel.start_tls("yes")
+    with pytest.raises(ValueError, match="needs server_hostname: the context checks the name in the certificate"):
+        channel.start_tls(client_context)  # OpenSSL would take any name
     channel.write_from(iter([b"x"]))
     with pytest.raises(RuntimeError, match="producer"):
         channel.start_tls(server_context, server_side=True)
