@@ -11,7 +11,7 @@ Rules every channel keeps, whatever is built on it:
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
-from dispatch.checks import meant_by
+from dispatch.checks import meant_by, misfit, refuse_waiting
 from dispatch.errors import Aborted
 from dispatch.observers import observers
 
@@ -35,10 +35,6 @@ PRODUCING = 4096  # a producer is in the output queue
 HELD = 16384  # nothing is read until output has gone: what was read made it
 PROMISED = 32768  # write() has said that too much waits: handle_drained follows
 RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
-
-CO_COROUTINE = (
-    0x80 | 0x200
-)  # of `async def`, with yields in it or without; inspect would be a long import for two numbers
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
 ASYNCORES = (
@@ -69,12 +65,11 @@ class Channel:
         if cls.__module__.partition(".")[0] == "dispatch" or Channel in cls.__bases__:
             return  # a new kind of channel has to say what a turn is
         for name, value in vars(cls).items():
-            if name.startswith("handle_") and getattr(getattr(value, "__code__", None), "co_flags", 0) & CO_COROUTINE:
-                raise TypeError(
-                    f"{cls.__name__}.{name} is a coroutine, and nobody awaits it: handlers are plain functions"
-                )
+            if name.startswith("handle_"):
+                refuse_waiting(f"{cls.__name__}.{name}", value)
             if any(hasattr(base, name) for base in cls.__bases__):
-                pass
+                if told := misfit(cls, name, value):
+                    _warn(told)
             elif name in ASYNCORES:
                 _warn_of(cls, name)
             elif meant := meant_by(cls, name):

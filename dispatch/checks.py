@@ -74,6 +74,49 @@ def no_socket(sock: Any) -> TypeError:
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
 
 
+COROUTINE, GENERATOR = 0x80 | 0x200, 0x20  # of `async def`, with yields in it or without; of `def` with yields
+
+
+def refuse_waiting(name: str, handler: Any) -> None:
+    """*handler* runs when it is called.
+
+    Raises:
+        TypeError: it would give a coroutine or a generator, and do nothing.
+    """
+    flags = getattr(getattr(handler, "__code__", None), "co_flags", 0)
+    if flags & COROUTINE:
+        raise TypeError(f"{name} is a coroutine, and nobody awaits it: handlers are plain functions")
+    if flags & GENERATOR:
+        raise TypeError(f"{name} is a generator (it holds `yield`), and nobody runs it: handlers are plain functions")
+
+
+def refuse_what_waits(function: Any, made: Any) -> None:
+    """*made* is what a call of *function* gave, which nobody takes.
+
+    Raises:
+        TypeError: it waits for somebody to run it, and nothing was done yet.
+    """
+    if type(made).__name__ == "coroutine":
+        made.close()  # else it would be told of besides, as never awaited
+        raise TypeError("it gave a coroutine, and nobody awaits it: a loop calls plain functions")
+    refuse_waiting("it", function)
+
+
+def misfit(cls: type, name: str, handler: Any) -> str:
+    """What to say if *handler*, which *cls* has in the place of a handler of this library, cannot be called as that is; else ""."""
+    code = getattr(handler, "__code__", None)
+    of: Any = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+    if code is None or not name.startswith("handle_") or getattr(of, "__module__", "").partition(".")[0] != "dispatch":
+        return ""
+    given = of.__code__.co_varnames[1 : of.__code__.co_argcount]
+    most = code.co_argcount - 1
+    least = most - len(handler.__defaults__ or ())
+    if least <= len(given) and (len(given) <= most or code.co_flags & 0x04):  # 0x04: it takes *args
+        return ""
+    taken = ", ".join(code.co_varnames[: code.co_argcount])
+    return f"{cls.__name__}.{name}({taken}) cannot be called as it will be: {name}({', '.join(given)})"
+
+
 OPTIONS = (
     *("read_size", "read_size_max", "high_water", "low_water", "terminator", "max_message", "max_size", "queue_limit"),
     *("connect_timeout", "idle_timeout", "write_timeout", "close_timeout", "background"),

@@ -16,8 +16,8 @@ from sys import intern
 from dispatch.accepting import accept
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import ACCEPTING, CLOSED, CO_COROUTINE, PAUSED, RESTING, Channel
-from dispatch.checks import check_address, check_count, check_made, no_socket
+from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
+from dispatch.checks import check_address, check_count, check_made, no_socket, refuse_waiting
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.nodelay import no_delay
@@ -84,8 +84,7 @@ class Listener(Channel):
         """
         if handler is None or not callable(handler):
             raise TypeError(f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel")
-        if getattr(getattr(handler, "__code__", None), "co_flags", 0) & CO_COROUTINE:
-            raise TypeError(f"{handler!r} is a coroutine, and nobody awaits it: handlers are plain functions")
+        refuse_waiting(repr(handler), handler)
         if limit is not None:
             check_count("limit", limit, 1)  # None means no limit
         check_count("backlog", backlog, 0)

@@ -16,7 +16,7 @@ from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.checks import check_seconds
+from dispatch.checks import check_seconds, refuse_what_waits
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
 from dispatch.forks import making, remember
@@ -98,7 +98,7 @@ class Loop:
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
         self.closed = self.running = False
-        self._thread = 0  # in which it runs
+        self._thread = 0  # in which it runs; 0 while it does not
         self._stopping = False
         self._draining = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
@@ -196,7 +196,7 @@ class Loop:
 
     def _check_thread(self) -> None:
         """What is about to be done belongs to the thread in which the loop runs."""
-        if self.running and self._thread != get_ident():
+        if self._thread and self._thread != get_ident():
             raise RuntimeError(f"{self!r} runs in another thread; use its call_soon_threadsafe there")
 
     def _the_waker(self) -> Waker:
@@ -220,6 +220,7 @@ class Loop:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         if self.running:
             raise RuntimeError(f"{self!r} runs already; a handler may use call_soon, not run")
+        self._check_thread()
         self.running = True
         self._thread = get_ident()
         token = _current.set(self)
@@ -228,7 +229,7 @@ class Loop:
                 self._once(None)
         finally:
             self.running = self._stopping = False
-            self._turning = None
+            self._thread, self._turning = 0, None
             _current.reset(token)
         if self._draining:
             self._shut()
@@ -244,7 +245,11 @@ class Loop:
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
-        return self._once(timeout if timeout is None else min(timeout, LONGEST))
+        before, self._thread = self._thread, get_ident()
+        try:
+            return self._once(timeout if timeout is None else min(timeout, LONGEST))
+        finally:
+            self._thread = before
 
     def _once(self, timeout: float | None) -> int:
         if self._asked:
@@ -312,7 +317,9 @@ class Loop:
         else:
             timer.function = None
         try:
-            function(*args)
+            made = function(*args)
+            if made is not None:
+                refuse_what_waits(function, made)
         except Exception as error:  # noqa: BLE001 - a call may raise anything, the loop goes on
             owner = getattr(function, "__self__", None)
             if isinstance(owner, Channel):

@@ -133,6 +133,47 @@ def test_a_handler_that_is_a_coroutine_is_refused():
     type("Mine", (dispatch.Stream,), {"fetch": handler})  # what else a class has is its own
 
 
+def test_a_handler_that_is_a_generator_is_refused():
+    def handler(self, data):
+        yield data
+
+    refused(TypeError, "Mine.handle_data is a generator", type, "Mine", (dispatch.Stream,), {"handle_data": handler})
+    with dispatch.Loop() as loop:
+        refused(TypeError, "is a generator (it holds `yield`)", dispatch.Listener, NOBODY, handler, loop=loop)
+
+
+def test_a_handler_that_cannot_be_called_as_it_will_be_is_told():
+    for name, handler, says in (
+        ("handle_close", lambda self: None, r"Mine.handle_close\(self\) cannot be called .*: handle_close\(reason\)"),
+        ("handle_eof", lambda self, why: None, r"Mine.handle_eof\(self, why\) cannot .*: handle_eof\(\)"),
+    ):
+        with pytest.warns(RuntimeWarning, match=says) as told:
+            type("Mine", (dispatch.Stream,), {name: handler})
+        assert told[0].filename == __file__
+    for handler in (lambda self, why, more=1: None, lambda *args: None, lambda self, why=None: None):
+        mine = type("Mine", (dispatch.Stream,), {"handle_close": handler})
+    type("Another", (mine,), {"handle_close": lambda self: None})  # in the place of one of the program's own
+
+
+def test_a_call_that_would_give_what_nobody_runs_is_told(world, caplog):
+    async def coroutine(): ...
+
+    def generator():
+        yield
+
+    loop = world.loop()
+    loop.call_soon(coroutine)
+    loop.call_soon(lambda: coroutine())
+    loop.call_later(0, generator)
+    world.run(loop, lambda: len(caplog.records) == 3)
+    told = [str(record.exc_info[1]) for record in caplog.records]
+    assert sorted(text.split(",")[0] for text in told) == [
+        "it gave a coroutine",
+        "it gave a coroutine",
+        "it is a generator (it holds `yield`)",
+    ]
+
+
 def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
     for base, name, instead in (
         (dispatch.Stream, "handle_read", "handle_data"),
@@ -455,6 +496,26 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert not thread.is_alive()
     assert not channel.closed
     assert channel.queued == 0
+
+
+def test_another_thread_is_refused_while_a_single_turn_is_made(kernel_world, in_thread):
+    loop = kernel_world.loop()
+    channel, _ = kernel_world.connected(loop, Recorder)
+    entered, tried = threading.Event(), threading.Event()
+    loop.call_soon(lambda: (entered.set(), tried.wait(5)))
+
+    def meddle():
+        assert entered.wait(5)
+        for call, *args in ((channel.write, b"x"), (loop.call_soon, nothing), (loop.run_once, 0), (loop.run,)):
+            refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args)
+        tried.set()
+
+    thread = in_thread(meddle)
+    loop.run_once(0)
+    thread.join(5)
+    in_thread(channel.write, b"x").join(5)  # between two turns it is whose it is
+    loop.run_once(0)
+    assert channel.bytes_sent == 1
 
 
 class Odd:
