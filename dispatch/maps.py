@@ -49,12 +49,15 @@ def serve_map(map: dict[Any, Any], engine: MapLoop | None) -> None:
         _engines[id(map)] = engine
 
 
-def joined(map: dict[Any, Any], key: Any) -> None:
+def joined(map: Any, key: Any) -> None:
     """A channel has put itself into *map*; also if the same one stood there, with another socket."""
     if isinstance(map, ChannelMap):
         return  # it has told
     engine = _engines.get(id(map))
     if engine is not None:
+        guest = engine._guests.get(key)
+        if guest is not None and guest.obj is not map[key] and isinstance(map, dict) and next(reversed(map)) == key:
+            engine.taken(key)  # by hand, and nobody told: who has the number now came as the last
         engine.put(key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import os
 import pickle
 import socket
 import sys
@@ -106,3 +107,45 @@ def test_what_is_no_channel_at_all_leaves_the_loop_with_what_it_lacks(use_poll, 
         return str(caught.value)
 
     assert alike(program) == "'str' object has no attribute 'readable'"
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_gets_the_number_of_somebody_taken_out_by_hand_comes_last(use_poll):
+    """A program clears up its own dict, and forgets the class's close: the next socket has the number, and not the place."""
+
+    def program(asyncore, asynchat):
+        told, members, peers = [], {}, []
+
+        class Member(asyncore.dispatcher):
+            def __init__(self, name, number=None):
+                near, far = socket.socketpair()
+                if number is not None:
+                    near, old = socket.socket(fileno=os.dup2(near.fileno(), number)), near
+                    old.close()
+                peers.append(far)
+                self.name = name
+                asyncore.dispatcher.__init__(self, near, members)
+                far.send(b"x")
+
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                told.append((self.name, self.recv(10)))
+                if len(told) == 2:
+                    number = self._fileno
+                    del members[number]
+                    self.socket.detach()
+                    Member("third")
+                    Member("fourth", number)
+
+        Member("first")
+        Member("second")
+        asyncore.loop(0, use_poll, members, 20)
+        asyncore.close_all(members)
+        for peer in peers:
+            peer.close()
+        return told
+
+    names = [name for name, _ in alike(program)]
+    assert names == ["first", "second", "third", "fourth"]
