@@ -6,7 +6,9 @@ and what a client is to get. What happened is judged after each step and at the 
 
 from __future__ import annotations
 
+import difflib
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Final, NoReturn
@@ -52,6 +54,11 @@ WEIGHTS: Final = {"send": 5, "wait": 2, "half_close": 1, "close": 1, "abort": 1,
 USERS_WEIGHT = 3  # of each other rule: clients come more often than they leave
 SHOWN = 80  # columns of the bytes that a client got
 ROUNDS_MAX = 100  # looks at a network that should be quiet: a server may never fall silent
+SAID: Final = (  # what a class may say
+    *("start", "answer", "end", "address", "moves", "faults", "payloads", "pause", "latency", "timeout", "targets"),
+    *("levels", "may_raise", "strict", "per_process"),
+)
+NEAR = 0.8  # from 0 to 1: "anwser" and "answer" are 0.83
 OTHERWISE: Final = {"plan": "faults", "rates": "faults", "target": "targets", "invariants": "levels"}
 
 
@@ -192,7 +199,9 @@ class NetworkMachine(RuleBasedStateMachine):
             may_raise=self.may_raise,
             per_process=self.per_process,
         )
-        net.begin(f"by the state machine {type(self).__name__}, whose rules find it as self.net")
+        net.begin(
+            f"by the state machine {type(self).__name__}, whose rules find it as self.net, and whose teardown leaves it"
+        )
         self._network = net
         host, port = self.address
         if self.latency is not None:
@@ -342,6 +351,8 @@ class NetworkMachine(RuleBasedStateMachine):
             answer = self.answer(client)
             if answer is None:
                 continue
+            if not isinstance(answer, bytes | bytearray):
+                raise TypeError(f"{type(self).__name__}.answer() gave {answer!r}: bytes, or None where nobody can say")
             if not answer.startswith(client.received):
                 ending = ""
             elif whole and client.received != answer and not (client.gone or client.urged):
@@ -415,9 +426,17 @@ def _check(cls: type[NetworkMachine]) -> None:
     for name, right in OTHERWISE.items():
         if name in vars(cls):
             raise TypeError(f"{cls.__name__}.{name} is not looked at: call it {right}")
+    for name, value in vars(cls).items():
+        alike = [each for each in SAID if each not in vars(cls) and callable(getattr(cls, each)) is callable(value)]
+        for meant in difflib.get_close_matches(name, alike, 1, NEAR) if not hasattr(NetworkMachine, name) else ():
+            warnings.warn(
+                f"nothing looks at {cls.__name__}.{name}; did you mean {meant}?", RuntimeWarning, stacklevel=3
+            )
     address: Any = cls.address
     if not isinstance(address, tuple) or [type(each) for each in address] != [str, int]:
         raise TypeError(f"{cls.__name__}.address={address!r}: a host and a port, such as ('server', 7)")
+    if isinstance(cls.moves, str):
+        raise TypeError(f"{cls.__name__}.moves={cls.moves!r}: several names, as in moves = ({cls.moves!r},)")
     for move in cls.moves:
         if move not in MOVES:
             raise ValueError(f"{cls.__name__}.moves: there is no {move!r}; there are {', '.join(MOVES)}")

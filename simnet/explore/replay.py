@@ -138,9 +138,11 @@ def weigh(
     unreached = unreached_texts(run.unreached, run.points, run.targets)
     word = _word(run, judgement, expect, found)
     expected, why = as_expected(expect, judgement)
+    slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
     if word == NOT_REACHED:
-        slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
         expected, why = False, _not_reached([*unreached, *slips], file)
+    elif expected and (absent := [each for each in slips if each.startswith("targets=")]):
+        expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
     shown = report_run(run, judgement, baseline, test_id=test_id, file=file) if judgement.findings else None

@@ -120,6 +120,16 @@ def test_a_plan_that_is_never_reached_is_red_and_says_what_was(suite: pytest.Pyt
     )
 
 
+def test_a_target_that_is_no_host_is_red_since_nothing_was_under_test(suite: pytest.Pytester) -> None:
+    path = keep(suite, "{ interrupted = true }")
+    head = path.read_text().partition("expect")[0]
+    eof = '[[fault]]\nkind = "eof"\non = "test->server:7#1"\nend = "server"\nbyte = 1\n'
+    path.write_text(f'{head}target = ["sever"]\nexpect = {{ interrupted = true }}\n{eof}')
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*targets=sever: *no host of that name. Hosts there are: *So nothing was under test*"])
+
+
 def test_a_broken_file_is_an_error_with_its_place(suite: pytest.Pytester) -> None:
     path = keep(suite)
     path.write_text(path.read_text().replace("short-recv", "short-rec"))

@@ -516,6 +516,7 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
         ({"target": "server"}, "Machine.target is not looked at: call it targets"),
         ({"invariants": {}}, "Machine.invariants is not looked at: call it levels"),
         ({"address": "server"}, r"address='server': a host and a port, such as \('server', 7\)"),
+        ({"moves": "connect"}, r"moves='connect': several names, as in moves = \('connect',\)"),
         ({"moves": ("conect",)}, "there is no 'conect'; there are connect, send, "),
         ({"faults": 3}, "plan=3 is int; it is a FaultPlan"),
         ({"faults": "refus a->b:7#1"}, "'refus' is no kind of fault"),
@@ -528,6 +529,27 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
 def test_what_no_example_could_use_is_refused_where_the_class_is_made(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises((TypeError, ValueError), match=told):
         type("Machine", (NetworkMachine,), wrong)
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"), [({"payload": b"a"}, "payloads"), ({"anwser": lambda self, client: None}, "answer")]
+)
+def test_what_nothing_looks_at_is_warned_of_with_what_was_meant(slip: dict[str, Any], meant: str) -> None:
+    with pytest.warns(RuntimeWarning, match=rf"nothing looks at Machine\.\w+; did you mean {meant}\?") as told:
+        type("Machine", (NetworkMachine,), slip)
+    assert told[0].filename == __file__
+    type("Machine", (NetworkMachine,), {**slip, meant: getattr(NetworkMachine, meant)})  # it has both, and means both
+    type("Machine", (NetworkMachine,), {"answers": {}})
+
+
+def test_an_answer_is_bytes() -> None:
+    class Text(Machine):
+        def answer(self, client: Client) -> Any:
+            return "x"
+
+    error = failure(Text)
+    assert isinstance(error, TypeError)
+    assert "Text.answer() gave 'x': bytes, or None where nobody can say" in str(error)
 
 
 def test_a_machine_in_which_nothing_can_be_done_any_more_is_told_so() -> None:
