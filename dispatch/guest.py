@@ -75,6 +75,8 @@ class Guest(Channel):
                 elif self._fileno >= 0:  # it may have closed itself when it was asked
                     loop.grumblers.add(self._fileno)
                     grumbles = True
+                    if not loop._serves_whole:
+                        bits |= PRI  # for whoever wants anything, as above
         except RERAISED:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on

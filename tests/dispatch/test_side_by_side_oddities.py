@@ -149,3 +149,30 @@ def test_who_gets_the_number_of_somebody_taken_out_by_hand_comes_last(use_poll):
 
     names = [name for name, _ in alike(program)]
     assert names == ["first", "second", "third", "fourth"]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+def test_who_has_paused_and_says_nothing_of_writing_hears_of_an_urgent_byte(use_poll, own_map):
+    """Under select(2), which watches for the exceptional whoever asks for anything; its base class still wants to write."""
+
+    def program(asyncore, asynchat):
+        told, members = [], {} if own_map else asyncore.socket_map
+
+        class Paused(asyncore.dispatcher):
+            def readable(self):
+                return False
+
+            def handle_expt(self):
+                told.append(("expt", self.socket.recv(1, socket.MSG_OOB)))
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            peer = socket.create_connection(listener.getsockname())
+            channel = Paused(listener.accept()[0], members)
+        peer.send(b"!", socket.MSG_OOB)
+        asyncore.loop(0.01, use_poll, members, 20)
+        channel.close()
+        peer.close()
+        return told[:1]
+
+    assert alike(program) == ([] if use_poll else [("expt", b"!")])
