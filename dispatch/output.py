@@ -366,14 +366,20 @@ class Sender(Channel):
             if hasattr(first, "send_to") and more.layer is None:
                 out.popleft()
                 return first
-            data = self._ask_producer(first)
-            if self._channel_state & CLOSED:
-                return None
-            if data:
-                self._waiting_bytes += len(data)
-                return bytes(data)
-            if self._waiting is out and out and out[0] is first:
-                out.popleft()
+            given, size = [], 0
+            while size < JOIN_BELOW:
+                data = self._ask_producer(first)
+                if self._channel_state & CLOSED:
+                    return None
+                if not data:
+                    if self._waiting is out and out and out[0] is first:
+                        out.popleft()
+                    break
+                given.append(bytes(data))  # at once: it may use its buffer again
+                size += len(data)
+            if given:
+                self._waiting_bytes += size
+                return given[0] if len(given) == 1 else b"".join(given)
         self._waiting = None
         self._channel_state &= ~PRODUCING
         return None

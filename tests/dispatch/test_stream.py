@@ -987,6 +987,25 @@ def test_what_a_producer_writes_comes_after_what_it_gives(world):
     assert world.read_all(loop, client) == b"p1 p2 p3 PUSHED"
 
 
+@pytest.mark.parametrize("size", [10, 3000])
+def test_small_items_of_a_producer_go_out_together(world, size):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket)
+    buffer = bytearray(size)
+
+    def rows():
+        for number in range(100):
+            buffer[:] = b"%d" % (number % 10) * size  # one buffer for all
+            yield buffer
+
+    channel.write_from(rows())
+    channel.close()
+
+    assert world.read_all(loop, client) == b"".join(b"%d" % (number % 10) * size for number in range(100))
+    assert channel.socket.calls.count("send") <= 1 + 2 * (100 * size // 65_536 + 1)
+
+
 @pytest.mark.slow
 def test_a_producer_is_asked_only_when_there_is_room(world):
     loop = world.loop()
