@@ -12,7 +12,7 @@ from typing import Any, Unpack, overload
 from simnet.asked import plan_of
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import Asked, AskedOfAny, SweepOptions, seeds_of
-from simnet.explore.parameters import network_parameter, refuse
+from simnet.explore.parameters import network_parameter, refuse, where
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
@@ -113,8 +113,14 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Un
     known = getattr(test, "simnet_options", None)
     chosen = SweepOptions.of(**options) if known is None else known.but(**options)
     bare = getattr(test, "simnet_test", test)
+    if bare is not test and inspect.ismethod(test):
+        bare = bare.__get__(test.__self__)  # decorated in its class, and taken from an object
     refuse(bare)
-    network_parameter(bare)
+    position, _ = network_parameter(bare)
+    if position:
+        raise TypeError(
+            f"{where(bare)} is a method of no object; take it from one, as in check(Test().{bare.__name__})"
+        )
     identity = test_id(bare)
     name = identity or getattr(bare, "__name__", "test")
     with quiet() if plan is None else nullcontext():

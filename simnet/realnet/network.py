@@ -105,6 +105,8 @@ class RealNetwork(NotALink):
             raise ValueError(
                 "rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)"
             )
+        if not isinstance(seconds, int | float):
+            raise TypeError(f"{seconds=} is {type(seconds).__name__}; it is a number of seconds")
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
         classes.refuse_what_no_kernel_shows(self._plan, seconds)

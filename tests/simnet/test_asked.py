@@ -81,6 +81,13 @@ def test_what_must_always_hold_is_looked_at_by_a_plain_function(network: Any) ->
         network().always(look)
 
 
+def test_what_a_real_run_may_take_is_a_number_above_0() -> None:
+    with pytest.raises(TypeError, match="seconds='5' is str; it is a number of seconds"):
+        simnet.RealNetwork(seconds="5")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seconds=0 is no time for a run"):
+        simnet.RealNetwork(seconds=0)
+
+
 def test_rates_are_rates() -> None:
     with pytest.raises(TypeError, match=r"rates=0\.1 is float; it is a FaultRates"):
         simnet.Network(rates=0.1)  # type: ignore[arg-type]

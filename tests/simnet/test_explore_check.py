@@ -11,7 +11,7 @@ import threading
 import unittest
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, strategies
@@ -138,6 +138,26 @@ def test_one_fault_is_no_plan() -> None:
     eof = Eof(on="test->server:7#1", end="server", byte=0)
     with pytest.raises(TypeError, match=r"is one fault; a plan is a list of them: FaultPlan\(\[faults\.Eof"):
         check(lambda net: None, plan=eof)  # type: ignore[arg-type]
+
+
+def test_a_decorated_method_is_checked_on_its_object() -> None:
+    class TestEcho:
+        seen: ClassVar[list[Any]] = []
+
+        @sweep(target="server", kinds="refuse")
+        def test_echo(self, net: Any) -> None:
+            self.seen.append(self)
+            with net.host("server").listen(7), net.host("test").connect(("server", 7)):
+                pass
+
+        def plain(self, net: Any) -> None: ...
+
+    mine = TestEcho()
+    assert check(mine.test_echo, target="test").baseline.body_error is None
+    assert set(TestEcho.seen) == {mine}
+    for method in (TestEcho.test_echo, TestEcho.plain):
+        with pytest.raises(TypeError, match=r"is a method of no object; take it from one, as in check\(Test\(\)\."):
+            check(method)
 
 
 def test_decorating_twice_is_refused() -> None:
