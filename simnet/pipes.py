@@ -41,7 +41,7 @@ class Pipe(File):
         self.fd = fd
         self.inode = inode
         self.writes = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY  # is it the end to write to?
-        self.seen = 0  # its mask when a poller looked last, less what was read away since
+        self.seen = 0  # what pollers were told of it, less what was read away since
 
     def mask(self) -> int:
         """The poll mask now, from the real kernel; nothing once it is closed, by whatever it was, or another has its number."""
@@ -93,6 +93,7 @@ class Pipes:
         pipe.release()
         for each in self._ends(pipe, writing=False) + self._ends(pipe, writing=True):
             each.wake(ANY_NEWS)
+            each.seen |= each.mask()
 
     def _ends(self, pipe: Pipe, *, writing: bool) -> list[Pipe]:
         return [each for each in self._known.values() if each.inode == pipe.inode and each.writes == writing]
@@ -106,6 +107,7 @@ class Pipes:
         """An edge for who reads is each write, one that finds no room too, as pipe_write wakes."""
         for each in self._ends(pipe, writing=False):
             each.wake(READABLE)
+            each.seen |= READABLE
 
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., bytes], *arguments: Any) -> bytes:
         """``os.read``: a blocking one waits for bytes, or the end."""
@@ -117,6 +119,7 @@ class Pipes:
         if full and not self._full(pipe):
             for each in self._ends(pipe, writing=True):
                 each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
+                each.seen |= WRITABLE
         return data
 
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:

@@ -528,6 +528,20 @@ def test_k114_a_set_in_a_set_is_readable_and_nothing_else(world: World, epoll: A
         assert epoll.poll(0) == [(inner.fileno(), IN | select.EPOLLRDNORM)]
 
 
+def test_k114_a_pipe_in_a_set_is_news_to_a_set_around_it_once(world: World, epoll: Any) -> None:
+    reader, writer = os.pipe()
+    with io.FileIO(reader), select.epoll() as inner:
+        inner.register(reader, IN)
+        epoll.register(inner, IN | ET)
+        os.write(writer, b"x")
+        outer_and_inner = [(epoll.poll(0), inner.poll(0)) for _ in range(3)]
+        assert outer_and_inner == [([(inner.fileno(), IN)], [(reader, IN)]), ([], [(reader, IN)]), ([], [(reader, IN)])]
+        os.close(writer)
+        assert [bool(epoll.poll(0)) for _ in range(2)] == [True, False]
+        assert inner.poll(0) == [(reader, IN | HUP)]
+        assert epoll.poll(0) == []
+
+
 def test_k114_sets_stand_in_each_other_five_deep_at_most_counted_both_ways(world: World) -> None:
     with contextlib.ExitStack() as stack:
         inside, outside = ([stack.enter_context(select.epoll()) for _ in range(12)] for _ in range(2))
