@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.numeric import UINT_MAX
 from simnet.poll_arguments import c_int
-from simnet.signals import hear
+from simnet.signals import KERNEL, hear, keep_back
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class Alarm:
             self.timer.cancel()
 
     def hear(self) -> None:
-        """In the process, which has waited: call the handler.
+        """In the process, which has waited: call the handler, unless the signal is blocked.
 
         Raises:
             Escape: it has none, and would end.
             Exception: whatever the handler raises.
         """
         backend = self.process.scheduler.backend
-        if backend.hears(self.process, SIGALRM):
+        if not keep_back(self.process, SIGALRM, KERNEL) and backend.hears(self.process, SIGALRM):
             hear(self.process, SIGALRM, caller(sys._getframe(1)))
 
 

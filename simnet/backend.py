@@ -6,6 +6,7 @@ import errno
 import os
 import socket as _stdlib
 import struct
+import sys
 from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import Context
@@ -21,20 +22,21 @@ from simnet.epoll import Epoll
 from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
 from simnet.lookups import LATE
+from simnet.masks import mask_call
 from simnet.numeric import INTERFACES, UINT_MAX
 from simnet.pipes import Pipes
 from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.sendfile import sendfile
-from simnet.signals import SIGINT, ends_who_has_none, has_handler, signal_call
+from simnet.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.socket import Socket
 from simnet.socketpair import socketpair
 from simnet.standins.sockets import called_by_class
 from simnet.state import loop_given_back, loop_set_aside
 from simnet.verdicts import Escape, Verdict
 from simnet.wait import TICKS_MAX, Scheduler, running
-from simnet.whereabouts import caller_outside
+from simnet.whereabouts import caller, caller_outside
 
 __all__ = ["SimulatedBackend", "provider"]
 
@@ -141,7 +143,9 @@ class SimulatedBackend:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""
         process = self._scheduler.current
         if call == "set_wakeup_fd":
-            ours = isinstance(number, int) and (number >= FIRST_DESCRIPTOR or number == -1)
+            ours = isinstance(number, int)
+        elif call == "raise_signal" and keep_back(process, number):
+            return None
         else:
             ours = number != SIGINT and (call != "raise_signal" or self.hears(process, number))
         return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
@@ -149,7 +153,10 @@ class SimulatedBackend:
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._scheduler.current
-        if whom in (real.getpid(), real.get_ident()) and number != SIGINT and self.hears(process, number):
+        myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
+        if myself and keep_back(process, number):
+            return
+        if myself and self.hears(process, number):
             signal_call(process, "raise_signal", number)
         else:
             original(whom, number)
@@ -161,6 +168,15 @@ class SimulatedBackend:
         if ends_who_has_none(number):
             self.escape(f"an end by signal {int(number)}, of which it has no handler,")
         return False
+
+    def broken_pipe(self, process: Process) -> None:
+        """SIGPIPE comes to *process*, if it has a handler of it."""
+        if not keep_back(process, SIGPIPE) and has_handler(process, SIGPIPE):
+            hear(process, SIGPIPE, caller(sys._getframe(1)))
+
+    def mask_call(self, call: str, original: Any, *arguments: Any) -> Any:
+        """``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its kin, ``pause``: in the process that asks."""
+        return mask_call(self._scheduler.current, call, original, *arguments)
 
     def alarm_call(self, call: str, original: Any, *arguments: Any) -> Any:
         """``signal.alarm``, ``setitimer`` and ``getitimer``, of virtual time."""

@@ -127,6 +127,9 @@ class Pipes:
         if not os.get_blocking(pipe.fd):
             try:
                 return write(pipe.fd, data)
+            except BrokenPipeError:
+                scheduler.backend.broken_pipe(scheduler.current)
+                raise
             finally:
                 if len(data):
                     self._written(pipe)
@@ -139,6 +142,7 @@ class Pipes:
                 except BlockingIOError:
                     pass
                 except OSError:
+                    scheduler.backend.broken_pipe(scheduler.current)
                     if not sent:
                         raise
                     return sent

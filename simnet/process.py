@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -212,10 +213,13 @@ class Process:
 
     def would_block(self, fd: int) -> bool:
         """Whether a write to *fd* may wait (see `signals.py`)."""
-        return bool(self.descriptors.get(fd).blocks())
+        return bool(self.descriptors.get(fd).blocks()) if fd >= FIRST_DESCRIPTOR else os.get_blocking(fd)
 
     def write(self, fd: int, data: bytes) -> None:
         """Write to *fd*, which does not block (see `signals.py`)."""
+        if fd < FIRST_DESCRIPTOR:  # of a pipe: as the program would, so that who waits for it hears of it
+            os.write(fd, data)
+            return
         file: Any = self.descriptors.get(fd)
         try:
             file.send(data, 0)

@@ -16,13 +16,17 @@ from typing import Any, Protocol
 from simnet.kernel.errors import socket_error
 from simnet.poll_arguments import c_int
 
-__all__ = ["SIGINT", "ends_who_has_none", "has_handler", "hear", "signal_call"]
+__all__ = [
+    "KERNEL", "SIGINT", "SIGPIPE",
+    "announce", "arrived", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "keep_back", "signal_call",
+]  # fmt: skip
 
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 _getsignal = _signal.getsignal
-SIGINT, KILL, STOP = 2, 9, 19
+SIGINT, SIGPIPE, KILL, STOP = 2, 13, 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
+USER, KERNEL = 0, 0x80  # si_code: who sent it
 NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
 
 
@@ -65,6 +69,8 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
         if number in (KILL, STOP):
             raise socket_error(errno.EINVAL)
         handlers[number] = arguments[1]
+        if arguments[1] == IGNORE or (arguments[1] == DEFAULT and number in HARMLESS):
+            arrived(process).pop(number, None)
     return handler
 
 
@@ -77,6 +83,31 @@ def ends_who_has_none(number: Any) -> bool:
     """Would that signal end a process, and the interpreter has no handler of it either?"""
     known = isinstance(number, int) and 0 < number < _signal.NSIG
     return known and number not in HARMLESS and _getsignal(number) == DEFAULT
+
+
+def handler_of(process: Process, number: int) -> Any:
+    """What *process* does on that signal."""
+    return _handlers(process).get(number, DEFAULT)
+
+
+def blocked(process: Process) -> set[int]:
+    """The signals that *process* lets wait."""
+    numbers: set[int] = process.state.setdefault("blocked", set())
+    return numbers
+
+
+def arrived(process: Process) -> dict[int, int]:
+    """Those of them that have come, and who sent each first: USER or KERNEL."""
+    numbers: dict[int, int] = process.state.setdefault("arrived", {})
+    return numbers
+
+
+def keep_back(process: Process, number: Any, code: int = USER) -> bool:
+    """Does *process* block the signal? Then it has come, and waits."""
+    if not isinstance(number, int) or number not in blocked(process):
+        return False
+    arrived(process).setdefault(number, code)
+    return True
 
 
 def _handlers(process: Process) -> dict[int, Any]:
@@ -96,14 +127,20 @@ def _set_wakeup(process: Process, fd: Any) -> int:
 
 def hear(process: Process, number: int, frame: Any) -> None:
     """Signal *number* comes to *process*, which is at *frame*."""
-    _deliver(process, number, _handlers(process).get(number, DEFAULT), frame)
+    _deliver(process, number, handler_of(process, number), frame)
 
 
 def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:
     if not callable(handler):  # it is ignored
         return
+    announce(process, number)
+    handler(number, frame)
+
+
+def announce(process: Process, number: int) -> None:
+    """The signal is about to be handled: wake who waits for that."""
+    process.state["heard"] = process.state.get("heard", 0) + 1
     fd = process.state.get("wakeup", -1)
     if fd != -1:
         with suppress(OSError):  # a full one is awake, and who has closed it wants no more of it
             process.write(fd, bytes([number]))
-    handler(number, frame)

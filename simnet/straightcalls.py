@@ -10,7 +10,7 @@ tests/properties/test_runs.py play programs both ways.
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import EBADF
+from errno import EBADF, EPIPE
 from heapq import heappush
 from typing import Any
 
@@ -278,6 +278,8 @@ class StraightCalls(SystemCalls):
         except OSError as error:
             machine.flush()
             self._record_failure(tag, "send", tag.count("send"), (payload,), error)
+            if error.errno == EPIPE:
+                self._broken_pipe(0)
             raise
         if machine.out:
             machine.fabric.route(machine)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
-SOCK_DGRAM = 2
+SOCK_STREAM, SOCK_DGRAM = 1, 2
 SHUT_RECEIVE, SHUT_SEND = 1, 2
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
-MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE = 0x1, 0x2, 0x40, 0x2000
+MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL = 0x1, 0x2, 0x40, 0x2000, 0x4000
 EFFECTIVE = frozenset(
     {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
 )  # though they give None
@@ -196,6 +196,8 @@ class SystemCalls(_stdlib.socket):
                 except OSError as error:
                     host.flush()
                     self._record_failure(tag, op, n, arguments, error)
+                    if error.errno == errno.EPIPE:
+                        self._broken_pipe(flags)
                     raise
                 except NotModelled as refusal:
                     self._refused(refusal)
@@ -282,6 +284,11 @@ class SystemCalls(_stdlib.socket):
                 file.sever()
         elif isinstance(fault, (ShortRecv, PartialSend)):
             file.wake(file.mask())
+
+    def _broken_pipe(self, flags: int) -> None:
+        """A send has said EPIPE: on a stream comes SIGPIPE besides, unless the flags say no."""
+        if self._kind == SOCK_STREAM and not flags & MSG_NOSIGNAL:
+            self._process.scheduler.backend.broken_pipe(self._process)
 
     def _refused(self, refusal: NotModelled) -> None:
         """A call that the kernel model does not know: the run remembers, whatever the program does with the exception."""

@@ -67,6 +67,7 @@ STEPS = {
             "simnet.descriptor_calls",
             "simnet.signals",
             "simnet.alarms",
+            "simnet.masks",
             "simnet.socket_files",
         ],
         ["simnet.standins", "simnet.tellers"],

@@ -1,4 +1,4 @@
-"""The signals that a process sends itself, its alarm, and what wakes its loop for them."""
+"""The signals that a process sends itself, blocks and waits for, its alarm, and what wakes its loop for them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from simnet.standins.pairs import Maker, Origin, Pairs
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
+MASKS = ("pthread_sigmask", "sigpending")
 
 _signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 
@@ -29,10 +30,30 @@ def _own(name: str, method: str = "signal_call") -> Maker:
     return maker
 
 
+def _waiting(name: str) -> Maker:
+    """A maker of stand-ins for what a simulated process blocks and waits for; on real sockets it would wait in real time."""
+
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+            world = whose.world()
+            own = getattr(world, "mask_call", None)
+            if own is not None:
+                return own(name, original, *args, **kwargs)
+            if world is not None and name not in MASKS:
+                world.escape(f"signal.{name}")
+            return original(*args, **kwargs)
+
+        return standin
+
+    return maker
+
+
 for _name in ("raise_signal", "set_wakeup_fd", "siginterrupt"):
     PAIRS.standin(_signal, _name)(_own(_name))
 for _name in ("alarm", "setitimer", "getitimer"):
     PAIRS.standin(_signal, _name)(_own(_name, "alarm_call"))
+for _name in (*MASKS, "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):
+    PAIRS.standin(_signal, _name)(_waiting(_name))
 
 
 @PAIRS.standin(_signal, "pthread_kill")

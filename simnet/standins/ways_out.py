@@ -48,8 +48,6 @@ def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
         yield os, name, f"os.{name}"
     for name in ("kqueue", "devpoll"):
         yield select, name, f"select.{name}"
-    for name in ("pause", "sigwait", "sigwaitinfo", "sigtimedwait"):  # they wait in real time
-        yield _signal, name, f"signal.{name}"
 
 
 for _module, _name, _what in _ways_out():

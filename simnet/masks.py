@@ -1,0 +1,130 @@
+"""Signals that a process blocks, and those it waits for: ``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its kin,
+``pause``. What was sent meanwhile comes when the process lets it, as on a kernel; who waits for it, waits in virtual time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from simnet import real
+from simnet.clock import deadline_after
+from simnet.signals import KERNEL, announce, arrived, blocked, handler_of
+from simnet.whereabouts import caller
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+
+__all__ = ["mask_call"]
+
+_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
+_set_mask = getattr(_signal, "pthread_sigmask", None)  # Windows has none
+BLOCK, UNBLOCK, SETMASK = 0, 1, 2
+NEVER_BLOCKED = {9, 19}  # SIGKILL, SIGSTOP
+
+
+def mask_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:
+    """The answer of *call* of ``signal``; what is wrong with the arguments, *original* says.
+
+    Raises:
+        TypeError, ValueError, OSError: as CPython's, text included.
+        Exception: whatever a handler raises.
+    """
+    if call in ("sigpending", "pause"):
+        if arguments:
+            return original(*arguments)
+        return set(arrived(process)) if call == "sigpending" else _pause(process)
+    if call == "pthread_sigmask":
+        if len(arguments) != 2 or arguments[0] not in (BLOCK, UNBLOCK, SETMASK):
+            return original(*arguments)
+        return _mask(process, *arguments)
+    if len(arguments) != (2 if call == "sigtimedwait" else 1):
+        return original(*arguments)
+    numbers = _numbers(arguments[0])
+    deadline_ns = None
+    if call == "sigtimedwait":
+        timeout = arguments[1]
+        if not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+            return original(*arguments)
+        deadline_ns = deadline_after(process.scheduler.clock.now_ns, timeout)
+    number, code = _wait(process, numbers, deadline_ns)
+    if call == "sigwait":
+        return number
+    return None if number == 0 else _told(process, number, code)
+
+
+def _numbers(given: Any) -> set[int]:
+    """The signals that *given* holds, as CPython reads it."""
+    assert _set_mask is not None
+    before = _set_mask(BLOCK, ())
+    try:
+        _set_mask(SETMASK, given)
+    finally:
+        numbers: set[int] = _set_mask(SETMASK, before)
+    return numbers
+
+
+def _mask(process: Process, how: int, given: Any) -> set[int]:
+    """Change what *process* blocks, and deliver what has waited for that. What was blocked before."""
+    numbers = _numbers(given) - NEVER_BLOCKED
+    now = blocked(process)
+    before = set(now)
+    if how == SETMASK:
+        now.clear()
+    if how == UNBLOCK:
+        now -= numbers
+    else:
+        now |= numbers
+    _deliver(process, sorted(set(arrived(process)) - now))
+    return before
+
+
+def _deliver(process: Process, coming: list[int]) -> None:
+    """They come all at once: the last of them is written to the wakeup descriptor first, and its handler is called last."""
+    waiting = arrived(process)
+    hears = process.scheduler.backend.hears
+    heard = []
+    for number in coming:
+        del waiting[number]
+        if hears(process, number) and callable(handler := handler_of(process, number)):
+            heard.append((number, handler))
+    frame = caller(sys._getframe(1))
+    with ExitStack() as handlers:  # one that raises keeps none of the others from being called
+        for number, handler in reversed(heard):
+            announce(process, number)
+            handlers.callback(handler, number, frame)
+
+
+def _wait(process: Process, numbers: set[int], deadline_ns: int | None) -> tuple[int, int]:
+    """The lowest of *numbers* that has come, taken, and by whom it was sent; (0, 0) if none has by *deadline_ns*."""
+    waiting = arrived(process)
+    now = blocked(process)
+    only_now = numbers - now
+    now |= only_now  # nobody but this call hears of them
+    try:
+        more = True
+        while True:
+            found = numbers & waiting.keys()
+            if found:
+                number = min(found)
+                return number, waiting.pop(number)
+            if not more:
+                return 0, 0
+            more = process.scheduler.wait(("a signal", None), deadline_ns)
+    finally:
+        now -= only_now
+
+
+def _pause(process: Process) -> None:
+    """Wait until a handler was called."""
+    heard = process.state.get("heard", 0)
+    while process.state.get("heard", 0) == heard:
+        process.scheduler.wait(("a signal", None), None)
+
+
+def _told(process: Process, number: int, code: int) -> Any:
+    pid, uid = (0, 0) if code == KERNEL else (real.getpid(), process.machine.stack.credentials[1])
+    return _signal.struct_siginfo((number, code, 0, pid, uid, 0, pid | uid << 32))
