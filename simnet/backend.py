@@ -202,6 +202,14 @@ class SimulatedBackend:
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)
 
+    def names_in(self, folder: str) -> list[str]:
+        """The names of the Unix sockets whose files lie in *folder*."""
+        return socket_files.names_in(self._scheduler.current.machine, folder)
+
+    def umask(self, mask: int) -> None:
+        """The files of Unix sockets come without the bits of *mask* from now on."""
+        socket_files.umask(self._scheduler.current.machine, mask)
+
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         return select(rlist, wlist, xlist, timeout)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from errno import EEXIST, EISDIR
+from errno import EEXIST, EINVAL, EISDIR, ENOTDIR, ENXIO
+from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS
@@ -13,18 +14,24 @@ from simnet.kernel.unix_names import file_key, obstacle_to_bind
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
-__all__ = ["SocketFiles", "chmod", "exists", "rename", "stat", "unlink"]
+__all__ = [
+    "SocketFiles",
+    "access", "chmod", "exists", "link", "listdir", "mkdir", "names_in", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
+    "truncate", "umask", "unlink",
+]  # fmt: skip
 
-BORN_WITH = 0o755  # 0o777 less the usual umask
+ALL = 0o777
+UMASK = 0o022  # the usual one
 BORN_AT = EPOCH_NS // 1_000_000_000
 
 
 class SocketFiles:
     """The files of one host that somebody has looked at: number and mode of each, while it is there."""
 
-    __slots__ = ("seen", "numbers")
+    __slots__ = ("seen", "numbers", "born_with")
 
     def __init__(self) -> None:
+        self.born_with = ALL & ~UMASK
         self.seen: dict[str, tuple[int, int]] = {}
         self.numbers = 0  # given so far; none is given twice, so that a file and its successor can be told apart
 
@@ -40,7 +47,7 @@ def _seen(machine: Machine, name: str) -> tuple[int, int]:
     files = _files(machine)
     if name not in files.seen:
         files.numbers += 1
-        files.seen[name] = (files.numbers, BORN_WITH)
+        files.seen[name] = (files.numbers, files.born_with)
     return files.seen[name]
 
 
@@ -56,6 +63,23 @@ def _key(machine: Machine, path: Any, follow: bool = False) -> str:
 def exists(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) -> bool:
     """Is there the file of a Unix socket of that name on this host?"""
     return _key(machine, path, follow_symlinks) in machine.stack.unix_names
+
+
+def link(machine: Machine, path: Any, to: Any, **_: Any) -> None:
+    """``os.link`` of one: its socket is found there too, and calls itself as before.
+
+    Raises:
+        OSError: EEXIST; ENOENT or ENOTDIR, there is no such folder.
+    """
+    stack = machine.stack
+    key, new = _key(machine, path), _key(machine, to)
+    obstacle = EEXIST if new in stack.unix_names else obstacle_to_bind(stack, name_of(to))
+    if obstacle:
+        raise OSError(obstacle, os.strerror(obstacle), path, None, to)
+    new = stack.real_path(name_of(to), False) if stack.real_path is not None else new
+    seen = _files(machine).seen
+    seen[new] = _seen(machine, key)
+    stack.unix_names[new] = stack.unix_names[key]
 
 
 def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
@@ -81,7 +105,7 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
         seen[new] = _seen(machine, key)
         del seen[key]
         socket = stack.unix_names[new] = stack.unix_names.pop(key)
-        if socket is not None:
+        if socket is not None and socket.key == key:
             socket.key = new
 
 
@@ -95,11 +119,63 @@ def stat(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) ->
     """What ``os.stat`` gives for the file of a Unix socket."""
     number, mode = _seen(machine, _key(machine, path, follow_symlinks))
     uid, gid = machine.stack.credentials[1:]
-    return os.stat_result((modes.S_IFSOCK | mode, number, 1, 1, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
+    links = sum(each[0] == number for each in _files(machine).seen.values())
+    return os.stat_result((modes.S_IFSOCK | mode, number, 1, links, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
 
 
 def chmod(machine: Machine, path: Any, mode: int, follow_symlinks: bool = True, **_: Any) -> None:
     """``os.chmod`` of one. Every process may connect all the same."""
-    name = _key(machine, path, follow_symlinks)
-    number, _before = _seen(machine, name)
-    _files(machine).seen[name] = (number, mode & 0o7777)
+    number, _before = _seen(machine, _key(machine, path, follow_symlinks))
+    seen = _files(machine).seen
+    seen.update({name: (number, mode & 0o7777) for name, each in seen.items() if each[0] == number})
+
+
+def umask(machine: Machine, mask: int) -> None:
+    """What is bound from now on has a mode without the bits of *mask*."""
+    for key in machine.stack.unix_names:
+        if isinstance(key, str):
+            _seen(machine, key)
+    _files(machine).born_with = ALL & ~mask
+
+
+def access(machine: Machine, path: Any, mode: int, follow_symlinks: bool = True, **_: Any) -> bool:
+    """``os.access`` of one, for its owner."""
+    _number, bits = _seen(machine, _key(machine, path, follow_symlinks))
+    if machine.stack.credentials[1] == 0:
+        bits = 0o600 | (0o100 if bits & 0o111 else 0)
+    return not mode & ~(bits >> 6)
+
+
+def names_in(machine: Machine, folder: str) -> list[str]:
+    """The names of the sockets whose files lie in *folder*, in the order in which they came there."""
+    stack = machine.stack
+    where = stack.real_path(folder or ".", True) if stack.real_path is not None else folder
+    return [key.rpartition("/")[2] for key in stack.unix_names if isinstance(key, str) and dirname(key) == where]
+
+
+def open_(_machine: Machine, path: Any, flags: int, *_: Any, **_options: Any) -> None:
+    """``os.open`` of one, which is always refused."""
+    new = os.O_CREAT | os.O_EXCL
+    raise _refusal(EEXIST if flags & new == new else ENOTDIR if flags & os.O_DIRECTORY else ENXIO, path)
+
+
+def mkdir(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:
+    raise _refusal(EEXIST, path)
+
+
+def rmdir(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:
+    raise _refusal(ENOTDIR, path)
+
+
+listdir = scandir = rmdir
+
+
+def readlink(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:
+    raise _refusal(EINVAL, path)
+
+
+truncate = readlink
+
+
+def _refusal(code: int, path: Any) -> OSError:
+    return OSError(code, os.strerror(code), path)

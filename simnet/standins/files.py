@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import os
 from typing import Any
 
@@ -14,6 +15,8 @@ __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 
+_true_readlink = os.readlink
+
 
 def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
     """A tuple of what the host says of the file of a Unix socket; ``None`` where there is none."""
@@ -21,12 +24,22 @@ def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
     return None if socket_file is None else socket_file(call, path, *arguments, **options)
 
 
+def _under(path: Any, dir_fd: int | None) -> Any:
+    """*path* as it is from here, where it is told from a folder's descriptor."""
+    if dir_fd is None or not isinstance(path, (str, bytes, os.PathLike)) or os.path.isabs(path):
+        return path
+    try:
+        return os.path.join(_true_readlink(f"/proc/self/fd/{dir_fd}"), os.fsdecode(path))
+    except OSError:
+        return ""  # nobody says which folder that is
+
+
 def _file_call(call: str, follows: bool = True) -> Maker:
     way = {} if follows else {"follow_symlinks": False}
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
-            answer = _answer(call, path, *args, **{**way, **kwargs}) if dir_fd is None else None
+            answer = _answer(call, _under(path, dir_fd), *args, **{**way, **kwargs})
             if answer is not None:
                 return answer[0] if call != "unlink" else None
             return original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
@@ -36,11 +49,148 @@ def _file_call(call: str, follows: bool = True) -> Maker:
     return maker
 
 
-PAIRS.standin(os, "unlink")(_file_call("unlink", follows=False))
-PAIRS.standin(os, "remove")(_file_call("unlink", follows=False))
-PAIRS.standin(os, "stat")(_file_call("stat"))
-PAIRS.standin(os, "lstat")(_file_call("stat", follows=False))
-PAIRS.standin(os, "chmod")(_file_call("chmod"))
+for _name, _call, _follows in (
+    ("unlink", "unlink", False),
+    ("remove", "unlink", False),
+    ("stat", "stat", True),
+    ("lstat", "stat", False),
+    ("chmod", "chmod", True),
+    ("access", "access", True),
+    ("open", "open_", True),
+    ("mkdir", "mkdir", False),
+    ("readlink", "readlink", False),
+    ("truncate", "truncate", True),
+):
+    PAIRS.standin(os, _name)(_file_call(_call, _follows))
+
+
+def _names_in(folder: Any) -> list[Any]:
+    """The names of the Unix sockets in *folder*, a path or a descriptor, as `os.listdir` gives them."""
+    names_in = getattr(whose.world(), "names_in", None)
+    if names_in is None:
+        return []
+    path = _under(".", folder) if isinstance(folder, int) else os.fspath(folder)
+    if not path:
+        return []
+    if isinstance(path, bytes):
+        return [os.fsencode(each) for each in names_in(os.fsdecode(path))]
+    return list(names_in(path))
+
+
+class _Entry:
+    """What `os.scandir` says of the file of a Unix socket."""
+
+    def __init__(self, name: Any, path: Any) -> None:
+        self.name = name
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return False
+
+    is_file = is_dir
+
+    def is_symlink(self) -> bool:
+        return False
+
+    is_junction = is_symlink
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
+
+    def inode(self) -> int:
+        return self.stat().st_ino
+
+
+class _Scan:
+    """What `os.scandir` gives of a folder with such files."""
+
+    def __init__(self, real: Any, entries: list[_Entry]) -> None:
+        self._real = real
+        self._all = itertools.chain(real, entries)
+
+    def __iter__(self) -> _Scan:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._all)
+
+    def __enter__(self) -> _Scan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._real.close()
+        self._all = itertools.chain()
+
+
+@PAIRS.standin(os, "listdir")
+def _(original: Any) -> Any:
+    def standin(_: Origin, path: Any = None) -> Any:
+        _answer("listdir", path)
+        here = original(path)
+        return here + _names_in("." if path is None else path)
+
+    return standin
+
+
+@PAIRS.standin(os, "scandir")
+def _(original: Any) -> Any:
+    def standin(_: Origin, path: Any = None) -> Any:
+        _answer("scandir", path)
+        real = original(path)
+        names = _names_in("." if path is None else path)
+        if not names:
+            return real
+        folder = "." if path is None else path
+        return _Scan(
+            real, [_Entry(each, each if isinstance(folder, int) else os.path.join(folder, each)) for each in names]
+        )
+
+    return standin
+
+
+@PAIRS.standin(os, "rmdir")
+def _(original: Any) -> Any:
+    def standin(_: Origin, path: Any, *, dir_fd: int | None = None) -> None:
+        whole = _under(path, dir_fd)
+        _answer("rmdir", whole, follow_symlinks=False)
+        if os.path.isdir(whole) and not os.path.islink(whole) and _names_in(whole):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+        original(path, dir_fd=dir_fd)
+
+    return standin
+
+
+@PAIRS.standin(os, "umask")
+def _(original: Any) -> Any:
+    def standin(_: Origin, mask: int, /) -> int:
+        before: int = original(mask)
+        umask = getattr(whose.world(), "umask", None)
+        if umask is not None:
+            umask(mask)
+        return before
+
+    return standin
+
+
+@PAIRS.standin(os, "link")
+def _(original: Any) -> Any:
+    def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
+        if not kwargs and _answer("link", src, dst, follow_symlinks=False) is not None:
+            return
+        if not kwargs and _answer("exists", dst, follow_symlinks=False) is not None and os.path.lexists(src):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
+        original(src, dst, **kwargs)
+
+    return standin
 
 
 def _rename(original: Any) -> Any:

@@ -1,0 +1,112 @@
+"""The files of Unix sockets in their folders: K-104."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+
+def bound(world: World, path: Path) -> Any:
+    sock = world.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    sock.listen()
+    return sock
+
+
+def test_k104_a_folder_tells_the_sockets_in_it(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bound(world, tmp_path / "s")
+    bound(world, tmp_path / "t")
+    assert sorted(os.listdir(tmp_path)) == ["file", "s", "t"]
+    assert sorted(os.listdir(os.fsencode(tmp_path))) == [b"file", b"s", b"t"]
+    assert sorted(glob.glob(f"{tmp_path}/?")) == [f"{tmp_path}/s", f"{tmp_path}/t"]
+    assert sorted(name for _, _, names in os.walk(tmp_path) for name in names) == ["file", "s", "t"]
+    with os.scandir(tmp_path) as entries:
+        told = {each.name: (each.is_file(), each.is_dir(), stat.S_ISSOCK(each.stat().st_mode)) for each in entries}
+    assert told == {"file": (True, False, False), "s": (False, False, True), "t": (False, False, True)}
+    os.unlink(tmp_path / "s")
+    assert sorted(os.listdir(tmp_path)) == ["file", "t"]
+
+
+def test_k104_a_folder_with_a_socket_is_not_empty_and_is_removed_with_it(world: World) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/s"
+        bound(world, Path(path))
+        assert outcome(lambda: os.rmdir(folder)) == "ENOTEMPTY"
+        assert os.path.exists(path)
+    assert not os.path.exists(folder)
+    other = tempfile.mkdtemp()
+    os.rmdir(other)
+    os.mkdir(folder)
+    try:
+        assert os.listdir(folder) == []
+        assert outcome(lambda: world.socket(socket.AF_UNIX).connect(path)) == "ENOENT"
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_k104_what_the_file_of_a_socket_is_not(world: World, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    bound(world, tmp_path / "s")
+    for call, code in (
+        (lambda: os.open(path, os.O_RDONLY), "ENXIO"),
+        (lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "EEXIST"),
+        (lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY), "ENOTDIR"),
+        (lambda: os.mkdir(path), "EEXIST"),
+        (lambda: os.rmdir(path), "ENOTDIR"),
+        (lambda: os.listdir(path), "ENOTDIR"),
+        (lambda: os.scandir(path), "ENOTDIR"),
+        (lambda: os.readlink(path), "EINVAL"),
+        (lambda: os.truncate(path, 0), "EINVAL"),
+    ):
+        with pytest.raises(OSError, match="Errno") as raised:
+            call()
+        assert (outcome(call), raised.value.filename) == (code, path)
+
+
+def test_k104_a_socket_has_the_mode_that_the_umask_leaves_it(world: World, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        bound(world, tmp_path / "open")
+        assert os.umask(0o077) == 0o022
+        bound(world, tmp_path / "shut")
+        assert [os.stat(tmp_path / each).st_mode & 0o777 for each in ("open", "shut")] == [0o755, 0o700]
+    finally:
+        os.umask(before)
+    assert os.access(tmp_path / "shut", os.F_OK | os.R_OK | os.W_OK | os.X_OK)
+    os.chmod(tmp_path / "shut", 0o600)
+    assert not os.access(tmp_path / "shut", os.X_OK)
+    assert not os.access(tmp_path / "nobody", os.F_OK)
+
+
+def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: Path) -> None:
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    listener = bound(world, tmp_path / "first")
+    os.link(first, second)
+    assert outcome(lambda: os.link(first, second)) == "EEXIST"
+    assert outcome(lambda: os.link(first, f"{tmp_path}/none/x")) == "ENOENT"
+    assert (os.stat(first).st_nlink, os.path.samefile(first, second)) == (2, True)
+    os.chmod(second, 0o640)
+    assert os.stat(first).st_mode & 0o777 == 0o640
+    for gone in (None, first):
+        if gone is not None:
+            os.unlink(gone)
+        client = world.socket(socket.AF_UNIX)
+        client.connect(second)
+        assert (client.getpeername(), listener.getsockname()) == (first, first)
+    assert (os.stat(second).st_nlink, os.path.exists(first)) == (1, False)
+    bound(world, tmp_path / "first").close()
+    listener.close()
+    assert outcome(lambda: world.socket(socket.AF_UNIX).connect(second)) == "ECONNREFUSED"
+    assert outcome(lambda: world.socket(socket.AF_UNIX).bind(second)) == "EADDRINUSE"
