@@ -137,6 +137,7 @@ def _asked(host: Any, port: Any, family: Any, type: Any, proto: Any, flags: Any)
         raise TypeError("getaddrinfo() argument 1 must be string or None")
     family, kind, protocol, flags = (_c_int(number) for number in (family, type, proto, flags))
     service = service_text(port)
+    host, service = (None if each == "*" else each for each in (host, service))  # as glibc has it
     if host is None and service is None:
         raise gai_error(NO_NAME)
     if flags & ~FLAGS or (host is None and flags & AI_CANONNAME):
@@ -259,6 +260,8 @@ def _owner(machine: Machine, address: str) -> str | None:
     if is_many(address) or address in (ANY4, ANY6) or address.startswith(MAPPED):
         return None  # of several hosts, or of none: /etc/hosts has none of them
     owner = machine.fabric.owner_of(address, machine)
+    if owner is machine and address.startswith("127.") and address != machine.address:
+        return None  # of all addresses of loopback /etc/hosts has one
     return None if owner is None else owner.name
 
 

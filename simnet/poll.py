@@ -30,6 +30,7 @@ IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024
+TABLE_MIN = 256  # a process's table of descriptors has as many places under a shell, or twice or four times as many
 
 
 class Poller:
@@ -245,6 +246,33 @@ class _Select(Poller):
         once = {fd: self._member(fd) for members in self.sets for fd, _ in members}
         return list(once.values())
 
+    def set_aside(self) -> list[list[tuple[int, Any]]]:
+        """Take out what lies beyond the table of descriptors, where the kernel does not look. The sets with it, if there is any."""
+        every = self.sets
+        if not any(TABLE_MIN <= fd < FD_SETSIZE for members in every for fd, _ in members):
+            return []
+        self.sets = [[each for each in members if not self._beyond(each[0])] for members in every]
+        return every if self.sets != every else []
+
+    def _beyond(self, fd: int) -> bool:
+        descriptors = self._process.descriptors
+        size = TABLE_MIN
+        while size <= max(descriptors.open, default=0) - descriptors.base:
+            size *= 2
+        return size <= fd < FD_SETSIZE and self._find(fd) is None
+
+    def with_those(self, every: list[list[tuple[int, Any]]], found: list[tuple[int, int, Any]]) -> Any:
+        """What is ready, and what was set aside: of that the kernel leaves the bits as they are."""
+        told = {(which, fd) for which, fd, _ in found}
+        return tuple(
+            [
+                each
+                for fd, each in members
+                if (which, fd) in told or (which, fd) not in {(which, seen) for seen, _ in kept}
+            ]
+            for which, (members, kept) in enumerate(zip(every, self.sets, strict=True))
+        )
+
     def _names(self, found: list[tuple[int, int, Any]]) -> tuple[str, ...]:
         return super()._names([(fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
 
@@ -278,9 +306,10 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
     call = _Select()
     base = call._process.descriptors.base
     call.sets = [_members(each, base) for each in (rlist, wlist, xlist)]
+    beyond = call.set_aside()
     found = call._subset(call.look() or call._wait_for(call.look, call.files(), limit))
     call._report(found, timeout)
     ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for which, _, each in found:
         ready[which].append(each)
-    return ready
+    return call.with_those(beyond, found) if beyond else ready

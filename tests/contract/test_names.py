@@ -186,6 +186,29 @@ def test_k128_getnameinfo_reads_its_address_as_a_number(world: World) -> None:
     assert wrong == []
 
 
+def test_k128_a_star_is_nobody_in_particular(world: World) -> None:
+    def told(*arguments: Any, **options: Any) -> Any:
+        return [each[4][:2] for each in socket.getaddrinfo(*arguments, type=socket.SOCK_STREAM, **options)]
+
+    assert told("*", 80) == [("::1", 80), ("127.0.0.1", 80)]
+    assert told("*", 80, flags=socket.AI_PASSIVE) == [("0.0.0.0", 80), ("::", 80)]
+    assert told("127.0.0.1", "*") == [("127.0.0.1", 0)]
+    for arguments in (("*", "*"), (None, "*"), ("*", None)):
+        with pytest.raises(socket.gaierror, match="Name or service not known"):
+            told(*arguments)
+    with pytest.raises(socket.gaierror, match="ai_flags"):
+        told("*", 80, flags=socket.AI_CANONNAME)
+
+
+def test_k128_only_one_address_of_loopback_has_a_name(world: World) -> None:
+    assert socket.gethostbyaddr("127.0.0.1")[0] == "localhost"
+    with pytest.raises(socket.herror, match="Unknown host"):
+        socket.gethostbyaddr(world.ip)
+    assert socket.getnameinfo((world.ip, 80), 0) == (world.ip, "http")
+    with pytest.raises(socket.gaierror, match="Name or service not known"):
+        socket.getnameinfo((world.ip, 80), socket.NI_NAMEREQD)
+
+
 def test_k128_what_the_older_calls_say(world: World) -> None:
     none = "TypeError: {}() argument 1 must be str, bytes or bytearray, not None"
     nul = "TypeError: {}() argument 1 must be encoded string without null bytes, not str"

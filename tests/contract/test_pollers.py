@@ -406,6 +406,16 @@ def test_k115_select_takes_no_descriptor_beyond_1023(world: World) -> None:
             sock.close()
 
 
+@pytest.mark.only_on("simnet", "the table of a process that has had 513 descriptors leaves nothing beyond it")
+def test_k115_select_does_not_look_beyond_the_table_of_descriptors(world: World) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    assert select.select([1020, right], [left, 1020], [1021], 0) == ([1020], [left, 1020], [1021])
+    left.send(b"x")
+    assert select.select([right, 1020, right], [], [], 0.001) == ([right, 1020, right], [], [])
+    assert select.select([1020], [], [], 0.001) == ([1020], [], [])
+
+
 def test_k115_poll_says_that_a_number_is_not_open(world: World) -> None:
     sock = world.socket()
     poll = select.poll()
