@@ -100,8 +100,8 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
                 os.unlink(new)
         if obstacle not in (0, EEXIST):
             raise OSError(obstacle, os.strerror(obstacle), path, None, to)
-    if new != key:
-        seen = _files(machine).seen
+    seen = _files(machine).seen
+    if _seen(machine, key) != seen.get(new):  # of two names of one file both stay
         seen[new] = _seen(machine, key)
         del seen[key]
         socket = stack.unix_names[new] = stack.unix_names.pop(key)

@@ -97,6 +97,8 @@ def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: P
     assert outcome(lambda: os.link(first, second)) == "EEXIST"
     assert outcome(lambda: os.link(first, f"{tmp_path}/none/x")) == "ENOENT"
     assert (os.stat(first).st_nlink, os.path.samefile(first, second)) == (2, True)
+    os.rename(first, second)  # one file: nothing to do
+    assert os.path.exists(first)
     os.chmod(second, 0o640)
     assert os.stat(first).st_mode & 0o777 == 0o640
     for gone in (None, first):
