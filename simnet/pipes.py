@@ -156,7 +156,7 @@ class Pipes:
 
     def _wait(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
         me = scheduler.current
-        pipe.watch(me)
+        pipe.watch_last(me)
         try:
             while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING):
                 scheduler.wait(("read" if reading else "write", pipe))

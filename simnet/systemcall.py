@@ -91,7 +91,12 @@ class SystemCalls(_stdlib.socket):
         """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
         scheduler = self._process.scheduler
         me = scheduler.current
-        file.watch(me)
+        if self._timeout is None and what != "send" and (what == "accept" or self._kind != SOCK_STREAM):
+            file.watch_last(
+                me
+            )  # the kernel's own wait for one connection, datagram or record: first come, first served
+        else:
+            file.watch(me)
         try:
             while scheduler.wait((what, file), deadline):
                 if file.mask() & events or (what == "send" and self._timeout is None and file.shut & SHUT_SEND):

@@ -718,3 +718,44 @@ def test_k105_who_names_its_peer_waits_for_a_place_in_its_queue(world: World, ho
     join = world.beside(lambda: in_turn(lambda peer: peer.close())(here))
     world.gives("ECONNREFUSED", send)
     join()
+
+
+def waited_on_by_several(world: World, how: str) -> tuple[Any, Any]:
+    """A call that waits, and what ends the wait of one of those who make it."""
+    if how == "udp":
+        one, two = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+        one.bind((world.ip, 0))
+        two.connect(one.getsockname())
+    elif how.startswith("accept"):
+        one = world.keep(socket.socket(socket.AF_UNIX)) if how == "accept unix" else world.listener()
+        if how == "accept unix":
+            one.bind("")
+            one.listen()
+        one.setblocking(True)
+        return (
+            lambda: world.keep(one.accept()[0]),
+            lambda: world.socket(one.family).connect_ex(one.getsockname()),
+        )
+    else:
+        one, two = socket.socketpair(socket.AF_UNIX, int(how))
+        world.keep(one), world.keep(two)
+    one.setblocking(True)
+    return lambda: one.recv(1), lambda: two.send(b"x")
+
+
+@pytest.mark.parametrize(
+    "how", [str(int(socket.SOCK_DGRAM)), str(int(socket.SOCK_SEQPACKET)), "udp", "accept", "accept unix"]
+)
+def test_of_several_who_wait_the_first_is_served_first(world: World, how: str) -> None:
+    wait, act = waited_on_by_several(world, how)
+    served: list[int] = []
+    joins = []
+    for number in range(3):
+        joins.append(world.beside(lambda number=number: (wait(), served.append(number))))  # type: ignore[misc]
+        time.sleep(SOON / 2)
+    for number in range(3):
+        act()
+        time.sleep(SOON / 2)
+        assert served == [0, 1, 2][: number + 1]
+    for join in joins:
+        join()
