@@ -20,6 +20,7 @@ from simnet.poll_arguments import (
     poll_limit_ns,
     select_limit_ns,
 )
+from simnet.process import DESCRIPTORS_A_PROCESS, FIRST_DESCRIPTOR
 from simnet.realfiles import real_file
 from simnet.trace import CALL
 from simnet.wait import running
@@ -112,7 +113,14 @@ class Poller:
         """What *fd* is of: a simulated file, or what a simulated poller knows of the others; ``None`` if of neither."""
         process = self._process
         file = process.descriptors.open.get(fd)
-        return real_file(process.scheduler, fd) if file is None else file
+        if file is not None:
+            return file
+        if fd < FIRST_DESCRIPTOR:
+            return real_file(process.scheduler, fd)
+        for other in process.scheduler.processes:  # who was handed a socket may wait for it, as it may call it
+            if other.machine is process.machine and fd in other.descriptors.open:
+                return other.descriptors.open[fd]
+        return None
 
     def _member(self, fd: int) -> Any:
         """The same, or EBADF."""
@@ -277,8 +285,8 @@ class _Select(Poller):
         return super()._names([(fd, (IN, OUT, PRI)[which]) for which, fd, _ in found])
 
 
-def _members(things: Any, base: int) -> list[tuple[int, Any]]:
-    """The descriptors of *things*, counted from 0 or *base* all below FD_SETSIZE, and what they are descriptors of."""
+def _members(things: Any) -> list[tuple[int, Any]]:
+    """The descriptors of *things*, counted from where their process begins all below FD_SETSIZE, and what they are of."""
     if not isinstance(things, list):  # a list may change while it is walked, by what a fileno() does
         try:
             things = list(things)
@@ -287,7 +295,7 @@ def _members(things: Any, base: int) -> list[tuple[int, Any]]:
     members: list[tuple[int, Any]] = []
     for each in things:
         fd = descriptor_of(each)
-        if (fd - base if fd >= base else fd) >= FD_SETSIZE:
+        if ((fd - FIRST_DESCRIPTOR) % DESCRIPTORS_A_PROCESS if fd >= FIRST_DESCRIPTOR else fd) >= FD_SETSIZE:
             raise ValueError("filedescriptor out of range in select()")
         if len(members) >= FD_SETSIZE:
             raise ValueError("too many file descriptors in select()")
@@ -304,8 +312,7 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
     """
     limit = select_limit_ns(timeout)
     call = _Select()
-    base = call._process.descriptors.base
-    call.sets = [_members(each, base) for each in (rlist, wlist, xlist)]
+    call.sets = [_members(each) for each in (rlist, wlist, xlist)]
     beyond = call.set_aside()
     found = call._subset(call.look() or call._wait_for(call.look, call.files(), limit))
     call._report(found, timeout)

@@ -23,7 +23,15 @@ from simnet.whereabouts import caller_outside, tasks_outside
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["FACE", "FIRST_DESCRIPTOR", "OPEN_FILES_MAX", "Process", "refuse_arguments", "refuse_coroutines"]
+__all__ = [
+    "DESCRIPTORS_A_PROCESS",
+    "FACE",
+    "FIRST_DESCRIPTOR",
+    "OPEN_FILES_MAX",
+    "Process",
+    "refuse_arguments",
+    "refuse_coroutines",
+]
 
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF

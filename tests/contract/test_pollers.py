@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from simnet.conform.words import outcome
-from tests.contract.worlds import ALL, World
+from tests.contract.worlds import ALL, SOON, World
 
 IN, OUT, PRI, ET, ONESHOT, EXCLUSIVE, RDHUP, HUP, ERR = (
     select.EPOLLIN,
@@ -708,3 +708,29 @@ def test_the_methods_of_a_poll_object_refuse_keywords_in_pythons_words(world: Wo
     ]
     names = ("register", "modify", "unregister", "poll")
     assert said == [f"TypeError: poll.{name}() takes no keyword arguments" for name in names]
+
+
+@pytest.mark.parametrize("how", ["select", "poll", "epoll"])
+def test_who_was_handed_a_socket_may_wait_for_it(world: World, how: str) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    told: list[Any] = []
+
+    def look() -> None:
+        if how == "select":
+            told.append(select.select([right], [], [], 5) == ([right], [], []))
+        elif how == "poll":
+            poll = select.poll()
+            poll.register(right, IN)
+            told.append(poll.poll(5000) == [(right.fileno(), IN)])
+        else:
+            with select.epoll() as epoll:
+                epoll.register(right, IN)
+                told.append(epoll.poll(5) == [(right.fileno(), IN)])
+
+    join = world.beside(look)
+    time.sleep(SOON)
+    assert told == []
+    left.send(b"x")
+    join()
+    assert told == [True]

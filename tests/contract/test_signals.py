@@ -47,7 +47,7 @@ def test_a_blocked_signal_comes_when_it_is_let(world: World, heard: list[int]) -
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == {USR1, USR2, HUP}
     signal.raise_signal(USR2)
     signal.raise_signal(USR2)
-    os.kill(os.getpid(), USR1)
+    signal.pthread_kill(threading.get_ident(), USR1)
     signal.pthread_kill(threading.get_ident(), HUP)
     signal.raise_signal(CHLD)
     assert (heard, signal.sigpending()) == ([CHLD], {HUP, USR1, USR2})
