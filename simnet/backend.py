@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
+import stat
 import struct
 import sys
 from _thread import allocate_lock
@@ -41,7 +42,9 @@ from simnet.whereabouts import caller, caller_outside
 __all__ = ["SimulatedBackend", "provider"]
 
 OF_FCNTL = ("fcntl", "flock", "lockf")  # which take an object with a fileno
-OF_PIPES = ("read", "write", "close")  # the calls that move somebody on who waits for a pipe
+OF_EVENTFDS = ("eventfd_read", "eventfd_write")
+OF_PIPES = ("read", "write", "close", *OF_EVENTFDS)  # the calls that move somebody on who waits for a pipe
+NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -117,22 +120,36 @@ class SimulatedBackend:
     def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
         """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""
         ends: tuple[int, int] = original(*arguments)
+        self._made(*ends)
+        return ends
+
+    def eventfd(self, original: Any, *arguments: Any, **options: Any) -> int:
+        """``os.eventfd``: a real one, which the run knows."""
+        fd: int = original(*arguments, **options)
+        self._made(fd)
+        return fd
+
+    def opened(self, fd: int) -> None:
+        """``os.open`` has opened a real file: a pipe with a name is one of the run."""
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            self._made(fd)
+
+    def _made(self, *ends: int) -> None:
         scheduler = self._scheduler
         if scheduler.pipes is None:
             scheduler.pipes = Pipes()
         scheduler.pipes.made(ends)
-        return ends
 
     def descriptor_call(self, call: str, original: Any, fd: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``os`` does with a simulated descriptor, or *original* with a real one.
 
         A pipe's of this run is waited for here, and who waits for it is told.
         """
-        if fd.__class__ is int and fd >= FIRST_DESCRIPTOR:
+        if fd.__class__ is int and fd >= FIRST_DESCRIPTOR and call not in OF_EVENTFDS:
             return descriptor_calls.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
-        if pipes is None or pipe is None or len(arguments) != (call != "close"):  # too few or many, it says itself
+        if pipes is None or pipe is None or len(arguments) != (call not in NO_MORE):  # too few or many, it says itself
             return original(fd, *arguments, **options)
         if call == "close":
             original(fd)

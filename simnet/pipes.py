@@ -1,4 +1,4 @@
-"""Pipes that a program makes in a run: the machine's own, beside simulated sockets in simulated pollers.
+"""Pipes and eventfds that a program makes in a run: the machine's own, beside simulated sockets in simulated pollers.
 
 A program wakes itself by one, or hands one of its descriptors to a dispatcher of files. Bytes and limits are the real
 kernel's; who waits for a pipe, in a poller, a blocking ``os.read`` or ``os.write``, waits in virtual time, and is woken by the
@@ -32,7 +32,7 @@ _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 class Pipe(File):
     """A real descriptor of a pipe, as a poller looks at it."""
 
-    __slots__ = ("fd", "inode", "seen", "writes")
+    __slots__ = ("alone", "fd", "inode", "seen", "writes")
 
     def __init__(self, fd: int, inode: Inode) -> None:
         self.refs = 1
@@ -40,6 +40,9 @@ class Pipe(File):
         self.tag = "a pipe"
         self.fd = fd
         self.inode = inode
+        self.alone = not stat.S_IFMT(
+            os.fstat(fd).st_mode
+        )  # an eventfd: read and written by one number, and all have one inode
         self.writes = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
 
@@ -71,8 +74,8 @@ class Pipes:
         self._inodes: set[Inode] = set()  # asked for membership only
         self._known: dict[int, Pipe] = {}
 
-    def made(self, ends: tuple[int, int]) -> None:
-        """The program has made one."""
+    def made(self, ends: tuple[int, ...]) -> None:
+        """The program has made one, or an eventfd, which is both its ends."""
         self._inodes.add(_inode(ends[0]) or (0, 0))
         for fd in ends:
             self.find(fd)
@@ -96,6 +99,8 @@ class Pipes:
             each.seen |= each.mask()
 
     def _ends(self, pipe: Pipe, *, writing: bool) -> list[Pipe]:
+        if pipe.alone:
+            return [pipe]
         return [each for each in self._known.values() if each.inode == pipe.inode and each.writes == writing]
 
     def _full(self, pipe: Pipe) -> bool:
@@ -154,6 +159,20 @@ class Pipes:
         finally:
             os.set_blocking(pipe.fd, True)
 
+    def eventfd_read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., int]) -> int:
+        """``os.eventfd_read``: a blocking one waits for a number; an edge for who writes is each."""
+        if os.get_blocking(pipe.fd):
+            self._wait(scheduler, pipe, reading=True)
+        number = read(pipe.fd)
+        pipe.seen &= pipe.mask()
+        pipe.wake(WRITABLE)
+        return number
+
+    def eventfd_write(self, _: Scheduler, pipe: Pipe, write: Callable[..., None], *arguments: Any) -> None:
+        """``os.eventfd_write``."""
+        write(pipe.fd, *arguments)
+        self._written(pipe)
+
     def _wait(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
         me = scheduler.current
         pipe.watch_last(me)
@@ -192,9 +211,9 @@ def _keep_taken(numbers: list[int]) -> None:
 
 
 def _inode(fd: Any) -> Inode | None:
-    """Of the pipe that *fd* is of; ``None`` if it is of none."""
+    """Of the pipe or the eventfd that *fd* is of; ``None`` if it is of none."""
     try:
         status = os.fstat(fd)
     except (OSError, TypeError, ValueError):
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_IFMT(status.st_mode) in (0, stat.S_IFIFO) else None

@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from simnet import real
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import READABLE, WRITABLE
@@ -55,7 +56,18 @@ def real_file(scheduler: Scheduler, fd: int) -> Any:
         return None
     if stat.S_ISSOCK(mode):
         return None
-    return DiskFile() if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else Outside()
+    plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISCHR(mode) and not _can_wait(fd))
+    return DiskFile() if plain else Outside()
+
+
+def _can_wait(fd: int) -> bool:
+    """Is there something to wait for in the device *fd*? Not in ``/dev/null``."""
+    with real.epoll() as epoll:
+        try:
+            epoll.register(fd, 0)
+        except PermissionError:
+            return False
+    return True
 
 
 def refuse_disk_file(file: Any) -> Any:

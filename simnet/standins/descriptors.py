@@ -61,9 +61,20 @@ def _descriptor_call(name: str) -> Maker:
 
 for _name in ("pipe", "pipe2"):
     PAIRS.standin(os, _name)(_pipe)
+
+
+@PAIRS.standin(os, "eventfd")
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+        eventfd = getattr(whose.world(), "eventfd", None)  # as above
+        return original(*args, **kwargs) if eventfd is None else eventfd(original, *args, **kwargs)
+
+    return standin
+
+
 for _name in (
     *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat"),
-    *("lseek", "ftruncate", "fsync", "fdatasync"),
+    *("lseek", "ftruncate", "fsync", "fdatasync", "eventfd_read", "eventfd_write"),
 ):
     PAIRS.standin(os, _name)(_descriptor_call(_name))
 

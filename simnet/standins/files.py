@@ -42,7 +42,10 @@ def _file_call(call: str, follows: bool = True) -> Maker:
             answer = _answer(call, _under(path, dir_fd), *args, **{**way, **kwargs})
             if answer is not None:
                 return answer[0] if call != "unlink" else None
-            return original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
+            real = original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
+            if call == "open_" and (opened := getattr(whose.world(), "opened", None)) is not None:
+                opened(real)
+            return real
 
         return standin
 

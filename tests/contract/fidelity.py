@@ -48,7 +48,7 @@ LEFT_OUT = """
 | uvloop | who asks for its loop gets asyncio's own, which answers as uvloop is to; libuv waits in C, where no clock but the real one counts |
 | `Lock.acquire(timeout=...)` and `queue.SimpleQueue.get` | they wait in C, in real time; `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` let virtual time pass |
 | Sockets that were made before the run | they stay the real kernel's; a simulated poller answers EBADF |
-| Terminals and other devices in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made by `os.pipe`, and files, which are always ready |
+| Terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made by `os.pipe` or opened by name, eventfds, and files, which are always ready |
 | `open`, `os.chown` and `os.utime` of the path of a Unix socket, and its permissions in the way of a `connect` | paths of Unix sockets live in the network, not on the disk; `os.stat`, `listdir`, `scandir`, `unlink`, `rename`, `link`, `chmod`, `access` and their like know them, of the disk their folders are asked for, and files in their way |
 | SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """

@@ -1,0 +1,103 @@
+"""What a program wakes itself by beside sockets: pipes with a name, eventfds; and devices that are always ready."""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import SOON, World
+
+IN, OUT, HUP, ET = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP, select.EPOLLET
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "eventfd"), reason="Linux has it, and the C library since 2.8")
+
+
+@pytest.fixture
+def number(world: World) -> Iterator[int]:
+    """An eventfd that does not block."""
+    fd = os.eventfd(0, os.EFD_NONBLOCK)
+    yield fd
+    os.close(fd)
+
+
+def test_an_eventfd_is_readable_while_it_is_not_nothing(world: World, number: int) -> None:
+    assert world.mask(number) == "OUT"
+    assert select.select([number], [number], [number], 0) == ([], [number], [])
+    os.eventfd_write(number, 3)
+    assert (world.mask(number), os.eventfd_read(number)) == ("IN|OUT", 3)
+    assert outcome(lambda: os.eventfd_read(number)) == "EAGAIN"
+    os.write(number, struct.pack("Q", 2**64 - 2))
+    assert world.mask(number) == "IN"
+    assert outcome(lambda: os.eventfd_write(number, 1)) == "EAGAIN"
+
+
+def test_each_write_to_an_eventfd_is_an_edge(world: World, number: int) -> None:
+    with select.epoll() as epoll:
+        epoll.register(number, IN | ET)
+        assert epoll.poll(0) == []
+        for _ in range(2):
+            os.eventfd_write(number, 1)
+            assert [epoll.poll(0), epoll.poll(0)] == [[(number, IN)], []]
+        os.eventfd_read(number)
+        epoll.modify(number, IN | OUT | ET)
+        assert [epoll.poll(0), epoll.poll(0)] == [[(number, OUT)], []]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda fd: os.eventfd_read(fd),
+        lambda fd: struct.unpack("Q", os.read(fd, 8))[0],
+        lambda fd: select.select([fd], [], [], 5) == ([fd], [], []) and os.eventfd_read(fd),
+    ],
+    ids=["eventfd_read", "read", "select"],
+)
+def test_an_eventfd_is_waited_for(world: World, wait: Callable[[int], int]) -> None:
+    fd = os.eventfd(0)
+    try:
+        told: list[int] = []
+        join = world.beside(lambda: told.append(wait(fd)))
+        time.sleep(SOON)
+        assert told == []
+        os.eventfd_write(fd, 7)
+        join()
+        assert told == [7]
+    finally:
+        os.close(fd)
+
+
+def test_a_pipe_with_a_name_is_polled_as_one_without(world: World, tmp_path: Path) -> None:
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    assert outcome(lambda: os.open(path, os.O_WRONLY | os.O_NONBLOCK)) == "ENXIO"
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert world.mask(reader) == "0"
+    writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    with select.epoll() as epoll:
+        epoll.register(reader, IN)
+        assert (world.mask(reader), world.mask(writer), epoll.poll(0)) == ("0", "OUT", [])
+        os.write(writer, b"x")
+        assert epoll.poll(0) == [(reader, IN)]
+        os.close(writer)
+        assert epoll.poll(0) == [(reader, IN | HUP)]
+        assert (os.read(reader, 9), epoll.poll(0)) == (b"x", [(reader, HUP)])
+        os.close(reader)
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/zero"])
+def test_a_device_that_keeps_nobody_waiting_is_ready(world: World, path: str) -> None:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        assert world.mask(fd) == "IN|OUT"
+        assert select.select([fd], [fd], [fd], 0) == ([fd], [fd], [])
+        with select.epoll() as epoll:
+            assert outcome(lambda: epoll.register(fd, IN)) == "EPERM"
+    finally:
+        os.close(fd)
