@@ -87,7 +87,7 @@ class SimulatedBackend:
         return socketpair(*[whole("listen", last=each) for each in given])
 
     def dup(self, fd: int) -> int:
-        return self._scheduler.current.descriptors.dup(descriptor_number(fd))
+        return self._scheduler.current.dup(descriptor_number(fd))
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
@@ -97,17 +97,18 @@ class SimulatedBackend:
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         if descriptor_of(fd) < FIRST_DESCRIPTOR:  # a file that the program opened, or a terminal
             return real.ioctl(fd, request, argument, mutate)
-        return ioctl(self._scheduler.current, fd, request, argument, mutate)
+        return ioctl(self._scheduler.current.holder_of(descriptor_of(fd)), fd, request, argument, mutate)
 
     def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
         """What *call* of ``fcntl`` or ``os`` says of a simulated descriptor, or *original* of a real one."""
         number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)
+        process = self._scheduler.current.holder_of(number)
         if call in ("flock", "lockf"):
-            self._scheduler.current.descriptors.get(number)
+            process.descriptors.get(number)
             return descriptor_flags.locked(original, *arguments)
-        return getattr(descriptor_flags, call)(self._scheduler.current, number, *arguments)
+        return getattr(descriptor_flags, call)(process, number, *arguments)
 
     def sendfile(self, original: Any, *arguments: Any, **options: Any) -> int:
         """``os.sendfile`` into a simulated descriptor, or *original* into a real one."""

@@ -41,7 +41,8 @@ def descriptor_call(
     except OSError as error:
         if error.errno != errno.EBADF:
             raise
-    process.descriptors.get(fd)
+    if call != "close":
+        process.holder_of(fd).descriptors.get(fd)
     refusal = REFUSED.get(call)
     if refusal is not None:
         raise socket_error(refusal)
@@ -59,6 +60,7 @@ def close(process: Process, fd: int) -> None:
 
 def status(process: Process, fd: int) -> os.stat_result:
     """``os.fstat``: numbers that name one file have one inode, that of the lowest of them."""
+    process = process.holder_of(fd)
     file = process.descriptors.get(fd)
     inode = min(number for number, other in process.descriptors.items() if other is file)
     epoll = isinstance(file, Epoll)
@@ -68,7 +70,7 @@ def status(process: Process, fd: int) -> os.stat_result:
 
 
 def _dup(process: Process, fd: int) -> int:
-    return process.descriptors.dup(fd)
+    return process.dup(fd)
 
 
 def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
@@ -138,6 +140,7 @@ def _through(process: Process, fd: int, call: Callable[[Socket], Any]) -> Any:
     Raises:
         OSError: EINVAL, it is of an epoll; and as *call*.
     """
+    process = process.holder_of(fd)
     file = process.descriptors.get(fd)
     if isinstance(file, Epoll):
         raise socket_error(errno.EINVAL)

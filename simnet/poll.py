@@ -117,10 +117,7 @@ class Poller:
             return file
         if fd < FIRST_DESCRIPTOR:
             return real_file(process.scheduler, fd)
-        for other in process.scheduler.processes:  # who was handed a socket may wait for it, as it may call it
-            if other.machine is process.machine and fd in other.descriptors.open:
-                return other.descriptors.open[fd]
-        return None
+        return process.holder_of(fd).descriptors.open.get(fd)
 
     def _member(self, fd: int) -> Any:
         """The same, or EBADF."""

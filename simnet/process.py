@@ -219,6 +219,21 @@ class Process:
                 self.descriptors.close(fd)
             self.machine.fabric.flush()
 
+    def holder_of(self, fd: int) -> Process:
+        """Whose number *fd* is: who was handed a socket by another process of its host may use that one's, as it may call it."""
+        if fd not in self.descriptors.open:
+            for other in self.scheduler.processes:
+                if other.machine is self.machine and fd in other.descriptors.open:
+                    return other
+        return self
+
+    def dup(self, fd: int) -> int:
+        """A number of its own for what *fd* is of."""
+        file = self.holder_of(fd).descriptors.get(fd)
+        new = self.descriptors.add(file)
+        file.hold()
+        return new
+
     def would_block(self, fd: int) -> bool:
         """Whether a write to *fd* may wait (see `signals.py`)."""
         return bool(self.descriptors.get(fd).blocks()) if fd >= FIRST_DESCRIPTOR else os.get_blocking(fd)

@@ -111,7 +111,10 @@ class Socket(UnixCalls):
         else:
             family, kind, proto = c_int(family), c_int(type), c_int(proto)
             fd = given_descriptor(fileno)
-            known: Any = process.descriptors.open.get(fd) or real_file(scheduler, fd)
+            known: Any = process.descriptors.open.get(fd)
+            if known is None:
+                self._process = process.holder_of(fd)
+                known = self._process.descriptors.open.get(fd) or real_file(scheduler, fd)
             if known is None:
                 raise socket_error(errno.EBADF)
             if not hasattr(known, "family"):  # an epoll, a pipe, a file
@@ -457,7 +460,7 @@ class Socket(UnixCalls):
         return fd
 
     def dup(self) -> Socket:
-        fd = self._process.descriptors.dup(self._checked_fd())
+        fd = self._process.scheduler.current.dup(self._checked_fd())
         twin: Socket = type(self)(self.family, self.type, self.proto, fileno=fd)
         twin.settimeout(self.gettimeout())
         return twin

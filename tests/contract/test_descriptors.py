@@ -403,3 +403,33 @@ def test_k133_what_is_no_socket_makes_none(world: World) -> None:
 def test_k133_the_block_size_of_a_socket_is_a_page(world: World) -> None:
     assert fcntl.ioctl(world.socket(), 2, bytes(4)) == struct.pack("i", 4096)  # FIGETBSZ
     world.gives("ENOTSUP", fcntl.ioctl, world.socket(), 0xC020660B, bytes(64))  # FS_IOC_FIEMAP
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda sock: os.write(sock.fileno(), b"x"),
+        lambda sock: os.writev(sock.fileno(), [b"x"]),
+        lambda sock: within(sock.dup(), lambda twin: twin.send(b"x")),
+        lambda sock: within(socket.socket(fileno=os.dup(sock.fileno())), lambda twin: twin.send(b"x")),
+        lambda sock: within(socket.fromfd(sock.fileno(), sock.family, sock.type), lambda twin: twin.send(b"x")),
+    ],
+    ids=["write", "writev", "dup", "os.dup", "fromfd"],
+)
+def test_k133_who_was_handed_a_socket_may_use_its_number(world: World, send: Any) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    answers: list[Any] = []
+    world.beside(
+        lambda: answers.extend(
+            (send(left), os.get_blocking(left.fileno()), os.fstat(left.fileno()).st_size, world.ioctl(left, "FIONREAD"))
+        )
+    )()
+    assert answers == [1, True, 0, 0]
+    assert right.recv(9) == b"x"
+    assert left.send(b"y") == 1
+
+
+def within(sock: Any, call: Any) -> Any:
+    with sock:
+        return call(sock)
