@@ -131,6 +131,9 @@ class Epoll(Poller):
             self._epoll.register(number, file, bits)
             self._pipes = (*self._pipes, file)
             self._rare = True
+            pipes = self._process.scheduler.pipes
+            assert pipes is not None
+            pipes.watched(file)
         else:
             self._epoll.register(number, file, bits)
 

@@ -90,6 +90,10 @@ class Pipes:
             known = self._known[fd] = Pipe(fd, inode)
         return known
 
+    def watched(self, pipe: Pipe) -> None:
+        """An epoll watches *pipe* from now on: of all numbers of its end it is the latest."""
+        self._known[pipe.fd] = self._known.pop(pipe.fd)
+
     def closed(self, pipe: Pipe) -> None:
         """The descriptor of *pipe* was closed: tell all who wait for either end."""
         del self._known[pipe.fd]
@@ -99,9 +103,11 @@ class Pipes:
             each.seen |= each.mask()
 
     def _ends(self, pipe: Pipe, *, writing: bool) -> list[Pipe]:
+        """All numbers of that end, the latest to be watched first: so they are told, as dups of a socket are (K-112)."""
         if pipe.alone:
             return [pipe]
-        return [each for each in self._known.values() if each.inode == pipe.inode and each.writes == writing]
+        known = reversed(self._known.values())
+        return [each for each in known if each.inode == pipe.inode and each.writes == writing]
 
     def _full(self, pipe: Pipe) -> bool:
         """Does poll say that no more goes in: no whole page is free?"""

@@ -288,6 +288,18 @@ def test_k112_of_two_dups_the_later_registered_is_first(world: World, epoll: Any
     assert [fd for fd, _ in epoll.poll(0)] == [twin.fileno(), server.fileno()]
 
 
+@pytest.mark.parametrize("later", ["pipe", "twin"])
+def test_k112_so_it_is_of_two_numbers_of_a_pipe(world: World, epoll: Any, later: str) -> None:
+    reader, writer = os.pipe()
+    twin = os.dup(reader)
+    with io.FileIO(reader), io.FileIO(writer, "w"), io.FileIO(twin):
+        order = [reader, twin] if later == "twin" else [twin, reader]
+        for fd in order:
+            epoll.register(fd, IN)
+        os.write(writer, b"x")
+        assert [fd for fd, _ in epoll.poll(0)] == order[::-1]
+
+
 # --- closed and reused ---------------------------------------------------------------------------------------------
 
 
