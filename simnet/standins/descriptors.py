@@ -123,6 +123,9 @@ if fcntl is not None:
             if which != resource.RLIMIT_NOFILE:
                 backend.escape("resource.setrlimit")
                 return original(which, limits)
+            limits = tuple(limits)
+            if len(limits) != 2:
+                return original(which, limits)  # which says that it is to be two
             return backend.limit_open_files(*limits)
 
         return standin

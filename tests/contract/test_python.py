@@ -701,6 +701,12 @@ def no_more_descriptors(world: World) -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.parametrize("limits", [(10,), (1, 2, 3), [5]])
+def test_k132_a_limit_of_descriptors_is_two_numbers(world: World, limits: Any) -> None:
+    with pytest.raises(ValueError, match="expected a tuple of 2 integers"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: World) -> None:
     listener = world.listener()
     client = world.client(listener)
