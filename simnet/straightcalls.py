@@ -140,11 +140,12 @@ class StraightCalls(SystemCalls):
             or seq != twin.rcv_nxt  # something is on its way
             or inbox is None
             or (outbox is not None and outbox.size)
-            or (edge == file.rcv_told and size < FULL and must_wait(file))
+            or ((heard := file.rcv_nxt) == file.rcv_wup and size < FULL and must_wait(file))
         ):
             return self._send(data, 0)
         file.snd_nxt = end  # as `Stream.send`
         file.rcv_told = edge
+        file.rcv_wup = heard
         if edge > twin.snd_edge:  # and as `Connection.take`
             twin.snd_edge = edge
             if twin.outbox is not None and twin.outbox.size:
@@ -190,7 +191,7 @@ class StraightCalls(SystemCalls):
             or end >= file.snd_edge
             or (outbox is not None and outbox.size)
             or machine.out
-            or (edge == file.rcv_told and taken < FULL and must_wait(file))
+            or ((heard := file.rcv_nxt) == file.rcv_wup and taken < FULL and must_wait(file))
         ):
             return self._send_straight_down(payload, file)
         direction, place, towards, _, tcp, take = way
@@ -200,6 +201,7 @@ class StraightCalls(SystemCalls):
             return self._send_straight_down(payload, file)
         file.snd_nxt = end  # as `Stream.send`
         file.rcv_told = edge
+        file.rcv_wup = heard
         clock = scheduler.clock
         now_ns = clock.now_ns
         arrival_ns = now_ns + link.latency_ns  # and as `Fabric.route`
@@ -207,7 +209,7 @@ class StraightCalls(SystemCalls):
             arrival_ns = direction.last_ns
         else:
             direction.last_ns = arrival_ns
-        news = (take, (file.peer, file.local, seq, edge, payload, file.rcv_nxt, file))
+        news = (take, (file.peer, file.local, seq, edge, payload, heard, file))
         clock.busy += 1
         bunch = clock.due.get(arrival_ns)
         if bunch is None:
@@ -240,6 +242,7 @@ class StraightCalls(SystemCalls):
         taken = len(payload)
         file.snd_nxt = seq + taken
         edge = file.rcv_told = file.rcv_edge
+        file.rcv_wup = file.rcv_nxt
         now_ns = scheduler.clock.now_ns
         tag = file.tag
         here = tag.host_name

@@ -86,7 +86,10 @@ class _Layer:
     # --- what moves bytes ------------------------------------------------------------------------------------------
 
     def do_handshake(self) -> None:
-        self._run("handshake", self._tls.do_handshake)
+        self._run("handshake", self._tls.do_handshake, then_send=False)
+        if self._tls.server_side and self._tls.version() == "TLSv1.3":
+            self._unsent += _records(self._outgoing.read())  # OpenSSL writes its tickets one by one
+        self._send("handshake", self._deadline())
 
     def read(self, size: int = 1024, *buffer: Any) -> Any:
         return self._run("read", lambda: self._tls.read(size, *buffer))

@@ -73,7 +73,7 @@ class ControlBlock(File):
         "local", "peer", "port", "locks", "autobound", "sharing", "since_ns", "trip_ns",
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
-        "rcv_nxt", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
+        "rcv_nxt", "rcv_wup", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
         "calm", "slow", "tampering", "cork", "guard", "window", "way", "twin",
     )  # fmt: skip
 
@@ -113,6 +113,7 @@ class ControlBlock(File):
         self.owed = 0  # sequence numbers that nobody had acknowledged when it died, for SIOCOUTQ
         self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)
         self.rcv_nxt = 0
+        self.rcv_wup = 0  # and as the last segment with data acknowledged it
         self.rcv_edge = self.rcv_told = ISN + 1 + AUTOTUNED_RECEIVE_ROOM
         self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.inbox: Buffer | None = None

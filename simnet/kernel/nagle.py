@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import ISN
+from simnet.kernel.control import FIN_SENT, ISN
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
-from simnet.kernel.states import ESTABLISHED
+from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING
 from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW
 
 if TYPE_CHECKING:
@@ -29,48 +29,58 @@ FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; 
 SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
 UNKNOWN: Final = -1
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
+ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0
+_TALKING: Final = (ESTABLISHED, CLOSE_WAIT)
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
 
 
 def answers(connection: ControlBlock) -> bool:
-    """Does it acknowledge along with its answers: has it sent something after it had read something (pingpong mode)?"""
+    """Does it acknowledge along with its answers: has it sent something after it had heard something (pingpong mode)?"""
     options = connection.options
-    if options is not None and options.get(_QUICKACK):
+    since = ISN + 1 if options is None else options.get(ANSWERS_SINCE, ISN + 1)
+    return since == 0 or (connection.rcv_wup > ISN + 1 and connection.snd_nxt - (connection.fin == FIN_SENT) > since)
+
+
+def acknowledge_at_once(connection: Sender, number: int) -> None:
+    """TCP_QUICKACK of a connection: whether its next acknowledgements wait for an answer to go along with; for once."""
+    assert connection.options is not None
+    del connection.options[_QUICKACK]
+    if not answers(connection):
+        connection.rcv_wup = connection.rcv_nxt  # what came was acknowledged as it came
+    connection.options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
+
+
+def must_wait(sender: Sender) -> bool:
+    """Does Nagle's rule hold back less than a segment, written by *sender* that has heard nothing since its last one?"""
+    if sender.snd_nxt == ISN + 1 or sender.stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
         return False
-    return connection.snd_nxt > ISN + 1 and connection.rcv_told > ISN + 1 + connection.rcv_room
-
-
-def must_wait(sender: Sender) -> int:
-    """Does Nagle's rule hold back less than a segment, written by *sender* before it has read anything new?
-
-    It is how many bytes of what went before are not acknowledged; UNKNOWN if some are.
-    """
-    if sender.snd_nxt == ISN + 1 or sender.rcv_edge != sender.rcv_told:
-        return 0
-    if sender.stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
-        return 0
     peer: Any = sender.twin  # there where nothing is recorded
     if peer is None or peer.twin is not sender or peer.state != ESTABLISHED:
         peer = peer_of(sender)
         if peer is None:
-            return 0
+            return False
     inbox = peer.inbox
-    idle = inbox is None or not inbox.size
-    if idle and peer.snd_nxt == ISN + 1:
-        return 0  # it has read all, and answers nothing: that was acknowledged
-    if sender.options is not None and sender.options.get(_NODELAY):
-        return 0
-    own = sender.inbox
-    if (own is not None and own.size) or peer is sender or peer.guard is not None or sender.guard is not None:
+    if (inbox is None or not inbox.size) and peer.snd_nxt == ISN + 1 and peer.options is None:
+        return False  # it has read all, and answers nothing: that was acknowledged
+    options = sender.options
+    if (options is not None and options.get(_NODELAY)) or peer.urg_seq >= (peer.rcv_wup or 1):
+        return False  # an urgent byte that is not acknowledged takes with it what comes behind (tcp_nagle_test)
+    return unacknowledged(sender, peer) != 0
+
+
+def unacknowledged(sender: Sender, peer: Any) -> int:
+    """How many bytes of what *sender* wrote does its *peer* let wait for an acknowledgement? UNKNOWN if some."""
+    if peer is sender or peer.guard is not None or sender.guard is not None:
         return 0
     full = FULL_V6 if ":" in peer.local[0] else FULL
-    if idle:
-        return UNKNOWN if sender.sent < full and answers(peer) else 0
-    rest = inbox.rest
     if answers(peer):
-        last = len(rest[-1] if rest else inbox.head)
-        return last if last < full else 0
+        waiting = peer.rcv_nxt - max(peer.rcv_wup, ISN + 1)
+        return waiting if waiting < full else 0
+    inbox = peer.inbox
+    if inbox is None or not inbox.size:
+        return 0
+    rest = inbox.rest
     if (
         inbox.size + inbox.offset == sender.sent
         and peer.rcv_room > FIRST_WINDOW
@@ -81,8 +91,15 @@ def must_wait(sender: Sender) -> int:
 
 
 def in_flight(sender: Sender) -> int:
-    """How many bytes SIOCOUTQ tells of because their acknowledgement waits, where that is certain: not with TCP_NODELAY."""
-    return max(0, must_wait(sender)) if sender.state == ESTABLISHED else 0
+    """How many bytes SIOCOUTQ tells of because their acknowledgement waits, where that is certain."""
+    young = sender.stack.clock.now_ns - sender.since_ns < DELAYED_NS
+    if sender.state == FIN_WAIT1:
+        peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+        if young and peer is not None and peer.state == CLOSE_WAIT and answers(peer):
+            return int(peer.rcv_nxt - peer.rcv_wup) - 1  # but the FIN
+        return 0
+    peer = peer_of(sender) if young and sender.state in _TALKING else None
+    return 0 if peer is None else max(0, unacknowledged(sender, peer))
 
 
 def _left_unacknowledged(writes: Iterable[bytes], full: int) -> int:
@@ -112,6 +129,6 @@ def _left_unacknowledged(writes: Iterable[bytes], full: int) -> int:
 
 
 def peer_of(sender: Sender) -> Any:
-    """The other end, if it is on this host and ESTABLISHED."""
+    """The other end, if it is on this host and may hear something."""
     peer: Any = sender.stack.connections.get((sender.peer, sender.local))
-    return peer if peer is not None and peer.state == ESTABLISHED else None
+    return peer if peer is not None and peer.state in RECEIVING else None

@@ -28,6 +28,7 @@ from simnet.kernel.cork import segment_of
 from simnet.kernel.guard import Guard
 from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.listener import forget
+from simnet.kernel.nagle import in_flight
 from simnet.kernel.options import IPPROTO_TCP, TCP_LINGER2
 from simnet.kernel.readiness import ANY_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, URG, WANT_ACK, Notice, Segment
@@ -121,6 +122,8 @@ class Sender(ControlBlock):
         seq = self.snd_nxt
         self.snd_nxt = seq + length
         edge = self.rcv_told = self.rcv_edge
+        if payload or self.rcv_wup > ISN + 1:
+            self.rcv_wup = self.rcv_nxt
         segment = Segment(
             self.local,  # type: ignore[arg-type]  # who sends has both addresses
             self.peer,  # type: ignore[arg-type]
@@ -233,13 +236,14 @@ class Sender(ControlBlock):
         state = AFTER_OUR_FIN.get(self.state)
         if state is None:
             return
+        before = in_flight(self) if self.cork is not None else 0
         self.state = state
         self.calm = False
         if self.cork is not None:
             self.cork.open()
             held = self.unsent
             if held and self.guard is None and held < self.snd_edge - self.snd_nxt:
-                window_of(self).flight += held  # it goes with the FIN, and is acknowledged as late
+                window_of(self).flight += before + held  # it goes with the FIN, and is acknowledged as late
         tampering = self.tampering
         if tampering is not None and tampering.cut:
             self.fin_acknowledged()  # it went out long ago

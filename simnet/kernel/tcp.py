@@ -238,7 +238,7 @@ class TcpSocket(Stream):
         self.done = False
         self.snd_nxt = ISN
         self.fin = FIN_NONE
-        self.rcv_nxt = 0
+        self.rcv_nxt = self.rcv_wup = 0
         self.rcv_edge = self.rcv_told = ISN + 1 + self.rcv_room
         connections[(local, peer)] = self
         if stack.demanding:

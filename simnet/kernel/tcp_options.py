@@ -23,7 +23,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.nagle import answers
+from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
@@ -215,8 +215,10 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
         cork.push(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
-    elif name == o.TCP_QUICKACK and owes_acknowledgement(socket) and socket.state in (ESTABLISHED, CLOSE_WAIT):
-        socket.acknowledge()
+    elif name == o.TCP_QUICKACK and socket.state in (ESTABLISHED, CLOSE_WAIT):
+        acknowledge_at_once(socket, number)
+        if owes_acknowledgement(socket):
+            socket.acknowledge()
 
 
 def _rounded_to_retries(seconds: int) -> int:

@@ -218,10 +218,12 @@ class Stream(Connection):
                 if end < self.snd_edge and size:
                     # Nearly every send: it fits in the peer's window, and does not fill it.
                     edge = self.rcv_edge
-                    if edge == self.rcv_told and size < FULL and must_wait(self):
+                    heard = self.rcv_nxt
+                    if heard == self.rcv_wup and size < FULL and must_wait(self):
                         return self._hold_back(data)
                     self.snd_nxt = end
                     self.rcv_told = edge
+                    self.rcv_wup = heard
                     twin = self.twin
                     if twin is not None and twin.twin is self and not self.stack.out and twin.take(seq, edge, data):
                         return size

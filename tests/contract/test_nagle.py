@@ -1,0 +1,169 @@
+"""Who waits for an acknowledgement, and for whose: K-060 and K-062 of dialogues in which little or nothing is read."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet import real
+from tests.contract.worlds import World
+
+TCP, QUICKACK = socket.IPPROTO_TCP, socket.TCP_QUICKACK
+PROMPT = 0.02  # seconds; a kernel that was kept from it for longer may have acknowledged by itself
+
+
+def in_no_time(world: World, scene: Callable[[Any, Any], None]) -> tuple[Any, Any]:
+    """Both ends of a connection on which *scene* was played faster than acknowledgements wait."""
+    for _ in range(10):
+        ends = world.pair()
+        began = time.monotonic()
+        scene(*ends)
+        world.pause()
+        if time.monotonic() - began < PROMPT:
+            break
+    return ends
+
+
+def arrived(world: World, sock: Any, wanted: int) -> int:
+    """How many bytes wait to be read, when it is *wanted* or for a while is not."""
+    deadline = real.monotonic() + world.patience
+    while (n := world.ioctl(sock, "FIONREAD")) != wanted and real.monotonic() < deadline:
+        real.sleep(0.0002)
+    return int(n)
+
+
+def test_k060_who_answers_unread_data_answers_all_the_same(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"2")
+        client.send(b"3")
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(server, "FIONREAD") == 2
+    assert [world.ioctl(client, each) for each in ("SIOCOUTQ", "SIOCOUTQNSD")] == [2, 1]
+    world.gives(b"12", server.recv, 9)
+    time.sleep(0.06)
+    world.gives(b"3", server.recv, 9)
+
+
+def test_k060_who_has_read_since_may_have_heard_nothing_new(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"2")
+        client.recv(9)  # of before
+        client.send(b"3")
+
+    _, server = in_no_time(world, scene)
+    assert world.ioctl(server, "FIONREAD") == 2
+
+
+def test_k060_every_answer_acknowledges(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        for each in b"12345":
+            client.send(bytes((each,)))
+            server.send(b"-")
+
+    client, server = in_no_time(world, scene)
+    assert arrived(world, server, 5) == arrived(world, client, 5) == 5
+
+
+def test_k060_who_has_spoken_before_it_heard_anything_acknowledges_at_once(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"a greeting")
+        for _ in range(5):
+            client.send(b"x")
+
+    client, server = in_no_time(world, scene)
+    assert arrived(world, server, 5) == 5
+    assert world.ioctl(client, "SIOCOUTQ") == 0
+
+
+def test_k060_an_urgent_byte_takes_with_it_what_comes_behind(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"hello")
+        client.send(b"hello")
+        server.send(b"!", socket.MSG_OOB)
+        server.send(b"quick")
+
+    client, _ = in_no_time(world, scene)
+    world.ready(client, "IN|PRI|OUT")
+    assert client.recv(9) == b"hello"
+    world.gives(b"quick", client.recv, 9)
+
+
+def test_k060_a_half_closed_end_answers_too(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"hello")
+        client.send(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        server.send(b"1")
+        server.send(b"23")
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(client, "FIONREAD") == 6
+    assert world.ioctl(server, "SIOCOUTQ") == 3
+
+
+@pytest.mark.parametrize("behind", [b"", b"held"])
+def test_k062_what_goes_before_the_fin_is_acknowledged_with_it(world: World, behind: bytes) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"23")
+        client.send(behind)
+        client.shutdown(socket.SHUT_WR)
+
+    client, _ = in_no_time(world, scene)
+    assert world.ioctl(client, "SIOCOUTQ") == 3 + len(behind)
+
+
+def test_k062_what_waits_counts_whoever_has_read_what(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.recv(4)
+        client.send(b"23")
+        server.recv(9)
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(client, "SIOCOUTQ") == 2
+    server.send(b"another")
+    world.pause()
+    assert world.ioctl(client, "SIOCOUTQ") == 0
+
+
+def test_k060_quickack_is_for_once(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        assert server.getsockopt(TCP, QUICKACK) == 0
+        server.setsockopt(TCP, QUICKACK, 1)
+        assert server.getsockopt(TCP, QUICKACK) == 1
+        for _ in range(2):
+            client.send(b"2")
+        server.send(b"the next one")
+        assert server.getsockopt(TCP, QUICKACK) == 0
+        for _ in range(2):
+            client.send(b"3")
+
+    _, server = in_no_time(world, scene)
+    assert world.ioctl(server, "FIONREAD") == 4
+
+
+def test_k060_without_quickack_nothing_is_acknowledged_at_once(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.setsockopt(TCP, QUICKACK, 0)
+        assert server.getsockopt(TCP, QUICKACK) == 0
+        client.send(b"2")
+        client.send(b"3")
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(server, "FIONREAD") == 2
+    assert world.ioctl(client, "SIOCOUTQ") == 2
