@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.control import FIN_SENT, ISN
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING
-from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW
+from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW
 
 if TYPE_CHECKING:
+    from simnet.kernel.buffer import Buffer
     from simnet.kernel.control import ControlBlock
     from simnet.kernel.sending import Sender
 
 QUICK: Final = 16  # TCP_MAX_QUICKACKS
 FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; Nagle's rule is about smaller ones
+FULL_LATER: Final = 32768  # bytes of those that follow
 SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
 UNKNOWN: Final = -1
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
@@ -73,12 +75,13 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
     """How many bytes of what *sender* wrote does its *peer* let wait for an acknowledgement? UNKNOWN if some."""
     if peer is sender or peer.guard is not None or sender.guard is not None:
         return 0
-    full = FULL_V6 if ":" in peer.local[0] else FULL
-    if answers(peer):
-        waiting = peer.rcv_nxt - max(peer.rcv_wup, ISN + 1)
-        return waiting if waiting < full else 0
     inbox = peer.inbox
-    if inbox is None or not inbox.size:
+    if answers(peer):
+        waiting: int = peer.rcv_nxt - max(peer.rcv_wup, ISN + 1)
+        if waiting <= SMALL or inbox is None or inbox.size < waiting:
+            return waiting if waiting < FULL_LATER else 0
+        return _left_unacknowledged(_latest(inbox, waiting), FULL_LATER, quick=0)
+    if inbox is None or not inbox.size or peer.fin == FIN_SENT:
         return 0
     rest = inbox.rest
     if (
@@ -86,6 +89,9 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
         and peer.rcv_room > FIRST_WINDOW
         and (not rest or len(rest) <= QUICK + 1)
     ):
+        full = FULL_LATER
+        if sender.origin == "client" and peer.snd_nxt == ISN + 1:  # of the window that the SYN-ACK has offered
+            full = FULL_V6 if ":" in peer.local[0] else FULL
         return _left_unacknowledged((inbox.head, *(rest or ())), full)
     return UNKNOWN if inbox.size <= SMALL and rest is not None and len(rest) >= QUICK else 0
 
@@ -102,12 +108,23 @@ def in_flight(sender: Sender) -> int:
     return 0 if peer is None else max(0, unacknowledged(sender, peer))
 
 
-def _left_unacknowledged(writes: Iterable[bytes], full: int) -> int:
-    """How many bytes does a receiver let wait who has read none of *writes*, the first of a connection, to its end?
+def _latest(inbox: Buffer, n: int) -> list[bytes]:
+    """The last writes that *inbox* has of, with *n* bytes in them."""
+    found: list[bytes] = []
+    for chunk in reversed((inbox.head, *(inbox.rest or ()))):
+        if n <= 0:
+            break
+        found.append(chunk)
+        n -= len(chunk)
+    return found[::-1]
 
-    Each is sent in segments of *full* bytes, and what is left of it.
+
+def _left_unacknowledged(writes: Iterable[bytes], full: int, quick: int = -1) -> int:
+    """How many bytes does a receiver let wait that has read none of *writes* to its end: the first ones of a connection,
+    or those of which it acknowledges none quickly?
+
+    The first is sent in segments of *full* bytes, and what is left of it.
     """
-    quick = -1
     grown = False
     largest, left_over, segment = SMALL, 0, 0
     for write in writes:
@@ -117,14 +134,16 @@ def _left_unacknowledged(writes: Iterable[bytes], full: int) -> int:
             left -= segment
             largest = max(largest, segment)
             if quick < 0:
-                quick = min(QUICK, FIRST_WINDOW // (2 * largest) or 2)
-            if segment >= LARGE and not grown:
+                quick = min(QUICK, (FIRST_WINDOW if full < FULL_LATER else LATER_WINDOW) // (2 * largest) or 2)
+            if segment >= LARGE and not grown and quick:
                 quick |= 1
                 grown = True
             left_over += segment
             if quick or left_over > largest:
                 quick = max(0, quick - 1)
                 left_over = 0
+        if segment < full:
+            full = FULL_LATER
     return left_over if segment < full else 0
 
 

@@ -167,3 +167,26 @@ def test_k060_without_quickack_nothing_is_acknowledged_at_once(world: World) -> 
     client, server = in_no_time(world, scene)
     assert world.ioctl(server, "FIONREAD") == 2
     assert world.ioctl(client, "SIOCOUTQ") == 2
+
+
+@pytest.mark.parametrize("opener", [True, False], ids=["client", "server"])
+def test_k062_the_rest_of_a_large_write_waits_for_its_acknowledgement(world: World, opener: bool) -> None:
+    def scene(client: Any, server: Any) -> None:
+        writer = client if opener else server
+        writer.send(bytes(40_000))
+        writer.send(b"x")
+
+    client, server = in_no_time(world, scene)
+    segment = 32_741 if opener else 32_768  # half of the window that was offered
+    assert world.ioctl(client if opener else server, "SIOCOUTQ") == 40_001 - segment
+
+
+def test_k060_after_a_dialogue_a_large_write_is_acknowledged_and_a_small_one_waits(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"hello")
+        client.send(b"hello")
+        for size in (40_000, 100, 20_000):
+            server.send(bytes(size))
+
+    client, _ = in_no_time(world, scene)
+    assert arrived(world, client, 40_105) == 40_105
