@@ -159,7 +159,8 @@ class ControlBlock(File):
             ):
                 mask |= READABLE
             outbox = self.outbox
-            if shut & SHUT_SEND or ((outbox is None or not outbox.size) and self.guard is None) or self.writable():
+            idle = (outbox is None or not outbox.size) and self.guard is None and self.window is None
+            if shut & SHUT_SEND or idle or self.writable():
                 mask |= WRITABLE
             else:
                 self.no_space = True
@@ -196,7 +197,8 @@ class ControlBlock(File):
             return (unsent + self.guard.unacknowledged) * 3 <= self.lossy_room * 2
         if self.options is not None:
             lowest = self.options.get((IPPROTO_TCP, TCP_NOTSENT_LOWAT))
-            if lowest and 0 < lowest <= unsent * 2:
+            left_out = 0 if self.window is None else self.window.lost
+            if lowest and 0 < lowest <= (unsent + left_out) * 2:
                 return False
         if self.window is not None:
             unsent += self.window.flight

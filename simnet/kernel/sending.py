@@ -404,15 +404,18 @@ class Sender(ControlBlock):
         elif old == SYN_SENT:
             self.error = ECONNRESET
             self.owed = 1
+        unsent = 0 if self.window is None else self.window.lost
+        skipped = 2  # tcp_disconnect leaves numbers out, lest old segments fit
         if self.snd_edge:
             quiet = self.origin == "client" and self.snd_nxt == self.rcv_nxt == ISN + 1
             six = self.peer is not None and ":" in self.peer[0]
-            self.owed += (FIRST_WINDOW_V6 if six else FIRST_WINDOW) if quiet else LATER_WINDOW
-        self.owed += 2  # tcp_disconnect leaves numbers out, lest old segments fit
+            skipped += (FIRST_WINDOW_V6 if six else FIRST_WINDOW) if quiet else LATER_WINDOW
+        self.owed += skipped
         if old != CLOSED:
             self.vanish()  # a dead socket that was bound anew keeps its port
         self.snd_edge = 0
         self.window = None
+        window_of(self).lost = unsent + skipped
         self.inbox = None
         self.urg_data = 0
         self.done = False

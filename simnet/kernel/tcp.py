@@ -230,7 +230,7 @@ class TcpSocket(Stream):
             stack.tcp_ports.hold(free, self)
         self.local = local
         self.peer = peer
-        self.way = self.twin = None
+        self.way = self.twin = self.window = None
         self.origin = "client"
         self.state = SYN_SENT
         self.since_ns = now_ns

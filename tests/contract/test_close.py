@@ -442,3 +442,23 @@ def test_k083_shut_wr_on_a_full_socket_sends_the_rest_then_the_end(world: World)
             break
         received += len(part)
     assert received > 8192
+
+
+@pytest.mark.parametrize(("how", "left_out"), [("listener", 2), ("refused", 2), ("reset", 65_538)])
+def test_k062_a_disconnect_leaves_numbers_out_which_count_as_not_sent(world: World, how: str, left_out: int) -> None:
+    if how == "listener":
+        sock = world.listener()
+        sock.shutdown(socket.SHUT_RD)
+    elif how == "refused":
+        sock = world.refused()
+        assert sock.connect_ex((world.ip, 1)) == errno.ECONNREFUSED
+    else:
+        sock, server = world.pair()
+        sock.send(b"x")
+        server.close()
+        world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+        assert sock.connect_ex((world.ip, 1)) == errno.ECONNRESET
+    assert world.ioctl(sock, "SIOCOUTQNSD") == left_out
+    for limit, mask in ((2 * left_out, "HUP"), (2 * left_out + 1, "OUT|HUP")):
+        sock.setsockopt(socket.IPPROTO_TCP, 25, limit)  # TCP_NOTSENT_LOWAT
+        world.ready(sock, mask)
