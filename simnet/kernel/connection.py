@@ -16,7 +16,7 @@ from simnet.kernel.control import (
     URGENT_ANNOUNCED,
     URGENT_HERE,
 )
-from simnet.kernel.cork import hear_mss
+from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
@@ -206,6 +206,9 @@ class Connection(Tamperable):
                 self._complete()
         else:  # both sides opened at once, or a socket connected to itself (K-017)
             self.state = SYN_RECV
+            if segment.sender is self:  # which hears of itself with each segment, and acknowledges only with the next
+                self.cork = self.cork or Cork()
+                self.slow = True
             self.send_syn(SYN | ACK)
 
     def _complete(self) -> None:

@@ -73,7 +73,7 @@ def must_wait(sender: Sender) -> bool:
 
 def unacknowledged(sender: Sender, peer: Any) -> int:
     """How many bytes of what *sender* wrote does its *peer* let wait for an acknowledgement? UNKNOWN if some."""
-    if peer is sender or peer.guard is not None or sender.guard is not None:
+    if peer.guard is not None or sender.guard is not None:
         return 0
     inbox = peer.inbox
     if answers(peer):

@@ -279,6 +279,9 @@ class Stream(Connection):
         if goes_at_once and size > self.snd_edge - self.snd_nxt and size > (most := self._refused_after()):
             data = data[:most]
             size = most
+        if self.cork is None and size < FULL and not flags & MSG_OOB and must_wait(self):
+            self.cork = Cork()
+            self.slow = True
         if self.cork is not None:
             if self.cork.ended and outbox.size:
                 self.cork.push(self)

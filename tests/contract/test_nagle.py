@@ -190,3 +190,48 @@ def test_k060_after_a_dialogue_a_large_write_is_acknowledged_and_a_small_one_wai
 
     client, _ = in_no_time(world, scene)
     assert arrived(world, client, 40_105) == 40_105
+
+
+@pytest.mark.parametrize("flags", [socket.MSG_DONTWAIT, socket.MSG_NOSIGNAL, socket.MSG_EOR])
+def test_k060_flags_do_not_hurry_what_waits(world: World, flags: int) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"2")
+        client.send(b"3", flags)
+
+    _, server = in_no_time(world, scene)
+    assert world.ioctl(server, "FIONREAD") == 2
+
+
+def test_k060_small_buffers_do_not_hurry_it_either(world: World) -> None:
+    for _ in range(10):
+        client, server = world.tight_pair()
+        began = time.monotonic()
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"2")
+        client.send(b"3")
+        if time.monotonic() - began < PROMPT:
+            break
+    assert world.ioctl(server, "FIONREAD") == 2
+
+
+def test_k017_who_is_connected_to_itself_acknowledges_with_what_it_writes_next(world: World) -> None:
+    for _ in range(10):
+        sock = world.socket()
+        sock.bind((world.ip, 0))
+        sock.connect_ex(sock.getsockname())
+        began = time.monotonic()
+        waiting = []
+        for part in (b"ab", b"cde", b"f"):
+            sock.send(part)
+            waiting.append(world.ioctl(sock, "SIOCOUTQ"))
+        there = world.ioctl(sock, "FIONREAD")
+        if time.monotonic() - began < PROMPT:
+            break
+    assert waiting == [0, 3, 4]
+    assert there == 5
+    world.gives(b"abcde", sock.recv, 100)
+    time.sleep(0.06)
+    world.gives(b"f", sock.recv, 100)
