@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_DUE, ISN
-from simnet.kernel.nagle import answers, must_wait, peer_of
+from simnet.kernel.nagle import answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -49,7 +49,7 @@ class Cork:
         A cork lets go what fills segments, and holds the rest. Of what MSG_MORE holds, the peer's acknowledgement of the
         first segment that is full lets go the rest.
         """
-        if connection.urg_out:
+        if connection.urg_out or urgent_waits(connection):
             return 0  # urgent data waits for nobody
         full = segment_of(connection)
         if not (self.corked or self.more):
@@ -78,6 +78,13 @@ class Cork:
         self.corked = self.more = False
         self._let_go(connection)
         self.corked = corked
+
+    def uncork(self, connection: Sender) -> None:
+        """TCP_CORK is off: what was held goes, if Nagle's rule lets it."""
+        self.more = False
+        if not self.waits:
+            self.stop()
+            connection.transmit()
 
     def _let_go(self, connection: Sender) -> None:
         self.waits = False

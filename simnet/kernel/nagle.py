@@ -66,9 +66,19 @@ def must_wait(sender: Sender) -> bool:
     if (inbox is None or not inbox.size) and peer.snd_nxt == ISN + 1 and peer.options is None:
         return False  # it has read all, and answers nothing: that was acknowledged
     options = sender.options
-    if (options is not None and options.get(_NODELAY)) or peer.urg_seq >= (peer.rcv_wup or 1):
-        return False  # an urgent byte that is not acknowledged takes with it what comes behind (tcp_nagle_test)
+    if (options is not None and options.get(_NODELAY)) or (peer.urg_seq and _urgent(peer)):
+        return False
     return unacknowledged(sender, peer) != 0
+
+
+def urgent_waits(sender: Sender) -> bool:
+    """Is an urgent byte not acknowledged yet? It takes with it what comes behind (tcp_nagle_test)."""
+    peer = peer_of(sender)
+    return peer is not None and _urgent(peer)
+
+
+def _urgent(peer: Any) -> bool:
+    return peer.urg_seq >= max(peer.rcv_wup, ISN + 1) and answers(peer)
 
 
 def unacknowledged(sender: Sender, peer: Any) -> int:

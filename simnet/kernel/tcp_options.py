@@ -211,8 +211,10 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
 
 def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     cork = socket.cork
-    if cork is not None and ((name == o.TCP_NODELAY and number) or (name == o.TCP_CORK and not cork.corked)):
+    if cork is not None and name == o.TCP_NODELAY and number:
         cork.push(socket)
+    elif cork is not None and name == o.TCP_CORK and not cork.corked:
+        cork.uncork(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
     elif name == o.TCP_QUICKACK and socket.state in (ESTABLISHED, CLOSE_WAIT):

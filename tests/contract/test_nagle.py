@@ -235,3 +235,30 @@ def test_k017_who_is_connected_to_itself_acknowledges_with_what_it_writes_next(w
     world.gives(b"abcde", sock.recv, 100)
     time.sleep(0.06)
     world.gives(b"f", sock.recv, 100)
+
+
+def test_k060_nor_does_more_hold_what_comes_behind_an_urgent_byte(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"hello")
+        client.send(b"hello")
+        server.send(b"!", socket.MSG_OOB)
+        server.send(b"quick", socket.MSG_MORE)
+
+    client, _ = in_no_time(world, scene)
+    assert client.recv(9) == b"hello"
+    world.gives(b"quick", client.recv, 9)
+
+
+@pytest.mark.parametrize("nodelay", [0, 1])
+def test_k060_what_is_uncorked_waits_by_nagles_rule(world: World, nodelay: int) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(b"hello")
+        client.send(b"hello")
+        server.setsockopt(TCP, socket.TCP_NODELAY, nodelay)
+        server.send(b"1")
+        server.setsockopt(TCP, socket.TCP_CORK, 1)
+        server.send(b"2")
+        server.setsockopt(TCP, socket.TCP_CORK, 0)
+
+    client, _ = in_no_time(world, scene)
+    assert arrived(world, client, 6 + nodelay) == 6 + nodelay
