@@ -19,6 +19,7 @@ from typing import Any
 from simnet import real
 from simnet.conform.program import FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
 from simnet.conform.words import Setting, Words, outcome
+from simnet.kernel.nagle import answers
 from simnet.kernel.window import owes_acknowledgement
 
 __all__ = ["ASKED", "FILLER", "NOTHING", "Bench"]
@@ -113,7 +114,7 @@ class Bench:
         """
         for _, thing in self.open_sockets():
             stream = thing.family != socket.AF_UNIX and thing.type == socket.SOCK_STREAM
-            if stream and (self._prompt or owes_acknowledgement(thing._file())):
+            if stream and (self._prompt or owes_acknowledgement(thing._file()) or answers(thing._file())):
                 thing.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def open_sockets(self) -> list[tuple[str, Any]]:
