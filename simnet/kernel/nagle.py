@@ -5,8 +5,8 @@ takes all, or for more than its largest segment so far; and once it has answered
 program's first writes all arrive at once, and after a dialogue the second of two waits, a head's body say, if TCP_NODELAY
 is not set.
 
-Nothing of this is counted while data flows: it is read from what both ends know when one writes twice. That is enough
-within a host, and as long as a connection is younger than the 40 ms in which an answer counts as one. Whoever is older, or
+Nothing of this is counted while data flows: it is read from what both ends know when one writes twice, and from where the
+peer's last data acknowledged what had come to it. That is enough within a host, and as long as a connection is younger than the 40 ms in which an answer counts as one. Whoever is older, or
 far away, sends at once.
 """
 

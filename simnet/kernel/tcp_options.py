@@ -32,6 +32,7 @@ from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
+from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS
 from simnet.kernel.window import owes_acknowledgement
 
@@ -272,7 +273,9 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
 def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
     if level == o.IPPROTO_TCP:
         if name == o.TCP_INFO:
-            return tcp_info(socket.state, _was_established(socket), socket.options)
+            agreed = _was_established(socket)
+            mss = int(get_option(socket, o.IPPROTO_TCP, o.TCP_MAXSEG, 0))
+            return measures(socket, tcp_info(socket.state, agreed, socket.options), mss, agreed)
         return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
     if level != o.SOL_SOCKET:
         return None
