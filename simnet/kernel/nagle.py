@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.control import FIN_SENT, ISN
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING
-from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW
+from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later
 
 if TYPE_CHECKING:
     from simnet.kernel.buffer import Buffer
@@ -32,6 +32,7 @@ SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before
 UNKNOWN: Final = -1
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0
+_STILL_WAITING: Final = (IPPROTO_TCP, -100 - TCP_QUICKACK)  # what had come then and was neither read nor acknowledged
 _TALKING: Final = (ESTABLISHED, CLOSE_WAIT)
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
@@ -47,10 +48,18 @@ def answers(connection: ControlBlock) -> bool:
 def acknowledge_at_once(connection: Sender, number: int) -> None:
     """TCP_QUICKACK of a connection: whether its next acknowledgements wait for an answer to go along with; for once."""
     assert connection.options is not None
-    del connection.options[_QUICKACK]
+    options = connection.options
+    del options[_QUICKACK]
     if not answers(connection):
         connection.rcv_wup = connection.rcv_nxt  # what came was acknowledged as it came
-    connection.options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
+    waiting = connection.rcv_nxt - max(connection.rcv_wup, ISN + 1)
+    options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
+    if number and waiting:
+        if connection.unread and waiting <= SMALL:  # until all is read, or more comes (tcp_cleanup_rbuf)
+            options[_STILL_WAITING] = connection.rcv_nxt
+            acknowledge_later(connection)
+        else:
+            connection.acknowledge()
 
 
 def must_wait(sender: Sender) -> bool:
@@ -93,6 +102,8 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
         return _left_unacknowledged(_latest(inbox, waiting), FULL_LATER, quick=0)
     if inbox is None or not inbox.size or peer.fin == FIN_SENT:
         return 0
+    if peer.options is not None and peer.options.get(_STILL_WAITING) == peer.rcv_nxt:
+        return int(peer.rcv_nxt - peer.rcv_wup)
     rest = inbox.rest
     if (
         inbox.size + inbox.offset == sender.sent

@@ -219,8 +219,9 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
     elif name == o.TCP_QUICKACK and socket.state in (ESTABLISHED, CLOSE_WAIT):
+        owes = owes_acknowledgement(socket)
         acknowledge_at_once(socket, number)
-        if owes_acknowledgement(socket):
+        if owes and number:
             socket.acknowledge()
 
 

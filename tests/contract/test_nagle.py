@@ -262,3 +262,21 @@ def test_k060_what_is_uncorked_waits_by_nagles_rule(world: World, nodelay: int) 
 
     client, _ = in_no_time(world, scene)
     assert arrived(world, client, 6 + nodelay) == 6 + nodelay
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_k060_quickack_acknowledges_at_once_what_is_read(world: World, read: bool) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.send(b"1")
+        server.send(b"an answer")
+        client.send(b"23")
+        client.send(b"4")
+        if read:
+            server.recv(9)
+        server.setsockopt(TCP, QUICKACK, 1)
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(client, "SIOCOUTQ") == (0 if read else 3)
+    if not read:
+        world.gives(b"123", server.recv, 9)
+    world.gives(b"4", server.recv, 9)
