@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
 from simnet.kernel.idle_options import TCP_FASTOPEN
+from simnet.kernel.nagle import inherit_quickack
 from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_TCP,
@@ -101,6 +102,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
             child.options.pop(key, None)
         note_scale(child.options, OWN_SCALE, socket.options)
         note_arrivals(child)
+        inherit_quickack(child)
         if WINDOW_LIMIT in child.options:
             child.options[WINDOW_LIMIT] = min(child.options[WINDOW_LIMIT], WINDOW_CLAMP)
         if socket.cork is not None and socket.cork.corked:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_SENT, ISN
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
-from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING
+from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
 from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later
 
 if TYPE_CHECKING:
@@ -54,12 +54,22 @@ def acknowledge_at_once(connection: Sender, number: int) -> None:
         connection.rcv_wup = connection.rcv_nxt  # what came was acknowledged as it came
     waiting = connection.rcv_nxt - max(connection.rcv_wup, ISN + 1)
     options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
+    peer: Any = connection.stack.connections.get((connection.peer, connection.local))
+    if number and peer is not None and peer.state == SYN_RECV:
+        connection.acknowledge()  # the handshake, which waited for data
     if number and waiting:
         if connection.unread and waiting <= SMALL:  # until all is read, or more comes (tcp_cleanup_rbuf)
             options[_STILL_WAITING] = connection.rcv_nxt
             acknowledge_later(connection)
         else:
             connection.acknowledge()
+
+
+def inherit_quickack(child: Sender) -> None:
+    """A listener that acknowledges nothing at once has children that do not."""
+    assert child.options is not None
+    if child.options.pop(_QUICKACK, 1) == 0:
+        child.options[ANSWERS_SINCE] = 0
 
 
 def must_wait(sender: Sender) -> bool:

@@ -280,3 +280,25 @@ def test_k060_quickack_acknowledges_at_once_what_is_read(world: World, read: boo
     if not read:
         world.gives(b"123", server.recv, 9)
     world.gives(b"4", server.recv, 9)
+
+
+def test_k048_who_is_accepted_acknowledges_as_its_listener_was_told(world: World) -> None:
+    for _ in range(10):
+        listener = world.listener()
+        listener.setsockopt(TCP, QUICKACK, 0)
+        client = world.client(listener)
+        began = time.monotonic()
+        server = world.accept(listener)
+        client.send(b"1")
+        waiting = world.ioctl(client, "SIOCOUTQ")
+        if time.monotonic() - began < PROMPT:
+            break
+    assert waiting == 1
+    assert server.getsockopt(TCP, QUICKACK) == 0
+
+
+def test_k049_quickack_ends_a_handshake_that_waits_for_data(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener, {(TCP, QUICKACK): 0})
+    client.setsockopt(TCP, QUICKACK, 1)
+    world.ready(listener, "IN")
