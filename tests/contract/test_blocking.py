@@ -627,6 +627,7 @@ def test_k102_a_unix_send_that_waits_uses_the_error_up(world: World, full: bool)
     world.gives("EPIPE", sock.send, b"x")
 
 
+@pytest.mark.slow
 def test_k055_so_rcvtimeo_is_for_a_whole_read_of_all(world: World) -> None:
     sock, peer = world.pair()
     sock.setblocking(True)
@@ -743,6 +744,7 @@ def waited_on_by_several(world: World, how: str) -> tuple[Any, Any]:
     return lambda: one.recv(1), lambda: two.send(b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [str(int(socket.SOCK_DGRAM)), str(int(socket.SOCK_SEQPACKET)), "udp", "accept", "accept unix"]
 )

@@ -653,6 +653,7 @@ def test_who_is_served_behind_a_turn_of_a_handlers_own_is_asked_afterwards(map, 
     far.close()
 
 
+@pytest.mark.slow
 def test_a_connection_is_registered_once_and_forgotten_once(map, turn):
     """Two calls of the kernel, where asyncore has none; not three, and none for who is gone before the next turn."""
     calls = []

@@ -265,6 +265,7 @@ def test_each_errno_means_what_it_meant(call):
     assert differs == mended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["read", "write", "_exception", "readwrite"])
 def test_what_a_handler_lets_out_goes_where_it_went(function):
     def program(asyncore, error, flags):

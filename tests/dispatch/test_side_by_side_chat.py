@@ -186,6 +186,7 @@ def speech(asynchat, seed):
     return told, chat.socket.sent
 
 
+@pytest.mark.slow
 def test_any_speech_goes_out_in_the_same_pieces():
     for seed in range(1500):
         alike(speech, seed)

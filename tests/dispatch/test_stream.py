@@ -199,6 +199,7 @@ def test_a_slow_reader_is_not_read(world):
     world.run(loop, lambda: "drained" in channel.events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM])
 def test_a_kernel_without_memory_is_asked_again_and_reading_goes_on(world, code):
     loop = world.loop()

@@ -120,6 +120,7 @@ OPS: dict[str, Any] = {
 STEPS = st.tuples(st.sampled_from((0, 1)), st.sampled_from(sorted(OPS)), st.sampled_from((1, 7, 300, 40_000, 300_000)))
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), rate=st.sampled_from([0.05, 0.3]), steps=st.lists(STEPS, max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_so_it_is_whatever_calls_the_two_ends_make(seed: int, rate: float, steps: list[tuple[int, str, int]]) -> None:

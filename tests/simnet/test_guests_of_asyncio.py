@@ -275,6 +275,7 @@ def test_an_asyncio_web_server_and_a_blocking_client(simnet_network: Any) -> Non
     assert net.time >= 0.8
 
 
+@pytest.mark.slow
 def test_who_is_ended_with_connections_open_leaves_no_complaint_behind(caplog: pytest.LogCaptureFixture) -> None:
     """Warnings are errors here, those of finalizers too; asyncio's own go to its logger."""
     left = []

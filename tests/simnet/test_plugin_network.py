@@ -177,6 +177,7 @@ def test_the_run_is_drawn_when_asked_for(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*simnet: this run*", "*connect server:7*SYN*"])
 
 
+@pytest.mark.slow
 def test_the_same_test_runs_on_real_sockets(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):
@@ -264,6 +265,7 @@ def test_after(simnet_network):
     run(suite, body).assert_outcomes(errors=1, passed=1)
 
 
+@pytest.mark.slow
 def test_a_broken_rule_is_told_without_a_traceback(suite: pytest.Pytester) -> None:
     body = """
 def keep(port):

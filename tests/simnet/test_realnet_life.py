@@ -320,6 +320,7 @@ def test_who_was_woken_and_has_not_run_yet_is_waited_for(monkeypatch: pytest.Mon
     assert net.verdicts == []
 
 
+@pytest.mark.slow
 def test_tls_goes_by_the_same_names_and_its_waits_end_too() -> None:
     inside, outside = contexts("server")
 
@@ -714,6 +715,7 @@ class OldGreeter(socket.socket):
         return socket.socket.recv(self, bufsize, flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Network, RealNetwork])
 @pytest.mark.parametrize("kind", [Greeter, OldGreeter])
 def test_users_subclasses_of_socket_work(network: Any, kind: type[Greeter | OldGreeter]) -> None:

@@ -261,6 +261,7 @@ def datagrams_of_who_bound_nothing(net: Any) -> Answers:
         return [question, sock.recv(9), sock.getsockname() == asker, asker[0] == net.host("test").address]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -141,6 +141,7 @@ def test_a_sweep_compares_what_came_out() -> None:
     assert (result.failed, result.unreached) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

@@ -273,6 +273,7 @@ def test_what_the_standard_library_asks_of_the_machine_is_answered() -> None:
     assert isinstance(platform._Processor.from_subprocess(), str)  # type: ignore[attr-defined]  # as `platform.uname()` does
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leave",
     [

@@ -270,6 +270,7 @@ def test_what_a_handler_raises_is_raised_in_the_step_in_which_it_did() -> None:
     assert error.__context__ is None
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_told_by_its_listener() -> None:
     def serve_one(port: int) -> None:
         with socket.create_server(("", port)) as listener:
