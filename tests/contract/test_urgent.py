@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 
@@ -275,3 +276,21 @@ def test_k099_datagrams_have_none(world: World) -> None:
     sock = world.socket(kind=socket.SOCK_DGRAM)
     sock.connect((world.ip, 9))
     world.gives("ENOTSUP", sock.send, b"x", OOB)
+
+
+def test_an_urgent_byte_makes_no_wait_with_a_timeout_longer(world: World) -> None:
+    client, server = world.pair()
+    server.settimeout(0.06)
+
+    def urge() -> None:
+        time.sleep(0.03)
+        client.send(b"!", socket.MSG_OOB)
+
+    began = time.monotonic()
+    join = world.beside(urge)
+    with pytest.raises(TimeoutError):
+        server.recv(10)
+    took = time.monotonic() - began
+    join()
+    assert took >= 0.06
+    assert took < 0.07 or world.name == "kernel"

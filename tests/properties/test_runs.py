@@ -122,8 +122,10 @@ STEPS = st.one_of(
 )
 
 
-def dialogue(steps: list[tuple[str, Any]], asked: int, reset: bool) -> tuple[str, list[Any]]:
-    """The digest of a conversation over a link, which cuts in somewhere with *reset*; and what the calls answered."""
+def dialogue(
+    steps: list[tuple[str, Any]], asked: int, reset: bool, host: str, patience: float, trace: bool
+) -> tuple[str, list[Any]]:
+    """The digest of a conversation, which is cut somewhere with *reset*; and what the calls answered."""
 
     def serve() -> None:
         with socket.create_server(("", 7)) as listener, listener.accept()[0] as served:
@@ -132,11 +134,12 @@ def dialogue(steps: list[tuple[str, Any]], asked: int, reset: bool) -> tuple[str
                     served.sendall(data[::2])
 
     answers: list[Any] = []
-    with simnet.Network("reset test->server:7#1 end=client byte=700" if reset else None) as net:
-        net.host("server").spawn(serve)
+    plan = f"reset test->{host}:7#1 end=client byte=700" if reset else None
+    with simnet.Network(plan, targets=host, trace=trace) as net:
+        net.host(host).spawn(serve)
         link = net.link("test", "server")
-        with socket.create_connection(("server", 7)) as sock:
-            sock.setblocking(False)
+        with socket.create_connection((host, 7)) as sock:
+            sock.settimeout(patience)
             for op, how in steps:
                 try:
                     if op == "send":
@@ -154,13 +157,22 @@ def dialogue(steps: list[tuple[str, Any]], asked: int, reset: bool) -> tuple[str
     return net.trace.digest(), answers
 
 
-@given(steps=st.lists(STEPS, max_size=12), asked=st.sampled_from([200, 65_536]), reset=st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_a_call_on_a_link_leaves_the_same_trace_by_its_short_way_and_by_its_long_one(
-    steps: list[tuple[str, Any]], asked: int, reset: bool
+@given(
+    steps=st.lists(STEPS, max_size=12),
+    asked=st.sampled_from([200, 65_536]),
+    reset=st.booleans(),
+    host=st.sampled_from(["server", "test"]),
+    patience=st.sampled_from([0.0, 0.02]),
+    trace=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_call_leaves_the_same_trace_by_its_short_way_and_by_its_long_one(
+    steps: list[tuple[str, Any]], asked: int, reset: bool, host: str, patience: float, trace: bool
 ) -> None:
-    short = dialogue(steps, asked, reset)
+    """Over a link and within a host; who waits and who does not; recorded or not, when the answers alone are compared."""
+    short = dialogue(steps, asked, reset, host, patience, trace)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StraightCalls, "send", lambda self, data: self._send(data, 0))
         patch.setattr(StraightCalls, "_send_straight", lambda self, payload: 0)
         patch.setattr(StraightCalls, "recv", lambda self, size: self._recv(size, 0))
-        assert dialogue(steps, asked, reset) == short
+        assert dialogue(steps, asked, reset, host, patience, trace) == short
