@@ -40,9 +40,8 @@ class Pipe(File):
         self.tag = "a pipe"
         self.fd = fd
         self.inode = inode
-        self.alone = not stat.S_IFMT(
-            os.fstat(fd).st_mode
-        )  # an eventfd: read and written by one number, and all have one inode
+        # An eventfd: read and written by one number, and all have one inode.
+        self.alone = not stat.S_IFMT(os.fstat(fd).st_mode)
         self.writes = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
 

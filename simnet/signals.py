@@ -116,7 +116,7 @@ def _handlers(process: Process) -> dict[int, Any]:
 
 
 def _set_wakeup(process: Process, fd: Any) -> int:
-    """Write the number of each signal that comes to *fd*, a simulated one; -1 for nowhere. What it was before."""
+    """Write the number of each signal that comes to *fd*, of a socket or a pipe; -1 for nowhere. What it was before."""
     fd = c_int(fd)
     if fd != -1 and process.would_block(fd):
         raise ValueError(f"the fd {fd} must be in non-blocking mode")

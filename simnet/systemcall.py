@@ -91,10 +91,9 @@ class SystemCalls(_stdlib.socket):
         """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
         scheduler = self._process.scheduler
         me = scheduler.current
+        # The kernel's own wait for one connection, datagram or record: first come, first served.
         if self._timeout is None and what != "send" and (what == "accept" or self._kind != SOCK_STREAM):
-            file.watch_last(
-                me
-            )  # the kernel's own wait for one connection, datagram or record: first come, first served
+            file.watch_last(me)
         else:
             file.watch(me)
         try:

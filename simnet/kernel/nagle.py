@@ -6,8 +6,8 @@ program's first writes all arrive at once, and after a dialogue the second of tw
 is not set.
 
 Nothing of this is counted while data flows: it is read from what both ends know when one writes twice, and from where the
-peer's last data acknowledged what had come to it. That is enough within a host, and as long as a connection is younger than the 40 ms in which an answer counts as one. Whoever is older, or
-far away, sends at once.
+peer's last data acknowledged what had come to it. That is enough within a host, and as long as a connection is younger than
+the 40 ms in which an answer counts as one. Whoever is older, or far away, sends at once.
 """
 
 from __future__ import annotations

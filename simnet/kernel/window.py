@@ -51,9 +51,7 @@ class Window:
         self.fills = 0  # how often it was full
         self.flight = 0  # bytes that went out and take room until they are acknowledged
         self.held: Any = None  # the timer after which less than a segment goes out, if the window has grown no more
-        self.lost = (
-            0  # numbers that nothing was sent with: what had not gone out at a reset, what a disconnect left out
-        )
+        self.lost = 0  # numbers that nothing was sent with: not gone out at a reset, left out by a disconnect
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
         self.told_ns = -1  # when the window was told last
