@@ -15,24 +15,26 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from simnet import descriptor_calls, descriptor_flags, names, real, socket_files, tls
-from simnet.alarms import alarm_call
+from simnet import real, tls
 from simnet.arguments import checked_timeout, descriptor_number, whole
+from simnet.calls import descriptor_flags, descriptors, socket_files
+from simnet.calls.alarms import alarm_call
+from simnet.calls.ioctl import ioctl
+from simnet.calls.masks import mask_call
+from simnet.calls.sendfile import sendfile
+from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
+from simnet.calls.socketpair import socketpair
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.epoll import Epoll
-from simnet.ioctl import ioctl
 from simnet.kernel.errors import socket_error
-from simnet.lookups import LATE
-from simnet.masks import mask_call
-from simnet.numeric import INTERFACES, UINT_MAX
 from simnet.pipes import Pipes
 from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
-from simnet.sendfile import sendfile
-from simnet.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
+from simnet.resolver import names
+from simnet.resolver.lookups import LATE
+from simnet.resolver.numeric import INTERFACES, UINT_MAX
 from simnet.socket import Socket
-from simnet.socketpair import socketpair
 from simnet.standins.sockets import called_by_class
 from simnet.state import loop_given_back, loop_set_aside
 from simnet.verdicts import Escape, Verdict
@@ -91,7 +93,7 @@ class SimulatedBackend:
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
-        descriptor_calls.close(process, descriptor_number(fd))
+        descriptors.close(process, descriptor_number(fd))
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
@@ -147,7 +149,7 @@ class SimulatedBackend:
         A pipe's of this run is waited for here, and who waits for it is told.
         """
         if fd.__class__ is int and fd >= FIRST_DESCRIPTOR and call not in OF_EVENTFDS:
-            return descriptor_calls.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
+            return descriptors.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
         if pipes is None or pipe is None or len(arguments) != (call not in NO_MORE):  # too few or many, it says itself
@@ -215,7 +217,7 @@ class SimulatedBackend:
         process = self._scheduler.current
         machine = process.machine
         if call == "stat" and path.__class__ is int and path >= FIRST_DESCRIPTOR:
-            return (descriptor_calls.status(process, path),)
+            return (descriptors.status(process, path),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)

@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from simnet.addresses import AF_UNIX
 from simnet.asked import is_unix, port_of
 from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
@@ -16,6 +15,7 @@ from simnet.machine import Machine
 from simnet.netstat import snapshot
 from simnet.power import cut, power_on, refuse_without_power
 from simnet.process import Process
+from simnet.resolver.addresses import AF_UNIX
 from simnet.socket import Socket
 from simnet.standstill import set_clock, stand_still
 

@@ -235,11 +235,11 @@ class Process:
         return new
 
     def would_block(self, fd: int) -> bool:
-        """Whether a write to *fd* may wait (see `signals.py`)."""
+        """Whether a write to *fd* may wait (see `calls/signals.py`)."""
         return bool(self.descriptors.get(fd).blocks()) if fd >= FIRST_DESCRIPTOR else os.get_blocking(fd)
 
     def write(self, fd: int, data: bytes) -> None:
-        """Write to *fd*, which does not block (see `signals.py`)."""
+        """Write to *fd*, which does not block (see `calls/signals.py`)."""
         if fd < FIRST_DESCRIPTOR:  # of a pipe: as the program would, so that who waits for it hears of it
             os.write(fd, data)
             return

@@ -1,6 +1,6 @@
 """The face of ``socket.socket``: blocking, with a time-out, or non-blocking, over the simulated kernel.
 
-What happens in a call is the room below (`systemcall`); here are the arguments, as CPython checks them, and the results.
+What happens in a call is the rooms below (`calls`); here are the arguments, as CPython checks them, and the results.
 ``makefile``, ``with`` and ``sendfile``'s fall-back come from the standard library, since :class:`Socket` is a
 ``socket.socket``; everything that would reach C is overridden.
 """
@@ -14,7 +14,6 @@ import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from simnet.addresses import AF_UNIX, kernel_address
 from simnet.arguments import (
     INT_MAX,
     MISSING,
@@ -29,20 +28,21 @@ from simnet.arguments import (
     taken,
     writable_view,
 )  # fmt: skip
+from simnet.calls.messages import MessageCalls
+from simnet.calls.quick import QuickCalls
+from simnet.calls.sendfile import send_file
+from simnet.calls.straight import StraightCalls
+from simnet.calls.systemcall import READABLE, WRITABLE
+from simnet.calls.unix import UnixCalls
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
-from simnet.messagecalls import MessageCalls
 from simnet.poll_arguments import c_int
-from simnet.quickcalls import QuickCalls
 from simnet.realfiles import real_file
-from simnet.sendfile import send_file
-from simnet.straightcalls import StraightCalls
-from simnet.systemcall import READABLE, WRITABLE
+from simnet.resolver.addresses import AF_UNIX, kernel_address
 from simnet.trace import CALL, Failed
-from simnet.unixcalls import UnixCalls
 from simnet.verdicts import NotModelled
 from simnet.wait import running
 from simnet.whereabouts import caller_outside

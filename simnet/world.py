@@ -23,13 +23,13 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
 from simnet.link import Link, NotALink
-from simnet.lookups import look_up
 from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric
 from simnet.observe import Watcher
 from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
+from simnet.resolver.lookups import look_up
 from simnet.schedule import chooser
 from simnet.standins import interrupts
 from simnet.state import ProcessState, checked_names, ended_in_the_middle, hush_verdicts, let_go

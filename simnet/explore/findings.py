@@ -18,7 +18,7 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import Crash, Restart
 from simnet.invariants import WAITS_FOR_EVER
-from simnet.lookups import ADDRESS_OF
+from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 

@@ -14,12 +14,14 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from simnet import names, real, signals, tls
+from simnet import real, tls
+from simnet.calls import signals
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget
 from simnet.realnet.unix import socketpair
+from simnet.resolver import names
 from simnet.standins.sockets import called_by_class
 from simnet.verdicts import Escape, Verdict
 from simnet.whereabouts import caller_outside
@@ -173,7 +175,7 @@ class RealBackend:
 
     @property
     def _names(self) -> Any:
-        """The host that asks, of the shape that `simnet.names` knows."""
+        """The host that asks, of the shape that `simnet.resolver.names` knows."""
         return self._process.machine
 
     def getdefaulttimeout(self) -> float | None:

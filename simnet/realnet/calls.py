@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.addresses import AF_UNIX
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.realnet import tamper
 from simnet.realnet.connection import RealFile, opposite
 from simnet.realnet.process import RealProcess, current_process
+from simnet.resolver.addresses import AF_UNIX
 from simnet.trace import CALL, SEGMENT, Failed
 
 if TYPE_CHECKING:

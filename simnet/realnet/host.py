@@ -6,7 +6,6 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
-from simnet.addresses import AF_UNIX
 from simnet.asked import is_unix, port_of
 from simnet.hostverbs import connected, listening, result_of
 from simnet.link import NotALink
@@ -14,6 +13,7 @@ from simnet.realnet.classes import refuse
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
 from simnet.realnet.socket import RealSocket
+from simnet.resolver.addresses import AF_UNIX
 
 if TYPE_CHECKING:
     from simnet.realnet.network import RealNetwork

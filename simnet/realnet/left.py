@@ -7,9 +7,9 @@ import socket
 import struct
 
 from simnet import real
-from simnet.addresses import AF_UNIX
 from simnet.realnet.connection import Connection, opposite
 from simnet.realnet.process import RealProcess
+from simnet.resolver.addresses import AF_UNIX
 from simnet.verdicts import Verdict
 
 __all__ = ["nothing_left"]

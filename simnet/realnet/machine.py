@@ -11,7 +11,7 @@ __all__ = ["Machine"]
 
 
 class Machine:
-    """Answers what `simnet.names` asks of a host."""
+    """Answers what `simnet.resolver.names` asks of a host."""
 
     __slots__ = ("address", "fabric", "looked_up", "lookups", "name", "polls", "sockets", "target")
 

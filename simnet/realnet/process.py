@@ -129,11 +129,11 @@ class RealProcess:
         return bool(self._threads) and threading.get_ident() == self._threads[0].ident
 
     def would_block(self, fd: int) -> bool:
-        """Whether a write to *fd* may wait (see `simnet.signals`)."""
+        """Whether a write to *fd* may wait (see `simnet.calls.signals`)."""
         return os.get_blocking(fd)
 
     def write(self, fd: int, data: bytes) -> None:
-        """Write to *fd* (see `simnet.signals`)."""
+        """Write to *fd* (see `simnet.calls.signals`)."""
         os.write(fd, data)
 
     # --- its life --------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simnet.addresses import AF_UNIX, kernel_address
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
@@ -18,6 +17,7 @@ from simnet.realnet import tamper, unix
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
+from simnet.resolver.addresses import AF_UNIX, kernel_address
 from simnet.trace import SEGMENT, Failed
 from simnet.whereabouts import caller_outside
 

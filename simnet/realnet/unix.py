@@ -13,7 +13,6 @@ import socket as _stdlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simnet.addresses import AF_UNIX
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Reset, ResetBeforeAccept
 from simnet.faults.paths import PAIR, spelt
@@ -21,6 +20,7 @@ from simnet.faults.place import Place
 from simnet.realnet import tamper
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess
+from simnet.resolver.addresses import AF_UNIX
 from simnet.whereabouts import asked_by_a_library
 
 if TYPE_CHECKING:

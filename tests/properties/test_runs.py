@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import dispatch
 import simnet
 from dispatch import asyncore
-from simnet.straightcalls import StraightCalls
+from simnet.calls.straight import StraightCalls
 
 
 class Echo(dispatch.Stream):

@@ -162,10 +162,13 @@ def test_the_traceback_has_no_frame_of_the_simulator() -> None:
 
 
 def test_a_mistake_of_the_simulators_own_keeps_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("simnet.names.numeric_host")
+    monkeypatch.delattr("simnet.resolver.names.numeric_host")
     with pytest.raises(NameError) as caught, simnet.Network():
         socket.socket().connect(("server", 7))
-    assert any(frame.filename.endswith("simnet/names.py") for frame in traceback.extract_tb(caught.value.__traceback__))
+    assert any(
+        frame.filename.endswith("simnet/resolver/names.py")
+        for frame in traceback.extract_tb(caught.value.__traceback__)
+    )
 
 
 @pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from simnet.addresses import AF_UNIX
-from simnet.fullreads import FullReads
+from simnet.calls.fullreads import FullReads
+from simnet.calls.systemcall import MSG_DONTWAIT, WRITABLE
 from simnet.kernel.errors import socket_error
-from simnet.systemcall import MSG_DONTWAIT, WRITABLE
+from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["FullSends"]
 

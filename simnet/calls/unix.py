@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from simnet import unixplaces
-from simnet.addresses import AF_UNIX
+from simnet.calls.messages import MessageCalls
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Fault, ResetBeforeAccept
 from simnet.kernel.errors import socket_error
 from simnet.kernel.states import CLOSED
-from simnet.messagecalls import MessageCalls
+from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["UnixCalls"]
 

@@ -6,7 +6,6 @@ import errno
 from operator import index
 from typing import Any
 
-from simnet.addresses import AF_UNIX, kernel_address
 from simnet.arguments import (
     INT_MAX,
     MISSING,
@@ -17,11 +16,12 @@ from simnet.arguments import (
     taken,
     whole,
 )  # fmt: skip
+from simnet.calls.straight import StraightCalls
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import NoBuffer
-from simnet.straightcalls import StraightCalls
+from simnet.resolver.addresses import AF_UNIX, kernel_address
 from simnet.unixplaces import listener_tag
 
 __all__ = ["QuickCalls"]

@@ -8,9 +8,9 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.descriptor_flags import O_ASYNC, owner, set_owner, set_status, status
+from simnet.calls.descriptor_flags import O_ASYNC, owner, set_owner, set_status, status
+from simnet.calls.link_requests import LINK_REQUESTS, link_request
 from simnet.kernel.errors import socket_error
-from simnet.link_requests import LINK_REQUESTS, link_request
 from simnet.poll_arguments import descriptor_of
 from simnet.verdicts import NotModelled, Verdict
 

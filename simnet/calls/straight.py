@@ -15,6 +15,7 @@ from heapq import heappush
 from typing import Any
 
 from simnet.arguments import MISSING, SIZE_MAX
+from simnet.calls.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.clock import deadline_after
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
@@ -22,7 +23,6 @@ from simnet.kernel.nagle import FULL, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.tcp import TcpSocket
-from simnet.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.trace import CALL, SEGMENT
 
 __all__ = ["StraightCalls"]

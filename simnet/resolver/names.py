@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.arguments import whole
 from simnet.kernel.inet import ANY4, ANY6, is_many
-from simnet.numeric import MAPPED, Numeric, numeric_host, scope_text
-from simnet.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
+from simnet.resolver.numeric import MAPPED, Numeric, numeric_host, scope_text
+from simnet.resolver.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
 
 if TYPE_CHECKING:
     from simnet.machine import Machine

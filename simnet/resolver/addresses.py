@@ -6,7 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments import INT_MAX, c_name, checked_bytes
-from simnet.names import AF_INET, AF_INET6, resolve
+from simnet.resolver.names import AF_INET, AF_INET6, resolve
 
 if TYPE_CHECKING:
     from simnet.machine import Machine

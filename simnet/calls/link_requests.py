@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.errors import socket_error
-from simnet.numeric import INTERFACES
+from simnet.resolver.numeric import INTERFACES
 
 if TYPE_CHECKING:
     from simnet.machine import Machine

@@ -6,11 +6,11 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
-from simnet.addresses import AF_UNIX
+from simnet.calls.quick import QuickCalls
+from simnet.calls.systemcall import READABLE
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP
-from simnet.quickcalls import QuickCalls
-from simnet.systemcall import READABLE
+from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["FullReads"]
 

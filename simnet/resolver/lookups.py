@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simnet.clock import deadline_after
 from simnet.faults.place import Place
-from simnet.services import NO_NAME, gai_error
+from simnet.resolver.services import NO_NAME, gai_error
 from simnet.trace import CALL, Failed
 
 if TYPE_CHECKING:

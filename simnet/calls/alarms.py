@@ -12,9 +12,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from simnet.numeric import UINT_MAX
+from simnet.calls.signals import KERNEL, hear, keep_back
 from simnet.poll_arguments import c_int
-from simnet.signals import KERNEL, hear, keep_back
+from simnet.resolver.numeric import UINT_MAX
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:

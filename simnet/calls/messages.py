@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from simnet.addresses import AF_UNIX, kernel_address
-from simnet.ancillary import MSG_CMSG_CLOEXEC, from_kernel, to_kernel
 from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
-from simnet.fullsends import FullSends
+from simnet.calls.ancillary import MSG_CMSG_CLOEXEC, from_kernel, to_kernel
+from simnet.calls.fullsends import FullSends
+from simnet.calls.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
+from simnet.resolver.addresses import AF_UNIX, kernel_address
 
 __all__ = ["MessageCalls"]
 

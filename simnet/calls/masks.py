@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.signals import KERNEL, announce, arrived, blocked, handler_of
 from simnet.clock import deadline_after
-from simnet.signals import KERNEL, announce, arrived, blocked, handler_of
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
