@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import selectors
+from collections.abc import Mapping
 from typing import Any
 
 from simnet import real
@@ -12,6 +13,7 @@ from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.readiness import IN
 from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
 from simnet.poll_arguments import (
@@ -178,35 +180,35 @@ class Epoll(Poller):
                 return found
         if not epoll.refs:
             self._check()
-        found = []
-        limit_ns = self._limit_ns
-        look = self._chosen if self._steered else epoll.collect
-        if limit_ns == 0:
-            scheduler.pause()
-            if epoll.ready:
-                found = look(maxevents)
-        elif epoll.watchers is not None:
-            found = self._wait_for(look, self._watched, limit_ns, maxevents)
-        else:  # as there, for one file that nobody else watches
-            epoll.watchers = [me := scheduler.current]
-            deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
-            try:
-                while scheduler.wait(self._sleep, deadline):
-                    found = look(maxevents)
-                    if found:
-                        break
-                else:
-                    if epoll.ready:
-                        found = look(maxevents)
-            finally:
-                watchers = epoll.watchers
-                if watchers is not None and len(watchers) == 1 and watchers[0] is me:
-                    epoll.watchers = None
-                else:
-                    epoll.unwatch(me)
+        found = self._later(self._limit_ns, maxevents)
         if found or scheduler.recording:
             self._report(found, timeout)
         return found
+
+    def _later(self, limit_ns: int | None, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[Any]:
+        """What there is once somebody has woken who waits here, or *limit_ns* have passed. Whoever waits has looked before."""
+        epoll = self._epoll
+        scheduler = self._process.scheduler
+        look = self._chosen if self._steered else epoll.collect
+        if limit_ns == 0:
+            scheduler.pause()
+            return look(maxevents, keys) if epoll.ready else []
+        if epoll.watchers is not None:
+            return self._wait_for(look, self._watched, limit_ns, maxevents, keys)
+        epoll.watchers = [me := scheduler.current]  # as there, for one file that nobody else watches
+        deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
+        try:
+            while scheduler.wait(self._sleep, deadline):
+                found = look(maxevents, keys)
+                if found:
+                    return found
+            return look(maxevents, keys) if epoll.ready else []
+        finally:
+            watchers = epoll.watchers
+            if watchers is not None and len(watchers) == 1 and watchers[0] is me:
+                epoll.watchers = None
+            else:
+                epoll.unwatch(me)
 
     def _most(self, timeout: Any, maxevents: Any) -> int:
         """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
@@ -226,7 +228,7 @@ class Epoll(Poller):
             raise socket_error(errno.EINVAL)
         raise ValueError(f"maxevents must be greater than 0, got {most}")
 
-    def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
+    def _chosen(self, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[tuple[Any, int]]:
         """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""
         epoll = self._epoll
         ready = epoll.rotate(0)
@@ -234,7 +236,7 @@ class Epoll(Poller):
         if choice is not None:
             epoll.rotate(choice[0])
             maxevents = min(maxevents, choice[1])
-        found: list[tuple[int, int]] = epoll.collect(maxevents)
+        found: list[tuple[Any, int]] = epoll.collect(maxevents, keys)
         return found
 
 
@@ -251,32 +253,46 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     poller = self._selector
     if poller.__class__ is not Epoll:
         return _select(self, timeout)  # type: ignore[no-any-return]
-    keys = self._fd_to_key
-    epoll = poller._epoll
-    if (
-        epoll.ready
-        and (timeout is None or ((timeout.__class__ is float or timeout.__class__ is int) and timeout < PLAIN_SECONDS))
-        and not (poller._rare or poller._steered)
-        and len(epoll.ready) <= len(keys)
-    ):
-        process = poller._process
-        scheduler = process.scheduler
-        me = scheduler.current
-        if not scheduler.recording and me.told_at != scheduler.effects:
-            ready: list[tuple[selectors.SelectorKey, int]] = epoll.collect(MAXEVENTS_MAX, keys)
-            if ready:  # as `poll` does
-                process.machine.polls += 1
-                me.told_at = scheduler.effects
-                me.fruitless = 1
-                return ready
     if timeout is None:
         timeout = -1
     elif timeout <= 0:
         timeout = 0
     else:
         timeout = math.ceil(timeout * 1e3) * 1e-3  # whole milliseconds, rounded up
+    keys = self._fd_to_key
+    most = len(keys) or 1
+    epoll = poller._epoll
+    ready = epoll.ready
+    scheduler = poller._process.scheduler
+    me = scheduler.current
     try:
-        found = poller.poll(timeout, len(keys) or 1)
+        if (
+            me.told_at == scheduler.effects
+            or timeout > PLAIN_SECONDS
+            or len(ready) > most
+            or poller._rare
+            or poller._steered
+            or not epoll.refs
+        ):
+            found = poller.poll(timeout, most)
+        else:  # as `poll` does
+            recording = scheduler.recording
+            if ready and not recording:
+                chosen: list[tuple[selectors.SelectorKey, int]] = epoll.collect(MAXEVENTS_MAX, keys)
+                if chosen:
+                    poller._process.machine.polls += 1
+                    me.told_at = scheduler.effects
+                    me.fruitless = 1
+                    return chosen
+            found = epoll.collect(most) if ready else []
+            if not found:
+                found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), most)
+            if found or recording:
+                poller._report(found, timeout)
     except InterruptedError:
         return []
-    return [(key, events_of(mask) & key.events) for fd, mask in found if (key := keys.get(fd)) is not None]
+    return [
+        (key, (mask if mask == IN else events_of(mask)) & key.events)
+        for fd, mask in found
+        if (key := keys.get(fd)) is not None
+    ]
