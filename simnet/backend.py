@@ -12,6 +12,7 @@ from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from itertools import count
 from random import Random
 from typing import Any, cast
 
@@ -56,12 +57,13 @@ _classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the sam
 class SimulatedBackend:
     """One for each network. Every method is called by code of the process that runs now."""
 
-    __slots__ = ("_look", "_scheduler", "_spawn")
+    __slots__ = ("_look", "_scheduler", "_spawn", "number")
 
     def __init__(self, scheduler: Scheduler, look: Callable[[], None], spawn: Callable[..., Process]) -> None:
         self._scheduler = scheduler
         self._look = look  # whether a library was loaded meanwhile that keeps something for each process
         self._spawn = spawn
+        self.number = count(1).__next__
 
     @property
     def network(self) -> Any:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins, tellers, tls
-from simnet.standins import Backend, Provider, active, dates, executors, interrupts, resolver, sockets, uv
+from simnet.standins import Backend, Provider, active, dates, executors, interrupts, order, resolver, sockets, uv
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 
@@ -112,6 +112,7 @@ def place_at_loops() -> None:
         return
     _loaded = len(sys.modules)
     resolver.place()
+    order.place()
     executors.place()
     uv.place()
 
@@ -125,6 +126,7 @@ def _unplace() -> None:
     sockets.called_by_class_no_more()
     dates.unplace()
     resolver.unplace()
+    order.unplace()
     executors.unplace()
     uv.unplace()
     tls.unplace()

@@ -65,11 +65,20 @@ _new: Any = _socket.socket.__new__  # past the stand-in at socket.socket.__new__
 class Socket(UnixCalls):
     """A ``socket.socket`` of a simulated process."""
 
-    __slots__ = ("_kind", "_protocol")
+    __slots__ = ("_kind", "_number", "_protocol")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
         made: Socket = _new(cls)
         return made
+
+    def __hash__(self) -> int:
+        """Its number, for programs keep clients in sets; an address would be another in each run."""
+        try:
+            return self._number
+        except AttributeError:
+            scheduler = running.scheduler
+            self._number: int = object.__hash__(self) if scheduler is None else scheduler.backend.number()
+            return self._number
 
     def __init__(
         self,

@@ -130,7 +130,7 @@ BEYOND: Mapping[str, Beyond] = {
     "NotRepeatable": Beyond(
         "two runs of the test without faults differ, so no comparison would mean anything",
         "look for state that outlives a run (`per_process=['module:name']` makes it new each time), and for an order that "
-        "depends on `id()`",
+        "depends on `id()`, as that of a set of your own objects does: a dict keeps them in order",
     ),
     "NothingToTest": Beyond(
         "no fault can act: no such host, no process on the target, no kind that fits",

@@ -11,6 +11,7 @@ import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -35,6 +36,8 @@ class RealBackend:
     """One for all: the process that asks is the calling thread's."""
 
     __slots__ = ()
+
+    number = staticmethod(count(1).__next__)
 
     @property
     def _process(self) -> RealProcess:

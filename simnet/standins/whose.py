@@ -62,6 +62,9 @@ class Backend(Protocol):
     def random(self) -> Random:
         """The generator behind ``random.random()`` and its siblings in the process now running."""
 
+    def number(self) -> int:
+        """The next of the numbers that objects have for a hash, in the order in which the run meets them."""
+
     def escape(self, what: str) -> None:
         """*what* would leave the world (a thread, a subprocess). Raises to refuse it, returns to let it pass."""
 

@@ -1,0 +1,118 @@
+"""Sets go in the order in which their members were made or met: a set of objects goes by hash, and the hash of an object that
+has none of its own is its address, another in each run.
+
+So asyncio cancels tasks, and a program writes to its set of clients, in an order that no seed repeats. While a run goes on,
+tasks, transports, protocols, streams and channels have a number for a hash, and the sets that asyncio makes within itself
+keep the order of what they are made of. Objects of a program's own classes go by address as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+from simnet.standins import whose
+
+__all__ = ["number_of", "place", "unplace"]
+
+NUMBERED: Final = (
+    ("asyncio.transports", "BaseTransport"),
+    ("asyncio.protocols", "BaseProtocol"),
+    ("asyncio.streams", "StreamReader"),
+    ("asyncio.streams", "StreamWriter"),
+    ("dispatch.channel", "Channel"),
+    ("asyncore", "dispatcher"),
+)  # what programs hold in sets, to write to all of them
+WITHIN: Final = (
+    "asyncio.base_events",
+    "asyncio.tasks",
+)  # where addresses to listen at, and awaitables, go through a set
+
+_changed: dict[
+    tuple[str, str], Any
+] = {}  # module and name -> whose `__hash__` or `create_task` is ours, or which module
+
+
+def number_of(thing: Any) -> int:
+    """The hash of *thing*: its number if a run has met it, which it keeps, else what it always was."""
+    try:
+        kept = thing.__dict__
+    except AttributeError:  # slots alone
+        return object.__hash__(thing)
+    number: int | None = kept.get("_simnet_number")
+    if number is None:
+        world = whose.world()
+        if world is None:
+            return object.__hash__(thing)
+        number = kept["_simnet_number"] = world.number()
+    return number
+
+
+def _set(members: Iterable[Any] | None = None) -> Any:
+    """``set`` as asyncio's modules call it: one that is made of something is only gone through."""
+    if members is None:
+        return set()
+    return set(members) if whose.world() is None else dict.fromkeys(members)
+
+
+def _numbered(task: type) -> type:
+    """Asyncio's class of tasks, numbered as they are made."""
+
+    class Task(task):  # type: ignore[misc]  # which there is when asyncio has been loaded
+        __slots__ = ("_number",)
+
+        def __init__(self, coro: Any, *, number: int, **options: Any) -> None:
+            self._number = number  # asyncio puts it into a set while it is made
+            super().__init__(coro, **options)
+
+        def __hash__(self) -> int:
+            return self._number
+
+    Task.__module__, Task.__qualname__ = task.__module__, task.__qualname__
+    return Task
+
+
+def _create_task(original: Any, tasks: Any) -> Any:
+    task = _numbered(tasks.Task)
+
+    def create_task(self: Any, coro: Any, **options: Any) -> Any:
+        if self._task_factory is None and (world := whose.world()) is not None:
+            self._check_closed()
+            made = task(coro, loop=self, number=world.number(), **options)
+            if made._source_traceback:  # in debug mode: where it was made is not here
+                del made._source_traceback[-2:]
+            return made
+        return original(self, coro, **options)
+
+    return create_task
+
+
+def place() -> None:
+    """Whatever of it is loaded, and not ours yet."""
+    for module, name in NUMBERED:
+        owner = getattr(sys.modules.get(module), name, None)
+        if owner is not None and (module, name) not in _changed:
+            _changed[module, name] = owner
+            owner.__hash__ = number_of
+    for module in WITHIN:
+        namespace = sys.modules.get(module)
+        if namespace is not None and (module, "set") not in _changed:
+            _changed[module, "set"] = namespace
+            namespace.set = _set  # type: ignore[attr-defined]  # before the builtin one
+    tasks = sys.modules.get("asyncio.tasks")
+    loop = getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)
+    if loop is not None and hasattr(tasks, "Task") and ("loop", "create_task") not in _changed:
+        _changed["loop", "create_task"] = loop, loop.create_task
+        loop.create_task = _create_task(loop.create_task, tasks)
+
+
+def unplace() -> None:
+    for (_, name), owner in _changed.items():
+        if name == "create_task":
+            owner[0].create_task = owner[1]
+        elif name == "set":
+            del owner.set
+        else:
+            del owner.__hash__
+    _changed.clear()
