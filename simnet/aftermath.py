@@ -10,10 +10,11 @@ from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.faults.disruptive import Refuse
+from simnet.madebefore import made_before
 from simnet.trace import CALL, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
 
-__all__ = ["Over", "explain", "raise_what_failed", "why_refused"]
+__all__ = ["Over", "explain", "raise_what_failed", "why_by_itself"]
 
 NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
 
@@ -93,8 +94,8 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
     if not any(isinstance(fault, Refuse) for fault in network.happened) and (why := why_refused(error, network)):
         yield why
-    if isinstance(error, gaierror) and not getattr(error, "__notes__", ()):  # the network's own would have one
-        yield "a socket asked that is the real kernel's: it was made before the network was entered. Make it within"
+    if (why := made_before(error)) and why not in getattr(error, "__notes__", ()):
+        yield why
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)
@@ -111,6 +112,19 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
                 if host not in acted:
                     told_who = " and ".join(acted)
                     yield f"there is a link between {ends[0]} and {ends[1]}, but {host} did nothing; {told_who} did: is it named right?"
+
+
+def why_by_itself(error: BaseException, over: Played) -> str:
+    """What the network knows of *error*, which came without a fault, or of one that it was raised for; empty: nothing."""
+    told: BaseException | None = error
+    while told is not None:
+        why = why_refused(told, over) or made_before(told)
+        if not why and isinstance(told, gaierror):
+            why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
+        if why:
+            return why
+        told = told.__cause__ or told.__context__
+    return ""
 
 
 def why_refused(error: BaseException, over: Played) -> str:

@@ -13,6 +13,7 @@ from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import describe
+from simnet.madebefore import unknown
 from simnet.poll_arguments import (
     descriptor_of,
     look_over_poll,
@@ -123,7 +124,7 @@ class Poller:
         """The same, or EBADF."""
         file = self._find(fd)
         if file is None:
-            raise socket_error(errno.EBADF)
+            raise unknown(fd)
         return file
 
     @property

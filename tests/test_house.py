@@ -42,6 +42,7 @@ STEPS = {
             "simnet.socket",
             "simnet.tls",
             "simnet.pipes",
+            "simnet.madebefore",
             "simnet.realfiles",
             "simnet.poll",
             "simnet.epoll",

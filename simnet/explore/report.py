@@ -11,10 +11,9 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from socket import gaierror
 from typing import TYPE_CHECKING
 
-from simnet.aftermath import why_refused
+from simnet.aftermath import why_by_itself
 from simnet.blame import exception_text, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
@@ -260,11 +259,7 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
     if plan:
         return _one_read(run.trace, baseline.trace) if main.host == TEST and plan.transparent else ""
-    if main.error is not None and (why := why_refused(main.error, run)):
-        return why
-    if isinstance(main.error, gaierror):
-        return next(iter(getattr(main.error, "__notes__", ())), "").strip().partition("\n")[0]
-    return ""
+    return "" if main.error is None else why_by_itself(main.error, run)
 
 
 def _one_read(trace: Trace, before: Trace) -> str:

@@ -88,7 +88,7 @@ def test_a_plan(simnet_network):
     result.assert_outcomes(failed=3, errors=1)
     result.stdout.fnmatch_lines_random(
         [
-            "E * a socket asked that is the real kernel's: it was made before the network was entered. Make it within",
+            "E * the socket was made before the network was entered, and is the real kernel's. Make it within",
             "E * nobody listened there; the programs under test listened on server:8",
             "E * TypeError: spawn() got a coroutine; hand over what runs it, too: spawn(asyncio.run, main())",
             "*::test_a_plan: its network cannot be made: fault 1: 'crahs' is no kind of fault; did you mean 'crash'?",

@@ -1,0 +1,57 @@
+"""What was made before a run began, when a module was imported say, is the real kernel's: it is known by what comes of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from socket import gaierror
+from typing import Any
+
+from simnet import real
+from simnet.kernel.errors import socket_error
+
+__all__ = ["made_before", "unknown"]
+
+REMEDY = "was made before the network was entered, and is the real kernel's. Make it within"
+
+
+def unknown(fd: int) -> OSError:
+    """EBADF of a simulated poller, with a word to whoever wrote the test if *fd* is a real socket."""
+    error = socket_error(errno.EBADF)
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            error.add_note(f"the socket {REMEDY}")
+    except (OSError, OverflowError):  # of nobody
+        pass
+    return error
+
+
+def made_before(error: BaseException) -> str:
+    """What *error* comes from, if that is something of the real kernel's which a program uses in a run; else nothing."""
+    if isinstance(error, gaierror):
+        return "" if _notes(error) else f"the socket {REMEDY}"  # the network's own resolver leaves a word
+    if not isinstance(error, OSError) or error.errno != errno.EBADF:
+        return ""
+    told = next((note for note in _notes(error) if note.endswith(REMEDY)), "")
+    if told:
+        return told
+    frames = list(_frames(error))
+    if not any(type(getattr(each.get("self"), "_selector", None)) is real.epoll for each in frames):
+        return ""
+    loops = getattr(sys.modules.get("asyncio"), "AbstractEventLoop", ())
+    return f"the {'event loop' if any(isinstance(each.get('self'), loops) for each in frames) else 'selector'} {REMEDY}"
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", ()))
+
+
+def _frames(error: BaseException) -> Iterator[dict[str, Any]]:
+    """The names of each frame that *error* came through."""
+    step = error.__traceback__
+    while step is not None:
+        yield step.tb_frame.f_locals
+        step = step.tb_next

@@ -1,0 +1,109 @@
+"""What was made before a run is the real kernel's: what comes of that is told with the remedy, not by its errno alone."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import selectors
+import socket
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet.explore.options import SweepOptions
+from simnet.explore.report import report
+from simnet.explore.sweep import run_sweep
+
+OF_THE_KERNEL = "made before the network was entered, and is the real kernel's. Make it within"
+
+
+def listen(_: Any) -> None:
+    with socket.create_server(("", 7)) as listener:
+        listener.accept()[0].close()
+
+
+def why_of(test: Callable[[Any], None]) -> str:
+    result = run_sweep(test, SweepOptions())
+    (failure,) = result.failures
+    return report(failure, result).why
+
+
+@pytest.fixture
+def real_socket() -> Iterator[socket.socket]:
+    with socket.socket() as sock:
+        yield sock
+
+
+def by_selector(kind: type[selectors.BaseSelector]) -> Callable[[Any], Iterator[Callable[[], None]]]:
+    def make(_: Any) -> Iterator[Callable[[], None]]:
+        with kind() as selector:
+            yield lambda: selector.register(socket.create_connection(("server", 7)), selectors.EVENT_READ) and None
+
+    return make
+
+
+def by_loop(_: Any) -> Iterator[Callable[[], None]]:
+    loop = asyncio.new_event_loop()
+    yield lambda: loop.run_until_complete(asyncio.open_connection("server", 7)) and None
+    loop.close()
+
+
+def by_select(sock: socket.socket) -> Iterator[Callable[[], None]]:
+    yield lambda: select.select([sock], [], [], 1) and None
+
+
+def by_poll(sock: socket.socket) -> Iterator[Callable[[], None]]:
+    def poll() -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+
+    yield poll
+
+
+def by_connect(sock: socket.socket) -> Iterator[Callable[[], None]]:
+    yield lambda: sock.connect(("server", 7))
+
+
+WAYS: dict[str, tuple[Callable[[Any], Iterator[Callable[[], None]]], str]] = {
+    "epoll": (by_selector(selectors.EpollSelector), "the selector was"),
+    "loop": (by_loop, "the event loop was"),
+    "socket in select": (by_select, "the socket was"),
+    "socket in epoll": (by_poll, "the socket was"),
+    "socket": (by_connect, "the socket was"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_made_before_the_run_is_told(way: str, real_socket: socket.socket) -> None:
+    make, what = WAYS[way]
+    for act in make(real_socket):
+
+        def test(net: Any, act: Callable[[], None] = act) -> None:
+            net.host("server").spawn(listen, 7)
+            act()
+
+        assert why_of(test) == f"{what} {OF_THE_KERNEL}"
+        with pytest.raises(OSError) as raised, simnet.Network() as net:
+            test(net)
+        assert any(f"{what} {OF_THE_KERNEL}" in note for note in raised.value.__notes__)
+
+
+def test_a_socket_that_the_program_has_closed_is_no_such_thing() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(listen, 7)
+        sock = socket.create_connection(("server", 7))
+        sock.close()
+        sock.send(b"x")
+
+    assert not why_of(test)
+
+
+def test_a_name_that_a_library_could_not_find_is_told_in_the_end_too() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(listen, 7)
+        urllib.request.urlopen("http://example.com/")
+
+    assert why_of(test) == "'example.com' is no host of this network; there is test, server"
