@@ -7,8 +7,8 @@ import inspect
 import os
 import random
 import sys
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterable
+from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent, greenlet
@@ -308,12 +308,18 @@ def refuse_arguments(process: Any) -> None:
 
 def _dots(fn: Any) -> str:
     """What to write between the brackets of a call of *fn*: dots, if it takes something."""
-    code = getattr(fn, "__code__", None) or fn.cr_code
+    code = getattr(fn, "__code__", None) or fn.cr_code  # a function's, or a coroutine's
     return "..." if code.co_argcount or code.co_kwonlyargcount or code.co_flags & TAKES_ANY else ""
 
 
-def refuse_coroutines(fn: Any, where: str) -> None:
-    """A coroutine or generator function would return at once, having tested nothing."""
+def refuse_coroutines(fn: Any, where: str, args: Iterable[Any] = ()) -> None:
+    """A coroutine or generator function would return at once, having tested nothing; nor is there anything in a coroutine that has run."""
+    for each in args:
+        if type(each) is CoroutineType and each.cr_frame is None:
+            raise TypeError(
+                f"{where} got the coroutine {each.__name__}(), which has run already: each runs once. Make one where it is "
+                f"spawned, in the test: {each.__name__}({_dots(each)})"
+            )
     code = getattr(fn, "__code__", None)
     if code is not None and not code.co_flags & NO_PLAIN_FUNCTION:
         return

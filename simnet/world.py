@@ -467,7 +467,7 @@ class Network(NotALink):
         scheduler = self._going_on()
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
-        refuse_coroutines(fn, "spawn()")
+        refuse_coroutines(fn, "spawn()", args)
         refuse_without_power(machine)
         name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
         self._names[name] = count = self._names.get(name, 0) + 1

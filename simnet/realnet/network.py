@@ -414,7 +414,7 @@ class RealNetwork(NotALink):
     def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> RealProcess:
         """Used by :meth:`RealHost.spawn`."""
         self._running()
-        refuse_coroutines(fn, "spawn()")
+        refuse_coroutines(fn, "spawn()", args)
         name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
         with self._stage.lock:
             self._names[name] = count = self._names.get(name, 0) + 1

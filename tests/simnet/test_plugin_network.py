@@ -14,9 +14,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(suite: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
-    head = (
-        "import socket, time\nimport pytest, simnet\nfrom servers import echo, hasty\nfrom test_servers import talk\n"
-    )
+    head = "import asyncio, socket, time\nimport pytest, simnet\nfrom servers import echo, hasty\nfrom test_servers import talk\n"
     (suite.path / "test_it.py").write_text(head + body)
     return suite.runpytest_inprocess("-p", "no:cacheprovider", "test_it.py", *arguments)
 
@@ -80,17 +78,23 @@ async def main():
 def test_a_coroutine(simnet_network):
     simnet_network.host("server").spawn(main())
 
+def test_a_coroutine_once_more(simnet_network):
+    once = main()
+    for name in ("one", "two"):
+        simnet_network.host(name).run(asyncio.run, once)
+
 @pytest.mark.simnet(plan="crahs server at=1")
 def test_a_plan(simnet_network):
     pass
 """
     result = run(suite, body)
-    result.assert_outcomes(failed=3, errors=1)
+    result.assert_outcomes(failed=4, errors=1)
     result.stdout.fnmatch_lines_random(
         [
             "E * the socket was made before the network was entered, and is the real kernel's. Make it within",
             "E * nobody listened there; the programs under test listened on server:8",
             "E * TypeError: spawn() got a coroutine; hand over what runs it, too: spawn(asyncio.run, main())",
+            "E * TypeError: spawn() got the coroutine main(), which has run already: each runs once. Make one where it is *: main()",
             "*::test_a_plan: its network cannot be made: fault 1: 'crahs' is no kind of fault; did you mean 'crash'?",
         ]
     )
