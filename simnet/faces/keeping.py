@@ -114,6 +114,8 @@ def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path
         story = beside.parent
         # A test that lives in a story's folder has its scenarios beside it.
         return story / kept.name if (root / SCENARIOS) in story.parents else kept
+    if to.suffix not in ("", ".toml") and not to.is_dir():
+        raise Refused(f"--to {to}: a scenario's file ends in .toml; if that is to be a folder, make it first")
     target = to if to.suffix == ".toml" else to / kept.name
     try:
         there = project_root(target)

@@ -289,6 +289,17 @@ def test_keep_says_that_pytest_plays_folders_of_one_name_alone(simnet: Run, fail
     assert "below a folder named scenarios, as in --to scenarios/" in told
 
 
+def test_keep_makes_no_folder_that_is_named_like_a_file(simnet: Run, failure: Path) -> None:
+    refused = simnet("keep", failure, "--to", "scenarios/it.txt")
+    assert refused.code == 2
+    assert "--to scenarios/it.txt: a scenario's file ends in .toml" in refused.err
+    assert failure.exists()
+    Path("scenarios/v1.2").mkdir(parents=True)
+    assert simnet("keep", failure, "--to", "scenarios/v1.2", "--title", "it").out.startswith(
+        "Kept as scenarios/v1.2/it.toml."
+    )
+
+
 def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
     Path("scenarios").mkdir()
     Path("scenarios/it.toml").write_text("mine")
