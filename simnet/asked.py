@@ -25,7 +25,7 @@ __all__ = [
     "rates_of",
     "seconds_of",
     "seed_of",
-    "targets_of",
+    "target_of",
 ]
 
 NO_FAULTS = FaultPlan()
@@ -91,14 +91,14 @@ def seed_of(seed: Any) -> int:
     return seed
 
 
-def targets_of(targets: Any) -> tuple[str, ...] | None:
+def target_of(target: Any) -> tuple[str, ...] | None:
     """The names of the hosts under test, one or several; None for every host with a spawned process."""
-    if targets is None:
+    if target is None:
         return None
-    names = (targets,) if isinstance(targets, str) else tuple(targets) if isinstance(targets, Iterable) else (targets,)
+    names = (target,) if isinstance(target, str) else tuple(target) if isinstance(target, Iterable) else (target,)
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"targets={targets!r}: a host's name, or several in a list")
+            raise TypeError(f"target={target!r}: a host's name, or several in a list")
     return names
 
 

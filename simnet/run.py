@@ -109,7 +109,7 @@ def play(
     test: Callable[[Network], object],
     plan: FaultPlan | str | None = None,
     *,
-    targets: str | Sequence[str] | None = None,
+    target: str | Sequence[str] | None = None,
     rates: FaultRates | None = None,
     seed: int = 0,
     invariants: Mapping[str, str] | None = None,
@@ -125,7 +125,7 @@ def play(
     refuse_coroutines(test, "a test")
     network = Network(
         plan,
-        targets=targets,
+        target=target,
         rates=rates,
         seed=seed,
         invariants=invariants,

@@ -37,5 +37,5 @@ def no_hosts(targets: Iterable[str] | None, there: Iterable[str]) -> list[Verdic
     hosts, named = list(there), list(targets or ())
     if not named or len(hosts) < 2 or any(name in hosts for name in named):
         return []
-    text = f"targets={', '.join(named)}: the test has no host of that name. Hosts there are: {', '.join(hosts)}"
+    text = f"target={', '.join(named)}: the test has no host of that name. Hosts there are: {', '.join(hosts)}"
     return [Verdict(NO_SUCH_HOST, text, named[0], level="warning")]

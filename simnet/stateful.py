@@ -55,11 +55,11 @@ USERS_WEIGHT = 3  # of each other rule: clients come more often than they leave
 SHOWN = 80  # columns of the bytes that a client got
 ROUNDS_MAX = 100  # looks at a network that should be quiet: a server may never fall silent
 SAID: Final = (  # what a class may say
-    *("start", "answer", "end", "address", "moves", "faults", "payloads", "pause", "latency", "timeout", "targets"),
+    *("start", "answer", "end", "address", "moves", "faults", "payloads", "pause", "latency", "timeout", "target"),
     *("levels", "may_raise", "strict", "per_process"),
 )
 NEAR = 0.8  # from 0 to 1: "anwser" and "answer" are 0.83
-OTHERWISE: Final = {"plan": "faults", "rates": "faults", "target": "targets", "invariants": "levels"}
+OTHERWISE: Final = {"plan": "faults", "rates": "faults", "targets": "target", "invariants": "levels"}
 
 
 def _of_the_class(name: str) -> st.SearchStrategy[Any]:
@@ -112,7 +112,7 @@ class NetworkMachine(RuleBasedStateMachine):
     """Seconds each way between the clients and the server."""
     timeout: ClassVar[float] = 30.0
     """Seconds that a `connect` may take, and the server until it listens."""
-    targets: ClassVar[str | Sequence[str] | None] = None
+    target: ClassVar[str | Sequence[str] | None] = None
     """The hosts under test; None: every host with a spawned process."""
     levels: ClassVar[Mapping[str, str]] = {}
     """Of simnet's invariants, by name: ``{"nothing-left": "off: a pool keeps them"}``."""
@@ -194,7 +194,7 @@ class NetworkMachine(RuleBasedStateMachine):
         net = Network(
             None if rates is not None else faults,
             rates=rates,
-            targets=self.targets,
+            target=self.target,
             invariants=self.levels,
             may_raise=self.may_raise,
             per_process=self.per_process,
@@ -208,9 +208,9 @@ class NetworkMachine(RuleBasedStateMachine):
             net.link(TEST, host).latency = self.latency
         self.start()
         there = list(dict.fromkeys(each.host_name for each in net.processes))
-        if net.targets and not any(name in there for name in net.targets):
+        if net.target and not any(name in there for name in net.target):
             raise ValueError(
-                f"targets={', '.join(net.targets)}: start() has spawned nothing there, so nothing is under test; "
+                f"target={', '.join(net.target)}: start() has spawned nothing there, so nothing is under test; "
                 f"processes are on {', '.join(there)}"
             )
         if "connect" in self.moves:
@@ -450,7 +450,7 @@ def _check(cls: type[NetworkMachine]) -> None:
         Network(
             None if drawn or rates is not None else cls.faults,
             rates=rates,
-            targets=cls.targets,
+            target=cls.target,
             invariants=cls.levels,
             may_raise=cls.may_raise,
             per_process=cls.per_process,

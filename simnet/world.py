@@ -15,7 +15,7 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, slips, strokes, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
@@ -50,7 +50,7 @@ class Network(NotALink):
     ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
     until the network is quiet, then raises what failed: the exception of a process, or a broken invariant.
 
-    *plan*, or its one-line form, and *rates* are the faults, *seed* all dice; *targets* the hosts under test (default: every host with a
+    *plan*, or its one-line form, and *rates* are the faults, *seed* all dice; *target* the hosts under test (default: every host with a
     spawned process). *invariants* maps names to ``"failure"``, ``"warning"`` or ``"off: why"``; *may_raise* are exceptions a target may
     end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
@@ -59,7 +59,7 @@ class Network(NotALink):
         "__weakref__",
         "_plan",
         "_seed",
-        "_targets",
+        "_target",
         "invariants",
         "may_raise",
         "trace",
@@ -92,13 +92,13 @@ class Network(NotALink):
 
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
-    targets: Given[tuple[str, ...] | None] = Given()
+    target: Given[tuple[str, ...] | None] = Given()
 
     def __init__(
         self,
         plan: FaultPlan | str | None = None,
         *,
-        targets: str | Sequence[str] | None = None,
+        target: str | Sequence[str] | None = None,
         rates: FaultRates | None = None,
         seed: int = 0,
         invariants: Mapping[str, str] | None = None,
@@ -108,7 +108,7 @@ class Network(NotALink):
     ) -> None:
         self._plan = plan_of(plan)
         self._seed = seed_of(seed) or self._plan.seed
-        self._targets = targets_of(targets)
+        self._target = target_of(target)
         self.invariants = checks.checked({} if invariants is None else invariants)
         self.may_raise = exceptions_of(may_raise)
         self.trace = Trace(recording=trace)
@@ -148,7 +148,7 @@ class Network(NotALink):
             if name not in _right_names:
                 _look_at(name)
             host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self._seed)))
-            host.machine.target = self._targets is not None and name in self._targets
+            host.machine.target = self._target is not None and name in self._target
         elif self._doubtful:
             self._doubtful.pop(name, None)
         return host
@@ -353,9 +353,9 @@ class Network(NotALink):
                         self._record_always(error)
                 if len(scheduler.processes) > 1 or body.target:
                     self._look(scheduler)
-                if self._doubtful or self._targets is not None:
+                if self._doubtful or self._target is not None:
                     self.verdicts += slips.never_there(self._doubtful, self._fabric.machines)
-                    self.verdicts += slips.no_hosts(self._targets, self._hosts)
+                    self.verdicts += slips.no_hosts(self._target, self._hosts)
         except BaseException as error:  # noqa: BLE001  # Ctrl-C, a Hang: raised below, or in the record
             if scheduler.interrupted is None or isinstance(error, KeyboardInterrupt):
                 scheduler.interrupted = error
@@ -473,7 +473,7 @@ class Network(NotALink):
         self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self._targets is None and machine.name != TEST:
+        if self._target is None and machine.name != TEST:
             machine.target = True
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)

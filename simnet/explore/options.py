@@ -115,7 +115,7 @@ class SweepOptions:
     def playing(self) -> dict[str, Any]:
         """The keywords that every run of the sweep hands to ``play``."""
         return {
-            "targets": self.target,
+            "target": self.target,
             "seed": self.seed,
             "invariants": {name: level for name, level in self.invariants.items() if name != WAITS_FOR_EVER},
             "may_raise": self.may_raise,

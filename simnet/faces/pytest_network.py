@@ -152,6 +152,6 @@ def _tell_unreached(item: pytest.Item, network: Any) -> None:
     from simnet.explore.nearest import unreached_texts
     from simnet.points import Points
 
-    targets = network.targets or ()
+    targets = network.target or ()
     for text in unreached_texts(network.unreached, Points.of(network.trace, targets), targets):
         item.user_properties.append(("simnet-warning", text))

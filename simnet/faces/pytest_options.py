@@ -139,8 +139,6 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
     """The keywords with which ``simnet_network`` makes the network of *item*."""
     asked = Asked.of(item.config)
     marked = {name: value for name, value in _marked(item).items() if name in NETWORK_OPTIONS}
-    if "target" in marked:
-        marked["targets"] = marked.pop("target")
     if asked.plan is not None:
         marked["plan"] = asked.plan
     if asked.seconds is not None:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from simnet import invariants as checks
 from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, targets_of
+from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, target_of
 from simnet.blame import users_own
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
@@ -60,7 +60,7 @@ class RealNetwork(NotALink):
         "__weakref__",
         "_plan",
         "_seed",
-        "_targets",
+        "_target",
         "invariants",
         "may_raise",
         "seconds",
@@ -86,13 +86,13 @@ class RealNetwork(NotALink):
 
     plan: Given[FaultPlan] = Given()
     seed: Given[int] = Given()
-    targets: Given[tuple[str, ...] | None] = Given()
+    target: Given[tuple[str, ...] | None] = Given()
 
     def __init__(
         self,
         plan: FaultPlan | str | None = None,
         *,
-        targets: str | Sequence[str] | None = None,
+        target: str | Sequence[str] | None = None,
         rates: object = None,
         seed: int = 0,
         invariants: Mapping[str, str] | None = None,
@@ -111,7 +111,7 @@ class RealNetwork(NotALink):
             raise ValueError(f"{seconds=} is no time for a run")
         classes.refuse_what_no_kernel_shows(self._plan, seconds)
         self._seed = seed_of(seed)
-        self._targets = targets_of(targets)
+        self._target = target_of(target)
         self.invariants = checks.checked({} if invariants is None else invariants)
         if checks.WAITS_FOR_EVER in self.invariants:
             raise ValueError(
@@ -147,7 +147,7 @@ class RealNetwork(NotALink):
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name_of(name)))
-            host.machine.target = self._targets is not None and name in self._targets
+            host.machine.target = self._target is not None and name in self._target
         return host
 
     def link(self, a: str, b: str) -> Link:
@@ -327,7 +327,7 @@ class RealNetwork(NotALink):
                     except Exception as error:  # noqa: BLE001 - any exception says that it does not hold
                         self._record_always(error)
                 self._look()
-                self.verdicts.extend(slips.no_hosts(self._targets, self._hosts))
+                self.verdicts.extend(slips.no_hosts(self._target, self._hosts))
         finally:
             self._end()
             loop_given_back(self._loop_outside)
@@ -420,7 +420,7 @@ class RealNetwork(NotALink):
             self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self._targets is None and machine.name != TEST:
+        if self._target is None and machine.name != TEST:
             machine.target = True
         self._maps.look()
         assert self._watcher is not None

@@ -26,7 +26,7 @@ def play_real(
     test: Callable[[Any], object],
     plan: FaultPlan | str | None = None,
     *,
-    targets: str | Sequence[str] | None = None,
+    target: str | Sequence[str] | None = None,
     rates: object = None,
     seed: int = 0,
     invariants: Mapping[str, str] | None = None,
@@ -46,7 +46,7 @@ def play_real(
     refuse_coroutines(test, "a test")
     network = RealNetwork(
         plan,
-        targets=targets,
+        target=target,
         rates=rates,
         seed=seed,
         invariants=invariants,

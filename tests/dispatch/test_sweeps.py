@@ -322,7 +322,7 @@ def test_a_reply_is_whole_or_visibly_cut_off(shape):
     @given(plan=simnet.strategies.fault_plans([kind for kind in KINDS if kind not in ("eof", "urgent")]))
     @settings(max_examples=150)
     def holds(plan):
-        with simnet.Network(plan, targets="server") as net:
+        with simnet.Network(plan, target="server") as net:
             net.host("server").spawn(serve, handler)
             try:
                 with socket.create_connection(("server", 7), timeout=1000) as sock:

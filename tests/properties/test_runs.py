@@ -135,7 +135,7 @@ def dialogue(
 
     answers: list[Any] = []
     plan = f"reset test->{host}:7#1 end=client byte=700" if reset else None
-    with simnet.Network(plan, targets=host, trace=trace) as net:
+    with simnet.Network(plan, target=host, trace=trace) as net:
         net.host(host).spawn(serve)
         link = net.link("test", "server")
         with socket.create_connection((host, 7)) as sock:

@@ -83,7 +83,7 @@ def test_every_byte_goes_through_a_pair(plan: simnet.FaultPlan, payload: bytes) 
             assert far.recv(1) == b""
             return got
 
-    with simnet.Network(plan, targets="server") as net:
+    with simnet.Network(plan, target="server") as net:
         assert net.host("server").run(pour) == payload
 
 

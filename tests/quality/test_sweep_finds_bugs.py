@@ -120,7 +120,7 @@ def test_what_was_found_is_found_again_and_its_plan_plays_alone(server: type[ser
         (each.key, each.plan, each.count) for each in second.failures
     ]
     for failure in first.failures:
-        again = play(test, failure.plan, targets="server")
+        again = play(test, failure.plan, target="server")
         assert again.digest == failure.run.digest
         assert not again.unreached
 

@@ -64,7 +64,7 @@ def test_the_unsent_half_that_was_lost_is_found_and_shrunk_to_one_byte() -> None
     failure = only(sweep(echo(servers.SendsAll)))
     assert (failure.reason, failure.type_name) == ("body-raised", "AssertionError")
     assert str(failure.plan) == f"partial-send {CONNECTION} end=server call=1 bytes=1"
-    again = play(echo(servers.SendsAll), failure.plan, targets="server")
+    again = play(echo(servers.SendsAll), failure.plan, target="server")
     assert again.digest == failure.run.digest
 
 

@@ -28,7 +28,7 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
         ({"plan": [faults.Refuse(on="a->b:7#1")]}, r"is list; make a plan of it: FaultPlan\(\[faults\.Refuse\("),
         ({"seed": "x"}, "seed='x' is str; it is a whole number"),
         ({"seed": -1}, "seed=-1 is outside 0"),
-        ({"targets": 3}, "targets=3: a host's name, or several in a list"),
+        ({"target": 3}, "target=3: a host's name, or several in a list"),
         ({"may_raise": (3,)}, r"may_raise=\(3,\): an exception's class, or several in a tuple"),
         ({"invariants": {"no-spin": "of"}}, "'no-spin' is set to 'of'; it can be failure, warning, off, and ': why'"),
         ({"invariants": {"nospin": "off"}}, "there is no invariant 'nospin'; there are no-spin, "),
@@ -42,9 +42,9 @@ def test_a_wrong_value_is_refused_by_name(network: Any, wrong: dict[str, Any], t
 
 @both
 def test_one_may_stand_for_several_and_a_line_for_a_plan(network: Any) -> None:
-    net = network("refuse a->b:7#1", targets="b", may_raise=OSError)
+    net = network("refuse a->b:7#1", target="b", may_raise=OSError)
     assert net.plan == FaultPlan.parse("refuse a->b:7#1")
-    assert (net.targets, net.may_raise) == (("b",), (OSError,))
+    assert (net.target, net.may_raise) == (("b",), (OSError,))
 
 
 @both
@@ -148,7 +148,7 @@ def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
             sock.recv(1)
 
     def run(then: Any, level: str) -> None:
-        with simnet.Network(targets="server", invariants={"waits-for-ever": level}) as net:
+        with simnet.Network(target="server", invariants={"waits-for-ever": level}) as net:
             net.host("server").spawn(serve, then)
             net.host("client").spawn(ask)
 
@@ -162,20 +162,20 @@ def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
 
 @both
 def test_what_is_set_by_a_mistaken_name_is_refused_with_where_it_is(network: Any) -> None:
-    net = network(targets="server", seed=3)
+    net = network(target="server", seed=3)
     for owner, name, told in (
         (net, "latency", r'a \w+ has no latency; each link .* has its own: net.link\("client", "server"\).latency'),
         (net.host("server"), "loss", "has no loss; each link between two hosts"),
         (net, "seeds", "no attribute 'seeds'"),
         (net, "seed", r"seed is given when a network is made, and stays: simnet.\w+\(seed=5\)"),
         (net, "plan", "plan is given when a network is made"),
-        (net, "targets", "targets is given when a network is made"),
+        (net, "target", "target is given when a network is made"),
         (net.host("server"), "latencies", "no attribute 'latencies'"),
         (net.link("a", "b"), "latencies", "no attribute 'latencies'"),
     ):
         with pytest.raises(AttributeError, match=told):
             setattr(owner, name, 5)
-    assert (net.seed, net.targets, net.plan) == (3, ("server",), FaultPlan())
+    assert (net.seed, net.target, net.plan) == (3, ("server",), FaultPlan())
     assert not hasattr(net, "latency")
     net.link("a", "b").latency = 0.2
     assert net.link("b", "a").latency == 0.2

@@ -200,9 +200,7 @@ def test_a_file_whose_target_is_no_host_says_which_there_are(simnet: Run, failur
     edited(failure, 'target = ["server"]', 'target = ["sever"]')
     ran = simnet("replay", failure)
     assert ran.code == 1
-    assert "targets=sever: the test has no host of that name. Hosts there are: test, server" in " ".join(
-        ran.out.split()
-    )
+    assert "target=sever: the test has no host of that name. Hosts there are: test, server" in " ".join(ran.out.split())
 
 
 def test_what_its_programs_print_is_not_among_the_json(simnet: Run, failure: Path) -> None:

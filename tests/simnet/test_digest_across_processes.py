@@ -34,10 +34,10 @@ PLANS = [
 print("str hash", hash("simnet"), file=sys.stderr)
 for test in (tutorial, corrected):
     for plan in PLANS:
-        run = play(test.simnet_test, FaultPlan.parse(plan), targets="server")
+        run = play(test.simnet_test, FaultPlan.parse(plan), target="server")
         print("run", run.digest, run.outcome)
     for seed in range(5):
-        run = play(test.simnet_test, targets="server", rates=FaultRates.even(0.2, seed=seed), seed=seed)
+        run = play(test.simnet_test, target="server", rates=FaultRates.even(0.2, seed=seed), seed=seed)
         print("run", run.digest, run.outcome, run.happened)
 """
 

@@ -44,7 +44,7 @@ def test_the_loop_goes_on_and_the_listener_listens(plan: str) -> None:
             while client.recv(65536):
                 pass
 
-    run = simnet.play(test, simnet.FaultPlan.parse(plan), targets="server")
+    run = simnet.play(test, simnet.FaultPlan.parse(plan), target="server")
     assert run.unreached == ()
     assert run.verdicts == []
     assert run.failures == []

@@ -26,7 +26,7 @@ def loses_its_tail(net: Any) -> None:
 
 
 def shrunk(plan: str, plays: int = 200) -> Shrunk:
-    baseline = play(loses_its_tail, targets="server")
+    baseline = play(loses_its_tail, target="server")
     start = FaultPlan.parse(plan)
     run, judgement = judged(loses_its_tail, start, baseline, SERVER)
     assert judgement.status == "failure"

@@ -129,8 +129,8 @@ def test_an_exception_that_a_server_prints_and_goes_on_from_is_a_finding(capsys:
             with client.makefile("rb") as file:
                 return file.readline()
 
-    baseline = simnet.play(test, targets="server")
-    run = simnet.play(test, "eof test->server:7#1 end=server byte=3", targets="server")
+    baseline = simnet.play(test, target="server")
+    run = simnet.play(test, "eof test->server:7#1 end=server byte=3", target="server")
     assert (baseline.outcome.returned, baseline.handler_errors) == (b"me\n", [])
     (told,) = run.handler_errors
     assert (type(told.error), told.handler, told.channel) == (
@@ -139,6 +139,6 @@ def test_an_exception_that_a_server_prints_and_goes_on_from_is_a_finding(capsys:
         "test->server:7#1 (server)",
     )
     assert [each.reason for each in judge(baseline, run).findings][:1] == ["handler-raised"]
-    reset = simnet.play(test, "reset test->server:7#1 end=server byte=3", targets="server")
+    reset = simnet.play(test, "reset test->server:7#1 end=server byte=3", target="server")
     assert judge(baseline, reset).status == "interrupted", "an errno that the fault made excuses"
     assert "ValueError" in capsys.readouterr().err, "and it is printed, as ever"

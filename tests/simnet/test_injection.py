@@ -20,9 +20,9 @@ CONNECTION = "test->server:7#1"
 
 
 @contextmanager
-def pair(*kinds: Any, targets: str = "server") -> Iterator[tuple[simnet.Network, socket.socket, socket.socket]]:
+def pair(*kinds: Any, target: str = "server") -> Iterator[tuple[simnet.Network, socket.socket, socket.socket]]:
     """A network under a plan, the client's end and the server's, both non-blocking."""
-    with simnet.Network(FaultPlan(kinds), targets=targets) as net:
+    with simnet.Network(FaultPlan(kinds), target=target) as net:
         listener = net.host("server").listen(7)
         client = socket.create_connection(("server", 7))
         server, _ = listener.accept()
@@ -72,7 +72,7 @@ def test_would_block_after_readiness_loses_nothing_and_an_edge_is_told_again() -
 
 
 def test_would_block_on_accept_leaves_the_connection_in_the_queue() -> None:
-    with simnet.Network(FaultPlan([faults.WouldBlock(on="server:7", op="accept", call=1)]), targets="server") as net:
+    with simnet.Network(FaultPlan([faults.WouldBlock(on="server:7", op="accept", call=1)]), target="server") as net:
         listener = net.host("server").listen(7)
         listener.setblocking(False)
         client = socket.create_connection(("server", 7))
@@ -90,7 +90,7 @@ def test_blocking_sockets_are_spared_what_a_kernel_would_not_do_to_them() -> Non
             faults.PartialSend(on=CONNECTION, end="server", call=1, bytes=1),
         ]
     )
-    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+    with simnet.Network(plan, target="server") as net, net.host("server").listen(7) as listener:
         client = socket.create_connection(("server", 7))
         server, _ = listener.accept()
         client.sendall(b"question")
@@ -103,7 +103,7 @@ def test_blocking_sockets_are_spared_what_a_kernel_would_not_do_to_them() -> Non
 
 def test_calls_of_support_are_left_alone() -> None:
     plan = FaultPlan([faults.ShortRecv(on="*->*:*#1", end="client", call=1, bytes=1)])
-    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+    with simnet.Network(plan, target="server") as net, net.host("server").listen(7) as listener:
         client = socket.create_connection(("server", 7))
         server, _ = listener.accept()
         server.sendall(b"hello")
@@ -182,7 +182,7 @@ def test_a_refused_connection_is_refused_and_the_next_one_is_not() -> None:
 
 def test_a_reset_in_the_backlog_is_accepted_and_dead() -> None:
     plan = FaultPlan([faults.ResetBeforeAccept(on="server:7", call=1)])
-    with simnet.Network(plan, targets="server") as net, net.host("server").listen(7) as listener:
+    with simnet.Network(plan, target="server") as net, net.host("server").listen(7) as listener:
         client = socket.create_connection(("server", 7))
         accepted, address = listener.accept()
         assert address[0] == net.host("test").address
@@ -318,7 +318,7 @@ def test_rates_leave_datagrams_and_pairs_alone(connected: bool) -> None:
 
 def test_rates_leave_a_listener_that_is_read_to_its_own_error() -> None:
     rates = simnet.FaultRates.even(1.0, kinds=["would-block"], seed=3)
-    with simnet.Network(rates=rates, targets="test") as net:
+    with simnet.Network(rates=rates, target="test") as net:
         with socket.create_server(("", 7)) as listener:
             listener.setblocking(False)
             with pytest.raises(OSError, match="not connected"):

@@ -150,7 +150,7 @@ def test_what_a_thread_would_ask_takes_no_time() -> None:
 def test_a_sweep_that_names_them_tries_each_look_up_and_each_socket() -> None:
     result = simnet.check(talk(ask), target="client", kinds="name-error")
     assert (result.runs, result.failed, result.unreached) == (9, 0, 0)
-    points = simnet.play(talk(ask), targets="client").points
+    points = simnet.play(talk(ask), target="client").points
     asked = {(kinds, fault.kind, fault.op) for kinds in (None, ("error",)) for fault in _at_calls(points, kinds)}
     assert {each for each in asked if each[2] == "socket"} == {(("error",), "error", "socket")}
     result = simnet.check(talk(ask), target="server", kinds=["name-error", "refuse"])
@@ -179,8 +179,8 @@ def test_a_server_that_gets_no_socket_did_not_begin_and_one_that_loses_its_loop_
             return client.recv(100)
 
     def failing(fault: str) -> list[str]:
-        baseline = simnet.play(test, targets="proxy")
-        judgement = judge(baseline, simnet.play(test, fault, targets="proxy"))
+        baseline = simnet.play(test, target="proxy")
+        judgement = judge(baseline, simnet.play(test, fault, target="proxy"))
         return [each.reason for each in judgement.findings if each.level == "failure"]
 
     assert failing("error proxy socket call=1 errno=EMFILE") == []

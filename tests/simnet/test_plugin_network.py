@@ -368,8 +368,8 @@ def test_it_again(world): world.host("server")
 def test_an_option_that_is_spelt_wrong_is_told_with_the_one_that_was_meant(suite: pytest.Pytester) -> None:
     """From Python 3.13 on the interpreter says so itself."""
     body = """
-def test_network(): simnet.Network(target="server")
-def test_real(): simnet.RealNetwork(target="server")
+def test_network(): simnet.Network(targets="server")
+def test_real(): simnet.RealNetwork(targets="server")
 def test_play(): simnet.play(lambda net: None, targts="server")
 def test_plans(): simnet.strategies.fault_plans(max_fault=3)
 def fault_rates(): ...
@@ -378,6 +378,6 @@ def test_another(): fault_rates(knds=3)
     result = run(suite, body)
     result.assert_outcomes(failed=5)
     told = result.stdout.str().lower()  # where CI is set, pytest tells all of it twice
-    assert told.count("did you mean 'targets'?") in (3, 6)
+    assert told.count("did you mean 'target'?") in (3, 6)
     assert told.count("did you mean 'max_faults'?") in (1, 2)
     assert told.count("did you mean") in (4, 8)

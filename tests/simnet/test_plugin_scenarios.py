@@ -127,7 +127,7 @@ def test_a_target_that_is_no_host_is_red_since_nothing_was_under_test(suite: pyt
     path.write_text(f'{head}target = ["sever"]\nexpect = {{ interrupted = true }}\n{eof}')
     result = run(suite, "scenarios")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*targets=sever: *no host of that name. Hosts there are: *So nothing was under test*"])
+    result.stdout.fnmatch_lines(["*target=sever: *no host of that name. Hosts there are: *So nothing was under test*"])
 
 
 def test_a_broken_file_is_an_error_with_its_place(suite: pytest.Pytester) -> None:

@@ -121,7 +121,7 @@ WORLDS_AGREE = [
 def test_the_target_sees_on_a_kernel_what_it_sees_on_simnet(target: Any, client: Any, plan: str) -> None:
     faults = FaultPlan.parse(plan)
     test = body(target, client)
-    real, simulated = play_real(test, faults, targets="server"), play(test, faults, targets="server")
+    real, simulated = play_real(test, faults, target="server"), play(test, faults, target="server")
     assert real.unreached == simulated.unreached == ()
     assert list(real.happened) == list(simulated.happened)
     assert real.outcome == simulated.outcome
@@ -131,7 +131,7 @@ def test_the_target_sees_on_a_kernel_what_it_sees_on_simnet(target: Any, client:
 def test_a_time_out_that_is_injected_leaves_the_connection_dead() -> None:
     faults = FaultPlan.parse("error test->server:7#1 end=server op=recv call=1 errno=ETIMEDOUT")
     test = body(reads_all, sends_five)
-    seen = [dict(run(test, faults, targets="server").outcome.observed)["target"] for run in (play_real, play)]
+    seen = [dict(run(test, faults, target="server").outcome.observed)["target"] for run in (play_real, play)]
     # Simulated, the peer hears of it when it sends; here by the RST with which the kernel lets go of the connection.
     assert seen == [[("recv", "ETIMEDOUT"), ("send", "EPIPE")]] * 2
 
@@ -156,7 +156,7 @@ def transfer(plan: str, *, size: int, chunk: int) -> tuple[bytes, float]:
                     return
                 received.extend(piece)
 
-    with RealNetwork(FaultPlan.parse(plan), targets="server") as net:
+    with RealNetwork(FaultPlan.parse(plan), target="server") as net:
         process = net.host("server").spawn(sink)
         with socket.create_connection(("server", 7)) as sock:
             for start in range(0, size, 50_000):
@@ -193,7 +193,7 @@ def test_a_support_behind_a_stall_is_not_told_of_what_its_kernel_has() -> None:
             connection.sendall(b"hello")
             connection.recv(1)
 
-    with RealNetwork(FaultPlan.parse("stall test->server:7#1 end=client byte=2 seconds=0.1"), targets="server") as net:
+    with RealNetwork(FaultPlan.parse("stall test->server:7#1 end=client byte=2 seconds=0.1"), target="server") as net:
         net.host("server").spawn(talk)
         with socket.create_connection(("server", 7)) as sock:
             poller = select.poll()
@@ -221,7 +221,7 @@ def test_edge_triggered_pollers_are_told_again_after_would_block() -> None:
                     pass
 
     plan = FaultPlan.parse("would-block test->server:7#1 end=server op=recv call=1")
-    with RealNetwork(plan, targets="server") as net:
+    with RealNetwork(plan, target="server") as net:
         process = net.host("server").spawn(edge)
         with socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"once")
@@ -239,7 +239,7 @@ def test_accept_says_what_the_plan_says_and_the_connection_stays_in_the_queue() 
             with connection:
                 return connection.recv(9)
 
-    with RealNetwork(FaultPlan.parse("error server:7 op=accept call=1 errno=EMFILE"), targets="server") as net:
+    with RealNetwork(FaultPlan.parse("error server:7 op=accept call=1 errno=EMFILE"), target="server") as net:
         process = net.host("server").spawn(serve)
         with socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"hello")
@@ -248,7 +248,7 @@ def test_accept_says_what_the_plan_says_and_the_connection_stays_in_the_queue() 
 
 
 def test_connections_are_counted_from_their_opener_and_only_the_one_named_is_refused() -> None:
-    with RealNetwork(FaultPlan.parse("refuse test->server:7#2"), targets="server") as net:
+    with RealNetwork(FaultPlan.parse("refuse test->server:7#2"), target="server") as net:
         with net.host("server").listen(7):
             socket.create_connection(("server", 7)).close()
             with pytest.raises(ConnectionRefusedError):
@@ -259,7 +259,7 @@ def test_connections_are_counted_from_their_opener_and_only_the_one_named_is_ref
 
 def test_an_anchor_that_is_not_reached_is_said_so() -> None:
     plan = FaultPlan.parse("reset test->server:7#1 end=server byte=99")
-    run = play_real(body(reads_all, sends_five), plan, targets="server")
+    run = play_real(body(reads_all, sends_five), plan, target="server")
     assert run.unreached == tuple(plan)
     assert len(run.happened) == 0
 
@@ -276,7 +276,7 @@ def test_a_spin_on_an_urgent_byte_is_a_verdict() -> None:
             sock.sendall(b"hello")
             net.sleep(0.2)
 
-    run = play_real(test, FaultPlan.parse("urgent test->server:7#1 end=server byte=1"), targets="server")
+    run = play_real(test, FaultPlan.parse("urgent test->server:7#1 end=server byte=1"), target="server")
     assert [verdict.name for verdict in run.verdicts] == ["no-spin"]
     assert "test->server:7#1 (server) PRI" in run.verdicts[0].message
 

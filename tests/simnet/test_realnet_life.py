@@ -906,7 +906,7 @@ def test_what_failed_in_a_loop_is_told_by_the_names_that_the_simulator_has_for_i
     for serve in (by_asyncore, lambda: asyncio.run(by_asyncio())):
         told = []
         for player in (play, play_real):
-            run = player(lambda net, serve=serve: call(net, serve), targets="server")  # type: ignore[misc]
+            run = player(lambda net, serve=serve: call(net, serve), target="server")  # type: ignore[misc]
             told.append(
                 ([(each.handler, each.channel) for each in run.handler_errors], [v.message for v in run.verdicts])
             )

@@ -73,7 +73,7 @@ def played(path: str, line: str, *questions: bytes) -> tuple[list[bytes], Any, A
         host.wait_listening(path)
         return host.run(ask, path, *questions)
 
-    run = play_real(test, FaultPlan.parse(line), targets="server")
+    run = play_real(test, FaultPlan.parse(line), target="server")
     return reads, run.outcome.returned, [str(fault) for fault in run.happened]
 
 
@@ -112,7 +112,7 @@ def test_a_connect_is_refused_by_the_kernel(path: str) -> None:
             answers.append(sock.recv(1))
         return answers
 
-    run = play_real(test, FaultPlan.parse(f"refuse server->server:{path}#1"), targets="server")
+    run = play_real(test, FaultPlan.parse(f"refuse server->server:{path}#1"), target="server")
     assert run.outcome.returned == [111, 0, b""]
     assert [(each.place.rpartition("#")[2], each.answered) for each in run.points.connects] == [
         ("1", False),
@@ -134,9 +134,7 @@ def test_connections_are_told_apart_by_the_order_in_which_they_came(path: str) -
                     answers.append(served.recv(100))
             return answers
 
-    run = play_real(
-        test, FaultPlan.parse(f"short-recv server->server:{path}#2 end=server call=1 bytes=1"), targets=BOTH
-    )
+    run = play_real(test, FaultPlan.parse(f"short-recv server->server:{path}#2 end=server call=1 bytes=1"), target=BOTH)
     assert run.outcome.returned == [b"one", b"t"]
 
 
@@ -176,7 +174,7 @@ def test_an_accept_would_block_and_fails(path: str) -> None:
         return answers
 
     plan = f"would-block server:{path} accept call=1; error server:{path} accept call=2 errno=EMFILE"
-    run = play_real(test, FaultPlan.parse(plan), targets=BOTH)
+    run = play_real(test, FaultPlan.parse(plan), target=BOTH)
     assert run.outcome.returned == ["BlockingIOError", "OSError", "accepted"]
 
 
@@ -262,7 +260,7 @@ def test_a_path_of_another_host_has_no_place(path: str) -> None:
                 sock.sendall(b"hello")
                 return served.recv(100)
 
-    run = play_real(test, FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1"), targets=BOTH)
+    run = play_real(test, FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1"), target=BOTH)
     assert run.outcome.returned == b"hello"
 
 
@@ -277,11 +275,11 @@ def test_a_socket_in_the_hands_of_the_test_is_support(path: str, play: Any) -> N
             sock.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: sock.recv(100), b""))
 
-    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), targets="server")
+    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), target="server")
     assert not run.happened
     assert {each.host for each in run.points.calls if each.end == "client"} == {"test"}
     assert not any(each.target for each in run.points.calls if each.end == "client")
-    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), targets=BOTH)
+    run = play(test, FaultPlan.parse("short-recv *->*:*#* end=client call=1 bytes=1"), target=BOTH)
     assert len(run.happened) == 1
 
 
@@ -403,7 +401,7 @@ def conversation(path: str, half: bool) -> Any:
 def test_a_fault_shows_on_the_kernel_what_it_shows_on_simnet(path: str, fault: str, half: bool) -> None:
     plan = FaultPlan.parse(fault.format(f"server->server:{path}#1"))
     test = conversation(path, half)
-    simulated, real = simnet.play(test, plan, targets="server"), play_real(test, plan, targets="server")
+    simulated, real = simnet.play(test, plan, target="server"), play_real(test, plan, target="server")
     assert simulated.happened == real.happened == plan
     assert simulated.outcome.returned == real.outcome.returned
     assert not real.verdicts

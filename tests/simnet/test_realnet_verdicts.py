@@ -39,7 +39,7 @@ def worlds(request: pytest.FixtureRequest) -> tuple[Any, Run, RealRun]:
     """A test of the server, and its run without faults in both worlds."""
     logging.getLogger("echo").setLevel(logging.CRITICAL)
     test = conversation(request.param)
-    return test, play(test, targets="server"), play_real(test, targets="server")
+    return test, play(test, target="server"), play_real(test, target="server")
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_both_worlds_come_to_the_same_verdict(
 ) -> None:
     test, simulated, real = worlds
     faults = FaultPlan.parse(plan)
-    here = judge(simulated, play(test, faults, targets="server"))
-    run = play_real(test, faults, targets="server")
+    here = judge(simulated, play(test, faults, target="server"))
+    run = play_real(test, faults, target="server")
     there = judge(real, run)
     assert (there.status, there.key) == (here.status, here.key)
     assert run.kernel == kernel

@@ -36,7 +36,7 @@ def body(net: Any) -> None:
 @pytest.fixture(scope="module")
 def told() -> Any:
     def tell(fault: str) -> str:
-        run: Run = play(body, FaultPlan.parse(fault), targets="server")
+        run: Run = play(body, FaultPlan.parse(fault), target="server")
         texts = unreached_texts(run.unreached, run.points, run.targets)
         assert len(texts) <= 1
         return texts[0] if texts else ""

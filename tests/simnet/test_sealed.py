@@ -90,13 +90,13 @@ def test_two_runs_are_the_same_though_no_byte_of_theirs_is(serve: Any) -> None:
 @pytest.mark.slow
 def test_each_fault_gives_the_same_run_again(serve: Any) -> None:
     test = conversation(serve)
-    baseline = simnet.play(test, targets="server")
+    baseline = simnet.play(test, target="server")
     faults = select(families(baseline.points, baseline.targets), 150).faults
     assert len({fault.kind for fault in faults}) > 8
     for fault in faults:
         plan = simnet.FaultPlan([fault])
-        once = simnet.play(test, plan, targets="server")
-        twice = simnet.play(test, plan, targets="server")
+        once = simnet.play(test, plan, target="server")
+        twice = simnet.play(test, plan, target="server")
         assert once.trace.first_difference(twice.trace) is None, fault
         assert once.unreached == (), fault
 
@@ -130,7 +130,7 @@ def test_of_ssh_lengths_are_compared() -> None:
     faults = select(families(once.points, once.targets), 60).faults
     for fault in (None, *faults):
         plan = simnet.FaultPlan([] if fault is None else [fault])
-        once, twice = (simnet.play(as_ssh_does, plan, targets="server") for _ in range(2))
+        once, twice = (simnet.play(as_ssh_does, plan, target="server") for _ in range(2))
         assert once.trace.first_difference(twice.trace) is None, fault
     assert once.trace.entries != twice.trace.entries
 
@@ -153,7 +153,7 @@ def test_a_sweep_compares_what_came_out() -> None:
 )
 def test_a_fault_does_the_same_to_it_on_real_sockets(fault: str) -> None:
     test, plan = conversation(serve_waiting), simnet.FaultPlan.parse(fault)
-    simulated, kernel = (each(test, plan, targets="server") for each in (simnet.play, play_real))
+    simulated, kernel = (each(test, plan, target="server") for each in (simnet.play, play_real))
     assert kernel.unreached == simulated.unreached == ()
     assert kernel.outcome == simulated.outcome
     assert [str(each.error) for each in kernel.failures] == [str(each.error) for each in simulated.failures]

@@ -62,12 +62,12 @@ def test_a_host_that_a_link_names_first_and_somebody_else_too_is_meant() -> None
 
 @pytest.mark.parametrize("kind", [simnet.Network, simnet.RealNetwork])
 def test_targets_that_are_no_host_are_warned_of(kind: type[simnet.Network]) -> None:
-    told = pytest.warns(RuntimeWarning, match=r"targets=sever: the test has no host .* Hosts there are: test, server")
-    with told, kind(targets="sever") as net:
+    told = pytest.warns(RuntimeWarning, match=r"target=sever: the test has no host .* Hosts there are: test, server")
+    with told, kind(target="sever") as net:
         talk(net)
-    with kind(targets=["server", "another"]) as net:
+    with kind(target=["server", "another"]) as net:
         talk(net)
-    with kind(targets="server"):
+    with kind(target="server"):
         pass  # nothing was there to be a target yet
 
 
@@ -88,6 +88,6 @@ def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
             del held
 
     told = pytest.warns(RuntimeWarning, match=r"\[nothing-left\] server/holds_on still holds test->server:7#1")
-    with told, simnet.Network(targets="server", invariants={"nothing-left": "warning: a pool"}) as net:
+    with told, simnet.Network(target="server", invariants={"nothing-left": "warning: a pool"}) as net:
         net.host("server").spawn(holds_on, 7)
         socket.create_connection(("server", 7)).close()

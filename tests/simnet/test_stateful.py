@@ -514,7 +514,7 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
     ("wrong", "told"),
     [
         ({"plan": None}, "Machine.plan is not looked at: call it faults"),
-        ({"target": "server"}, "Machine.target is not looked at: call it targets"),
+        ({"targets": "server"}, "Machine.targets is not looked at: call it target"),
         ({"invariants": {}}, "Machine.invariants is not looked at: call it levels"),
         ({"address": "server"}, r"address='server': a host and a port, such as \('server', 7\)"),
         ({"moves": "connect"}, r"moves='connect': several names, as in moves = \('connect',\)"),
@@ -568,9 +568,9 @@ def test_a_machine_that_does_not_say_what_runs_is_told_so() -> None:
 
 def test_targets_on_which_nothing_runs_are_told() -> None:
     class Mistyped(Machine):
-        targets = "sever"
+        target = "sever"
 
-    assert "targets=sever: start() has spawned nothing there" in str(failure(Mistyped))
+    assert "target=sever: start() has spawned nothing there" in str(failure(Mistyped))
     assert "processes are on test, server" in str(failure(Mistyped))
 
 

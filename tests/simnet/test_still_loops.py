@@ -49,7 +49,7 @@ def served(make: Callable[[int], Service]) -> tuple[simnet.Network, int]:
         make(7)
         asyncore.loop(timeout=PAUSE)
 
-    with simnet.Network(targets="server") as net:
+    with simnet.Network(target="server") as net:
         net.host("server").spawn(serve)
         with socket.create_connection(("server", 7)) as client:
             assert client.recv(1) == b""
@@ -77,7 +77,7 @@ def test_who_turns_the_loop_by_hand_may_do_something_after_any_turn() -> None:
             turns.append(None)
         service.close()
 
-    with simnet.Network(targets="server") as net:
+    with simnet.Network(target="server") as net:
         net.host("server").spawn(serve)
     assert len(turns) == wait.HEARTBEATS
 

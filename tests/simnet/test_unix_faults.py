@@ -41,7 +41,7 @@ def connected(net: simnet.Network, name: str | bytes = PATH) -> socket.socket:
 @contextlib.contextmanager
 def pair(*kinds: Fault) -> Iterator[tuple[simnet.Network, socket.socket, socket.socket]]:
     """A network under a plan, the client's end and the server's, both non-blocking, in the hands of a test that is a target."""
-    with simnet.Network(FaultPlan(kinds), targets=("server", "test")) as net:
+    with simnet.Network(FaultPlan(kinds), target=("server", "test")) as net:
         with listening(net) as listener, connected(net) as client:
             server, _ = listener.accept()
             with server:
@@ -102,7 +102,7 @@ def test_a_call_would_block_once_and_an_edge_is_told_again(op: str) -> None:
 
 def test_an_accept_would_block_and_the_connection_stays_in_the_queue() -> None:
     with (
-        simnet.Network(FaultPlan.parse(f"would-block {LISTENER} accept call=1"), targets=("server", "test")) as net,
+        simnet.Network(FaultPlan.parse(f"would-block {LISTENER} accept call=1"), target=("server", "test")) as net,
         listening(net) as listener,
         connected(net),
     ):
@@ -114,7 +114,7 @@ def test_an_accept_would_block_and_the_connection_stays_in_the_queue() -> None:
 def test_accept_says_emfile_and_the_connection_stays_in_the_queue() -> None:
     with (
         simnet.Network(
-            FaultPlan.parse(f"error {LISTENER} accept call=1 errno=EMFILE"), targets=("server", "test")
+            FaultPlan.parse(f"error {LISTENER} accept call=1 errno=EMFILE"), target=("server", "test")
         ) as net,
         listening(net) as listener,
         connected(net),
@@ -162,7 +162,7 @@ def test_attempts_that_fail_count() -> None:
 def test_who_is_reset_in_the_backlog_is_handed_out_as_one_that_hung_up() -> None:
     """As the kernel shows a client that has sent something and closed (K-101): there is no ECONNRESET for the acceptor."""
     with (
-        simnet.Network(FaultPlan.parse(f"reset-before-accept {LISTENER} call=1"), targets=("server", "test")) as net,
+        simnet.Network(FaultPlan.parse(f"reset-before-accept {LISTENER} call=1"), target=("server", "test")) as net,
         listening(net) as listener,
         connected(net) as client,
     ):
@@ -379,7 +379,7 @@ def test_an_anchor_within_a_long_write_moves_files_with_its_first_piece() -> Non
 def test_a_name_of_any_bytes_is_one_word_of_a_plan(name: str | bytes, place: str) -> None:
     plan = FaultPlan.parse(f"short-recv server->server:{place}#1 end=server call=1 bytes=1; wake server call=1 keep=1")
     assert FaultPlan.parse(str(plan)) == plan == FaultPlan.from_tables(plan.to_tables())
-    with simnet.Network(FaultPlan(plan[:1]), targets=("server", "test")) as net:
+    with simnet.Network(FaultPlan(plan[:1]), target=("server", "test")) as net:
         with listening(net, name) as listener, connected(net, name) as client:
             server, _ = listener.accept()
             with server:
@@ -397,7 +397,7 @@ def test_a_connection_is_named_as_its_listener_is_bound_however_its_opener_spell
 
 def test_a_pattern_with_a_star_for_the_port_means_paths_too_but_no_pair() -> None:
     plan = FaultPlan.parse("short-recv *->*:*#* end=server call=1 bytes=1")
-    with simnet.Network(plan, targets=("server", "test")) as net:
+    with simnet.Network(plan, target=("server", "test")) as net:
         with listening(net) as listener, connected(net) as client:
             server, _ = listener.accept()
             with server:
@@ -419,7 +419,7 @@ def test_what_a_pattern_means_elsewhere_leaves_unix_sockets_alone() -> None:
         "error *->*:*#* recv end=server call=1 errno=ETIMEDOUT; connect-timeout *->*:*#*; unreachable *->*:*#*; "
         "blackhole *->*:*#* end=server byte=0; error *:* accept call=1 errno=ECONNABORTED"
     )
-    with simnet.Network(plan, targets=("server", "test")) as net:
+    with simnet.Network(plan, target=("server", "test")) as net:
         with listening(net) as listener, connected(net) as client:
             server, _ = listener.accept()
             with server:

@@ -167,7 +167,7 @@ def test_netstat_calls_a_unix_socket_by_its_kind() -> None:
     ],
 )
 def test_what_was_reached_instead_is_told(fault: str, nearest: str) -> None:
-    run = simnet.play(body, FaultPlan.parse(fault), targets="server")
+    run = simnet.play(body, FaultPlan.parse(fault), target="server")
     (told,) = unreached_texts(run.unreached, run.points, run.targets)
     assert told == f"{fault} was never reached: {nearest}"
 

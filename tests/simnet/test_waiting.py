@@ -660,7 +660,7 @@ def test_a_network_is_quiet_when_hearts_beat_and_not_while_somebody_watches_a_cl
         with socket.create_connection(("server", port)):
             time.sleep(1_000)
 
-    with simnet.Network(targets="server") as net:
+    with simnet.Network(target="server") as net:
         net.host("server").spawn(idle_timeout, 7)
         net.host("client").spawn(silent_client, 7)
     assert closed == [120]  # the first tick after 100 s

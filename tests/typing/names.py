@@ -73,7 +73,7 @@ def mistakes() -> None:
 
 def a_network(plan: simnet.FaultPlan, rates: simnet.FaultRates) -> None:
     """The faces that a test holds."""
-    with simnet.Network(plan, rates=rates, targets=["server"], invariants={"no-spin": "warning"}) as net:
+    with simnet.Network(plan, rates=rates, target=["server"], invariants={"no-spin": "warning"}) as net:
         assert_type(net, simnet.Network)
         host = net.host("server")
         assert_type(host, simnet.Host)
