@@ -36,7 +36,7 @@ def sweep(**options: Unpack[Asked]) -> Callable[[_Function], _Function]: ...
 def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **options: Any) -> Any:
     """Run a test once for every fault at every point; the network is given to its first parameter, whatever its name.
 
-    ``target``: hosts under test. ``kinds``: which faults. ``survives``: disruptive kinds that must not change the outcome.
+    ``target``: hosts under test. ``kinds``: which faults. ``survives``: kinds that must not change the outcome though they break something.
     ``may_raise``: what a target may end with under a disruptive fault. ``strict``: an interrupted body is a failure.
     ``runs``: the most simulations. ``depth``: 2 for pairs of faults, ``"recovery"`` for a second one where the first makes a point.
     ``invariants``: levels by name. ``first``: stop at the first failure. ``shrink=False``: leave plans as they were found.

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from simnet.asked import seed_of
 from simnet.faults.fields import meant
-from simnet.faults.kinds import TRANSPARENT, Fault, named_kinds
+from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.state import checked_names
 
@@ -57,7 +57,7 @@ class SweepOptions:
     depth: int | str = 1
     """How many faults a plan has: 1; 2, what is left of `runs` then goes to pairs; or `"recovery"`, the second fault only where the first has made a point."""
     survives: tuple[str, ...] = ()
-    """Disruptive kinds under which the outcome must be the baseline's all the same."""
+    """Kinds under which the outcome must be the baseline's although they break something: disruptive ones, `stall`, `coalesce`."""
     may_raise: tuple[type[BaseException], ...] = ()
     """Exceptions a target may end with once a disruptive fault has fired."""
     runs: int = RUNS_DEFAULT
@@ -167,7 +167,7 @@ def _kinds(option: str, value: object) -> tuple[str, ...]:
 def _survives(option: str, value: object) -> tuple[str, ...]:
     names = _kinds(option, value) if value != () else ()
     for name in names:
-        if name in TRANSPARENT:
+        if name in TRANSPARENT and not KINDS[name].delays:  # a stall breaks something once a time-out elapses by it
             raise ValueError(
                 f"{option}={name!r}: that kind is transparent, so the outcome must equal the baseline's anyway"
             )

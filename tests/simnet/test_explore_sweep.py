@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import threading
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -127,7 +128,9 @@ def test_a_process_that_an_exception_ended_the_second_time_alone_is_told() -> No
             sock.sendall(b"hello")
 
     coroutine = serve()
-    with pytest.raises(NotRepeatable, match="; server/<lambda> ended with RuntimeError: cannot reuse already awaited cor"):
+    with pytest.raises(
+        NotRepeatable, match="; server/<lambda> ended with RuntimeError: cannot reuse already awaited cor"
+    ):
         run_sweep(makes_it_once, SERVER)
 
 
@@ -403,6 +406,35 @@ def test_survives_holds_a_body_to_the_outcome() -> None:
     (failure,) = run_sweep(hasty, SERVER.but(kinds="reset", survives="reset")).failures
     assert failure.reason == "outcome"
     assert "the test returned None; without the fault b'hello'" in failure.finding.message
+
+
+def test_a_client_can_be_held_to_its_outcome_though_an_answer_comes_after_its_time_out() -> None:
+    def serve_lines(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                sock, _ = listener.accept()
+                with sock, suppress(OSError):
+                    while line := sock.recv(100):
+                        sock.sendall(line)
+
+    def asks_again(net: Any) -> list[bytes]:
+        """Where an answer has not come in time, on the same connection: the late one is taken for the next."""
+        net.host("server").spawn(serve_lines, 7)
+        with socket.create_connection(("server", 7), timeout=0.02) as sock:
+            answers = []
+            for word in (b"1", b"2"):
+                sock.sendall(word)
+                try:
+                    answers.append(sock.recv(1))
+                except TimeoutError:
+                    sock.sendall(word)
+                    answers.append(sock.recv(1))
+            return answers
+
+    stalls = SERVER.but(kinds="stall")
+    assert run_sweep(asks_again, stalls).ok
+    (failure, *_) = run_sweep(asks_again, stalls.but(survives="stall")).failures
+    assert failure.reason == "outcome"
 
 
 def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
