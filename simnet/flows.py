@@ -9,10 +9,11 @@ from typing import Any
 from simnet.clock import Clock, Timer
 from simnet.faults.fault import Fault
 from simnet.faults.hosts import Delay, Drop, Duplicate, Reorder
+from simnet.faults.paths import spelt
 from simnet.faults.place import Place
 from simnet.kernel.ports import FIRST_EPHEMERAL
 
-__all__ = ["Flows", "flow"]
+__all__ = ["Flows", "flow", "unix_flow"]
 
 HELD_NS = 100_000_000  # how much later one arrives that was to be overtaken, where no other comes: a detour, not a loss
 
@@ -23,6 +24,13 @@ Take = Callable[[Any], object]
 def flow(source: str, target: str, port: int) -> tuple[Place, str]:
     """The flow from *source* to that port of *target*, and its text. To ports that a kernel chose there is one: ``server->client:*``."""
     place = Place.flow(source, target, port if port < FIRST_EPHEMERAL else "*")
+    return place, str(place)
+
+
+@lru_cache(maxsize=256)
+def unix_flow(host: str, name: str | bytes) -> tuple[Place, str]:
+    """The flow within *host* to the Unix datagram socket that is bound to *name*, and its text."""
+    place = Place.flow(host, host, spelt(name))
     return place, str(place)
 
 

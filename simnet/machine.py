@@ -54,6 +54,8 @@ class Machine:
         stack.epoch_ns = self.epoch_ns
         stack.path_error = in_the_way
         stack.real_path = without_links
+        if self.fabric.recording or self.fabric.injector.meddles:
+            stack.carry = self.carry
         return stack
 
     def replace_stack(self, *, deaf: bool) -> None:
@@ -61,6 +63,10 @@ class Machine:
         self.powered = not deaf
         self.socket_files = None
         self.stack = self._new_stack(self.stack.addresses, _Deaf if deaf else Stack)
+
+    def carry(self, target: Any, record: Any) -> None:
+        """A Unix datagram is on its way to *target*, which has a name."""
+        self.fabric.carry(self, target, record)
 
     @property
     def now_ns(self) -> int:

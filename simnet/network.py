@@ -12,9 +12,10 @@ from simnet.clock import Clock
 from simnet.ended import OVER
 from simnet.faults.disruptive import ConnectTimeout, Unreachable
 from simnet.faults.fault import Fault
+from simnet.faults.hosts import Drop
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.flows import Flows, flow
+from simnet.flows import Flows, flow, unix_flow
 from simnet.kernel.groups import copy_for_others
 from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Notice, Segment
@@ -307,6 +308,33 @@ class Fabric:
         if arrivals and self.injector.meddles and fault is None:
             flows.overtaken(name, arrivals[-1])
         return True
+
+    def carry(self, machine: Machine, target: Any, record: Any) -> None:
+        """A Unix datagram of *machine* goes to *target*, as the next of its flow: at once, if nothing befalls it."""
+        now, injector = self.clock.now_ns, self.injector
+        place, name = unix_flow(machine.name, target.bound)
+        flows = self._flows
+        if flows is None:
+            flows = self._flows = Flows(self.clock)
+        n = flows.count(name)
+        if self.recording:
+            self.trace.entries.append((now, SEGMENT, machine.name, name, "server", "datagram", n, (record.data, now)))
+        fault = injector.for_datagram(place, place.port, n) if injector.meddles else None
+        if fault is None:
+            target.take(record)
+            if injector.meddles:
+                flows.overtaken(name, now)
+            return
+        injector.fire(fault, place, name, "server", n)
+        arrivals = flows.arrivals_ns(fault, name, (now,), record, target.take)
+        if not arrivals and isinstance(fault, Drop):
+            record.discard()
+        for index, arrival in enumerate(arrivals):
+            each = target.again(record) if index else record
+            if arrival == now:
+                target.take(each)
+            else:
+                self.clock.post(arrival, target.take, each)
 
     def _notify(self, machine: Machine, notice: Any) -> None:
         """A notice of the simulation to itself: no link carries it."""

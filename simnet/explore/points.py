@@ -85,7 +85,11 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
 
 
 def _unasked(fault: Fault) -> bool:
-    """Whether a sweep that names no kinds tries it: not what keeps a program from its sockets, nor what breaks its own pair."""
+    """Whether a sweep that names no kinds tries it: not what keeps a program from its sockets, nor what breaks its own pair,
+    nor what no kernel does to a Unix datagram.
+    """
+    if fault.anchor.form == "datagram":
+        return fault.kind == "delay" or not _unix(fault.on)
     return getattr(fault, "op", "") != "socket" and (fault.transparent or not _is_pair(fault.on))
 
 

@@ -204,7 +204,7 @@ class Injector:
             return self.dice.for_poll(host, n, ready)
         return None
 
-    def for_datagram(self, place: Place, port: int, n: int) -> Fault | None:
+    def for_datagram(self, place: Place, port: Any, n: int) -> Fault | None:
         """What befalls the *n*-th datagram of the flow *place*, which goes to *port*."""
         for fault in self._datagram:
             if fault.anchor.number == n and (fault.place.matches(place) or fault.place.matches(_to(place, port))):
@@ -268,7 +268,7 @@ class Injector:
         sender.blackhole()
 
 
-def _to(place: Place, port: int) -> Place:
+def _to(place: Place, port: int | str) -> Place:
     """The same flow by the very port."""
     return Place.flow(place.source or "", place.target, port)
 

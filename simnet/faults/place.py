@@ -12,6 +12,7 @@ text                         form        names
 ``server->server:@app#1``    connection  the 1st that is attempted to it, within its host; ``server->server:socketpair#1`` the 1st pair made
 ``server``                   host        the machine: its pollers, its ``socket()`` calls, its look-ups, its life
 ``client->server:53``        flow        the datagrams that *client* sends to port 53 of *server*; ``server->client:*`` to one its kernel chose
+``server->server:/run/log``  flow        the datagrams to the Unix socket that is bound to that path, or name, within its host
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
 
@@ -94,7 +95,7 @@ class Place(msgspec.Struct, frozen=True):
         return cls("host", name)
 
     @classmethod
-    def flow(cls, source: str, target: str, port: int | _Star) -> Place:
+    def flow(cls, source: str, target: str, port: int | str) -> Place:
         """``source->target:port``."""
         return cls("flow", target, source, port)
 
@@ -192,10 +193,13 @@ def _check_unix(text: str, name: str, source: str | None, target: str, arrow: st
     """Is there such a place of Unix sockets?"""
     if right := misspelt(name):
         raise ValueError(f"{text!r}: {name} is written {right}")
-    if source is not None and (arrow != "->" or number is None):
-        raise ValueError(f"{text!r}: a connection of Unix sockets has a number, {target}->{target}:{name}#1")
+    if source is not None and number is None and name == PAIR:
+        raise ValueError(f"{text!r}: the two ends of a pair are {target}->{target}:{PAIR}#1")
+    if source is not None and arrow != "->":
+        raise ValueError(f"{text!r}: '<->' is for links; a connection of Unix sockets is {target}->{target}:{name}#1")
     if source not in (None, "*", target) and target != "*":
-        raise ValueError(f"{text!r}: Unix sockets connect within a host, {target}->{target}:{name}#{number}")
+        which = f"{target}->{target}:{name}{f'#{number}' if number else ''}"
+        raise ValueError(f"{text!r}: Unix sockets connect within a host, {which}")
     if source is None and name == PAIR:
         raise ValueError(f"{text!r}: nobody listens on a socketpair; its two ends are {target}->{target}:{PAIR}#1")
 

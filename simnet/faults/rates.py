@@ -303,6 +303,8 @@ class Dice:
         on = str(place)
         random = self._random(on)
         kind = self._throws["datagram"].kind(random)
+        if kind is not Delay and Place.parse(place).unix:
+            return None  # which no kernel loses, repeats or reorders
         if kind is Drop:
             return Drop(on=on, datagram=n)
         if kind is Duplicate:

@@ -45,6 +45,7 @@ from simnet.kernel.tcp_ports import TcpPorts
 from simnet.kernel.timewait import TimeWait
 from simnet.kernel.udp_ports import UdpPorts, hears_all
 from simnet.kernel.unix import UnixSocket
+from simnet.kernel.unix_carried import CarriedDatagram
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_names import Key, file_key
 from simnet.kernel.unix_stream import UnixStream
@@ -85,7 +86,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name",
         "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "real_path", "muted",
+        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "real_path", "muted", "carry",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -116,6 +117,7 @@ class Stack:
         )
         self.real_path: Callable[[str, bool], str] | None = None  # asked where paths lead that go through links
         self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
+        self.carry: Callable[[Any, Any], None] | None = None  # given each Unix datagram to somebody with a name
 
     def __repr__(self) -> str:
         return f"<Stack {self.name or ','.join(self.addresses)}>"
@@ -204,7 +206,8 @@ class Stack:
         if kind == SOCK_STREAM:
             return UnixStream(self, kind)
         if kind in (SOCK_DGRAM, SOCK_SEQPACKET, SOCK_RAW):  # Linux takes SOCK_RAW for SOCK_DGRAM
-            return UnixDatagram(self, SOCK_DGRAM if kind == SOCK_RAW else kind)
+            cls = UnixDatagram if self.carry is None else CarriedDatagram
+            return cls(self, SOCK_DGRAM if kind == SOCK_RAW else kind)
         raise socket_error(ESOCKTNOSUPPORT)
 
     def socketpair(self, family: int, type: int, proto: int = 0) -> tuple[UnixSocket, UnixSocket]:
@@ -405,6 +408,7 @@ class Stack:
 
     def dissolve(self) -> None:
         """Its host is gone for good: let go of everything that refers back to it."""
+        self.carry = None
         self.connections.clear()
         self.time_waits.clear()
         self.listeners.clear()

@@ -438,7 +438,9 @@ def test_what_a_pattern_means_elsewhere_leaves_unix_sockets_alone() -> None:
         (f"error {CONNECTION} send end=server call=1 errno=EHOSTUNREACH", "send never says EHOSTUNREACH"),
         (f"error {LISTENER} accept call=1 errno=ECONNABORTED", "reset-before-accept is a peer that is gone"),
         (f"refuse test->server:{PATH}#1", "connect within a host, server->server:/run/app.sock#1"),
-        (f"drop server->server:{PATH} datagram=1", "a connection of Unix sockets has a number"),
+        (f"refuse server->server:{PATH}", "names a flow; it acts on a connection"),
+        ("drop server->server:socketpair datagram=1", "the two ends of a pair are server->server:socketpair#1"),
+        (f"partition server<->server:{PATH} at=1 seconds=1", "'<->' is for links"),
         ("error server:socketpair accept call=1 errno=EMFILE", "nobody listens on a socketpair"),
         (r"refuse server->server:/a\x41#1", "is written /aA"),
         (

@@ -1,0 +1,56 @@
+"""A Unix datagram socket for runs that look at what it sends: somebody above says when each datagram arrives, and how often.
+
+On a kernel one is in its receiver's queue at once, and none is ever lost. What is refused is refused as there, before
+anybody above hears of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from simnet.kernel.messages import SOCK_DGRAM
+from simnet.kernel.readiness import DATA_NEWS
+from simnet.kernel.unix import SHUT_RECEIVE, UnixSocket
+from simnet.kernel.unix_datagram import UnixDatagram
+from simnet.kernel.unix_messages import Credentials, Record
+
+__all__ = ["CarriedDatagram"]
+
+
+class CarriedDatagram(UnixDatagram):
+    """One whose stack has a `carry`, which is given each datagram to somebody with a name."""
+
+    __slots__ = ()
+
+    def _deliver(self, target: UnixSocket, data: bytes, credentials: Credentials | None, files: Any) -> None:
+        carry = self.stack.carry
+        if carry is None or self.type != SOCK_DGRAM or target.bound is None:
+            super()._deliver(target, data, credentials, files)
+            return
+        watchers, target.watchers = target.watchers, None  # it has not arrived yet
+        try:
+            super()._deliver(target, data, credentials, files)
+        finally:
+            target.watchers = watchers
+        assert target.inbox is not None
+        carry(target, target.inbox.pop())
+
+    def take(self, record: Record) -> None:
+        """*record* arrives here; one that comes late may find nobody."""
+        if not self.refs or self.shut & SHUT_RECEIVE:
+            record.discard()
+            return
+        if self.inbox is None:
+            self.inbox = deque()
+        self.inbox.append(record)
+        self.wake(DATA_NEWS)
+
+    @staticmethod
+    def again(record: Record) -> Record:
+        """*record* once more; its sender's buffer has paid for the first."""
+        for file in record.files:
+            file.hold()
+        twin = Record(record.data, 0, record.sender, record.credentials, record.files)
+        twin.stamp_ns = record.stamp_ns
+        return twin
