@@ -10,6 +10,9 @@ from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
 __all__ = ["CallPoint", "ConnectPoint", "DatagramPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
 
 
+RECORDS = "records"  # stands beside the name in a connect of a Unix socket that moves records
+
+
 class CallPoint(NamedTuple):
     """One call on one socket."""
 
@@ -22,6 +25,7 @@ class CallPoint(NamedTuple):
     blocking: bool
     size: int  # bytes returned or taken
     result: str  # "ok", or the errno's name
+    whole: bool = False  # it moves records, which are never cut
 
 
 class StreamPoint(NamedTuple):
@@ -91,6 +95,7 @@ class Points:
         syns: dict[str, list[str]] = {}
         answered: dict[str, bool] = {}
         moments: dict[str, dict[int, None]] = {}
+        records: set[str] = set()  # asked for membership only
         for event in trace:
             if event.kind in (CALL, SEGMENT) and event.host:
                 moments.setdefault(event.host, {})[event.time_ns] = None
@@ -103,8 +108,11 @@ class Points:
                         )
                     continue
                 if _has_name(event):
-                    points.calls.append(_call_point(event, event.host in under_test))
-                    if _is_unix(event.place):
+                    if event.op in ("connect", "connect_ex") and event.arguments[1:] == (RECORDS,):
+                        records.add(event.place)
+                    point = _call_point(event, event.host in under_test, event.place in records)
+                    points.calls.append(point)
+                    if _is_unix(event.place) and (not point.whole or event.op != "send"):
                         _unix_points(event, streams, syns, answered)
             elif event.kind == SEGMENT:
                 if event.op == "SYN":
@@ -155,7 +163,7 @@ def _unix_points(
 
 
 def _has_name(event: Event) -> bool:
-    """Whether a plan could mean this call: not on a socket without a name yet, nor on one for datagrams or records."""
+    """Whether a plan could mean this call: not on a socket without a name yet, nor on one for datagrams."""
     if " " in event.place or event.place[-1:] in ("'", '"') or "'#" in event.place or '"#' in event.place:
         return False
     if "->" in event.place and "#" not in event.place:  # a flow, as a datagram socket's connect has named it
@@ -163,13 +171,13 @@ def _has_name(event: Event) -> bool:
     return bool(event.end) or event.op not in ("recv", "send")
 
 
-def _call_point(event: Event, target: bool) -> CallPoint:
+def _call_point(event: Event, target: bool, whole: bool) -> CallPoint:
     place, end, op, n, host = event.place, event.end, event.op, event.n, event.host
     arguments, result, blocking = event.detail
     del arguments
     if isinstance(result, Failed):
-        return CallPoint(place, end, op, n, host, target, blocking, 0, str(result))
+        return CallPoint(place, end, op, n, host, target, blocking, 0, str(result), whole)
     if isinstance(result, tuple) and op == "recv":
         result = result[0]
     size = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
-    return CallPoint(place, end, op, n, host, target, blocking, size, "ok")
+    return CallPoint(place, end, op, n, host, target, blocking, size, "ok", whole)

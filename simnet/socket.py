@@ -293,7 +293,7 @@ class Socket(UnixCalls):
         file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         listener = self._file().tag
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
-            self._accepted_unix(file, listener, fault)
+            self._accepted_unix(file, fault)
         else:
             host.fabric.accepted(host, file, listener)
             if isinstance(fault, ResetBeforeAccept):

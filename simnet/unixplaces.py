@@ -1,4 +1,4 @@
-"""Unix streams as plans name them: their places, the faults that act there, and the calls in which they get both.
+"""Unix streams and connections of records as plans name them: their places, the faults that act there, and the calls in which they get both.
 
 A connection of Unix sockets stays within its host, and stands as soon as ``connect()`` is answered. So it gets its name there, by
 what its listener is bound to, and by how many were attempted before.
@@ -10,23 +10,29 @@ through ``net.host("server").connect(path)`` that is ``test``, which is no targe
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Tag
+from simnet.faults.kinds import PartialSend, ShortRecv
 from simnet.faults.paths import PAIR, spelt
 from simnet.faults.place import Place
+from simnet.faults.rates import Dice
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
-__all__ = ["accepted", "connected", "connecting", "listener_tag", "paired"]
+SOCK_STREAM: Final = 1
+CUTS: Final = (ShortRecv, PartialSend)
+EVERY_BYTE: Final = 1 << 62
+
+__all__ = ["CUTS", "accepted", "connected", "connecting", "listener_tag", "paired"]
 
 
 def connecting(caller: Machine, machine: Machine, file: Any, name: Any) -> Fault | None:
     """*file* is about to connect to *name*: the connection gets its name, and its calls their faults. What is to keep it from it?"""
     place = _attempt(machine, _told(file, name))
-    file.tag = _armed(caller, place, "client", file.tag.counts)
+    file.tag = _armed(caller, place, "client", file.tag.counts, file)
     injector = machine.fabric.injector
     return None if injector.idle else injector.for_connect(place)
 
@@ -34,23 +40,23 @@ def connecting(caller: Machine, machine: Machine, file: Any, name: Any) -> Fault
 def connected(machine: Machine, file: Any) -> None:
     """It stands: what the client sends gets its anchors."""
     injector = machine.fabric.injector
-    if not injector.idle:
+    if not injector.idle and file.type == SOCK_STREAM:
         injector.watch_bytes(file, file.tag.place, "server")
 
 
 def accepted(caller: Machine, machine: Machine, file: Any) -> None:
     """*file* came out of the queue of a listener: it gets the name that its opener gave the connection."""
     place = file.peer.tag.place
-    file.tag = _armed(caller, place, "server", {})
+    file.tag = _armed(caller, place, "server", {}, file)
     injector = machine.fabric.injector
-    if not injector.idle:
+    if not injector.idle and file.type == SOCK_STREAM:
         injector.watch_bytes(file, place, "client")
 
 
 def listener_tag(caller: Machine, machine: Machine, file: Any) -> Tag:
     """The name and the faults of a listening stream; its calls are counted on from those of an earlier one there."""
     place, _ = _place(machine.name, spelt(file.bound), None)
-    return _armed(caller, place, "", machine.fabric.listeners.setdefault(place, file.tag.counts))
+    return _armed(caller, place, "", machine.fabric.listeners.setdefault(place, file.tag.counts), file)
 
 
 def paired(machine: Machine, one: Any, other: Any) -> None:
@@ -58,7 +64,7 @@ def paired(machine: Machine, one: Any, other: Any) -> None:
     place = _attempt(machine, PAIR)
     injector = machine.fabric.injector
     for file, end in ((one, "client"), (other, "server")):
-        file.tag = _armed(machine, place, end, {})
+        file.tag = _armed(machine, place, end, {}, file)
         file.tag.dice = None
     if not injector.idle:
         for file, towards in ((one, "server"), (other, "client")):
@@ -87,9 +93,35 @@ def _place(here: str, name: str, number: Any) -> tuple[Place, str]:
     return place, str(place)
 
 
-def _armed(caller: Machine, place: Place, end: str, counts: dict[str, int]) -> Tag:
+def _armed(caller: Machine, place: Place, end: str, counts: dict[str, int], file: Any) -> Tag:
     _, text = _place(place.target, str(place.port), place.number)
     tag = Tag(place, text, end, caller.name, counts)
     caller.fabric.injector.arm(tag, caller.target)
     tag.plain = False  # that is a TCP connection's
+    if file.type != SOCK_STREAM and end:
+        _spare_records(tag)
     return tag
+
+
+def _spare_records(tag: Tag) -> None:
+    """Its faults leave each record whole: what cuts a read or a write is not for it, nor what acts between two bytes."""
+    if tag.faults is not None:
+        kept = {at: [each for each in here if not isinstance(each, CUTS)] for at, here in tag.faults.items()}
+        tag.faults = {at: here for at, here in kept.items() if here} or None
+    if tag.dice is not None:
+        tag.dice = cast(Dice, RecordDice(tag.dice))
+    tag.asked_bytes = EVERY_BYTE
+
+
+class RecordDice:
+    """The dice of a connection of records: what would cut one is not thrown."""
+
+    __slots__ = ("active", "_dice")
+
+    def __init__(self, dice: Dice) -> None:
+        self._dice = dice
+        self.active = dice.active
+
+    def for_call(self, *which: Any, **how: Any) -> Fault | None:
+        fault = self._dice.for_call(*which, **how)
+        return None if isinstance(fault, CUTS) else fault

@@ -26,7 +26,7 @@ from simnet.unixplaces import listener_tag
 
 __all__ = ["QuickCalls"]
 
-SOCK_STREAM = 1
+SOCK_DGRAM = 2
 
 
 class QuickCalls(StraightCalls):
@@ -40,7 +40,7 @@ class QuickCalls(StraightCalls):
         resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")
         file = self._file()
         self._quick(file, "bind", (resolved,), file.bind, resolved)
-        if not file.tag.place and (file.family != AF_UNIX or file.type == SOCK_STREAM):
+        if not file.tag.place and (file.family != AF_UNIX or file.type != SOCK_DGRAM):
             known = file.getsockname()
             name = f"{self._machine.name}:{spelt(known) if file.family == AF_UNIX else known[1]}"
             file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)
@@ -51,7 +51,7 @@ class QuickCalls(StraightCalls):
         file = self._file()
         self._quick(file, "listen", (number,), file.listen, number)
         host = self._machine
-        if file.family == AF_UNIX and file.type == SOCK_STREAM:
+        if file.family == AF_UNIX and file.type != SOCK_DGRAM:
             file.tag = listener_tag(self._process.machine, host, file)
         else:
             file.tag = host.fabric.listener_tag(host, file)

@@ -6,15 +6,15 @@ from typing import Any
 
 from simnet import unixplaces
 from simnet.calls.messages import MessageCalls
-from simnet.faults.inject import Tag
 from simnet.faults.kinds import Fault, ResetBeforeAccept
 from simnet.kernel.errors import socket_error
 from simnet.kernel.states import CLOSED
+from simnet.points import RECORDS
 from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["UnixCalls"]
 
-SOCK_STREAM = 1
+SOCK_STREAM, SOCK_DGRAM = 1, 2
 ECONNREFUSED = 111
 
 
@@ -26,8 +26,9 @@ class UnixCalls(MessageCalls):
     def _connect_unix(self, file: Any, name: Any) -> None:
         """A connect of a Unix socket of any type."""
         host = self._machine
-        opens = file.family == AF_UNIX and file.type == SOCK_STREAM and file.state == CLOSED and name
+        opens = file.family == AF_UNIX and file.type != SOCK_DGRAM and file.state == CLOSED and name
         refusal = None
+        arguments = (name, RECORDS) if opens and file.type != SOCK_STREAM else (name,)
         if opens:
             refusal = unixplaces.connecting(self._process.machine, host, file, name)
         n = file.tag.count("connect")
@@ -41,11 +42,11 @@ class UnixCalls(MessageCalls):
                 self._connect_when_there_is_room(file, name)
         except OSError as error:
             host.flush()
-            self._record_failure(file.tag, "connect", n, (name,), error)
+            self._record_failure(file.tag, "connect", n, arguments, error)
             raise
         if opens:
             unixplaces.connected(host, file)
-        self._record(file.tag, "connect", n, (name,), None)
+        self._record(file.tag, "connect", n, arguments, None)
         host.flush()
 
     def _connect_when_there_is_room(self, file: Any, name: Any) -> None:
@@ -67,12 +68,8 @@ class UnixCalls(MessageCalls):
             finally:
                 listener.unwatch(me)
 
-    def _accepted_unix(self, file: Any, listener: Tag, fault: Fault | None) -> None:
-        """*file* came out of the queue of *listener*."""
-        host = self._machine
-        if file.type != SOCK_STREAM:
-            file.tag = Tag(None, f"accepted from {listener.text}", "server", host.name)
-            return
-        unixplaces.accepted(self._process.machine, host, file)
+    def _accepted_unix(self, file: Any, fault: Fault | None) -> None:
+        """*file* came out of the queue of a listener."""
+        unixplaces.accepted(self._process.machine, self._machine, file)
         if isinstance(fault, ResetBeforeAccept):
             file.leave()

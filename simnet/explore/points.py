@@ -199,7 +199,9 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
         if succeeded:
             if not call.blocking:
                 yield k.WouldBlock(on=on, op=op, end=end, call=n)
-            if op == "recv":
+            if call.whole:
+                pass
+            elif op == "recv":
                 for size in _fewer(call.size):
                     yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
             elif not call.blocking:

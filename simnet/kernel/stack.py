@@ -48,6 +48,7 @@ from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_carried import CarriedDatagram
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_names import Key, file_key
+from simnet.kernel.unix_records import UnixRecords
 from simnet.kernel.unix_stream import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
@@ -206,8 +207,9 @@ class Stack:
         if kind == SOCK_STREAM:
             return UnixStream(self, kind)
         if kind in (SOCK_DGRAM, SOCK_SEQPACKET, SOCK_RAW):  # Linux takes SOCK_RAW for SOCK_DGRAM
-            cls = UnixDatagram if self.carry is None else CarriedDatagram
-            return cls(self, SOCK_DGRAM if kind == SOCK_RAW else kind)
+            if kind == SOCK_SEQPACKET:
+                return UnixRecords(self, kind)
+            return (UnixDatagram if self.carry is None else CarriedDatagram)(self, SOCK_DGRAM)
         raise socket_error(ESOCKTNOSUPPORT)
 
     def socketpair(self, family: int, type: int, proto: int = 0) -> tuple[UnixSocket, UnixSocket]:

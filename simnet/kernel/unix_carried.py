@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from simnet.kernel.messages import SOCK_DGRAM
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.unix import SHUT_RECEIVE, UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
@@ -25,7 +24,7 @@ class CarriedDatagram(UnixDatagram):
 
     def _deliver(self, target: UnixSocket, data: bytes, credentials: Credentials | None, files: Any) -> None:
         carry = self.stack.carry
-        if carry is None or self.type != SOCK_DGRAM or target.bound is None:
+        if carry is None or target.bound is None:
             super()._deliver(target, data, credentials, files)
             return
         watchers, target.watchers = target.watchers, None  # it has not arrived yet

@@ -74,6 +74,11 @@ class RealFile:
     def stream(self) -> bool:
         return self.kind == socket.SOCK_STREAM
 
+    @property
+    def joins(self) -> bool:
+        """Has it, once connected, the other end of a connection to itself? So have records, which no stream is made of."""
+        return self.kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+
     def peer(self) -> RealFile | None:
         """The other end, if it exists (yet, and still)."""
         if self.connection is None:

@@ -172,7 +172,7 @@ class RealSocket(Calls):
                 self._take_home()
             elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
-        named = file.family == AF_UNIX and file.stream and file.connection is None
+        named = file.family == AF_UNIX and file.joins and file.connection is None
         if named:
             target = unix.opens(self._stage, file, kernel_address(file.machine, file.family, address, call))  # type: ignore[arg-type]
         n = file.tag.count("connect")
@@ -239,7 +239,7 @@ class RealSocket(Calls):
         fd, address = self._call("accept", (), attempt, 0, 0, lambda result: self._seen(result[1]))
         with process.stage.lock:
             file = remember(process, fd, listener.family, listener.kind)
-            if file.family == AF_UNIX and file.stream:
+            if file.family == AF_UNIX and file.joins:
                 unix.accepted(process.stage, listener, file)
             connection = process.stage.connections.get(_key(address)) if isinstance(address, tuple) else None
             if connection is not None:

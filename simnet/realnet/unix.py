@@ -1,4 +1,4 @@
-"""Unix streams of a real network, as plans name them. Their paths are this machine's, whichever host binds one.
+"""Unix streams and connections of records of a real network, as plans name them. Their paths are this machine's, whichever host binds one.
 
 An accepted Unix socket does not say who has opened it. But the kernel hands them out in the order in which they connected, and
 that we know of all that our own processes do.
@@ -21,6 +21,7 @@ from simnet.realnet import tamper
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess
 from simnet.resolver.addresses import AF_UNIX
+from simnet.unixplaces import CUTS
 from simnet.whereabouts import asked_by_a_library
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 def listens(stage: Stage, file: RealFile, name: str | bytes) -> None:
     """*file* listens, bound to *name*."""
     place = Place.listener(file.machine.name, spelt(name))
-    if file.stream:
+    if file.joins:
         file.tag = _armed(stage, file, place, "", stage.listeners.setdefault(place, file.tag.counts))
     else:
         file.tag.text = str(place)
@@ -139,7 +140,7 @@ def _listener(stage: Stage, file: RealFile, name: str) -> RealFile | None:
     """Who listens on *name*: of this host, or else of another."""
     found = None
     for each in list(stage.files.values()):
-        if each.listening and each.family == AF_UNIX and each.stream and each.tag.text.partition(":")[2] == name:
+        if each.listening and each.family == AF_UNIX and each.joins and each.tag.text.partition(":")[2] == name:
             found = each
             if each.machine is file.machine:
                 break
@@ -150,7 +151,8 @@ def _attempt(stage: Stage, file: RealFile, name: str) -> Connection:
     here = file.machine.name
     stage.attempts[here, here, name] = number = stage.attempts.get((here, here, name), 0) + 1
     connection = Connection(Place.connection(here, here, name, number))
-    tamper.arm_streams(stage, connection, file, file.machine.target)
+    if file.stream:
+        tamper.arm_streams(stage, connection, file, file.machine.target)
     return connection
 
 
@@ -164,6 +166,7 @@ def _armed(stage: Stage, file: RealFile, place: Place, end: str, counts: dict[st
     tag = Tag(place, str(place), end, caller.name, counts)
     stage.injector.arm(tag, caller.target)
     if tag.faults is not None:
-        kept = {at: [each for each in faults if not isinstance(each, NOT_HERE)] for at, faults in tag.faults.items()}
+        others = NOT_HERE if file.stream else (*NOT_HERE, *CUTS)
+        kept = {at: [each for each in faults if not isinstance(each, others)] for at, faults in tag.faults.items()}
         tag.faults = {at: faults for at, faults in kept.items() if faults} or None
     return tag
