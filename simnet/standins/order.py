@@ -16,22 +16,27 @@ from simnet.standins import whose
 
 __all__ = ["number_of", "place", "unplace"]
 
-NUMBERED: Final = (
+NUMBERED: Final = (  # what programs hold in sets, to write to all of them
     ("asyncio.transports", "BaseTransport"),
     ("asyncio.protocols", "BaseProtocol"),
     ("asyncio.streams", "StreamReader"),
     ("asyncio.streams", "StreamWriter"),
     ("dispatch.channel", "Channel"),
     ("asyncore", "dispatcher"),
-)  # what programs hold in sets, to write to all of them
+    ("socketserver", "BaseRequestHandler"),
+    ("tornado.web", "RequestHandler"),
+    ("tornado.iostream", "BaseIOStream"),
+    ("aiohttp.web_response", "StreamResponse"),
+    ("starlette.requests", "HTTPConnection"),
+    ("twisted.internet.protocol", "BaseProtocol"),
+)
 WITHIN: Final = (
     "asyncio.base_events",
     "asyncio.tasks",
-)  # where addresses to listen at, and awaitables, go through a set
+)  # addresses to listen at, and awaitables, go through a set there
 
-_changed: dict[
-    tuple[str, str], Any
-] = {}  # module and name -> whose `__hash__` or `create_task` is ours, or which module
+# Module and name -> whose attribute is ours now, and what it was there.
+_changed: dict[tuple[str, str], tuple[Any, Any]] = {}
 
 
 def number_of(thing: Any) -> int:
@@ -89,30 +94,27 @@ def _create_task(original: Any, tasks: Any) -> Any:
 
 
 def place() -> None:
-    """Whatever of it is loaded, and not ours yet."""
+    """Whatever of it is loaded, and not ours yet. Nothing is imported for this."""
     for module, name in NUMBERED:
-        owner = getattr(sys.modules.get(module), name, None)
-        if owner is not None and (module, name) not in _changed:
-            _changed[module, name] = owner
-            owner.__hash__ = number_of
+        _put(module, name, getattr(sys.modules.get(module), name, None), "__hash__", number_of)
     for module in WITHIN:
-        namespace = sys.modules.get(module)
-        if namespace is not None and (module, "set") not in _changed:
-            _changed[module, "set"] = namespace
-            namespace.set = _set  # type: ignore[attr-defined]  # before the builtin one
+        _put(module, "set", sys.modules.get(module), "set", _set)  # before the builtin one
     tasks = sys.modules.get("asyncio.tasks")
     loop = getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)
-    if loop is not None and hasattr(tasks, "Task") and ("loop", "create_task") not in _changed:
-        _changed["loop", "create_task"] = loop, loop.create_task
-        loop.create_task = _create_task(loop.create_task, tasks)
+    if loop is not None and hasattr(tasks, "Task"):
+        _put("asyncio.tasks", "Task", loop, "create_task", _create_task(loop.create_task, tasks))
+
+
+def _put(module: str, name: str, owner: Any, attribute: str, ours: Any) -> None:
+    if owner is not None and (module, name) not in _changed:
+        _changed[module, name] = owner, (attribute, vars(owner).get(attribute))
+        setattr(owner, attribute, ours)
 
 
 def unplace() -> None:
-    for (_, name), owner in _changed.items():
-        if name == "create_task":
-            owner[0].create_task = owner[1]
-        elif name == "set":
-            del owner.set
+    for owner, (attribute, before) in _changed.values():
+        if before is None:
+            delattr(owner, attribute)
         else:
-            del owner.__hash__
+            setattr(owner, attribute, before)
     _changed.clear()

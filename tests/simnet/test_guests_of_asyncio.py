@@ -91,7 +91,7 @@ def by_its_loop(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return asyncio.get_event_loop_policy().get_event_loop().run_until_complete(main())
 
 
-@pytest.mark.filterwarnings("default:There is no current event loop:DeprecationWarning")  # from Python 3.12 on
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")  # from Python 3.12 on
 def test_each_process_that_asks_asyncio_for_its_loop_has_one_of_its_own(simnet_network: Any) -> None:
     net = simnet_network
     net.host("server").spawn(by_its_loop, lambda: serve(7))

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -195,6 +196,25 @@ def test_clients_in_a_set_are_gone_through_in_the_same_order_in_each_run(kind: s
             client.close()
 
     assert len(digests(test, unlike_any_before)) == 1
+
+
+def test_connections_of_a_library_that_was_imported_meanwhile_are_numbered_too(
+    monkeypatch: pytest.MonkeyPatch, unlike_any_before: Any
+) -> None:
+    class RequestHandler:
+        __hash__ = object.__hash__
+
+    monkeypatch.setitem(sys.modules, "tornado.web", library := ModuleType("tornado.web"))
+    library.RequestHandler = RequestHandler  # type: ignore[attr-defined]
+    order = set()
+    for _ in range(5):
+        unlike_any_before()
+        with simnet.Network() as net:
+            made: list[RequestHandler] = net.host("server").run(lambda: [RequestHandler() for _ in range(CLIENTS)])
+            order.add(tuple(made.index(each) for each in net.host("server").run(set, made)))
+    assert len(order) == 1
+    modules.restore()
+    assert RequestHandler.__hash__ is object.__hash__
 
 
 BOTH_FAMILIES = """
