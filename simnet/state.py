@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
@@ -128,9 +130,12 @@ def absent(names: Sequence[str]) -> str:
 
 
 def maker_of(value: Any) -> Callable[[], Any]:
-    """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, or None."""
+    """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, dice, or None."""
     if value is None:
         return _none
+    if type(value) is Random:
+        numbers = count()
+        return lambda: Random(f"the generator {next(numbers)} of its name in this run")
     if isinstance(value, EMPTIED):
         return type(value)
     if (asyncio := sys.modules.get("asyncio")) is not None and _chosen(asyncio, value):

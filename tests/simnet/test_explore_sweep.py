@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import random
 import select
 import signal
 import socket
@@ -140,6 +141,19 @@ class Counter:
     count = 0
     seen: ClassVar[list[str]] = []
     local: ClassVar[threading.local] = threading.local()
+
+
+DICE = random.Random()
+
+
+def test_a_generator_of_random_numbers_is_made_afresh_and_begins_alike_in_each_run() -> None:
+    def jitter(net: Any) -> list[float]:
+        return [DICE.random(), *(net.host(name).run(DICE.random) for name in ("a", "b"))]
+
+    names = [f"{__name__}:DICE"]
+    one, other = (play(jitter, per_process=names).outcome.returned for _ in range(2))
+    assert one == other
+    assert len(set(one)) == 3, "each process throws dice of its own"
 
 
 @pytest.mark.parametrize("play_it", [play, play_real])
