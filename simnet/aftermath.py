@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from socket import gaierror
@@ -11,6 +10,7 @@ from typing import Protocol
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
+from simnet.state import in_a_loop
 from simnet.trace import CALL, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
 
@@ -90,7 +90,7 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     ended = [(each.name, its) for each in network.processes if (its := each.error) is not None and its is not error]
     told: list[BaseException | None] = [error, *(its for _, its in ended)]
     told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
-    if isinstance(error, RuntimeError) and str(error) == "no running event loop" and _in_a_loop():
+    if isinstance(error, RuntimeError) and str(error) == "no running event loop" and in_a_loop():
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
     if not any(isinstance(fault, Refuse) for fault in network.happened) and (why := why_refused(error, network)):
         yield why
@@ -165,12 +165,6 @@ def why_refused(error: BaseException, over: Played) -> str:
 def _within(address: object, port: str) -> bool:
     """Whether *address* is one that its own host alone reaches."""
     return isinstance(address, tuple) and address[1:2] == (int(port),) and str(address[0]).startswith(("127.", "::1"))
-
-
-def _in_a_loop() -> bool:
-    """Does an event loop run here, outside of the network?"""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _words(error: BaseException) -> str:

@@ -37,8 +37,8 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES, UINT_MAX
 from simnet.socket import Socket
 from simnet.standins.sockets import called_by_class
-from simnet.state import loop_given_back, loop_set_aside
-from simnet.verdicts import Escape, Verdict
+from simnet.state import in_a_loop, loop_given_back, loop_set_aside
+from simnet.verdicts import BLOCKS_THE_LOOP, Escape, Verdict, blocks_the_loop
 from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller, caller_outside
 
@@ -252,6 +252,11 @@ class SimulatedBackend:
         if seconds == 0:
             scheduler.pause()
             return
+        process = scheduler.current
+        if process.target and BLOCKS_THE_LOOP not in process.state and in_a_loop():
+            process.state[BLOCKS_THE_LOOP] = True  # once is enough
+            where = caller_outside(sys._getframe(1))
+            scheduler.record(blocks_the_loop(process.name, process.host_name, seconds, where))
         deadline = deadline_after(scheduler.clock.now_ns, seconds)
         while scheduler.wait(("time to pass", None), deadline):
             pass

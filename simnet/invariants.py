@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.unix import UnixSocket
-from simnet.kernel.unix_stream import UnixStream
-from simnet.verdicts import Verdict
+from simnet.kernel.unix_tampering import TamperableUnix
+from simnet.verdicts import BLOCKS_THE_LOOP, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -28,6 +28,7 @@ NAMES = (
     "nothing-left",
     "handler-raised",
     "always",
+    BLOCKS_THE_LOOP,
 )
 WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
@@ -116,5 +117,5 @@ def _state(file: Any) -> str:
 
 
 def _is_left(file: Any) -> bool:
-    """Is it a Unix stream that has a name, and whose other end has closed?"""
-    return isinstance(file, UnixStream) and getattr(file.tag, "place", None) is not None and file.left_alone
+    """Is it a connection of Unix sockets that has a name, and whose other end has closed?"""
+    return isinstance(file, TamperableUnix) and getattr(file.tag, "place", None) is not None and file.left_alone

@@ -31,6 +31,7 @@ __all__ = [
     "checked_names",
     "ended_in_the_middle",
     "hush",
+    "in_a_loop",
     "let_go",
     "loop_given_back",
     "loop_set_aside",
@@ -235,6 +236,12 @@ def let_go(kept: Any) -> None:
         loop = getattr(getattr(kept, "_local", None), "_loop", None)
         if loop is not None:
             loop._closed = True
+
+
+def in_a_loop() -> bool:
+    """Does a loop of asyncio run here?"""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def loop_set_aside() -> Any:

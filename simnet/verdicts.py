@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 from simnet.kernel.errors import NotModelled
 
-__all__ = ["Deadlock", "Escape", "HandlerError", "Hang", "NotModelled", "ProcessEnded", "Spin", "Verdict"]
+__all__ = [
+    "BLOCKS_THE_LOOP",
+    "Deadlock",
+    "Escape",
+    "HandlerError",
+    "Hang",
+    "NotModelled",
+    "ProcessEnded",
+    "Spin",
+    "Verdict",
+    "blocks_the_loop",
+]
 
 
 class Deadlock(BaseException):
@@ -44,6 +55,18 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"[{self.name}] {self.message}"
+
+
+BLOCKS_THE_LOOP = "blocks-the-loop"  # the name of the warning
+
+
+def blocks_the_loop(process: str, host: str, seconds: float, where: str) -> Verdict:
+    """The warning of a process that sleeps in a coroutine, or a callback, of asyncio."""
+    text = (
+        f"{process} slept for {seconds:g} s in its event loop, at {where}: nothing else of that loop goes on meanwhile. "
+        "`await asyncio.sleep(...)` lets it"
+    )
+    return Verdict(BLOCKS_THE_LOOP, text, host, level="warning")
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,11 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     "handler-raised": Invariant("no exception leaves a handler of a target", "catch it in the handler"),
     "always": Invariant("what `net.always` states", "it is in your own words: the report has the line"),
+    "blocks-the-loop": Invariant(
+        "no `time.sleep` in a coroutine or callback of asyncio, whose loop would stand still meanwhile (a warning, unless it is set to "
+        "`failure`)",
+        "`await asyncio.sleep(...)`",
+    ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault (a warning under disruptive "
         "faults, unless it is set to `failure`); a `Network` of your own, which has no run without faults beside it, looks only "

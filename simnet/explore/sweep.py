@@ -27,6 +27,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.slips import NO_SUCH_HOST
 from simnet.trace import CALL
+from simnet.verdicts import BLOCKS_THE_LOOP
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
@@ -143,7 +144,8 @@ def look_for_targets(result: SweepResult) -> None:
     """
     baseline, named = result.baseline, result.options.target or ()
     slips = [each for each in baseline.verdicts if each.name == NO_SUCH_HOST and each.host not in named]
-    result.warnings += [Warned(NO_SUCH_HOST, each.message, 1, FaultPlan()) for each in slips]
+    slips += [each for each in baseline.verdicts if each.name == BLOCKS_THE_LOOP]
+    result.warnings += [Warned(each.name, each.message, 1, FaultPlan()) for each in slips]
     absent = [name for name in named if name not in baseline.targets]
     if not absent:
         return

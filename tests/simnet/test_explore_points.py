@@ -108,15 +108,11 @@ def test_connects_that_touch_no_target_are_not_refused() -> None:
 def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
     def serve() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as records:
-                records.bind("/run/it's a socket")
-                records.listen()
-                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-                    client.connect("/run/it's a socket")
-                    accepted, _ = records.accept()
-                    with accepted:
-                        client.sendall(b"hello")
-                        accepted.recv(5)
+            for kind in (socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+                one, other = socket.socketpair(socket.AF_UNIX, kind)
+                with one, other:
+                    one.sendall(b"hello")
+                    other.recv(5)
             udp.bind(("", 7))
             udp.sendto(*udp.recvfrom(100))
 

@@ -162,6 +162,25 @@ def test_a_server_that_takes_every_wake_up_for_a_record_is_found() -> None:
         simnet.check(body, target="server", kinds="would-block", first=True)
 
 
+def test_a_server_that_keeps_what_its_peer_has_closed_is_told() -> None:
+    def keeps() -> None:
+        with open_socket() as listener:
+            listener.bind(PATH)
+            listener.listen()
+            conn, _ = listener.accept()
+            while True:
+                conn.recv(100)
+                listener.accept()
+
+    def body(net: simnet.Network) -> None:
+        net.host("server").spawn(keeps)
+        with net.host("server").socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(PATH)
+
+    with pytest.raises(AssertionError, match=r"nothing-left.*whose peer is gone"), simnet.Network() as net:
+        body(net)
+
+
 def test_dice_cut_no_record_and_the_plan_that_happened_plays_again() -> None:
     kinds = set()
     for seed in range(30):
