@@ -39,17 +39,17 @@ WITHIN: Final = (
 _changed: dict[tuple[str, str], tuple[Any, Any]] = {}
 
 
-def number_of(thing: Any) -> int:
-    """The hash of *thing*: its number if a run has met it, which it keeps, else what it always was."""
+def number_of(self: Any, /) -> int:
+    """The hash of *self*: its number if a run has met it, which it keeps, else what it always was."""
     try:
-        kept = thing.__dict__
+        kept = self.__dict__
     except AttributeError:  # slots alone
-        return object.__hash__(thing)
+        return object.__hash__(self)
     number: int | None = kept.get("_simnet_number")
     if number is None:
         world = whose.world()
         if world is None:
-            return object.__hash__(thing)
+            return object.__hash__(self)
         number = kept["_simnet_number"] = world.number()
     return number
 
