@@ -186,6 +186,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
             before = _running()
             try:
                 result = yield
+            except (pytest.fail.Exception, pytest.skip.Exception) as outcome:  # no Exception, as Python has it
+                _look_for_forgotten(item, before, outcome)
+                raise
             except Exception as error:
                 if isinstance(error, TypeError) and "simnet.faults" in sys.modules:
                     from simnet.faces.pytest_keywords import tell_what_was_meant
@@ -219,7 +222,7 @@ def _running() -> object:
     return None if running is None else running[0]
 
 
-def _look_for_forgotten(item: pytest.Item, before: object, error: Exception | None) -> None:
+def _look_for_forgotten(item: pytest.Item, before: object, error: BaseException | None) -> None:
     __tracebackhide__ = True
     if _running() is not None:
         from simnet.faces.pytest_network import refuse_forgotten

@@ -118,7 +118,7 @@ def end_forgotten() -> str:
     if running is None:
         return ""
     network, by = running
-    with suppress(Exception):
+    with suppress(Exception, KeyboardInterrupt):  # Ctrl-C came in it, which pytest has heard of
         network.finish(settle=False)
     return entrance(by)
 

@@ -381,3 +381,38 @@ def test_another(): fault_rates(knds=3)
     assert told.count("did you mean 'target'?") in (3, 6)
     assert told.count("did you mean 'max_faults'?") in (1, 2)
     assert told.count("did you mean") in (4, 8)
+
+
+OUTCOMES = """
+def test_that_fails_by_hand():
+    simnet.Network().__enter__()
+    pytest.fail("enough")
+
+def test_that_is_skipped():
+    simnet.Network().__enter__()
+    pytest.skip("not here")
+
+def test_after_them(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+"""
+
+
+def test_a_network_is_ended_that_was_left_by_pytest_fail_or_skip(suite: pytest.Pytester) -> None:
+    result = run(suite, OUTCOMES)
+    result.assert_outcomes(failed=1, skipped=1, passed=1)
+    result.stdout.fnmatch_lines(["E *Failed: enough", "E *test_that_fails_by_hand has left a network running, *"])
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_network_that_nobody_leaves_ends_pytest_as_ever(suite: pytest.Pytester) -> None:
+    body = """
+def test_it():
+    simnet.Network().__enter__()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+"""
+    (suite.path / "test_it.py").write_text(f"import os, signal, time\nimport simnet\n{body}")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "test_it.py")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "Traceback" not in result.stderr.str()
