@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 
-__all__ = ["check", "fuzz", "sweep", "test_id"]
+__all__ = ["check", "fuzz", "identity_of", "sweep", "test_id"]
 
 _Function = Callable[..., Any]
 
@@ -122,7 +123,7 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Un
             f"{where(bare)} is a method of no object; take it from one, as in check(Test().{bare.__name__})"
         )
     identity = test_id(bare)
-    name = identity or getattr(bare, "__name__", "test")
+    name = identity or _name(bare)
     with quiet() if plan is None else nullcontext():
         if plan is not None:
             result = run_sweep(bare, chosen, name=name, plan=plan)
@@ -149,9 +150,9 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     if hasattr(test, "simnet_options"):
         if (test.simnet_first_seed is None) == (first_seed is None):
             word = "sweep" if first_seed is None else "fuzz"
-            raise TypeError(f"{test.__name__} is decorated with @simnet.{word} twice; put all options into one")
+            raise TypeError(f"{_name(test)} is decorated with @simnet.{word} twice; put all options into one")
         raise TypeError(
-            f"{test.__name__} is decorated with @simnet.sweep and @simnet.fuzz: its runs are the one's or the other's. Write "
+            f"{_name(test)} is decorated with @simnet.sweep and @simnet.fuzz: its runs are the one's or the other's. Write "
             "two tests that call one function"
         )
     refuse(test)
@@ -171,7 +172,7 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     def explore(
         body: Callable[[Any], object] | None = None, chosen: SweepOptions = options, progress: Progress | None = None
     ) -> SweepResult:
-        return _explored(bind() if body is None else body, chosen, test_id(test) or test.__name__, first_seed, progress)
+        return _explored(bind() if body is None else body, chosen, test_id(test) or _name(test), first_seed, progress)
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -181,7 +182,7 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
             return
         with quiet():
             result = explore(bind(*args, **kwargs))
-        identity = test_id(test)
+        identity = identity_of(test, args)
         _save(result, test, identity)
         result.raise_failures(identity)
 
@@ -194,13 +195,31 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     return wrapper
 
 
+def _name(test: Any) -> str:
+    """What it is called; a `functools.partial`, or an object that can be called, has no name."""
+    name: str = getattr(test, "__name__", "test")
+    return name
+
+
+def identity_of(test: _Function, arguments: Sequence[Any]) -> str:
+    """The `test_id` of *test*, called with these *arguments*: of a method, in the class of its object."""
+    position, _ = network_parameter(test)
+    return test_id(test.__get__(arguments[0]) if position and arguments else test)
+
+
 def test_id(test: _Function) -> str:
-    """``tests/test_echo.py::test_echo``, from the project's root; empty where there is no such file, as in a notebook."""
+    """``tests/test_echo.py::test_echo``, from the project's root; empty where there is no such file, as in a notebook.
+
+    A method that is bound is named as one of its object's class, which may have inherited it.
+    """
     place = _file_and_root(test)
     if place is None:
         return ""
     file, root = place
     name = getattr(inspect.unwrap(test), "__qualname__", "")
+    owner = _owner(test)
+    if owner is not None:
+        name = f"{owner.__qualname__}.{_name(test)}"
     if not name or "<" in name:
         return ""
     return f"{file.relative_to(root).as_posix()}::{name.replace('.', '::')}"
@@ -209,13 +228,21 @@ def test_id(test: _Function) -> str:
 test_id.__test__ = False  # type: ignore[attr-defined]  # pytest, this is no test
 
 
+def _owner(test: _Function) -> type | None:
+    """The class of the object that *test* is bound to; None if it is bound to none."""
+    if not inspect.ismethod(test):
+        return None
+    return test.__self__ if isinstance(test.__self__, type) else type(test.__self__)
+
+
 def _file_and_root(test: _Function) -> tuple[Path, Path] | None:
     from simnet.nodeid import project_root
 
     code = getattr(inspect.unwrap(test), "__code__", None)
     if code is None:
         return None
-    file = Path(code.co_filename).resolve()
+    module = sys.modules.get(getattr(_owner(test), "__module__", ""))
+    file = Path(getattr(module, "__file__", None) or code.co_filename).resolve()
     if not file.is_file():
         return None
     try:

@@ -65,7 +65,7 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     told = told_of(item)
     told.failures.clear()  # of the sweep before, where @given has each of its examples swept
     told.headline, told.verdict = "", None
-    test_id = _identity(item, wrapper)
+    test_id = _identity(item, wrapper, arguments)
     options = sweep_options(item, wrapper.simnet_options)
     body = set_up_per_run(item, wrapper.simnet_bind, arguments, keywords)
     if asked.plan is not None or asked.real:
@@ -101,9 +101,9 @@ def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
     )
 
 
-def _identity(item: pytest.Item, wrapper: Any) -> str:
+def _identity(item: pytest.Item, wrapper: Any, arguments: Sequence[Any]) -> str:
     """The test's node id from the root of its project, with its parameters as pytest shows them."""
-    name: str = check.test_id(wrapper) or item.nodeid
+    name = check.identity_of(wrapper.simnet_test, arguments) or item.nodeid
     call = getattr(item, "callspec", None)
     return f"{name}[{call.id}]" if call is not None and not name.endswith("]") else name
 

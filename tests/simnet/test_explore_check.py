@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import socket
@@ -180,6 +181,36 @@ def test_a_test_is_named_from_its_projects_root() -> None:
     namespace: dict[str, Any] = {}
     exec(compile("def typed(net): ...", "<stdin>", "exec"), namespace)
     assert test_id(namespace["typed"]) == ""
+
+
+class Heirs(Methods):
+    """What it has it has from another class."""
+
+
+def test_a_method_that_is_bound_is_named_in_the_class_of_its_object() -> None:
+    assert test_id(Heirs().test_echo) == "tests/simnet/test_explore_check.py::Heirs::test_echo"
+    assert test_id(Methods().test_echo) == "tests/simnet/test_explore_check.py::Methods::test_echo"
+
+
+class Sends:
+    """A test that is no function: it can be called, and has no name."""
+
+    def __call__(self, net: Any, word: bytes = b"hello") -> bytes:
+        net.host("server").spawn(_upper)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(word)
+            sock.shutdown(socket.SHUT_WR)
+            return sock.makefile("rb").read()
+
+
+def _upper() -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+        conn.sendall(conn.makefile("rb").read().upper())
+
+
+@pytest.mark.parametrize("test", [Sends(), functools.partial(Sends(), word=b"bye")], ids=["object", "partial"])
+def test_what_can_be_called_and_has_no_name_is_swept_as_well(test: Any) -> None:
+    sweep(kinds="split")(test)()
 
 
 def test_a_script_in_no_project_is_named_from_its_own_folder(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
+from simnet.cli import main as command
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 from tests.conftest import PATIENCE
-from tests.simnet.faces_samples import lay_out
+from tests.simnet.faces_samples import forget_modules, lay_out
 
 START = 30.0  # seconds until a pytest of its own has started; two on an idle machine
 FAILURES = Path(".simnet/failures/test_hasty")
@@ -240,6 +241,38 @@ def test_a_pass_through_other_decorators_classes_and_unittest(pytester: pytest.P
     result = run(pytester, "-v", "test_shapes.py")
     result.assert_outcomes(passed=5)
     assert result.stdout.str().count("[sweep: server") == 4
+
+
+def test_a_test_that_classes_inherit_is_each_ones_own(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        base="""
+        import simnet
+        from test_servers import talk, KINDS
+
+        class Base:
+            @simnet.sweep(target="server", kinds=KINDS)
+            def test_it(self, net):
+                net.host("server").spawn(self.serve, 7)
+                talk(b"hello")
+        """,
+        test_heirs="""
+        from base import Base
+        from servers import echo, hasty
+
+        class TestEcho(Base):
+            serve = staticmethod(echo)
+
+        class TestHasty(Base):
+            serve = staticmethod(hasty)
+        """,
+    )
+    run(suite, "test_heirs.py").assert_outcomes(passed=1, failed=1)
+    (file,) = (suite.path / ".simnet/failures").glob("*/*.toml")
+    assert file.parent.name == "TestHasty.test_it"
+    again = run(suite, "test_heirs.py::TestHasty::test_it", "--simnet-replay", str(file))
+    again.stdout.fnmatch_lines(["*replay: exact; KeyError at servers.py:25*"])
+    assert command(["replay", str(file)]) == 1
+    forget_modules("servers", "test_servers", "test_heirs", "base")
 
 
 def test_fixtures_are_set_up_once_around_all_runs(pytester: pytest.Pytester) -> None:
