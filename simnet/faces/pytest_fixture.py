@@ -26,11 +26,12 @@ _NETWORK = "simnet_network"
 class _Promise:
     """A fixture's value to be, in a run to come: *make* it of the run's network and of what other fixtures gave."""
 
-    __slots__ = ("make", "given")
+    __slots__ = ("make", "given", "yields")
 
-    def __init__(self, make: _Function, given: Mapping[str, Any]) -> None:
+    def __init__(self, make: _Function, given: Mapping[str, Any], *, yields: bool) -> None:
         self.make = make
         self.given = given
+        self.yields = yields  # else what it makes is the value, be it a generator
 
 
 class _Keeping:
@@ -49,13 +50,12 @@ class _Keeping:
             return given
         if given not in self._kept:
             needs = {name: self.value(each) for name, each in given.given.items()}
-            self._kept[given] = self._begun(given.make(self._network, **needs))
+            value = given.make(self._network, **needs)
+            self._kept[given] = self._begun(value) if given.yields else value
         return self._kept[given]
 
-    def _begun(self, value: Any) -> Any:
-        """What was returned, or yielded by a generator that goes on when the run's body has ended."""
-        if not isinstance(value, Generator):
-            return value
+    def _begun(self, value: Generator[Any, None, None]) -> Any:
+        """What is yielded by a generator that goes on when the run's body has ended."""
         for first in value:
             self._unfinished.append(value)
             return first
@@ -137,12 +137,13 @@ def _made(options: Mapping[str, Any], function: _Function) -> Any:
         )
     _, signature = network_parameter(function)
     asks = "request" in signature.parameters
+    yields = inspect.isgeneratorfunction(inspect.unwrap(function))
 
     @functools.wraps(function)
     def promise(*owner: Any, request: pytest.FixtureRequest, **given: Any) -> Generator[Any, None, None]:
         if asks:
             given["request"] = request
-        found = _Promise(functools.partial(function, *owner), given)
+        found = _Promise(functools.partial(function, *owner), given, yields=yields)
         if hasattr(getattr(request.node, "obj", None), "simnet_options"):
             yield found
             return

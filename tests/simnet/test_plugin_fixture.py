@@ -200,3 +200,17 @@ def test_it(net, options, progress):
     net.host("test").connect(("server", 7)).close()
 """
     run(suite, source).assert_outcomes(passed=1)
+
+
+def test_a_generator_that_is_returned_is_the_value_itself(suite: pytest.Pytester) -> None:
+    source = """
+import simnet
+
+@simnet.fixture
+def numbers(net):
+    return (each for each in (1, 2))
+
+def test_it(simnet_network, numbers):
+    assert list(numbers) == [1, 2]
+"""
+    run(suite, source).assert_outcomes(passed=1)
