@@ -7,6 +7,7 @@ found without importing anything; what a test imports from beside it is found as
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import itertools
@@ -32,6 +33,8 @@ _FORM: Final = (
 
 
 TESTS: Final = "test_"  # what the names of tests begin with, and so nothing by which two are alike
+
+FOLDER_MAX: Final = 200  # bytes, before what tells one from another; with that and a suffix less than NAME_MAX, 255
 
 
 class NodeId(NamedTuple):
@@ -72,9 +75,14 @@ class NodeId(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """What its folder is called where files about it are kept."""
+        """What its folder is called where files about it are kept. A name that file systems would not take is cut, and told apart."""
         name = ".".join(self.names)
-        return f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.parameters)}" if self.parameters else name
+        if self.parameters:
+            name = f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.parameters)}"
+        raw = name.encode()
+        if len(raw) <= FOLDER_MAX:
+            return name
+        return f"{raw[:FOLDER_MAX].decode(errors='ignore')}-{hashlib.sha256(raw).hexdigest()[:8]}"
 
     def path(self, root: Path) -> Path:
         """The file.

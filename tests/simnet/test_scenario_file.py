@@ -133,6 +133,14 @@ def test_the_files_name_follows_from_what_is_played(tmp_path: Path) -> None:
     assert Scenario(scenario.test).kept_path(tmp_path).stem == Scenario(scenario.test).digest()
 
 
+def test_parameters_of_any_length_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    one, other = (Scenario(f"t.py::test_größe[{'x' * 300}{end}]") for end in "ab")
+    assert one.failure_path(tmp_path).parent != other.failure_path(tmp_path).parent
+    for each in (one, other, Scenario(f"t.py::{'größe' * 50}")):
+        each.write(each.failure_path(tmp_path))
+        each.write(each.kept_path(tmp_path))
+
+
 def test_a_file_is_written_whole_with_the_folders_above_it(project: Path) -> None:
     path = SLOW.write(SLOW.failure_path(project))
 
