@@ -7,6 +7,7 @@ traceback for what a user got wrong.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -248,6 +249,7 @@ def conform(programs: int, seed: int, first: int, coverage: bool, as_json: bool)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
+    _escape_what_cannot_be_written()
     try:
         code = simnet.main(args=arguments, prog_name="simnet", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -270,6 +272,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"{command}: {text}", err=True)
         return USAGE
     return code if isinstance(code, int) else CLEAN
+
+
+def _escape_what_cannot_be_written() -> None:
+    """A title, or a name, may have letters that the encoding of a terminal or a log has not: then it has their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def _unseen(target: Path, root: Path) -> str:
 
 
 def _ask_title(title: str) -> str:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # a program may be started without standard input
         return title
     answer: str = click.prompt("What does it show, in one line?", default=title or None)
     return answer.strip()

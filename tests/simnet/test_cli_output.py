@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -82,6 +83,31 @@ def test_without_standard_output_a_sweep_still_has_its_exit_code(
 ) -> None:
     monkeypatch.setattr("sys.stdout", None)
     assert main(["sweep", HASTY]) == 1
+
+
+def test_without_standard_input_nobody_is_asked_for_a_title(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["sweep", HASTY])
+    (file,) = Path(".simnet/failures").glob("*/*.toml")
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["keep", str(file)]) == 0
+    assert (
+        "Kept as scenarios/test_hasty/keyerror-at-servers-py-25-when-recv-returns-1-byte.toml"
+        in capsys.readouterr().out
+    )
+
+
+def test_letters_that_an_encoding_has_not_are_written_by_their_numbers(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["sweep", HASTY])
+    (file,) = Path(".simnet/failures").glob("*/*.toml")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(log := io.BytesIO(), encoding="latin-1", write_through=True))
+    assert main(["keep", str(file), "--title", "größer ✓", "--to", "scenarios/✓.toml"]) == 0
+    assert main(["show", "scenarios/✓.toml"]) == 0
+    assert log.getvalue().startswith(rb"Kept as scenarios/\u2713.toml.")
+    assert "größer \\u2713".encode("latin-1") in log.getvalue()
 
 
 @pytest.mark.parametrize("told", [(), ("--json",)])
