@@ -39,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--simnet-fault",
         action="append",
         metavar="FAULT",
-        help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1'; may be repeated",
+        help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1', or with several and "
+        "semicolons between; may be repeated",
     )
     group.addoption("--simnet-replay", metavar="FILE", help="instead of a sweep one run with exactly this file's plan")
     group.addoption("--simnet-as-expected", action="store_true", help=argparse.SUPPRESS)  # used by scenario files

@@ -5,6 +5,7 @@ A value with parts, so that an exception's notes, the command line and a test sh
 
 from __future__ import annotations
 
+import json
 import linecache
 import re
 import shlex
@@ -328,12 +329,22 @@ def _commands(
     if file is not None and test_id:
         return [("run it", f"{pytest_command(test_id, root, file)}{stops}"), *keep]
     if test_id and plan:
-        return [("run it", f'{pytest_command(test_id, root)} --simnet-fault "{plan}"{stops}')]
+        return [("run it", f"{pytest_command(test_id, root)} --simnet-fault {_for_a_shell(plan)}{stops}")]
     if test_id:
         return [("run it", f"{pytest_command(test_id, root)}{stops}")]
     if plan:
-        return [("run it", f'{call}, plan="{plan}")')]
+        return [("run it", f"{call}, plan={_for_python(plan)})")]
     return []
+
+
+def _for_a_shell(plan: FaultPlan) -> str:
+    text = str(plan)
+    return shlex.quote(text) if any(each in text for each in '"$`') else f'"{text}"'
+
+
+def _for_python(plan: FaultPlan) -> str:
+    r"""In double quotes, as a plan itself has none but of an urgent byte; the backslash of a ``\x20`` is doubled."""
+    return json.dumps(str(plan), ensure_ascii=False)
 
 
 def _call(result: SweepResult) -> str:

@@ -74,7 +74,7 @@ class Asked:
         plan, path, found, expect = None, None, None, None
         if faults:
             try:
-                plan = FaultPlan(tuple(parse_fault(text) for text in faults))
+                plan = sum(map(_typed, faults), FaultPlan())
             except FaultError as error:
                 raise pytest.UsageError(f"--simnet-fault: {error}") from error
         if file:
@@ -91,6 +91,11 @@ class Asked:
         if seconds is not None and not seconds > 0:
             raise pytest.UsageError(f"--simnet-seconds {seconds:g} is no time for a run")
         return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, seconds, trace)
+
+
+def _typed(text: str) -> FaultPlan:
+    """What was typed behind ``--simnet-fault``: a fault, or a plan as a report prints it, with semicolons."""
+    return FaultPlan.parse(text) if ";" in text else FaultPlan((parse_fault(text),))
 
 
 def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import os
 import re
+import shlex
 import socket
 import sysconfig
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +147,24 @@ def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     result.root = Path("/elsewhere")  # the test's id counts from there, and nobody stands there
     (command,) = report(failure, result, test_id=ID).commands
     assert command[1].startswith(f'pytest /elsewhere/{ID} --simnet-fault "would-block')
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        r"eof server->server:/run/my\x20app.sock#1 end=server byte=1; schedule=random:3",
+        'urgent test->server:7#1 end=server byte=1 data="',
+        r"urgent test->server:7#1 end=server byte=1 data=\x5c",
+    ],
+)
+def test_a_plan_is_typed_so_that_shells_and_python_leave_it_as_it_is(plan: str) -> None:
+    run = replace(run_of(), plan=FaultPlan.parse(plan))
+    told = report_run(run, judge(BASELINE, run), BASELINE, test_id=ID).commands
+    assert shlex.split(told[0][1])[3] == plan
+    told = report_run(run, judge(BASELINE, run), BASELINE).commands
+    call = ast.parse(told[0][1], mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert ast.literal_eval(call.keywords[0].value) == plan
 
 
 def test_what_pytest_does_not_look_for_is_run_by_our_own_command() -> None:

@@ -87,6 +87,16 @@ def test_a_fault_in_one_line_is_played_instead_of_a_sweep(suite: pytest.Pytester
     result.stdout.fnmatch_lines(["E   KeyError: b'he'"])
 
 
+def test_a_plan_of_several_faults_is_typed_as_a_report_prints_it(suite: pytest.Pytester) -> None:
+    short = "short-recv test->server:7#1 end=server call=1 bytes=2"
+    plan = f"{short}; reset test->server:7#1 end=server byte=9; schedule=random:3"
+    result = run(suite, "test_servers.py::test_hasty", "--simnet-fault", plan)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E   KeyError: b'he'", "network   *returned at most 2 bytes*", "*1 of 2 faults never*"]
+    )
+
+
 def test_a_plan_that_is_never_reached_fails_and_says_what_was(suite: pytest.Pytester) -> None:
     result = run(
         suite, "test_servers.py::test_echo", "--simnet-fault", "short-recv test->server:7#1 end=server call=9 bytes=2"
