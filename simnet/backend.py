@@ -70,6 +70,11 @@ class SimulatedBackend:
         """Whose it is."""
         return self._spawn.__self__  # type: ignore[attr-defined]  # a method of the network's
 
+    @property
+    def entered(self) -> Any:
+        """At which line of which code its network was entered, or by whom."""
+        return self._scheduler.entered
+
     # --- sockets ---------------------------------------------------------------------------------------------------
 
     def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:
@@ -359,8 +364,6 @@ class SimulatedBackend:
         return self._spawn(self._scheduler.current.machine, function, arguments, {})
 
     def escape(self, what: str) -> None:
-        import sys
-
         process = self._scheduler.current
         if (first := process.state.get("escape")) is not None:
             raise first  # what its clean-up runs into is no news, as when asyncio ends a pool of threads that never was

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +37,7 @@ __all__ = [
     "loop_set_aside",
     "maker_of",
     "place_of",
+    "put_fresh",
     "same_place",
 ]
 
@@ -137,11 +138,33 @@ def maker_of(value: Any) -> Callable[[], Any]:
     if type(value) is Random:
         numbers = count()
         return lambda: Random(f"the generator {next(numbers)} of its name in this run")
+    if isinstance(value, defaultdict):
+        return partial(type(value), value.default_factory)
+    if isinstance(value, deque):
+        return partial(type(value), (), value.maxlen)
     if isinstance(value, EMPTIED):
         return type(value)
     if (asyncio := sys.modules.get("asyncio")) is not None and _chosen(asyncio, value):
         return lambda: value
     return _none
+
+
+def put_fresh(name: str, place: tuple[Any, str], fresh: Callable[[], Any]) -> Any:
+    """What *fresh* makes, put where the global *name* is kept.
+
+    Raises:
+        TypeError: it makes nothing without being told of what, as an enumeration does, or nothing can be put there.
+    """
+    namespace, attribute = place
+    kind = type(namespace[attribute]).__name__
+    try:
+        namespace[attribute] = made = fresh()
+    except TypeError as error:
+        raise TypeError(
+            f"per_process={name!r}: a fresh {kind} cannot be put there ({error}); name a container, a number, or what is made "
+            "again by whoever finds None"
+        ) from error
+    return made
 
 
 def _chosen(asyncio: Any, value: Any) -> bool:
@@ -172,8 +195,12 @@ class ProcessState:
         self._modules = 0
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
         self._set_loop: Any = None
-        self.look()
         self._loop_outside = loop_set_aside()
+        try:
+            self.look()
+        except BaseException:
+            self.restore()
+            raise
 
     def look(self) -> bool:
         """Take up the modules of the table that have been imported since the last look; whether any module was."""
@@ -195,9 +222,9 @@ class ProcessState:
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
             fresh = maker_of(outside)
+            put_fresh(wanted[1], place, fresh)
             self._slots.append((len(self._slots), namespace, attribute, fresh))
             self._outside.append(outside)
-            namespace[attribute] = fresh()
         self._wanted = tuple(missing)
         return True
 

@@ -35,7 +35,7 @@ def _at(now_ns: int) -> str:
 def entered_already(by: tuple[CodeType, int] | str) -> RuntimeError:
     """A second network cannot be entered in one thread: the first was *by* somebody, or by a line."""
     return RuntimeError(
-        f"a simulated network is already running in this thread, entered {entrance(by)}; leave it before entering another"
+        f"another network is already running in this thread, entered {entrance(by)}; leave it before entering this one"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from simnet import invariants as checks
-from simnet import modules, slips, strokes, wait, watchdog
+from simnet import modules, slips, strokes, stuck, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
@@ -274,13 +274,15 @@ class Network(NotALink):
         """From here on, the calling code is the process ``test``. *by* is told to who enters another one meanwhile."""
         if self._scheduler is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
+        if (other := modules.active()) is not None:
+            raise stuck.entered_already(other.entered)
         self._hears_of_interrupts = interrupts.tell(self._interrupt)
-        self._state = ProcessState(self._per_process)
-        scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self._plan.schedule))
-        scheduler.entered = by
-        wait.enter(scheduler)
-        self._scheduler = scheduler
         try:
+            self._state = ProcessState(self._per_process)
+            scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self._plan.schedule))
+            scheduler.entered = by
+            wait.enter(scheduler)
+            self._scheduler = scheduler
             self._enter(scheduler)
         except BaseException:
             self._leave()

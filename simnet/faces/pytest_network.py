@@ -38,21 +38,17 @@ class Held:
     def enter(cls, item: pytest.Item) -> Held:
         """Make the network that *item* wants, and enter it; fails where another is running already, in a fixture for example."""
         asked = Asked.of(item.config)
-        network: Any
+        kind: Any
         if asked.real:
-            from simnet.realnet import RealNetwork
-
-            network = made(item, RealNetwork)
-            network.begin()
+            from simnet.realnet import RealNetwork as kind  # noqa: N813  # the one or the other
         else:
-            from simnet.world import Network
-
-            network = made(item, Network)
-            try:
-                network.begin("by the fixture simnet_network, which gives it to the test")
-            except RuntimeError as error:
-                told = f"{item.name} cannot have simnet_network: {error}"
-                raise pytest.fail.Exception(told, pytrace=False) from None
+            from simnet.world import Network as kind  # noqa: N813
+        network = made(item, kind)
+        try:
+            network.begin("by the fixture simnet_network, which gives it to the test")
+        except RuntimeError as error:
+            told = f"{item.name} cannot have simnet_network: {error}"
+            raise pytest.fail.Exception(told, pytrace=False) from None
         held = item.stash[_KEY] = cls(item, network)
         return held
 

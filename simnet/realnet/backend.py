@@ -45,6 +45,11 @@ class RealBackend:
         assert process is not None
         return process
 
+    @property
+    def entered(self) -> Any:
+        """As of a simulated one: at which line of which code its network was entered, or by whom."""
+        return self._process.stage.entered
+
     # --- sockets ---------------------------------------------------------------------------------------------------
 
     def new_socket(self, cls: type, family: int, type: int, proto: int, fileno: int | None) -> Any:

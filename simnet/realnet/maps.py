@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS, maker_of, place_of, same_place
+from simnet.state import PER_PROCESS, maker_of, place_of, put_fresh, same_place
 
 __all__ = ["Maps"]
 
@@ -28,11 +29,11 @@ KEPT = frozenset(
 class _Divided:
     """One attribute that is divided, for as many runs as go on side by side."""
 
-    def __init__(self, namespace: Any, attribute: str) -> None:
-        self.namespace, self.attribute = namespace, attribute
-        self.original = original = namespace[attribute]
+    def __init__(self, name: str, place: tuple[Any, str]) -> None:
+        self.namespace, self.attribute = place
+        self.original = original = self.namespace[self.attribute]
         self.shared = not isinstance(original, CONTAINERS)
-        self.divided = namespace[attribute] = maker_of(original)() if self.shared else _divided(original)
+        self.divided = put_fresh(name, place, maker_of(original) if self.shared else partial(_divided, original))
         self.runs = 0
 
     def stands_at(self, namespace: Any, attribute: str) -> bool:
@@ -62,7 +63,7 @@ class Maps:
             with _lock:
                 held = next((each for each in _divided_now if each.stands_at(*place)), None)
                 if held is None:
-                    held = _Divided(*place)
+                    held = _Divided(name, place)
                     _divided_now.append(held)
                 held.runs += 1
             self._held.append(held)
@@ -83,7 +84,7 @@ class Maps:
 
 def _divided(original: Any) -> Any:
     """An object of the type of *original* that is another one in each process, and *original* outside."""
-    base = type(original)
+    base, fresh = type(original), maker_of(original)
     number = id(original)
 
     def mine() -> Any:
@@ -92,7 +93,7 @@ def _divided(original: Any) -> Any:
             return original
         own = process.state.get(number)
         if own is None:
-            own = process.state[number] = base()
+            own = process.state[number] = fresh()
         return own
 
     namespace: dict[str, Any] = {"__slots__": ()}

@@ -35,10 +35,9 @@ from simnet.realnet.process import RealProcess, current_process, enter, leave, t
 from simnet.realnet.stage import Stage
 from simnet.realnet.unix import remove_files
 from simnet.state import checked_names, loop_given_back, loop_set_aside
-from simnet.stuck import entrance
+from simnet.stuck import entered_already
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
-from simnet.wait import current_scheduler
 
 __all__ = ["RealNetwork"]
 
@@ -284,16 +283,18 @@ class RealNetwork(NotALink):
         stage = self._stage
         if stage.body is not None:
             raise RuntimeError("this network has been entered before; make a new one for each run")
-        if modules.active() is not None:
-            raise RuntimeError(
-                f"another network is running in this thread{_where()}; leave it before entering this one"
-            )
+        if (other := modules.active()) is not None:
+            raise entered_already(other.entered)
+        try:
+            self._maps.look()
+        except BaseException:
+            self._maps.restore()
+            raise
         stage.network, stage.entered = self, by
         stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
         stage.processes.append(stage.body)
         self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
         self._watcher.attach()
-        self._maps.look()
         self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())  # a thread of nobody's yet
         modules.install(provider)
         enter(stage.body)
@@ -431,13 +432,6 @@ class RealNetwork(NotALink):
         if process.done:
             refuse_arguments(process)
         return process
-
-
-def _where() -> str:
-    """Where the network that runs in this thread was entered."""
-    process, scheduler = current_process(), current_scheduler()
-    by = process.stage.entered if process is not None else scheduler.entered if scheduler is not None else None
-    return f", entered {entrance(by)}" if by is not None else ""
 
 
 def _timer(seconds: float, fn: Callable[..., object], *args: Any) -> threading.Timer:

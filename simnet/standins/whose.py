@@ -13,6 +13,10 @@ __all__ = ["Backend", "Provider", "active", "answer_from"]
 class Backend(Protocol):
     """The world that the code now running belongs to. Its methods are called by processes of that world only."""
 
+    @property
+    def entered(self) -> Any:
+        """At which line of which code its network was entered, or by whom."""
+
     def new_socket(
         self, cls: type[socket.socket], family: int, type: int, proto: int, fileno: int | None
     ) -> socket.socket | None:

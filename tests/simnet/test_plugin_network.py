@@ -226,7 +226,7 @@ def test_it(simnet_network):
     result = run(suite, body)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["E * RuntimeError: a simulated network is already running *, entered by the fixture simnet_network, which *"]
+        ["E * RuntimeError: another network is already running *, entered by the fixture simnet_network, which *"]
     )
 
 
@@ -248,9 +248,9 @@ def test_after(simnet_network):
     result.assert_outcomes(errors=1, passed=1)
     at = next(place for place, line in enumerate(result.outlines) if "ERROR at setup of test_it" in line)
     assert result.outlines[at + 1].startswith(
-        "test_it cannot have simnet_network: a simulated network is already running in this thread, entered at test_it.py:"
+        "test_it cannot have simnet_network: another network is already running in this thread, entered at test_it.py:"
     )
-    assert result.outlines[at + 1].endswith(" in own; leave it before entering another")
+    assert result.outlines[at + 1].endswith(" in own; leave it before entering this one")
 
 
 def test_a_set_up_that_fails_leaves_no_network_behind(suite: pytest.Pytester) -> None:
