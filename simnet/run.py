@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
@@ -16,7 +16,7 @@ from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
 from simnet.world import TEST, Network
 
-__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play", "run_of"]
+__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play", "run_of", "unless_left"]
 
 
 class Outcome(NamedTuple):
@@ -144,13 +144,16 @@ def play(
         error = raised
     network.finish(failed=error is not None)
     try:
-        return _unless_left(run_of(network, returned, error))
+        return unless_left(run_of(network, returned, error))
     finally:
         # The exception's traceback refers to this frame: what holds the exception must be no local of it, nor the run.
         network = returned = error = None  # type: ignore[assignment]
 
 
-def _unless_left(run: Run) -> Run:
+_Run = TypeVar("_Run", bound=Run)
+
+
+def unless_left(run: _Run) -> _Run:
     """*run*, unless somebody has left a debugger in it, or pytest altogether, and wants no other run after it."""
     if run.body_error is not None or run.failures or run.handler_errors:
         ended = [each.error for each in run.failures] + [each.error for each in run.handler_errors]

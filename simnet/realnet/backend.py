@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from simnet import real, tls
+from simnet.arguments import checked_timeout
 from simnet.calls import signals
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
@@ -190,7 +191,7 @@ class RealBackend:
         return self._process.default_timeout
 
     def setdefaulttimeout(self, timeout: float | None) -> None:
-        self._process.default_timeout = timeout
+        self._process.default_timeout = checked_timeout(timeout)
 
     # --- chance, and ways out --------------------------------------------------------------------------------------
 

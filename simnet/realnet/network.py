@@ -109,7 +109,7 @@ class RealNetwork(NotALink):
         if not seconds > 0:
             raise ValueError(f"{seconds=} is no time for a run")
         classes.refuse_what_no_kernel_shows(self._plan, seconds)
-        self._seed = seed_of(seed)
+        self._seed = seed_of(seed) or self._plan.seed
         self._target = target_of(target)
         self.invariants = checks.checked({} if invariants is None else invariants)
         if checks.WAITS_FOR_EVER in self.invariants:
@@ -130,7 +130,7 @@ class RealNetwork(NotALink):
         self._names: dict[str, int] = {}
         self._held: list[Callable[[], object]] = []
         self._links: dict[tuple[str, str], Link] = {}
-        self._stage = Stage(self._plan, seed, seconds)
+        self._stage = Stage(self._plan, self._seed, seconds)
         self._maps = Maps(checked_names(per_process))
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []

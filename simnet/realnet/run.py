@@ -10,7 +10,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.process import refuse_coroutines
 from simnet.realnet.classes import SECONDS
 from simnet.realnet.network import TEST, RealNetwork
-from simnet.run import Outcome, ProcessFailure, Run, Waiting
+from simnet.run import Outcome, ProcessFailure, Run, Waiting, unless_left
 
 __all__ = ["RealRun", "play_real"]
 
@@ -66,7 +66,7 @@ def play_real(
         error = raised
     network.finish()
     processes = network.processes
-    return RealRun(
+    run = RealRun(
         plan=network.plan,
         happened=network.happened,
         unreached=network.unreached,
@@ -92,6 +92,7 @@ def play_real(
         closed_listeners=network.closed_listeners,
         kernel=network.verdict_class,
     )
+    return unless_left(run)
 
 
 def _since(process: Any) -> int:

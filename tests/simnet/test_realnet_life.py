@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import bdb
 import errno
 import gc
 import inspect
+import os
 import queue
+import random
 import select
 import selectors
 import socket
@@ -645,6 +648,33 @@ def test_default_time_outs_are_each_processes_own() -> None:
     assert socket.getdefaulttimeout() is None
 
 
+def test_what_is_no_time_out_is_refused_as_a_default_too() -> None:
+    with RealNetwork():
+        with pytest.raises(ValueError, match="out of range"):
+            socket.setdefaulttimeout(-1)
+        with pytest.raises(TypeError):
+            socket.setdefaulttimeout("soon")  # type: ignore[arg-type]
+
+
+def test_a_program_throws_the_same_dice_as_on_simnet() -> None:
+    def thrown(net: Any) -> list[Any]:
+        return [net.seed, random.random(), net.host("a").run(random.random), net.host("a").run(os.urandom, 4)]
+
+    dice = [play(thrown, "seed=4"), play_real(thrown, "seed=4"), play(thrown, seed=4), play_real(thrown, seed=4)]
+    assert [each.outcome.returned for each in dice] == [dice[0].outcome.returned] * 4
+
+
+@pytest.mark.parametrize("left", [bdb.BdbQuit(), pytest.exit.Exception("enough")], ids=["pdb", "pytest"])
+@pytest.mark.parametrize("world", [play, play_real])
+def test_who_leaves_a_debugger_in_a_run_wants_no_other(world: Any, left: Exception) -> None:
+    def leave() -> None:
+        raise left
+
+    with pytest.raises(BaseException) as caught:  # which one, is asked below
+        world(lambda net: net.host("server").spawn(leave).join())
+    assert isinstance(caught.value, KeyboardInterrupt if isinstance(left, bdb.BdbQuit) else pytest.exit.Exception)
+
+
 @pytest.mark.slow
 def test_a_body_that_waits_for_nobody_is_a_deadlock() -> None:
     def silent() -> None:
@@ -831,8 +861,9 @@ def test_who_has_slept_since_anything_moved_is_not_blamed_for_what_it_holds() ->
 def test_a_network_is_entered_once_by_one_thread() -> None:
     net = RealNetwork()
     with net:
-        with pytest.raises(RuntimeError, match="another network"):
-            RealNetwork().begin()
+        for other in (RealNetwork(), Network()):
+            with pytest.raises(RuntimeError, match=r"another network .* entered at test_realnet_life.py:"):
+                other.begin()
     with pytest.raises(RuntimeError, match="entered before"):
         net.begin()
     with pytest.raises(RuntimeError, match="enter the network first"):
