@@ -25,7 +25,7 @@ from simnet.blame import user_place
 from simnet.faults.fields import meant
 from simnet.settings import told_pytest
 
-__all__ = ["NodeId", "beside", "project_root"]
+__all__ = ["NeedsConftest", "NodeId", "beside", "project_root"]
 
 _FORM: Final = (
     "written 'tests/test_echo.py::test_echo', the file's path from the project's root and the function's name"
@@ -35,6 +35,10 @@ _FORM: Final = (
 TESTS: Final = "test_"  # what the names of tests begin with, and so nothing by which two are alike
 
 FOLDER_MAX: Final = 200  # bytes, before what tells one from another; with that and a suffix less than NAME_MAX, 255
+
+
+class NeedsConftest(ValueError):
+    """A file cannot be imported, and under pytest, which reads a ``conftest.py`` before it, perhaps it can."""
 
 
 class NodeId(NamedTuple):
@@ -156,7 +160,7 @@ class NodeId(NamedTuple):
         """The module of its file, imported as pytest would import it, or *again* beside one that is loaded; to be called inside `beside`.
 
         Raises:
-            ValueError: it cannot be imported (the cause is kept).
+            ValueError: it cannot be imported (the cause is kept); NeedsConftest, where pytest may do better.
         """
         path = self.path(root)
         try:
@@ -164,9 +168,11 @@ class NodeId(NamedTuple):
         except (Exception, SystemExit) as error:
             place = user_place(error).short
             at = f" ({place})" if place and place not in str(error) else ""
-            raise ValueError(
-                f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_runs_itself(error)}{_conftest(path, root)}"
-            ) from error
+            told = f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_runs_itself(error)}"
+            conftest = _conftest(path, root)
+            if conftest is not None:
+                raise NeedsConftest(f"{told} (pytest alone reads {conftest})") from error
+            raise ValueError(told) from error
 
     def __str__(self) -> str:
         text = "::".join((self.file, *self.names))
@@ -361,11 +367,11 @@ def _runs_itself(error: BaseException) -> str:
     return ""
 
 
-def _conftest(path: Path, root: Path) -> str:
-    """What to say of a ``conftest.py`` that may have made the difference."""
+def _conftest(path: Path, root: Path) -> Path | None:
+    """A ``conftest.py`` that may have made the difference."""
     for folder in path.parents:
         if (folder / "conftest.py").is_file():
-            return f" (pytest alone reads {folder / 'conftest.py'})"
+            return folder / "conftest.py"
         if folder == root:
             break
-    return ""
+    return None

@@ -16,8 +16,8 @@ from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
-from simnet.nodeid import NodeId, beside, project_root
-from simnet.scenario import Scenario, load_test
+from simnet.nodeid import NeedsConftest, NodeId, beside, project_root
+from simnet.scenario import Scenario, ScenarioError, load_test
 from simnet.typed import pytest_command
 
 __all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
@@ -26,7 +26,7 @@ _SWEEP_IT = "Run it with pytest: {command}, with --simnet-runs, --simnet-kinds a
 
 
 class NeedsPytest(Refused):
-    """The test has fixtures, parameters or a set-up, which nobody else provides."""
+    """The test has fixtures, parameters, a set-up or a ``conftest.py``, which nobody else provides."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def test_of(scenario: Scenario, path: Path) -> Named:
 def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None) -> Named:
     node = scenario.node
     with _at_home(root, node):
-        function = _loaded(scenario, root)
+        command = pytest_command(scenario.test, root, file)
+        function = _loaded(scenario, root, remedy.format(command=command))
         options = getattr(function, "simnet_options", None)
         swept = options is not None
         wanted, before = _needed(function, 0 if swept else 1, scenario), set_up_by(function)
@@ -133,8 +134,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
                 if wanted
                 else f"is set up by {before}, which pytest calls"
             )
-            how = remedy.format(command=pytest_command(scenario.test, root, file))
-            raise NeedsPytest(f"{scenario.test} {why}. {how}")
+            raise NeedsPytest(f"{scenario.test} {why}. {remedy.format(command=command)}")
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
     if getattr(function, "simnet_first_seed", None) is not None:
@@ -150,10 +150,15 @@ def _at_home(root: Path, node: NodeId) -> Iterator[None]:
         yield
 
 
-def _loaded(scenario: Scenario, root: Path) -> Callable[..., Any]:
+def _loaded(scenario: Scenario, root: Path, remedy: str) -> Callable[..., Any]:
     """The test. What its file prints while it is imported is no part of what a command tells, to a program least of all."""
     with redirect_stdout(sys.stderr):
-        return load_test(scenario, root)
+        try:
+            return load_test(scenario, root)
+        except ScenarioError as error:
+            if isinstance(error.__cause__, NeedsConftest):
+                raise NeedsPytest(f"{error}. {remedy}") from error
+            raise
 
 
 def _bind(function: Any) -> Callable[[Any], object]:

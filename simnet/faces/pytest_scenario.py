@@ -67,7 +67,7 @@ class ScenarioItem(pytest.Item):
         played.raise_failure()
 
     def _run_by_pytest(self, asked: Asked) -> None:
-        """The test has fixtures or parameters: a pytest of its own provides them, and judges as the file expects."""
+        """The test has fixtures, parameters or a ``conftest.py``: a pytest of its own provides them, and judges as the file expects."""
         root = project_root(self.path)
         options = ["--simnet-replay", str(self.path), "--simnet-as-expected", "-q", "-p", "no:cacheprovider"]
         options += ["--simnet-real"] if asked.real else []
@@ -77,6 +77,7 @@ class ScenarioItem(pytest.Item):
             cwd=root,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode == pytest.ExitCode.USAGE_ERROR and "ERROR: not found:" in done.stderr:
@@ -86,7 +87,7 @@ class ScenarioItem(pytest.Item):
                 "them as a test's name has them (`ü` is written `\\xfc` there)"
             )
         if done.returncode != 0:
-            raise Refused(f"played by pytest, for its fixtures:\n{done.stdout}{done.stderr}")
+            raise Refused(f"played by pytest, for its fixtures or its conftest.py:\n{done.stdout}{done.stderr}")
         known = f"known: {self.scenario.expect}" if self.scenario.expect.known else "replay: as expected"
         self.user_properties.append(("simnet", known))
 

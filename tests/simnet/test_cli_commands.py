@@ -484,7 +484,11 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     assert ran.err.rstrip().endswith(said)
     Path("conftest.py").write_text("import sys; sys.path.append('elsewhere')\n")
     ran = simnet("replay", failure)
-    assert f"{said} (pytest alone reads " in " ".join(ran.err.split())
+    told = " ".join(ran.err.split())
+    assert f"{said} (pytest alone reads " in told
+    assert told.endswith(
+        f"conftest.py). Run it with pytest: pytest test_servers.py::test_hasty --simnet-replay {failure}"
+    )
 
 
 def test_a_script_that_sweeps_when_it_is_imported_is_told_what_to_do(simnet: Run) -> None:

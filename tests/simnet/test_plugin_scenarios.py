@@ -192,6 +192,16 @@ def fail(error, word):
 
 
 @pytest.mark.slow
+def test_a_test_whose_conftest_says_where_to_import_from_is_played_too(suite: pytest.Pytester) -> None:
+    sources = suite.mkdir("sources")
+    (suite.path / "servers.py").rename(sources / "servers.py")
+    (suite.path / "conftest.py").write_text(f"import sys\nsys.path.append({str(sources)!r})\n")
+    keep(suite, '{ error = "KeyError" }')
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "--noconftest", "scenarios")
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
 def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytest.Pytester) -> None:
     (suite.path / "test_words.py").write_text(
         "import pytest, simnet\nfrom servers import hasty\nfrom test_servers import talk\n\n"
