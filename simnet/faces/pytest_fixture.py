@@ -145,6 +145,12 @@ def _made(options: Mapping[str, Any], function: _Function) -> Any:
             given["request"] = request
         found = _Promise(functools.partial(function, *owner), given, yields=yields)
         if hasattr(getattr(request.node, "obj", None), "simnet_options"):
+            if not hasattr(request.config.option, "simnet_runs"):
+                pytest.fail(
+                    f"{request.node.name} asks for {function.__name__}, a simnet.fixture, which each run sets up by the plugin "
+                    "of simnet: it is not loaded here, as with -p no:simnet",
+                    pytrace=False,
+                )
             yield found
             return
         if _NETWORK not in request.fixturenames:

@@ -202,6 +202,15 @@ def test_it(net, options, progress):
     run(suite, source).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
+def test_without_the_plugin_a_swept_test_says_what_it_lacks(suite: pytest.Pytester) -> None:
+    (suite.path / "test_one.py").write_text(ONE)
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:simnet", "-k", "swept")
+    result.stdout.fnmatch_lines(
+        ["test_swept asks for server, a simnet.fixture, which each run sets up by the plugin *"]
+    )
+
+
 def test_a_generator_that_is_returned_is_the_value_itself(suite: pytest.Pytester) -> None:
     source = """
 import simnet
