@@ -5,6 +5,6 @@ from simnet.conform.known import KNOWN, Known
 from simnet.conform.moves import random_program
 from simnet.conform.program import Program, Step
 from simnet.conform.report import Report
-from simnet.conform.series import run
+from simnet.conform.series import NoKernel, run
 
-__all__ = ["KNOWN", "Divergence", "Known", "Program", "Report", "Step", "random_program", "run"]
+__all__ = ["KNOWN", "Divergence", "Known", "NoKernel", "Program", "Report", "Step", "random_program", "run"]

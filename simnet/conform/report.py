@@ -28,6 +28,8 @@ class Report:
     again: Counter[str] = field(default_factory=Counter)  # further programs with a divergence of the same kind
     coverage: Counter[tuple[str, str]] = field(default_factory=Counter)  # (state, call)
     seconds: float = 0.0
+    stopped: bool = False  # by Ctrl-C
+    first: int = 0  # the number of the first program
 
     @property
     def clean(self) -> bool:
@@ -41,6 +43,8 @@ class Report:
             f"{self.agreed} agreed with the kernel in every answer and readiness bit",
             f"{len(self.coverage)} pairs of state and call were reached, {self.states} states, {self.calls} calls",
         ]
+        if self.stopped:
+            lines.append(f"stopped by Ctrl-C; --first {self.first + self.programs} goes on from there")
         if self.known:
             lines.append("known, see docs/fidelity.md:")
             lines += [f"  {count:6}  {reason}" for reason, count in self.known.most_common()]

@@ -21,7 +21,7 @@ from simnet.conform.predict import predict
 from simnet.conform.program import Program
 from simnet.conform.report import Report
 
-__all__ = ["run"]
+__all__ = ["NoKernel", "run"]
 
 PUT_OFF = 8  # programs between the last step of one and the last look at it
 TIME_WAITS_MAX = 40_000  # sockets; Linux keeps each for 60 s, and at 131,072 begins to behave differently (K-029)
@@ -31,16 +31,21 @@ SHOWN_OF_A_KIND = 1  # divergences shrunk for each kind; shrinking takes seconds
 Progress = Callable[[Report], None]
 
 
+class NoKernel(RuntimeError):
+    """This machine has no kernel to compare with."""
+
+
 def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first: int = 0) -> Report:
     """Compare *programs* random programs, from number *first* of *seed* on. *progress* is told after each.
 
-    Each program is a function of *seed* and its number alone, so a report's seeds can be run again one by one.
+    Each program is a function of *seed* and its number alone, so a report's seeds can be run again one by one. Ctrl-C ends
+    the series with what was found so far.
 
     Raises:
-        RuntimeError: this machine has no Linux kernel, or no IPv6 on its loopback, to compare with.
+        NoKernel: this machine has no Linux kernel, or no IPv6 on its loopback, to compare with.
     """
     _check_machine()
-    report = Report(seed=seed)
+    report = Report(seed=seed, first=first)
     series = _Series(report)
     began = real.monotonic()
     try:
@@ -52,6 +57,8 @@ def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first
             if number % 500 == 499:
                 _rest_while_busy()
         series.finish()
+    except KeyboardInterrupt:
+        report.stopped = True
     finally:
         series.abandon()
     report.seconds = real.monotonic() - began
@@ -60,12 +67,12 @@ def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first
 
 def _check_machine() -> None:
     if sys.platform != "linux":
-        raise RuntimeError(f"simnet imitates Linux: there is nothing to compare it with on {sys.platform}")
+        raise NoKernel(f"simnet imitates Linux: there is nothing to compare it with on {sys.platform}")
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError as error:
-        raise RuntimeError(
+        raise NoKernel(
             f"the programs use ::1, which this machine does not have ({error}); as root: "
             "sysctl net.ipv6.conf.lo.disable_ipv6=0"
         ) from error

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import json
-import sys
+from typing import Any
+
+import click
 
 from simnet import conform
+from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 
 __all__ = ["conform_programs"]
 
-CLEAN, FAILURE_FOUND = 0, 1
+CLEAN, FAILURE_FOUND, STOPPED = 0, 1, 130
 
 
 def conform_programs(programs: int, seed: int, first: int, *, coverage: bool, as_json: bool) -> int:
-    """Run the series, and tell how many agreed, what did not, and what was reached."""
+    """Run the series, and tell how many agreed, what did not, and what was reached; the exit code.
+
+    Raises:
+        Refused: this machine has no kernel to compare with.
+    """
     screen = Screen()
+    try:
+        if as_json:
+            report = conform.run(programs, seed, first=first)
+        else:
+            with screen.progress("programs") as tell:
+                report = conform.run(
+                    programs, seed, lambda so_far: tell(so_far.programs, programs, len(so_far.divergences)), first=first
+                )
+    except conform.NoKernel as error:
+        raise Refused(str(error)) from error
     if as_json:
-        report = conform.run(programs, seed, first=first)
-        sys.stdout.write(
-            json.dumps(
-                {
-                    "programs": report.programs,
-                    "steps": report.steps,
-                    "agreed": report.agreed,
-                    "known": dict(report.known),
-                    "not_modelled": dict(report.not_modelled),
-                    "divergences": [str(divergence) for divergence in report.divergences],
-                    "states": report.states,
-                    "calls": report.calls,
-                    "pairs": len(report.coverage),
-                    "seconds": round(report.seconds, 3),
-                }
-            )
-            + "\n"
-        )
+        click.echo(json.dumps(_as_object(report)))
     else:
-        with screen.progress("programs") as tell:
-            report = conform.run(
-                programs, seed, lambda so_far: tell(so_far.programs, programs, len(so_far.divergences)), first=first
-            )
         screen.say(str(report))
         if coverage:
             screen.say()
             screen.say(report.matrix())
+    if report.stopped:
+        return STOPPED
     return CLEAN if report.clean else FAILURE_FOUND
+
+
+def _as_object(report: conform.Report) -> dict[str, Any]:
+    return {
+        "programs": report.programs,
+        "steps": report.steps,
+        "agreed": report.agreed,
+        "known": dict(report.known),
+        "not_modelled": dict(report.not_modelled),
+        "divergences": [str(divergence) for divergence in report.divergences],
+        "states": report.states,
+        "calls": report.calls,
+        "pairs": len(report.coverage),
+        "seconds": round(report.seconds, 3),
+        "stopped": report.stopped,
+    }

@@ -204,8 +204,9 @@ def test_a_series_that_is_stopped_leaves_nothing_open() -> None:
         if report.programs == 4:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(100, seed=6, progress=stop)  # the guard of tests/conftest.py counts descriptors
+    report = run(100, seed=6, progress=stop)  # the guard of tests/conftest.py counts descriptors
+    assert report.stopped
+    assert report.programs == 4
 
 
 def test_there_must_be_a_linux_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from simnet.cli import main
+from simnet.conform import Program, random_program, series
 
 
 def test_a_short_series_agrees_with_the_kernel_and_says_what_it_reached(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +28,31 @@ def test_a_program_reads_the_same_as_json(capsys: pytest.CaptureFixture[str]) ->
 def test_a_number_of_programs_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", "--programs", "0"]) == 2
     assert "0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_ctrl_c_ends_a_series_with_what_was_found_so_far(
+    form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(seed: str) -> Program:
+        if seed.endswith("/13"):
+            raise KeyboardInterrupt
+        return random_program(seed)
+
+    monkeypatch.setattr(series, "random_program", interrupted)
+    assert main(["conform", "--programs", "100", "--first", "10", *form]) == 130
+    said = capsys.readouterr().out
+    if form:
+        assert json.loads(said)["stopped"] is True
+    else:
+        assert said.startswith("3 programs, ")
+        assert "stopped by Ctrl-C; --first 13 goes on from there" in said
+
+
+def test_a_machine_without_a_kernel_to_ask_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert main(["conform"]) == 2
+    told = "simnet conform: simnet imitates Linux: there is nothing to compare it with on darwin\n"
+    assert capsys.readouterr().err == told
