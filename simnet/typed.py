@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-__all__ = ["from_here", "named_from_here", "pytest_command"]
+__all__ = ["from_here", "named_from_here", "pytest_command", "quoted_from_here"]
 
 
 def from_here(path: Path) -> str:
@@ -17,6 +17,11 @@ def from_here(path: Path) -> str:
     return str(path)
 
 
+def quoted_from_here(path: Path) -> str:
+    """The same, as an argument of a command."""
+    return shlex.quote(from_here(path))
+
+
 def named_from_here(test_id: str, root: Path | None) -> str:
     """The test, whose id counts from *root*, as one names it from here."""
     folder = "." if root is None else from_here(root)
@@ -25,5 +30,5 @@ def named_from_here(test_id: str, root: Path | None) -> str:
 
 def pytest_command(test_id: str, root: Path | None, file: Path | None = None) -> str:
     """``pytest tests/test_echo.py::test_echo``, from here; *test_id* counts from *root*. With a scenario's *file*, its replay."""
-    replay = "" if file is None else f" --simnet-replay {shlex.quote(from_here(file))}"
+    replay = "" if file is None else f" --simnet-replay {quoted_from_here(file)}"
     return f"pytest {named_from_here(test_id, root)}{replay}"

@@ -27,7 +27,7 @@ from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 from simnet.trace import CALL
-from simnet.typed import from_here, named_from_here, pytest_command
+from simnet.typed import named_from_here, pytest_command, quoted_from_here
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
@@ -316,7 +316,7 @@ def _commands(
     at = main.at if main is not None else ""
     below = f", below {at}" if place and at and at != place and not users_own(stop.path) else ""
     stops = f"   (--pdb stops at {place}{below})" if place else ""
-    path = shlex.quote(from_here(file)) if file is not None else ""
+    path = quoted_from_here(file) if file is not None else ""
     keep = (
         [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []
     )  # else it is kept

@@ -13,7 +13,7 @@ from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
 from simnet.scenario import Expect, Scenario
 from simnet.settings import told_pytest
-from simnet.typed import from_here
+from simnet.typed import from_here, quoted_from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
@@ -41,12 +41,11 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if target.resolve() != path.resolve():
         path.unlink()
         _remove_if_empty(path.parent)
-    shown = from_here(target)
-    click.echo(f"Kept as {shown}.")
+    click.echo(f"Kept as {from_here(target)}.")
     if expect is not None:
         click.echo(f"Known: {expect}. It is green while that failure is there, and red once it is fixed.")
     else:
-        click.echo(f"It is red until the bug is mended: pytest {shown}")
+        click.echo(f"It is red until the bug is mended: pytest {quoted_from_here(target)}")
     if unseen := _unseen(target.resolve(), root.resolve()):
         click.echo(unseen)
     return 0

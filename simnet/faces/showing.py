@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from simnet.faults.kinds import KINDS
 from simnet.nodeid import project_root
 from simnet.run import Run, play
 from simnet.scenario import Scenario
-from simnet.typed import from_here, pytest_command
+from simnet.typed import pytest_command, quoted_from_here
 
 __all__ = ["points_table", "show_baseline", "show_file", "show_test"]
 
@@ -55,7 +54,7 @@ def show_file(path: Path, *, as_json: bool = False) -> int:
     for name, text in rows:
         screen.say(f"{name:<10}{text}")
     screen.say()
-    screen.say(f"play it   simnet replay {shlex.quote(from_here(path))}")
+    screen.say(f"play it   simnet replay {quoted_from_here(path)}")
     screen.say(f"debug it  {pytest_command(scenario.test, project_root(path), path)} --pdb")
     return 0
 

@@ -28,7 +28,7 @@ from simnet.faces.screen import Screen
 from simnet.faces.showing import show_baseline
 from simnet.faces.sweeping import kinds_table, print_failures, sweep_named
 from simnet.run import play
-from simnet.typed import from_here
+from simnet.typed import from_here, quoted_from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["FILES", "tell"]
@@ -247,9 +247,9 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
     screen.say()
     commands = Path(sys.executable).parent
     if Path(shutil.which("pytest") or "/nowhere").parent != commands and (commands / "activate").exists():
-        screen.say(f"    . {from_here(commands / 'activate')}")
+        screen.say(f"    . {quoted_from_here(commands / 'activate')}")
     if place != Path.cwd():
-        screen.say(f"    cd {from_here(place)}")
+        screen.say(f"    cd {quoted_from_here(place)}")
     screen.say("    pytest")
     screen.paragraph(
         "runs both tests: the tutorial's fails with its reports, the corrected one passes in one line (-v shows it)."

@@ -298,6 +298,11 @@ def test_keep_makes_no_folder_that_is_named_like_a_file(simnet: Run, failure: Pa
     )
 
 
+def test_what_keep_says_to_type_is_quoted_for_a_shell(simnet: Run, failure: Path) -> None:
+    ran = simnet("keep", failure, "--to", "scenarios/my story.toml")
+    assert ran.out.endswith("It is red until the bug is mended: pytest 'scenarios/my story.toml'\n")
+
+
 def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
     Path("scenarios").mkdir()
     Path("scenarios/it.toml").write_text("mine")

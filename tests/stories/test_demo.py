@@ -76,6 +76,10 @@ def test_the_demo_breaks_the_tutorials_server_and_confirms_it_on_the_kernel(
     assert "replay: exact" in capsys.readouterr().out
 
 
+def test_a_folder_with_a_space_is_typed_in_quotes(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\n    cd 'my demo'\n" in tell(capsys, "my demo")
+
+
 def test_files_that_are_there_are_worked_on_as_they_are(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "notes.txt").write_text("not empty")
     folder = empty / "simnet-demo"
