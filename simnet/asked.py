@@ -18,6 +18,7 @@ __all__ = [
     "Given",
     "exceptions_of",
     "function_of",
+    "in_order",
     "is_unix",
     "name_of",
     "plan_of",
@@ -91,11 +92,16 @@ def seed_of(seed: Any) -> int:
     return seed
 
 
+def in_order(several: Iterable[Any]) -> tuple[Any, ...]:
+    """*several* as they are given; those of a set, whose order is another in each session, in that of their names."""
+    return tuple(sorted(several, key=str) if isinstance(several, set | frozenset) else several)
+
+
 def target_of(target: Any) -> tuple[str, ...] | None:
     """The names of the hosts under test, one or several; None for every host with a spawned process."""
     if target is None:
         return None
-    names = (target,) if isinstance(target, str) else tuple(target) if isinstance(target, Iterable) else (target,)
+    names = (target,) if isinstance(target, str) else in_order(target) if isinstance(target, Iterable) else (target,)
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"target={target!r}: a host's name, or several in a list")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict
 
-from simnet.asked import seed_of
+from simnet.asked import in_order, seed_of
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
@@ -142,7 +142,7 @@ def seeds_of(value: object) -> range:
 
 
 def _names(option: str, value: object) -> tuple[str, ...] | None:
-    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else None
+    names = (value,) if isinstance(value, str) else in_order(value) if isinstance(value, Iterable) else None
     if not names or not all(isinstance(name, str) and name for name in names):
         raise TypeError(f"{option}={value!r}: a host's name, or several in a list")
     for name in names:

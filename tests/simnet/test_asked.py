@@ -45,6 +45,7 @@ def test_one_may_stand_for_several_and_a_line_for_a_plan(network: Any) -> None:
     net = network("refuse a->b:7#1", target="b", may_raise=OSError)
     assert net.plan == FaultPlan.parse("refuse a->b:7#1")
     assert (net.target, net.may_raise) == (("b",), (OSError,))
+    assert network(target={"c", "a", "b"}).target == ("a", "b", "c")
 
 
 @both

@@ -17,6 +17,7 @@ from simnet.explore.sweep import NothingToTest
 def test_one_name_or_several_may_stand() -> None:
     assert SweepOptions.of(target="server").target == ("server",)
     assert SweepOptions.of(target=["a", "b", "a"]).target == ("a", "b")
+    assert SweepOptions.of(target={"c", "a", "b"}).target == ("a", "b", "c")  # a set's order is another in each session
     assert SweepOptions.of(kinds="reset").kinds == ("reset",)
     assert SweepOptions.of(kinds=faults.Reset).kinds == ("reset",)
     assert SweepOptions.of(kinds=["eof", faults.Split]).kinds == ("split", "eof")
