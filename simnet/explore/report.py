@@ -80,15 +80,6 @@ class FailureReport:
         """Whether it took no fault to make the test fail so."""
         return self.network == (NO_FAULT,)
 
-    @property
-    def sentence(self) -> str:
-        """What the network did."""
-        return "; ".join(told for told, _ in self.network)
-
-    @property
-    def ladder(self) -> str:
-        return self.diagram(WIDTH, True)
-
     def __str__(self) -> str:
         return self.text()
 
@@ -137,7 +128,7 @@ def _cut(line: str, width: int) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: str = "") -> FailureReport:
+def report(failure: Failure, result: SweepResult, *, test_id: str = "") -> FailureReport:
     """The report of one distinct failure of a sweep."""
     seen = ""
     if failure.plan and (failure.count > 1 or len(failure.kinds) > 1):
@@ -150,7 +141,7 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "", kernel: 
         test_id=test_id,
         file=failure.file,
         root=result.root,
-        kernel=kernel or failure.kernel,
+        kernel=failure.kernel,
         call=_call(result),
     )
     if failure.unwritten:

@@ -34,8 +34,6 @@ __all__ = ["FORMS", "HOST_NAME", "Anchor", "Place", "ordinal"]
 
 FORMS: Final = ("connection", "listener", "host", "flow", "link")
 
-ANCHOR_FORMS: Final = ("call", "byte", "connect", "accept", "poll", "datagram", "time", "lookup")
-
 PORT_MAX: Final = 65535  # 16 bits, RFC 9293 3.1
 
 # A label as RFC 1123 2.1 wants it, with the underscore people use, dots for domains and IPv4; or an IPv6 address in brackets.
@@ -247,17 +245,6 @@ class Anchor(NamedTuple):
     """The call, datagram or look-up, counted from 1; the byte's offset, from 0; the time in nanoseconds; 1 for a connect."""
     when: str | None = None
     """``before`` or ``after`` the call, where that makes a difference."""
-
-    def key(self) -> tuple[str, str, int, str, int, str]:
-        """What sorts anchors: by place and end, then form, op and number."""
-        return (
-            str(self.place),
-            self.end or "",
-            ANCHOR_FORMS.index(self.form),
-            self.op or "",
-            self.number,
-            self.when or "",
-        )
 
     def __str__(self) -> str:
         place = self.place if self.place.concrete else f"any {self.place.form} {self.place}"

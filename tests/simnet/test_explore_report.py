@@ -61,7 +61,8 @@ def accept_failure() -> tuple[Failure, SweepResult]:
 def test_a_report_has_all_its_parts() -> None:
     failure, result = accept_failure()
     failure.file = Path.cwd() / ".simnet/failures/test_echo/3f9c01ab.toml"
-    told = report(failure, result, test_id=ID, kernel="real sockets, injected result: the same failure")
+    failure.kernel = "real sockets, injected result: the same failure"
+    told = report(failure, result, test_id=ID)
     lines = told.text().splitlines()
     assert lines[0] == f"{failure.at}: in raised"
     assert lines[1] == ">     raise error"

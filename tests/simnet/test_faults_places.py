@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simnet import faults
-from simnet.faults import Anchor, Fault, Place
+from simnet.faults import Fault, Place
 from simnet.faults.place import ordinal
 
 CONNECTION = Place.connection("client", "server", 7, 1)
@@ -142,14 +142,6 @@ def test_a_place_knows_whose_socket_is_at_each_end() -> None:
 )
 def test_an_anchor_reads_as_a_person_would_say_it(fault: Fault, words: str) -> None:
     assert str(fault.anchor) == words
-
-
-def test_anchors_sort_by_place_then_form_then_number() -> None:
-    later = faults.ShortRecv("client->server:7#1", end="server", call=10, bytes=1).anchor
-    earlier = faults.ShortRecv("client->server:7#1", end="server", call=9, bytes=1).anchor
-    elsewhere = faults.WouldBlock("server:7", op="accept", call=1).anchor
-
-    assert sorted([elsewhere, later, earlier], key=Anchor.key) == [earlier, later, elsewhere]
 
 
 @pytest.mark.parametrize(
