@@ -16,10 +16,9 @@ from typing import Any
 
 import click
 
-__all__ = ["main"]
+from simnet.faces.codes import CLEAN, STOPPED, UNHEARD, USAGE
 
-CLEAN, FAILURE_FOUND, USAGE = 0, 1, 2
-STOPPED, UNHEARD = 130, 141  # what shells say of a program that SIGINT or SIGPIPE ended, 128 + 2 and 128 + 13
+__all__ = ["main"]
 
 EXIT_CODES = (
     "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C, "

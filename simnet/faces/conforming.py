@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from simnet import conform
+from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 
 __all__ = ["conform_programs"]
-
-CLEAN, FAILURE_FOUND, STOPPED = 0, 1, 130
 
 
 def conform_programs(programs: int, seed: int, first: int, *, coverage: bool, as_json: bool) -> int:

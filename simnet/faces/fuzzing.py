@@ -13,6 +13,7 @@ from simnet.explore.fuzz import run_fuzz
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, SweepResult
+from simnet.faces.codes import STOPPED
 from simnet.faces.naming import Named, named_tests
 from simnet.faces.screen import Screen
 from simnet.faces.sweeping import as_object, changed, ended, print_failures, print_warnings
@@ -43,7 +44,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
             break
     if as_json:
         click.echo(json.dumps(told, indent=2))
-    return 130 if stopped else ended(failed, left)
+    return STOPPED if stopped else ended(failed, left)
 
 
 def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = None) -> SweepResult:

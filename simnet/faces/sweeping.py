@@ -14,6 +14,7 @@ from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
 from simnet.explore.sweep import run_sweep
+from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
 from simnet.faces.naming import Named, kinds_of, named_tests
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
@@ -49,7 +50,7 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
     if as_json:
         click.echo(json.dumps([as_object(named, result) for named, result in results], indent=2))
     if results[-1][1].stopped == CTRL_C:
-        return 130
+        return STOPPED
     return ended(any(result.failures for _, result in results), left)
 
 
@@ -63,7 +64,7 @@ def ended(failed: bool, left: str) -> int:
         raise Refused(left)
     if left:
         click.echo(left, err=True)
-    return int(failed)
+    return FAILURE_FOUND if failed else CLEAN
 
 
 def changed(named: Named, *, kinds: str | None = None, target: Sequence[str] = (), **others: Any) -> SweepOptions:
