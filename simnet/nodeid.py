@@ -148,13 +148,25 @@ class NodeId(NamedTuple):
                     raise ValueError(
                         f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found), TESTS)}"
                     )
-                found = _instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
+                found = self._instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
         if isinstance(found, type):
             raise ValueError(f"{str(self)!r} is a class; name a method of it: {self}::test_name")
         if not callable(found):
             raise ValueError(f"{str(self)!r} is {type(found).__name__}, no function")
         assert callable(found)
         return found  # type: ignore[no-any-return]  # callable is all there is to know
+
+    def _instance(self, cls: type, name: str) -> Any:
+        """A method as a test runner gets it, from an instance made for it alone."""
+        import unittest
+
+        try:
+            instance = cls(name) if issubclass(cls, unittest.TestCase) else cls()
+        except Exception as error:
+            raise ValueError(
+                f"{str(self)!r}: no {cls.__name__} can be made: {type(error).__name__}: {error}"
+            ) from error
+        return getattr(instance, name)
 
     def module(self, root: Path, again: bool = False) -> ModuleType:
         """The module of its file, imported as pytest would import it, or *again* beside one that is loaded; to be called inside `beside`.
@@ -323,14 +335,6 @@ def _broken_off(module: ModuleType, name: str, path: Path) -> bool:
 def _file(module: ModuleType) -> Path | None:
     file = getattr(module, "__file__", None)
     return Path(file).resolve() if isinstance(file, str) else None
-
-
-def _instance(cls: type, name: str) -> Any:
-    """A method as a test runner gets it, from an instance made for it alone."""
-    import unittest
-
-    instance = cls(name) if issubclass(cls, unittest.TestCase) else cls()
-    return getattr(instance, name)
 
 
 def _callables(owner: object) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simnet.explore.options import RUNS_DEFAULT, SweepOptions
+from simnet.explore.parameters import refuse
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
@@ -135,6 +136,10 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
                 else f"is set up by {before}, which pytest calls"
             )
             raise NeedsPytest(f"{scenario.test} {why}. {remedy.format(command=command)}")
+        try:
+            refuse(function)
+        except TypeError as error:
+            raise Refused(str(error)) from error
         test = _bind(function) if swept else function
     chosen = options if options is not None else SweepOptions()
     if getattr(function, "simnet_first_seed", None) is not None:
@@ -242,4 +247,8 @@ def _collected(name: str, kind: type) -> bool:
     """Whether pytest, as it comes, looks for tests in the class."""
     from unittest import TestCase
 
+    if not issubclass(kind, TestCase) and (
+        kind.__init__ is not object.__init__ or kind.__new__ is not object.__new__
+    ):  # it may want arguments, and pytest gives none
+        return False
     return (name.startswith("Test") or issubclass(kind, TestCase)) and getattr(kind, "__test__", True)

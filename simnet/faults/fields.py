@@ -63,7 +63,9 @@ def meant(word: str, known: Iterable[str], prefix: str = "") -> str:
         for guess in (word, word.lower().replace("_", "-"))
         for hit in difflib.get_close_matches(guess, choices, n=1, cutoff=NEAR)
     ]
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices.values())}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(choices.values())}" if choices else ""
 
 
 END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"

@@ -568,6 +568,30 @@ def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        ("test_odd", "test_kinds.py:1: test_odd is `async def`: called, it returns at once and would pass without"),
+        ("test_even", "test_kinds.py:2: test_even is a generator (it holds `yield`): called, it returns at once"),
+        ("TestMade::test_it", "no TestMade can be made: TypeError: TestMade.__init__() missing 1 required positional"),
+        ("TestEmpty::test_it", "there is no 'test_it' in "),
+    ],
+)
+def test_what_nobody_could_call_is_refused_by_name(simnet: Run, test: str, told: str) -> None:
+    Path("test_kinds.py").write_text(
+        "async def test_odd(net): ...\n"
+        "def test_even(net): yield\n"
+        "class TestMade:\n    def __init__(self, of): ...\n    def test_it(self, net): ...\n"
+        "class TestEmpty: ...\n"
+    )
+    for command in ("sweep", "show"):
+        ran = simnet(command, f"test_kinds.py::{test}")
+        assert ran.code == 2
+        assert told in ran.err
+        assert not ran.err.rstrip().endswith("known are")
+    forget_modules("test_kinds")
+
+
 def test_a_file_stands_for_all_that_pytest_finds_in_it(simnet: Run) -> None:
     Path("test_kinds.py").write_text(
         "import unittest, simnet\nfrom test_servers import talk, test_echo\nfrom servers import echo\n\n"
@@ -579,6 +603,7 @@ def test_a_file_stands_for_all_that_pytest_finds_in_it(simnet: Run) -> None:
         "class TestOne(Shared):\n    class TestInner(Shared): ...\n"
         "class Two(Shared, unittest.TestCase): ...\n"
         "class TestNot(Shared):\n    __test__ = False\n"
+        "class TestMade(Shared):\n    def __init__(self, of): ...\n"
         "test_assigned = sweep(body)\n"
         "if True:\n    @sweep\n    def test_below(net):\n        body(net)\n"
     )
