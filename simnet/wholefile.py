@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simnet import real
+
 __all__ = ["write_whole"]
 
 OURS = ".simnet"  # the folder of a project that failures, and where a fuzz was stopped, go to
@@ -17,7 +19,7 @@ def write_whole(path: Path, text: str) -> None:
         OSError: as the file system says.
     """
     _make_folder(path.parent)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{real.getpid()}.unfinished")  # two processes may have the same to write
     try:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
         unfinished.replace(path)

@@ -78,6 +78,24 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert list(file.parent.iterdir()) == [file]
 
 
+@pytest.mark.slow
+def test_two_processes_may_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, replace = tmp_path / "file", Path.replace
+
+    def late(self: Path, target: Path) -> Path:
+        code = (
+            f"import pathlib; from simnet.wholefile import write_whole; write_whole(pathlib.Path({str(file)!r}), 'its')"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert file.read_text() == "its"
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    write_whole(file, "mine")
+    assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_without_standard_output_a_sweep_still_has_its_exit_code(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
