@@ -36,10 +36,10 @@ def play_again(
     if real:
         from simnet.explore.replay_real import replay_real
         from simnet.realnet import play_real
-        from simnet.realnet.classes import SECONDS, refuse_what_no_kernel_shows
+        from simnet.realnet.classes import SECONDS, refuse_what_no_kernel_shows, seconds_of_a_run
 
-        allowed = SECONDS if seconds is None else seconds
         try:
+            allowed = SECONDS if seconds is None else seconds_of_a_run(seconds)
             refuse_what_no_kernel_shows(plan, allowed)
         except ValueError as error:
             raise Refused(str(error)) from error

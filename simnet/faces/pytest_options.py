@@ -88,8 +88,13 @@ class Asked:
         seconds = config.getoption("simnet_seconds")
         if seconds is not None and not real:
             raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
-        if seconds is not None and not seconds > 0:
-            raise pytest.UsageError(f"--simnet-seconds {seconds:g} is no time for a run")
+        if seconds is not None:
+            from simnet.realnet.classes import seconds_of_a_run
+
+            try:
+                seconds_of_a_run(seconds)
+            except ValueError as error:
+                raise pytest.UsageError(f"--simnet-seconds: {error}") from error
         return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, seconds, trace)
 
 

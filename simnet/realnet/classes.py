@@ -7,13 +7,15 @@ what the target sees then is the kernel's own answer. Results of single calls ar
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
+from simnet.asked import SECONDS_MAX
 from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
 
 __all__ = [
-    "CONFIRMED", "INJECTED", "SECONDS", "SIMULATOR_ONLY", "refuse", "refuse_what_no_kernel_shows", "verdict_class",
+    "CONFIRMED", "INJECTED", "SECONDS", "SIMULATOR_ONLY", "refuse", "refuse_what_no_kernel_shows", "seconds_of_a_run",
+    "verdict_class",
 ]  # fmt: skip
 
 CONFIRMED: Final = "confirmed on the kernel"
@@ -47,6 +49,20 @@ def verdict_class(plan: FaultPlan, seconds: float = SECONDS) -> str:
     if any(_why_not(fault, seconds) for fault in plan):
         return SIMULATOR_ONLY
     return INJECTED if any(fault.kind in BY_THE_FACE for fault in plan) else CONFIRMED
+
+
+def seconds_of_a_run(seconds: Any) -> float:
+    """How long a run may take, if it is a time that a clock can wait for.
+
+    Raises:
+        TypeError: no number.
+        ValueError: no time, or more than there is.
+    """
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"{seconds=} is {type(seconds).__name__}; it is a number of seconds")
+    if not 0 < seconds <= SECONDS_MAX:  # nor is nan
+        raise ValueError(f"{seconds=} is no time for a run; it is more than 0, and at most {SECONDS_MAX:g}")
+    return seconds
 
 
 def refuse(what: str) -> NoReturn:

@@ -104,10 +104,7 @@ class RealNetwork(NotALink):
             raise ValueError(
                 "rates are for simnet.Network: on real sockets play the plan that happened there (net.happened)"
             )
-        if not isinstance(seconds, int | float):
-            raise TypeError(f"{seconds=} is {type(seconds).__name__}; it is a number of seconds")
-        if not seconds > 0:
-            raise ValueError(f"{seconds=} is no time for a run")
+        self.seconds = classes.seconds_of_a_run(seconds)
         classes.refuse_what_no_kernel_shows(self._plan, seconds)
         self._seed = seed_of(seed) or self._plan.seed
         self._target = target_of(target)
@@ -118,7 +115,6 @@ class RealNetwork(NotALink):
                 "simnet.Network and a sweep judge it"
             )
         self.may_raise = exceptions_of(may_raise)
-        self.seconds = seconds
         self.observations: list[tuple[str, Any]] = []
         self.handler_errors: list[HandlerError] = []
         self.waiting: list[tuple[RealProcess, str, str]] = []

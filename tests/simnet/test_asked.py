@@ -85,6 +85,9 @@ def test_what_must_always_hold_is_looked_at_by_a_plain_function(network: Any) ->
 def test_what_a_real_run_may_take_is_a_number_above_0() -> None:
     with pytest.raises(TypeError, match="seconds='5' is str; it is a number of seconds"):
         simnet.RealNetwork(seconds="5")  # type: ignore[arg-type]
+    for seconds in (float("inf"), float("nan"), 1e300):
+        with pytest.raises(ValueError, match=r"is no time for a run; it is more than 0, and at most 4e\+09"):
+            simnet.RealNetwork(seconds=seconds)
     with pytest.raises(ValueError, match="seconds=0 is no time for a run"):
         simnet.RealNetwork(seconds=0)
 

@@ -121,6 +121,9 @@ def test_what_no_kernel_can_be_made_to_show_is_refused_in_a_sentence(suite: pyte
         pytest.param(
             ("--simnet-kinds", "rest"), "*'rest' is no kind of fault; did you mean 'reset'?", id="unknown-kind"
         ),
+        pytest.param(
+            ("--simnet-real", "--simnet-seconds", "inf"), "*seconds=inf is no time for a run; *", id="for-ever"
+        ),
         pytest.param(("--simnet-fault", "reset nowhere"), "--simnet-fault: *", id="malformed-fault"),
         pytest.param(
             ("--simnet-replay", "gone.toml"), "*gone.toml: cannot be read: No such file or directory", id="no-file"
