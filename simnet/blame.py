@@ -14,6 +14,7 @@ __all__ = [
     "exception_line",
     "exception_text",
     "is_defect",
+    "says_no",
     "stopping_place",
     "trimmed",
     "user_place",
@@ -107,6 +108,11 @@ def stopping_place(error: BaseException | None) -> UserPlace:
         place = UserPlace(kept.tb_frame.f_code.co_filename, kept.tb_lineno, kept.tb_frame.f_code.co_name)
         kept = kept.tb_next
     return place
+
+
+def says_no(error: BaseException) -> bool:
+    """Whether it says that something is wrong: any exception, and that of ``pytest.fail``, which Python does not count among them."""
+    return isinstance(error, Exception) or (type(error).__module__, type(error).__name__) == ("builtins", "Failed")
 
 
 def is_defect(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from simnet import modules, slips, strokes, stuck, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
+from simnet.blame import says_no
 from simnet.clock import Clock
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
@@ -55,38 +56,12 @@ class Network(NotALink):
     end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_plan",
-        "_seed",
-        "_target",
-        "invariants",
-        "may_raise",
-        "trace",
-        "observations",
-        "_per_process",
-        "_clock",
-        "_injector",
-        "_fabric",
-        "_hosts",
-        "_state",
-        "_scheduler",
-        "_watcher",
-        "_held",
-        "_names",
-        "_doubtful",
-        "_collects",
-        "_hears_of_interrupts",
-        "_at_users_code",
-        "_stopped",
-        "_failed",
-        "_installed",
-        "handler_errors",
-        "verdicts",
-        "waiting",
-        "listening",
-        "alive",
-    )  # what is set by a mistaken name is refused
+    __slots__ = (  # what is set by a mistaken name is refused
+        "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
+        "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
+        "_names", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
+        "_installed", "handler_errors", "verdicts", "waiting", "listening", "alive",
+    )  # fmt: skip
 
     INNER = ("begin", "finish", "linked", "spawn_on")
 
@@ -221,8 +196,9 @@ class Network(NotALink):
     def _always(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            self._record_always(error)
+        except BaseException as error:
+            if says_no(error):
+                self._record_always(error)
             raise
 
     def _record_always(self, error: BaseException) -> None:
@@ -340,6 +316,7 @@ class Network(NotALink):
 
         Raises:
             KeyboardInterrupt: Ctrl-C came during the run.
+            Exception: a defect of simnet's own, found when all was looked at.
         """
         scheduler = self._running()
         body = scheduler.body
@@ -351,7 +328,9 @@ class Network(NotALink):
                 for check in self._held:
                     try:
                         check()
-                    except Exception as error:  # noqa: BLE001  # any exception says that it does not hold
+                    except BaseException as error:
+                        if not says_no(error):
+                            raise
                         self._record_always(error)
                 if len(scheduler.processes) > 1 or body.target:
                     self._look(scheduler)
@@ -365,6 +344,8 @@ class Network(NotALink):
             self._end(scheduler)
         if self._stopped or isinstance(scheduler.interrupted, KeyboardInterrupt):
             raise KeyboardInterrupt
+        if isinstance(scheduler.interrupted, Exception):  # no verdict, of which there is a record
+            raise scheduler.interrupted
 
     def _look(self, scheduler: Scheduler) -> None:
         """The network is quiet: what is left?"""

@@ -18,7 +18,7 @@ from simnet import invariants as checks
 from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, target_of
-from simnet.blame import users_own
+from simnet.blame import says_no, users_own
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
 from simnet.netstat import Netstat
@@ -210,8 +210,9 @@ class RealNetwork(NotALink):
     def _always(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            self._record_always(error)
+        except BaseException as error:
+            if says_no(error):
+                self._record_always(error)
             raise
 
     def _record_always(self, error: BaseException) -> None:
@@ -321,7 +322,9 @@ class RealNetwork(NotALink):
                 for check in self._held:
                     try:
                         check()
-                    except Exception as error:  # noqa: BLE001 - any exception says that it does not hold
+                    except BaseException as error:
+                        if not says_no(error):
+                            raise
                         self._record_always(error)
                 self._look()
                 self.verdicts.extend(slips.no_hosts(self._target, self._hosts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -306,3 +307,33 @@ def test_a_socket_that_is_not_modelled_is_told_of_whatever_the_program_makes_of_
 
     with pytest.raises(simnet.NotModelled, match=r"^socket\("), simnet.Network() as net:
         net.host("server").spawn(swallows)
+
+
+@pytest.mark.parametrize("kind", [simnet.Network, simnet.RealNetwork])
+def test_pytest_fail_says_too_that_something_does_not_hold(kind: Any) -> None:
+    def never() -> None:
+        pytest.fail("not like this")
+
+    with pytest.raises(pytest.fail.Exception, match="not like this"), kind() as net:
+        net.always(never)
+    assert [verdict.name for verdict in net.verdicts] == ["always"]
+    with pytest.raises(pytest.fail.Exception, match="not like this"), kind() as net, net.always():
+        never()
+    assert [verdict.name for verdict in net.verdicts] == ["always"]
+    with pytest.raises(pytest.skip.Exception, match="not here"), kind() as net, net.always():
+        pytest.skip("not here")
+    assert not net.verdicts
+
+
+def test_a_mistake_of_simnets_own_in_the_last_look_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> list[Any]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("simnet.invariants.at_quiet", broken)
+    with pytest.raises(ZeroDivisionError), simnet.Network() as net:
+        net.host("server").spawn(time.sleep, 1)
+    with pytest.raises(ZeroDivisionError):
+        simnet.play(lambda net: net.host("server").spawn(time.sleep, 1))
+    monkeypatch.undo()
+    with simnet.Network():  # and it has left everything as it was
+        pass
