@@ -134,10 +134,12 @@ def _folder() -> Told:
 def _repeats() -> Told:
     code = "from simnet.faces.examining import digest_here; print(digest_here())"
     digests = [digest_here(), digest_here()]
+    ours = str(Path(__file__).resolve().parents[2])  # and not the current folder: it may have a select.py of its own
+    path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
     for seed in SEEDS:
         done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=False,

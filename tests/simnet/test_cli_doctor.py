@@ -21,6 +21,15 @@ def test_a_machine_on_which_the_tests_pass_is_fine(capsys: pytest.CaptureFixture
     assert [line for line in told[:-2] if line.startswith("NOT")] == []
 
 
+@pytest.mark.slow
+def test_a_module_of_the_users_in_the_current_folder_is_nothing_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "select.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    assert examining._repeats()[0] is True
+
+
 def test_what_is_not_fine_is_told_with_who_needs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
