@@ -8,7 +8,7 @@ that a test uses, since none of it is loaded before measuring begins.
 * ``simnet_network`` is a network entered around one test.
 * Scenario files (``*.toml`` in a folder named ``scenarios``, or named on the command line) are tests of their own.
 
-Fixtures of a swept test are set up once, around all of its runs.
+Fixtures of a swept test are set up once, around all of its runs, but for those of ``@simnet.fixture``.
 """
 
 from __future__ import annotations

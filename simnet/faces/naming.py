@@ -151,7 +151,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
 
 @contextmanager
 def _at_home(root: Path, node: NodeId) -> Iterator[None]:
-    with beside(root, node), rewriting(root / node.file):
+    with beside(root, node), rewriting(root / node.file, root):
         yield
 
 

@@ -10,12 +10,13 @@ import ast
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+from simnet.settings import told_pytest
 
 __all__ = ["rewriting"]
 
@@ -23,12 +24,12 @@ PATTERNS = ("test_*.py", "*_test.py")  # pytest's own, unless python_files says 
 
 
 @contextmanager
-def rewriting(file: Path) -> Iterator[None]:
-    """While it lasts, *file* and what looks like a test's file is imported with its assertions rewritten."""
+def rewriting(file: Path, root: Path) -> Iterator[None]:
+    """While it lasts, *file* and what looks like a test's file in the project at *root* is imported with its assertions rewritten."""
     if any(type(each).__name__ == "AssertionRewritingHook" for each in sys.meta_path):
         yield  # this is pytest, which does so itself
         return
-    finder = _Finder(file)
+    finder = _Finder(file, told_pytest(root, "python_files").entries or PATTERNS)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -37,8 +38,9 @@ def rewriting(file: Path) -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, patterns: Sequence[str]) -> None:
         self.file = file.resolve()
+        self.patterns = patterns
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -47,7 +49,7 @@ class _Finder(MetaPathFinder):
         if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
             return None
         place = Path(spec.origin)
-        if place.resolve() != self.file and not any(fnmatch(place.name, each) for each in PATTERNS):
+        if place.resolve() != self.file and not any(map(place.match, self.patterns)):
             return None
         spec.loader = _Loader(fullname, spec.origin)
         return spec

@@ -197,6 +197,21 @@ def test_a_command_plays_the_very_run_that_pytest_has_found(tmp_path: Path) -> N
     assert not bytecode.exists(), "nobody else wants it"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "name"), [("", "test_talk"), ('python_files = "check_*.py spec/*.py"', "check_talk")]
+)
+def test_assertions_are_explained_in_the_files_that_pytest_takes_for_tests(
+    tmp_path: Path, setting: str, name: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\n{setting}\n")
+    (tmp_path / f"{name}.py").write_text("def compare(one, other):\n    assert one == other\n")
+    (tmp_path / "test_it.py").write_text(f"from {name} import compare\n\ndef test_it(net):\n    compare(1, 2)\n")
+    command = [sys.executable, "-m", "simnet", "sweep", "test_it.py::test_it"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "E     AssertionError: assert 1 == 2" in done.stdout, done.stdout + done.stderr
+
+
 def test_the_folder_of_failures_tells_git_to_pass_it_over(tmp_path: Path) -> None:
     write_whole(tmp_path / ".simnet" / "failures" / "test_it" / "1.toml", "format = 1\n")
     told = tmp_path / ".simnet" / ".gitignore"
