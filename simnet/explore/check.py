@@ -20,7 +20,7 @@ from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 
-__all__ = ["check", "fuzz", "identity_of", "sweep", "test_id"]
+__all__ = ["as_called", "check", "fuzz", "sweep", "test_id"]
 
 _Function = Callable[..., Any]
 
@@ -182,8 +182,9 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
             return
         with quiet():
             result = explore(bind(*args, **kwargs))
-        identity = identity_of(test, args)
-        _save(result, test, identity)
+        called = as_called(test, args)
+        identity = test_id(called)
+        _save(result, called, identity)
         result.raise_failures(identity)
 
     wrapper.__signature__ = signature  # type: ignore[attr-defined]  # pytest asks it for the fixtures
@@ -201,10 +202,11 @@ def _name(test: Any) -> str:
     return name
 
 
-def identity_of(test: _Function, arguments: Sequence[Any]) -> str:
-    """The `test_id` of *test*, called with these *arguments*: of a method, in the class of its object."""
+def as_called(test: _Function, arguments: Sequence[Any]) -> _Function:
+    """*test* as it is called with these *arguments*: a method is bound to its object."""
     position, _ = network_parameter(test)
-    return test_id(test.__get__(arguments[0]) if position and arguments else test)
+    bound: _Function = test.__get__(arguments[0]) if position and arguments else test
+    return bound
 
 
 def test_id(test: _Function) -> str:

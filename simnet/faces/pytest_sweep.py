@@ -103,7 +103,7 @@ def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
 
 def _identity(item: pytest.Item, wrapper: Any, arguments: Sequence[Any]) -> str:
     """The test's node id from the root of its project, with its parameters as pytest shows them."""
-    name = check.identity_of(wrapper.simnet_test, arguments) or item.nodeid
+    name = check.test_id(check.as_called(wrapper.simnet_test, arguments)) or item.nodeid
     call = getattr(item, "callspec", None)
     return f"{name}[{call.id}]" if call is not None and not name.endswith("]") else name
 
