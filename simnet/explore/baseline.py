@@ -63,8 +63,7 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
     slip = absent(options.per_process)
     if slip:
         result.warnings.append(Warned("no-such-global", slip, 1, FaultPlan()))
-    if _fails(result):
-        result.seconds = watch.seconds
+    if _fails(result, watch):
         return result
     again = play(test, **options.playing)
     result.simulations = 2
@@ -79,17 +78,18 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
             raise _not_repeatable(difference, baseline, again, slip)
         result.baseline = again
-        _fails(result)
+        _fails(result, watch)
     return result
 
 
-def _fails(result: SweepResult) -> bool:
-    """Does the test fail by itself? Then that is the failure."""
+def _fails(result: SweepResult, watch: Stopwatch) -> bool:
+    """Does the test fail by itself? Then that is the failure, and all there will be."""
     baseline = result.baseline
     sound = judge(baseline, baseline, invariants=result.options.invariants)
     if sound.status == "failure":
         result.failures.append(Failure(baseline, sound, FaultPlan(), FaultPlan(), 1))
         result.failed = 1
+        result.seconds = watch.seconds
     return sound.status == "failure"
 
 

@@ -96,7 +96,7 @@ def run_sweep(
                 make_small(test, result)
         except KeyboardInterrupt:
             result.stopped = CTRL_C
-    if result.runs and result.runs == result.unreached:
+    if result.runs and result.runs == result.unreached and not result.stopped:
         if plan is not None:  # the baseline went the same way
             raise NothingToTest("\n".join(unreached_texts(plan, baseline.points, baseline.targets)))
         raise NothingToTest(

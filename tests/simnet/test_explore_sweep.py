@@ -239,6 +239,21 @@ def test_what_a_library_does_once_when_it_is_first_used_is_no_part_of_the_baseli
     assert once.digest == again.digest == third.digest == result.baseline.digest
 
 
+def test_a_test_that_does_nothing_under_a_plan_has_tested_nothing() -> None:
+    def looks_at_it(net: Any) -> None:
+        if not net.plan:
+            echo(net)
+
+    def stop(done: int, total: int, failures: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(NothingToTest, match=r"none of 20 faults was reached: .* Does it look at its network's plan"):
+        run_sweep(looks_at_it, SERVER.but(runs=20))
+    result = run_sweep(looks_at_it, SERVER.but(runs=20), progress=stop)  # three are too few to say so
+    assert (result.stopped, result.unreached) == ("Ctrl-C", 3)
+
+
 def test_a_first_run_that_ends_otherwise_is_not_what_a_library_does_once() -> None:
     cache: list[int] = []
 
