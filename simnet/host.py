@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from simnet.asked import is_unix, port_of
+from simnet.asked import is_unix, port_of, seconds_of
 from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
 from simnet.hostverbs import connected, listening, result_of
@@ -99,7 +99,7 @@ class Host(NotALink):
         scheduler = self.network._going_on()
         number = port_of(port)
         where = f"{self.name}:{number}"
-        deadline = deadline_after(scheduler.clock.now_ns, timeout)
+        deadline = deadline_after(scheduler.clock.now_ns, seconds_of("wait_listening", timeout))
         while not any(
             row.host == self.name
             and row.state == "LISTEN"

@@ -6,7 +6,7 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
-from simnet.asked import is_unix, port_of
+from simnet.asked import is_unix, port_of, seconds_of
 from simnet.hostverbs import connected, listening, result_of
 from simnet.link import NotALink
 from simnet.realnet.classes import refuse
@@ -100,7 +100,7 @@ class RealHost(NotALink):
             files = list(stage.files.values())
             return any(each.listening and each.machine is self.machine and each.tag.text == where for each in files)
 
-        deadline = stage.clock.now_ns + round(timeout * 1e9)
+        deadline = stage.clock.now_ns + round(seconds_of("wait_listening", timeout) * 1e9)
         if not listens() and not process.wait(f"a listener on {where}", (), deadline, listens):
             raise TimeoutError(f"nobody listens on {where} after {timeout:g} s")
 

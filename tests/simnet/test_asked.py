@@ -102,6 +102,13 @@ def test_a_level_may_have_its_reason_behind_it(network: Any) -> None:
     assert network(invariants={"nothing-left": "off: a pool keeps them"}).invariants == {"nothing-left": "off"}
 
 
+@both
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "5"])
+def test_how_long_one_waits_for_a_listener_is_a_number_of_seconds(network: Any, timeout: Any) -> None:
+    with network() as net, pytest.raises((TypeError, ValueError), match=r"^wait_listening\("):
+        net.host("server").wait_listening(7, timeout)
+
+
 def test_a_port_is_a_number() -> None:
     with simnet.Network() as net, pytest.raises(TypeError, match="port='7' is str; it is a number"):
         net.host("server").wait_listening("7")  # type: ignore[arg-type]
