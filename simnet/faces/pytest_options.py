@@ -41,6 +41,7 @@ class Asked:
     kinds: tuple[str, ...] | None
     plan: FaultPlan | None  # of --simnet-fault or --simnet-replay
     file: Path | None  # of --simnet-replay
+    target: tuple[str, ...] | None  # the hosts under test, if that file names them
     found: Found | None  # what that file has on record
     expect: Expect | None  # what it expects, if the run is to be judged by that
     real: bool
@@ -71,7 +72,7 @@ class Asked:
                 raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
-        plan, path, found, expect = None, None, None, None
+        plan, path, target, found, expect = None, None, None, None, None
         if faults:
             try:
                 plan = sum(map(_typed, faults), FaultPlan())
@@ -81,7 +82,7 @@ class Asked:
             path = config.invocation_params.dir / file
             try:
                 scenario = Scenario.read(path)
-                plan, found = scenario.plan, scenario.found
+                plan, target, found = scenario.plan, scenario.target or None, scenario.found
                 expect = scenario.expect if config.getoption("simnet_as_expected") else None
             except (ScenarioError, OSError) as error:
                 raise pytest.UsageError(f"--simnet-replay: {error}") from error
@@ -95,7 +96,7 @@ class Asked:
                 seconds_of_a_run(seconds)
             except ValueError as error:
                 raise pytest.UsageError(f"--simnet-seconds: {error}") from error
-        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, found, expect, real, seconds, trace)
+        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, target, found, expect, real, seconds, trace)
 
 
 def _typed(text: str) -> FaultPlan:
@@ -140,7 +141,7 @@ def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
     marked = {name: value for name, value in _marked(item).items() if name in sweeps}
     first = True if item.config.getoption("usepdb") else None  # there is one place to stop at
     try:
-        return options.but(**marked).but(runs=asked.runs, kinds=asked.kinds, first=first)
+        return options.but(**marked).but(target=asked.target, runs=asked.runs, kinds=asked.kinds, first=first)
     except (TypeError, ValueError) as error:
         _refuse(f"{item.nodeid}: @pytest.mark.simnet: {error}")
 
@@ -151,6 +152,8 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
     marked = {name: value for name, value in _marked(item).items() if name in NETWORK_OPTIONS}
     if asked.plan is not None:
         marked["plan"] = asked.plan
+    if asked.target is not None:
+        marked["target"] = asked.target
     if asked.seconds is not None:
         marked["seconds"] = asked.seconds
     return marked

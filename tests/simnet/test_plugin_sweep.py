@@ -79,6 +79,31 @@ def test_a_saved_failure_replays_as_the_very_same_run(suite: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["E   KeyError: *", "*replay: exact; KeyError at servers.py:25*"])
 
 
+def test_a_file_is_played_with_the_targets_that_it_names(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_reads="""
+        import socket, simnet
+        from servers import echo
+
+        @simnet.sweep(target="server")
+        def test_once(net):
+            net.host("server").spawn(echo, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(b"hello")
+                assert sock.recv(100) == b"hello"
+
+        def test_beside(simnet_network):
+            test_once.simnet_test(simnet_network)
+        """
+    )
+    assert command(["sweep", "test_reads.py::test_once", "--target", "test", "--kinds", "short-recv"]) == 1
+    (file,) = (suite.path / ".simnet/failures").glob("*/*.toml")
+    again = run(suite, "test_reads.py", "--simnet-replay", str(file))
+    again.assert_outcomes(failed=2)
+    again.stdout.fnmatch_lines(["*replay: exact; AssertionError at test_reads.py:9*"])
+    forget_modules("servers", "test_servers", "test_reads")
+
+
 def test_a_fault_in_one_line_is_played_instead_of_a_sweep(suite: pytest.Pytester) -> None:
     fault = "short-recv test->server:7#1 end=server call=1 bytes=2"
     result = run(suite, "-v", "--simnet-fault", fault)
