@@ -13,6 +13,7 @@ from typing import Any
 
 from simnet.explore.options import RUNS_DEFAULT, SweepOptions
 from simnet.explore.parameters import refuse
+from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by
@@ -141,7 +142,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         except TypeError as error:
             raise Refused(str(error)) from error
         test = _bind(function) if swept else function
-    chosen = options if options is not None else SweepOptions()
+        chosen = _marked(options if options is not None else SweepOptions(), function, scenario, root)
     if getattr(function, "simnet_first_seed", None) is not None:
         chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
@@ -164,6 +165,21 @@ def _loaded(scenario: Scenario, root: Path, remedy: str) -> Callable[..., Any]:
             if isinstance(error.__cause__, NeedsConftest):
                 raise NeedsPytest(f"{error}. {remedy}") from error
             raise
+
+
+def _marked(options: SweepOptions, function: Any, scenario: Scenario, root: Path) -> SweepOptions:
+    """*options* as the marks on the test, its classes and its module change them."""
+    holders: list[Any] = [scenario.node.module(root)]
+    for name in scenario.node.names[:-1]:
+        holders.append(getattr(holders[-1], name, None))
+    try:
+        marked = marked_options(marks_of(function, holders), scenario.test, SWEEP_OPTIONS)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    try:
+        return options.but(**marked)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{scenario.test}: @pytest.mark.simnet: {error}") from error
 
 
 def _bind(function: Any) -> Callable[[Any], object]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +13,8 @@ import pytest
 
 from simnet.expect import Expect, Found, ScenarioError
 from simnet.explore.options import SweepOptions
-from simnet.faults.fields import FaultError, meant
+from simnet.faces.marks import NETWORK_OPTIONS, SWEEP_OPTIONS, marked_options
+from simnet.faults.fields import FaultError
 from simnet.faults.forms import parse_fault
 from simnet.faults.plan import FaultPlan
 from simnet.scenario import Scenario
@@ -28,9 +29,6 @@ __all__ = [
 ]
 
 _KEY = pytest.StashKey["Asked"]()
-
-# What the marker may say of a network that a test holds itself; the rest of SweepOptions is for sweeps alone.
-NETWORK_OPTIONS = ("plan", "target", "seed", "rates", "invariants", "may_raise", "per_process")
 
 
 @dataclass(frozen=True)
@@ -120,25 +118,18 @@ def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:
         raise pytest.UsageError(f"{option} {text}: {error}") from error
 
 
-def _marked(item: pytest.Item) -> dict[str, Any]:
+def _marked(item: pytest.Item, only: Sequence[str]) -> dict[str, Any]:
     """The options of all ``simnet`` marks on *item*, the nearest winning."""
-    options: dict[str, Any] = {}
-    for mark in reversed(list(item.iter_markers("simnet"))):
-        if mark.args:
-            _refuse(f"{item.nodeid}: @pytest.mark.simnet takes keywords alone, and was given {mark.args!r}")
-        options.update(mark.kwargs)
-    known = {*NETWORK_OPTIONS, *(each.name for each in fields(SweepOptions))}
-    for name in options:
-        if name not in known:
-            _refuse(f"{item.nodeid}: @pytest.mark.simnet has no option {name!r}{meant(name, sorted(known))}")
-    return options
+    try:
+        return marked_options(item.iter_markers("simnet"), item.nodeid, only)
+    except ValueError as error:
+        _refuse(str(error))
 
 
 def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
     """*options* as marks and command line change them."""
-    sweeps = [each.name for each in fields(SweepOptions)]
     asked = Asked.of(item.config)
-    marked = {name: value for name, value in _marked(item).items() if name in sweeps}
+    marked = _marked(item, SWEEP_OPTIONS)
     first = True if item.config.getoption("usepdb") else None  # there is one place to stop at
     try:
         return options.but(**marked).but(target=asked.target, runs=asked.runs, kinds=asked.kinds, first=first)
@@ -149,7 +140,7 @@ def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
 def network_options(item: pytest.Item) -> dict[str, Any]:
     """The keywords with which ``simnet_network`` makes the network of *item*."""
     asked = Asked.of(item.config)
-    marked = {name: value for name, value in _marked(item).items() if name in NETWORK_OPTIONS}
+    marked = _marked(item, NETWORK_OPTIONS)
     if asked.plan is not None:
         marked["plan"] = asked.plan
     if asked.target is not None:

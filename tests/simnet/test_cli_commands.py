@@ -574,6 +574,62 @@ def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+MARKED = """
+import pytest, simnet
+from servers import echo
+from test_servers import talk
+
+pytestmark = pytest.mark.simnet(target="server", kinds="split")
+
+def body(net):
+    net.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+
+@pytest.mark.simnet(kinds="reset")
+class Marked:
+    @simnet.sweep
+    def test_it(self, net):
+        body(net)
+
+class TestIt(Marked):
+    class TestInner:
+        @pytest.mark.simnet(strict=True)
+        @simnet.sweep(kinds="refuse")
+        def test_it(self, net):
+            body(net)
+
+@simnet.sweep
+def test_it(net):
+    body(net)
+
+@pytest.mark.simnet(strikt=True)
+@simnet.sweep
+def test_wrong(net):
+    body(net)
+
+@pytest.mark.simnet(runs=0)
+@simnet.sweep
+def test_none(net):
+    body(net)
+"""
+
+
+def test_marks_change_what_a_command_does_as_they_do_under_pytest(simnet: Run) -> None:
+    Path("test_marks.py").write_text(MARKED)
+    for test, kinds, failed in (("test_it", ["split"], False), ("TestIt::test_it", ["reset"], False)):
+        (swept,) = simnet("sweep", f"test_marks.py::{test}", "--json").json
+        assert ([each["kind"] for each in swept["kinds"]], not swept["ok"]) == (kinds, failed)
+    ran = simnet("sweep", "test_marks.py::TestIt::TestInner::test_it")
+    assert ran.code == 1
+    (file, *_) = Path(".simnet/failures").glob("*/*.toml")
+    assert "replay: exact; " in simnet("replay", file).out
+    told = "simnet sweep: test_marks.py::test_wrong: @pytest.mark.simnet has no option 'strikt'; did you mean 'strict'?"
+    assert simnet("sweep", "test_marks.py::test_wrong").err.rstrip() == told
+    told = "simnet sweep: test_marks.py::test_none: @pytest.mark.simnet: runs=0: at least 1, or nothing is swept"
+    assert simnet("sweep", "test_marks.py::test_none").err.rstrip() == told
+    forget_modules("test_marks")
+
+
 @pytest.mark.parametrize(
     ("test", "told"),
     [
