@@ -11,6 +11,7 @@ import msgspec
 
 from simnet.explore.findings import TEST
 from simnet.explore.report import headline, what_broke
+from simnet.explore.table import INTERRUPTED, TABLE
 from simnet.explore.verdict import Finding
 from simnet.faults.paths import fits, starred
 from simnet.faults.place import Place
@@ -34,15 +35,16 @@ def failure_text(finding: Finding) -> str:
 
 def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:
     """The scenario that shows *failure*. It fails until the bug is mended: it expects the baseline's outcome, or, where a
-    disruptive fault may rightly interrupt the test, no failure of the target's.
+    disruptive fault may rightly interrupt the test, no failure of the target's; what fails by ``strict`` alone is such an interruption.
     """
+    strictly = TABLE.get(failure.finding.reason, ("", ""))[1] == INTERRUPTED
     plan = movable(failure.plan, failure.run.points)
     return Scenario.of(
         test_id,
         FaultPlan(plan.faults, plan.schedule, plan.seed or result.options.seed),
         title=headline(failure.finding, plan),
         target=result.options.target or (),
-        expect=Expect(outcome="baseline") if plan.transparent else Expect(interrupted=True),
+        expect=Expect(outcome="baseline") if plan.transparent or strictly else Expect(interrupted=True),
         found=Found(
             by=result.by,
             runs=result.runs,

@@ -155,6 +155,8 @@ def _word(run: Run, judgement: Judgement, expect: Expect, found: Found | None) -
     if failure is None:
         if run.unreached and judgement.status == "equal":
             return NOT_REACHED
+        if found is not None and found.trace == run.digest:
+            return EXACT  # it was a failure to a sweep that was told to be strict
         return FIXED if recorded or expect.known else NO_FAILURE
     if found is not None and found.trace == run.digest:
         return EXACT

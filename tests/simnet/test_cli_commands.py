@@ -574,6 +574,17 @@ def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+def test_what_only_a_strict_sweep_calls_a_failure_is_red_in_its_file(simnet: Run) -> None:
+    assert simnet("sweep", "test_servers.py::test_echo", "--strict", "--first", "--kinds", "reset").code == 1
+    (file,) = Path(".simnet/failures").glob("*/*.toml")
+    ran = simnet("replay", file)
+    assert ran.code == 1
+    assert "replay: exact; interrupted by a disruptive fault" in ran.out
+    assert "expected was the baseline's outcome; the run was interrupted by a disruptive fault: the test raised" in (
+        " ".join(ran.out.split())
+    )
+
+
 MARKED = """
 import pytest, simnet
 from servers import echo
