@@ -73,8 +73,8 @@ def movable(plan: FaultPlan, points: Points) -> FaultPlan:
 
 def _names(points: Points) -> Iterator[str]:
     """The names of the Unix sockets of a run."""
-    for call in points.calls:
-        place = Place.parse(call.place)
+    for told in [*(each.place for each in points.calls), *(each.place for each in points.datagrams)]:
+        place = Place.parse(told)
         if place.unix:
             yield str(place.port)
 

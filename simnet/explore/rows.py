@@ -140,9 +140,10 @@ class _Reader:
             self.rows.append(Row(index, event.time_ns, host, mark=f"{BOLT} {event.op} {event.place}", loud=True))
             return
         if anchor.form in ("connect", "datagram") and self._sent:
-            refused = anchor.form == "connect"
-            self._sent[-1][1].mark = self._mark(event, event) if refused else f"{BOLT} {_on_its_way(event)}"
-            self._sent[-1][1].loud = True
+            refused, row = anchor.form == "connect", self._sent[-1][1]
+            row.mark = self._mark(event, event) if refused else f"{BOLT} {_on_its_way(event)}"
+            row.loud = True
+            row.index = index  # there it parts from a run without
             return
         self.settle()
         host = ends_of(event.place, event.end)[1] or event.place.partition(":")[0]

@@ -6,12 +6,15 @@ import array
 import os
 import select
 import socket
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import simnet
+from simnet.explore.keep import movable
 from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
 from simnet.faults.fields import FaultError
@@ -210,9 +213,11 @@ def test_dice_delay_unix_datagrams_and_do_nothing_else_to_them() -> None:
 
 def test_a_ladder_tells_what_became_of_it() -> None:
     run = simnet.play(log, f"drop {FLOW} datagram=2")
-    (row,) = (line for line in ladder(run.trace).splitlines() if "\u26a1" in line)
-    assert "send b'two'" in row
-    assert row.rstrip().endswith("\u26a1 lost")
+    told = ladder(run.trace, against=simnet.play(log).trace).splitlines()
+    (number,) = (number for number, line in enumerate(told) if "\u26a1" in line)
+    assert "send b'two'" in told[number]
+    assert told[number].rstrip().endswith("\u26a1 lost")
+    assert "equal to the baseline up to here" in told[number - 1]
 
 
 def test_the_flow_of_a_pair_has_no_name() -> None:
@@ -234,3 +239,21 @@ def test_the_flow_of_a_pair_has_no_name() -> None:
 def test_unrecorded_runs_meet_the_same() -> None:
     with simnet.Network(f"drop {FLOW} datagram=2", trace=False) as net:
         assert log(net) == [USUAL[0], *USUAL[2:]]
+
+
+def test_a_name_in_a_temporary_folder_is_kept_with_a_star() -> None:
+    path = f"{tempfile.gettempdir()}/some/log.sock"
+
+    def test(net: simnet.Network) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.bind(path)
+            one.sendto(b"hello", path)
+
+    folder = Path(path).parent
+    folder.mkdir(exist_ok=True)
+    try:
+        points = simnet.play(test).points
+    finally:
+        folder.rmdir()
+    plan = simnet.FaultPlan.parse(f"drop test->test:{path} datagram=1")
+    assert str(movable(plan, points)) == "drop test->test:*/log.sock datagram=1"
