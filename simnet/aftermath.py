@@ -133,11 +133,17 @@ def why_refused(error: BaseException, over: Played) -> str:
         return ""
     calls = list(over.trace.of(CALL))
     said = "ECONNREFUSED" if isinstance(error, ConnectionRefusedError) else "ENOENT"  # no socket of that path
-    asked = [each.place for each in calls if each.op == "connect" and str(each.result) == said]
+    asked = [number for number, each in enumerate(calls) if each.op == "connect" and str(each.result) == said]
     if not asked and said == "ENOENT":
         return ""
-    client, _, place = asked[-1].partition("#")[0].partition("->") if asked else ("", "", "")
+    client, _, place = calls[asked[-1]].place.partition("#")[0].partition("->") if asked else ("", "", "")
     host, _, port = place.rpartition(":")
+    since = calls[asked[-1] :] if asked else []
+    if late := next((each for each in since if each.op == "listen" and each.place == place), None):
+        return (
+            f"{client} asked at {since[0].time_ns / 1e9:g} s, and {place} listened from {late.time_ns / 1e9:g} s on: "
+            f"net.host({host!r}).wait_listening({port if port.isdecimal() else repr(port)}) waits for it"
+        )
     made = [each.host for each in calls if each.op == "listen" and each.place == f"{each.host}:{port}"]
     if made and host and host not in made:
         if not port.isdecimal():

@@ -16,6 +16,7 @@ import simnet
 from dispatch import Listener, Loop, Stream, asyncore
 from simnet.blame import users_own
 from simnet.explore.options import SweepOptions
+from simnet.explore.report import report
 from simnet.explore.sweep import run_sweep
 
 
@@ -51,6 +52,12 @@ def ask() -> None:
     with socket.create_connection(("server", 7)) as sock:
         sock.sendall(b"hello")
         assert sock.recv(100) == b"a reply"
+
+
+def late() -> None:
+    time.sleep(0.5)
+    with socket.create_server(("", 7)) as listener:
+        listener.accept()[0].close()
 
 
 def failure(serve: Callable[[], None], network: Any) -> BaseException:
@@ -337,3 +344,17 @@ def test_a_mistake_of_simnets_own_in_the_last_look_is_raised(monkeypatch: pytest
     monkeypatch.undo()
     with simnet.Network():  # and it has left everything as it was
         pass
+
+
+def test_who_asks_before_anybody_listens_is_told_when_somebody_did() -> None:
+    told = (
+        "test asked at 0.002 s, and server:7 listened from 0.5 s on: net.host('server').wait_listening(7) waits for it"
+    )
+    assert told in failure(late, simnet.Network()).__notes__
+
+    def asks(net: Any) -> None:
+        net.host("server").spawn(late)
+        ask()
+
+    result = run_sweep(asks, SweepOptions.of(target="server"))
+    assert report(result.failures[0], result).why == told
