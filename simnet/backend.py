@@ -322,7 +322,7 @@ class SimulatedBackend:
             return [(number, name) for name, number in INTERFACES.items()]
         asked = arguments[0] if len(arguments) == 1 else None
         if call == "if_nametoindex" and isinstance(asked, (str, bytes)):
-            return INTERFACES.get(os.fsdecode(asked)) or original("")
+            return INTERFACES.get(os.fsdecode(asked)) or original(asked if set(os.fsencode(asked)) & {0} else "")
         if call == "if_indextoname" and isinstance(asked, int) and asked >= 0:
             known = next((name for name, number in INTERFACES.items() if number == asked), None)
             return known or original(0 if asked <= UINT_MAX else asked)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simnet.arguments import whole
+from simnet.arguments import c_name, whole
 from simnet.kernel.inet import ANY4, ANY6, is_many
 from simnet.resolver.numeric import MAPPED, Numeric, numeric_host, scope_text
 from simnet.resolver.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
@@ -109,7 +109,7 @@ def getaddrinfo(
     asked = None
     try:
         asked = _asked(host, port, family, type, proto, flags)
-    except TypeError:  # it may be that something cannot be remembered
+    except (TypeError, ValueError):  # it may be that something cannot be remembered
         pass
     if asked is None:
         asked = _asked.__wrapped__(host, port, family, type, proto, flags)
@@ -129,13 +129,13 @@ class _Asked(NamedTuple):
 @lru_cache(maxsize=256, typed=True)  # runs of one test ask the same again and again
 def _asked(host: Any, port: Any, family: Any, type: Any, proto: Any, flags: Any) -> _Asked:
     """The arguments of ``getaddrinfo``, looked at."""
+    family, kind, protocol, flags = (_c_int(number) for number in (family, type, proto, flags))
     if isinstance(host, str):
         host = _encoded(host)
     elif isinstance(host, bytes):
         host = host.decode("ascii", "surrogateescape")
     elif host is not None:
         raise TypeError("getaddrinfo() argument 1 must be string or None")
-    family, kind, protocol, flags = (_c_int(number) for number in (family, type, proto, flags))
     service = service_text(port)
     host, service = (None if each == "*" else each for each in (host, service))  # as glibc has it
     if host is None and service is None:
@@ -217,7 +217,7 @@ def gethostbyname_ex(machine: Machine, name: Any) -> tuple[str, list[str], list[
         raise constants.herror(*NO_RECOVERY)
     if text == "<broadcast>" or (numeric_host(text) is not None and not set(text) <= set("0123456789.")):
         raise constants.herror(*HOST_NOT_FOUND)
-    return _known(machine, text)[0] or text, [], [address]
+    return ("localhost" if text.lower() == "localhost" else _known(machine, text)[0] or text), [], [address]
 
 
 def _name_argument(name: Any, call: str) -> str:
@@ -227,7 +227,7 @@ def _name_argument(name: Any, call: str) -> str:
         TypeError, UnicodeError: it is none.
     """
     if not isinstance(name, (str, bytes, bytearray)):
-        kind = "None" if name is None else type(name).__name__
+        kind = "None" if name is None else c_name(name)
         raise TypeError(f"{call}() argument 1 must be str, bytes or bytearray, not {kind}")
     if ("\0" if isinstance(name, str) else 0) in name:
         kind = type(name).__name__
@@ -284,9 +284,10 @@ def getnameinfo(machine: Machine, sockaddr: Any, flags: Any) -> tuple[str, str]:
     flow, scope = (index(number) & 0xFFFFFFFF for number in (*sockaddr[2:], 0, 0)[:2])
     if flow > FLOW_MAX:
         raise OverflowError("getnameinfo(): flowinfo must be 0-1048575.")
-    (_, numeric), service = _found(machine, sockaddr[0], AF_UNSPEC, AI_NUMERICHOST), str(port)
-    family, address, _ = numeric[0]
-    (socket,) = wanted_sockets(service, constants.SOCK_DGRAM, 0, 0)
+    (socket,) = wanted_sockets(str(port), constants.SOCK_DGRAM, 0, 0)
+    if sockaddr[0] == "*":
+        raise OSError("sockaddr resolved to multiple addresses")
+    _, ((family, address, _), *_) = _found(machine, sockaddr[0], AF_UNSPEC, AI_NUMERICHOST)
     if family == AF_INET and len(sockaddr) != 2:
         raise OSError("IPv4 sockaddr must be 2 tuple")
     if flags & ~NI_FLAGS:

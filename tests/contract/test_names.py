@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import socket
 import sys
 from socket import (
@@ -180,6 +181,9 @@ def test_k128_getnameinfo_reads_its_address_as_a_number(world: World) -> None:
             (("127.0.0.1",), BOTH_NUMERIC, illegal),
             ((None, 80), BOTH_NUMERIC, illegal),
             (["127.0.0.1", 80], BOTH_NUMERIC, "TypeError: getnameinfo() argument 1 must be a tuple"),
+            (("*", 80), BOTH_NUMERIC, "OSError: sockaddr resolved to multiple addresses"),
+            (("*", -1), BOTH_NUMERIC, SERVICE),
+            (("none such", -1), BOTH_NUMERIC, SERVICE),
         ]
         if (answer := outcome(lambda s=sockaddr, f=flags: socket.getnameinfo(s, f))) != wanted  # type: ignore[misc]
     ]
@@ -223,6 +227,7 @@ def test_k128_what_the_older_calls_say(world: World) -> None:
             ("gethostbyname", None, none),
             ("gethostbyname", "a\0b", nul),
             ("gethostbyname_ex", "127.1", ("127.1", [], ["127.0.0.1"])),
+            ("gethostbyname_ex", "LOCALHOST", ("localhost", [], ["127.0.0.1"])),
             ("gethostbyname_ex", "", NO_RECOVERY),
             ("gethostbyname_ex", "0x7f.1", NOT_FOUND),
             ("gethostbyname_ex", "<broadcast>", NOT_FOUND),
@@ -231,6 +236,7 @@ def test_k128_what_the_older_calls_say(world: World) -> None:
             ("gethostbyaddr", "0.0.0.0", NOT_FOUND),
             ("gethostbyaddr", "", "OSError: wildcard resolved to multiple address"),
             ("gethostbyaddr", None, none),
+            ("gethostbyaddr", array.array("i"), none.replace("None", "array.array")),
         ]
         if (answer := outcome(lambda c=call, h=host: getattr(socket, c)(h)))  # type: ignore[misc]
         != (wanted.format(call) if isinstance(wanted, str) else wanted)
@@ -252,6 +258,13 @@ def test_k128_an_ipv4_socket_takes_the_ipv4_address_in_an_ipv6_one(world: World)
     world.gives(NONAME, six.connect, ("fe80::1%no-such-link", 80))
 
 
+def test_k128_numbers_are_looked_at_before_the_host(world: World) -> None:
+    no_number = "TypeError: 'str' object cannot be interpreted as an integer"
+    for host in (1, "a" * 64, bytearray(b"127.0.0.1"), memoryview(bytearray(4))):
+        assert outcome(lambda given=host: socket.getaddrinfo(given, 80, "x")) == no_number  # type: ignore[misc]
+    assert addresses(memoryview(bytearray(4)), 80) == "TypeError: getaddrinfo() argument 1 must be string or None"
+
+
 def test_k128_what_takes_no_such_arguments_says_so(world: World) -> None:
     for call, arguments, named in (
         (socket.getnameinfo, (("127.0.0.1", 80),), {}),
@@ -271,6 +284,11 @@ def test_links_have_names_and_numbers(world: World) -> None:
         assert (socket.if_nametoindex(name), socket.if_indextoname(number)) == (number, name)
     with pytest.raises(OSError, match=r"no interface with this name|\[Errno 19\]"):  # the errno from Python 3.14 on
         socket.if_nametoindex("none such")
+    for name in ("\0lo", b"lo\0"):
+        with pytest.raises(ValueError, match="embedded null byte"):
+            socket.if_nametoindex(name)  # type: ignore[arg-type]
+    with pytest.raises(UnicodeEncodeError):
+        socket.if_nametoindex("\ud800")
     for number in (0, 12_345):
         with pytest.raises(OSError, match=r"\[Errno 6\] No such device or address"):
             socket.if_indextoname(number)
