@@ -12,7 +12,7 @@ from simnet import real
 from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import IN
 from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
@@ -32,6 +32,18 @@ __all__ = ["Epoll", "select_of_selector"]
 PLAIN = frozenset({int, float})
 MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
 EPOLL_CLOEXEC = 0o2000000
+
+
+class _NoEpoll:
+    """What stands behind a poller that was made of a descriptor of something else."""
+
+    ready = refs = ()
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def modify(self, *_: Any) -> None:
+        """Never called: before that it is asked for its references."""
 
 
 class Epoll(Poller):
@@ -60,13 +72,17 @@ class Epoll(Poller):
 
     @classmethod
     def fromfd(cls, fd: int, /) -> Epoll:
-        """A poller over an epoll descriptor that is open already."""
+        """A poller over a descriptor, which is an epoll's or says otherwise when it is asked; -1 asks for a new one."""
+        fd = c_int(fd)
+        if fd == -1:
+            return cls()
+        if fd < 0:
+            raise socket_error(errno.EBADF)
         self = cls.__new__(cls)
         Poller.__init__(self, "epoll")
-        fd = c_int(fd)
-        file = self._process.descriptors.get(fd)
+        file: Any = self._find(fd)
         if not isinstance(file, KernelEpoll):
-            not_modelled("select.epoll.fromfd of a descriptor that is no epoll")
+            file = _NoEpoll(errno.EBADF if file is None else errno.EINVAL)
         self._asked = self._limit_ns = None
         self._pipes = ()
         self._rare = False
@@ -96,13 +112,17 @@ class Epoll(Poller):
     def closed(self) -> bool:
         return self._fd == -1
 
-    def close(self) -> None:
+    def close(self, *none: Any) -> None:
+        if none:
+            look_over_epoll("close", *none)
         fd, self._fd = self._fd, -1
         self._rare = True
         if fd != -1 and fd in self._process.descriptors:
             self._process.descriptors.close(fd)
 
-    def fileno(self) -> int:
+    def fileno(self, *none: Any) -> int:
+        if none:
+            look_over_epoll("fileno", *none)
         if self._fd == -1:
             self._check()
         return self._fd
@@ -114,7 +134,7 @@ class Epoll(Poller):
         if self._fd == -1:
             raise ValueError("I/O operation on closed epoll object")
         if not self._epoll.refs:  # closed through another object of the same descriptor
-            raise socket_error(errno.EBADF)
+            raise socket_error(getattr(self._epoll, "code", errno.EBADF))
 
     def _registration(self, fd: Any, eventmask: Any) -> tuple[int, Any, int]:
         """The arguments of a registration, looked at, and what the descriptor is of; an open poller."""
@@ -152,8 +172,10 @@ class Epoll(Poller):
         if self._pipes:
             self._pipes = tuple(each for each in self._pipes if each is not file)
 
-    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+    def poll(self, timeout: float | None = None, maxevents: int = -1, *more: Any) -> list[tuple[int, int]]:
         epoll = self._epoll
+        if more:
+            look_over_epoll("poll", timeout, maxevents, *more)
         if timeout is not self._asked or maxevents.__class__ is not int:
             maxevents = self._most(timeout, maxevents)
         elif maxevents == -1:  # programs mostly ask for the same again

@@ -163,7 +163,7 @@ def _label(text: str, end: str, events: int) -> str:
 class Poll(Poller):
     """``select.poll()``. Cost per call is O(registered), as on a kernel."""
 
-    __slots__ = ("_wanted",)
+    __slots__ = ("_waits", "_wanted")
 
     def __new__(cls, *_args: Any, **_named: Any) -> Poll:
         raise TypeError("cannot create 'select.poll' instances")  # but by the function of that name, as in CPython
@@ -174,9 +174,11 @@ class Poll(Poller):
         self = object.__new__(cls)
         self.__init__("poll")  # type: ignore[misc]
         self._wanted = {}
+        self._waits = False
         return self
 
-    _wanted: dict[int, int]
+    _wanted: dict[int, int]  # who waits goes by the one there was: meanwhile it is not changed, but replaced
+    _waits: bool
 
     def __repr__(self) -> str:
         return f"<select.poll object at {id(self):#x}>"
@@ -185,6 +187,8 @@ class Poll(Poller):
         if fd is MISSING or more or named:
             look_over_poll("register", fd, eventmask, *more, **named)
         number, bits = descriptor_of(fd), poll_bits(eventmask)
+        if self._waits:
+            self._wanted = self._wanted.copy()
         self._wanted[number] = bits
 
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, /, *more: Any, **named: Any) -> None:
@@ -193,6 +197,8 @@ class Poll(Poller):
         number, bits = descriptor_of(fd), poll_bits(eventmask)
         if number not in self._wanted:
             raise socket_error(errno.ENOENT)
+        if self._waits:
+            self._wanted = self._wanted.copy()
         self._wanted[number] = bits
 
     def unregister(self, fd: Any = MISSING, /, *more: Any, **named: Any) -> None:
@@ -201,20 +207,32 @@ class Poll(Poller):
         number = descriptor_of(fd)
         if number not in self._wanted:
             raise KeyError(number)
+        if self._waits:
+            self._wanted = self._wanted.copy()
         del self._wanted[number]
 
     def poll(self, timeout: Any = None, /, *more: Any, **named: Any) -> list[tuple[int, int]]:
         if more or named:
             look_over_poll("poll", timeout, *more, **named)
         limit = poll_limit_ns(timeout)
-        found = self._subset(self._look() or self._wait_for(self._look, self._files(), limit))
+        if self._waits:
+            raise RuntimeError("concurrent poll() invocation")
+        wanted = self._wanted
+        found = self._look(wanted)
+        if not found:
+            self._waits = True
+            try:
+                found = self._wait_for(self._look, self._files(), limit, wanted)
+            finally:
+                self._waits = False
+        found = self._subset(found)
         self._report(found, timeout)
         return found
 
-    def _look(self) -> list[tuple[int, int]]:
+    def _look(self, registered: dict[int, int]) -> list[tuple[int, int]]:
         descriptors = self._process.descriptors.open
         found = []
-        for fd, wanted in self._wanted.items():
+        for fd, wanted in registered.items():
             file = descriptors.get(fd) or self._find(fd)
             if file is None:
                 found.append((fd, NVAL))

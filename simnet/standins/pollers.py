@@ -45,7 +45,10 @@ class _EpollType(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
-        wrong = len(args) > 2 or not kwargs.keys() <= {"sizehint", "flags"}  # the original says so
+        wrong = len(args) > 2 or not kwargs.keys() <= {"sizehint", "flags"}.difference(
+            ("sizehint", "flags")[: len(args)]
+        )
+        # The original says so.
         return (cls.original if backend is None or wrong else backend.epoll)(*args, **kwargs)
 
     def __instancecheck__(cls, instance: object) -> bool:

@@ -599,6 +599,69 @@ def test_an_epoll_made_of_a_descriptor_shares_it(world: World, epoll: Any) -> No
             shared.close()
 
 
+def test_any_number_makes_an_epoll_and_what_it_is_shows_when_it_is_asked(world: World) -> None:
+    right = world.socket()
+    new = select.epoll.fromfd(-1)
+    new.register(right, IN)
+    assert new.poll(0) == [(right.fileno(), HUP)]
+    new.close()
+    with socket.socket() as gone:
+        nobody = gone.fileno()
+    for number, answer in ((right.fileno(), "EINVAL"), (nobody, "EBADF")):
+        other = select.epoll.fromfd(number)
+        assert (other.fileno(), other.closed) == (number, False)
+        for call, arguments in (
+            (other.poll, (0,)),
+            (other.register, (right, IN)),
+            (other.modify, (right, IN)),
+            (other.unregister, (right,)),
+        ):
+            world.gives(answer, call, *arguments)
+        with contextlib.suppress(OSError):
+            other.close()
+    world.gives("EBADF", right.getsockname)
+    right.detach()
+
+
+def test_an_epoll_says_how_many_arguments_it_takes_in_pythons_words(world: World, epoll: Any) -> None:
+    for answer, call, arguments in (
+        ("TypeError: poll() takes at most 2 arguments (3 given)", epoll.poll, (0, 1, 2)),
+        ("TypeError: epoll.close() takes no arguments (1 given)", epoll.close, (1,)),
+        ("TypeError: epoll.fileno() takes no arguments (1 given)", epoll.fileno, (1,)),
+        ("TypeError: epoll() takes at most 2 arguments (3 given)", lambda: select.epoll(1, 0, sizehint=1), ()),
+        ("TypeError: epoll() takes at most 2 arguments (3 given)", lambda: select.epoll(1, 0, flags=1), ()),
+    ):
+        world.gives(answer, call, *arguments)
+    assert not epoll.closed
+
+
+def test_what_is_registered_while_a_poll_waits_is_for_the_next(world: World) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    writable = world.socket(kind=socket.SOCK_DGRAM)
+    poll = select.poll()
+    poll.register(right, IN)
+    told: list[Any] = []
+
+    def wait() -> None:
+        while not told:
+            with contextlib.suppress(RuntimeError):  # the test looks meanwhile
+                told.append(poll.poll(5000))
+
+    join = world.beside(wait)
+    with pytest.raises(RuntimeError, match=r"concurrent poll\(\) invocation"):
+        while poll.poll(0) == []:
+            time.sleep(SOON)
+    poll.register(writable, OUT)
+    poll.modify(right, OUT)
+    time.sleep(SOON)
+    assert told == []
+    left.send(b"x")
+    join()
+    assert told == [[(right.fileno(), IN)]]
+    assert sorted(poll.poll(0)) == sorted([(writable.fileno(), OUT), (right.fileno(), OUT)])
+
+
 class _Numbered:
     """An object whose ``fileno()`` gives what it was told."""
 
