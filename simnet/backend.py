@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import socket as _stdlib
 import stat
@@ -165,6 +166,19 @@ class SimulatedBackend:
             original(fd)
             return pipes.closed(pipe)
         return getattr(pipes, call)(self._scheduler, pipe, original, *arguments)
+
+    def terminal_call(self, original: Any, fd: Any, *arguments: Any) -> Any:
+        """What *original* of ``termios`` says of a simulated descriptor, which is no terminal, or of a real one."""
+        error = importlib.import_module("termios").error
+        try:
+            return original(fd, *arguments)  # no real one has the number of a simulated one
+        except error as refused:
+            number = descriptor_of(fd)
+            file = self._scheduler.current.holder_of(number).descriptors.open.get(number)
+            if refused.args[0] != errno.EBADF or file is None:
+                raise
+        code = descriptor_calls.terminal_refusal(file)
+        raise error(code, os.strerror(code))
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""

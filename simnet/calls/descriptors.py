@@ -17,14 +17,18 @@ from simnet.verdicts import NotModelled, Verdict
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["close", "descriptor_call", "status"]
+__all__ = ["close", "descriptor_call", "status", "terminal_refusal"]
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
-# What needs a position, or a disk.
+# What needs a position, a disk, a folder or a terminal.
 REFUSED = {
-    **dict.fromkeys(("lseek", "pread", "pwrite"), errno.ESPIPE),
+    **dict.fromkeys(("lseek", "pread", "pwrite", "preadv", "pwritev"), errno.ESPIPE),
     **dict.fromkeys(("fsync", "fdatasync", "ftruncate"), errno.EINVAL),
+    "posix_fallocate": errno.ENODEV,
+    "fchdir": errno.ENOTDIR,
+    **dict.fromkeys(("ttyname", "tcgetpgrp", "tcsetpgrp", "get_terminal_size"), errno.ENOTTY),
 }
+WITHOUT_EFFECT = frozenset({"posix_fadvise", "lockf"})  # nobody else has a lock
 
 
 def descriptor_call(
@@ -41,12 +45,20 @@ def descriptor_call(
     except OSError as error:
         if error.errno != errno.EBADF:
             raise
-    if call != "close":
-        process.holder_of(fd).descriptors.get(fd)
+    file = process.holder_of(fd).descriptors.get(fd) if call != "close" else None
     refusal = REFUSED.get(call)
     if refusal is not None:
+        if isinstance(file, Epoll):
+            if call == "lseek":
+                return 0
+            refusal = terminal_refusal(file) if refusal == errno.ENOTTY else refusal
         raise socket_error(refusal)
-    return CALLS[call](process, fd, *arguments, **options)
+    return None if call in WITHOUT_EFFECT else CALLS[call](process, fd, *arguments, **options)
+
+
+def terminal_refusal(file: Any) -> int:
+    """What *file* says to what is asked of terminals."""
+    return errno.EINVAL if isinstance(file, Epoll) else errno.ENOTTY
 
 
 def close(process: Process, fd: int) -> None:

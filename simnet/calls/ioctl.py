@@ -23,6 +23,8 @@ INT = struct.Struct("=i")
 KNOWN = {0x541B: "FIONREAD", 0x5411: "SIOCOUTQ", 0x8905: "SIOCATMARK", 0x894B: "SIOCOUTQNSD"}
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
+STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, which no stream is told
+AF_UNIX, SOCK_STREAM = 1, 1
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
 SOCKETS_OWN = 0x89  # the type of requests that are for sockets and links
@@ -38,7 +40,7 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
     """
     number = descriptor_of(fd)
     _look_over(request, argument, mutate)
-    file = process.descriptors.get(number)
+    file: Any = process.descriptors.get(number)
     request = index(request) & 0xFFFFFFFF
     ask = getattr(file, "ioctl", None)
     inheritable = process.descriptors.inheritable
@@ -66,6 +68,8 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
         else:
             set_owner(process, file, INT.unpack(given)[0])
         answer = given if request == FIOASYNC else b""
+    elif ask is None and request != FIOASYNC:
+        raise socket_error(errno.EINVAL)  # an epoll has requests of its own, and says so of all others
     elif ask is None or (request not in KNOWN and request >> 8 & 0xFF != SOCKETS_OWN):
         raise socket_error(errno.ENOTTY)
     elif request in GET_OWNER:
@@ -75,6 +79,8 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
         and (told := link_request(process.machine, file, request, bytes(_bytes(argument)))) is not None
     ):
         answer = told
+    elif request in STAMPS and file.type == SOCK_STREAM:
+        raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
     elif request not in KNOWN:
         refusal = NotModelled(f"ioctl(request {request:#x})")
         process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))

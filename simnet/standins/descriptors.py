@@ -16,8 +16,9 @@ PAIRS = Pairs()
 
 try:
     fcntl, resource = importlib.import_module("fcntl"), importlib.import_module("resource")
-except ImportError:  # Windows has none of the two
-    fcntl = resource = None  # type: ignore[assignment]
+    termios = importlib.import_module("termios")
+except ImportError:  # Windows has none of the three
+    fcntl = resource = termios = None  # type: ignore[assignment]
 
 
 def _flags(name: str) -> Maker:
@@ -75,8 +76,11 @@ def _(original: Any) -> Any:
 for _name in (
     *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat"),
     *("lseek", "ftruncate", "fsync", "fdatasync", "eventfd_read", "eventfd_write"),
+    *("preadv", "pwritev", "posix_fallocate", "posix_fadvise", "lockf", "fchdir"),
+    *("ttyname", "tcgetpgrp", "tcsetpgrp", "get_terminal_size"),
 ):
-    PAIRS.standin(os, _name)(_descriptor_call(_name))
+    if hasattr(os, _name):
+        PAIRS.standin(os, _name)(_descriptor_call(_name))
 
 if hasattr(os, "sendfile"):
 
@@ -89,7 +93,22 @@ if hasattr(os, "sendfile"):
         return standin
 
 
+def _terminal_call(original: Any) -> Any:
+    def standin(_: Origin, *args: Any) -> Any:
+        terminal_call = getattr(whose.world(), "terminal_call", None)  # as above
+        return original(*args) if terminal_call is None or not args else terminal_call(original, *args)
+
+    return standin
+
+
 if fcntl is not None:
+    for _name in (
+        *("tcgetattr", "tcsetattr", "tcsendbreak", "tcdrain", "tcflush", "tcflow"),
+        *("tcgetwinsize", "tcsetwinsize"),  # from Python 3.11 on
+    ):
+        if hasattr(termios, _name):
+            PAIRS.standin(termios, _name)(_terminal_call)
+
     PAIRS.standin(fcntl, "fcntl")(_flags("fcntl"))
     for _name in ("flock", "lockf"):
         PAIRS.standin(fcntl, _name)(_flags(_name))

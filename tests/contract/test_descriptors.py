@@ -11,6 +11,8 @@ import socket
 import stat
 import struct
 import tempfile
+import termios
+import tty
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,7 @@ from tests.contract.worlds import World
 
 NO_NUMBER = 1_000_000
 FIOASYNC = 0x5452
+SIOCATMARK, SIOCGSTAMP, SIOCGSTAMPNS = 0x8905, 0x8906, 0x8907
 SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFNETMASK = 0x8910, 0x8913, 0x8915, 0x891B  # linux/sockios.h
 SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX = 0x8921, 0x8927, 0x8933
 
@@ -187,6 +190,59 @@ def test_k133_a_socket_has_no_positions(world: World) -> None:
     world.gives("EINVAL", os.fsync, number)
     world.gives("EINVAL", os.fdatasync, number)
     assert os.isatty(number) is False
+
+
+def test_k133_a_socket_is_no_terminal_and_no_folder(world: World) -> None:
+    here, there = pair(world)
+    number = here.fileno()
+    world.gives("ESPIPE", os.preadv, number, [bytearray(1)], 0)
+    world.gives("ESPIPE", os.pwritev, number, [b"x"], 0)
+    world.gives("ENODEV", os.posix_fallocate, number, 0, 1)
+    world.gives(None, os.posix_fadvise, number, 0, 1, os.POSIX_FADV_NORMAL)
+    world.gives(None, os.lockf, number, os.F_ULOCK, 0)
+    world.gives("ENOTDIR", os.fchdir, number)
+    with select.epoll() as poll:
+        assert os.lseek(poll.fileno(), 5, os.SEEK_SET) == 0
+        for thing, answer in ((here, "ENOTTY"), (poll, "EINVAL")):
+            code = getattr(errno, answer)
+            number = thing.fileno()
+            world.gives(answer, os.ttyname, number)
+            world.gives(answer, os.tcgetpgrp, number)
+            world.gives(answer, os.tcsetpgrp, number, 1)
+            world.gives(answer, os.get_terminal_size, number)
+            for call, arguments in (
+                (termios.tcgetattr, ()),
+                (termios.tcdrain, ()),
+                (termios.tcflush, (termios.TCIFLUSH,)),
+                (termios.tcflow, (termios.TCOON,)),
+                (termios.tcsendbreak, (0,)),
+                (tty.setraw, ()),
+            ):
+                for told in (thing, number):
+                    with pytest.raises(termios.error) as caught:
+                        call(told, *arguments)  # type: ignore[operator]
+                    assert caught.value.args == (code, os.strerror(code))
+            assert os.isatty(number) is False
+    there.close()
+    here.close()
+    for call, arguments in ((os.ttyname, ()), (os.preadv, ([bytearray(1)], 0)), (os.fchdir, ())):
+        world.gives("EBADF", call, number, *arguments)
+    with pytest.raises(termios.error, match="Bad file descriptor"):
+        termios.tcgetattr(number)
+
+
+def test_k133_an_epoll_has_no_requests_of_sockets(world: World) -> None:
+    with select.epoll() as poll:
+        for request in (termios.TCGETS, termios.FIONREAD, termios.TIOCOUTQ, SIOCATMARK, 0x8903, 0x12345):
+            world.gives("EINVAL", fcntl.ioctl, poll, request, bytes(8))
+        world.gives("ENOTTY", fcntl.ioctl, poll, termios.FIOASYNC, struct.pack("=i", 1))
+    for sock, answer in (
+        (world.socket(), "ENOENT"),
+        (world.socket(socket.AF_INET6), "ENOENT"),
+        (world.socket(socket.AF_UNIX), "ENOTTY"),
+    ):
+        for request in (SIOCGSTAMP, SIOCGSTAMPNS):
+            world.gives(answer, fcntl.ioctl, sock, request, bytes(16))
 
 
 def test_k133_an_epoll_is_neither_read_nor_written(world: World) -> None:
