@@ -13,7 +13,8 @@ from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.timestamps import STAMPS, set_stamps
+from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW
+from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 
 
 class PlainSocket(Protocol):
@@ -71,8 +72,11 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         kept = o.linger(value)
         if not kept[0]:  # a time is only kept where it counts
             kept = (0, ((socket.options or {}).get((level, name)) or (0, 0))[1])
-    elif level == o.SOL_SOCKET and name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
-        kept = o.timeval(value)
+    elif level == o.SOL_SOCKET and name in o.TIMES:
+        name, kept = o.TIMES[name], o.timeval(value)
+    elif (level, name) in STAMPS:
+        set_stamps(socket, (level, name), value)
+        return
     elif level == o.SOL_SOCKET and _refused_by_family(socket, name, o.integer(value)):
         raise socket_error(EOPNOTSUPP)
     else:
@@ -92,9 +96,6 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
     if socket.options is None:
         socket.options = {}
-    if (level, name) in STAMPS:
-        set_stamps(socket.options, (level, name), bool(kept))
-        return
     socket.options[(level, name)] = kept
     socket.options_changed(level, name)
 
@@ -111,7 +112,8 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     if level == o.SOL_SOCKET:
         if name == o.SO_LINGER:
             return o.packed_answer(struct.pack("=ii", *(kept or (0, 0))), buflen)
-        if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
+        if name in o.TIMES:
+            kept = None if socket.options is None else socket.options.get((level, o.TIMES[name]))
             return o.packed_answer(o.pack_timeval(kept or 0), buflen)
         if name == o.SO_PEERCRED:
             return o.packed_answer(struct.pack("=iii", *socket.credentials), buflen)
@@ -145,6 +147,8 @@ def _fixed(socket: PlainSocket, name: int) -> int | None:
         return int(socket.state == "LISTEN")
     if name == o.SO_SNDLOWAT:
         return 1
+    if (o.SOL_SOCKET, name) in STAMPS and name not in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
+        return stamp_option(socket.options, name)
     if name in o.FOR_UNIX and socket.family != AF_UNIX:
         raise socket_error(EOPNOTSUPP)
     return None

@@ -53,6 +53,10 @@ SO_TXTIME: Final = 61
 SO_TIMESTAMP_NEW: Final = 63
 SO_TIMESTAMPNS_NEW: Final = 64
 SO_TIMESTAMPING_NEW: Final = 65
+NEW_STAMPS: Final = (
+    SOL_SOCKET,
+    -SO_TIMESTAMP_NEW,
+)  # beside the options: is a time told by the second number of its option?
 SO_BUSY_POLL_BUDGET: Final = 70
 SO_NETNS_COOKIE: Final = 71
 SO_BUF_LOCK: Final = 72
@@ -143,12 +147,12 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_WIFI_STATUS): _SWITCH,  # no link here is one
     (SOL_SOCKET, SO_NOFCS): _SWITCH,
     (SOL_SOCKET, SO_LOCK_FILTER): _SWITCH,
-    (SOL_SOCKET, SO_TIMESTAMP_NEW): _STAYS_OFF,
-    (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _STAYS_OFF,
+    (SOL_SOCKET, SO_TIMESTAMP_NEW): _SWITCH,
+    (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _SWITCH,
     (SOL_SOCKET, SO_RCVMARK): _STAYS_OFF,
     (SOL_SOCKET, SO_RCVPRIORITY): _STAYS_OFF,
-    (SOL_SOCKET, SO_TIMESTAMPING): Option(0, 0, INT_MAX, fixed=True),
-    (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, 0, INT_MAX, fixed=True),
+    (SOL_SOCKET, SO_TIMESTAMPING): Option(0, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_CNX_ADVICE): Option(0, -(2**31), 2**31 - 1, keeps=False),  # there is no other way to take
     (SOL_SOCKET, SO_BUSY_POLL_BUDGET): Option(0, 0, 65535),
     (SOL_SOCKET, SO_RESERVE_MEM): Option(0, INT_MAX, 0, EOPNOTSUPP, below=EINVAL),
@@ -247,11 +251,7 @@ _NOT_TOLD: Final[dict[Key, int]] = {
 
 _IN_BYTES: Final[dict[Key, bytes]] = {
     (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
-    (SOL_SOCKET, SO_TIMESTAMPING): bytes(8),
-    (SOL_SOCKET, SO_TIMESTAMPING_NEW): bytes(8),
     (SOL_SOCKET, SO_TXTIME): bytes(8),
-    (SOL_SOCKET, 66): bytes(16),  # SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW
-    (SOL_SOCKET, 67): bytes(16),
     (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
     (IPPROTO_TCP, TCP_SAVED_SYN): b"",
     (IPPROTO_TCP, TCP_ULP): b"",
@@ -293,8 +293,11 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         raise socket_error(EOPNOTSUPP)
     if name in _OF_A_MACHINE:
         not_modelled(f"getsockopt(level {level}, option {name})")
+    kept = socket.options or {}
+    if name in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
+        flags = kept.get((SOL_SOCKET, SO_TIMESTAMPING), 0)
+        return struct.pack("=i4x", flags if name == SO_TIMESTAMPING or kept.get(NEW_STAMPS) else 0)
     if name == SO_BUF_LOCK:
-        kept = socket.options or {}
         return struct.pack("=i", ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
     return _IN_BYTES.get(key)
 

@@ -16,6 +16,7 @@ from simnet.kernel.timestamps import set_stamps, stamped, time_on, wants_stamps
 
 if TYPE_CHECKING:
     from simnet.kernel.control import ControlBlock
+    from simnet.kernel.tcp import TcpSocket
 
 LEFT: Final = (IPPROTO_TCP, TCP_INQ)
 ARRIVALS: Final = (SOL_SOCKET, -SO_TIMESTAMP)  # beside the options, where they are noted
@@ -48,11 +49,9 @@ class Arrivals:
         return stamp
 
 
-def set_stream_stamps(socket: ControlBlock, key: Key, on: bool) -> None:
-    """SO_TIMESTAMP or SO_TIMESTAMPNS of a TCP socket, which is to note arrivals from now on, or no more."""
-    if socket.options is None:
-        socket.options = {}
-    set_stamps(socket.options, key, on)
+def set_stream_stamps(socket: TcpSocket, key: Key, value: int | bytes) -> None:
+    """SO_TIMESTAMP or its like of a TCP socket, which is to note arrivals from now on, or no more."""
+    set_stamps(socket, key, value)
     note_arrivals(socket)
 
 

@@ -27,13 +27,13 @@ from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.rare_options import TCP_QUEUE_SEQ
+from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, TCP_QUEUE_SEQ
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
-from simnet.kernel.timestamps import STAMPS
+from simnet.kernel.timestamps import STAMPS, stamp_option
 from simnet.kernel.window import owes_acknowledgement
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         before = socket.option(o.SOL_SOCKET, name)
         keep(socket, o.SOL_SOCKET, name, (on, seconds if on else before[1] if before else 0))
         return True
-    if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
-        keep(socket, o.SOL_SOCKET, name, o.timeval(value))
+    if name in o.TIMES:
+        keep(socket, o.SOL_SOCKET, o.TIMES[name], o.timeval(value))
         return True
     if name in _FLAGS:
         bit = _FLAGS[name]
@@ -139,7 +139,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         _set_low_water(socket, o.integer(value))
         return True
     if (o.SOL_SOCKET, name) in STAMPS:
-        set_stream_stamps(socket, (o.SOL_SOCKET, name), o.integer(value) != 0)
+        set_stream_stamps(socket, (o.SOL_SOCKET, name), value)
         return True
     if name == SO_PEEK_OFF:
         if socket.options is None:
@@ -282,8 +282,8 @@ def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
         return None
     if name == o.SO_LINGER:
         return struct.pack("=ii", *(socket.option(o.SOL_SOCKET, name) or (0, 0)))
-    if name in (o.SO_RCVTIMEO, o.SO_SNDTIMEO):
-        return o.pack_timeval(socket.option(o.SOL_SOCKET, name) or 0)
+    if name in o.TIMES:
+        return o.pack_timeval(socket.option(o.SOL_SOCKET, o.TIMES[name]) or 0)
     if name == o.SO_PEERCRED:
         return struct.pack("=iii", 0, -1, -1)  # nobody: credentials are for Unix sockets
     return None
@@ -311,6 +311,8 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         raise socket_error(EOPNOTSUPP)
     if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
         return _grown_rcvbuf(socket)
+    if (o.SOL_SOCKET, name) in STAMPS and name not in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
+        return stamp_option(socket.options, name)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
         return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
     return None

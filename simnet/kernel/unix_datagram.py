@@ -201,7 +201,7 @@ class UnixDatagram(UnixSocket):
                 for follower in self.followers:
                     follower.wake(SPACE_NEWS)
         data = record.data[offset:]
-        first = stamped(self.options, record.stamp_ns, self.stack) if self.options else ()
+        first = stamped(self.options, record.stamp_ns, self.stack, of_unix=True) if self.options else ()
         ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize, first)
         if len(data) > n:
             message_flags |= MSG_TRUNC
