@@ -162,7 +162,7 @@ class DatagramSender(File):
             if port:
                 ports.check(port, self, stack.clock.now_ns)
             else:
-                port = ports.choose_for_datagrams()
+                port = ports.choose_for_datagrams(self)
                 self.local = (ip, port)
         except OSError:
             self.local, self.sharing = before, sharing

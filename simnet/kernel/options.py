@@ -64,6 +64,7 @@ IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
+PORT_RANGE: Final = (IPPROTO_IP, 51)  # IP_LOCAL_PORT_RANGE: the lowest port in its lower half, the highest in its upper
 SHARED: Final = {78: (IPPROTO_IP, 15), 75: (IPPROTO_IP, 19)}  # IPV6_FREEBIND and IPV6_TRANSPARENT
 
 BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
@@ -207,6 +208,8 @@ def stored(key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
     if option.below and value < 0:
         raise socket_error(option.below)
+    if key == PORT_RANGE and 0 < value >> 16 & 0xFFFF < value & 0xFFFF:
+        raise socket_error(EINVAL)
     kept = _kept(option, value)
     if option.fixed and kept != option.default and not 0 < kept <= option.idle:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}, {value})")

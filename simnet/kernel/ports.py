@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
+from simnet.kernel.options import PORT_RANGE
 from simnet.kernel.segment import Endpoint
 
 # net.ipv4.ip_local_port_range of Linux. connect() starts with even ports, bind(0) with odd ones (K-031).
@@ -36,8 +37,23 @@ class PortUser(Protocol):
 class Binder(PortUser, Protocol):
     """A socket that binds, or listens."""
 
+    options: dict[Any, Any] | None
+
     @property
     def family(self) -> int: ...
+
+
+def own_range(options: dict[Any, Any] | None) -> tuple[int, int] | None:
+    """The first and the last port that IP_LOCAL_PORT_RANGE leaves of all, if it is set: ``inet_sk_get_local_port_range``.
+
+    A bound that lies outside is none.
+    """
+    value = options.get(PORT_RANGE, 0) if options else 0
+    if not value:
+        return None
+    low, high = value & 0xFFFF, value >> 16 & 0xFFFF
+    first = low if FIRST_EPHEMERAL <= low <= LAST_EPHEMERAL else FIRST_EPHEMERAL
+    return first, high if FIRST_EPHEMERAL <= high <= LAST_EPHEMERAL else LAST_EPHEMERAL
 
 
 def addresses_clash(mine: Binder, other: PortUser) -> bool:
@@ -78,6 +94,8 @@ def of_several(group: Sequence[Any], number: int) -> Any:
 
 class Ports:
     """The port space of one protocol on one host.
+
+    Who has set IP_LOCAL_PORT_RANGE gets the lowest port within that is free, of the parity that Linux begins with.
 
     A port with a single user maps to that user, one with several to a dict of them in order of arrival: nearly every
     port has one user, and a dict each would cost 230 bytes a connection.
@@ -139,8 +157,16 @@ class Ports:
                 continue
             raise socket_error(EADDRINUSE)
 
-    def choose_for_bind(self, user: PortUser, now_ns: int) -> int:
+    def choose_for_bind(self, user: Binder, now_ns: int) -> int:
         """A port for ``bind(0)``: odd ones first, rising by two; the even half when those are used up."""
+        bounds = own_range(user.options)
+        if bounds is not None:
+            first, last = bounds
+            port: int
+            for port in (*range(first + 1, last + 1, 2), *range(first, last + 1, 2)):
+                if port not in self.users or self._expired(port, now_ns):
+                    return port
+            raise socket_error(EADDRINUSE)
         for parity in (1, 0):
             port = self._next_odd if parity else self._next_even
             for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
@@ -154,8 +180,14 @@ class Ports:
                 port = following
         raise socket_error(EADDRINUSE)
 
-    def choose_for_datagrams(self) -> int:
+    def choose_for_datagrams(self, user: Binder) -> int:
         """A port for a UDP socket that names none: both parities, rising by one."""
+        bounds = own_range(user.options)
+        if bounds is not None:
+            free = (port for port in range(bounds[0], bounds[1] + 1) if port not in self.users)
+            if (chosen := next(free, None)) is not None:
+                return chosen
+            raise socket_error(EADDRINUSE)
         port = self._next_even
         for _ in range(LAST_EPHEMERAL - FIRST_EPHEMERAL + 1):
             following = port + 1 if port < LAST_EPHEMERAL else FIRST_EPHEMERAL
@@ -165,8 +197,8 @@ class Ports:
             port = following
         raise socket_error(EADDRINUSE)
 
-    def choose_for_connect(self, connections: dict[Any, Any], ip: str, peer: Endpoint, now_ns: int) -> int:
-        """A port for a connection from *ip* to *peer*: even ones first, rising by two.
+    def choose_for_connect(self, user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
+        """A port for a connection of *user* from *ip* to *peer*: even ones first, rising by two.
 
         As on Linux a port whose users are all connections to elsewhere may be shared, once no free one is left.
         """
@@ -174,6 +206,7 @@ class Ports:
         if port not in self.users:  # nearly always
             self._next_even = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL
             return port
+        connections = user.stack.connections
         for shared in (False, True):
             for parity in (0, 1):
                 port = self._next_odd if parity else self._next_even
@@ -194,6 +227,16 @@ class Ports:
                             self._next_even = following
                         return port
                     port = following
+        raise socket_error(EADDRNOTAVAIL)
+
+    def _choose_within(self, bounds: tuple[int, int], user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
+        """A port for a connection within *bounds*: ``__inet_hash_connect`` goes through all of them, of either parity."""
+        for port in range(bounds[0], bounds[1] + 1):
+            if port not in self.users or self._expired(port, now_ns):
+                return port
+            taken = ((ip, port), peer) in user.stack.connections
+            if not taken and all(other.autobound for other in self.of(port)):
+                return port
         raise socket_error(EADDRNOTAVAIL)
 
     def _expired(self, port: int, now_ns: int) -> bool:

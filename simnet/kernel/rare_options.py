@@ -27,6 +27,7 @@ from simnet.kernel.options import (
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    PORT_RANGE,
     SO_RCVBUF,
     SO_SNDBUF,
     SOL_SOCKET,
@@ -74,7 +75,6 @@ IP_CHECKSUM: Final = 23
 IP_RECVFRAGSIZE: Final = 25
 IP_RECVERR_RFC4884: Final = 26
 IP_UNICAST_IF: Final = 50
-IP_LOCAL_PORT_RANGE: Final = 51
 IP_PROTOCOL: Final = 52
 
 TCP_MD5SIG: Final = 14
@@ -176,7 +176,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_CHECKSUM): _STAYS_OFF,
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
     (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4, longest=4),
-    (IPPROTO_IP, IP_LOCAL_PORT_RANGE): Option(0, -1, 0xFFFF, fixed=True, shortest=4, longest=4),
+    PORT_RANGE: Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
     **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
     (IPPROTO_IPV6, IPV6_ADDRFORM): NEVER._replace(refusal=EINVAL),
     (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,

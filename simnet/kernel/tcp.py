@@ -223,7 +223,7 @@ class TcpSocket(Stream):
             if other is not None and not stack.may_replace(other):
                 raise socket_error(EADDRNOTAVAIL)
         else:
-            free = stack.tcp_ports.choose_for_connect(connections, source, peer, now_ns)
+            free = stack.tcp_ports.choose_for_connect(self, source, peer, now_ns)
             local = (source, free)
             self.port = free
             self.autobound = True

@@ -92,6 +92,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     kept = o.stored(key, option, number)
     if key != _MAXSEG or socket.state in (CLOSED, LISTEN):  # a connection has agreed on its own
         keep(socket, level, name, kept)
+    if key == o.PORT_RANGE:
+        socket.stack.tcp_ports.rare = True
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name, number)
     elif (level, name) == (o.SOL_SOCKET, o.SO_KEEPALIVE) and socket.guard is not None:

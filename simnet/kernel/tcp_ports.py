@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.ports import REUSE_PORT, V6_ONLY, Ports
+from simnet.kernel.ports import REUSE_PORT, V6_ONLY, Ports, own_range
 from simnet.kernel.segment import Endpoint
 
 NO_IPV4: Final = "127.0.0.6"  # what Linux writes down as the IPv4 address of a socket that has only an IPv6 one
@@ -44,11 +44,12 @@ class Sharer:
 class TcpPorts(Ports):
     """The TCP ports of one host."""
 
-    __slots__ = ("_sharers",)
+    __slots__ = ("_sharers", "rare")
 
     def __init__(self) -> None:
         super().__init__()
         self._sharers: dict[int, Sharer] = {}
+        self.rare = False  # has a port been shared, or a socket been given a range of its own?
 
     def admit(self, port: int, user: Any, now_ns: int) -> None:
         """Raise EADDRINUSE if *user* may not bind, or listen, on *port*; else remember it: ``inet_csk_get_port``."""
@@ -65,10 +66,17 @@ class TcpPorts(Ports):
             sharers.pop(port, None)
         elif not lets_in:
             sharers[port] = Sharer(user)
+            self.rare = True
 
-    def choose_for_connect(self, connections: dict[Any, Any], ip: str, peer: Endpoint, now_ns: int) -> int:
-        """As any; and a port that nobody has any more is as if nobody ever had."""
-        port = super().choose_for_connect(connections, ip, peer, now_ns)
-        if self._sharers and port not in self.users:
+    def choose_for_connect(self, user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
+        """As any, or within the range of *user*; and a port that nobody has any more is as if nobody ever had."""
+        if not self.rare:
+            return super().choose_for_connect(user, ip, peer, now_ns)
+        bounds = own_range(user.options)
+        if bounds is None:
+            port = super().choose_for_connect(user, ip, peer, now_ns)
+        else:
+            port = self._choose_within(bounds, user, ip, peer, now_ns)
+        if port not in self.users:
             self._sharers.pop(port, None)
         return port

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.contract.worlds import World
 SO_BINDTODEVICE = 25
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
-IP_FREEBIND = 15  # of linux/in.h
+IP_FREEBIND, IP_LOCAL_PORT_RANGE = 15, 51  # of linux/in.h
 
 
 def bound(
@@ -444,3 +445,75 @@ def test_k131_an_address_of_one_link_binds_the_socket_to_it_whether_it_is_taken_
     local = world.socket(socket.AF_INET6, kind)
     getattr(local, "bind" if call == "bind" else "connect_ex")(("::1", world.dead_port(), 0, 1))
     assert device(local) == b""  # an address of the host's own is of no link
+
+
+def both(first: int, last: int) -> bytes:
+    """The two bounds of IP_LOCAL_PORT_RANGE."""
+    return struct.pack("=HH", first, last)
+
+
+def test_k031_a_range_of_ports_is_kept_unless_it_is_empty(world: World) -> None:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        sock = world.socket(kind=kind)
+        for value, answer in (
+            (40_000, 40_000),
+            (both(0, 40_000), 40_000 << 16),
+            (both(50, 100), 100 << 16 | 50),
+            (both(40_010, 40_000), "EINVAL"),
+            (-1, -1),
+            (bytes(5), "EINVAL"),
+            (b"\1", "EINVAL"),
+            (0, 0),
+        ):
+            refused = outcome(lambda: sock.setsockopt(0, IP_LOCAL_PORT_RANGE, value))  # noqa: B023 - called at once
+            told = sock.getsockopt(0, IP_LOCAL_PORT_RANGE) & 0xFFFFFFFF
+            assert (refused or told) == (answer & 0xFFFFFFFF if isinstance(answer, int) else answer)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k031_a_socket_takes_its_ports_from_a_range_of_its_own(world: World, kind: int) -> None:
+    first = 40_000 + world.number % 500 * 40
+    taken = []
+    for _ in range(30):
+        sock = world.socket(kind=kind)
+        sock.setsockopt(0, IP_LOCAL_PORT_RANGE, both(first, first + 20))
+        refused = outcome(lambda: sock.bind((world.ip, 0)))  # noqa: B023 - called at once
+        if refused is not None:
+            assert refused == "EADDRINUSE"
+            break
+        taken.append(sock.getsockname()[1])
+    assert len(taken) > 10  # others may have some of them
+    assert set(taken) <= set(range(first, first + 21))
+    assert refused == "EADDRINUSE"
+    if kind == socket.SOCK_STREAM:
+        odd = [port % 2 for port in taken]
+        assert odd == sorted(odd, reverse=True)  # the odd ones first
+    other = world.socket(kind=kind)
+    other.setsockopt(0, IP_LOCAL_PORT_RANGE, both(0, first))
+    other.bind((world.ip, 0))
+    assert 32768 <= other.getsockname()[1] <= first
+    other = world.socket(kind=kind)
+    other.setsockopt(0, IP_LOCAL_PORT_RANGE, both(50, 7000))  # bounds outside of what is left to all are none
+    other.bind((world.ip, 0))
+    assert 32768 <= other.getsockname()[1] <= 60_999
+
+
+def test_k031_a_connection_comes_from_a_range_of_its_own(world: World) -> None:
+    listeners = [world.listener() for _ in range(2)]
+    first = 59_000
+    for listener in listeners:  # two connections to other places may have one port
+        ports = set()
+        while True:
+            sock = world.socket()
+            sock.setsockopt(0, IP_LOCAL_PORT_RANGE, both(first, first + 3))
+            code = sock.connect_ex(listener.getsockname())
+            if code != errno.EINPROGRESS:
+                break
+            ports.add(sock.getsockname()[1])
+        assert code == errno.EADDRNOTAVAIL
+        assert len(ports) > 1
+        assert ports <= set(range(first, first + 4))
+    own = world.socket(socket.AF_INET6)
+    own.setsockopt(0, IP_LOCAL_PORT_RANGE, both(first + 4, first + 40))
+    own.connect_ex(("::1", 9))
+    assert first + 4 <= own.getsockname()[1] <= first + 40

@@ -174,10 +174,10 @@ def test_a_used_up_range_finds_time_waits_that_are_over(fabric: Fabric) -> None:
     fabric.run()
     ports = a.stack.tcp_ports
     ports._next_even = 32768
-    assert ports.choose_for_connect({}, "10.0.0.1", ("10.0.0.2", 7), fabric.clock.now_ns) == 32770
+    assert ports.choose_for_connect(a, "10.0.0.1", ("10.0.0.2", 7), fabric.clock.now_ns) == 32770
     fabric.run(61)
     ports._next_even = 32768
-    assert ports.choose_for_connect({}, "10.0.0.1", ("10.0.0.2", 7), fabric.clock.now_ns) == 32768
+    assert ports.choose_for_connect(a, "10.0.0.1", ("10.0.0.2", 7), fabric.clock.now_ns) == 32768
 
 
 def test_a_specific_listener_beats_the_wildcard(fabric: Fabric) -> None:
