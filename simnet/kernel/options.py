@@ -110,7 +110,7 @@ class Option(NamedTuple):
     fixed: bool = False  # any value but the default would have to do something that is not modelled
     idle: int = 0  # and up to this value it would do nothing
     shortest: int = -1  # bytes of the shortest value that is taken; by default what the level takes
-    longest: int = 1024  # and of the longest
+    longest: int = INT_MAX  # and of the longest
     below: int = 0  # errno for a negative value, where it is another
     hole: int | None = None  # a value within the range that is refused
 

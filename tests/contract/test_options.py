@@ -582,3 +582,17 @@ def test_k131_a_socket_is_bound_to_a_link_by_number(world: World) -> None:
         assert (sock.getsockopt(*number), sock.getsockopt(*link, 16)) == (0, b"")
         sock.setsockopt(*link, b"lo")
         assert sock.getsockopt(*number) == 1
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tcp6", "udp", "udp6", "unix"])
+def test_k131_a_value_may_be_longer_than_it_need_be(world: World, kind: str) -> None:
+    for level, name in (
+        (SOL, socket.SO_KEEPALIVE),
+        (SOL, socket.SO_PRIORITY),
+        *(((IP, socket.IP_TOS),) if kind != "unix" else ()),
+        *(((TCP, socket.TCP_KEEPCNT),) if kind.startswith("tcp") else ()),
+        *(((IPV6, socket.IPV6_TCLASS),) if kind.endswith("6") else ()),
+    ):
+        sock = fresh(world, kind)
+        sock.setsockopt(level, name, (1 << 2).to_bytes(4, "little") + bytes(2000))
+        assert sock.getsockopt(level, name) == (1 if name == socket.SO_KEEPALIVE and level == SOL else 4)
