@@ -190,8 +190,8 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
 def sockaddr(family: int, ip: str, port: int) -> bytes:
     """``struct sockaddr_in`` or ``sockaddr_in6``."""
     if family == AF_INET6:
-        return struct.pack("=H2s4x16s4x", family, port.to_bytes(2, "big"), ip_address(ip).packed)
-    return struct.pack("=H2s4s8x", family, port.to_bytes(2, "big"), ip_address(ip).packed)
+        return struct.pack("=H2s4x16s4x", family, (port & 0xFFFF).to_bytes(2, "big"), ip_address(ip).packed)
+    return struct.pack("=H2s4s8x", family, (port & 0xFFFF).to_bytes(2, "big"), ip_address(ip).packed)
 
 
 def said(

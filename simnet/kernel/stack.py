@@ -44,6 +44,7 @@ from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.tcp_ports import TcpPorts
 from simnet.kernel.timewait import TimeWait
 from simnet.kernel.udp_ports import UdpPorts, hears_all
+from simnet.kernel.udplite import IPPROTO_UDPLITE, UdpLiteSocket
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_carried import CarriedDatagram
 from simnet.kernel.unix_datagram import UnixDatagram
@@ -60,7 +61,6 @@ IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 IPPROTO_ICMP: Final = 1
 IPPROTO_ICMPV6: Final = 58
-IPPROTO_UDPLITE: Final = 136
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
 
@@ -194,7 +194,7 @@ class Stack:
         if kind == SOCK_DGRAM and proto == (IPPROTO_ICMP if family == AF_INET else IPPROTO_ICMPV6):
             raise socket_error(EACCES)  # net.ipv4.ping_group_range lets nobody
         if kind == SOCK_DGRAM and proto == IPPROTO_UDPLITE:
-            raise NotModelled("socket(SOCK_DGRAM, IPPROTO_UDPLITE)")
+            return UdpLiteSocket(self, family)
         if kind == SOCK_RAW and proto:
             raise socket_error(EPERM)  # what Linux answers a process without CAP_NET_RAW
         if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):

@@ -37,7 +37,7 @@ PARTS = (
 LEFT_OUT = """
 | Options that Linux knows and no table here has, when they are set (`SO_ATTACH_FILTER`, `SO_TXTIME`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMPING` of what goes out, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
-| Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to everybody (netlink, vsock, XDP, MPTCP, UDP-Lite) is NotModelled |
+| Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to everybody (netlink, vsock, XDP, MPTCP) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |
 | Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
 | IP options that are written into on the way (routes, timestamps), flow labels, and extension headers of IPv6 | NotModelled; other IP options travel along |
