@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.flow_labels import label_of
 from simnet.kernel.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.idle_options import (
     IP_PKTINFO,
@@ -90,6 +91,7 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
         options.get((level, ttl), PLAIN.ttl),
         header,
         segment=options.get(SEGMENT, 0),
+        flow=label_of(options) if six else 0,
     )
     return None if marks == PLAIN else marks
 
@@ -165,7 +167,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             messages.append((IPPROTO_IPV6, IPV6_TCLASS, struct.pack("=i", marks.tos)))
         if options.get((IPPROTO_IPV6, IPV6_FLOWINFO)) and not icmp:
             # Linux labels each flow by a hash with a secret of its own; ours is of the ports, and never 0 either.
-            label = 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
+            label = marks.flow or 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
             messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", marks.tos << 20 | label)))
         return messages
     if options.get((IPPROTO_IP, IP_PKTINFO)):

@@ -25,6 +25,7 @@ from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors, o
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
+from simnet.kernel.flow_labels import note_label, peer_name
 from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_to_group
 from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.ip_options import OPTIONS_MAX
@@ -111,9 +112,8 @@ class DatagramSender(File):
         self.options: dict[tuple[int, int], Any] | None = None
         self.inbox: deque[Datagram] | None = None
         self.held = 0  # memory of what is queued, and of what was read and not given back yet
-        self.fetched = (
-            0  # how many at the head of the queue the reader has come upon: Linux has a queue of its own for those
-        )
+        # How many at the head of the queue the reader has come upon: Linux has a queue of its own for those.
+        self.fetched = 0
         self.owed = 0  # memory of what was read from among them
         self.dropped = 0  # datagrams that found the queue full
         self.corked: Corked | None = None  # what MSG_MORE or UDP_CORK collects
@@ -131,7 +131,7 @@ class DatagramSender(File):
     def getpeername(self) -> tuple[Any, ...]:
         if self.peer is None or not self.peer[1]:
             raise socket_error(ENOTCONN)
-        return inet.shown(self.family, self.peer)
+        return peer_name(self.family, self.peer, self.options)
 
     def bind(self, address: Sequence[Any]) -> None:
         """Take an address and a port; the errors of ``TcpSocket.bind``."""
@@ -205,6 +205,7 @@ class DatagramSender(File):
         elif not self.locks & MANY_ADDRESS:
             self.stack.check_route(local[0], peer[0])
         self.peer = peer
+        note_label(self.options, address)
         if self.paired is None:
             ports.pair(self)
         self.state = ESTABLISHED
@@ -289,9 +290,8 @@ class DatagramSender(File):
         size = len(payload)
         if size > ALWAYS_FITS and self._check_length(payload, target, None):
             flags |= MSG_PROBE
-        if (
-            not flags & MSG_PROBE
-        ):  # which looks the way up, sends nothing, and asks for no buffer, where a state is looked at
+        # MSG_PROBE looks the way up, sends nothing, and asks for no buffer, where a state is looked at.
+        if not flags & MSG_PROBE:
             if self.error or self.shut:
                 self._check_state()
             self._emit(local, target, payload)

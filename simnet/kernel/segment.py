@@ -101,6 +101,7 @@ class Marks(NamedTuple):
     whole: bool = False  # IPV6_DONTFRAG, said beside it
     segment: int = 0  # UDP_SEGMENT: a longer one arrives in pieces of as many bytes
     pages: int = 0  # bytes that were added to what MSG_MORE or a cork had begun
+    flow: int = 0  # the label of IPv6, if it was given one
     memory: int = 0  # what it costs who queues it, if that is not told by its length
 
 

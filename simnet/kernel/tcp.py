@@ -28,6 +28,7 @@ from simnet.kernel.control import (
     UNCONNECTED,
 )  # fmt: skip
 from simnet.kernel.errors import socket_error
+from simnet.kernel.flow_labels import note_label, peer_name
 from simnet.kernel.idle_options import NO_PORT, binds_anywhere
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
@@ -63,7 +64,7 @@ class TcpSocket(Stream):
         """The peer's name, or ENOTCONN, also when the connection is over."""
         if self.peer is None or self.state == CLOSED or self.state == SYN_SENT:
             raise socket_error(ENOTCONN)
-        return inet.shown(self.family, self.peer)
+        return peer_name(self.family, self.peer, self.options)
 
     def bind(self, address: Sequence[Any]) -> None:
         """Take an address and a port (K-025 to K-031).
@@ -245,6 +246,7 @@ class TcpSocket(Stream):
             self.prepare()
         if self.family == AF_INET6:
             self._speak(":" in ip)
+            note_label(self.options, address)
         self.send_syn(SYN)
 
     def _speak(self, six: bool) -> None:

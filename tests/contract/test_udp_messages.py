@@ -429,3 +429,45 @@ def test_a_datagram_over_ipv6_tells_its_class_and_the_label_of_its_flow(world: W
     assert len(set(labels)) == 1
     assert labels[0] >> 20 == 8
     assert labels[0] & 0xFFFFF
+
+
+def test_k131_the_label_of_a_connect_goes_with_what_is_sent(world: World) -> None:
+    sends_labels, tells_labels = (socket.IPPROTO_IPV6, 33), (socket.IPPROTO_IPV6, 11)
+    here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    there.bind(("::1", 0))
+    there.setsockopt(*tells_labels, 1)
+    port = there.getsockname()[1]
+    here.connect(("::1", port, 77))
+    assert here.getpeername() == ("::1", port, 0, 0)
+    here.setsockopt(*sends_labels, 7)
+    assert here.getsockopt(*sends_labels) == 1
+    assert here.getpeername() == ("::1", port, 0, 0)  # it sent none when it connected
+    here.connect(("::1", port, 77))
+    assert here.getpeername() == ("::1", port, 77, 0)
+    here.send(b"x")
+    world.readable(there)
+    data, messages, _, name = there.recvmsg(9, 99)
+    assert (data, messages) == (b"x", [(*tells_labels, struct.pack("!I", 77))])
+    assert name[2] == 0
+    here.setsockopt(*sends_labels, 0)
+    assert here.getpeername() == ("::1", port, 0, 0)
+    here.setsockopt(*sends_labels, 1)
+    assert here.getpeername() == ("::1", port, 77, 0)
+    here.connect(("::1", port))
+    assert here.getpeername() == ("::1", port, 0, 0)
+
+
+def test_k131_so_does_that_of_a_connection(world: World) -> None:
+    sends_labels = (socket.IPPROTO_IPV6, 33)
+    listener = world.listener(ip="::1")
+    listener.setsockopt(*sends_labels, 1)
+    address = listener.getsockname()
+    client = world.socket(socket.AF_INET6)
+    client.setsockopt(*sends_labels, 1)
+    client.connect_ex((*address[:2], 5))
+    server = world.accept(listener)
+    assert client.getpeername() == (*address[:2], 5, 0)
+    assert client.getsockname()[2:] == server.getpeername()[2:] == (0, 0)
+    assert server.getsockopt(*sends_labels) == 1
+    client.setsockopt(*sends_labels, 0)
+    assert client.getpeername() == address
