@@ -157,7 +157,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): Option(0),
     (IPPROTO_TCP, TCP_FASTOPEN): Option(0, 0, INT_MAX),  # the length of a queue that stays empty without MSG_FASTOPEN
     (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): Option(0),
-    (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2, fixed=True),
+    (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2),
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): Option(0),  # of no effect without a cookie, which no listener here gives out
     (IPPROTO_TCP, TCP_INQ): Option(0),
     (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, INT_MAX, fixed=True),

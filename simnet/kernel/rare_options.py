@@ -254,7 +254,6 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
     (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
     (SOL_SOCKET, SO_TXTIME): bytes(8),
     (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
-    (IPPROTO_TCP, TCP_SAVED_SYN): b"",
     (IPPROTO_TCP, TCP_ULP): b"",
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): b"",
 }

@@ -21,14 +21,16 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN,
     TCP_FASTOPEN_CONNECT,
     TCP_FASTOPEN_NO_COOKIE,
+    TCP_SAVE_SYN,
 )  # fmt: skip
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, TCP_QUEUE_SEQ
+from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, TCP_QUEUE_SEQ, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
+from simnet.kernel.saved_syn import keep_before, saved_syn
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
@@ -193,6 +195,8 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         not_modelled("TCP_FASTOPEN_CONNECT without a cookie, which connects when it sends")
     if number and name == TCP_FASTOPEN_NO_COOKIE and socket.option(o.IPPROTO_TCP, TCP_FASTOPEN_CONNECT):
         not_modelled("TCP_FASTOPEN_CONNECT without a cookie, which connects when it sends")
+    if name == TCP_SAVE_SYN:
+        keep_before(socket)
     if name == TCP_QUEUE_SEQ and socket.state != CLOSED:
         raise socket_error(EPERM)
     if name == TCP_FASTOPEN:
@@ -251,7 +255,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
             return o.answer(value, buflen)
     elif level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT if socket.family == AF_INET6 else EOPNOTSUPP)
-    packed = get_packed(socket, (level, name), buflen)
+    key = (level, name)
+    packed = saved_syn(socket, buflen or 4) if key == _SAVED_SYN else get_packed(socket, key, buflen)
     if packed is not None:
         return o.packed_answer(packed, buflen)
     option = ALL_TCP_OPTIONS.get((level, name))
@@ -387,6 +392,7 @@ _OF_A_CONNECTION: Final = frozenset(
     }
 )
 _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
+_SAVED_SYN: Final = (o.IPPROTO_TCP, TCP_SAVED_SYN)
 _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
