@@ -517,3 +517,15 @@ def test_k031_a_connection_comes_from_a_range_of_its_own(world: World) -> None:
     own.setsockopt(0, IP_LOCAL_PORT_RANGE, both(first + 4, first + 40))
     own.connect_ex(("::1", 9))
     assert first + 4 <= own.getsockname()[1] <= first + 40
+
+
+def test_k034_who_is_bound_to_the_mapped_wildcard_has_an_address_once_it_has_tried_to_connect(world: World) -> None:
+    port = world.dead_port("127.0.0.1")
+    socks = [world.socket(socket.AF_INET6) for _ in range(2)]
+    for sock in socks:
+        sock.setsockopt(*REUSEPORT, 1)
+    socks[0].bind(("::", port))
+    assert socks[0].connect_ex(("::ffff:127.0.0.1", port)) == errno.EINPROGRESS  # to itself
+    socks[1].bind(("::ffff:0.0.0.0", port))
+    assert socks[1].connect_ex(("::ffff:127.0.0.1", port)) == errno.EADDRNOTAVAIL
+    assert socks[1].getsockname() == ("::ffff:127.0.0.1", port, 0, 0)
