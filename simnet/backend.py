@@ -85,8 +85,7 @@ class SimulatedBackend:
             return None
         if any(base.__module__ == "ssl" for base in cls.__mro__):
             tls.place()
-        else:
-            called_by_class(Socket)
+        called_by_class(Socket)
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)

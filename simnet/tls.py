@@ -12,10 +12,15 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["place", "unplace"]
 
+AN_END, NO_ROOM = "EOF occurred in violation of protocol", "The operation did not complete (write)"
+DONE = "TLS/SSL connection has been closed (EOF)"
+LINE = " (_ssl.c:"
+LINES_ABOVE = 17  # that one stands above the other where do_handshake says that its time is over
 HEAD = 5  # bytes: type, version, and the length of what follows (RFC 8446, 5.1)
 
 _original: Any = None  # SSLContext._wrap_socket
@@ -46,6 +51,19 @@ def _wrap_socket(
     return _Layer(context, sock, server_side, server_hostname, owner, session)
 
 
+@lru_cache
+def line_of(call: str) -> str:
+    """Where this interpreter's ``_ssl.c`` asks what became of *call*, as it says in its errors: `` (_ssl.c:1006)``."""
+    ssl = sys.modules["ssl"]
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)._wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, None)
+    try:
+        getattr(nobody, call)(*{"read": (1,), "write": (b"x",)}.get(call, ()))
+    except ssl.SSLError as error:
+        text = str(error)
+        return text[text.find(LINE) :] if LINE in text else ""
+    return ""
+
+
 class _Layer:
     """What an ``SSLSocket`` has in its ``_sslobj``: OpenSSL's side of the connection, as a real one looks from Python."""
 
@@ -63,6 +81,8 @@ class _Layer:
         self._left = 0  # bytes of it that are still to come
         self._unsent: list[bytes] = []  # what the socket had no room for yet
         self._taken: int | None = None  # bytes of a write whose records are among them
+        self._call = "do_handshake"  # what the program has called
+        self._ended = False  # the peer has said that it is done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tls, name)  # cipher, getpeercert, pending, version and all that moves no byte
@@ -86,15 +106,22 @@ class _Layer:
     # --- what moves bytes ------------------------------------------------------------------------------------------
 
     def do_handshake(self) -> None:
+        self._call = "do_handshake"
         self._run("handshake", self._tls.do_handshake, then_send=False)
         if self._tls.server_side and self._tls.version() == "TLSv1.3":
             self._unsent += _records(self._outgoing.read())  # OpenSSL writes its tickets one by one
         self._send("handshake", self._deadline())
 
     def read(self, size: int = 1024, *buffer: Any) -> Any:
-        return self._run("read", lambda: self._tls.read(size, *buffer))
+        self._call = "read"
+        result = self._run("read", lambda: self._tls.read(size, *buffer))
+        self._ended |= not result and size > 0
+        return result
 
     def write(self, data: Any) -> int:
+        self._call = "write"
+        if self._taken is not None and memoryview(data).nbytes < self._taken:
+            raise self._bad_length()
         if self._taken is None:
             self._taken = self._run("write", lambda: self._tls.write(data), then_send=False)
             self._unsent += _records(self._outgoing.read())
@@ -105,6 +132,7 @@ class _Layer:
         return taken
 
     def shutdown(self) -> Any:
+        self._call = "shutdown"
         self._run("read", self._tls.shutdown)
         return self._sock()
 
@@ -118,9 +146,12 @@ class _Layer:
                 self._send(what, deadline)
                 if not self._receive(what, deadline):
                     raise wanted from None
-            except self._ssl.SSLError:
+            except self._ssl.SSLError as error:
                 with suppress(OSError):
                     self._send(what, deadline)  # an alert that says why
+                self._ended |= isinstance(error, self._ssl.SSLZeroReturnError)
+                if isinstance(error, self._ssl.SSLSyscallError):  # which is what an end is called of who has no socket
+                    raise self._error("SSLEOFError", "SSL_ERROR_EOF", AN_END) from None
                 raise
             else:
                 if then_send:
@@ -152,7 +183,7 @@ class _Layer:
         return True
 
     def _send(self, what: str, deadline: int) -> None:
-        """What waits to be sent, as far as the socket waits for room.
+        """What waits to be sent, as far as the socket waits for room. What a write has left waits for the next write.
 
         Raises:
             ssl.SSLWantWriteError: the rest has no room yet.
@@ -161,15 +192,15 @@ class _Layer:
         flight = self._outgoing.read()
         if flight:
             self._unsent.append(flight)
+        if self._taken is not None and self._call in ("do_handshake", "read"):
+            return
         sock = self._socket()
         while self._unsent:
             data = self._unsent[0]
             try:
                 sent = sock._send_some(data, 0, deadline)
             except BlockingIOError:
-                raise self._ssl.SSLWantWriteError(
-                    self._ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"
-                ) from None
+                raise self._error("SSLWantWriteError", "SSL_ERROR_WANT_WRITE", NO_ROOM) from None
             except OSError as error:
                 raise self._told(what, error) from None
             if sent < len(data):
@@ -191,11 +222,26 @@ class _Layer:
     def _told(self, what: str, error: OSError) -> OSError:
         """What CPython makes of an *error* of the socket. Before 3.13 it took one of read or write for an end."""
         if error.errno is None:  # its own time-out
-            return TimeoutError(f"The {what} operation timed out")
-        if what == "handshake" or sys.version_info >= (3, 13):
+            where = ""
+            if what == "handshake" and (line := line_of("do_handshake")):
+                where = f"_ssl.c:{int(line[len(LINE) : -1]) - LINES_ABOVE}: "
+            return TimeoutError(f"{where}The {what} operation timed out")
+        if self._ended:
+            return self._error("SSLZeroReturnError", "SSL_ERROR_ZERO_RETURN", DONE)
+        if self._call in ("do_handshake", "shutdown") or sys.version_info >= (3, 13):
             return error
-        ended: OSError = self._ssl.SSLEOFError(self._ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
-        return ended
+        return self._error("SSLEOFError", "SSL_ERROR_EOF", AN_END)
+
+    def _bad_length(self) -> OSError:
+        """Who could not write calls again with less: OpenSSL has taken the rest already."""
+        error = self._error("SSLError", "SSL_ERROR_SSL", "[SSL: BAD_LENGTH] bad length")
+        error.library, error.reason = "SSL", "BAD_LENGTH"  # type: ignore[attr-defined]
+        return error
+
+    def _error(self, kind: str, code: str, text: str) -> OSError:
+        """An error as CPython makes it, with the line of its source where it does."""
+        error: OSError = getattr(self._ssl, kind)(getattr(self._ssl, code), text + line_of(self._call))
+        return error
 
 
 def _records(data: bytes) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -257,3 +258,91 @@ def test_what_makes_no_sense_over_tls_is_refused(world: World, contexts: Context
     plain, _ = world.pair()
     with pytest.raises(ValueError, match="do_handshake_on_connect should not be specified for non-blocking sockets"):
         contexts.client.wrap_socket(plain, server_hostname="test")
+
+
+OLD = pytest.mark.skipif(sys.version_info >= (3, 13), reason="an error of the socket is told as it is from there on")
+LINE = r" \(_ssl\.c:\d+\)$"
+
+
+def over_unix(world: World, contexts: Contexts) -> tuple[Any, Any]:
+    """Both ends of a pair after the handshake: what one closes the other knows at once."""
+    here, there = socket.socketpair()
+    for end in (here, there):
+        end.setblocking(False)
+    near = contexts.client.wrap_socket(here, server_hostname="test", do_handshake_on_connect=False)
+    far = contexts.server.wrap_socket(there, server_side=True, do_handshake_on_connect=False)
+    for end in (near, far, near, far, near):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError as error:
+            assert re.search(LINE, str(error))  # noqa: PT017 - some of them are ready
+    return world.keep(near), world.keep(far)
+
+
+@OLD
+def test_an_end_that_a_call_runs_into_is_told_in_cpythons_words(world: World, contexts: Contexts) -> None:
+    near, far = over_unix(world, contexts)
+    far.close()
+    with pytest.raises(BrokenPipeError):
+        near.unwrap()
+    near, far = over_unix(world, contexts)
+    far.close()
+    with pytest.raises(ssl.SSLEOFError, match="EOF occurred in violation of protocol" + LINE) as ended:
+        near.send(b"two")
+    assert ended.value.errno == ssl.SSL_ERROR_EOF
+    assert near.do_handshake() is None  # it is over, and what waits is the next write's
+    assert near.recv(9) == b""  # so it is for a read, which finds the end
+    near, far = over_unix(world, contexts)
+    far.close()
+    with pytest.raises(ssl.SSLEOFError):
+        near.send(b"two")
+    with pytest.raises(ssl.SSLError, match=r"\[SSL: BAD_LENGTH\] bad length" + LINE) as shorter:
+        near.send(b"x")  # OpenSSL has taken more, and wants it again
+    assert (shorter.value.reason, shorter.value.library) == ("BAD_LENGTH", "SSL")
+
+
+@OLD
+def test_who_was_told_of_the_end_is_told_of_it_by_a_write(world: World, contexts: Contexts) -> None:
+    client, server = secured(world, contexts)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.unwrap()
+    client.close()
+    assert soon(world, lambda: server.recv(9)) == b""
+    assert server.send(b"one goes") == 8  # and comes back as a reset
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    with pytest.raises(ssl.SSLZeroReturnError, match=r"TLS/SSL connection has been closed \(EOF\)" + LINE):
+        server.send(b"another")
+
+
+@OLD
+def test_a_handshake_that_has_failed_ends_in_nothing(world: World, contexts: Contexts) -> None:
+    client, server = wrapped(world, Contexts(contexts.server, ssl.create_default_context()))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        deadline = real.monotonic() + 5
+        while real.monotonic() < deadline:
+            for each in (client, server):
+                try:
+                    each.do_handshake()
+                except ssl.SSLWantReadError:
+                    world.pause()
+    with pytest.raises(OSError, match=r"EOF occurred in violation of protocol|temporarily unavailable"):
+        client.do_handshake()
+
+
+def test_a_handshake_that_takes_too_long_says_where(world: World, contexts: Contexts) -> None:
+    _, server = wrapped(world, contexts)
+    server.settimeout(0.01)
+    with pytest.raises(TimeoutError, match=r"^_ssl\.c:\d+: The handshake operation timed out$") as late:
+        server.do_handshake()
+    line = int(str(late.value).split(":")[1])
+    server.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError, match=rf"\(_ssl\.c:{line + 17}\)"):
+        server.do_handshake()
+
+
+def test_what_is_called_by_the_class_goes_past_the_wrapper(world: World, contexts: Contexts) -> None:
+    client, server = secured(world, contexts)
+    assert socket.socket.send(client, b"no record") == 9
+    world.readable(server)
+    with pytest.raises(ssl.SSLError, match=r"WRONG_VERSION_NUMBER|wrong version number|BAD_RECORD|packet"):
+        server.recv(9)
