@@ -46,6 +46,15 @@ from simnet.whereabouts import caller, caller_outside
 __all__ = ["SimulatedBackend", "provider"]
 
 OF_FCNTL = ("fcntl", "flock", "lockf")  # which take an object with a fileno
+ARGUMENTS = {  # beside the descriptor
+    "fcntl": (1, 2),
+    "flock": (1, 1),
+    "lockf": (1, 4),
+    "get_blocking": (0, 0),
+    "set_blocking": (1, 1),
+    "get_inheritable": (0, 0),
+    "set_inheritable": (1, 1),
+}
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
 OF_PIPES = ("read", "write", "close", *OF_EVENTFDS)  # the calls that move somebody on who waits for a pipe
 NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
@@ -110,6 +119,9 @@ class SimulatedBackend:
 
     def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
         """What *call* of ``fcntl`` or ``os`` says of a simulated descriptor, or *original* of a real one."""
+        least, most = ARGUMENTS[call]
+        if not least <= len(arguments) <= most:
+            return original(fd, *arguments)  # which says so
         number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)

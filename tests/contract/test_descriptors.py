@@ -353,6 +353,25 @@ def test_k133_what_a_socket_says_to_the_commands_of_other_files(
     world.gives(answer, fcntl.fcntl, world.socket().fileno(), getattr(fcntl, command), argument)
 
 
+@pytest.mark.parametrize("given", [0, 1, 2, 5])
+def test_k133_how_many_arguments_a_call_takes_is_looked_at_first(world: World, given: int) -> None:
+    sock = world.socket()
+    sock.close()
+    for call, least, most in (
+        (fcntl.fcntl, 1, 2),
+        (fcntl.flock, 1, 1),
+        (fcntl.lockf, 1, 4),
+        (os.get_blocking, 0, 0),
+        (os.set_blocking, 1, 1),
+        (os.get_inheritable, 0, 0),
+        (os.set_inheritable, 1, 1),
+    ):
+        if not least <= given <= most:
+            arguments = [0] * given
+            with pytest.raises(TypeError, match="argument"):
+                call(sock.fileno(), *arguments)  # type: ignore[operator]
+
+
 def test_k133_a_socket_can_be_locked(world: World) -> None:
     sock = world.socket()
     lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0)
