@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from errno import EINVAL, ENETUNREACH, ENODEV
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.flow_labels import label_of
+from simnet.kernel.flow_labels import NO_LABEL, label_sent
 from simnet.kernel.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.idle_options import (
     IP_PKTINFO,
@@ -28,8 +28,9 @@ from simnet.kernel.idle_options import (
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
     SO_RXQ_OVFL,
+    binds_anywhere,
 )  # fmt: skip
-from simnet.kernel.inet import ANY4, is_group
+from simnet.kernel.inet import ANY4, is_group, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
@@ -58,6 +59,7 @@ from simnet.kernel.rare_options import (
     IPV6_2292HOPOPTS,
     IPV6_2292PKTINFO,
     IPV6_FLOWINFO,
+    IPV6_ORIGDSTADDR,
     UDP_GRO,
     UDP_SEGMENT,
 )
@@ -91,7 +93,7 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
         options.get((level, ttl), PLAIN.ttl),
         header,
         segment=options.get(SEGMENT, 0),
-        flow=label_of(options) if six else 0,
+        flow=label_sent(options) if six else 0,
     )
     return None if marks == PLAIN else marks
 
@@ -168,7 +170,11 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
         if options.get((IPPROTO_IPV6, IPV6_FLOWINFO)) and not icmp:
             # Linux labels each flow by a hash with a secret of its own; ours is of the ports, and never 0 either.
             label = marks.flow or 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
-            messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", marks.tos << 20 | label)))
+            info = marks.tos << 20 | (label if label != NO_LABEL else 0)
+            if info:
+                messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", info)))
+        if options.get((IPPROTO_IPV6, IPV6_ORIGDSTADDR)) and port != NO_PORT:
+            messages.append((IPPROTO_IPV6, IPV6_ORIGDSTADDR, sockaddr(AF_INET6, target, port)))
         return messages
     if options.get((IPPROTO_IP, IP_PKTINFO)):
         here = bytes(4)
@@ -197,7 +203,7 @@ def sockaddr(family: int, ip: str, port: int) -> bytes:
 
 
 def said(
-    socket: DatagramSender, ancillary: Iterable[tuple[int, int, Any]], six: bool, marks: Marks | None
+    socket: DatagramSender, ancillary: Sequence[tuple[int, int, Any]], six: bool, marks: Marks | None
 ) -> tuple[Marks | None, str | None]:
     """The marks of a datagram over IPv4, or *six*, and the address it is to come from, if *ancillary* says so.
 
@@ -207,21 +213,26 @@ def said(
     """
     source: str | None = None
     link = 0
+    for level, kind, data in ancillary:  # udp_cmsg_send comes first
+        if level == IPPROTO_UDP:
+            value = bytes(memoryview(data))
+            if kind != UDP_SEGMENT or len(value) != 2:
+                raise socket_error(EINVAL)
+            marks = (marks or PLAIN)._replace(segment=int.from_bytes(value, sys.byteorder))
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
             check_for_any_socket(kind, data)
             continue
-        if level not in (IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP):
+        if level not in (IPPROTO_IP, IPPROTO_IPV6):
             continue  # another protocol's
         value = bytes(memoryview(data))
-        if level == IPPROTO_UDP:
-            if kind != UDP_SEGMENT or len(value) != 2:
-                raise socket_error(EINVAL)
-            marks = (marks or PLAIN)._replace(segment=int.from_bytes(value, sys.byteorder))
-            continue
         if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
             link, source = _source_v6(value, six)
-            if six and source is not None and not socket.stack.is_local(source):
+            if six and not 0 <= link <= len(LINKS):
+                raise socket_error(ENODEV)
+            if six and not link and source is not None and of_a_link(source):
+                raise socket_error(EINVAL)
+            if six and source is not None and not (socket.stack.is_local(source) or binds_anywhere(socket.options)):
                 raise socket_error(EINVAL)
         elif level != (IPPROTO_IPV6 if six else IPPROTO_IP):
             continue
@@ -242,7 +253,7 @@ def said(
             marks = (marks or PLAIN)._replace(tos=tos)  # Linux takes -1 for 255
         else:
             raise socket_error(EINVAL)
-    if source not in (None, ANY4) and not socket.stack.is_local(source):
+    if source not in (None, ANY4) and not six and not socket.stack.is_local(source):
         raise socket_error(ENETUNREACH)
     if not 0 <= link <= len(LINKS):
         raise socket_error(ENODEV)

@@ -11,6 +11,8 @@ from simnet.kernel.options import IPPROTO_IPV6, Key
 from simnet.kernel.rare_options import IPV6_FLOWINFO_SEND
 from simnet.kernel.segment import Endpoint
 
+CHOOSES_LABEL: Final = (IPPROTO_IPV6, 70)  # IPV6_AUTOFLOWLABEL, which is on
+NO_LABEL: Final = -1
 SENDS_LABEL: Final = (IPPROTO_IPV6, IPV6_FLOWINFO_SEND)
 LABEL: Final = (IPPROTO_IPV6, -IPV6_FLOWINFO_SEND)  # beside the options: that of the connect
 
@@ -25,8 +27,13 @@ def note_label(options: dict[Key, Any] | None, address: Sequence[Any]) -> None:
 
 
 def label_of(options: dict[Key, Any]) -> int:
-    """The label that a socket of these *options* sends to its peer; 0 for one of the kernel's choice."""
+    """The label of its connect that a socket of these *options* sends; 0 for none."""
     return int(options.get(LABEL, 0)) if options.get(SENDS_LABEL) else 0
+
+
+def label_sent(options: dict[Key, Any]) -> int:
+    """What goes with its datagrams: that label, 0 for one of the kernel's choice, or NO_LABEL."""
+    return label_of(options) or (0 if options.get(CHOOSES_LABEL, 1) else NO_LABEL)
 
 
 def peer_name(family: int, peer: Endpoint, options: dict[Key, Any] | None) -> tuple[Any, ...]:

@@ -471,3 +471,59 @@ def test_k131_so_does_that_of_a_connection(world: World) -> None:
     assert server.getsockopt(*sends_labels) == 1
     client.setsockopt(*sends_labels, 0)
     assert client.getpeername() == address
+
+
+def test_k131_who_chooses_no_labels_sends_none(world: World) -> None:
+    chooses_labels, tells_labels = (socket.IPPROTO_IPV6, 70), (socket.IPPROTO_IPV6, 11)
+    here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    there.bind(("::1", 0))
+    there.setsockopt(*tells_labels, 1)
+    for chosen, count in ((1, 1), (0, 0), (1, 1)):
+        here.setsockopt(*chooses_labels, chosen)
+        here.sendto(b"x", there.getsockname())
+        world.readable(there)
+        assert len(there.recvmsg(9, 99)[1]) == count
+    here.setsockopt(*chooses_labels, 0)
+    here.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0x12)
+    here.sendto(b"x", there.getsockname())
+    world.readable(there)
+    assert there.recvmsg(9, 99)[1] == [(*tells_labels, b"\x01\x20\0\0")]
+
+
+def test_k131_where_a_datagram_was_going_is_told_over_ipv6_too(world: World) -> None:
+    option = (socket.IPPROTO_IPV6, 74)
+    here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    there.bind(("::1", 0))
+    there.setsockopt(*option, 1)
+    there.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+    here.sendto(b"x", there.getsockname())
+    world.readable(there)
+    port = there.getsockname()[1].to_bytes(2, "big")
+    family = struct.pack("=H", socket.AF_INET6)
+    one = socket.inet_pton(socket.AF_INET6, "::1")
+    assert there.recvmsg(9, 99)[1] == [
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, bytes(4)),
+        (*option, family + port + bytes(4) + one + bytes(4)),
+    ]
+    stream = world.socket(socket.AF_INET6)
+    stream.setsockopt(*option, 5)
+    assert stream.getsockopt(*option) == 1
+
+
+def test_k131_a_link_that_is_not_there_is_found_before_what_comes_behind_it(world: World) -> None:
+    here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    there.bind(("::1", 0))
+    nowhere = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, bytes(16) + struct.pack("=i", 999))
+    wrong = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, b"x")
+    world.gives("ENODEV", here.sendmsg, [b"x"], [nowhere, wrong], 0, there.getsockname())
+    world.gives("EINVAL", here.sendmsg, [b"x"], [wrong, nowhere], 0, there.getsockname())
+    no_segment = (socket.IPPROTO_UDP, 103, b"abc")  # UDP looks at its own before
+    world.gives("EINVAL", here.sendmsg, [b"x"], [nowhere, no_segment], 0, there.getsockname())
+    elsewhere = (
+        socket.IPPROTO_IPV6,
+        socket.IPV6_PKTINFO,
+        socket.inet_pton(socket.AF_INET6, "fe80::1") + bytes((1, 0, 0, 0)),
+    )
+    world.gives("EINVAL", here.sendmsg, [b"x"], [elsewhere], 0, there.getsockname())
+    here.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
+    world.gives(1, here.sendmsg, [b"x"], [elsewhere], 0, there.getsockname())
