@@ -266,6 +266,16 @@ class _Select(Poller):
             found += [(which, fd, each) for fd, each in members if self._member(fd).mask() & events]
         return found
 
+    def look_again(self) -> list[tuple[int, int, Any]]:
+        """The same for who has waited: what was closed meanwhile is ready in every set, as POLLNVAL is."""
+        found = []
+        for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
+            for fd, each in members:
+                file = self._find(fd)
+                if file is None or file.mask() & events:
+                    found.append((which, fd, each))
+        return found
+
     def files(self) -> list[Any]:
         once = {fd: self._member(fd) for members in self.sets for fd, _ in members}
         return list(once.values())
@@ -330,7 +340,7 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
     call = _Select()
     call.sets = [_members(each) for each in (rlist, wlist, xlist)]
     beyond = call.set_aside()
-    found = call._subset(call.look() or call._wait_for(call.look, call.files(), limit))
+    found = call._subset(call.look() or call._wait_for(call.look_again, call.files(), limit))
     call._report(found, timeout)
     ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for which, _, each in found:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.addresses import AF_UNIX
 from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
@@ -195,6 +196,10 @@ class SystemCalls(_stdlib.socket):
                     if timeout is None and op == "recv" and self._kind == SOCK_DGRAM and file.shut & SHUT_RECEIVE:
                         result = nothing  # who has said that it wants to hear nothing more does not wait for ever
                         break
+                    if timeout is None and accept and file.family == AF_UNIX and file.shut & SHUT_RECEIVE:
+                        raise self._failed(
+                            tag, op, n, arguments, socket_error(errno.EINVAL)
+                        ) from None  # nor does a listener
                     if deadline is not None and deadline != -1 and self._process.scheduler.clock.now_ns >= deadline:
                         raise self._late(tag, op, n, arguments, from_kernel) from None  # ready, to no avail
                 except OSError as error:

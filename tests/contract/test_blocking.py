@@ -763,3 +763,31 @@ def test_of_several_who_wait_the_first_is_served_first(world: World, how: str) -
         assert served == [0, 1, 2][: number + 1]
     for join in joins:
         join()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_k106_a_blocking_accept_of_a_listener_that_is_shut_down_is_invalid(world: World, kind: int) -> None:
+    listener = world.socket(socket.AF_UNIX, kind)
+    listener.bind(world.abstract("shut"))
+    listener.listen()
+    listener.setblocking(True)
+    answers: list[Any] = []
+    join = world.beside(lambda: answers.append(outcome(listener.accept)))
+    time.sleep(SOON)
+    listener.shutdown(socket.SHUT_RD)
+    join()
+    assert answers == ["EINVAL"]
+    assert outcome(listener.accept) == "EINVAL"
+    listener.setblocking(False)
+    assert outcome(listener.accept) == "EAGAIN"
+
+
+def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set(world: World) -> None:
+    sock, other = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+    sock.bind((world.ip, 0))
+    answers: list[Any] = []
+    join = world.beside(lambda: answers.append(outcome(lambda: select.select([other, sock], [], [sock], 5))))
+    time.sleep(5 * SOON)
+    sock.close()
+    join()
+    assert answers == [([sock], [], [sock])]
