@@ -1059,3 +1059,23 @@ def test_k124_a_subclass_has_what_its_class_gives_it_and_nothing_else(world: Wor
     assert usual.__dict__ == {"colour": "blue"}
     with pytest.raises(AttributeError, match="'Bare' object has no attribute 'colour'"):
         bare.colour = "blue"
+
+
+def test_accept_has_a_number_for_those_who_make_the_object_themselves(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    world.readable(listener)
+    number, address = listener._accept()
+    server = world.keep(socket.socket(fileno=number))
+    assert address == client.getsockname() == server.getpeername()
+    world.gives("EAGAIN", listener._accept)
+
+
+def test_a_read_into_a_buffer_counts_what_it_is_given(world: World) -> None:
+    sock = world.socket()
+    for call in (sock.recv_into, sock.recvfrom_into):
+        name = call.__name__
+        with pytest.raises(TypeError, match=rf"{name}\(\) takes at most 3 arguments \(4 given\)"):
+            call(5, 1, 1, other=1)
+        with pytest.raises(TypeError, match=rf"{name}\(\) takes at most 3 arguments \(4 given\)"):
+            call(bytearray(5), 1, 1, 1)
