@@ -228,6 +228,9 @@ class SystemCalls(_stdlib.socket):
                     with contextlib.suppress(BlockingIOError):
                         result = attempt(file, size)  # less than SO_RCVLOWAT, but SO_RCVTIMEO is over
                         break
+                if from_kernel and op == "recv" and not size and self._kind == SOCK_STREAM and file.family != AF_UNIX:
+                    result = nothing  # tcp_recvmsg() has waited, and then goes on only for who wants more
+                    break
                 raise self._late(tag, op, n, arguments, from_kernel)
             file = self._file()  # closed meanwhile by another thread of control: EBADF
             look = False

@@ -791,3 +791,24 @@ def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set(world: Wor
     sock.close()
     join()
     assert answers == [([sock], [], [sock])]
+
+
+def test_k120_a_read_of_nothing_waits_and_gives_nothing_when_so_rcvtimeo_is_over(world: World) -> None:
+    def limited(kind: str) -> Any:
+        sock, _ = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 0, 20_000))
+        sock.setblocking(True)
+        return sock
+
+    stream = limited("tcp")
+    for call, arguments, answer in (
+        (stream.recvmsg, (0,), (b"", [], 0, None)),
+        (stream.recvmsg, (0, 0, socket.MSG_WAITALL), (b"", [], 0, None)),
+        (stream.recvfrom, (0, socket.MSG_PEEK), (b"", None)),
+        (stream.recvmsg_into, ([],), (0, [], 0, None)),
+        (stream.recvmsg, (0, 0, socket.MSG_DONTWAIT), "EAGAIN"),
+    ):
+        began = time.monotonic()
+        assert outcome(lambda: call(*arguments)) == answer  # noqa: B023 - called at once
+        assert (time.monotonic() - began > 0.015) is (answer != "EAGAIN")
+    assert outcome(lambda: limited("unix").recvmsg(0)) == "EAGAIN"
