@@ -31,6 +31,7 @@ __all__ = ["Epoll", "select_of_selector"]
 
 PLAIN = frozenset({int, float})
 MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
+OF_AN_EXIT = 3  # arguments
 EPOLL_CLOEXEC = 0o2000000
 
 
@@ -96,12 +97,16 @@ class Epoll(Poller):
     def __repr__(self) -> str:
         return f"<select.epoll object at {id(self):#x}>"
 
-    def __enter__(self) -> Epoll:
+    def __enter__(self, *none: Any, **named: Any) -> Epoll:
+        if none or named:
+            look_over_epoll("__enter__", *none, **named)
         if self._fd == -1:
             self._check()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, *exception: object, **named: Any) -> None:
+        if named or len(exception) > OF_AN_EXIT:
+            look_over_epoll("__exit__", *exception, **named)
         self.close()
 
     def __del__(self) -> None:

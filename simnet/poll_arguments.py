@@ -37,9 +37,9 @@ def look_over_poll(call: str, *arguments: Any, **named: Any) -> None:
     _look_over(real.poll(), call, arguments, named)
 
 
-def look_over_epoll(call: str, *arguments: Any) -> None:
+def look_over_epoll(call: str, *arguments: Any, **named: Any) -> None:
     """The same for a method of ``select.epoll``, of one whose number no descriptor has."""
-    _look_over(real.epoll.fromfd(INT_MAX), call, arguments, {})
+    _look_over(real.epoll.fromfd(INT_MAX), call, arguments, named)
 
 
 def _look_over(nobody: Any, call: str, arguments: Any, named: dict[str, Any]) -> None:

@@ -628,6 +628,10 @@ def test_an_epoll_says_how_many_arguments_it_takes_in_pythons_words(world: World
         ("TypeError: poll() takes at most 2 arguments (3 given)", epoll.poll, (0, 1, 2)),
         ("TypeError: epoll.close() takes no arguments (1 given)", epoll.close, (1,)),
         ("TypeError: epoll.fileno() takes no arguments (1 given)", epoll.fileno, (1,)),
+        ("TypeError: epoll.__enter__() takes no arguments (1 given)", epoll.__enter__, (1,)),
+        ("TypeError: epoll.__enter__() takes no keyword arguments", lambda: epoll.__enter__(x=1), ()),
+        ("TypeError: __exit__ expected at most 3 arguments, got 4", epoll.__exit__, (1, 2, 3, 4)),
+        ("TypeError: epoll.__exit__() takes no keyword arguments", lambda: epoll.__exit__(x=1), ()),
         ("TypeError: epoll() takes at most 2 arguments (3 given)", lambda: select.epoll(1, 0, sizehint=1), ()),
         ("TypeError: epoll() takes at most 2 arguments (3 given)", lambda: select.epoll(1, 0, flags=1), ()),
     ):
