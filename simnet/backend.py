@@ -188,7 +188,7 @@ class SimulatedBackend:
             file = self._scheduler.current.holder_of(number).descriptors.open.get(number)
             if refused.args[0] != errno.EBADF or file is None:
                 raise
-        code = descriptor_calls.terminal_refusal(file)
+        code = descriptors.terminal_refusal(file)
         raise error(code, os.strerror(code))
 
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:

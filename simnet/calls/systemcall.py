@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.addresses import AF_UNIX
 from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
@@ -22,6 +21,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN
+from simnet.resolver.addresses import AF_UNIX
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
 
