@@ -173,13 +173,20 @@ def _over_asyncio(teller: Teller) -> Any:
     def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
         error = context.get("exception")
         if isinstance(error, BaseException) and (hearers := teller.hearers()):
-            transport = context.get("transport")
-            sock = transport.get_extra_info("socket") if transport is not None else None
+            sock = _socket_of(context.get("transport"))
             for hearer in hearers:
                 hearer.uncaught(error, "a callback of asyncio", sock, "a loop")
         return teller.original(loop, context)
 
     return call_exception_handler
+
+
+def _socket_of(transport: Any) -> Any:
+    """The socket of *transport*, if it can say: one of TLS that was lost cannot, and a program's own need not have one."""
+    try:
+        return transport.get_extra_info("socket")
+    except Exception:  # noqa: BLE001  # AttributeError, as a rule; its trouble is not the loop's
+        return None
 
 
 def _over_socketserver(teller: Teller) -> Any:

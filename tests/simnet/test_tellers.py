@@ -43,6 +43,17 @@ def fail() -> None:
     loop.close()
 
 
+@pytest.mark.parametrize("transport", [None, object(), SimpleNamespace(get_extra_info=None)])
+def test_a_transport_that_cannot_say_what_its_socket_is_keeps_nobody_from_hearing(transport: object) -> None:
+    tellers.tell(ear := Ear())
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: ear.heard.append(("the program's own handler",)))
+    loop.call_exception_handler({"exception": ValueError("boom"), "transport": transport})
+    loop.close()
+    assert ear.heard == [*HEARD, ("the program's own handler",)]
+    tellers.tell_no_more(ear)
+
+
 HEARD = [("uncaught", "boom", "a callback of asyncio")]
 
 
