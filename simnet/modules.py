@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins, tellers, tls
-from simnet.standins import Backend, Provider, active, dates, executors, interrupts, order, resolver, sockets, uv
+from simnet.standins import Backend, Provider, active, dates, executors, interrupts, order, resolver, sockets, timers, uv
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 
@@ -114,6 +114,7 @@ def place_at_loops() -> None:
     resolver.place()
     order.place()
     executors.place()
+    timers.place()
     uv.place()
 
 
@@ -128,6 +129,7 @@ def _unplace() -> None:
     resolver.unplace()
     order.unplace()
     executors.unplace()
+    timers.unplace()
     uv.unplace()
     tls.unplace()
     tellers.unplace()

@@ -1,0 +1,59 @@
+"""Timers of asyncio that were set one after the other are due one after the other, though no time passed between.
+
+A loop keeps them in a heap, by the time alone. On a machine each look at the clock gives another time, so what
+`call_later`, `sleep` and `timeout` set is told apart. Within an instant of virtual time it is not, and a heap of equals
+gives them back in an order of its own: here the first that was set comes first. What was set for one and the same time,
+by a number that ``call_at`` was given again and again, is as unordered as it is on a machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+from typing import Any
+
+__all__ = ["place", "unplace"]
+
+_numbers = count()
+_original: Any = None
+
+
+def _ordered(original: Any) -> Any:
+    class TimerHandle(original):  # type: ignore[misc]
+        __slots__ = ("_number",)
+        __module__ = original.__module__
+        __doc__ = original.__doc__
+        __hash__ = original.__hash__
+
+        def __init__(self, when: Any, callback: Any, args: Any, loop: Any, context: Any = None) -> None:
+            original.__init__(self, when, callback, args, loop, context)
+            if self._source_traceback:
+                del self._source_traceback[-1]  # it ends where the timer was set, not here
+            self._number = next(_numbers)
+
+        def __lt__(self, other: Any) -> Any:
+            if other.__class__ is not TimerHandle:
+                return original.__lt__(self, other)
+            when, others = self._when, other._when
+            if when == others and when is not others:  # one number each: two looks at the clock
+                return self._number < other._number
+            return when < others
+
+    TimerHandle.__qualname__ = original.__qualname__
+    return TimerHandle
+
+
+def place() -> None:
+    """If asyncio is loaded: its loops make timers of this kind from now on."""
+    global _original
+    events = sys.modules.get("asyncio.events")
+    if _original is None and hasattr(events, "TimerHandle"):
+        _original = events.TimerHandle  # type: ignore[union-attr]
+        events.TimerHandle = _ordered(_original)  # type: ignore[union-attr]
+
+
+def unplace() -> None:
+    global _original
+    if _original is not None:
+        sys.modules["asyncio.events"].TimerHandle = _original  # type: ignore[attr-defined]
+        _original = None
