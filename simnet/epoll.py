@@ -285,7 +285,9 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     elif timeout <= 0:
         timeout = 0
     else:
-        timeout = math.ceil(timeout * 1e3) * 1e-3  # whole milliseconds, rounded up
+        # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers of binary,
+        # 100; on a machine something has passed between them.
+        timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
     keys = self._fd_to_key
     most = len(keys) or 1
     epoll = poller._epoll

@@ -100,6 +100,22 @@ def test_each_process_that_asks_asyncio_for_its_loop_has_one_of_its_own(simnet_n
     assert by_its_loop(lambda: ask("server", 7, b"again")) == b"AGAIN\n"
 
 
+@pytest.mark.parametrize("begin", [0.0, 0.007, 12345.678901234])
+def test_a_sleep_takes_as_long_as_it_says_whenever_it_begins(simnet_network: Any, begin: float) -> None:
+    """The time of a loop is a float: 0.007 s and 0.1 s are less than 0.107 s, by a bit of the last place."""
+    taken: list[float] = []
+
+    async def sleep() -> None:
+        for delay in (0.001, 0.003, 0.01, 0.1, 0.25, 1, 2.5) * 50:
+            before = simnet_network.time
+            await asyncio.sleep(delay)
+            taken.append(round(simnet_network.time - before - delay, 6))
+
+    simnet_network.sleep(begin)
+    asyncio.run(sleep())
+    assert taken == [0] * len(taken)
+
+
 class Chosen(asyncio.DefaultEventLoopPolicy):
     """A policy that a test has set."""
 
