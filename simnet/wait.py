@@ -9,8 +9,8 @@ others. Rules that hold here:
 
 * Order is FIFO, unless a schedule permutes those that may run at one instant. Who is woken goes to the end of the line.
 * The clock moves only when nobody can run; all that is due in one instant happens before anybody runs in it.
-* A poll that may not block and finds nothing lets everybody else run first (``pause``); after ``PAUSES_MAX`` of them in
-  one instant the clock moves on.
+* A poll that may not block and finds nothing lets everybody else run first (``pause``); ``PAUSES_MAX`` of them in one
+  instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
 * Who looks at a clock as often, and does nothing else, waits for it to move: so it moves.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
 PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
-POLLS_NS = 1_000_000  # virtual time that these take, polls once: one that finds nothing takes Linux a microsecond
+POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
+LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
@@ -84,7 +85,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lagged_ns", "_looked", "_choose", "_back", "swap",
+        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -123,10 +124,9 @@ class Scheduler:
         self._settle_until_ns = 0
         self._arrived_ns = -1  # when something was on its way, or done, for the last time
         self._arrived_effects = 0  # and how much had been done then
-        self._pauses = 0
-        self._pauses_at_ns = -1
-        self._pauses_effects = 0
-        self._lagged_ns = -1  # when they were given that time last
+        self._pauses, self._pauses_at_ns, self._pauses_effects = 0, -1, 0
+        self._lags = 0  # how often in a row they were given time
+        self._lagged = (-1, -1)  # until when, and what had been done
         self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
@@ -236,16 +236,17 @@ class Scheduler:
             raise self.interrupted
 
     def _lag(self, clock: Clock) -> bool:
-        """Let so many polls take the time that they take a kernel, unless they just did: who polls until a deadline is past
-        waits for it to be past, and here a wait ends on the very nanosecond.
+        """Let so many polls take the time that they take a kernel, unless they have for long, or just did and what was due
+        has led nowhere before: who polls until a deadline is past waits for that, a loop may have many turns to do.
         """
-        later_ns = clock.now_ns + POLLS_NS
-        due = clock.next_due_ns()
-        if self._lagged_ns == clock.now_ns or (due is not None and due <= later_ns):
-            self._lagged_ns = -1
-            return False
-        clock.now_ns = self._lagged_ns = later_ns
-        return True
+        later_ns, due = clock.now_ns + POLLS_NS, clock.next_due_ns()
+        lags = self._lags if self._lagged == (clock.now_ns, self.effects) else 0
+        goes_on = lags < LAGS_MAX and (due is None or (due > later_ns and not (lags and self.forced)))
+        self._lags = lags + 1 if goes_on else 0
+        if goes_on:
+            clock.now_ns = later_ns
+            self._lagged = (later_ns, self.effects)
+        return goes_on
 
     def looked(self) -> None:
         """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""

@@ -13,6 +13,20 @@ from tests.contract.worlds import World
 SOON = 0.002  # seconds
 
 
+class Order:
+    """What was done, one after the other, and whether it was all."""
+
+    def __init__(self, number: int) -> None:
+        self.done: list[int] = []
+        self.all = asyncio.Event()
+        self.number = number
+
+    def note(self, each: int) -> None:
+        self.done.append(each)
+        if len(self.done) == self.number:
+            self.all.set()
+
+
 async def set_by_call_later(done: Callable[[int], object], number: int) -> None:
     asyncio.get_running_loop().call_later(SOON, done, number)
 
@@ -39,43 +53,38 @@ async def timed_out(done: Callable[[int], object], number: int) -> None:
 @pytest.mark.parametrize("by", [set_by_call_later, slept, timed_out], ids=["call_later", "sleep", "timeout"])
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 def test_of_what_was_set_for_the_same_delay_the_first_is_the_first(world: World, by: Any, debug: bool) -> None:
-    order: list[int] = []
-    number = 12
+    async def main() -> list[int]:
+        order = Order(12)
+        for each in range(12):
+            await by(order.note, each)
+        await order.all.wait()
+        return order.done
 
-    async def main() -> None:
-        for each in range(number):
-            await by(order.append, each)
-        while len(order) < number:
-            await asyncio.sleep(SOON)
-
-    asyncio.run(main(), debug=debug)
-    assert order == list(range(number))
+    assert asyncio.run(main(), debug=debug) == list(range(12))
 
 
 def test_a_timer_that_was_taken_back_leaves_the_others_in_order(world: World) -> None:
     async def main() -> list[int]:
-        loop, order = asyncio.get_running_loop(), list[int]()
-        timers = [loop.call_later(SOON, order.append, each) for each in range(300)]
+        loop, order = asyncio.get_running_loop(), Order(150)
+        timers = [loop.call_later(SOON, order.note, each) for each in range(300)]
         for timer in timers[::2]:
             timer.cancel()
-        while len(order) < 150:
-            await asyncio.sleep(SOON)
-        return order
+        await order.all.wait()
+        return order.done
 
     assert asyncio.run(main()) == list(range(1, 300, 2))
 
 
 def test_what_is_set_for_one_and_the_same_time_has_no_order(world: World) -> None:
     async def main() -> list[int]:
-        loop, order = asyncio.get_running_loop(), list[int]()
+        loop, order = asyncio.get_running_loop(), Order(10)
         when = loop.time() + SOON
         for each in range(10):
-            loop.call_at(when, order.append, each)
-        while len(order) < 10:
-            await asyncio.sleep(SOON)
-        return order
+            loop.call_at(when, order.note, each)
+        await order.all.wait()
+        return order.done
 
-    assert asyncio.run(main()) == [0, 2, 6, 5, 9, 8, 7, 1, 3, 4]  # a heap of equals
+    assert asyncio.run(main()) == [0, 2, 6, 9, 8, 5, 7, 4, 1, 3]  # a heap of equals
 
 
 def test_a_timer_says_what_it_is_and_where_it_was_set(world: World) -> None:

@@ -326,6 +326,37 @@ def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a
         test()
 
 
+def test_a_loop_that_has_much_to_do_before_it_waits_is_no_spin() -> None:
+    """Its tasks hand on to one another, and between two turns it looks for events."""
+
+    async def hand_on(times: int) -> int:
+        there, back = asyncio.Queue[int](1), asyncio.Queue[int](1)
+
+        async def other() -> None:
+            for _ in range(times):
+                await back.put(await there.get() + 1)
+
+        task, number = asyncio.create_task(other()), 0
+        for _ in range(times):
+            await there.put(number)
+            number = await back.get()
+        await task
+        return number
+
+    with simnet.Network() as net:
+        other = net.host("other").spawn(time.sleep, 0.5)
+        assert net.host("server").run(lambda: asyncio.run(hand_on(5_000))) == 5_000
+        assert net.time < 0.1  # a millisecond for each thousand looks
+        assert not other.done
+
+
+def test_many_loops_that_begin_and_end_at_once_are_no_spin() -> None:
+    with simnet.Network() as net:
+        waiting = [net.host("crowd").spawn(lambda: asyncio.run(asyncio.sleep(1))) for _ in range(wait.PAUSES_MAX // 2)]
+        for each in waiting:
+            each.join()
+
+
 def test_who_polls_until_a_deadline_is_past_gets_past_it_each_time(simnet_network: simnet.Network) -> None:
     with socket.create_server(("", 7)) as listener:
         for number in range(5):  # as socketserver's handle_request does
