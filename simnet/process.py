@@ -75,6 +75,9 @@ class Process:
         "since_ns",
         "fruitless",
         "told_at",
+        "pauses",
+        "paused_ns",
+        "paused_at",
         "heartbeats",
         "activity",
         "joiners",
@@ -123,6 +126,9 @@ class Process:
         self.since_ns = 0
         self.fruitless = 0  # polls in a row that told it something is ready, to no effect
         self.told_at = 0  # the scheduler's count of effects when a poll told it so last
+        self.pauses = 0  # polls without leave to wait that found nothing,
+        self.paused_ns = -1  # in this instant,
+        self.paused_at = 0  # and while nobody did anything: the scheduler's count of effects then
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []

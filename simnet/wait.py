@@ -9,8 +9,8 @@ others. Rules that hold here:
 
 * Order is FIFO, unless a schedule permutes those that may run at one instant. Who is woken goes to the end of the line.
 * The clock moves only when nobody can run; all that is due in one instant happens before anybody runs in it.
-* A poll that may not block and finds nothing lets everybody else run first (``pause``); ``PAUSES_MAX`` of them in one
-  instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
+* A poll that may not block and finds nothing lets everybody else run first (``pause``); ``PAUSES_MAX`` of one process in
+  one instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
 * Who looks at a clock as often, and does nothing else, waits for it to move: so it moves.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
@@ -85,7 +85,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
         "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_pauses", "_pauses_at_ns", "_pauses_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
+        "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -120,13 +120,13 @@ class Scheduler:
         self.switches = 0
         self.runnable: deque[Process] = deque()
         self._sleepers = 0  # waits with a deadline
-        self._settling = False
-        self._settle_until_ns = 0
+        self._settling, self._settle_until_ns = False, 0
         self._arrived_ns = -1  # when something was on its way, or done, for the last time
         self._arrived_effects = 0  # and how much had been done then
-        self._pauses, self._pauses_at_ns, self._pauses_effects = 0, -1, 0
-        self._lags = 0  # how often in a row they were given time
-        self._lagged = (-1, -1)  # until when, and what had been done
+        self._lags, self._lagged = (
+            0,
+            (-1, -1),
+        )  # how often in a row they were given time; until when, and what had been done
         self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
@@ -213,14 +213,14 @@ class Scheduler:
         if self.effects != self.seen:
             self.account()
         clock = self.clock
-        if self._pauses_at_ns != clock.now_ns or self._pauses_effects != self.effects:
-            self._pauses_at_ns = clock.now_ns
-            self._pauses_effects = self.effects
-            self._pauses = 0
-        self._pauses += 1
+        if me.paused_ns != clock.now_ns or me.paused_at != self.effects:
+            me.paused_ns = clock.now_ns
+            me.paused_at = self.effects
+            me.pauses = 0
+        me.pauses += 1
         if clock.heap and clock.heap[0] <= clock.now_ns and clock.due_now():
             clock.tick()
-        elif self._pauses > PAUSES_MAX and not self._lag(clock):
+        elif me.pauses > PAUSES_MAX and not self._lag(clock):
             self.forced += 1
             if self.forced > TICKS_MAX or not clock.tick():
                 self.forced = 0

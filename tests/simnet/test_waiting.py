@@ -357,6 +357,21 @@ def test_many_loops_that_begin_and_end_at_once_are_no_spin() -> None:
             each.join()
 
 
+def test_of_many_who_poll_each_may_do_so_for_long_before_that_takes_time() -> None:
+    """So that who began first is there when the others, in the same instant, want something of it."""
+
+    def polls(number: int) -> None:
+        with select.epoll() as poller:
+            for _ in range(number):
+                assert poller.poll(0) == []
+
+    with simnet.Network() as net:
+        for number in range(1, 30):
+            net.host("crowd").spawn(polls, 100 + number)
+        net.host("crowd").run(polls, 900)
+        assert net.time == 0
+
+
 def test_who_polls_until_a_deadline_is_past_gets_past_it_each_time(simnet_network: simnet.Network) -> None:
     with socket.create_server(("", 7)) as listener:
         for number in range(5):  # as socketserver's handle_request does
