@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["send_file", "sendfile"]
 
-PIECE = 65536  # bytes of the file read at once
-SENT_AT_ONCE = 4 << 20  # and for one non-blocking send: as much as a send buffer holds (net.ipv4.tcp_wmem)
+PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
+PAGE = 4096
 SENDFILE_MAX = 0x7FFFF000  # bytes of one sendfile(2): MAX_RW_COUNT
 
 
@@ -80,12 +80,27 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
         if in_fd in process.descriptors:
             raise socket_error(errno.EINVAL if offset is None else errno.ESPIPE)
         at = _position(in_fd) if offset is None else index(offset)
-        data = os.pread(in_fd, min(length, SENDFILE_MAX if blocks else SENT_AT_ONCE), at)
-        sent = sock.send(data) if data else 0
+        sent = _in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
     finally:
         sock.detach()
     if offset is None:
         os.lseek(in_fd, at + sent, os.SEEK_SET)
+    return sent
+
+
+def _in_pieces(sock: Any, in_fd: int, at: int, length: int) -> int:
+    """How many of *length* bytes from *at* went before there was no room, or the peer had answered one piece by a reset."""
+    sent = 0
+    while data := os.pread(in_fd, min(length - sent, PIECE - (at + sent) % PAGE), at + sent):
+        try:
+            taken = sock.send(data)
+        except OSError:
+            if not sent:
+                raise
+            break
+        sent += taken
+        if taken < len(data):
+            break
     return sent
 
 

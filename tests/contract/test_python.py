@@ -865,6 +865,22 @@ def test_sendfile_by_descriptors(world: World) -> None:
             world.gives("EPIPE", os.sendfile, fresh.fileno(), into, 0, 10)
 
 
+@pytest.mark.parametrize(
+    ("offset", "went"), [(0, 65_536), (3, 65_533), (4_095, 61_441), (70_000, 65_168), (299_000, 1_000)]
+)
+def test_a_file_goes_by_sixteen_pages_and_the_second_piece_meets_the_reset_that_the_first_has_made(
+    world: World, offset: int, went: int
+) -> None:
+    client, server = world.pair()
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP")
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(300_000))
+        file.flush()
+        assert os.sendfile(client.fileno(), file.fileno(), offset, 300_000) == went
+        world.gives("EPIPE", os.sendfile, client.fileno(), file.fileno(), 0, 10)
+
+
 def test_k126_a_closed_socket_sends_no_file(world: World) -> None:
     client, _server = world.pair()
     client.settimeout(5.0)
