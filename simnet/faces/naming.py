@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simnet.explore.options import RUNS_DEFAULT, SweepOptions
-from simnet.explore.parameters import refuse
+from simnet.explore.parameters import network_parameter, refuse
 from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
@@ -126,16 +126,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         function = _loaded(scenario, root, remedy.format(command=command))
         options = getattr(function, "simnet_options", None)
         swept = options is not None
-        wanted, before = _needed(function, 0 if swept else 1, scenario), set_up_by(function)
-        given = getattr(function, "is_hypothesis_test", False)  # its examples are its own, and each has its networks
-        if given or wanted or before:
-            why = (
-                "is given its examples by hypothesis"
-                if given
-                else f"takes {', '.join(wanted)}, which pytest provides"
-                if wanted
-                else f"is set up by {before}, which pytest calls"
-            )
+        if why := _why_pytest(function, swept, scenario):
             raise NeedsPytest(f"{scenario.test} {why}. {remedy.format(command=command)}")
         try:
             refuse(function)
@@ -186,6 +177,29 @@ def _bind(function: Any) -> Callable[[Any], object]:
     owner = getattr(function, "__self__", None)
     bound: Callable[[Any], object] = function.simnet_bind() if owner is None else function.simnet_bind(owner)
     return bound
+
+
+def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario) -> str:
+    """What the test needs that pytest alone does for it; "" if nothing."""
+    if getattr(function, "is_hypothesis_test", False):  # its examples are its own, and each has its networks
+        return "is given its examples by hypothesis"
+    if wanted := _needed(function, 0 if swept else 1, scenario):
+        return f"takes {', '.join(wanted)}, which pytest provides"
+    if before := set_up_by(function):
+        return f"is set up by {before}, which pytest calls"
+    if not swept and not _takes_a_network(function):
+        return "takes no network: what it sweeps itself is swept as pytest is told"
+    return ""
+
+
+def _takes_a_network(function: Callable[..., Any]) -> bool:
+    try:
+        network_parameter(function)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # it does not say what it takes
+    return True
 
 
 def _needed(function: Callable[..., Any], given: int, scenario: Scenario) -> list[str]:

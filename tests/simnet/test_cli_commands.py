@@ -647,6 +647,7 @@ def test_marks_change_what_a_command_does_as_they_do_under_pytest(simnet: Run) -
         ("test_odd", "test_kinds.py:1: test_odd is `async def`: called, it returns at once and would pass without"),
         ("test_even", "test_kinds.py:2: test_even is a generator (it holds `yield`): called, it returns at once"),
         ("TestMade::test_it", "no TestMade can be made: TypeError: TestMade.__init__() missing 1 required positional"),
+        ("test_alone", "test_alone takes no network: what it sweeps itself is swept as pytest is told. "),
         ("TestEmpty::test_it", "there is no 'test_it' in "),
     ],
 )
@@ -656,6 +657,7 @@ def test_what_nobody_could_call_is_refused_by_name(simnet: Run, test: str, told:
         "def test_even(net): yield\n"
         "class TestMade:\n    def __init__(self, of): ...\n    def test_it(self, net): ...\n"
         "class TestEmpty: ...\n"
+        "def test_alone(): ...\n"
     )
     for command in ("sweep", "show"):
         ran = simnet(command, f"test_kinds.py::{test}")

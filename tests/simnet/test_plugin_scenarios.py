@@ -202,6 +202,23 @@ def test_a_test_whose_conftest_says_where_to_import_from_is_played_too(suite: py
 
 
 @pytest.mark.slow
+def test_a_test_that_sweeps_what_it_makes_is_played_too(suite: pytest.Pytester) -> None:
+    (suite.path / "test_makes.py").write_text(
+        "import simnet\nfrom servers import hasty\nfrom test_servers import talk\n\n"
+        "def test_makes():\n"
+        "    @simnet.sweep(target='server', kinds='short-recv')\n"
+        "    def body(net):\n"
+        "        net.host('server').spawn(hasty, 7)\n"
+        "        talk(b'hello')\n"
+        "    body()\n"
+    )
+    run(suite, "test_makes.py").assert_outcomes(failed=1)
+    (file,) = (suite.path / ".simnet" / "failures").glob("*/*.toml")
+    file.write_text(file.read_text().replace('expect = {outcome = "baseline"}', 'expect = {error = "KeyError"}'))
+    run(suite, str(file)).assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
 def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytest.Pytester) -> None:
     (suite.path / "test_words.py").write_text(
         "import pytest, simnet\nfrom servers import hasty\nfrom test_servers import talk\n\n"
