@@ -88,7 +88,7 @@ class Run:
 
     def __repr__(self) -> str:
         bad = [*self.failures, *self.handler_errors, *self.verdicts]
-        return f"Run({self.plan or 'no faults'}: {self.outcome}; {len(bad)} failures; {len(self.trace)} events)"
+        return f"{type(self).__name__}({self.plan or 'no faults'}: {self.outcome}; {len(bad)} failures; {len(self.trace)} events)"
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from simnet.run import Outcome, ProcessFailure, Run, Waiting, unless_left
 __all__ = ["RealRun", "play_real"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class RealRun(Run):
     """All that is known of one run, and how much of it the kernel did itself. Its times and its digest are its own."""
 

@@ -656,6 +656,11 @@ def test_what_is_no_time_out_is_refused_as_a_default_too() -> None:
             socket.setdefaulttimeout("soon")  # type: ignore[arg-type]
 
 
+def test_a_run_prints_as_a_simulated_one_does() -> None:
+    for kind, run in (("Run", play), ("RealRun", play_real)):
+        assert repr(run(lambda net: 7)) == f"{kind}(no faults: returned 7; 0 failures; 0 events)"
+
+
 def test_a_program_throws_the_same_dice_as_on_simnet() -> None:
     def thrown(net: Any) -> list[Any]:
         return [net.seed, random.random(), net.host("a").run(random.random), net.host("a").run(os.urandom, 4)]
