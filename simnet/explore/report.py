@@ -18,6 +18,7 @@ from simnet.aftermath import why_by_itself
 from simnet.blame import exception_text, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
+from simnet.explore.excuses import excused
 from simnet.explore.findings import TEST, Finding
 from simnet.explore.ladder import ladder
 from simnet.explore.looks import WIDTH, colored, line_of
@@ -249,9 +250,27 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 
 
 def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
+    if plan and plan.transparent:
+        return _one_read(run.trace, baseline.trace) if main.host == TEST else ""
     if plan:
-        return _one_read(run.trace, baseline.trace) if main.host == TEST and plan.transparent else ""
+        return _wrapped(main, plan)
     return "" if main.error is None else why_by_itself(main.error, run)
+
+
+def _wrapped(main: Finding, plan: FaultPlan) -> str:
+    """What to say of a target's exception that is a program's own word for the errno that the plan made; empty of any other."""
+    if main.error is None or main.reason not in ("target-raised", "handler-raised"):
+        return ""
+    broken = [fault for fault in plan if not fault.transparent]
+    inner = main.error.__cause__ or main.error.__context__
+    while inner is not None and not excused(inner, broken):
+        inner = inner.__cause__ or inner.__context__
+    if inner is None:
+        return ""
+    name = type(main.error).__name__
+    return (
+        f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({name},) says that it may"
+    )
 
 
 def _one_read(trace: Trace, before: Trace) -> str:

@@ -357,3 +357,31 @@ def test_where_no_line_is_the_users_the_debuggers_place_is_named_once() -> None:
     (told,) = result.reports(ID)
     assert result.failures[0].at == stopping_place(result.failures[0].error).short
     assert f"(--pdb stops at {result.failures[0].at})" in told.text()
+
+
+class Gone(Exception):
+    """A program's own word."""
+
+
+@pytest.mark.parametrize("by", ["from", "while"])
+def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_pass(by: str) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                try:
+                    conn.recv(100)
+                except OSError as error:
+                    raise Gone from (error if by == "from" else error.__cause__)
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+    (failure,) = result.failures
+    word = "ConnectionResetError: [Errno 104] Connection reset by peer"
+    why = report(failure, result).why
+    assert why == f"Gone is what became of {word}, which the fault made; may_raise=(Gone,) says that it may"
+    assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
