@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from greenlet import getcurrent, greenlet
 
 from simnet import stuck
+from simnet.beginnings import ITS_TURN, begin
 from simnet.clock import Clock
 from simnet.trace import WAKE, Trace
 from simnet.verdicts import Hang, ProcessEnded, Spin, Verdict
@@ -226,7 +227,7 @@ class Scheduler:
                 self.forced = 0
                 self._blame(stuck.polled_for_nothing(me, clock.now_ns, PAUSES_MAX), me)
         if self.runnable:
-            me.waiting = ("its turn", None)
+            me.waiting = ITS_TURN
             self.runnable.append(me)
             self._switch(self._take())
             me.waiting = None
@@ -323,9 +324,8 @@ class Scheduler:
         me = self.current
         self.account()
         self.processes.append(process)
-        me.waiting = ("its turn", None)
-        self.runnable.appendleft(me)
-        self._switch(process)
+        me.waiting = ITS_TURN
+        begin(self._switch, self.runnable, me, process)
         me.waiting = None
         if self.interrupted is not None:
             raise self.interrupted

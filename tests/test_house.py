@@ -34,7 +34,7 @@ STEPS = {
             "simnet.clients",
         ],
         ["simnet.arguments", "simnet.poll_arguments"],
-        ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.wait"],
+        ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.beginnings", "simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.state", "simnet.resolver"],
         [

@@ -1053,3 +1053,47 @@ def test_a_run_may_have_more_processes_than_a_c_int_has_room_for_descriptors() -
         for _ in range(1_100):
             host.run(int)
         assert host.run(look) == (1, 1)
+
+
+def test_an_asyncio_server_listens_when_spawn_returns(simnet_network: Any) -> None:
+    """It has polled until then, and not waited."""
+
+    async def serve(path: str) -> None:
+        async def hello(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"hello")
+            writer.close()
+
+        await asyncio.sleep(0)
+        async with await asyncio.start_unix_server(hello, path) as server:
+            await server.serve_forever()
+
+    host = simnet_network.host("server")
+    host.spawn(asyncio.run, serve("/run/hello.sock"))
+    with host.connect("/run/hello.sock") as sock:  # within a host a connect is answered at once
+        assert sock.recv(100) == b"hello"
+
+
+def test_spawn_returns_though_the_new_process_looks_again_and_again(simnet_network: Any) -> None:
+    told: list[str] = []
+
+    def looks() -> None:
+        while not told:
+            time.sleep(0)
+
+    process = simnet_network.host("server").spawn(looks)
+    assert not process.done
+    told.append("enough")
+    assert process.join(1)
+
+
+def test_others_wait_their_turn_until_a_new_process_waits(simnet_network: Any) -> None:
+    order: list[str] = []
+
+    def two(name: str) -> None:
+        for number in (1, 2):
+            order.append(f"{name}{number}")
+            time.sleep(0)
+
+    simnet_network.host("a").spawn(two, "a")
+    simnet_network.host("b").spawn(two, "b")
+    assert order == ["a1", "a2", "b1", "b2"]
