@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ITS_TURN", "begin"]
 
 ITS_TURN: Final[tuple[str, Any]] = ("its turn", None)  # what somebody waits for who may run
-LOOKS_MAX: Final = (
-    200  # asyncio polls without leave to wait before it runs anything, and once more behind each `sleep(0)`
-)
+LOOKS_MAX: Final = 200  # asyncio polls without leave to wait before it runs anything, and again behind each `sleep(0)`
 
 
 def begin(switch: Callable[[Process], None], runnable: deque[Process], me: Process, process: Process) -> None:

@@ -21,7 +21,19 @@ from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
 from simnet import standins, tellers, tls
-from simnet.standins import Backend, Provider, active, dates, executors, interrupts, order, resolver, sockets, timers, uv
+from simnet.standins import (
+    Backend,
+    Provider,
+    active,
+    dates,
+    executors,
+    interrupts,
+    order,
+    resolver,
+    sockets,
+    timers,
+    uv,
+)
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 

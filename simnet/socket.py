@@ -18,9 +18,7 @@ from simnet.arguments import (
     INT_MAX,
     MISSING,
     SIZE_MAX,
-    checked_blocking,
     checked_bytes,
-    checked_timeout,
     given_descriptor,
     look_over,
     name_as_the_real_one,
@@ -161,14 +159,6 @@ class Socket(UnixCalls):
     def proto(self, value: Any) -> None:
         raise AttributeError("readonly attribute")
 
-    @property
-    def timeout(self) -> float | None:
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, value: Any) -> None:
-        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
-
     def fileno(self, *none: Any, **named: Any) -> int:
         if none or named:
             look_over("fileno", *none, **named)
@@ -190,27 +180,6 @@ class Socket(UnixCalls):
             if address:
                 text += f", {'l' if name == 'sock' else 'r'}addr={address}"
         return f"{text}>"
-
-    def gettimeout(self, *none: Any, **named: Any) -> float | None:
-        if none or named:
-            look_over("gettimeout", *none, **named)
-        return self._timeout
-
-    def getblocking(self, *none: Any, **named: Any) -> bool:
-        if none or named:
-            look_over("getblocking", *none, **named)
-        return self._timeout != 0.0
-
-    def settimeout(self, *value: Any, **named: Any) -> None:
-        self._timeout = timeout = checked_timeout(only_one("settimeout", value, named))
-        self._file().nonblocking = timeout is not None  # a closed socket remembers the time-out, and fails
-
-    def setblocking(self, *flag: Any, **named: Any) -> None:
-        if len(flag) == 1 and type(flag[0]) is bool and not named:
-            self._timeout = timeout = None if flag[0] else 0.0
-        else:
-            self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
-        self._file().nonblocking = timeout is not None
 
     # --- connections -----------------------------------------------------------------------------------------------
 

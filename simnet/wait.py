@@ -121,13 +121,12 @@ class Scheduler:
         self.switches = 0
         self.runnable: deque[Process] = deque()
         self._sleepers = 0  # waits with a deadline
-        self._settling, self._settle_until_ns = False, 0
+        self._settling = False
+        self._settle_until_ns = 0
         self._arrived_ns = -1  # when something was on its way, or done, for the last time
         self._arrived_effects = 0  # and how much had been done then
-        self._lags, self._lagged = (
-            0,
-            (-1, -1),
-        )  # how often in a row they were given time; until when, and what had been done
+        self._lags = 0  # how often in a row polls were given time
+        self._lagged = (-1, -1)  # until when, and what had been done
         self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap

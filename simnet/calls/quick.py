@@ -1,4 +1,4 @@
-"""The calls of a socket that never wait: names, options, listening, shutdown, inheritance."""
+"""The calls of a socket that never wait: names, time-outs, options, listening, shutdown, inheritance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from simnet.arguments import (
     INT_MAX,
     MISSING,
+    checked_blocking,
+    checked_timeout,
     look_over,
     look_over_inheritable,
     only_one,
@@ -35,6 +37,35 @@ class QuickCalls(StraightCalls):
     __slots__ = ("_net_family",)
 
     _net_family: int
+
+    @property
+    def timeout(self) -> float | None:
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: Any) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
+
+    def gettimeout(self, *none: Any, **named: Any) -> float | None:
+        if none or named:
+            look_over("gettimeout", *none, **named)
+        return self._timeout
+
+    def getblocking(self, *none: Any, **named: Any) -> bool:
+        if none or named:
+            look_over("getblocking", *none, **named)
+        return self._timeout != 0.0
+
+    def settimeout(self, *value: Any, **named: Any) -> None:
+        self._timeout = timeout = checked_timeout(only_one("settimeout", value, named))
+        self._file().nonblocking = timeout is not None  # a closed socket remembers the time-out, and fails
+
+    def setblocking(self, *flag: Any, **named: Any) -> None:
+        if len(flag) == 1 and type(flag[0]) is bool and not named:
+            self._timeout = timeout = None if flag[0] else 0.0
+        else:
+            self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
+        self._file().nonblocking = timeout is not None
 
     def bind(self, *address: Any, **named: Any) -> None:
         resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")
