@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.errors import Timeout
 from dispatch.timers import Timer
@@ -100,3 +102,22 @@ class Extras:
             self.idle = None
         if self.layer is not None and self.layer.deadline is not None:
             self.layer.deadline.cancel()
+
+
+class Items:
+    """An iterable of bytes as a producer."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[bytes]) -> None:
+        self._items: Iterator[bytes] = iter(items)
+
+    def __repr__(self) -> str:
+        return f"<items of {self._items!r}>"
+
+    def more(self) -> bytes:
+        """The next item that is not empty; empty at the end."""
+        for item in self._items:
+            if item:
+                return item
+        return b""

@@ -8,7 +8,6 @@ adding to it nor taking from it costs more than the bytes that are moved.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
 
 from dispatch.annotations import Any
 from dispatch.channel import (
@@ -28,7 +27,7 @@ from dispatch.channel import (
 )
 from dispatch.checks import check_count
 from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
-from dispatch.extras import Extras
+from dispatch.extras import Extras, Items
 from dispatch.limits import guard_water
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
@@ -102,8 +101,11 @@ class Sender(Channel):
         return self._write_otherwise(data)
 
     def _promise(self) -> bool:
-        """Too much waits; who is told so hears when it has gone."""
+        """Too much waits; who is told so hears when it has gone. If others wrote it, handle_full comes at the end of this turn."""
         self._channel_state |= PROMISED
+        unsent = self.loop._unsent
+        if not self._channel_state & FULL and self.loop._turning is not self and (not unsent or unsent[-1] is not self):
+            unsent.append(self)
         return False
 
     def _write_otherwise(self, data: bytes | bytearray | memoryview) -> bool:
@@ -138,7 +140,7 @@ class Sender(Channel):
         if not hasattr(producer, "more"):
             if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
                 raise TypeError(f"{producer!r} is no producer: it has neither more() nor items; write() takes bytes")
-            producer = _Items(producer)
+            producer = Items(producer)
         if self._channel_state & DONE:
             return False
         self._channel_state |= PRODUCING
@@ -298,9 +300,11 @@ class Sender(Channel):
                 if not staged and not self._stage(more):
                     if self._waiting is None and not self._channel_state & CLOSED:
                         self._all_sent()
-                    elif self._channel_state & BLOCKED:
+                        return
+                    if self._channel_state & BLOCKED:
                         self._channel_state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
                         self._update()
+                    self._say_full()
                     return
                 staged = more.staged
                 if type(staged) is bytes or type(staged) is memoryview:
@@ -403,16 +407,19 @@ class Sender(Channel):
             self._arm_close()
         elif self.write_timeout is not None:
             self._extras().arm_write(self)
-        if self._waiting_bytes > self.high_water:
-            if not state & (FULL | CLOSING):
-                self._channel_state |= FULL
-                self._update()
-                self._call("handle_full")
-                return
-        elif state & (FULL | PROMISED) and self._waiting_bytes <= self.low_water:
+        if self._waiting_bytes > self.high_water and not state & (FULL | CLOSING):
+            self._say_full()
+        elif self._waiting_bytes <= self.low_water and state & (FULL | PROMISED):
             self._below_low_water()
-            return
-        self._update()
+        else:
+            self._update()
+
+    def _say_full(self) -> None:
+        """If too much waits, whoever makes it should stop."""
+        if self._waiting_bytes > self.high_water and not self._channel_state & (FULL | CLOSING | CLOSED):
+            self._channel_state |= FULL
+            self._update()
+            self._call("handle_full")
 
     def _all_sent(self) -> None:
         """Nothing waits any more."""
@@ -474,22 +481,3 @@ class Sender(Channel):
     def _out_broken(self, error: OSError) -> None:
         """Nothing goes out any more."""
         raise NotImplementedError
-
-
-class _Items:
-    """An iterable of bytes as a producer."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Iterable[bytes]) -> None:
-        self._items: Iterator[bytes] = iter(items)
-
-    def __repr__(self) -> str:
-        return f"<items of {self._items!r}>"
-
-    def more(self) -> bytes:
-        """The next item that is not empty; empty at the end."""
-        for item in self._items:
-            if item:
-                return item
-        return b""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
 TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
-BEFORE = PAUSED | SHUT | LAYERED | PRODUCING  # what may be asked for before there is a connection
+BEFORE = PAUSED | SHUT | LAYERED | PRODUCING | PROMISED | FULL  # what may be asked for before there is a connection
 DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
 
@@ -297,7 +297,8 @@ class Stream(Receiver):
     def _flush_later(self) -> None:
         state = self._channel_state
         if not state & CONNECTED:
-            return  # it waits for the connection, or there is none any more
+            self._say_full()  # it waits for the connection, or there is none any more
+            return
         self._spread_out()
         if state & BLOCKED:
             if self._waiting_bytes > self.high_water:

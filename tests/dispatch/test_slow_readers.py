@@ -1,0 +1,142 @@
+"""Whoever makes output for a peer that does not take it is told to stop, wherever the output waits."""
+
+from __future__ import annotations
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Recorder, the_harness
+from tests.dispatch.test_tls import Secure, authority, client_context, server_context
+
+__all__ = ["authority", "client_context", "server_context"]  # fixtures
+
+
+class Source(dispatch.Stream):
+    """What it reads it writes to another, as in docs/how-to/write-a-server.md."""
+
+    other: dispatch.Stream
+
+    def handle_data(self, data):
+        self.other.write(data)
+
+
+class Sink(Recorder):
+    """It holds back who writes to it."""
+
+    source: dispatch.Stream
+
+    def handle_full(self):
+        super().handle_full()
+        self.source.pause()
+
+    def handle_drained(self):
+        super().handle_drained()
+        self.source.resume()
+
+
+def relayed(world, loop, far):
+    """A source that feeds *far*, and the client who feeds the source."""
+    near, client = world.connected(loop, Source)
+    near.other, far.source = far, near
+    return near, client
+
+
+def push(world, loop, client, size=20_000_000):
+    """As much of so many bytes as is taken from the client; how much that was."""
+    client.setblocking(False)
+    sent = 0
+    for _ in range(size // 20_000):
+        try:
+            sent += client.send(b"x" * 20_000)
+        except BlockingIOError:
+            pass
+        loop.run_once(0)
+    return sent
+
+
+@pytest.mark.slow
+def test_a_relay_keeps_no_more_than_its_marks_say_for_a_peer_that_does_not_read(world):
+    loop = world.loop()
+    far, reader = world.connected(loop, Sink)
+    near, client = relayed(world, loop, far)
+
+    sent = push(world, loop, client)
+    assert far.events == ["full"]
+    assert near.paused
+    assert far.queued <= far.high_water + near.read_size_max
+
+    assert len(world.read(loop, reader, sent)) == sent
+    world.run(loop, lambda: far.events[-1:] == ["drained"])
+    assert not near.paused
+
+
+def test_nor_for_a_connection_that_is_still_being_made():
+    with the_harness().Network() as net, dispatch.Loop() as loop:
+        net.host("server")
+        net.partition("test", "server")
+        far = Sink(loop=loop)
+        far.connect(("server", 7))
+
+        told = []
+        far.source = Source(loop=loop)
+        for _ in range(20):
+            told.append(far.write(b"x" * 10_000))
+            loop.run_once(0)
+        assert told == [True] * 6 + [False] * 14
+        assert far.events == ["full"]
+        assert far.source.paused
+        far.abort()
+
+
+def test_nor_while_the_peer_lets_tls_wait(world, client_context):
+    loop = world.loop()
+    far, _ = world.connected(loop, Sink)
+    far.start_tls(client_context, server_hostname="localhost")
+    near, client = relayed(world, loop, far)
+
+    push(world, loop, client, 1_000_000)
+    assert far.events == ["full"]
+    assert near.paused
+    assert far.queued <= far.high_water + near.read_size_max
+
+
+def test_what_was_held_back_by_the_handshake_goes_on_after_it(world, client_context, server_context):
+    loop = world.loop()
+    ours, theirs = world.pair()
+
+    class Both(Sink, Secure):
+        pass
+
+    far = Both(ours, loop=loop)
+    far.source = Source(loop=loop)
+    far.start_tls(client_context, server_hostname="localhost")
+    for _ in range(3):
+        far.write(b"x" * 40_000)
+        world.turn(loop)
+    assert far.events == ["full"]
+
+    peer = Secure(theirs, loop=loop)
+    peer.start_tls(server_context, server_side=True)
+    world.run(loop, lambda: len(peer.data) == 120_000)
+    world.run(loop, lambda: "drained" in far.events)
+    assert far.events == ["full", "secure", "drained"]
+
+
+@pytest.mark.parametrize("sizes", [(100_000,), (40_000, 40_000), (70_000, 10)])
+def test_much_may_be_written_before_there_is_a_connection(world, sizes):
+    loop = world.loop()
+    made = []
+
+    def accepted(sock, **options):
+        made.append(Recorder(sock, **options))
+
+    listener = world.listen(loop, accepted)
+    channel = Recorder(loop=loop)
+    for size in sizes:
+        channel.write(b"x" * size)
+        world.turn(loop, 1)
+    channel.connect(listener.addr)
+
+    world.run(loop, lambda: made and len(made[0].data) == sum(sizes))
+    world.run(loop, lambda: "drained" in channel.events)
+    assert channel.events == ["full", "connect", "drained"]
