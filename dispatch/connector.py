@@ -150,6 +150,11 @@ class Attempt(Channel):
             self.socket.close()
             raise
 
+    @property
+    def background(self) -> bool:  # type: ignore[override]
+        """It keeps the loop running if its stream will."""
+        return self._connector.stream.background
+
     def _connect(self) -> None:
         code = self.socket.connect_ex(self.address)
         full = code in TRY_AGAIN and isinstance(self.address, (str, bytes))

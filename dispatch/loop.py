@@ -424,19 +424,24 @@ class Loop:
         self._check_thread()
         if self.running or deadline > 0:
             self._draining = True
-            for channel in list(self.channels.values()):
-                if not channel.background:
-                    channel.close()
             self.call_later(deadline, self._give_up)
+            self._end_all(lambda channel: channel.close())
         if not self.running:
             if deadline > 0:
                 self.run()
             self._shut()
 
     def _give_up(self) -> None:
+        self._end_all(lambda channel: channel.abort(Aborted("its loop was closed")))
+
+    def _end_all(self, end: Callable[[Channel], object]) -> None:
+        """Those in the background, too. A program's own ``close`` or ``abort`` may fail, which is its channel's affair."""
         for channel in list(self.channels.values()):
-            if not channel.background:
-                channel.abort(Aborted("its loop was closed"))
+            if channel is not self._waker:
+                try:
+                    end(channel)
+                except Exception as error:  # noqa: BLE001 - as in a handler
+                    channel._failed("close", error)
 
     def _shut(self) -> None:
         """The end of it: tell who is still to be told, and give everything back."""
@@ -445,13 +450,13 @@ class Loop:
         for _ in range(100):  # handlers of the last channels may open others; some would do so for ever
             self._give_up()
             self._settle()
-            if len(self.channels) == self._background:
+            if all(channel is self._waker for channel in self.channels.values()):
                 break
         with making:
             self.closed = True
         if self._waker is not None:
             self._waker._finish(None)
-        for call in self._signals:
+        for call in self._signals[:]:
             call.cancel()
         self._soon.clear()
         self._timers.clear()

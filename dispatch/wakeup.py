@@ -76,7 +76,7 @@ def make_waker(loop: Loop) -> Waker:
 class SignalCall:
     """A call that a signal makes; ``cancel()`` gives the signal back to who had it before."""
 
-    __slots__ = ("_before", "_loop", "number")
+    __slots__ = ("_args", "_before", "_function", "_loop", "number")
 
     def __init__(self, loop: Loop, number: int, function: Any, args: tuple[Any, ...]) -> None:
         import signal
@@ -84,23 +84,44 @@ class SignalCall:
         self._loop = loop
         self.number = number
         loop._timer(0.0, function, args)  # refuses what cannot be called, here rather than in the handler
-
-        def arrived(*_signum_and_frame: Any) -> None:
-            # Python runs this in the main thread, also while that sleeps in a poller (PEP 475).
-            if not loop.closed:
-                loop.call_soon_threadsafe(function, *args)
-
+        self._function = function
+        self._args = args
         try:
-            self._before: Any = signal.signal(number, arrived)
+            self._before: Any = signal.signal(number, self)
         except TypeError as error:
             raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
 
-    def cancel(self) -> None:
-        """Do not call any more."""
+    def __call__(self, *_signum_and_frame: Any) -> None:
+        """The signal has come. Python says so in the main thread, also while that sleeps in a poller (PEP 475)."""
+        if self._function is not None:
+            self._loop.call_soon_threadsafe(self._function, *self._args)
+            return
         import signal
 
-        if self._before is not None:
-            signal.signal(self.number, self._before)
-            self._before = None
+        if self._give_back():  # it could not when it was cancelled
+            signal.raise_signal(self.number)
+
+    def cancel(self) -> None:
+        """Do not call any more."""
+        if self._function is not None:
+            self._function = None
+            self._args = ()
+            self._loop._signals.remove(self)
+            try:
+                self._give_back()
+            except ValueError:
+                pass  # the loop ends in another thread than the main one, which alone may do so: when the signal comes
+
+    def _give_back(self) -> bool:
+        """Whether the signal is now theirs who had it before; not if somebody else has taken it since."""
+        import signal
+
+        before = self._before
+        while isinstance(before, SignalCall) and before._function is None:
+            before = before._before  # cancelled meanwhile
+        if before is None or signal.getsignal(self.number) is not self:
+            return False
+        signal.signal(self.number, before)
+        return True

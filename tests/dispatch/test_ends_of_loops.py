@@ -1,0 +1,129 @@
+"""The end of a loop: every channel is told, signals are given back, whatever has happened to either meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+import dispatch
+from tests.dispatch.conftest import Recorder
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+
+
+class Quiet(Recorder):
+    background = True
+
+
+class Aside(dispatch.Listener):
+    background = True
+
+
+@pytest.mark.parametrize("deadline", [0, 0.01])
+def test_channels_in_the_background_are_closed_with_their_loop(world, deadline):
+    loop = world.loop()
+    channel, client = world.connected(loop, Quiet)
+    listener = Aside(("127.0.0.1", 0), Recorder, loop=loop)
+    loop.close(deadline)
+
+    assert listener.closed
+    assert channel.events in ([("close", dispatch.Aborted)], [("close", None)])
+    assert client.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        world.connect(listener.addr)
+
+
+def test_a_loop_that_ends_lets_nobody_in_by_a_listener_in_the_background(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    listener = Aside(("127.0.0.1", 0), Recorder, loop=loop)
+    channel.write(b"x" * 20_000_000)  # nobody reads it, so the end takes its time
+    loop.call_soon(loop.close, 0.05)
+    loop.call_later(0.01, lambda: channel.events.append(listener.closed))
+    loop.run()
+
+    assert True in channel.events
+
+
+def test_a_connect_in_the_background_does_not_keep_the_loop(world):
+    loop = world.loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        channel = Quiet(loop=loop)
+        channel.connect(listener.getsockname())
+        loop.run()
+        assert channel.connecting
+        world.run(loop, lambda: channel.connected)
+        loop.run()
+        assert channel.connected
+
+
+@pytest.mark.parametrize("deadline", [0, 0.02])
+@pytest.mark.parametrize("verb", ["close", "abort"])
+def test_a_close_of_a_programs_own_that_fails_stops_no_end_of_a_loop(world, caplog, verb, deadline):
+    loop = world.loop()
+
+    def fails(self, reason=None):
+        raise ZeroDivisionError
+
+    failing, _ = world.connected(loop, type("Failing", (Recorder,), {verb: fails}))
+    channel, client = world.connected(loop, Recorder)
+    loop.call_soon(loop.close, deadline)
+    loop.run()
+
+    assert loop.closed
+    assert failing.closed
+    assert channel.closed
+    assert client.recv(1) == b""
+
+
+@posix
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), ()], ids=["first to last", "last to first", "by the loop's end"])
+def test_a_signal_goes_back_to_who_had_it_before_two_calls_took_it(world, order):
+    before = signal.getsignal(signal.SIGUSR1)
+    loop, seen = world.loop(), []
+    calls = [loop.call_on_signal(signal.SIGUSR1, seen.append, name) for name in ("first", "second")]
+    for number in order:
+        calls[number].cancel()
+        calls[number].cancel()
+    loop.close()
+
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@posix
+def test_the_last_call_that_was_not_taken_back_has_the_signal(world):
+    loop, seen = world.loop(), []
+    first, second, third = (loop.call_on_signal(signal.SIGUSR1, seen.append, name) for name in (1, 2, 3))
+    for cancelled, has_it in ((None, 3), (first, 3), (third, 2)):
+        if cancelled:
+            cancelled.cancel()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        world.run(loop, lambda: seen)
+        assert seen == [has_it]
+        seen.clear()
+    second.cancel()
+
+
+@posix
+def test_a_loop_may_end_in_another_thread_than_the_one_that_catches_its_signal(kernel_world, in_thread):
+    came = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: came.append("before"))
+    try:
+        loop = kernel_world.loop()
+        loop.call_on_signal(signal.SIGUSR1, came.append, "loop")
+        loop.call_soon(loop.close)
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        thread.join()
+        assert loop.closed
+        with pytest.raises(ValueError, match="closed"):
+            loop.poller.poll(0)
+
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert came == ["before"]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
