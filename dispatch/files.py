@@ -113,6 +113,8 @@ class Pipe(Stream):
 
     __slots__ = ()
 
+    _drain = 0  # what is left in it is for who reads next, and turns into no reset
+
     def __init__(self, file: Any, *, loop: Any = None) -> None:
         """*file* is a descriptor, or has a ``fileno()``."""
         import fcntl

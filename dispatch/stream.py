@@ -44,13 +44,14 @@ if TYPE_CHECKING:
 SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
 TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
 BEFORE = PAUSED | SHUT | LAYERED | PRODUCING | PROMISED | FULL  # what may be asked for before there is a connection
-DRAIN = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
 
 class Stream(Receiver):
     """A stream connection, accepted or made by :meth:`connect`. Subclass it and say what to do with the data."""
 
     __slots__ = ("addr",)
+
+    _drain = 1 << 20  # bytes of unread input that a close throws away, so that it does not turn into a reset
 
     #: Seconds that connect() may take; None: as long as the kernel tries (about two minutes on Linux).
     connect_timeout: float | None = None
@@ -145,6 +146,7 @@ class Stream(Receiver):
         self._channel_state = state | CLOSING
         self._seal()
         if state & CONNECTING:
+            self._arm_close()
             return
         if self._waiting is None and not state & LAYERED:
             self._end_orderly()
@@ -257,7 +259,9 @@ class Stream(Receiver):
         state = self._channel_state
         if state & (CLOSED | RESTING) or self._fileno < 0:
             return
-        bits = 0 if state & SILENT else READ
+        bits = READ
+        if state & SILENT and not (state & LAYERED and not state & EOF and self._extras().layer.shakes_hands):
+            bits = 0
         if state & (BLOCKED | CONNECTING):
             bits |= OUT
         if bits != self._bits:
@@ -283,7 +287,11 @@ class Stream(Receiver):
         more = self._extras()
         more.disarm_limit()
         more.connector = None  # they know each other; nobody should wait for the collector
-        self.loop._join(self, 0 if self._channel_state & SILENT else READ)
+        try:
+            self.loop._join(self, 0 if self._channel_state & SILENT else READ)
+        except OSError as error:
+            self._finish(error)
+            return
         if self.idle_timeout is not None:
             self.touch()
         pending = self._waiting is not None or self._channel_state & (SHUT | CLOSING)
@@ -356,9 +364,12 @@ class Stream(Receiver):
 
     def _end_orderly(self) -> None:
         """All is sent. Unread input would make the kernel send RST, which may overtake our last bytes: read it away."""
-        left = DRAIN
+        if self._channel_state & BROKEN:
+            self._finish(self._extras().broken)
+            return
+        left = self._drain
         try:
-            while left > 0 and not self._channel_state & (EOF | BROKEN):
+            while left > 0 and not self._channel_state & EOF:
                 got = len(self.socket.recv(JOIN_BELOW))
                 if not got:
                     break

@@ -117,6 +117,7 @@ class Layer:
                 self.open = True
                 if self.deadline is not None:
                     self.deadline.cancel()
+                stream._update()  # it may have been read only for the handshake
                 stream._call("handle_secure")
             while not stream._channel_state & STOP:
                 data = self.tls.read(262144)
@@ -132,9 +133,9 @@ class Layer:
             self._broken(stream, error)
 
     def _peer_finished(self, stream: Stream) -> None:
-        self._unread = False
         if not stream._channel_state & (EOF | CLOSED):
             stream._peer_finished()
+        self._unread = not stream._channel_state & (EOF | CLOSED)  # a Chat that was paused before it is told once more
 
     def _broken(self, stream: Stream, error: ssl.SSLError) -> None:
         """Cut off, or no TLS, or not to be trusted: send the alert if there is one, and give up."""
@@ -161,6 +162,11 @@ class Layer:
                 view = view[self.tls.write(view) :]
         except ssl.SSLWantReadError:
             self._held = bytes(view)  # a renegotiation: the peer's records are needed first
+
+    @property
+    def shakes_hands(self) -> bool:
+        """Whether the peer's records are needed, though the program wants to read nothing: to send what it wrote, or to be in time."""
+        return not self.open
 
     @property
     def accepts(self) -> bool:

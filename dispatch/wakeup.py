@@ -118,10 +118,11 @@ class SignalCall:
         """Whether the signal is now theirs who had it before; not if somebody else has taken it since."""
         import signal
 
-        before = self._before
+        before: Any = self._before
         while isinstance(before, SignalCall) and before._function is None:
             before = before._before  # cancelled meanwhile
-        if before is None or signal.getsignal(self.number) is not self:
+        now: Any = signal.getsignal(self.number)
+        if before is None or now is not self:
             return False
         signal.signal(self.number, before)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import socket
 import weakref
 
@@ -11,6 +12,7 @@ import pytest
 
 import dispatch
 from dispatch.addresses import interleave
+from dispatch.interfaces import IN
 from dispatch.kernel import KernelNetwork
 from tests.dispatch.conftest import Recorder, StoppedClock
 
@@ -161,6 +163,55 @@ def test_a_connect_that_takes_too_long_is_given_up(world):
     assert client.events == [("close", dispatch.Timeout)]
     assert client.reason.which == "connect"
     assert loop.channels == {}
+
+
+def test_what_was_written_before_a_close_waits_no_longer_for_a_connection_than_for_a_peer(world):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        with socket.create_connection(silent.getsockname(), timeout=5):
+            clock = StoppedClock()
+            loop = world.loop(network=clock)
+            client = Recorder(loop=loop)
+            client.close_timeout = 5
+            client.connect(silent.getsockname())
+            client.write(b"last words")
+            client.close()
+            clock.now += 4
+            world.turn(loop)
+            assert not client.closed
+            clock.now += 2
+            world.turn(loop)
+
+    assert client.events == [("close", dispatch.Timeout)]
+    assert client.reason.which == "close"
+    assert loop.channels == {}
+
+
+def test_a_connection_that_cannot_be_watched_is_the_reason_of_the_close(world):
+    loop = world.loop()
+
+    class Short:
+        """A poller that has no room for a descriptor that is to be read."""
+
+        def __init__(self, poller):
+            self._poller = poller
+
+        def __getattr__(self, name):
+            return getattr(self._poller, name)
+
+        def watch(self, fd, bits):
+            if bits & IN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._poller.watch(fd, bits)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Recorder(loop=loop)
+        client.connect(listener.getsockname())
+        loop.poller = Short(loop.poller)
+        world.run(loop, lambda: client.closed)
+        world.turn(loop, 1)
+
+    assert client.events == [("close", OSError)]
+    assert client.socket.fileno() == -1
 
 
 def test_a_name_that_nobody_knows_is_the_reason_of_the_close(world):

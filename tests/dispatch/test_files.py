@@ -63,6 +63,25 @@ def test_a_pipe_is_written_as_it_takes_it(world, pipe):
     assert got == b"x" * 300_000 + b"end"
 
 
+def test_what_a_closed_pipe_has_not_read_is_for_who_reads_next(world, pipe):
+    """It is another's as well: a program reads its answer from standard input, and leaves the rest to who it starts."""
+    loop = world.loop()
+
+    class Once(KeepingPipe):
+        read_size = 10
+
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.close()
+
+    os.write(pipe["writer"], b"ten bytes.and the rest")
+    channel = Once(pipe["reader"], loop=loop)
+    world.run(loop, lambda: channel.closed)
+
+    assert channel.data == b"ten bytes."
+    assert os.read(pipe["reader"], 100) == b"and the rest"
+
+
 def test_a_pipe_nobody_reads_is_broken(world, pipe):
     loop = world.loop()
     channel = KeepingPipe(pipe["writer"], loop=loop)

@@ -388,6 +388,24 @@ def test_a_reply_is_read_though_sending_failed(world):
     assert channel.statistics().lost == 6
 
 
+def test_a_close_after_sending_has_failed_is_no_orderly_end(world):
+    loop = world.loop()
+
+    class Polite(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.close()
+
+    channel, client = world.connected(loop, Polite)
+    client.sendall(b"413 too large")
+    channel.socket = Fickle(channel.socket, send=[-errno.EPIPE])
+    channel.write(b"upload")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == ["data", ("close", BrokenPipeError)]
+
+
 @pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH])
 @pytest.mark.parametrize("closing", [False, True])
 def test_a_reply_that_could_not_be_sent_whole_does_not_end_like_one(world, code, closing):

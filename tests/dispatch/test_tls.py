@@ -204,6 +204,64 @@ def test_pending_records_are_handed_over_after_a_pause(world, server_context, cl
     assert len(client.data) == 50_000
 
 
+@pytest.mark.parametrize("how", ["close", "pause"])
+def test_the_handshake_goes_on_though_nothing_more_is_to_be_read(world, server_context, client_context, how):
+    """What was written behind it needs the peer's side of it; behind much that goes out in clear, it begins late."""
+    loop = world.loop()
+    ours, theirs = world.pair()
+
+    client = Secure(ours, loop=loop)
+    client.write(b"x" * 8_000_000)  # more than the kernel takes
+    client.start_tls(client_context, server_hostname="localhost", handshake_timeout=None)
+    client.write(b"secret")
+    getattr(client, how)()
+    world.turn(loop, 5)
+    assert len(world.read(loop, theirs, 8_000_000)) == 8_000_000
+    server = Secure(theirs, loop=loop)
+    server.start_tls(server_context, server_side=True)
+    world.run(loop, lambda: server.data == b"secret")
+
+    if how == "pause":
+        server.write(b"reply")
+        world.turn(loop, 10)
+        assert not client.data
+        client.resume()
+        world.run(loop, lambda: client.data == b"reply")
+    else:
+        world.run(loop, lambda: client.closed)
+
+
+def test_a_goodbye_behind_the_message_at_which_a_chat_pauses_is_heard_after_it(world, server_context, client_context):
+    """The peer waits for ours before it closes its socket, as the standard library's unwrap() does."""
+    loop = world.loop()
+    ours, theirs = world.pair()
+
+    class Slow(Chat):
+        def __init__(self, sock, **options):
+            super().__init__(sock, **options)
+            self.events = []
+
+        def handle_message(self, data):
+            self.events.append(data)
+            self.pause()
+            loop.call_soon(self.resume)
+
+        def handle_eof(self):
+            self.events.append("eof")
+
+    chat, peer = Slow(theirs, loop=loop), Secure(ours, loop=loop)
+    chat.start_tls(server_context, server_side=True)
+    peer.start_tls(client_context, server_hostname="localhost")
+    world.run(loop, lambda: "secure" in peer.events)
+    peer.tls.write(b"one\r\ntwo\r\n")
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.tls.unwrap()  # close_notify, and nothing of the socket
+    peer._flush_staged()
+    world.run(loop, lambda: "eof" in chat.events)
+
+    assert chat.events == [b"one", b"two", "eof"]
+
+
 def test_a_peer_that_speaks_no_tls_is_given_up(world, server_context):
     loop = world.loop()
     channel, client = world.connected(loop, Secure)
