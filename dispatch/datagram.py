@@ -99,6 +99,8 @@ class Datagram(Channel):
         if self._channel_state & (CLOSING | CLOSED):
             return False
         if self._queue:
+            if addr is not None:
+                check_address(addr, self.socket.family)
             if len(self._queue) >= self.queue_limit:
                 self.dropped += 1
                 return False
@@ -125,8 +127,9 @@ class Datagram(Channel):
     def close(self) -> None:
         """Send what waits if the kernel takes it now, and close."""
         self.loop._check_thread()
-        self._flush()
-        self._finish(None)
+        if not self._channel_state & CLOSED:
+            self._flush()
+            self._finish(None)
 
     # ---- a turn
 
@@ -156,7 +159,7 @@ class Datagram(Channel):
         return True
 
     def _flush(self) -> None:
-        while self._queue:
+        while self._queue and not self._channel_state & CLOSED:
             data, addr = self._queue[0]
             try:
                 self._send(data, addr)
@@ -167,6 +170,8 @@ class Datagram(Channel):
                 if error.errno in TRY_AGAIN:
                     break
                 self.loop.call_soon(self._tell_failure, error)
+            except (TypeError, ValueError, OverflowError) as error:  # no address, which nobody could tell by its looks
+                self._failed("send", error)
             self._queue.popleft()
         self._update()
 

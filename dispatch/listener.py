@@ -39,6 +39,7 @@ class Listener(Channel):
     __slots__ = (
         "_batch",
         "_last_turn",
+        "_limit",
         "_open",
         "_path",
         "_pause",
@@ -46,7 +47,6 @@ class Listener(Channel):
         "accepted",
         "addr",
         "handler",
-        "limit",
         "rests",
         "shed",
         "tls",
@@ -102,7 +102,7 @@ class Listener(Channel):
             import dispatch.tls  # noqa: F401 - now, since there may be no descriptor left to load it with for the first client
         self._attach(loop)
         self.handler = handler
-        self.limit = limit
+        self._limit = limit
         self.tls = tls
         self.accepted = self.shed = self.rests = 0
         self._open = 0
@@ -124,6 +124,7 @@ class Listener(Channel):
             self.loop._join(self, IN)
         except BaseException:
             sock.close()
+            self._remove_path()
             raise
 
     def _bound_socket(self, address: Address, family: int, reuse_port: bool) -> Any:
@@ -187,11 +188,23 @@ class Listener(Channel):
         self._channel_state &= ~PAUSED
         self._update()
 
+    @property
+    def limit(self) -> int | None:
+        """How many streams may be open at once, of those that were accepted since there is a limit; may be changed."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int | None) -> None:
+        if limit is not None:
+            check_count("limit", limit, 1)
+        self._limit = limit
+        self._update()
+
     def statistics(self) -> ListenerStatistics:
         """Counters, as they are now."""
         from dispatch.statistics import ListenerStatistics
 
-        return ListenerStatistics(self.accepted, -1 if self.limit is None else self._open, self.shed, self.rests)
+        return ListenerStatistics(self.accepted, -1 if self._limit is None else self._open, self.shed, self.rests)
 
     # ---- a turn
 
@@ -231,7 +244,7 @@ class Listener(Channel):
             if isinstance(channel, Channel):
                 check_made(channel)
             if isinstance(channel, Stream) and not channel._channel_state & CLOSED:
-                if self.limit is not None:
+                if self._limit is not None:
                     self._open += 1
                     channel._extras().listener = self
                 if self.tls is not None:
@@ -249,7 +262,7 @@ class Listener(Channel):
                 sock.close()
 
     def _is_full(self) -> bool:
-        return self.limit is not None and self._open >= self.limit
+        return self._limit is not None and self._open >= self._limit
 
     def _departed(self, channel: Channel) -> None:
         """One of ours has closed."""
@@ -312,12 +325,15 @@ class Listener(Channel):
         if self._spare is not None:
             self._spare.close()
             self._spare = None
+        self._remove_path()
+        Channel._finish(self, reason)
+
+    def _remove_path(self) -> None:
         if self._path is not None:
             try:
                 os.unlink(self._path)
             except OSError:
                 pass
-        Channel._finish(self, reason)
 
     def __repr__(self) -> str:
         return f"<dispatch.Listener {self._describe()} {self.addr} fd={self._fileno}>"

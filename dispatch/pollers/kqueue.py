@@ -46,8 +46,9 @@ class KqueuePoller:
                 event = select.kevent(fd, which, action, notes)  # type: ignore[attr-defined,unused-ignore]
                 self._kqueue.control([event], 0)
             except OSError as error:
-                # What is switched off may be gone with its descriptor; what is switched on may not.
-                if bits & bit or error.errno not in _GONE:
+                # What is switched off may be gone with its descriptor; what is switched on may not. Only sockets have urgent
+                # data: of a pipe that filter cannot be had, and what else is wrong the other two have said.
+                if bit != PRI and (bits & bit or error.errno not in _GONE):
                     raise
 
     def forget(self, fd: int) -> None:
@@ -59,9 +60,9 @@ class KqueuePoller:
             del self._bits[fd]
 
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
-        # Two filters a descriptor: room for all, and for at least one when nothing is watched.
+        # Three filters a descriptor at most: room for all, and for at least one when nothing is watched.
         ready: dict[int, int] = {}
-        for event in self._kqueue.control(None, 2 * len(self._bits) + 1, timeout):
+        for event in self._kqueue.control(None, 3 * len(self._bits) + 1, timeout):
             bits = ready.get(event.ident, 0)
             if event.filter == _EXCEPT_FILTER:
                 bits |= PRI

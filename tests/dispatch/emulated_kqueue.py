@@ -1,7 +1,7 @@
 """As much of ``select.kqueue`` as the kqueue poller uses, over poll(2): so that its file is run on Linux too.
 
 It follows kqueue(2) of FreeBSD and macOS: filters are added and deleted one by one, ENOENT for one that is not there, EBADF for a
-closed descriptor, a closed descriptor's filters gone; EV_EOF when the direction is over, with the socket's error in ``fflags``.
+closed descriptor, a closed descriptor's filters gone; EVFILT_EXCEPT of macOS on sockets only, EINVAL on what is none; EV_EOF when the direction is over, with the socket's error in ``fflags``.
 What it cannot show is whether those systems agree; that takes one of them.
 """
 
@@ -12,10 +12,13 @@ import math
 import os
 import select
 import socket
+import stat
 
 KQ_FILTER_READ, KQ_FILTER_WRITE = -1, -2
+EXCEPT = -15  # EVFILT_EXCEPT, which the select module has no name for
 KQ_EV_ADD, KQ_EV_DELETE, KQ_EV_EOF, KQ_EV_ERROR = 0x1, 0x2, 0x8000, 0x4000
 POLLRDHUP = getattr(select, "POLLRDHUP", 0)
+MASKS = {KQ_FILTER_READ: select.POLLIN | POLLRDHUP, KQ_FILTER_WRITE: select.POLLOUT, EXCEPT: select.POLLPRI}
 
 
 class Kevent:
@@ -38,10 +41,13 @@ class Kqueue:
     def _change(self, change):
         key = (change.ident, change.filter)
         try:
-            identity = os.fstat(change.ident).st_ino
+            found = os.fstat(change.ident)
         except OSError:
             self._filters.pop(key, None)
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+        if change.filter == EXCEPT and not stat.S_ISSOCK(found.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        identity = found.st_ino
         if change.flags & KQ_EV_ADD:
             self._filters[key] = identity
         elif self._filters.pop(key, None) != identity:
@@ -58,14 +64,14 @@ class Kqueue:
             if not same:  # closed: the kernel forgets it
                 del self._filters[fd, which]
                 continue
-            wanted[fd] = wanted.get(fd, 0) | (select.POLLIN | POLLRDHUP if which == KQ_FILTER_READ else select.POLLOUT)
+            wanted[fd] = wanted.get(fd, 0) | MASKS[which]
         for fd, bits in wanted.items():
             poller.register(fd, bits)
         events = []
         for fd, bits in poller.poll(None if timeout is None else math.ceil(timeout * 1000)):
             over = bits & (select.POLLHUP | select.POLLERR)
-            for which, mask in ((KQ_FILTER_READ, select.POLLIN | POLLRDHUP), (KQ_FILTER_WRITE, select.POLLOUT)):
-                if (fd, which) in self._filters and (bits & mask or over):
+            for which, mask in MASKS.items():
+                if (fd, which) in self._filters and (bits & mask or (over and which != EXCEPT)):
                     eof = over or (which == KQ_FILTER_READ and bits & POLLRDHUP)
                     events.append(Kevent(fd, which, KQ_EV_EOF if eof else 0, self._error(fd) if over else 0))
         return events[:max_events]

@@ -99,6 +99,44 @@ def test_the_queue_is_bounded(world):
     assert client.dropped == 2
 
 
+def test_an_address_that_is_none_is_refused_at_the_call_though_others_wait(world):
+    loop = world.loop()
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.socket = FickleDatagrams(client.socket, [errno.EAGAIN])
+    client.send(b"it waits", client.addr)
+
+    with pytest.raises(ValueError, match="70000"):
+        client.send(b"x", ("127.0.0.1", 70000))
+    with pytest.raises(TypeError, match="no address"):
+        client.send(b"x", ("127.0.0.1",))
+    world.run(loop, lambda: [data for data, _ in client.got] == [b"it waits"])
+
+
+def test_what_waits_for_no_address_at_all_is_its_channels_error(world, caplog):
+    loop = world.loop()
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with far:
+        channel = Keeper(sock=near, loop=loop)
+        channel.socket = FickleDatagrams(near, [])
+        channel._queue += [(b"x", 7), (b"y", None)]  # as if the kernel had been full
+        channel.close()
+        world.turn(loop)
+
+    assert channel.closed
+    assert "a handler failed" in caplog.text
+
+
+def test_a_datagram_that_waits_when_its_loop_ends_is_lost_and_no_error(world):
+    loop = world.loop()
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.socket = FickleDatagrams(client.socket, [errno.EAGAIN])
+    client.send(b"it waits", client.addr)
+    loop.close()
+    client.close()
+
+    assert client.closed
+
+
 def test_a_datagram_that_cannot_be_sent_is_told(world):
     loop = world.loop()
     client = Keeper(("127.0.0.1", 0), loop=loop)

@@ -163,6 +163,24 @@ def test_a_limit_leaves_the_others_in_the_queue(world):
     world.run(loop, lambda: listener.accepted == 4)
 
 
+def test_a_limit_may_be_changed(world):
+    loop = world.loop()
+    listener = world.listen(loop, Recorder, limit=1)
+    for _ in range(4):
+        world.connect(listener.addr)
+    world.turn(loop, 5)
+    assert listener.accepted == 1
+
+    listener.limit = 3
+    world.turn(loop, 5)
+    assert listener.accepted == 3
+    with pytest.raises(ValueError, match="limit=0"):
+        listener.limit = 0
+    listener.limit = None
+    world.turn(loop, 5)
+    assert listener.accepted == 4
+
+
 def test_a_paused_listener_accepts_nobody(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)
@@ -226,6 +244,15 @@ def test_a_unix_socket_is_a_path(kernel_world, tmp_path):
     with pytest.raises(OSError, match="in use"):
         dispatch.Listener(path, Recorder, loop=loop)
     listener.close()
+
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_listener_that_fails_leaves_no_file(kernel_world, tmp_path):
+    path = tmp_path / "socket"
+    with pytest.raises(OverflowError):
+        dispatch.Listener(path, Recorder, loop=kernel_world.loop(), backlog=1 << 40)
 
     assert not path.exists()
 

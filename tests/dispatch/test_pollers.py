@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import select
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, Poller
 from dispatch.kernel import KERNEL
+from dispatch.pollers import kqueue
 from dispatch.pollers.epoll import EpollPoller
+from tests.dispatch import emulated_kqueue
+from tests.dispatch.conftest import EMULATED
 
 
 @pytest.fixture
@@ -106,6 +110,47 @@ def test_urgent_data_is_told_apart(poller, loopback_pair):
     opener.send(b"!", socket.MSG_OOB)
 
     assert dict(poller.poll(1))[acceptor.fileno()] == PRI
+
+
+@pytest.fixture
+def macos(monkeypatch):
+    """The poller of macOS: it has a filter for urgent data, which the other systems do not have."""
+    emulated_kqueue.install(monkeypatch)
+    monkeypatch.setattr(kqueue, "sys", SimpleNamespace(platform="darwin"))
+    poller = kqueue.KqueuePoller()
+    yield poller
+    poller.close()
+
+
+@pytest.mark.skipif("emulated-kqueue" not in EMULATED, reason="a real kqueue is here, or no poll to emulate it with")
+def test_urgent_data_is_told_apart_on_macos(macos, loopback_pair):
+    opener, acceptor = loopback_pair
+    macos.watch(acceptor.fileno(), IN | PRI)
+    opener.send(b"!", socket.MSG_OOB)
+    assert dict(macos.poll(1)) == {acceptor.fileno(): PRI}
+
+    macos.change(acceptor.fileno(), IN)
+    assert macos.poll(0) == []
+    macos.change(acceptor.fileno(), OUT | PRI)
+    assert dict(macos.poll(1)) == {acceptor.fileno(): OUT | PRI}
+    macos.forget(acceptor.fileno())
+    assert macos.poll(0) == []
+
+
+@pytest.mark.skipif("emulated-kqueue" not in EMULATED, reason="a real kqueue is here, or no poll to emulate it with")
+def test_a_pipe_has_no_urgent_data_on_macos_and_is_read_all_the_same(macos):
+    reader, writer = os.pipe()
+    try:
+        macos.watch(reader, IN | PRI)
+        macos.watch(writer, OUT | PRI)
+        os.write(writer, b"x")
+        assert dict(macos.poll(1)) == {reader: IN, writer: OUT}
+        macos.forget(reader)
+        macos.change(writer, 0)
+        assert macos.poll(0) == []
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_time_out_is_no_event(poller, loopback_pair):
