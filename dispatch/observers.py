@@ -13,21 +13,27 @@ class Observer(Protocol):
 
     def opened(self, channel: Any, /) -> None:
         """The channel has joined a loop or a map."""
+        return
 
     def event(self, channel: Any, name: str, /) -> None:
         """A handler is about to be called: ``"handle_read"``."""
+        return
 
     def handled(self, channel: Any, name: str, /) -> None:
         """It returned."""
+        return
 
     def raised(self, channel: Any, name: str, exception: BaseException, /) -> None:
         """It raised instead, and ``handle_error`` is next. A failed callback comes with the loop as its channel."""
+        return
 
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
         """The channel has left its loop or map; told once. ``handle_close`` of the modern classes is still to come."""
+        return
 
     def turn(self, loop: Any, n_ready: int, /) -> None:
         """One poll returned, with so many ready descriptors."""
+        return
 
 
 #: Every loop, and the drop-in modules, tell each of these. Also ``dispatch.loop.observers``.
