@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import socket as _socket
 import stat
+import sys
 from collections.abc import Callable
-from sys import intern
 
 from dispatch.accepting import accept
 from dispatch.addresses import guess_family
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 BATCH = 64  # connections in one turn at most: the channels behind them wait meanwhile
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
 SPARE_FROM = 64  # channels of a loop from which on a descriptor is kept in reserve: small loops do not run out
+# Python 3.12 keeps an interned string for ever, and there are more addresses in the world than memory.
+_once = str if sys.version_info[:2] == (3, 12) else sys.intern
 
 
 class Listener(Channel):
@@ -238,7 +240,7 @@ class Listener(Channel):
         if not addr:
             addr = None  # an unnamed Unix peer
         elif type(addr) is tuple and type(addr[0]) is str:
-            addr = (intern(addr[0]), *addr[1:])  # thousands of connections from one host keep its name once
+            addr = (_once(addr[0]), *addr[1:])  # thousands of connections from one host keep its name once
         try:
             channel = self.handler(sock, addr=addr, loop=self.loop)
             if isinstance(channel, Channel):

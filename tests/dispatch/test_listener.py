@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 
 import pytest
 
@@ -161,6 +162,23 @@ def test_a_limit_leaves_the_others_in_the_queue(world):
     assert listener.statistics().open == 2
     clients[1].close()
     world.run(loop, lambda: listener.accepted == 4)
+
+
+def test_the_name_of_a_host_is_kept_once_and_no_longer_than_its_connections(world):
+    loop = world.loop()
+    made = []
+
+    def accepted(sock, **options):
+        made.append(Recorder(sock, **options))
+
+    listener = world.listen(loop, accepted)
+    for _ in range(2):
+        world.connect(listener.addr)
+    world.run(loop, lambda: len(made) == 2)
+    one, other = (channel.addr[0] for channel in made)
+
+    assert one is other or sys.version_info[:2] == (3, 12)
+    assert sys.getrefcount(one) < 1000  # of what Python never lets go it says some billions
 
 
 def test_a_limit_may_be_changed(world):
