@@ -359,6 +359,9 @@ class Sender(Channel):
                 out = self._waiting = deque(out)
             first = out[0]
             if not hasattr(first, "more"):
+                if more.layer is not None and len(first) > TURN_BYTES:  # records are made of what goes out soon
+                    out[0] = memoryview(first)[TURN_BYTES:]
+                    return bytes(memoryview(first)[:TURN_BYTES])
                 if len(out) == 1 or len(first) >= JOIN_BELOW:
                     out.popleft()
                     return bytes(first)
@@ -428,6 +431,8 @@ class Sender(Channel):
             self._more.disarm_write()
         if self._channel_state & (CLOSING | SHUT):
             self._output_over()
+            if self._channel_state & (FULL | PROMISED | HELD) and not self._channel_state & (CLOSING | CLOSED):
+                self._below_low_water()
         elif self._channel_state & FULL:
             self._below_low_water()
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 import dispatch
+from dispatch.tls import Layer
 from tests.dispatch.conftest import Recorder, the_harness
 from tests.dispatch.test_tls import Secure, authority, client_context, server_context
 
@@ -120,6 +123,60 @@ def test_what_was_held_back_by_the_handshake_goes_on_after_it(world, client_cont
     world.run(loop, lambda: len(peer.data) == 120_000)
     world.run(loop, lambda: "drained" in far.events)
     assert far.events == ["full", "secure", "drained"]
+
+
+@pytest.mark.parametrize("asked", ["at once", "when full"])
+def test_a_stream_that_held_itself_back_reads_on_when_its_half_is_closed(world, asked):
+    loop = world.loop()
+
+    class Answering(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if data == b"?":
+                self.write(b"x" * 8_000_000)
+                if asked == "at once":
+                    self.write_eof()
+
+        def handle_full(self):
+            super().handle_full()
+            self.write_eof()
+
+    channel, client = world.connected(loop, Answering)
+    client.send(b"?")
+    assert len(world.read(loop, client, 8_000_000)) == 8_000_000
+    client.send(b"thanks")
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.data == b"?thanks"
+    assert channel.events == ["data", "full", "drained", "data", "eof", ("close", None)]
+
+
+@pytest.mark.slow
+def test_a_large_write_becomes_records_as_it_goes_out(world, client_context, server_context):
+    """Not all at once: the other channels would wait, and all of it be in memory twice."""
+    loop = world.loop()
+    ours, theirs = world.pair()
+    channel, peer = Secure(ours, loop=loop), Secure(theirs, loop=loop)
+    channel.start_tls(client_context, server_hostname="localhost")
+    peer.start_tls(server_context, server_side=True)
+    world.run(loop, lambda: "secure" in channel.events and "secure" in peer.events)
+    made = []
+    encrypt = Layer.encrypt
+    data = bytes(range(256)) * 20_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Layer, "encrypt", lambda layer, data: (made.append(len(data)), encrypt(layer, data))[1])
+        peer.pause()
+        channel.write(data)
+        channel.write(b"end")
+        world.turn(loop, 10)
+        assert channel.queued >= len(data) - sum(made)
+        peer.resume()
+        world.run(loop, lambda: len(peer.data) == len(data) + 3)
+
+    assert peer.data == data + b"end"
+    assert max(made) <= 1 << 20
 
 
 @pytest.mark.parametrize("sizes", [(100_000,), (40_000, 40_000), (70_000, 10)])
