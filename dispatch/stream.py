@@ -333,6 +333,11 @@ class Stream(Receiver):
 
     def _out_broken(self, error: OSError) -> None:
         """Sending failed. What the peer sent before it went is still read, if we read at all."""
+        if self._channel_state & LAYERED and self._extras().layer.said_goodbye:
+            self._extras().staged = b""  # all that was written is out: the peer did not stay to hear that it was all
+            self._waiting_bytes = 0
+            self._finish(None)
+            return
         self._lose_output()
         self._reset_at_close()  # a peer that lives, behind a route that is gone, must not take what it got for a whole
         if self._channel_state & (EOF | CLOSING | PAUSED | LAYERED):

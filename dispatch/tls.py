@@ -56,7 +56,7 @@ def start(
 class Layer:
     """The TLS state of one stream."""
 
-    __slots__ = ("_goodbye", "_held", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "tls")
+    __slots__ = ("_held", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "said_goodbye", "tls")
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
         # Some Pythons (3.11.2 is one) have OpenSSL 3 take a connection that was cut off for one that was closed.
@@ -67,7 +67,7 @@ class Layer:
         self.open = False  # the handshake is done
         self.deadline: Any = None
         self._held = b""  # written, but not encrypted yet
-        self._goodbye = False  # our close_notify is out
+        self.said_goodbye = False  # our close_notify is on its way, behind all else
         self._unread = False  # records have been read that were not handed over
         self._pumping = False
 
@@ -183,9 +183,9 @@ class Layer:
 
     def say_goodbye(self, stream: Stream) -> bool:
         """Send close_notify; True when it is out and the connection may be closed."""
-        if self._goodbye or not self.open:
+        if self.said_goodbye or not self.open:
             return True
-        self._goodbye = True
+        self.said_goodbye = True
         try:
             self.tls.unwrap()
         except ssl.SSLError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
@@ -12,7 +13,7 @@ import trustme
 
 import dispatch
 from dispatch.chat import Chat
-from tests.dispatch.conftest import PATIENCE, Recorder, StoppedClock
+from tests.dispatch.conftest import PATIENCE, Fickle, Recorder, StoppedClock
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +182,22 @@ def test_a_close_does_not_wait_for_the_peers_goodbye(world, server_context, clie
     client.resume()
     world.run(loop, lambda: client.closed)
     assert client.data == b"last words"
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET])
+def test_a_peer_that_does_not_stay_for_our_goodbye_makes_no_other_end(world, server_context, client_context, code):
+    """What was written is out, as it is where a stream without TLS closes and its peer has gone."""
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context)
+    server.write(b"all of it")
+    world.run(loop, lambda: client.data == b"all of it")
+    server.socket = Fickle(server.socket, send=[-code])
+    server.close()
+    world.run(loop, lambda: server.closed)
+    world.turn(loop, 1)
+
+    assert server.events[-1] == ("close", None)
+    assert server.statistics().lost == 0
 
 
 def test_pending_records_are_handed_over_after_a_pause(world, server_context, client_context):
