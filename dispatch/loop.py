@@ -35,7 +35,7 @@ _current: ContextVar[Loop] = ContextVar("dispatch.current_loop")
 
 
 def current_loop() -> Loop:
-    """The loop that runs here, or the innermost ``with Loop() as loop:`` around this code.
+    """The loop that is in ``run()`` here, or the innermost ``with Loop() as loop:`` around this code.
 
     Raises:
         RuntimeError: there is none.
@@ -173,7 +173,7 @@ class Loop:
         return timer
 
     def call_on_signal(self, number: int, function: Callable[..., object], *args: Any) -> SignalCall:
-        """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed.
+        """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed; the last who asked has it.
 
         Raises:
             ValueError: not in the main thread, or no signal that can be caught.
