@@ -40,7 +40,7 @@ LITTLE = 4096  # bytes; a first write of so few is under every high water worth 
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
 STAGED = LAYERED | PRODUCING  # what goes out has to be made first
-CONSEQUENCE = BLOCKED | FULL | PROMISED | DONE  # something happens when all is sent
+CONSEQUENCE = BLOCKED | FULL | PROMISED | HELD | DONE  # something happens when all is sent
 
 
 class Sender(Channel):
@@ -412,7 +412,7 @@ class Sender(Channel):
             self._extras().arm_write(self)
         if self._waiting_bytes > self.high_water and not state & (FULL | CLOSING):
             self._say_full()
-        elif self._waiting_bytes <= self.low_water and state & (FULL | PROMISED):
+        elif self._waiting_bytes <= self.low_water and state & (FULL | PROMISED | HELD):
             self._below_low_water()
         else:
             self._update()
@@ -433,7 +433,7 @@ class Sender(Channel):
             self._output_over()
             if self._channel_state & (FULL | PROMISED | HELD) and not self._channel_state & (CLOSING | CLOSED):
                 self._below_low_water()
-        elif self._channel_state & FULL:
+        elif self._channel_state & (FULL | HELD):
             self._below_low_water()
         else:
             if self._channel_state & PROMISED:
@@ -447,8 +447,8 @@ class Sender(Channel):
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
         self._call("handle_drained")
-        if self._waiting is not None:
-            self.loop._unsent.append(self)  # written there, after this turn's sending
+        if self._waiting is not None or self._channel_state & CLOSING:
+            self.loop._unsent.append(self)  # written there, or closed, after this turn's sending
 
     def _arm_close(self) -> None:
         if self.close_timeout is not None:

@@ -153,6 +153,38 @@ def test_a_stream_that_held_itself_back_reads_on_when_its_half_is_closed(world, 
     assert channel.events == ["data", "full", "drained", "data", "eof", ("close", None)]
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_a_close_when_all_has_gone_is_the_end(world, tls, client_context, server_context):
+    loop = world.loop()
+    ours, theirs = world.pair()
+
+    class Asked(Secure):
+        """It answers much in its own turn, all of which the kernel takes; then it closes."""
+
+        high_water, low_water = 1000, 100
+
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.write(b"x" * 5000)
+
+        def handle_drained(self):
+            super().handle_drained()
+            self.close()
+
+    channel, peer = Asked(ours, loop=loop), Secure(theirs, loop=loop)
+    if tls:
+        channel.start_tls(client_context, server_hostname="localhost")
+        peer.start_tls(server_context, server_side=True)
+        world.run(loop, lambda: "secure" in channel.events and "secure" in peer.events)
+    peer.write(b"?")
+    world.run(loop, lambda: channel.closed and peer.closed)
+    world.turn(loop, 1)
+
+    assert len(peer.data) == 5000
+    assert channel.events[-2:] == ["drained", ("close", None)]
+    assert peer.events[-2:] == ["eof", ("close", None)]
+
+
 @pytest.mark.slow
 def test_a_large_write_becomes_records_as_it_goes_out(world, client_context, server_context):
     """Not all at once: the other channels would wait, and all of it be in memory twice."""
