@@ -299,7 +299,11 @@ class Loop:
             for timer in due:  # Ctrl-C in one of them costs nobody else its call
                 self._timers.add(timer)
         for _ in range(len(self._soon)):  # what these ask for comes in the next pass
-            self._make(self._soon.popleft())
+            try:
+                timer = self._soon.popleft()
+            except IndexError:
+                break  # one of them has turned the loop, or closed it
+            self._make(timer)
 
     def _alive(self) -> bool:
         if len(self.channels) > self._background or self._soon or self._ended or self._unsent:

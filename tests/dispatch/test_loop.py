@@ -410,6 +410,29 @@ def test_a_handler_may_turn_the_loop(world):
     assert channel.closed
 
 
+def test_a_call_may_turn_the_loop(world):
+    """The others that were asked for are made in that turn."""
+    loop, seen = world.loop(), []
+    loop.call_soon(lambda: (seen.append("turns"), loop.run_once(0), seen.append("turned")))
+    loop.call_soon(seen.append, "behind it")
+    loop.call_later(0, lambda: (seen.append("timer"), loop.run_once(0)))
+    loop.call_later(0, seen.append, "another")
+    loop.run()
+
+    assert sorted(seen) == ["another", "behind it", "timer", "turned", "turns"]
+    assert seen.index("turns") < seen.index("behind it") < seen.index("turned")
+
+
+def test_a_call_may_close_a_loop_that_is_turned_by_hand(world):
+    loop, seen = world.loop(), []
+    loop.call_soon(loop.close)
+    loop.call_soon(seen.append, "too late")
+    loop.run_once(0)
+
+    assert loop.closed
+    assert seen == []
+
+
 def test_without_a_loop_a_channel_says_what_to_do():
     with pytest.raises(RuntimeError, match="with dispatch"):
         Recorder()
