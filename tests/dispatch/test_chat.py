@@ -182,15 +182,23 @@ def test_a_long_message_that_ends_is_too_long_as_well():
     assert chat.events == ["13 bytes without b'\\r\\n'; max_message is 10"]
 
 
-def test_a_message_in_many_small_pieces_is_scanned_once():
-    """A quadratic parser would need minutes for this."""
-
+def test_a_message_in_many_small_pieces_is_scanned_once(monkeypatch):
     class Long(Talk):
         max_message = 1 << 24
 
-    pieces = [b"x" * 64] * 20_000
+    looked_at = 0
+    next_message = Chat._next_message
 
-    assert len(fed(Long, *pieces, b"\r\n").events[0]) == 64 * 20_000
+    def counted(chat):
+        nonlocal looked_at
+        looked_at += len(chat._input) - chat._scanned
+        return next_message(chat)
+
+    monkeypatch.setattr(Chat, "_next_message", counted)
+    pieces = [b"x" * 64] * 2000
+
+    assert len(fed(Long, *pieces, b"\r\n").events[0]) == 64 * 2000
+    assert looked_at < 2 * 64 * 2000  # a quadratic parser looks at a thousand times as much
 
 
 def test_a_failing_message_does_not_swallow_the_next():
