@@ -446,9 +446,15 @@ class Sender(Channel):
     def _below_low_water(self) -> None:
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
-        self._call("handle_drained")
+        loop = self.loop
+        before, loop._turning = loop._turning, self
+        try:
+            self._call("handle_drained")
+        finally:
+            loop._turning = before
         if self._waiting is not None or self._channel_state & CLOSING:
-            self.loop._unsent.append(self)  # written there, or closed, after this turn's sending
+            # Written there, or closed. In the next turn: who writes as much as goes out would have this one for ever.
+            loop.call_soon(self._flush_later)
 
     def _arm_close(self) -> None:
         if self.close_timeout is not None:

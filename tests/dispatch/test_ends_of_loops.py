@@ -43,7 +43,7 @@ def test_a_loop_that_ends_lets_nobody_in_by_a_listener_in_the_background(world):
     listener = Aside(("127.0.0.1", 0), Recorder, loop=loop)
     channel.write(b"x" * 20_000_000)  # nobody reads it, so the end takes its time
     loop.call_soon(loop.close, 0.05)
-    loop.call_later(0.01, lambda: channel.events.append(listener.closed))
+    loop.call_soon(lambda: channel.events.append(listener.closed))
     loop.run()
 
     assert True in channel.events

@@ -153,6 +153,34 @@ def test_a_stream_that_held_itself_back_reads_on_when_its_half_is_closed(world, 
     assert channel.events == ["data", "full", "drained", "data", "eof", ("close", None)]
 
 
+def test_who_writes_as_fast_as_it_goes_out_does_not_take_a_whole_turn(world):
+    """Into a file, for instance, which takes whatever it is given."""
+    loop = world.loop()
+
+    class Endless(Recorder):
+        def handle_drained(self):
+            super().handle_drained()
+            assert len(self.events) < 100
+            self.write(b"x" * 70_000)
+
+    class Bottomless:
+        def __init__(self, sock):
+            self._sock = sock
+
+        def __getattr__(self, name):
+            return getattr(self._sock, name)
+
+        def send(self, data):
+            return len(data)
+
+    channel, _ = world.connected(loop, Endless)
+    channel.socket = Bottomless(channel.socket)
+    channel.write(b"x" * 70_000)
+    world.turn(loop, 5)
+
+    assert channel.events == ["drained"] * 6  # once more before the first turn
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
 def test_a_close_when_all_has_gone_is_the_end(world, tls, client_context, server_context):
     loop = world.loop()
