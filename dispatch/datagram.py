@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket as _socket
 from collections import deque
 
@@ -13,6 +14,7 @@ from dispatch.checks import check_address
 from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
 from dispatch.limits import guard_limits
+from dispatch.socketfile import SocketFile, make_room
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
@@ -26,7 +28,7 @@ BREATH = 0.05  # seconds until the kernel is asked again for memory it did not h
 class Datagram(Channel):
     """A datagram socket: bound to *local*, or talking to *peer* only, or both."""
 
-    __slots__ = ("_queue", "_resting", "addr", "dropped")
+    __slots__ = ("_file", "_queue", "_resting", "addr", "dropped")
 
     #: The largest datagram that is read whole, in bytes; UDP has none above.
     max_size = 65535
@@ -42,9 +44,13 @@ class Datagram(Channel):
         family: int | None = None,
         loop: Loop | None = None,
     ) -> None:
-        """Raises OSError if the address cannot be had. *sock* is a datagram socket that exists already."""
+        """Raises OSError if the address cannot be had. *sock* is a datagram socket that exists already.
+
+        A path is a Unix socket; a socket file that nobody is bound to any more is replaced.
+        """
         self._attach(loop)
         self._queue: deque[tuple[bytes, Address]] = deque()
+        self._file: Any = None  # of a Unix socket
         self._resting = False
         self.dropped = 0  # datagrams that the queue had no room for
         if sock is None:
@@ -61,13 +67,9 @@ class Datagram(Channel):
         try:
             sock.setblocking(False)
             if local is not None:
-                try:
-                    sock.bind(local)
-                except OSError as error:
-                    error.add_note(f"the address of its own is {local!r}")
-                    raise
+                self._file = self._bind(sock, local)
             if peer is not None:
-                code = sock.connect_ex(peer)
+                code = sock.connect_ex(os.fspath(peer) if isinstance(peer, os.PathLike) else peer)
                 if code:
                     raise OSError(code, f"cannot talk to {peer}")
             self.socket = sock
@@ -76,11 +78,26 @@ class Datagram(Channel):
             self.loop._join(self, IN)
         except BaseException:
             sock.close()
+            if self._file is not None:
+                self._file.remove()
             raise
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         guard_limits(cls, (), ("max_size", "queue_limit"))
+
+    def _bind(self, sock: Any, address: Address) -> Any:
+        """Bind *sock*; the file that this makes, if it makes one."""
+        is_path = isinstance(address, (str, bytes, os.PathLike))
+        try:
+            if is_path:
+                address = os.fspath(address)
+                make_room(self.loop.network, address, _socket.SOCK_DGRAM)
+            sock.bind(address)
+        except OSError as error:
+            error.add_note(f"the address of its own is {address!r}")
+            raise
+        return SocketFile(address) if is_path else None
 
     # ---- what a subclass says
 
@@ -198,6 +215,11 @@ class Datagram(Channel):
     def _rested(self) -> None:
         self._resting = False
         self._update()
+
+    def _finish(self, reason: BaseException | None) -> None:
+        if self._file is not None and not self._channel_state & CLOSED:
+            self._file.remove()
+        Channel._finish(self, reason)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self._describe()} {self.addr} fd={self._fileno}>"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket as _socket
-import stat
 import sys
 from collections.abc import Callable
 
@@ -22,6 +21,7 @@ from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.nodelay import no_delay
 from dispatch.observers import observers
+from dispatch.socketfile import SocketFile, make_room
 from dispatch.stream import Stream
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Listener(Channel):
 
     __slots__ = (
         "_batch",
+        "_file",
         "_last_turn",
         "_limit",
         "_open",
-        "_path",
         "_pause",
         "_spare",
         "accepted",
@@ -111,10 +111,12 @@ class Listener(Channel):
         self._batch = 1  # how many to take in the next turn
         self._last_turn = -1  # of the loop, in which somebody was waiting
         self._pause = 0.0
-        self._path: Any = None
+        self._file: Any = None  # of a Unix socket
         self._spare: Any = None
         if sock is None:
-            sock = self._bound_socket(address, guess_family(address) if family is None else family, reuse_port)
+            sock, self._file = self._bound_socket(
+                address, guess_family(address) if family is None else family, reuse_port
+            )
         if not hasattr(sock, "accept"):
             raise no_socket(sock)
         try:
@@ -126,10 +128,13 @@ class Listener(Channel):
             self.loop._join(self, IN)
         except BaseException:
             sock.close()
-            self._remove_path()
+            if self._file is not None:
+                self._file.remove()
             raise
 
-    def _bound_socket(self, address: Address, family: int, reuse_port: bool) -> Any:
+    def _bound_socket(self, address: Address, family: int, reuse_port: bool) -> tuple[Any, Any]:
+        """A socket, and the file that its bind has made, if any."""
+        file = None
         sock = self.loop.network.socket(family, _socket.SOCK_STREAM)
         try:
             no_delay(sock, family)
@@ -144,32 +149,17 @@ class Listener(Channel):
                     both = address[0] in ("", "::")
                     sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0 if both else 1)
             else:
-                self._path = self._free_path(os.fspath(address))
                 address = os.fspath(address)
+                make_room(self.loop.network, address, _socket.SOCK_STREAM)
             sock.bind(address)
+            if family not in (_socket.AF_INET, _socket.AF_INET6):
+                file = SocketFile(address)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError):
                 error.add_note(f"the address to listen on is {address!r}")
             raise
-        return sock
-
-    def _free_path(self, path: Any) -> Any:
-        """Remove the socket file of a listener that is gone; the path, if it is one that we have to remove at the end."""
-        if path[:1] in ("\0", b"\0", "", b""):
-            return None  # Linux's abstract names are no files
-        try:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                probe = self.loop.network.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-                try:
-                    probe.setblocking(False)
-                    if probe.connect_ex(path) == _socket.errno.ECONNREFUSED:  # type: ignore[attr-defined]
-                        os.unlink(path)
-                finally:
-                    probe.close()
-        except FileNotFoundError:
-            pass
-        return path
+        return sock, file
 
     # ---- what a program does
 
@@ -327,15 +317,9 @@ class Listener(Channel):
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-        self._remove_path()
+        if self._file is not None:
+            self._file.remove()
         Channel._finish(self, reason)
-
-    def _remove_path(self) -> None:
-        if self._path is not None:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
 
     def __repr__(self) -> str:
         return f"<dispatch.Listener {self._describe()} {self.addr} fd={self._fileno}>"

@@ -74,6 +74,7 @@ STEPS = {
             "dispatch.interfaces",
             "dispatch.log",
             "dispatch.nodelay",
+            "dispatch.socketfile",
             "dispatch.limits",
             "dispatch.observers",
             "dispatch.filewrapper",

@@ -192,3 +192,23 @@ def test_unix_datagrams_and_a_given_socket(world):
     one, other = Keeper(sock=a, loop=loop), Keeper(sock=b, loop=loop)
     one.send(b"x")
     world.run(loop, lambda: other.got)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_the_path_of_unix_datagrams_is_free_again_after_them_and_after_who_was_killed(kernel_world, tmp_path):
+    loop = kernel_world.loop()
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as killed:
+        killed.bind(str(path))  # the file stays
+    server = Keeper(path, loop=loop)
+    client = Keeper(peer=path, loop=loop)
+    client.send(b"x")
+    kernel_world.run(loop, lambda: server.got)
+    with pytest.raises(OSError, match="in use"):
+        Keeper(path, loop=loop)
+    with pytest.raises(OSError, match="cannot talk to"):
+        Keeper(tmp_path / "another", tmp_path / "nobody", loop=loop)
+    server.close()
+    server.abort()
+
+    assert list(tmp_path.iterdir()) == []

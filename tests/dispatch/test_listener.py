@@ -17,6 +17,10 @@ from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 RESET = struct.pack("ii", 1, 0)
 
 
+def nothing_left(*_):
+    raise OSError(errno.ENOMEM, "none left")
+
+
 def test_those_who_wait_are_accepted_in_growing_batches(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)
@@ -275,6 +279,42 @@ def test_a_listener_that_fails_leaves_no_file(kernel_world, tmp_path):
     assert not path.exists()
 
 
+def test_a_listener_that_closes_leaves_the_file_of_the_one_that_took_its_path(kernel_world, tmp_path):
+    loop = kernel_world.loop()
+    old = dispatch.Listener(tmp_path / "socket", Recorder, loop=loop)
+    (tmp_path / "socket").unlink()
+    new = dispatch.Listener(tmp_path / "socket", Recorder, loop=loop)
+    old.close()
+    kernel_world.turn(loop)
+
+    client = Recorder(loop=loop)
+    client.connect(tmp_path / "socket")
+    kernel_world.run(loop, lambda: new.accepted)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_that_closes_its_loop_leaves_the_file_to_the_parent(kernel_world, tmp_path):
+    loop = kernel_world.loop()
+    dispatch.Listener(tmp_path / "socket", Recorder, loop=loop)
+    child = os.fork()
+    if not child:
+        loop.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert (tmp_path / "socket").exists()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_listener_that_cannot_be_made_leaves_no_file(kernel_world, tmp_path, monkeypatch):
+    loop = kernel_world.loop()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="none left"):
+        patch.setattr(dispatch.Loop, "_join", nothing_left)
+        dispatch.Listener(tmp_path / "socket", Recorder, loop=loop)
+
+    assert not (tmp_path / "socket").exists()
+
+
 def test_a_socket_that_exists_may_be_used(world):
     loop = world.loop()
     listener = dispatch.Listener(handler=Recorder, sock=socket.create_server(("127.0.0.1", 0)), loop=loop)
@@ -331,10 +371,7 @@ def test_what_is_accepted_is_what_the_socket_itself_would_have_accepted(family, 
 
 
 def test_who_stands_in_for_accept_is_obeyed(monkeypatch):
-    def nobody(sock):
-        raise OSError(errno.EMFILE, "none left")
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr(socket.socket, "accept", nobody)
+        monkeypatch.setattr(socket.socket, "accept", nothing_left)
         with pytest.raises(OSError, match="none left"):
             accept(listener)
