@@ -11,7 +11,7 @@ Rules every channel keeps, whatever is built on it:
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
-from dispatch.checks import meant_by, misfit, refuse_waiting
+from dispatch.checks import meant_by, misfit, refuse_private_names, refuse_waiting
 from dispatch.errors import Aborted
 from dispatch.observers import observers
 
@@ -64,6 +64,7 @@ class Channel:
         super().__init_subclass__(**options)
         if cls.__module__.partition(".")[0] == "dispatch" or Channel in cls.__bases__:
             return  # a new kind of channel has to say what a turn is
+        refuse_private_names(cls)
         for name, value in vars(cls).items():
             if name.startswith("handle_"):
                 refuse_waiting(f"{cls.__name__}.{name}", value)
@@ -74,13 +75,6 @@ class Channel:
                 _warn_of(cls, name)
             elif meant := meant_by(cls, name):
                 _warn(f"nothing here uses {cls.__name__}.{name}; did you mean {meant}?")
-            if name.startswith("_") and not name.endswith("__"):
-                for base in cls.__mro__[1:]:
-                    if name in vars(base) and base.__module__.partition(".")[0] == "dispatch":
-                        raise TypeError(
-                            f"{cls.__name__} defines {name}, which {base.__module__}.{base.__name__} needs for itself; "
-                            "give it another name, or two underscores"
-                        )
 
     def _attach(self, loop: Loop | None) -> None:
         """Belong to *loop* (None: the current one), without a socket yet."""

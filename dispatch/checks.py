@@ -102,6 +102,56 @@ def refuse_what_waits(function: Any, made: Any) -> None:
     refuse_waiting("it", function)
 
 
+def refuse_private_names(cls: type) -> None:
+    """*cls*, and what is mixed into it, leaves the names alone that this library has for itself.
+
+    Raises:
+        TypeError: it defines one, or a method of it sets one of its object's.
+    """
+    owners = {
+        name: base for base in reversed(cls.__mro__) if _is_ours(base) for name in vars(base) if _is_private(name)
+    }
+    for kind in cls.__mro__:
+        if _is_ours(kind) or kind is object:
+            continue
+        for name, value in vars(kind).items():
+            if name in owners and kind is cls:
+                told = f"{kind.__name__} defines {name}"
+            else:
+                code = getattr(value, "__code__", None)
+                name = (
+                    _set_on_itself(code, owners) if not owners.keys().isdisjoint(getattr(code, "co_names", ())) else ""
+                )
+                told = f"{kind.__name__}.{getattr(value, '__name__', '')} sets {name}"
+            if name in owners:
+                owner = owners[name]
+                raise TypeError(
+                    f"{told}, which {owner.__module__}.{owner.__name__} needs for itself; give it another name, or two underscores"
+                )
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "dispatch"
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def _set_on_itself(code: Any, names: Any) -> str:
+    """The first of *names* that a method of this *code* sets as an attribute of its object; empty if none."""
+    from dis import get_instructions  # here, since hardly any program comes to it
+
+    itself, before = code.co_varnames[:1], None
+    for each in get_instructions(code):
+        if each.opname == "STORE_ATTR" and each.argval in names and before is not None:
+            loaded = before.argval if isinstance(before.argval, tuple) else (before.argval,)
+            if "LOAD_FAST" in before.opname and loaded[-1:] == itself:
+                return str(each.argval)
+        before = each
+    return ""
+
+
 def misfit(cls: type, name: str, handler: Any) -> str:
     """What to say if *handler*, which *cls* has in the place of a handler of this library, cannot be called as that is; else ""."""
     code = getattr(handler, "__code__", None)

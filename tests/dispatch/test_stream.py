@@ -1151,6 +1151,20 @@ def test_a_subclass_may_not_take_a_name_that_the_library_needs():
     type("Mine", (dispatch.Stream,), {"_state": "of the program", "_Mine__flush": lambda self: None})
 
 
+def test_nor_may_its_methods_set_one():
+    class Mixin:
+        def begin(self, queue):
+            self._queue = queue
+
+        def elsewhere(self, other):
+            other._queue = other._waiting_bytes = self.socket = 1
+
+    told = r"Mixin\.begin sets _queue, which dispatch\.datagram\.Datagram needs for itself; give it another"
+    with pytest.raises(TypeError, match=told):
+        type("Mine", (Mixin, dispatch.Datagram), {})
+    type("Mine", (Mixin, dispatch.Stream), {"_queue": None})
+
+
 def test_another_thread_is_told_what_to_use_instead(kernel_world, in_thread):
     loop = kernel_world.loop()
     channel, client = kernel_world.connected(loop, Recorder)
