@@ -108,21 +108,22 @@ class FileSocket:
 class Pipe(Stream):
     """A pipe, FIFO or terminal as a stream: what can be read is read, what can be written may be written. POSIX.
 
-    It works on a duplicate of the descriptor, which becomes non-blocking, and so does the caller's: they share that flag.
+    It works on a duplicate of the descriptor, which becomes non-blocking, and so does the caller's: they share that flag. A class
+    made of Chat and Pipe cuts what it reads into messages.
     """
 
     __slots__ = ()
 
     _drain = 0  # what is left in it is for who reads next, and turns into no reset
 
-    def __init__(self, file: Any, *, loop: Any = None) -> None:
-        """*file* is a descriptor, or has a ``fileno()``."""
+    def __init__(self, file: Any, *, addr: Any = None, loop: Any = None) -> None:
+        """*file* is a descriptor, or has a ``fileno()``; *addr* is a name for it, if it is to have one."""
         import fcntl
 
         if not isinstance(file, int) and not hasattr(file, "fileno"):
             raise TypeError(f"{file!r} is no descriptor, and has no fileno()")
         fd = file if isinstance(file, int) else file.fileno()
-        super().__init__(loop=loop)
+        super().__init__(addr=addr, loop=loop)
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
         self.socket = FileSocket(os.dup(fd))
         self.socket.setblocking(False)

@@ -156,7 +156,11 @@ class Stream(Receiver):
             self.loop._written_to(self)
 
     def write_eof(self) -> None:
-        """Send what was written, then tell the peer that this is all (half-close). Reading goes on until its end."""
+        """Send what was written, then tell the peer that this is all (half-close). Reading goes on until its end.
+
+        Raises:
+            RuntimeError: over TLS, whose end is one of both directions.
+        """
         if self._channel_state & (SHUT | CLOSING | CLOSED):
             return
         if self._channel_state & LAYERED:

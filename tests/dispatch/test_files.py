@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+import dispatch
+
 from dispatch.files import FileSocket, Pipe
 from tests.dispatch.conftest import Recorder
 
@@ -40,6 +42,24 @@ def test_a_pipe_is_read_to_its_end(world, pipe):
 
     assert len(channel.data) == 30_000
     assert channel.events == ["data", "eof", ("close", None)]
+
+
+@pytest.mark.parametrize("kinds", [(dispatch.Chat, dispatch.Pipe), (dispatch.Pipe, dispatch.Chat)], ids=["chat", "pipe"])
+def test_a_class_of_both_cuts_what_a_pipe_says_into_messages(world, pipe, kinds):
+    said, left = [], []
+
+    def rest(channel):
+        left.append(bytes(channel.pending_input))
+        dispatch.Stream.handle_eof(channel)
+
+    told = {"terminator": b"\n", "handle_message": lambda _, line: said.append(line), "handle_eof": rest}
+    loop = world.loop()
+    channel = type("Lines", kinds, told)(pipe["reader"], loop=loop)
+    os.write(pipe["writer"], b"what\na day\nno end")
+    os.close(pipe.pop("writer"))
+    world.run(loop, lambda: channel.closed)
+
+    assert (said, left) == ([b"what", b"a day"], [b"no end"])
 
 
 def test_a_pipe_is_written_as_it_takes_it(world, pipe):
