@@ -7,7 +7,6 @@ import os
 import pytest
 
 import dispatch
-
 from dispatch.files import FileSocket, Pipe
 from tests.dispatch.conftest import Recorder
 
@@ -44,7 +43,9 @@ def test_a_pipe_is_read_to_its_end(world, pipe):
     assert channel.events == ["data", "eof", ("close", None)]
 
 
-@pytest.mark.parametrize("kinds", [(dispatch.Chat, dispatch.Pipe), (dispatch.Pipe, dispatch.Chat)], ids=["chat", "pipe"])
+@pytest.mark.parametrize(
+    "kinds", [(dispatch.Chat, dispatch.Pipe), (dispatch.Pipe, dispatch.Chat)], ids=["chat", "pipe"]
+)
 def test_a_class_of_both_cuts_what_a_pipe_says_into_messages(world, pipe, kinds):
     said, left = [], []
 
