@@ -173,7 +173,9 @@ class Loop:
         return timer
 
     def call_on_signal(self, number: int, function: Callable[..., object], *args: Any) -> SignalCall:
-        """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed; the last who asked has it.
+        """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed. It does not keep ``run`` running.
+
+        To be asked in the main thread, also for a loop that runs in another.
 
         Raises:
             ValueError: not in the main thread, or no signal that can be caught.

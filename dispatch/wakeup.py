@@ -74,55 +74,76 @@ def make_waker(loop: Loop) -> Waker:
 
 
 class SignalCall:
-    """A call that a signal makes; ``cancel()`` gives the signal back to who had it before."""
+    """A call that a signal makes. Of several for one signal each is made; who had it before has it back when all are cancelled."""
 
-    __slots__ = ("_args", "_before", "_function", "_loop", "number")
+    __slots__ = ("_args", "_before", "_cancelled", "_function", "_loop", "number")
 
     def __init__(self, loop: Loop, number: int, function: Any, args: tuple[Any, ...]) -> None:
         import signal
 
-        self._loop = loop
         self.number = number
+        self._loop, self._function, self._args = loop, function, args
+        self._cancelled = False
+        self._before: Any = None  # who had the signal
         loop._timer(0.0, function, args)  # refuses what cannot be called, here rather than in the handler
-        self._function = function
-        self._args = args
         try:
-            self._before: Any = signal.signal(number, self)
+            self._before = signal.signal(number, self)
         except TypeError as error:
             raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
+        each: Any = self
+        while isinstance(each, SignalCall):
+            each._before = each = _heir(each._before)
+
+    @property
+    def _over(self) -> bool:
+        return self._cancelled or self._loop.closed
 
     def __call__(self, *_signum_and_frame: Any) -> None:
-        """The signal has come. Python says so in the main thread, also while that sleeps in a poller (PEP 475)."""
-        if self._function is not None:
-            self._loop.call_soon_threadsafe(self._function, *self._args)
-            return
-        import signal
+        """The signal's handler. Python runs it in the main thread, also while that sleeps in a poller (PEP 475)."""
+        each: Any = self
+        over = True
+        calls = []
+        while isinstance(each, SignalCall):
+            if not each._over:
+                over = False
+                calls.append(each)
+            each = each._before
+        for call in reversed(calls):
+            try:
+                call._loop.call_soon_threadsafe(call._function, *call._args)
+            except RuntimeError:
+                pass  # another thread has closed its loop just now
+        if over and self._give_back():  # they were cancelled in another thread, which cannot
+            import signal
 
-        if self._give_back():  # it could not when it was cancelled
             signal.raise_signal(self.number)
 
     def cancel(self) -> None:
         """Do not call any more."""
-        if self._function is not None:
-            self._function = None
-            self._args = ()
+        if not self._cancelled:
+            self._cancelled = True
             self._loop._signals.remove(self)
-            try:
-                self._give_back()
-            except ValueError:
-                pass  # the loop ends in another thread than the main one, which alone may do so: when the signal comes
+            self._give_back()
 
     def _give_back(self) -> bool:
-        """Whether the signal is now theirs who had it before; not if somebody else has taken it since."""
+        """Let who had the signal have it, past all that are over; whether that could be done."""
         import signal
 
-        before: Any = self._before
-        while isinstance(before, SignalCall) and before._function is None:
-            before = before._before  # cancelled meanwhile
-        now: Any = signal.getsignal(self.number)
-        if before is None or now is not self:
-            return False
-        signal.signal(self.number, before)
+        now = signal.getsignal(self.number)
+        heir = _heir(now)
+        if heir is now or heir is None:
+            return False  # somebody else took it meanwhile; or had it before, from outside of Python
+        try:
+            signal.signal(self.number, heir)
+        except ValueError:
+            return False  # this is not the main thread: the next signal will
         return True
+
+
+def _heir(handler: Any) -> Any:
+    """*handler*, or who had the signal before it and those after it that are over."""
+    while isinstance(handler, SignalCall) and handler._over:
+        handler = handler._before
+    return handler

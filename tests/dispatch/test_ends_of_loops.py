@@ -95,20 +95,6 @@ def test_a_signal_goes_back_to_who_had_it_before_two_calls_took_it(world, order)
 
 
 @posix
-def test_the_last_call_that_was_not_taken_back_has_the_signal(world):
-    loop, seen = world.loop(), []
-    first, second, third = (loop.call_on_signal(signal.SIGUSR1, seen.append, name) for name in (1, 2, 3))
-    for cancelled, has_it in ((None, 3), (first, 3), (third, 2)):
-        if cancelled:
-            cancelled.cancel()
-        os.kill(os.getpid(), signal.SIGUSR1)
-        world.run(loop, lambda: seen)
-        assert seen == [has_it]
-        seen.clear()
-    second.cancel()
-
-
-@posix
 def test_a_loop_may_end_in_another_thread_than_the_one_that_catches_its_signal(kernel_world, in_thread):
     came = []
     before = signal.signal(signal.SIGUSR1, lambda *_: came.append("before"))

@@ -296,6 +296,68 @@ def test_a_signal_ends_the_sleep_and_makes_its_call(world):
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+def test_each_call_of_a_signal_is_made_until_it_is_cancelled_and_the_signal_is_given_back_after_the_last(world):
+    loop, other, seen = world.loop(), world.loop(), []
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def arrives():
+        seen.clear()
+        signal.raise_signal(signal.SIGUSR1)
+        for each in (loop, other):
+            if not each.closed:
+                world.turn(each)
+        return "".join(seen)
+
+    first, second, third = (loop.call_on_signal(signal.SIGUSR1, seen.append, each) for each in "abc")
+    other.call_on_signal(signal.SIGUSR1, seen.append, "d")
+    assert arrives() == "abcd"
+    second.cancel()
+    assert arrives() == "acd"
+    other.close()
+    assert arrives() == "ac"
+    third.cancel()
+    first.cancel()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+    for each in "xyz":
+        loop.call_on_signal(signal.SIGUSR1, seen.append, each)
+    assert arrives() == "xyz"
+    loop.close()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+def test_a_handler_that_took_the_signal_later_keeps_it(world):
+    loop, seen = world.loop(), []
+    before = signal.getsignal(signal.SIGUSR1)
+    loop.call_on_signal(signal.SIGUSR1, seen.append, "loop")
+    signal.signal(signal.SIGUSR1, lambda *_: seen.append("program"))
+    loop.close()
+    signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+    assert seen == ["program"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+def test_the_main_thread_may_hear_a_signal_for_a_loop_of_another(kernel_world, in_thread):
+    """Only the main thread can give it back: that is done when the signal comes again."""
+    loop, seen = kernel_world.loop(), []
+    before = signal.signal(signal.SIGUSR1, lambda *_: seen.append("given back"))
+    try:
+        kernel_world.listen(loop, Recorder)
+        thread = in_thread(loop.run)
+        loop.call_on_signal(signal.SIGUSR1, lambda: (seen.append("heard"), loop.close()))
+        signal.raise_signal(signal.SIGUSR1)
+        thread.join(PATIENCE)
+        assert loop.closed
+        signal.raise_signal(signal.SIGUSR1)
+        assert seen == ["heard", "given back"]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_signal_that_cannot_be_caught_is_refused(world):
     with pytest.raises((ValueError, OSError)):
         world.loop().call_on_signal(signal.SIGKILL, print)
