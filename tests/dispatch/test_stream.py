@@ -271,6 +271,36 @@ def test_a_write_that_gave_false_is_followed_by_handle_drained(world, sizes):
     assert channel.events.count("drained") == 1
 
 
+@pytest.mark.parametrize("size", [70_000, 5_000_000])
+def test_a_stream_that_was_held_back_reads_on_when_all_is_sent_also_after_write_eof(world, size):
+    class LastWords(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if data[:1] == b"a":
+                self.events.append(self.write(b"x" * size))
+                self.write_eof()
+
+    loop = world.loop()
+    channel, client = world.connected(loop, LastWords)
+    client.send(b"a")
+    world.run(loop, lambda: channel.events)
+    client.send(b"more")
+    assert len(world.read_all(loop, client)) == size
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.data == b"amore"
+    assert [each for each in channel.events if each != "full"] == [
+        "data",
+        False,
+        "drained",
+        "data",
+        "eof",
+        ("close", None),
+    ]
+
+
 def test_a_handler_that_wrote_too_much_at_once_is_told_when_it_has_gone(world):
     loop = world.loop()
 
