@@ -129,7 +129,8 @@ class Datagram(Channel):
         except OverflowError as error:
             raise ValueError(f"cannot send to {addr}: {error}") from None
         except OSError as error:
-            if addr is None and error.errno in NOWHERE:
+            if addr is None and error.errno in NOWHERE and not isinstance(self.addr, (str, bytes)):
+                # At a path None may be the address of one that has sent without a name: that is no mistake of the program's.
                 raise ValueError("no address to send to: this Datagram has no peer, so give addr") from None
             if error.errno not in TRY_AGAIN and error.errno not in OUT_OF_RESOURCES:
                 self.loop.call_soon(self._tell_failure, error)

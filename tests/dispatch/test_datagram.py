@@ -212,3 +212,20 @@ def test_the_path_of_unix_datagrams_is_free_again_after_them_and_after_who_was_k
     server.abort()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_one_that_asks_without_a_name_gets_no_answer_and_ends_nothing(kernel_world, tmp_path):
+    class Echo(Keeper):
+        def handle_datagram(self, data, addr):
+            super().handle_datagram(data, self.send(data, addr))
+
+    loop = kernel_world.loop()
+    server = Echo(tmp_path / "socket", loop=loop)
+    Keeper(peer=tmp_path / "socket", loop=loop).send(b"nameless")
+    named = Keeper(tmp_path / "named", tmp_path / "socket", loop=loop)
+    named.send(b"named")
+    kernel_world.run(loop, lambda: named.got)
+
+    assert server.got == [(b"nameless", False), (b"named", True)]
+    assert server.failures == [errno.ENOTCONN]
