@@ -118,7 +118,9 @@ def refuse_private_names(cls: type) -> None:
             if name in owners and kind is cls:
                 told = f"{kind.__name__} defines {name}"
             else:
-                code = getattr(value, "__code__", None)
+                code = (
+                    None if _is_ours(value) else getattr(value, "__code__", None)
+                )  # a method of a base, by another name
                 name = (
                     _set_on_itself(code, owners) if not owners.keys().isdisjoint(getattr(code, "co_names", ())) else ""
                 )
@@ -130,8 +132,8 @@ def refuse_private_names(cls: type) -> None:
                 )
 
 
-def _is_ours(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "dispatch"
+def _is_ours(thing: Any) -> bool:
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] == "dispatch"
 
 
 def _is_private(name: str) -> bool:

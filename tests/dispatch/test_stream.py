@@ -1195,6 +1195,16 @@ def test_nor_may_its_methods_set_one():
     type("Mine", (Mixin, dispatch.Stream), {"_queue": None})
 
 
+def test_a_method_of_a_base_by_another_name_sets_what_it_always_set():
+    class Mixin:
+        pass
+
+    class Mine(Mixin, dispatch.Chat):
+        handle_data = dispatch.Chat.handle_data
+
+    assert Mine.handle_data is dispatch.Chat.handle_data
+
+
 def test_another_thread_is_told_what_to_use_instead(kernel_world, in_thread):
     loop = kernel_world.loop()
     channel, client = kernel_world.connected(loop, Recorder)
