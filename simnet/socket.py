@@ -281,11 +281,6 @@ class Socket(UnixCalls):
         accepted._fd = process.descriptors.add(file)
         return accepted, address
 
-    def _accept(self) -> tuple[int, Any]:
-        """What the class of before C has for ``accept``."""
-        accepted, address = self.accept()
-        return accepted.detach(), address
-
     # --- bytes in --------------------------------------------------------------------------------------------------
 
     def _recv(self, bufsize: Any, flags: Any, *more: Any) -> bytes:
@@ -303,7 +298,7 @@ class Socket(UnixCalls):
 
     def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any) -> int:
         if more or named:
-            look_over("recv_into", buffer, *_given(nbytes, flags, more), *more, **named)
+            look_over("recv_into", buffer, *(nbytes, flags)[: 2 if more or flags else bool(nbytes)], *more, **named)
         view = writable_view(buffer, "recv_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recv_into", view, nbytes, flags)
@@ -349,7 +344,7 @@ class Socket(UnixCalls):
         self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any
     ) -> tuple[int, Any]:
         if more or named:
-            look_over("recvfrom_into", buffer, *_given(nbytes, flags, more), *more, **named)
+            look_over("recvfrom_into", buffer, *(nbytes, flags)[: 2 if more or flags else bool(nbytes)], *more, **named)
         view = writable_view(buffer, "recvfrom_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
@@ -450,11 +445,6 @@ class Socket(UnixCalls):
 
 
 name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)
-
-
-def _given(nbytes: Any, flags: Any, more: Any) -> tuple[Any, ...]:
-    """Those of the two that a call was given, as far as that shows."""
-    return (nbytes, flags) if more or flags != 0 else (nbytes,) if nbytes != 0 else ()
 
 
 def _made(scheduler: Scheduler, machine: Machine, arguments: tuple[int, int, int]) -> None:

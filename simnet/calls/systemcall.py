@@ -69,6 +69,11 @@ class SystemCalls(_stdlib.socket):
             raise socket_error(errno.EBADF)
         return self._fd
 
+    def _accept(self) -> tuple[int, Any]:
+        """What the class in C, of which the library's is made, has for ``accept``."""
+        accepted, address = self.accept()
+        return accepted.detach(), address
+
     def _file(self) -> Any:
         """The kernel's socket; EBADF once it is closed."""
         process = self._process

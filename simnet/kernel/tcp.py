@@ -64,7 +64,7 @@ class TcpSocket(Stream):
         """The peer's name, or ENOTCONN, also when the connection is over."""
         if self.peer is None or self.state == CLOSED or self.state == SYN_SENT:
             raise socket_error(ENOTCONN)
-        return peer_name(self.family, self.peer, self.options)
+        return peer_name(self.family, self.peer, self.options) if self.family == AF_INET6 else self.peer
 
     def bind(self, address: Sequence[Any]) -> None:
         """Take an address and a port (K-025 to K-031).
