@@ -167,7 +167,7 @@ class SimulatedBackend:
 
         A pipe's of this run is waited for here, and who waits for it is told.
         """
-        if fd.__class__ is int and fd >= FIRST_DESCRIPTOR and call not in OF_EVENTFDS:
+        if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR and call not in OF_EVENTFDS:
             return descriptors.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
@@ -248,7 +248,7 @@ class SimulatedBackend:
         """What *call* of ``os`` says of the file of a Unix socket; ``None`` if this host has none of that name."""
         process = self._scheduler.current
         machine = process.machine
-        if call == "stat" and path.__class__ is int and path >= FIRST_DESCRIPTOR:
+        if call == "stat" and isinstance(path, int) and path >= FIRST_DESCRIPTOR:
             return (descriptors.status(process, path),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None

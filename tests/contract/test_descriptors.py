@@ -104,6 +104,27 @@ def test_k133_a_dup_names_the_same_socket_until_the_last_is_closed(world: World)
         world.gives("EBADF", call)
 
 
+def test_k133_a_number_of_a_class_of_its_own_is_a_number(world: World) -> None:
+    class Number(int):
+        pass
+
+    here, there = pair(world)
+    number = Number(here.fileno())
+    assert os.write(number, b"x") == 1
+    there.send(b"abc")
+    assert os.read(number, 1) == b"a"
+    assert os.readv(number, [bytearray(5)]) == 2
+    assert os.path.samestat(os.stat(number), os.fstat(here.fileno()))
+    assert os.get_blocking(number) is False
+    twin = Number(os.dup(number))
+    assert os.dup2(number, twin) == twin
+    os.close(twin)
+    with select.epoll() as poll:
+        poll.register(number, select.EPOLLOUT)
+        assert poll.poll(0) == [(number, select.EPOLLOUT)]
+    assert world.mask(there) == "IN|OUT"
+
+
 def test_k133_dup2_takes_the_place_of_another_which_is_closed(world: World) -> None:
     here, there = pair(world)
     other, far = pair(world)
