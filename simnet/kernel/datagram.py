@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
-from simnet.kernel.datagram_ancillary import in_pieces, note, stays_whole, told
+from simnet.kernel.datagram_ancillary import Seen, in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import condensed, memory_taken
 from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, SHUT_RECEIVE, SHUT_SEND, DatagramSender
@@ -112,10 +112,11 @@ class UdpSocket(DatagramSender):
         peeks, offset = flags & MSG_PEEK, 0
         if peeks and self.inbox and not self.error:
             self.fetched = self.fetched or len(self.inbox)
-            found, offset = at_offset(self.options, ((each, len(each.payload)) for each in self.inbox))
+            queue = ((each, -1 if type(each) is Seen else len(each.payload)) for each in self.inbox)
+            found, offset = at_offset(self.options, queue)
             if found is None:
                 raise socket_error(EAGAIN)
-            datagram = found
+            datagram = found if found.payload else self._see(found)
         else:
             datagram = self._next(flags)
         whole = datagram.payload
@@ -135,7 +136,7 @@ class UdpSocket(DatagramSender):
         if not self.fetched:
             self.fetched = len(inbox)
         if flags & MSG_PEEK:
-            return inbox[0]
+            return inbox[0] if inbox[0].payload else self._see(inbox[0])
         datagram = inbox.popleft()
         self.fetched -= 1
         self.owed += memory_taken(datagram)
@@ -143,6 +144,14 @@ class UdpSocket(DatagramSender):
             self.held -= self.owed
             self.owed = 0
             self.fetched = len(inbox)
+        return datagram
+
+    def _see(self, datagram: Datagram) -> Datagram:
+        """Note that *datagram*, an empty one that waits, was peeked at."""
+        assert self.inbox is not None
+        if type(datagram) is not Seen:
+            place = next(number for number, each in enumerate(self.inbox) if each is datagram)
+            datagram = self.inbox[place] = Seen(datagram)
         return datagram
 
     @property

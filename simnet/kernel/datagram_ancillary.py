@@ -113,6 +113,19 @@ class Noted(Datagram):
         self.dropped = dropped
 
 
+class Seen(Noted):
+    """An empty one that was peeked at: a peek that begins at a place of its own does not come to it again."""
+
+    __slots__ = ()
+
+    def __init__(self, datagram: Datagram) -> None:
+        noted = datagram if isinstance(datagram, Noted) else None
+        if noted is None:
+            super().__init__(datagram, way_in=False, stamp_ns=0, dropped=0)
+        else:
+            super().__init__(noted, noted.way_in, noted.stamp_ns, noted.dropped)
+
+
 def stays_whole(datagram: Datagram, options: dict[Key, Any] | None) -> bool:
     """Is one that was sent in segments queued as one: if UDP_GRO asks for it, and it is no longer than a link takes whole."""
     headers = 62 if ":" in datagram.source[0] else 42  # of IP, UDP and Ethernet

@@ -193,6 +193,7 @@ class UnixDatagram(UnixSocket):
         if flags & MSG_PEEK:
             for file in files:
                 file.hold()
+            record.consumed = not record.data  # an empty one is seen once by a peek from a place of its own
         else:
             inbox.popleft()
             record.files = ()
@@ -218,7 +219,6 @@ class UnixDatagram(UnixSocket):
         queue = ((each, -1 if each.consumed else len(each.data)) for each in self.inbox)
         record, offset = at_offset(self.options, queue)
         if record is not None:
-            record.consumed = not record.data  # an empty one is seen once
             moved(self.options, len(record.data[offset : offset + n]))
         return record, offset
 

@@ -75,7 +75,6 @@ DIFFERENT = """
 | An IPv6 socket whose connect to a mapped IPv4 address has failed reaches an IPv6 one at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; one in the address of a `sendto` goes with no datagram | few name one, and each send would have to look |
 | `recv` and `send` of a keyword, and `register` of an epoll of an unknown one: TypeError, in other words than CPython's | to look for keywords in each call takes as long as the look at its arguments |
-| With SO_PEEK_OFF, an empty UDP datagram is peeked at as often as a peek comes to it | Linux marks it, and goes on to the next |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
 | Unix sockets that lie in each other's queues, and that no process holds any more | Linux's collector closes them when another one is closed; here they are when the run ends |
 """

@@ -527,3 +527,32 @@ def test_k131_a_link_that_is_not_there_is_found_before_what_comes_behind_it(worl
     world.gives("EINVAL", here.sendmsg, [b"x"], [elsewhere], 0, there.getsockname())
     here.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
     world.gives(1, here.sendmsg, [b"x"], [elsewhere], 0, there.getsockname())
+
+
+@pytest.mark.parametrize("kind", ["udp", "unix"])
+def test_k131_an_empty_datagram_is_peeked_at_once_by_who_keeps_his_place(world: World, kind: str) -> None:
+    if kind == "udp":
+        writer, reader = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+        reader.bind((world.ip, 0))
+        writer.connect(reader.getsockname())
+    else:
+        writer, reader = map(world.keep, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+        reader.setblocking(False)
+    for data in (b"", b"abc"):
+        writer.send(data)
+    world.readable(reader)
+    reader.setsockopt(SOL, SO_PEEK_OFF, 0)
+    world.gives(b"", reader.recv, 9, socket.MSG_PEEK)
+    world.gives(b"abc", reader.recv, 9, socket.MSG_PEEK)
+    reader.setsockopt(SOL, SO_PEEK_OFF, 0)
+    world.gives(b"abc", reader.recv, 9, socket.MSG_PEEK)
+    reader.setsockopt(SOL, SO_PEEK_OFF, -1)
+    world.gives(b"", reader.recv, 9, socket.MSG_PEEK)
+    world.gives(b"", reader.recv, 9)
+    world.gives(b"abc", reader.recv, 9)
+    writer.send(b"")
+    world.readable(reader)
+    world.gives(b"", reader.recv, 9, socket.MSG_PEEK)  # whoever keeps no place has seen it too
+    reader.setsockopt(SOL, SO_PEEK_OFF, 0)
+    world.gives("EAGAIN", reader.recv, 9, socket.MSG_PEEK)
+    world.gives(b"", reader.recv, 9)
