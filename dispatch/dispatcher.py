@@ -256,7 +256,10 @@ class Dispatcher(Channel):
             self._failed("readable", error)
         else:
             if self._fileno >= 0 and not self._channel_state & RESTING and not (bits == 0 and self._bits & ASLEEP):
-                self.loop._want(self, bits)
+                try:
+                    self.loop._want(self, bits)
+                except (OSError, ValueError) as error:
+                    self._finish(error)  # its socket was closed behind its back
 
     def _turn(self, bits: int) -> None:
         asked = self._bits

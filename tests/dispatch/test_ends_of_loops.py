@@ -80,6 +80,60 @@ def test_a_close_of_a_programs_own_that_fails_stops_no_end_of_a_loop(world, capl
     assert client.recv(1) == b""
 
 
+@pytest.mark.parametrize("deadline", [0, 0.02])
+@pytest.mark.parametrize("where", ["readable", "handle_drained"])
+def test_who_is_asked_before_a_turn_may_close_the_loop(world, where, deadline):
+    loop = world.loop()
+
+    class Asked(dispatch.Dispatcher):
+        def readable(self):
+            loop.close(deadline)
+            return True
+
+    class Drained(Recorder):
+        def handle_drained(self):
+            loop.close(deadline)
+
+    channel, _ = world.connected(loop, Drained)
+    if where == "readable":
+        Asked(channel.socket.dup(), loop=loop)
+    else:
+        channel.write(b"x" * 70_000)
+    assert loop.run_once(0) == 0
+
+    assert loop.closed
+    assert channel.closed
+
+
+def test_who_is_asked_and_has_lost_its_socket_costs_nobody_else_the_loop(world):
+    loop = world.loop()
+    reasons = []
+
+    class Asked(dispatch.Dispatcher):
+        wants = True
+
+        def readable(self):
+            return self.wants
+
+        def handle_read(self):
+            self.recv(100)
+
+        def handle_close(self, reason):
+            reasons.append(reason)
+
+    channel, _ = world.connected(loop, Recorder)
+    asked = Asked(channel.socket.dup(), loop=loop)
+    world.turn(loop)
+    asked.socket.close()
+    asked.wants = False
+    world.turn(loop)
+    asked.wants = True
+    world.run(loop, lambda: reasons)
+
+    assert isinstance(reasons[0], OSError)
+    assert not channel.closed
+
+
 @posix
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), ()], ids=["first to last", "last to first", "by the loop's end"])
 def test_a_signal_goes_back_to_who_had_it_before_two_calls_took_it(world, order):
