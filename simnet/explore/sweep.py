@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from simnet.explore.baseline import NotRepeatable, begun
@@ -19,6 +19,7 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.pairs import PAIRS, pairs_after
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
+from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement
@@ -77,7 +78,8 @@ def run_sweep(
         options = SweepOptions()
     watch = Stopwatch()
     with frozen_heap():
-        result = begun(test, options, name, watch)
+        with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
+            result = begun(test, options, name, watch)
         if result.failures:
             return result
         look_for_targets(result)
@@ -255,7 +257,8 @@ def _look_for_what_stays(
     """A run has failed: does the test without faults still end as it did? If not, later failures may be echoes of this one."""
     if any(warned.name == STATE_STAYS for warned in result.warnings):
         return
-    before, now = result.baseline.outcome, play(test, **options.playing).outcome
+    with quiet():
+        before, now = result.baseline.outcome, play(test, **options.playing).outcome
     if now != before:
         difference = difference_of_outcomes(before, now).replace("without the fault", "before")
         text = (
