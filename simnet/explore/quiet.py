@@ -2,16 +2,19 @@
 
 Logging stays switched on, since a program may do more with it than print (a syslog handler is a socket): only what
 writes to the terminal, or keeps records for a report, is taken out. Both belong to the whole process: a sweep in a thread
-beside others leaves them alone.
+beside others leaves them alone. A ``breakpoint()`` ends the silence: its prompt is to be seen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 __all__ = ["quiet"]
 
@@ -22,6 +25,7 @@ def quiet() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    heard = sys.stdout, sys.stderr
     root = logging.getLogger()
     taken = [
         each
@@ -33,12 +37,25 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        before, last_resort = list(root.handlers), logging.lastResort
+        before, last_resort, hook = list(root.handlers), logging.lastResort, sys.breakpointhook
+        if hook is sys.__breakpointhook__:  # pytest's own speaks past what hears nothing
+            sys.breakpointhook = functools.partial(_stop, *heard)
         root.handlers[:] = [each for each in before if each not in taken]
         logging.lastResort = logging.NullHandler()  # it would format all that nobody reads, tracebacks too
         try:
             yield
         finally:
+            sys.breakpointhook = hook
             logging.lastResort = last_resort
             added = [each for each in root.handlers if each not in before]
             root.handlers[:] = before + added
+
+
+def _stop(stdout: Any, stderr: Any, *arguments: Any, **options: Any) -> Any:
+    """What ``breakpoint()`` calls meanwhile: from here on the run is heard, and the debugger stands in the user's frame."""
+    sys.stdout, sys.stderr = stdout, stderr
+    if arguments or options or os.environ.get("PYTHONBREAKPOINT"):  # somebody has a debugger of their own, or none
+        return sys.__breakpointhook__(*arguments, **options)  # noqa: T100  # the user has asked for it
+    import pdb  # noqa: T100  # the same
+
+    return pdb.Pdb().set_trace(sys._getframe().f_back)

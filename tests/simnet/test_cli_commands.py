@@ -574,6 +574,36 @@ def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+STOPS = """
+import simnet
+from servers import echo
+from test_servers import talk
+
+@simnet.sweep(target="server", kinds="split")
+def test_it(net):
+    net.host("server").spawn(echo, 7)
+    assert talk(b"hello") == b"hello"
+    word = "here"
+    breakpoint()
+    print("and on")
+
+if __name__ == "__main__":
+    simnet.check(test_it, plan="split test->server:7#1 end=server byte=1")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("-m", "simnet", "sweep", "test_it.py"), ("test_it.py",)])
+def test_a_breakpoint_in_a_run_that_is_not_heard_is_seen_all_the_same(tmp_path: Path, command: tuple[str, ...]) -> None:
+    lay_out(tmp_path)
+    (tmp_path / "test_it.py").write_text(STOPS)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, input="p word\nc\nq\n", capture_output=True, text=True, check=False
+    )
+    assert re.search(r"^> .*test_it\.py\(\d+\)test_it\(\)$", done.stdout, re.MULTILINE), done.stdout
+    assert "(Pdb) 'here'\n(Pdb) and on\n" in done.stdout
+
+
 def test_what_only_a_strict_sweep_calls_a_failure_is_red_in_its_file(simnet: Run) -> None:
     assert simnet("sweep", "test_servers.py::test_echo", "--strict", "--first", "--kinds", "reset").code == 1
     (file,) = Path(".simnet/failures").glob("*/*.toml")
