@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 
+from simnet.explore.baseline import NotRepeatable
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, SweepResult
+from simnet.explore.sweep import NothingToTest
 from simnet.faces.codes import STOPPED
 from simnet.faces.naming import Named, named_tests
 from simnet.faces.screen import Screen
-from simnet.faces.sweeping import as_object, changed, ended, print_failures, print_warnings
+from simnet.faces.sweeping import as_object, changed, ended, print_failures, print_warnings, with_untried
 from simnet.wholefile import write_whole
 
 __all__ = ["fuzz_tests"]
@@ -31,12 +33,16 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
     for named in tests:
         first = start if start is not None else _next_seed(named)
         chosen = changed(named, **options)
-        if as_json:
-            result = _fuzz(named, chosen, range(first, first + seeds))
-        else:
-            with screen.progress(named.node.names[-1]) as progress:
-                result = _fuzz(named, chosen, range(first, first + seeds), progress)
-            _tell(screen, named, result, first, start)
+        try:
+            if as_json:
+                result = _fuzz(named, chosen, range(first, first + seeds))
+            else:
+                with screen.progress(named.node.names[-1]) as progress:
+                    result = _fuzz(named, chosen, range(first, first + seeds), progress)
+                _tell(screen, named, result, first, start)
+        except (NotRepeatable, NothingToTest) as error:
+            left = with_untried(left, error, named, tests)
+            continue
         told.append({**as_object(named, result), "first_seed": first, "next_seed": first + result.runs})
         failed = failed or bool(result.failures)
         if result.stopped == CTRL_C:

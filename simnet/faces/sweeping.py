@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from simnet.explore.akin import akin_to
+from simnet.explore.baseline import NotRepeatable
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
-from simnet.explore.sweep import run_sweep
+from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
 from simnet.faces.naming import Named, kinds_of, named_tests
 from simnet.faces.refusals import Refused
@@ -28,6 +29,7 @@ __all__ = [
     "print_warnings",
     "sweep_named",
     "sweep_tests",
+    "with_untried",
 ]
 
 
@@ -38,24 +40,39 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
     results = []
     for named in tests:
         chosen = changed(named, **options)
-        if as_json:
-            result = sweep_named(named, chosen)
-        else:
-            with screen.progress(named.node.names[-1]) as progress:
-                result = sweep_named(named, chosen, progress)
-            _tell(screen, named, result)
+        try:
+            if as_json:
+                result = sweep_named(named, chosen)
+            else:
+                with screen.progress(named.node.names[-1]) as progress:
+                    result = sweep_named(named, chosen, progress)
+                _tell(screen, named, result)
+        except (NotRepeatable, NothingToTest) as error:
+            left = with_untried(left, error, named, tests)
+            continue
         results.append((named, result))
         if result.stopped == CTRL_C:
             break
     if as_json:
         click.echo(json.dumps([as_object(named, result) for named, result in results], indent=2))
-    if results[-1][1].stopped == CTRL_C:
+    if results and results[-1][1].stopped == CTRL_C:
         return STOPPED
     return ended(any(result.failures for _, result in results), left)
 
 
+def with_untried(left: str, error: NotRepeatable | NothingToTest, named: Named, tests: Sequence[Named]) -> str:
+    """What is *left* to be told of at the end, *named* among it, which could not be tried by reason of *error*.
+
+    Raises:
+        NotRepeatable, NothingToTest: it was the only one of *tests*.
+    """
+    if len(tests) == 1:
+        raise error
+    return "\n".join(filter(None, (left, f"{named.id}: {type(error).__name__}: {error}")))
+
+
 def ended(failed: bool, left: str) -> int:
-    """The exit code, when all has been done but what was *left* to pytest; that is told last.
+    """The exit code, when all has been done but what was *left*, to pytest or because it could not be tried; that is told last.
 
     Raises:
         Refused: something was left, and nothing failed.

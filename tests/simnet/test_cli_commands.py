@@ -541,6 +541,18 @@ def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet
         assert (ran.code, ran.err.startswith(f"simnet {command[0]}: {left}{remedies[command[0]]}")) == (2, True)
 
 
+def test_of_a_file_the_others_are_swept_where_one_cannot_be(simnet: Run) -> None:
+    text = Path("test_servers.py").read_text()
+    Path("test_servers.py").write_text(text.replace("def test_echo(net):\n", "def test_echo(net):\n    return\n"))
+    for command in (("sweep",), ("fuzz", "--seeds", "20")):
+        ran = simnet(command[0], "test_servers.py", *command[1:], "--json")
+        assert [each["test"] for each in ran.json] == ["test_servers.py::test_hasty"]
+        assert ran.code == 1
+        assert ran.err.startswith("test_servers.py::test_echo: NothingToTest: target=server: ")
+        ran = simnet(command[0], "test_servers.py::test_echo", *command[1:])
+        assert (ran.code, f"simnet {command[0]}: NothingToTest: " in ran.err) == (2, True)
+
+
 def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
     head = "import unittest, pytest, simnet\n"
     body = "\n\n    @simnet.sweep\n    def test_it(self, net): ...\n"
