@@ -19,6 +19,7 @@ from contextvars import copy_context
 from typing import Any
 
 from simnet.standins import whose
+from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
 
 __all__ = ["place", "unplace"]
 
@@ -63,14 +64,19 @@ def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     return future
 
 
+ENDS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin, KeyboardInterrupt)
+
+
 class _Outcome:
-    """What a function gave, or raised. What ends a run is raised to whoever called."""
+    """What a function gave, or raised, as SystemExit too. What ends a run is raised to whoever called."""
 
     def __init__(self, at_once: Any, function: Any, args: Any, kwargs: Any) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         try:
             self.result = at_once(function, args, kwargs)
-        except Exception as error:  # noqa: BLE001  # whatever it is, its future has it
+        except ENDS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # whatever it is, its future has it
             self.error = error
 
     def tell(self, future: Any) -> None:

@@ -187,6 +187,13 @@ def test_what_need_not_wait_in_a_thread_is_done_there_and_then(simnet_network: A
     assert turns == ["another's", "ours"]
 
 
+@pytest.mark.parametrize("world", [simnet.Network, simnet.RealNetwork])
+def test_whatever_a_function_of_a_pool_raises_its_future_has(world: Any) -> None:
+    with world(), ThreadPoolExecutor() as pool:
+        raised = [pool.submit(sys.exit, 3).exception(), pool.submit(pytest.fail, "in the pool").exception()]
+    assert [type(each) for each in raised] == [SystemExit, pytest.fail.Exception]
+
+
 class AsyncIOBackend:
     """As much of anyio's as has to do with threads: Starlette runs in them what is no coroutine."""
 
