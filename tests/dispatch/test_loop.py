@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import socket
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -325,6 +327,21 @@ def test_each_call_of_a_signal_is_made_until_it_is_cancelled_and_the_signal_is_g
     assert arrives() == "xyz"
     loop.close()
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")
+def test_a_cancelled_call_of_a_signal_is_kept_by_nobody(world):
+    class Heavy:
+        def __call__(self):
+            pass
+
+    loop, heavy = world.loop(), Heavy()
+    gone = weakref.ref(heavy)
+    loop.call_on_signal(signal.SIGUSR1, heavy).cancel()
+    del heavy
+    gc.collect()
+
+    assert gone() is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent with os.kill")

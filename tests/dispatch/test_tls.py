@@ -148,6 +148,73 @@ def test_starttls_in_the_middle(world, server_context, client_context):
     assert Client.lines == [b"go ahead", b"heard secret"]
 
 
+@pytest.mark.parametrize("hears", [True, False], ids=["hears-drained", "does-not"])
+def test_much_that_is_written_behind_starttls_does_not_hold_the_handshake_back(
+    world, server_context, client_context, hears
+):
+    """What is read holds what is read next back until its answer has gone; but this one waits for what is read next."""
+    loop = world.loop()
+    said = []
+
+    class Server(Chat):
+        def handle_message(self, line):
+            said.append(line)
+            if line == b"STARTTLS":
+                self.write(b"go ahead\r\n")
+                self.start_tls(server_context, server_side=True)
+                self.write(b"x" * 200_000 + b"\r\n")
+
+    class Client(Chat):
+        def handle_message(self, line):
+            said.append(len(line))
+            if line == b"go ahead":
+                self.start_tls(client_context, server_hostname="localhost")
+                self.write(b"y" * 100_000 + b"\r\n")
+            elif said[-1] == 200_000:
+                self.write(b"thanks\r\n")
+
+    if hears:
+        Server.handle_drained = lambda _: said.append("drained")
+    listener = world.listen(loop, Server)
+    client = Client(loop=loop)
+    client.connect(listener.addr)
+    client.write(b"STARTTLS\r\n")
+    world.run(loop, lambda: b"thanks" in said)
+
+    assert said.count("drained") == hears
+    assert [each for each in said if each != "drained"] in (
+        [b"STARTTLS", 8, b"y" * 100_000, 200_000, b"thanks"],
+        [b"STARTTLS", 8, 200_000, b"y" * 100_000, b"thanks"],
+    )
+
+
+def test_who_pauses_before_the_handshake_is_done_hears_nothing_till_it_resumes_but_that_it_is_done(
+    world, server_context, client_context
+):
+    class Patient(Secure):
+        def handle_connect(self):
+            super().handle_connect()
+            self.start_tls(client_context, server_hostname="localhost")
+            self.pause()
+
+    class Greeter(Secure):
+        def handle_secure(self):
+            super().handle_secure()
+            self.write(b"welcome")
+
+    loop = world.loop()
+    listener = world.listen(loop, Greeter, tls=server_context)
+    client = Patient(loop=loop)
+    client.connect(listener.addr)
+    world.run(loop, lambda: "secure" in client.events)
+    world.turn(loop, 5)
+    assert client.events == ["connect", "secure"]
+    client.resume()
+    world.run(loop, lambda: client.data)
+
+    assert client.data == b"welcome"
+
+
 def test_a_connection_that_is_cut_off_is_no_end(world, server_context, client_context):
     loop = world.loop()
     server, client = secured(world, loop, server_context, client_context)
