@@ -18,6 +18,7 @@ from simnet.kernel.control import (
 )
 from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS
+from simnet.kernel.ledger import begin
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
@@ -118,8 +119,11 @@ class Connection(Tamperable):
             self._accept(payload, flags, segment)
             if self.later:
                 self._resume()
+            if flags & FIN and self.ledger is not None:
+                self.ledger.hear_end()
         if flags & WANT_ACK and self.state != CLOSED:
-            if self.state == CLOSE_WAIT and flags & FIN and self.guard is None:
+            told = self.ledger is not None and not self.ledger.account.owes
+            if self.state == CLOSE_WAIT and flags & FIN and self.guard is None and not told:
                 acknowledge_later(self)  # tcp_fin expects an answer that it can go along with
             else:
                 self.acknowledge()
@@ -145,6 +149,8 @@ class Connection(Tamperable):
         if self.state not in RECEIVING:
             return
         if flags & URG:
+            if self.ledger is not None:
+                self.ledger.close()
             self._urgent_announced(segment.urgent)
         if self.urg_data == URGENT_ANNOUNCED:
             at = self.urg_seq - self.rcv_nxt
@@ -204,6 +210,8 @@ class Connection(Tamperable):
             self.wake(ANY_NEWS)
             if self.state == ESTABLISHED:
                 self._complete()
+                if self.stack.is_local(segment.source[0]):
+                    begin(self, segment.sender)
         else:  # both sides opened at once, or a socket connected to itself (K-017)
             self.state = SYN_RECV
             if segment.sender is self:  # which hears of itself with each segment, and acknowledges only with the next

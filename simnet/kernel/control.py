@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simnet.kernel.anchors import Tampering
     from simnet.kernel.cork import Cork
     from simnet.kernel.guard import Guard
+    from simnet.kernel.ledger import Ledger
     from simnet.kernel.listener import Listener
     from simnet.kernel.stack import Stack
     from simnet.kernel.tcp import TcpSocket
@@ -74,7 +75,7 @@ class ControlBlock(File):
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_wup", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
-        "calm", "slow", "tampering", "cork", "guard", "window", "way", "twin",
+        "calm", "slow", "tampering", "cork", "guard", "window", "ledger", "way", "twin",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int) -> None:
@@ -127,6 +128,7 @@ class ControlBlock(File):
         self.cork: Cork | None = None
         self.guard: Guard | None = None
         self.window: Window | None = None
+        self.ledger: Ledger | None = None  # its account, where amounts are counted as Linux counts them
         self.way: Any = None  # the network's: how segments get to this peer
         self.twin: Any = None  # the network's: the other end, where nothing can happen to data in between
 
@@ -160,7 +162,7 @@ class ControlBlock(File):
                 mask |= READABLE
             outbox = self.outbox
             idle = (outbox is None or not outbox.size) and self.guard is None and self.window is None
-            if shut & SHUT_SEND or idle or self.writable():
+            if shut & SHUT_SEND or (idle and self.ledger is None) or self.writable():
                 mask |= WRITABLE
             else:
                 self.no_space = True
@@ -177,6 +179,7 @@ class ControlBlock(File):
             and not (self.shut or self.error or self.urg_data)
             and self.low_water == 1
             and self.guard is None
+            and self.ledger is None
         )
 
     def enough_to_read(self) -> bool:
@@ -191,6 +194,8 @@ class ControlBlock(File):
 
     def writable(self) -> bool:
         """Is as much of the send buffer free as Linux wants before it says OUT: a third (K-066)?"""
+        if self.ledger is not None:
+            return self.ledger.writable
         outbox = self.outbox
         unsent = 0 if outbox is None else outbox.size
         if self.guard is not None:

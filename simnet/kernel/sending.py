@@ -75,7 +75,9 @@ class Sender(ControlBlock):
         """Send what window, anchors and corks allow, then the FIN if it is due."""
         outbox = self.outbox
         tampering = self.tampering
-        while True:
+        if self.ledger is not None:
+            self.ledger.follow()
+        while self.ledger is None:
             allowed = self.snd_edge - self.snd_nxt
             if tampering is not None:
                 allowed = tampering.allow(self)
@@ -103,8 +105,13 @@ class Sender(ControlBlock):
             self.guard.probe_later(self)
         if self.no_space:
             self.space_came()
-        if self.fin == FIN_DUE and not self.unsent and (tampering is None or not tampering.stops):
-            self._send_fin()
+        if (
+            self.fin == FIN_DUE
+            and not self.unsent
+            and self.ledger is None
+            and (tampering is None or not tampering.stops)
+        ):
+            self.send_fin()
 
     def space_came(self) -> None:
         """Tell those who found no room, if there is enough again."""
@@ -177,7 +184,7 @@ class Sender(ControlBlock):
             )
         )
 
-    def _send_fin(self) -> None:
+    def send_fin(self) -> None:
         """Our FIN. Its acknowledgement is asked for where somebody may notice when it comes."""
         wanted = self.refs > 0 or self.guard is not None or self.lingers
         self.fin = FIN_SENT
@@ -211,6 +218,9 @@ class Sender(ControlBlock):
         A window that is nearly shut stays where it is: Linux offers no sixteenths (__tcp_select_window). And the first
         read of a window that was filled acknowledges (tcp_cleanup_rbuf).
         """
+        if self.ledger is not None:
+            self.ledger.read()
+            return
         room = self.rcv_room
         owes = owes_acknowledgement(self)
         if room < UNSCALED:
@@ -239,7 +249,9 @@ class Sender(ControlBlock):
         before = in_flight(self) if self.cork is not None else 0
         self.state = state
         self.calm = False
-        if self.cork is not None:
+        if self.ledger is not None:
+            self.ledger.finish()
+        elif self.cork is not None:
             self.cork.open()
             held = self.unsent
             if held and self.guard is None and held < self.snd_edge - self.snd_nxt:
@@ -290,11 +302,13 @@ class Sender(ControlBlock):
 
     def hurry(self) -> None:
         """Nothing is in flight any more that counts: the short ways are open again, unless something else is in them."""
-        unusual = (self.guard, self.cork, self.tampering, self.later)
+        unusual = (self.guard, self.cork, self.tampering, self.later, self.ledger)
         by_hand = self.snd_room < AUTOTUNED_SEND_ROOM
         self.slow = self.mss != WHOLE or by_hand or any(each is not None for each in unusual)
 
     def _drop_timers(self) -> None:
+        if self.ledger is not None:
+            self.ledger.close()
         if self.guard is not None:
             self.guard.stop()
         if self.cork is not None:
@@ -321,6 +335,8 @@ class Sender(ControlBlock):
         self.slow = True
         self.calm = False
         self.window = None  # the guard counts what is in flight
+        if self.ledger is not None:
+            self.ledger.close()
         guard.heard_ns = self.stack.clock.now_ns
         if self.trip_ns:
             guard.measured(self.trip_ns)
@@ -357,6 +373,8 @@ class Sender(ControlBlock):
         else:
             unsent = self.unsent + (self.fin == FIN_DUE)
             on_the_way = self.snd_nxt - ack if ack else 0
+            if self.ledger is not None:
+                on_the_way = max(on_the_way, self.ledger.in_flight)
             if self.window is not None:
                 on_the_way = max(on_the_way, self.window.flight)  # nor what it acknowledges
             if self.fin == FIN_SENT and self.state == FIN_WAIT1:

@@ -36,6 +36,8 @@ class Tamperable(Sender):
         if self.tampering is None:
             self.tampering = Tampering()
             self.slow = True
+            if self.ledger is not None:
+                self.ledger.close()  # which knows nothing of faults
         return self.tampering
 
     @property

@@ -23,6 +23,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )  # fmt: skip
+from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
@@ -60,8 +61,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     """setsockopt: keep the value, and do at once what the kernel does at once."""
     if name == o.TCP_NODELAY and level == o.IPPROTO_TCP and value.__class__ is int:  # what every program sets, as below
         keep(socket, level, name, 1 if value else 0)
-        if value and socket.cork is not None:
-            socket.cork.push(socket)
+        if value and socket.slow:
+            _after_tcp_level(socket, name, 1)
         return
     if level not in (_LEVELS_V6 if socket.family == AF_INET6 else _LEVELS):
         raise socket_error(ENOPROTOOPT)
@@ -132,12 +133,14 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         keep(socket, o.SOL_SOCKET, name, size)
         socket.snd_room = size
         socket.slow = True  # what a write may take is counted in segments
+        set_size(socket, name)
         socket.space_came()
         return True
     if name == o.SO_RCVBUF:
         size = o.rcvbuf(o.integer(value))
         keep(socket, o.SOL_SOCKET, name, size)
         _set_receive_room(socket, size * 3 // 4)
+        set_size(socket, name)
         return True
     if name == o.SO_RCVLOWAT:
         _set_low_water(socket, o.integer(value))
@@ -165,6 +168,8 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     set_by_hand = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
     cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
+    if socket.ledger is not None:
+        socket.ledger.close()
     socket.look_around()
     if set_by_hand is None:
         if 2 * socket.low_water > _grown_rcvbuf(socket):
@@ -209,6 +214,7 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
     if name == o.TCP_CORK:
         if number and socket.cork is None:
+            begin_in_hindsight(socket)
             socket.cork = Cork()
             socket.slow = True
         if socket.cork is not None:
@@ -218,6 +224,17 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
 
 def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     cork = socket.cork
+    if socket.ledger is not None:
+        if name in (o.TCP_NODELAY, o.TCP_CORK):
+            socket.ledger.settle(bool(number) == (name == o.TCP_NODELAY))
+            return
+        if name == o.TCP_QUICKACK:
+            assert socket.options is not None
+            del socket.options[(o.IPPROTO_TCP, name)]  # it is for once
+            socket.ledger.hurry(number, at_once=socket.state in (ESTABLISHED, CLOSE_WAIT))
+            return
+        if (o.IPPROTO_TCP, name) in NOT_COUNTED:
+            socket.ledger.close()
     if cork is not None and name == o.TCP_NODELAY and number:
         cork.push(socket)
     elif cork is not None and name == o.TCP_CORK and not cork.corked:

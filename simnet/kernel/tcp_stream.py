@@ -20,6 +20,7 @@ from simnet.kernel.control import (
 )
 from simnet.kernel.cork import Cork, segment_of
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.ledger import begin_in_hindsight
 from simnet.kernel.messages import (
     MSG_EOR,
     MSG_ERRQUEUE,
@@ -264,6 +265,14 @@ class Stream(Connection):
         tampering = self.tampering
         if tampering is not None and tampering.cut:
             return size  # lost, as everything after the cut
+        ledger = self.ledger
+        if ledger is None and flags & MSG_MORE and self.cork is None:
+            ledger = begin_in_hindsight(self)
+        if ledger is not None and ledger.takes(flags):
+            taken = ledger.write(data, flags)
+            if not taken:
+                raise socket_error(EAGAIN)
+            return taken
         outbox = self.outbox
         if outbox is None:
             outbox = self.outbox = Buffer()
@@ -395,6 +404,9 @@ class Stream(Connection):
                 return self.urg_seq - copied
             return self.unread
         unsent = self.unsent
+        ledger = self.ledger or begin_in_hindsight(self)
+        if ledger is not None:
+            return ledger.unacknowledged if request == SIOCOUTQ else ledger.account.waiting
         if self.state == CLOSED:
             if request == SIOCOUTQ:
                 return self.owed

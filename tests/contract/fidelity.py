@@ -60,9 +60,10 @@ DIFFERENT = """
 | `TCP_INFO` tells the state, what was agreed on and how many bytes went; what it measures, and its counts of packets, are 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | Sequence numbers begin at 1 and never wrap | no socket call shows them |
-| How much fits into a connection is counted in bytes | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept |
+| How much fits into a connection that has set nothing is counted in bytes, until SIOCOUTQ is asked of it, or it holds something back | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept. Who has set a buffer is counted as Linux 6.18 counts ([0038](decisions/0038-accounts-where-a-program-has-set-its-buffers.md)) |
 | Autotuning is a constant: 3.9 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set | measured on loopback; Linux grows them with the traffic |
-| SO_SNDBUF and SO_RCVBUF count bytes of payload, but for the first write into an empty send buffer | Linux counts the memory of packets: with a small SO_SNDBUF alone, an SO_RCVBUF below some 4,600, or buffers made smaller after the connect, it takes less, and may drop and send again |
+| SO_SNDBUF and SO_RCVBUF count bytes of payload between two hosts, and where a fault or an urgent byte is in the stream | the memory of packets hangs on the path there |
+| A segment that finds no memory is taken all the same | Linux drops it and sends it again; it happens where SO_RCVBUF is made smaller after data has come, or below some 1,200 |
 | Nagle's rule holds back writes within a host only, in the first 44 ms of a connection | to know of an older one, or a far one, each segment would have to note when it came ([0026](decisions/0026-nagles-rule-where-it-is-certain.md)); writes arrive at once there |
 | Only the acknowledgements of a FIN, of a window that was filled, and of what Nagle's rule waits for are delayed | no other shows, but in SIOCOUTQ and `TCP_INFO` |
 | A simulated socket is of a subclass of `socket.socket`: `isinstance` holds, `type(sock) is socket.socket` does not, and a method that a test puts into that class (`mock.patch("socket.socket.connect")`) is not called; a class in its place is | programs hold on to `socket.socket` and subclass it ([0003](decisions/0003-socket-socket-stays-the-class-it-is.md)); trio asks for the very type, and refuses |

@@ -1,0 +1,463 @@
+"""How Linux counts between two ends on one host: what is taken of a write, what goes out of it, what is acknowledged when.
+
+Beside the bytes, which go their own way, each end has an account: `Account`, the half that sends, on top of
+`ReceivingAccount`. A write is cut into parcels of a full segment; each takes memory besides its bytes, until it is
+acknowledged. What is sent has arrived, and is perhaps acknowledged, within the call; but who is in a call hears of that at
+its end, or after sixteen parcels. So a call of one end may have both ends send several times.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from simnet.kernel.receiving_account import (
+    ATO_NS,
+    LEAST,
+    OF_A_SEGMENT,
+    SMALL,
+    UNSCALED_MAX,
+    Letter,
+    Parcel,
+    ReceivingAccount,
+)  # fmt: skip
+
+LARGEST: Final = 65483  # bytes of a segment on a loopback: what the interface takes, less the headers
+LARGEST_V6: Final = 65464
+TIMESTAMPS: Final = 12
+AT_ONCE: Final = 65215  # bytes that the interface takes as one, to cut them itself (sk_gso_max_size)
+BACKLOG: Final = 16  # parcels after which a call looks at what has come meanwhile
+WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is acknowledged
+SEND_BUFFER: Final = 3_939_840  # of who has not set it: room for thrice ten of the largest segments, in powers of two
+SEND_BUFFER_MAX: Final = 4_194_304  # net.ipv4.tcp_wmem[2]
+RECEIVE_BUFFER: Final = 131_072  # net.ipv4.tcp_rmem[1]
+RECEIVE_BUFFER_MAX: Final = 33_554_432
+_UNCLAMPED: Final = 65535 << 14
+
+
+class Account(ReceivingAccount):
+    """One end."""
+
+    __slots__ = (
+        "corked", "finishes", "largest_window", "limit", "mss", "no_space", "nodelay", "packets", "pushed",
+        "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "wire", "wrote",
+    )  # fmt: skip
+
+    def __init__(self, send_buffer: int | None, receive_buffer: int | None, wire: Wire) -> None:
+        super().__init__(receive_buffer or RECEIVE_BUFFER)
+        self.wire = wire
+        self.send_buffer = send_buffer or SEND_BUFFER
+        self.taken = 0  # bytes of memory that wait or are not acknowledged (sk_wmem_queued)
+        self.unsent: deque[Parcel] = deque()
+        self.sent: deque[Parcel] = deque()
+        self.snd_una = self.snd_nxt = self.wrote = self.pushed = 0
+        self.snd_wnd = self.largest_window = self.limit = self.mss = 0
+        self.small_end = -1  # where the last segment that was not full ended
+        self.packets = WINDOW_OF_PACKETS
+        self.nodelay = self.corked = self.no_space = self.finishes = False
+
+    # What SIOCOUTQ, SIOCOUTQNSD, FIONREAD and poll tell.
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.wrote - self.snd_una
+
+    @property
+    def waiting(self) -> int:
+        return self.wrote - self.snd_nxt
+
+    @property
+    def unread(self) -> int:
+        return self.rcv_nxt - self.ended - self.copied
+
+    @property
+    def writable(self) -> bool:
+        """Is there as much room as a half of what is taken?"""
+        return self.send_buffer - self.taken >= self.taken >> 1
+
+    # The calls.
+
+    def write(self, n: int, more: bool = False) -> int:
+        """tcp_sendmsg: how many of *n* bytes are taken? 0 if there is no room."""
+        self.in_call = True
+        copied = begun = 0
+        full, gone = self._full(), self.snd_nxt
+        while copied < n:
+            parcel = self.unsent[-1] if self.unsent else None
+            room = 0 if parcel is None else full - parcel.size
+            if parcel is None or room <= 0:
+                if self.taken >= self.send_buffer:
+                    break
+                if begun >= BACKLOG:
+                    if self.peer.deaf and self.snd_nxt != gone:
+                        break  # the answer is here
+                    begun = 0
+                    if self.backlog:
+                        self._hear_backlog()
+                        full = self._full()
+                        continue
+                parcel = Parcel(self.wrote)
+                self.unsent.append(parcel)
+                self._hold(OF_A_SEGMENT)
+                begun += 1
+                room = full
+            part = min(room, n - copied)
+            parcel.end += part
+            parcel.memory += part
+            self._hold(part)
+            self.wrote += part
+            copied += part
+            if copied == n or parcel.size < full:
+                continue
+            if self._much():
+                self._mark()
+                self.push(at_once=True)
+            elif parcel is self.unsent[0]:
+                self.push(at_once=True, one=True)
+        self.no_space = self.no_space or copied < n
+        if copied and self.unsent and copied < n:
+            self._mark()
+            self.push(at_once=True)
+        if copied and self.unsent:
+            if not more or self._much():
+                self._mark()
+            self.push(corked=more)
+        self._leave()
+        return copied
+
+    def read(self, n: int, shut: bool = False, peeked: bool = False) -> None:
+        """tcp_recvmsg has taken *n* bytes, or only *peeked* at some; with *shut* nothing more is wanted."""
+        self.in_call = True
+        n = min(n, self.unread)
+        self.take_out(n)
+        if self.tells_after_read(n > 0 or peeked, shut):
+            self.acknowledge()
+        self._leave()
+
+    def settle(self, nodelay: bool, corked: bool, released: bool) -> None:
+        """TCP_NODELAY or TCP_CORK was set: if it is *released*, what was held goes."""
+        self.nodelay, self.corked = nodelay, corked
+        if released and self.unsent:
+            self.in_call = True
+            self.push(at_once=nodelay)
+            self._leave()
+
+    def hurry(self, number: int, at_once: bool, shut: bool) -> None:
+        """TCP_QUICKACK: what is owed is acknowledged *at_once*, unless *number* is 0, and the next ones too if it is odd."""
+        self.pingpong = not number
+        if number and at_once and self.owes:
+            self.in_call = self.owes_small = True
+            if self.tells_after_read(True, shut):
+                self.acknowledge()
+            self.pingpong = not number & 1
+            self._leave()
+
+    def finish(self) -> None:
+        """No more is written: what waits goes with the FIN."""
+        if not self.finishes:
+            self.finishes = self.in_call = True
+            if not self.unsent:
+                self.unsent.append(Parcel(self.wrote))
+                self._hold(OF_A_SEGMENT)
+            self.unsent[-1].fin = 1
+            self.wrote += 1
+            self.push()
+            self._leave()
+
+    def _leave(self) -> None:
+        """release_sock."""
+        self._hear_backlog()
+        self.in_call = False
+        if self.defers:
+            self.defers = False
+            if self.owes:
+                self.acknowledge()
+
+    def _hear_backlog(self) -> None:
+        while self.backlog:
+            letters, self.backlog = self.backlog, []
+            for letter in letters:
+                self.hear(letter)
+        self.backlog_memory = 0
+
+    # Time.
+
+    @property
+    def room_for_part(self) -> bool:
+        """Is there room for less than a segment of what waits?"""
+        return bool(self.unsent) and self.snd_una + self.snd_wnd > self.unsent[0].start
+
+    def acknowledge_late(self) -> None:
+        """The time of an acknowledgement that waited is over."""
+        if self.owes:
+            self.pingpong = False
+            self.acknowledge()
+
+    def send_what_fits(self) -> None:
+        """tcp_write_wakeup: less than a segment waited for more room long enough. Or ask for the window."""
+        if not self.unsent or self.sent:
+            return
+        first = self.unsent[0]
+        room = self.snd_una + self.snd_wnd - first.start
+        if room > 0:
+            if first.size > min(room, self.mss):
+                self._cut(first, min(room, self.mss))
+            self._send(self.unsent.popleft(), self.mss)
+        else:
+            self.peer.acknowledge()
+
+    # What goes out.
+
+    def _full(self) -> int:
+        return max(self._half_window(AT_ONCE) // self.mss, 1) * self.mss
+
+    def _half_window(self, n: int) -> int:
+        window = self.largest_window
+        return min(n, max(window >> 1 if window > SMALL else window, 36)) if window else n
+
+    def _much(self) -> bool:
+        return self.wrote > self.pushed + (self.largest_window >> 1)
+
+    def _mark(self) -> None:
+        self.pushed = self.wrote
+        self.unsent[-1].pushed = True
+
+    def _hold(self, memory: int) -> None:
+        self.taken += memory
+        self.lend(memory)
+
+    def _nagle(self, size: int, mss: int, corked: bool) -> bool:
+        """Does less than a segment wait?"""
+        return size % mss != 0 and (corked or (not self.nodelay and bool(self.sent) and self.small_end > self.snd_una))
+
+    def push(self, *, at_once: bool = False, one: bool = False, corked: bool | None = None) -> None:
+        """tcp_write_xmit."""
+        holds = (self.corked or bool(corked)) and not self.finishes
+        while self.unsent:
+            mss, parcel = self.mss, self.unsent[0]
+            out = sum(each.packets for each in self.sent) if self.sent else 0
+            most = max(AT_ONCE // mss, 2)
+            packets = min(self.packets >> 1, self.packets - out, most)
+            if packets <= 0:
+                break
+            last = len(self.unsent) == 1
+            if not last and packets * mss > parcel.size:
+                self._grow(parcel, packets * mss - parcel.size)
+                last = len(self.unsent) == 1
+            size = parcel.size
+            edge = self.snd_una + self.snd_wnd
+            if parcel.start + (size + parcel.fin if size <= mss else mss) > edge:
+                break
+            limit = mss
+            if size <= mss:
+                if last and not (at_once or one or self.finishes) and self._nagle(size, mss, holds):
+                    break
+            else:
+                window = edge - parcel.start
+                room = min(window, (self.packets - out) * mss)
+                enough = room >= most * mss or (not last and room >= size)
+                if not (one or enough or room >= min(self.snd_wnd, self.packets * mss) // 3 or not self.sent):
+                    break  # tcp_tso_should_defer
+                limit = packets * mss
+                if limit > window or last:
+                    needed = min(size, window)
+                    if limit > needed:
+                        limit = needed
+                        if not (at_once or self.finishes) and self._nagle(needed, mss, holds):
+                            limit -= needed % mss
+            if size > limit:
+                self._cut(parcel, limit)
+            self._send(self.unsent.popleft(), mss)
+            if one:
+                break
+
+    def _grow(self, parcel: Parcel, room: int) -> None:
+        """tcp_grow_skb: what stands behind moves up, as far as one parcel may get."""
+        behind = self.unsent[1]
+        part = min(room, behind.size)
+        parcel.end += part
+        parcel.memory += part
+        behind.start += part
+        behind.memory -= part
+        parcel.pushed = parcel.pushed or behind.pushed
+        if not behind.size:
+            parcel.fin = behind.fin
+            del self.unsent[1]
+            self._let_go(behind.memory)
+
+    def _cut(self, parcel: Parcel, limit: int) -> None:
+        rest = Parcel(parcel.start + limit)
+        rest.end = parcel.end
+        rest.memory += rest.size
+        parcel.end = rest.start
+        rest.pushed, parcel.pushed = parcel.pushed, False
+        rest.fin, parcel.fin = parcel.fin, 0
+        parcel.memory -= rest.size
+        self.unsent.insert(1, rest)
+        self._hold(OF_A_SEGMENT)
+
+    def _let_go(self, memory: int) -> None:
+        self.taken -= memory
+        self.give_back(memory)
+
+    def _send(self, parcel: Parcel, mss: int) -> None:
+        letter = Letter(parcel)
+        letter.cut = mss if parcel.size > mss else 0
+        parcel.packets = -(-parcel.size // mss) or 1
+        parcel.kept = True
+        self.stamp(letter)
+        if parcel.size and self.heard_ns >= 0 and self.now_ns - self.heard_ns < ATO_NS:
+            self.pingpong = True
+        self.snd_nxt = parcel.end + parcel.fin
+        self.sent.append(parcel)
+        if parcel.size < parcel.packets * mss:
+            self.small_end = parcel.end
+        self.wire.post(letter, self.peer)
+
+    def acknowledge(self) -> None:
+        letter = Letter(None)
+        self.stamp(letter)
+        self.wire.post(letter, self.peer)
+
+    # What comes back.
+
+    def hear(self, letter: Letter) -> None:
+        """tcp_rcv_established."""
+        parcel = letter.parcel
+        plain = (
+            parcel is not None
+            and self.fast
+            and not parcel.fin
+            and letter.acknowledged == self.snd_una
+            and letter.window == self.snd_wnd
+            and parcel.size + OF_A_SEGMENT <= self.free_pages
+        )
+        if not plain:
+            self.note_acknowledged(letter)
+        if parcel is not None and not self.take_in(letter, plain):
+            return
+        if not plain:
+            self.fast = self.fast or (parcel is not None and self.rcv_wnd > 0 and self.memory < self.buffer)
+            if self.unsent:
+                self.push()
+            self._look_for_space()
+        if parcel is not None and self.owes and self.must_acknowledge():
+            if self.in_call:
+                self.defers = True
+            else:
+                self.acknowledge()
+
+    def _look_for_space(self) -> None:
+        """tcp_check_space: who lacked room has more of it from then on, unless it has set how much."""
+        if self.no_space:
+            if SEND_BUFFER <= self.send_buffer < SEND_BUFFER_MAX:
+                self.send_buffer = SEND_BUFFER_MAX
+            if self.writable:
+                self.no_space = False
+
+    def note_acknowledged(self, letter: Letter) -> None:
+        if letter.acknowledged < self.snd_una:
+            return
+        if letter.window != self.snd_wnd:
+            self.snd_wnd = letter.window
+            self.fast = self.rcv_wnd > 0 and self.memory < self.buffer
+            if letter.window > self.largest_window:
+                self.largest_window = letter.window
+                self.sync()
+        self.snd_una = letter.acknowledged
+        sent = self.sent
+        while sent and sent[0].end + sent[0].fin <= self.snd_una:
+            parcel = sent.popleft()
+            parcel.kept = False
+            self.packets += parcel.packets
+            self._let_go(parcel.memory)
+
+    def sync(self) -> None:
+        """tcp_sync_mss."""
+        self.mss = self._half_window(self.limit)
+
+
+class Wire:
+    """Between the two: what is posted has arrived, one letter after the other."""
+
+    __slots__ = ("busy", "letters")
+
+    def __init__(self) -> None:
+        self.letters: deque[tuple[Letter, Account]] = deque()
+        self.busy = False
+
+    def post(self, letter: Letter, to: Account) -> None:
+        self.letters.append((letter, to))
+        if self.busy:
+            return
+        self.busy = True
+        while self.letters:
+            letter, to = self.letters.popleft()
+            if to.deaf:
+                to.note_acknowledged(letter)
+            elif not to.in_call:
+                to.hear(letter)
+            elif letter.parcel is None and to.backlog and to.backlog[-1].parcel is None:
+                to.backlog[-1] = letter  # acknowledgements in a row count as their last
+            else:
+                to.backlog.append(letter)
+                if letter.parcel is not None:
+                    to.backlog_memory += letter.parcel.size + OF_A_SEGMENT
+        self.busy = False
+
+
+class Terms:
+    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set."""
+
+    __slots__ = ("maxseg", "receive_buffer", "send_buffer")
+
+    def __init__(self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0) -> None:
+        self.send_buffer = send_buffer
+        self.receive_buffer = receive_buffer
+        self.maxseg = maxseg
+
+
+def open_accounts(client: Terms, server: Terms, six: bool = False) -> tuple[Account, Account]:
+    """The accounts of a connection that nothing has gone over."""
+    wire = Wire()
+    largest = LARGEST_V6 if six else LARGEST
+    ends = []
+    for terms in (client, server):
+        end = Account(terms.send_buffer, terms.receive_buffer, wire)
+        end.advertised = min(terms.maxseg or largest + TIMESTAMPS, largest + TIMESTAMPS) - TIMESTAMPS
+        ends.append(end)
+    opener, other = ends
+    opener.peer, other.peer = other, opener
+    opener.limit = other.limit = min(opener.advertised, other.advertised)
+    _offer_first(opener, opener.advertised + TIMESTAMPS, client.receive_buffer > 0)
+    _offer_first(other, other.advertised, server.receive_buffer > 0)
+    opener.snd_wnd = opener.largest_window = other.rcv_wnd
+    opener.sync()
+    _establish(opener)
+    other.snd_wnd = other.largest_window = opener.tell_window()
+    other.sync()
+    _establish(other)
+    other.fast = True
+    opener.fast = not other.scale
+    return opener, other
+
+
+def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
+    """tcp_select_initial_window."""
+    space = end.in_bytes(end.buffer)
+    clamp = space if set_by_hand else _UNCLAMPED
+    if space > segment:
+        space -= space % segment
+    end.rcv_wnd = end.threshold = min(space, UNSCALED_MAX)
+    end.scale = max(min(RECEIVE_BUFFER_MAX, clamp).bit_length() - 16, 0)
+    end.clamp = min(UNSCALED_MAX << end.scale, clamp)
+
+
+def _establish(end: Account) -> None:
+    """tcp_init_buffer_space, and tcp_initialize_rcv_mss."""
+    full, segment = end.in_bytes(end.buffer), end.advertised
+    end.clamp = min(end.clamp, full)
+    if end.clamp > 2 * segment and end.clamp + segment > full:
+        end.clamp = max(2 * segment, full - segment)
+    end.threshold = min(end.threshold, end.clamp)
+    end.largest = max(min(segment, end.mss, end.rcv_wnd // 2, SMALL), LEAST)

@@ -1,0 +1,329 @@
+"""A connection within a host that is counted as Linux counts: whose buffers or segments a program has made smaller.
+
+Its ends do what their accounts (``account``) say: a send takes what the account takes, data goes out when the account has
+sent it, and who waits for room hears of it when the account has some. Where nobody has set SO_SNDBUF, SO_RCVBUF or
+TCP_MAXSEG, nothing is counted while data flows. Nor is it where a fault stands in the way, a path may lose, or a byte is
+urgent: from then on the connection goes by windows, as ``sending`` has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.account import Account, Terms, open_accounts
+from simnet.kernel.buffer import Buffer
+from simnet.kernel.control import FIN_DUE, ISN, SHUT_BOTH, SHUT_RECEIVE, WHOLE
+from simnet.kernel.hindsight import look_back
+from simnet.kernel.messages import MSG_MORE
+from simnet.kernel.options import (
+    IPPROTO_TCP,
+    SO_RCVBUF,
+    SO_SNDBUF,
+    SOL_SOCKET,
+    TCP_DEFER_ACCEPT,
+    TCP_MAXSEG,
+    TCP_NODELAY,
+    TCP_NOTSENT_LOWAT,
+    TCP_QUICKACK,
+    TCP_WINDOW_CLAMP,
+)  # fmt: skip
+from simnet.kernel.states import ESTABLISHED, RECEIVING
+from simnet.kernel.window import DELAYED_NS, HELD_NS, acknowledge_later, owes_acknowledgement, window_of
+
+if TYPE_CHECKING:
+    from simnet.kernel.sending import Sender
+
+_SNDBUF: Final = (SOL_SOCKET, SO_SNDBUF)
+_RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
+_MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
+BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG))
+NOT_COUNTED: Final = frozenset(
+    (IPPROTO_TCP, name) for name in (TCP_NOTSENT_LOWAT, TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)
+)
+COUNTED_FLAGS: Final = MSG_MORE | 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
+UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
+NEVER: Final = -1
+
+
+class Ledger:
+    """One end of such a connection."""
+
+    __slots__ = ("account", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went")
+
+    other: Ledger
+
+    def __init__(self, sender: Sender, account: Account) -> None:
+        self.sender = sender
+        self.account = account
+        self.late_ns = NEVER  # when the acknowledgement that the account owes is due
+        self.held_ns = NEVER  # since when something waits with nothing on its way
+        self.timer: Any = None
+        self.went = account.snd_nxt  # up to where the sender has sent
+        self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
+        sender.slow = True
+        sender.rcv_edge = sender.rcv_told = UNTOLD
+
+    # The calls.
+
+    def takes(self, flags: int) -> bool:
+        """May a write with *flags* go on as the account says? Not an urgent one."""
+        if not flags & ~COUNTED_FLAGS:
+            peer = self.other.sender
+            reads = peer.refs and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED)
+            self.other.account.deaf = not reads
+            return True
+        self.close()
+        return False
+
+    def write(self, data: bytes, flags: int) -> int:
+        """How many bytes of *data* are taken; they are queued, and what may go has gone."""
+        self._catch_up()
+        account, sender = self.account, self.sender
+        account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
+        taken = account.write(len(data), bool(flags & MSG_MORE))
+        if taken < len(data):
+            sender.no_space = True
+        if taken:
+            if sender.outbox is None:
+                sender.outbox = Buffer()
+            sender.outbox.append(data[:taken])
+            self.follow()
+        return taken
+
+    def read(self) -> None:
+        """The program has read something, or peeked."""
+        self._catch_up()
+        sender, account = self.sender, self.account
+        n = sender.copied_seq - ISN - 1 - account.copied
+        owed = account.owes
+        account.read(max(n, 0), bool(sender.shut & SHUT_RECEIVE), peeked=n <= 0)
+        sender.rcv_edge = UNTOLD
+        self.follow()
+        if owed and not account.owes and owes_acknowledgement(sender):
+            sender.acknowledge()  # with it the FIN
+
+    def settle(self, released: bool) -> None:
+        """An option was set that holds something back, or *released* it."""
+        self._catch_up()
+        sender = self.sender
+        corked = sender.cork is not None and sender.cork.corked
+        self.account.settle(bool(sender.option(IPPROTO_TCP, TCP_NODELAY)), corked, released)
+        self.follow()
+
+    def hurry(self, number: int, at_once: bool) -> None:
+        """TCP_QUICKACK was set; *at_once* if it is about what is owed as well."""
+        self._catch_up()
+        sender, account = self.sender, self.account
+        owed = account.owes
+        account.hurry(number, at_once, bool(sender.shut & SHUT_RECEIVE))
+        self.follow()
+        if owed and not account.owes and owes_acknowledgement(sender):
+            sender.acknowledge()
+
+    def finish(self) -> None:
+        """Nothing more is written."""
+        self._catch_up()
+        self.account.finish()
+        self.other.waits_for_end = True
+
+    def hear_end(self) -> None:
+        """The peer's FIN is here, which what was sent in answer acknowledges."""
+        self.waits_for_end = False
+        self.follow()
+
+    # What is told.
+
+    @property
+    def unacknowledged(self) -> int:
+        self._catch_up()
+        return self.account.unacknowledged
+
+    @property
+    def in_flight(self) -> int:
+        self._catch_up()
+        return self.account.unacknowledged - self.account.waiting
+
+    @property
+    def writable(self) -> bool:
+        self._catch_up()
+        if not self.account.writable:
+            self.account.no_space = True
+            return False
+        return True
+
+    # What both ends do then.
+
+    def follow(self) -> None:
+        """Let both ends send what their accounts have sent."""
+        if self.account.lost or self.other.account.lost:
+            self.close()
+            for each in (self, self.other):
+                if each.sender.unsent or each.sender.fin == FIN_DUE:
+                    each.sender.transmit()
+            return
+        self._go()
+        if self.other.waits_for_end and self.sender.fin == FIN_DUE:
+            self.other.waits_for_end = False  # it does not go yet
+        self.other._go()
+
+    def _go(self) -> None:
+        if self.waits_for_end:
+            return
+        sender, account = self.sender, self.account
+        if account.snd_nxt != self.went:
+            n = min(account.snd_nxt, account.wrote - account.finishes) - self.went
+            self.went = account.snd_nxt
+            outbox = sender.outbox
+            if n > 0 and outbox is not None and outbox.size:
+                sender.send_data(outbox.take(n))
+            if sender.fin == FIN_DUE and not account.waiting:
+                sender.send_fin()
+        if sender.no_space:
+            sender.space_came()
+        if account.owes or account.unsent or self.timer is not None:
+            self._wait()
+        else:
+            self.late_ns = self.held_ns = NEVER
+
+    def _wait(self) -> None:
+        """Wait for what is due, if anybody would notice."""
+        account, other, clock = self.account, self.other, self.sender.stack.clock
+        due_ns = NEVER
+        if not account.owes:
+            self.late_ns = NEVER
+        else:
+            if self.late_ns == NEVER:
+                self.late_ns = clock.now_ns + DELAYED_NS
+            if other.account.unsent or not other.account.writable:
+                due_ns = self.late_ns
+        if not account.unsent or account.sent:
+            self.held_ns = NEVER
+        else:
+            if self.held_ns == NEVER:
+                self.held_ns = clock.now_ns
+            if account.room_for_part or other.account.would_tell_more:
+                held_ns = max(self.held_ns + HELD_NS, clock.now_ns)
+                due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if due_ns != NEVER:
+            self.timer = clock.at(due_ns, _due, self)
+
+    def _catch_up(self) -> None:
+        """What was due meanwhile, and nobody waited for."""
+        now_ns = self.sender.stack.clock.now_ns
+        if self.account.now_ns == now_ns == self.other.account.now_ns:
+            return
+        for each in (self, self.other):
+            each.account.now_ns = now_ns
+        for each in (self, self.other):
+            if NEVER < each.late_ns <= now_ns:
+                each.late_ns = NEVER
+                each.account.acknowledge_late()
+
+    def due(self) -> None:
+        """Its time has come."""
+        self.timer = None
+        self._catch_up()
+        now_ns = self.sender.stack.clock.now_ns
+        if NEVER < self.held_ns <= now_ns - HELD_NS:
+            self.held_ns = NEVER
+            self.account.send_what_fits()
+        self.follow()
+
+    def close(self) -> None:
+        """Count no more."""
+        for each in (self, self.other):
+            if each.timer is not None:
+                each.timer.cancel()
+                each.timer = None
+            sender = each.sender
+            if sender.ledger is each:
+                flight = sender.sent - each.account.snd_una
+                if flight > 0:
+                    window_of(sender).flight = flight
+                    if each.other.sender.state in RECEIVING:
+                        acknowledge_later(each.other.sender)
+                sender.ledger = None
+                sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room
+                peer = each.other.sender
+                peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
+                sender.look_around()
+                sender.hurry()
+
+
+def _due(ledger: Ledger) -> None:
+    if ledger.sender.ledger is ledger:
+        ledger.due()
+
+
+def begin(client: Sender, server: Any) -> None:
+    """A handshake within a host: count, if one of the two has set what shows in amounts."""
+    if any(end.options and not BY_HAND.isdisjoint(end.options) for end in (client, server)):
+        _count(client, server, _terms(client), _terms(server))
+
+
+def set_size(sender: Sender, name: int) -> None:
+    """SO_SNDBUF or SO_RCVBUF was set on an open connection."""
+    if sender.ledger is None and sender.state == ESTABLISHED:
+        peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+        if peer is not None and peer.state == ESTABLISHED:
+            client, server = (sender, peer) if sender.origin == "client" else (peer, sender)
+            _count(client, server, Terms(), Terms())
+    ledger = sender.ledger
+    if ledger is not None:
+        size = sender.option(SOL_SOCKET, name)
+        if name == SO_SNDBUF:
+            ledger.account.send_buffer = size
+        else:
+            ledger.account.buffer = size
+        ledger.follow()
+
+
+def begin_in_hindsight(sender: Sender) -> Ledger | None:
+    """Somebody asks of a young connection what only accounts can tell: count from here on, if its past can be told."""
+    clock = sender.stack.clock
+    if sender.state != ESTABLISHED or clock.now_ns - sender.since_ns >= DELAYED_NS:
+        return None
+    peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+    if peer is None or peer is sender or peer.state != ESTABLISHED or peer.parent is not None or sender.stack.out:
+        return None
+    accounts = look_back(sender, peer)
+    if accounts is not None:
+        _open(sender, accounts[0], peer, accounts[1])
+    return sender.ledger
+
+
+def _open(sender: Sender, account: Account, peer: Sender, other: Account) -> None:
+    sender.ledger, peer.ledger = one, two = Ledger(sender, account), Ledger(peer, other)
+    one.other, two.other = two, one
+    sender.look_around()
+    peer.look_around()
+    one.follow()
+
+
+def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms) -> None:
+    if client is server or _is_beside(client) or _is_beside(server):
+        return
+    assert client.local is not None
+    account, other = open_accounts(terms, other_terms, ":" in client.local[0])
+    _open(client, account, server, other)
+
+
+def _terms(end: Sender) -> Terms:
+    send_buffer, receive_buffer, maxseg = (end.option(*key) or 0 for key in (_SNDBUF, _RCVBUF, _MAXSEG))
+    return Terms(send_buffer, receive_buffer, maxseg)
+
+
+def _is_beside(end: Sender) -> bool:
+    """Is anything about that the accounts know nothing of?"""
+    options = end.options or {}
+    return (
+        end.guard is not None
+        or end.tampering is not None
+        or end.mss != WHOLE
+        or end.low_water != 1
+        or not NOT_COUNTED.isdisjoint(options)
+        or bool(end.sent or end.received)
+    )
