@@ -19,7 +19,7 @@ from simnet.calls.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.clock import deadline_after
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
-from simnet.kernel.nagle import FULL, must_wait
+from simnet.kernel.nagle import LARGEST, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.tcp import TcpSocket
@@ -140,7 +140,7 @@ class StraightCalls(SystemCalls):
             or seq != twin.rcv_nxt  # something is on its way
             or inbox is None
             or (outbox is not None and outbox.size)
-            or ((heard := file.rcv_nxt) == file.rcv_wup and size < FULL and must_wait(file))
+            or ((heard := file.rcv_nxt) == file.rcv_wup and size < LARGEST and must_wait(file))
         ):
             return self._send(data, 0)
         file.snd_nxt = end  # as `Stream.send`
@@ -191,7 +191,7 @@ class StraightCalls(SystemCalls):
             or end >= file.snd_edge
             or (outbox is not None and outbox.size)
             or machine.out
-            or ((heard := file.rcv_nxt) == file.rcv_wup and taken < FULL and must_wait(file))
+            or ((heard := file.rcv_nxt) == file.rcv_wup and taken < LARGEST and must_wait(file))
         ):
             return self._send_straight_down(payload, file)
         direction, place, towards, _, tcp, take = way

@@ -43,12 +43,13 @@ NOT_COUNTED: Final = frozenset(
 COUNTED_FLAGS: Final = MSG_MORE | 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
+STREAM: Final = 1 << 20
 
 
 class Ledger:
     """One end of such a connection."""
 
-    __slots__ = ("account", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went")
+    __slots__ = ("account", "for_long", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went")
 
     other: Ledger
 
@@ -59,6 +60,7 @@ class Ledger:
         self.held_ns = NEVER  # since when something waits with nothing on its way
         self.timer: Any = None
         self.went = account.snd_nxt  # up to where the sender has sent
+        self.for_long = True  # not only while something is held back
         self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
         sender.slow = True
         sender.rcv_edge = sender.rcv_told = UNTOLD
@@ -66,7 +68,10 @@ class Ledger:
     # The calls.
 
     def takes(self, flags: int) -> bool:
-        """May a write with *flags* go on as the account says? Not an urgent one."""
+        """May a write with *flags* go on as the account says? Not an urgent one, nor a long stream that has set nothing."""
+        if not self.for_long and self.account.wrote > STREAM and self._is_quiet():
+            self.close()
+            return False
         if not flags & ~COUNTED_FLAGS:
             peer = self.other.sender
             reads = peer.refs and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED)
@@ -74,6 +79,10 @@ class Ledger:
             return True
         self.close()
         return False
+
+    def _is_quiet(self) -> bool:
+        accounts = (self.account, self.other.account)
+        return not any(each.unacknowledged or each.unread or each.corked for each in accounts)
 
     def write(self, data: bytes, flags: int) -> int:
         """How many bytes of *data* are taken; they are queued, and what may go has gone."""
@@ -281,8 +290,25 @@ def set_size(sender: Sender, name: int) -> None:
         ledger.follow()
 
 
-def begin_in_hindsight(sender: Sender) -> Ledger | None:
+def begin_in_hindsight(sender: Sender, for_long: bool = True) -> Ledger | None:
     """Somebody asks of a young connection what only accounts can tell: count from here on, if its past can be told."""
+    found = _look_back(sender)
+    if found is not None:
+        account, peer, other = found
+        _open(sender, account, peer, other, for_long)
+    return sender.ledger
+
+
+def begin_to_hold(sender: Sender) -> None:
+    """Count from here on, if what is written next, where much was written before, waits or a part of it does."""
+    found = _look_back(sender)
+    if found is not None:
+        account, peer, other = found
+        if account.small_end > account.snd_una:
+            _open(sender, account, peer, other, for_long=False)
+
+
+def _look_back(sender: Sender) -> tuple[Account, Any, Account] | None:
     clock = sender.stack.clock
     if sender.state != ESTABLISHED or clock.now_ns - sender.since_ns >= DELAYED_NS:
         return None
@@ -290,14 +316,13 @@ def begin_in_hindsight(sender: Sender) -> Ledger | None:
     if peer is None or peer is sender or peer.state != ESTABLISHED or peer.parent is not None or sender.stack.out:
         return None
     accounts = look_back(sender, peer)
-    if accounts is not None:
-        _open(sender, accounts[0], peer, accounts[1])
-    return sender.ledger
+    return None if accounts is None else (accounts[0], peer, accounts[1])
 
 
-def _open(sender: Sender, account: Account, peer: Sender, other: Account) -> None:
+def _open(sender: Sender, account: Account, peer: Sender, other: Account, for_long: bool = True) -> None:
     sender.ledger, peer.ledger = one, two = Ledger(sender, account), Ledger(peer, other)
     one.other, two.other = two, one
+    one.for_long = two.for_long = for_long
     sender.look_around()
     peer.look_around()
     one.follow()

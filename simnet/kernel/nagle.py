@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_SENT, ISN
+from simnet.kernel.hindsight import look_back
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
 from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later
@@ -30,6 +31,8 @@ FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; 
 FULL_LATER: Final = 32768  # bytes of those that follow
 SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
 UNKNOWN: Final = -1
+LARGEST: Final = 65483  # bytes of a segment once the window has grown: no larger write waits
+FEW: Final = 3  # writes that are played again before one that is small
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0
 _STILL_WAITING: Final = (IPPROTO_TCP, -100 - TCP_QUICKACK)  # what had come then and was neither read nor acknowledged
@@ -87,6 +90,10 @@ def must_wait(sender: Sender) -> bool:
     options = sender.options
     if (options is not None and options.get(_NODELAY)) or (peer.urg_seq and _urgent(peer)):
         return False
+    if inbox is not None and FULL <= sender.sent == inbox.size + inbox.offset and len(inbox.rest or ()) < FEW:
+        found = look_back(sender, peer)
+        if found is not None:
+            return found[0].small_end > found[0].snd_una
     return unacknowledged(sender, peer) != 0
 
 

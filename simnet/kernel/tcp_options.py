@@ -214,7 +214,7 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
     if name == o.TCP_CORK:
         if number and socket.cork is None:
-            begin_in_hindsight(socket)
+            begin_in_hindsight(socket, for_long=False)
             socket.cork = Cork()
             socket.slow = True
         if socket.cork is not None:

@@ -20,7 +20,7 @@ from simnet.kernel.control import (
 )
 from simnet.kernel.cork import Cork, segment_of
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.ledger import begin_in_hindsight
+from simnet.kernel.ledger import begin_in_hindsight, begin_to_hold
 from simnet.kernel.messages import (
     MSG_EOR,
     MSG_ERRQUEUE,
@@ -38,7 +38,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
     fitted,
 )  # fmt: skip
-from simnet.kernel.nagle import FULL, in_flight, must_wait
+from simnet.kernel.nagle import FULL, LARGEST, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
@@ -220,7 +220,7 @@ class Stream(Connection):
                     # Nearly every send: it fits in the peer's window, and does not fill it.
                     edge = self.rcv_edge
                     heard = self.rcv_nxt
-                    if heard == self.rcv_wup and size < FULL and must_wait(self):
+                    if heard == self.rcv_wup and size < LARGEST and must_wait(self):
                         return self._hold_back(data)
                     self.snd_nxt = end
                     self.rcv_told = edge
@@ -236,9 +236,12 @@ class Stream(Connection):
 
     def _hold_back(self, data: bytes) -> int:
         """What Nagle's rule has wait."""
-        if self.cork is None:
+        size = len(data)
+        if self.cork is None and (size >= FULL or self.sent >= FULL):
+            begin_to_hold(self)
+        if self.ledger is None and self.cork is None and size < FULL:
             self.cork = Cork()
-        self.slow = True
+            self.slow = True
         return self._write(data, 0)
 
     def _not_sendable(self) -> OSError:
@@ -267,7 +270,7 @@ class Stream(Connection):
             return size  # lost, as everything after the cut
         ledger = self.ledger
         if ledger is None and flags & MSG_MORE and self.cork is None:
-            ledger = begin_in_hindsight(self)
+            ledger = begin_in_hindsight(self, for_long=False)
         if ledger is not None and ledger.takes(flags):
             taken = ledger.write(data, flags)
             if not taken:

@@ -305,3 +305,38 @@ def test_k049_quickack_ends_a_handshake_that_waits_for_data(world: World) -> Non
     client = world.client(listener, {(TCP, QUICKACK): 0})
     client.setsockopt(TCP, QUICKACK, 1)
     world.ready(listener, "IN")
+
+
+@pytest.mark.parametrize(
+    ("writes", "there"),
+    [
+        ((40_000, 40_000), 40_000),
+        ((32_768, 32_768, 1), 65_536),
+        ((50_000, 50_000), 97_616),
+        ((10_000, 35_000, 40_000), 85_000),
+    ],
+)
+def test_k060_a_large_write_waits_too_once_segments_are_larger(
+    world: World, writes: tuple[int, ...], there: int
+) -> None:
+    def scene(_: Any, server: Any) -> None:
+        for size in writes:
+            server.send(bytes(size))
+
+    client, _ = in_no_time(world, scene)
+    world.pause()
+    assert world.ioctl(client, "FIONREAD") == there
+    world.ready(client, "IN|OUT")
+    time.sleep(0.06)
+    assert world.ioctl(client, "FIONREAD") == sum(writes)
+
+
+def test_k060_a_byte_that_is_read_lets_nothing_go(world: World) -> None:
+    def scene(client: Any, server: Any) -> None:
+        server.send(bytes(40_000))
+        server.send(b"1")
+        client.recv(1)
+
+    client, _ = in_no_time(world, scene)
+    world.pause()
+    assert world.ioctl(client, "FIONREAD") == 39_999
