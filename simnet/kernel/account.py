@@ -39,7 +39,7 @@ class Account(ReceivingAccount):
     """One end."""
 
     __slots__ = (
-        "corked", "finishes", "largest_window", "limit", "mss", "no_space", "nodelay", "packets", "pushed",
+        "corked", "finishes", "largest_window", "limit", "more", "mss", "no_space", "nodelay", "packets", "pushed",
         "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "wire", "wrote",
     )  # fmt: skip
 
@@ -54,6 +54,7 @@ class Account(ReceivingAccount):
         self.snd_wnd = self.largest_window = self.limit = self.mss = 0
         self.small_end = -1  # where the last segment that was not full ended
         self.packets = WINDOW_OF_PACKETS
+        self.more = False  # is to come, said the last write
         self.nodelay = self.corked = self.no_space = self.finishes = False
 
     # What SIOCOUTQ, SIOCOUTQNSD, FIONREAD and poll tell.
@@ -122,6 +123,7 @@ class Account(ReceivingAccount):
             if not more or self._much():
                 self._mark()
             self.push(corked=more)
+        self.more = more and copied == n
         self._leave()
         return copied
 

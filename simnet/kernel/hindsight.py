@@ -73,4 +73,9 @@ def _is_beside(end: Any) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
     unusual = (end.guard, end.window, end.tampering, end.ledger, end.cork, end.later)
     known = not end.options or _KNOWN.issuperset(end.options)
-    return any(each is not None for each in unusual) or not known or bool(end.urg_seq or end.unsent or end.shut)
+    return (
+        any(each is not None for each in unusual)
+        or not known
+        or bool(end.urg_seq or end.unsent or end.shut)
+        or end.low_water != 1
+    )

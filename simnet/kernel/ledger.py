@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.account import Account, Terms, open_accounts
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, SHUT_BOTH, SHUT_RECEIVE, WHOLE
+from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
 from simnet.kernel.messages import MSG_MORE
 from simnet.kernel.options import (
@@ -27,7 +28,7 @@ from simnet.kernel.options import (
     TCP_QUICKACK,
     TCP_WINDOW_CLAMP,
 )  # fmt: skip
-from simnet.kernel.states import ESTABLISHED, RECEIVING
+from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING
 from simnet.kernel.window import DELAYED_NS, HELD_NS, acknowledge_later, owes_acknowledgement, window_of
 
 if TYPE_CHECKING:
@@ -255,11 +256,20 @@ class Ledger:
                     if each.other.sender.state in RECEIVING:
                         acknowledge_later(each.other.sender)
                 sender.ledger = None
+                if sender.unsent and sender.state != CLOSED:
+                    sender.cork = sender.cork or Cork()
+                    sender.cork.more = each.account.more
+                    sender.stack.clock.at(sender.stack.clock.now_ns, _go_on, sender)
                 sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room
                 peer = each.other.sender
                 peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
                 sender.look_around()
                 sender.hurry()
+
+
+def _go_on(sender: Sender) -> None:
+    if sender.state != CLOSED:
+        sender.transmit()
 
 
 def _due(ledger: Ledger) -> None:
