@@ -63,6 +63,8 @@ class Ledger:
         self.went = account.snd_nxt  # up to where the sender has sent
         self.for_long = True  # not only while something is held back
         self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
+        account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
+        account.corked = sender.cork is not None and sender.cork.corked
         sender.slow = True
         sender.rcv_edge = sender.rcv_told = UNTOLD
 

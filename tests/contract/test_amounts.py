@@ -310,3 +310,19 @@ def test_k062_a_past_that_nobody_knows_is_told_by_a_glance(world: World) -> None
     world.pause()
     assert world.ioctl(client, "SIOCOUTQ") in (9, 0)  # 0 if the kernel has paused
     assert world.ioctl(server, "SIOCOUTQ") == 0
+
+
+def test_k060_a_cork_that_was_set_before_holds_back_in_a_small_buffer(world: World) -> None:
+    client, server = pair(world, {SNDBUF: 8192, (socket.IPPROTO_TCP, socket.TCP_CORK): 1}, {}).values()
+    client.send(b"held")
+    assert world.ioctl(client, "SIOCOUTQNSD") == 4
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    world.readable(server)
+
+
+def test_k061_who_waits_for_more_is_not_told_of_less_once_siocoutq_was_asked(world: World) -> None:
+    client, server = pair(world, {}, {(socket.SOL_SOCKET, socket.SO_RCVLOWAT): 10}).values()
+    client.send(b"less")
+    world.pause()
+    assert world.ioctl(server, "SIOCOUTQ") == 0
+    assert world.mask(server) == "OUT"
