@@ -376,7 +376,8 @@ class Sender(ControlBlock):
             if self.ledger is not None:
                 on_the_way = max(on_the_way, self.ledger.in_flight)
             if self.window is not None:
-                on_the_way = max(on_the_way, self.window.flight)  # nor what it acknowledges
+                flight = self.window.flight  # nor what it acknowledges
+                on_the_way = max(on_the_way, flight + (self.fin == FIN_SENT and flight > 0))
             if self.fin == FIN_SENT and self.state == FIN_WAIT1:
                 on_the_way = on_the_way or 1  # what a reset acknowledges does not count
             self.owed = unsent + on_the_way

@@ -326,3 +326,14 @@ def test_k061_who_waits_for_more_is_not_told_of_less_once_siocoutq_was_asked(wor
     world.pause()
     assert world.ioctl(server, "SIOCOUTQ") == 0
     assert world.mask(server) == "OUT"
+
+
+def test_k062_of_a_socket_connected_to_itself_the_fin_goes_with_what_a_cork_held(world: World) -> None:
+    sock = world.socket()
+    sock.bind((world.ip, 0))
+    sock.connect_ex(sock.getsockname())
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    sock.send(b"hello")
+    sock.shutdown(socket.SHUT_RDWR)  # so it resets itself
+    world.pause()
+    assert world.ioctl(sock, "SIOCOUTQ") == 6
