@@ -60,7 +60,7 @@ DIFFERENT = """
 | `TCP_INFO` tells the state, what was agreed on and how many bytes went; what it measures, and its counts of packets, are 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | Sequence numbers begin at 1 and never wrap | no socket call shows them |
-| How much fits into a connection that has set nothing is counted in bytes, until SIOCOUTQ is asked of it, or it holds something back | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept. Who has set a buffer is counted as Linux 6.18 counts ([0038](decisions/0038-accounts-where-a-program-has-set-its-buffers.md)) |
+| How much fits into a connection that has set nothing is counted in bytes, until SIOCOUTQ is asked of it, or it holds something back | Linux counts its own memory, which changes with versions and chunk sizes; see K-064 to K-066 for what is kept. Who has set a buffer is counted as Linux 6.18 counts ([0039](decisions/0039-accounts-where-a-program-has-set-its-buffers.md)) |
 | Autotuning is a constant: 3.9 MB and 128 kB unless SO_SNDBUF and SO_RCVBUF are set | measured on loopback; Linux grows them with the traffic |
 | SO_SNDBUF and SO_RCVBUF count bytes of payload between two hosts, and where a fault or an urgent byte is in the stream | the memory of packets hangs on the path there |
 | A segment that finds no memory is taken all the same | Linux drops it and sends it again; it happens where SO_RCVBUF is made smaller after data has come, or below some 1,200 |
