@@ -46,6 +46,7 @@ PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, 
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
+AWAITED_MAX = 2_000  # of them, where the body waits for the end of one of those that wake
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
@@ -121,12 +122,9 @@ class Scheduler:
         self.switches = 0
         self.runnable: deque[Process] = deque()
         self._sleepers = 0  # waits with a deadline
-        self._settling = False
-        self._settle_until_ns = 0
-        self._arrived_ns = -1  # when something was on its way, or done, for the last time
-        self._arrived_effects = 0  # and how much had been done then
-        self._lags = 0  # how often in a row polls were given time
-        self._lagged = (-1, -1)  # until when, and what had been done
+        self._settling, self._settle_until_ns = False, 0
+        self._arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
+        self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
         self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
         self.forced = 0  # times in a row that somebody who may not wait made the clock move
         self.swap = swap
@@ -214,9 +212,7 @@ class Scheduler:
             self.account()
         clock = self.clock
         if me.paused_ns != clock.now_ns or me.paused_at != self.effects:
-            me.paused_ns = clock.now_ns
-            me.paused_at = self.effects
-            me.pauses = 0
+            me.pauses, me.paused_ns, me.paused_at = 0, clock.now_ns, self.effects
         me.pauses += 1
         if clock.heap and clock.heap[0] <= clock.now_ns and clock.due_now():
             clock.tick()
@@ -376,6 +372,7 @@ class Scheduler:
     def finished(self, process: Process) -> Process:
         """Called on a worker greenlet whose process has ended: the next process to run."""
         self.account()
+        self.ticks = 0  # who ends has done something
         for joiner in process.joiners:
             self.wake(joiner)
         process.joiners.clear()
@@ -402,7 +399,7 @@ class Scheduler:
                     clock.tick()
                     self.ticks = 0  # who looks now and then has not looked since what was on its way arrived
                     self._arrived_ns = clock.now_ns
-            elif self.ticks >= TICKS_MAX and (self._settling or not self.body.has_deadline):
+            elif self.ticks >= TICKS_MAX and (self._settling or not (self.body.has_deadline or self._is_awaited())):
                 self._nothing_will_happen()
             elif not self._sleepers:
                 if self._settling or clock.next_due_ns() is None:
@@ -433,6 +430,10 @@ class Scheduler:
             del runnable[index]
             return process
         return runnable.popleft()
+
+    def _is_awaited(self) -> bool:
+        """Does the body wait for the end of somebody who still wakes by time? That one may count its wake-ups."""
+        return self.ticks < AWAITED_MAX and any(p.has_deadline and self.body in p.joiners for p in self.processes)
 
     def _only_hearts_beat(self) -> bool:
         """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?

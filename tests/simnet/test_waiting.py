@@ -326,6 +326,27 @@ def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a
         test()
 
 
+@pytest.mark.parametrize("by", ["run", "join"])
+def test_who_waits_for_the_end_of_a_process_lets_it_wake_a_thousand_times(by: str) -> None:
+    def ticks(times: int) -> int:
+        for _ in range(times):
+            time.sleep(0.01)
+        return times
+
+    async def turns(times: int) -> int:
+        for _ in range(times):
+            await asyncio.sleep(0.01)
+        return times
+
+    with simnet.Network() as net:
+        net.host("beside").spawn(ticks, 1_000_000)
+        for work in (ticks, lambda times: asyncio.run(turns(times))):
+            if by == "run":
+                assert net.host("worker").run(work, 900) == 900
+            else:
+                net.host("worker").spawn(work, 900).join()
+
+
 def test_a_loop_that_has_much_to_do_before_it_waits_is_no_spin() -> None:
     """Its tasks hand on to one another, and between two turns it looks for events."""
 
