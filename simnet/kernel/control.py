@@ -140,7 +140,7 @@ class ControlBlock(File):
         if self.calm:  # nearly always
             inbox = self.inbox
             outbox = self.outbox
-            if outbox is None or not outbox.size or self.writable():
+            if ((outbox is None or not outbox.size) and self.window is None) or self.writable():
                 return READABLE_AND_WRITABLE if inbox is not None and inbox.size else WRITABLE
             self.no_space = True
             return READABLE if inbox is not None and inbox.size else 0

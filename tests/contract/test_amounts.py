@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from typing import Any
@@ -271,6 +272,21 @@ def test_k065_a_buffer_that_is_set_on_an_open_connection_counts_too(world: World
     assert client.send(bytes(100_000)) == 32_741
     server.setsockopt(*SNDBUF, 40_000)
     assert server.send(bytes(100_000)) == 98_304
+
+
+def test_k066_who_is_told_that_there_is_room_finds_some(world: World) -> None:
+    client, server = world.pair()
+    client.setsockopt(*SNDBUF, 4096)
+    server.setsockopt(*RCVBUF, 4096)
+    poller = select.epoll()
+    poller.register(client, select.EPOLLOUT)
+    for size in (300_000, 10, 7514, 448, 7514, 500, 300_000, 10, 5000, 448, 115_680, 65_600):
+        told = "OUT" in world.mask(client), bool(poller.poll(0))
+        try:
+            client.send(bytes(size))
+        except BlockingIOError:
+            assert told == (False, False)
+    poller.close()
 
 
 def test_k062_what_waits_is_acknowledged_after_40_ms_or_when_quickack_is_set(world: World) -> None:
