@@ -238,7 +238,7 @@ class Connection(Tamperable):
             return False
         if self.parent is not None and not admit(self, segment):  # type: ignore[arg-type]
             return False
-        self.snd_edge = segment.edge
+        self.snd_edge = max(self.snd_edge, segment.edge)  # accounts may have told it already
         parent = self.parent
         self._established()
         if parent is not None:

@@ -289,6 +289,14 @@ def test_k066_who_is_told_that_there_is_room_finds_some(world: World) -> None:
     poller.close()
 
 
+def test_k049_who_left_before_a_deferred_handshake_was_over_is_written_to(world: World) -> None:
+    listener = world.listener(options={SNDBUF: 4608, RCVBUF: 4608, (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 1})
+    world.client(listener, {SNDBUF: 4608, RCVBUF: 4608}).close()
+    server = world.accept(listener)
+    assert server.send(b"a") == 1
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+
+
 def test_k062_what_waits_is_acknowledged_after_40_ms_or_when_quickack_is_set(world: World) -> None:
     for hurried in (True, False):
         ends = pair(world, {}, {RCVBUF: 8192})
