@@ -19,7 +19,12 @@ _original: Any = None
 
 
 def _ordered(original: Any) -> Any:
-    class TimerHandle(original):  # type: ignore[misc]
+    class Kind(type):
+        def __instancecheck__(cls, thing: Any) -> bool:
+            """Those that were made before are of the kind, too: they ask so when they are compared."""
+            return isinstance(thing, original)
+
+    class TimerHandle(original, metaclass=Kind):  # type: ignore[misc]
         __slots__ = ("_number",)
         __module__ = original.__module__
         __doc__ = original.__doc__
