@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.worlds import World
 
-SOON = 0.002  # seconds
+SOON = 0.03  # seconds; who is set aside for longer between two looks at the clock finds the time over at once
 
 
 class Order:
