@@ -247,7 +247,9 @@ class SimulatedBackend:
     def socket_file(self, call: str, path: Any, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """What *call* of ``os`` says of the file of a Unix socket; ``None`` if this host has none of that name."""
         process = self._scheduler.current
-        machine = process.machine
+        machine = getattr(process, "machine", None)
+        if machine is None:  # it was a fault's, and is over: what is due meanwhile may import a module
+            return None
         if call == "stat" and isinstance(path, int) and path >= FIRST_DESCRIPTOR:
             return (descriptors.status(process, path),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
@@ -256,7 +258,8 @@ class SimulatedBackend:
 
     def names_in(self, folder: str) -> list[str]:
         """The names of the Unix sockets whose files lie in *folder*."""
-        return socket_files.names_in(self._scheduler.current.machine, folder)
+        machine = getattr(self._scheduler.current, "machine", None)  # as above
+        return [] if machine is None else socket_files.names_in(machine, folder)
 
     def umask(self, mask: int) -> None:
         """The files of Unix sockets come without the bits of *mask* from now on."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import os
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -343,3 +345,13 @@ def test_a_sweep_that_names_them_lets_hosts_stand_still_and_clocks_jump() -> Non
     result = simnet.check(talk, target="server", kinds=["pause", "clock-jump"])
     assert (result.failed, result.unreached) == (0, 0)
     assert {row.kind: row.points > 5 for row in result.kinds} == {"pause": True, "clock-jump": True}
+
+
+def test_what_happens_behind_a_fault_at_a_time_may_look_at_files() -> None:
+    """Python 3.13 imports a module when dice are first seeded by a text, as those of a link are."""
+    found: list[bool] = []
+    with simnet.Network("pause server at=0.01 seconds=0.05") as net:
+        net.host("server")
+        net._clock.at(20_000_000, lambda _: found.append("." in os.listdir("/") or stat.S_ISDIR(os.stat("/").st_mode)))
+        time.sleep(0.03)
+    assert found == [True]
