@@ -237,7 +237,7 @@ def test_nothing_of_them_is_left_to_the_collector() -> None:
             "crash server at=1; schedule=random:1",
         ):
             simnet.play(talk, line)
-        assert schedulers() == before
+        assert schedulers() <= before  # one of an earlier test may have gone meanwhile
     finally:
         gc.enable()
 
