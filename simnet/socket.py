@@ -298,7 +298,7 @@ class Socket(UnixCalls):
 
     def recv_into(self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any) -> int:
         if more or named:
-            look_over("recv_into", buffer, *(nbytes, flags)[: 2 if more or flags else bool(nbytes)], *more, **named)
+            look_over("recv_into", buffer, *_given(nbytes, flags, more), *more, **named)
         view = writable_view(buffer, "recv_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recv_into", view, nbytes, flags)
@@ -344,7 +344,7 @@ class Socket(UnixCalls):
         self, buffer: Any = MISSING, nbytes: Any = 0, flags: Any = 0, *more: Any, **named: Any
     ) -> tuple[int, Any]:
         if more or named:
-            look_over("recvfrom_into", buffer, *(nbytes, flags)[: 2 if more or flags else bool(nbytes)], *more, **named)
+            look_over("recvfrom_into", buffer, *_given(nbytes, flags, more), *more, **named)
         view = writable_view(buffer, "recvfrom_into")
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
@@ -445,6 +445,13 @@ class Socket(UnixCalls):
 
 
 name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)
+
+
+def _given(nbytes: Any, flags: Any, more: Any) -> tuple[Any, ...]:
+    """Those of the two that a call was given, as far as that shows."""
+    if more or flags:
+        return nbytes, flags
+    return (nbytes,) if nbytes else ()
 
 
 def _made(scheduler: Scheduler, machine: Machine, arguments: tuple[int, int, int]) -> None:
