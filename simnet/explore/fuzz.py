@@ -28,6 +28,7 @@ from simnet.explore.sweep import (
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
 from simnet.run import play
+from simnet.standins import interrupts
 
 __all__ = ["run_fuzz"]
 
@@ -50,7 +51,7 @@ def run_fuzz(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap():
+    with frozen_heap(), interrupts.series():
         result = begun(test, options, name, watch)
         result.by = "fuzz"
         result.planned = len(seeds)

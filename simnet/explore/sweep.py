@@ -27,6 +27,7 @@ from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.slips import NO_SUCH_HOST
+from simnet.standins import interrupts
 from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP
 
@@ -77,7 +78,7 @@ def run_sweep(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap():
+    with frozen_heap(), interrupts.series():
         with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
             result = begun(test, options, name, watch)
         if result.failures:

@@ -2,20 +2,24 @@
 
 To put a handler of SIGINT in place and take it away again costs as much as a connection. So ours stays when a run ends,
 does then what the interpreter's own does, and goes as soon as a program asks for the handler or sets one.
+
+Between two runs of a sweep KeyboardInterrupt may be raised where Python swallows it: in a `__del__`, in a weak
+reference's callback, in a callback of the collector. So the next run of the series raises it again.
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 
-__all__ = ["PAIRS", "give_back", "rouse", "tell", "tell_no_more"]
+__all__ = ["PAIRS", "give_back", "rouse", "series", "tell", "tell_no_more"]
 
 PAIRS = Pairs()
 SIGINT = 2
@@ -27,13 +31,33 @@ _told: Callable[[FrameType | None, bool], None] | None = None
 _roused = False  # the signal on its way is the watchdog's
 _lock = threading.Lock()  # no signal is sent to a run that is over: it would be taken for a person's
 _in_place = False  # our handler, as far as anybody could tell
+_in_series = False
+_missed = False  # a Ctrl-C came between two runs of a series, and nobody has been stopped by it yet
+
+
+@contextmanager
+def series() -> Iterator[None]:
+    """Runs follow one another: a Ctrl-C between two of them ends the series, even if nobody heard of it there."""
+    global _in_series, _missed
+    outer, _in_series = _in_series, True
+    try:
+        yield
+    finally:
+        _in_series, _missed = outer, False
 
 
 def tell(interrupted: Callable[[FrameType | None, bool], None]) -> bool:
-    """Call *interrupted* on Ctrl-C from now on, with the frame that stood there, and whether it was none but `rouse`; False, if that is another thread's business, or the program's own."""
-    global _told, _roused, _in_place
+    """Call *interrupted* on Ctrl-C from now on, with the frame that stood there, and whether it was none but `rouse`; False, if that is another thread's business, or the program's own.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came before, in a `series`, and was not heard.
+    """
+    global _told, _roused, _in_place, _missed
     if threading.get_ident() != threading.main_thread().ident:
         return False
+    if _missed:
+        _missed = False
+        raise KeyboardInterrupt
     if not _in_place:
         if _getsignal(SIGINT) is not _default:
             return False
@@ -71,11 +95,12 @@ def give_back() -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _roused
+    global _roused, _missed
     roused, _roused = _roused, False
     if _told is not None:
         _told(frame, roused)
     else:
+        _missed = _in_series
         _default(number, frame)
 
 

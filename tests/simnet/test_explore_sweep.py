@@ -17,6 +17,7 @@ import pytest
 
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
+from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
@@ -370,6 +371,20 @@ def test_ctrl_c_gets_through_a_program_that_swallows_it() -> None:
     result = run_sweep(test, SERVER)
     assert result.stopped == "Ctrl-C"
     assert result.runs < result.planned
+
+
+@pytest.mark.parametrize("run", [run_sweep, run_fuzz])
+def test_ctrl_c_between_two_runs_ends_a_sweep_though_python_swallowed_it(run: Any) -> None:
+    def swallow(done: int, total: int, failures: int) -> None:
+        if done == 3:
+            with suppress(KeyboardInterrupt):  # as a __del__ does, and a callback of the collector
+                signal.raise_signal(signal.SIGINT)
+
+    result = run(echo, SERVER, progress=swallow)
+    assert (result.stopped, result.runs) == ("Ctrl-C", 3)
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert run_sweep(echo, SERVER.but(runs=3)).stopped == "", "that one was no sweep's"
 
 
 def test_a_client_that_gives_up_after_a_long_stall_is_interrupted_not_wrong() -> None:
