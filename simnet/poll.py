@@ -78,6 +78,9 @@ class Poller:
         finally:
             for file in watched:
                 file.unwatch(me)
+                if file.watchers is not None and file.has_no_name():  # nobody names it any more but this call
+                    file.let_go()
+                    self._process.machine.flush()
 
     def _report(self, found: list[Any], timeout: Any) -> None:
         """One line in the trace for what the program is told; and if it is told for ever, somebody should say so."""

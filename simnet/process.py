@@ -40,6 +40,7 @@ PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numb
 
 TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+NOT_BY_NUMBER = ("room in the backlog", "linger")  # waits for a file that the call was given no number of
 FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where")
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
 
@@ -148,6 +149,13 @@ class Process:
         if self.asleep:  # as `Scheduler.wake` does: nearly every wake-up comes this way
             self.asleep = False
             self.scheduler.runnable.append(self)
+
+    def holds(self, file: object) -> bool:
+        """Does it wait in a call that was given a number of *file*?"""
+        if self.waiting is None or self.ending:
+            return False
+        what, on = self.waiting
+        return what not in NOT_BY_NUMBER and (on is file or (type(on) is list and file in on))
 
     def meet_pending(self) -> None:
         """Its wait raises what was put there for it, or hears the alarm that has rung."""

@@ -231,12 +231,13 @@ class Socket(UnixCalls):
         self._wait_connected(file, resolved, n)
 
     def _wait_connected(self, file: Any, resolved: Any, n: int, late: int = errno.EINPROGRESS) -> None:
+        fd = self._fd
         deadline = self._deadline()
         if deadline is None and file.options:
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
         if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
-            error = socket_error(late) if self._timeout is None else self._timed_out()
+            error = socket_error(late) if self._timeout is None else self._timed_out(fd)
         elif self._timeout is None:
             try:
                 file.finish_connect(resolved)  # takes the error and leaves the socket fresh
@@ -245,6 +246,7 @@ class Socket(UnixCalls):
         else:
             code = file.getsockopt(SOL_SOCKET, SO_ERROR) if self._fd >= 0 else errno.EBADF
             error = socket_error(code) if code else None
+        self._let_go(file)
         self._machine.flush()
         if error is None:
             self._record(file.tag, "connect", n, (resolved,), None)
@@ -259,8 +261,8 @@ class Socket(UnixCalls):
         process = self._process
         process.descriptors.reserve()
         host = self._machine
-        file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         listener = self._file().tag
+        file, address, fault = self._call("accept", (), None, READABLE, accept=True)
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
             self._accepted_unix(file, fault)
         else:

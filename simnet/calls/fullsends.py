@@ -20,17 +20,19 @@ class FullSends(FullReads):
 
     __slots__ = ()
 
-    def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False) -> int:
+    def _send_some(
+        self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False, on: Any = None
+    ) -> int:
         """One send: what the kernel takes of *payload*, waiting for room if this socket waits.
 
-        With *more* it goes on with a send that has taken something: an error is left for the next call to take. But a Unix
-        socket that waits for room takes the error that comes, where its next send would say EPIPE.
+        With *more* it goes on, *on* its file, with a send that has taken something: an error is left for the next call to
+        take. But a Unix socket that waits for room takes the error that comes, where its next send would say EPIPE.
         """
         if not flags and not more:
             taken = self._send_straight(payload)
             if taken:
                 return taken
-        before = self._file().error
+        before = (on or self._file()).error
         unix = self._net_family == AF_UNIX
 
         def attempt(file: Any, n: int) -> int:
@@ -50,6 +52,7 @@ class FullSends(FullReads):
             len(payload),
             flags,
             deadline,
+            on=on,
         )
 
     def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
@@ -59,16 +62,24 @@ class FullSends(FullReads):
         return self._send_some(payload, flags)
 
     def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
-        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first."""
-        while True:
-            try:
-                sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
-            except OSError:
-                if not sent:
-                    raise
-                return sent
-            if sent >= len(payload):
-                return sent
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first.
+
+        It is one call of the kernel's, and has the file until it returns, whoever closes the number meanwhile.
+        """
+        file = self._file()
+        file.hold()
+        try:
+            sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
+            while sent < len(payload):
+                sent += self._send_some(payload[sent:], flags, more=True, on=file)
+        except OSError:
+            if not sent:
+                raise
+        finally:
+            file.release()
+            if not file.refs:
+                self._machine.flush()
+        return sent
 
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
         sent = self._send_straight(payload) if not flags else 0

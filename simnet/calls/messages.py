@@ -128,6 +128,7 @@ class MessageCalls(FullSends):
         """
         timeout = self._timeout
         scheduler = self._process.scheduler
+        fd = self._fd
 
         def attempt(file: Any, _: int) -> int:
             waits = not flags & MSG_DONTWAIT and file.blocks() if timeout is None else timeout > 0
@@ -142,7 +143,7 @@ class MessageCalls(FullSends):
                     if not waits or (timeout is None and deadline is not None and scheduler.clock.now_ns >= deadline):
                         raise
                 if deadline is not None and scheduler.clock.now_ns >= deadline:
-                    raise self._timed_out()
+                    raise self._timed_out(fd)
                 target = file.find(name)
                 if not target.full:
                     self._wait(file, WRITABLE, deadline, "send")

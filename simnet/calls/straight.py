@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EBADF, EPIPE
+from functools import partial
 from heapq import heappush
 from typing import Any
 
@@ -84,6 +85,7 @@ class StraightCalls(SystemCalls):
         process = self._process
         machine = self._machine
         timeout = self._timeout
+        fd = self._fd
         if machine.out or (timeout is None and not file.blocks()):
             return self._recv(bufsize, 0)
         scheduler = process.scheduler
@@ -99,19 +101,30 @@ class StraightCalls(SystemCalls):
                     break
             else:
                 if not file.mask() & READABLE:
-                    raise self._late(tag, "recv", n, (bufsize,), False)
+                    self._let_go(file)
+                    raise self._late(tag, "recv", n, (bufsize,), False, fd)
         finally:
             file.unwatch(me)
         inbox = file.inbox
         there: Any = process.descriptors.open.get(self._fd)
         if not file.calm or inbox is None or not inbox.size or there is not file:
             tag.counts["recv"] = n - 1  # the long way counts it
-            return self._recv_some(bufsize, deadline)
+            if there is file:
+                return self._recv_some(bufsize, deadline)
+            return self._recv_on(file, bufsize, timeout, deadline)
         data: bytes = file.read_some(inbox, bufsize)
         if machine.out:
             machine.fabric.route(machine)
         self._record(tag, "recv", n, (bufsize,), data)
         return data
+
+    def _recv_on(self, file: Any, bufsize: int, timeout: float | None, deadline: int | None) -> bytes:
+        """The rest of a recv that has waited on *file*, which its number names no more."""
+        on = file if timeout is None else None
+        rest = partial(self._recv_some, bufsize, deadline, on)
+        if file.has_no_name():
+            return self._call_without_a_name(file, timeout, "recv", (bufsize,), rest)  # type: ignore[no-any-return]
+        return rest()
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
         if data.__class__ is not bytes or flags is not NO_FLAGS or more:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import socket as _stdlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -110,9 +111,9 @@ class SystemCalls(_stdlib.socket):
         finally:
             file.unwatch(me)
 
-    def _recv_some(self, size: int, deadline: int | None) -> bytes:
+    def _recv_some(self, size: int, deadline: int | None, on: Any = None) -> bytes:
         """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several."""
-        data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline)
+        data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline, on=on)
         return data
 
     def _quick(self, file: Any, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
@@ -153,23 +154,28 @@ class SystemCalls(_stdlib.socket):
         deadline: int | None = -1,
         accept: bool = False,
         nothing: Any = b"",
+        on: Any = None,
     ) -> Any:
         """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded.
 
-        *nothing* is what a read from a datagram socket gives that may hear no more.
+        *nothing* is what a read from a datagram socket gives that may hear no more. *on* is the file, if the call has begun and
+        goes on with it.
         """
-        file = self._file()
+        fd = self._fd
+        file = self._file() if on is None else on
         host = self._machine
         tag = file.tag
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
-        timeout = self._timeout
+        timeout = self._timeout if on is None else None
         # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
         waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags, self._kind))
-        from_kernel = False
+        from_kernel = on is not None and deadline is not None
         fault: Fault | None = None
         result: Any = None
-        if tag.faults is not None or tag.dice is not None:
+        if on is not None:
+            pass  # what a plan may do to it has been done
+        elif tag.faults is not None or tag.dice is not None:
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
         elif op == "send" and tag.end and host.fabric.injector.dice is not None and self._kind != SOCK_DGRAM:
             host.fabric.injector.throw_for_bytes(
@@ -206,7 +212,7 @@ class SystemCalls(_stdlib.socket):
                             tag, op, n, arguments, socket_error(errno.EINVAL)
                         ) from None  # nor does a listener
                     if deadline is not None and deadline != -1 and self._process.scheduler.clock.now_ns >= deadline:
-                        raise self._late(tag, op, n, arguments, from_kernel) from None  # ready, to no avail
+                        raise self._late(tag, op, n, arguments, from_kernel, fd) from None  # ready, to no avail
                 except OSError as error:
                     host.flush()
                     self._record_failure(tag, op, n, arguments, error)
@@ -228,7 +234,16 @@ class SystemCalls(_stdlib.socket):
                 host.fabric.route(host)
                 if file.mask() & events:
                     continue
-            if not self._wait(file, events, deadline, op):
+            there = self._wait(file, events, deadline, op)
+            if (
+                on is None and file.watchers is not None and file.has_no_name()
+            ):  # closed meanwhile by another process of the host
+                counts[op] = n - 1
+                rest = partial(
+                    self._call, op, arguments, attempt, events, size, flags, deadline, accept, nothing, on=file
+                )
+                return self._call_without_a_name(file, timeout, op, arguments, rest)
+            if not there:
                 if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
                     with contextlib.suppress(BlockingIOError):
                         result = attempt(file, size)  # less than SO_RCVLOWAT, but SO_RCVTIMEO is over
@@ -236,8 +251,9 @@ class SystemCalls(_stdlib.socket):
                 if from_kernel and op == "recv" and not size and self._kind == SOCK_STREAM and file.family != AF_UNIX:
                     result = nothing  # tcp_recvmsg() has waited, and then goes on only for who wants more
                     break
-                raise self._late(tag, op, n, arguments, from_kernel)
-            file = self._file()  # closed meanwhile by another thread of control: EBADF
+                raise self._late(tag, op, n, arguments, from_kernel, fd)
+            if timeout is not None:
+                file = self._file()  # Python's wait was for the number
             look = False
         if fault is not None:
             self._afterwards(file, fault, op)
@@ -255,13 +271,33 @@ class SystemCalls(_stdlib.socket):
         self._machine.flush()
         return bool(file.mask() & WRITABLE)
 
-    def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool) -> OSError:
-        """The time is over: Python's own, or that of SO_RCVTIMEO and SO_SNDTIMEO."""
-        return self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN) if from_kernel else self._timed_out())
+    def _call_without_a_name(
+        self, file: Any, timeout: float | None, op: str, arguments: Any, rest: Callable[[], Any]
+    ) -> Any:
+        """The rest of a call that has waited on *file*, whose last number was closed meanwhile.
 
-    def _timed_out(self) -> OSError:
-        """What Python says when its time is over: poll looks once more, and finds a number that was closed meanwhile."""
-        return TimeoutError("timed out") if self._fd >= 0 else socket_error(errno.EBADF)
+        The kernel's own wait is for the file, and goes on with it. Python's is poll, which finds that the number names nothing.
+        """
+        try:
+            if timeout is None:
+                return rest()
+            raise self._failed(file.tag, op, file.tag.count(op), arguments, socket_error(errno.EBADF))
+        finally:
+            self._let_go(file)
+
+    def _let_go(self, file: Any) -> None:
+        """A call returns that has waited on *file*: it is closed now, if its last number was closed meanwhile."""
+        if file.watchers is not None and file.has_no_name():
+            file.let_go()
+            self._machine.flush()
+
+    def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool, fd: int) -> OSError:
+        """The time is over: Python's own, or that of SO_RCVTIMEO and SO_SNDTIMEO."""
+        return self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN) if from_kernel else self._timed_out(fd))
+
+    def _timed_out(self, fd: int) -> OSError:
+        """What Python says when its time is over: poll looks at *fd* once more, and may find that it was closed meanwhile."""
+        return TimeoutError("timed out") if fd in self._process.descriptors.open else socket_error(errno.EBADF)
 
     def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         injector = self._machine.fabric.injector

@@ -20,6 +20,13 @@ class Watcher(Protocol):
         """
 
 
+class Unnamed:
+    """Stands among the watchers of a file whose last descriptor is closed while a call waits on it: the call has the reference."""
+
+    def wake(self, file: File, events: int, /) -> None:
+        """That is nobody's news."""
+
+
 class File:
     """An open file description: what descriptors name, and what readiness belongs to.
 
@@ -85,8 +92,11 @@ class File:
         self.refs += 1
 
     def release(self) -> None:
-        """One reference less; the last one closes."""
+        """One reference less; the last one closes, unless a call waits on the file: it closes then when that returns (K-116)."""
         assert self.refs > 0, f"{self!r} was released more often than held"
+        if self.watchers is not None and self.refs == 1 and self.in_a_call():
+            self.watchers.append(Unnamed())
+            return
         self.refs -= 1
         if self.refs == 0:
             watchers = self.watchers
@@ -96,6 +106,20 @@ class File:
                     if closed is not None:
                         closed(self)
             self.destroy()
+
+    def in_a_call(self) -> bool:
+        """Does somebody wait in a call that was given a number of this file?"""
+        return any(holds(self) for each in self.watchers or () if (holds := getattr(each, "holds", None)) is not None)
+
+    def has_no_name(self) -> bool:
+        """Is its last descriptor closed, and what keeps it open a call that waits, or has waited?"""
+        return any(type(each) is Unnamed for each in self.watchers or ())
+
+    def let_go(self) -> None:
+        """A call that waited returns; the last of those that kept the file open closes it."""
+        if not self.in_a_call():
+            self.watchers = [each for each in self.watchers or () if type(each) is not Unnamed] or None
+            self.release()
 
     def destroy(self) -> None:
         """What closing the last descriptor does."""

@@ -109,6 +109,10 @@ class Epoll(File):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def in_a_call(self) -> bool:
+        """It goes with its last number: who waits in it hears no more, which is what K-116 says of an empty one."""
+        return False
+
     def register(self, fd: int, file: File, events: int) -> None:
         """EPOLL_CTL_ADD (K-110).
 

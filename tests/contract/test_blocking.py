@@ -782,17 +782,6 @@ def test_k106_a_blocking_accept_of_a_listener_that_is_shut_down_is_invalid(world
     assert outcome(listener.accept) == "EAGAIN"
 
 
-def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set(world: World) -> None:
-    sock, other = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
-    sock.bind((world.ip, 0))
-    answers: list[Any] = []
-    join = world.beside(lambda: answers.append(outcome(lambda: select.select([other, sock], [], [sock], 5))))
-    time.sleep(5 * SOON)
-    sock.close()
-    join()
-    assert answers == [([sock], [], [sock])]
-
-
 def test_k120_a_read_of_nothing_waits_and_gives_nothing_when_so_rcvtimeo_is_over(world: World) -> None:
     def limited(kind: str) -> Any:
         sock, _ = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())

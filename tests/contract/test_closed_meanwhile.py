@@ -1,0 +1,152 @@
+"""What somebody else does to a socket while a call waits on it: a thread of the process, a process of the simulated host (K-116)."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.worlds import World
+
+SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
+LONG = 0.15  # a wait that nobody ends
+
+
+def waiting(world: World, call: Callable[[], Any]) -> tuple[list[Any], Callable[[], None]]:
+    """What *call* will answer, which waits by now, with the seconds it took; and how to wait for its end."""
+    answers: list[Any] = []
+
+    def wait() -> None:
+        began = time.monotonic()
+        answers.append(outcome(call))
+        answers.append(time.monotonic() - began)
+
+    join = world.beside(wait)
+    time.sleep(SOON)
+    assert answers == []
+    return answers, join
+
+
+def test_k116_a_shutdown_wakes_who_waits_in_recv_accept_and_select(world: World) -> None:
+    reader, selected, listener = world.pair()[0], world.pair()[0], world.listener()
+    for sock, call, answer in (
+        (reader, lambda: reader.recv(1), b""),
+        (listener, listener.accept, "EINVAL"),
+        (selected, lambda: select.select([selected], [], [], 5), ([selected], [], [])),
+    ):
+        sock.settimeout(None)
+        answers, join = waiting(world, call)
+        sock.shutdown(socket.SHUT_RD)
+        join()
+        assert answers[0] == answer
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_k116_a_close_wakes_no_recv_and_the_peer_hears_of_it_when_that_returns(world: World, kind: str) -> None:
+    client, server = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())
+    server.setblocking(False)
+    client.settimeout(None)
+    answers, join = waiting(world, lambda: client.recv(10))
+    client.close()
+    time.sleep(SOON)
+    assert (answers, outcome(lambda: server.recv(10))) == ([], "EAGAIN")
+    server.send(b"still heard")
+    join()
+    assert answers[0] == b"still hear"
+    world.readable(server)
+    assert outcome(lambda: server.recv(10)) == "ECONNRESET"  # a byte was left unread
+
+
+def test_k116_a_closed_listener_gives_one_more_connection_to_who_waits(world: World) -> None:
+    listener = world.listener()
+    listener.settimeout(None)
+    name = listener.getsockname()
+    answers, join = waiting(world, lambda: world.keep(listener.accept()[0]).getsockname())
+    listener.close()
+    client = world.socket()
+    assert client.connect_ex(name) in {0, 115}
+    join()
+    assert answers[0] == name
+    assert outcome(lambda: world.socket().connect_ex(name)) in {111, 115}
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_k116_a_read_with_a_timeout_waits_for_all_of_it(world: World, detached: bool) -> None:
+    client, server = world.pair()
+    client.settimeout(LONG)
+    answers, join = waiting(world, lambda: client.recv(10))
+    if detached:
+        client = world.keep(socket.socket(fileno=client.detach()))
+    else:
+        client.close()
+    time.sleep(SOON)
+    assert (answers, outcome(lambda: server.recv(10))) == ([], "EAGAIN")
+    join()
+    assert answers[0] == ("TimeoutError: timed out" if detached else "EBADF")  # poll looks at the number once more
+    assert answers[1] >= LONG * 0.9
+    if not detached:
+        world.readable(server)
+        assert server.recv(10) == b""
+
+
+def test_k116_a_send_that_waits_goes_on_when_the_number_is_closed(world: World) -> None:
+    client, server = world.tight_pair()
+    client.settimeout(None)
+    payload = bytes(300_000)
+    answers, join = waiting(world, lambda: client.send(payload))
+    client.close()
+    server.settimeout(5.0)
+    got = b"".join(iter(lambda: server.recv(65536), b""))
+    join()
+    assert (answers[0], got) == (len(payload), payload)
+
+
+def test_k116_poll_says_nval_when_its_time_is_over_and_epoll_nothing(world: World) -> None:
+    def polled(sock: Any) -> Any:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return [mask for _, mask in poll.poll(LONG * 1000)]
+
+    def waited(sock: Any) -> Any:
+        with select.epoll() as epoll:
+            epoll.register(sock, select.EPOLLIN)
+            return epoll.poll(LONG)
+
+    for call, answer in ((polled, [select.POLLNVAL]), (waited, [])):
+        sock, _ = world.pair()
+        answers, join = waiting(world, lambda: call(sock))  # noqa: B023 - joined below
+        sock.close()
+        join()
+        assert answers[0] == answer
+        assert answers[1] >= LONG * 0.9
+
+
+def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set_when_its_time_is_over(world: World) -> None:
+    sock, other = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+    sock.bind((world.ip, 0))
+    answers, join = waiting(world, lambda: select.select([other, sock], [], [sock], LONG))
+    sock.close()
+    join()
+    assert answers[0] == ([sock], [], [sock])
+    assert answers[1] >= LONG * 0.9
+
+
+def test_a_port_is_free_when_the_call_that_waited_has_returned(world: World) -> None:
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.bind((world.ip, 0))
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 0, int(LONG * 1e6)))
+    name = sock.getsockname()
+    answers, join = waiting(world, lambda: sock.recv(10))
+    sock.close()
+    twin = world.socket(kind=socket.SOCK_DGRAM)
+    assert outcome(lambda: twin.bind(name)) == "EADDRINUSE"
+    join()
+    assert answers[0] == "EAGAIN"
+    assert outcome(lambda: twin.bind(name)) is None
