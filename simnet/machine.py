@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from simnet import lookback
 from simnet.clock import EPOCH_NS, Timer
 from simnet.folders import in_the_way, without_links
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
@@ -121,7 +122,7 @@ class _Deaf(Stack):
 
 
 class _StackClock:
-    """The clock as a stack is given it: what a timer puts out is sent when the timer has run."""
+    """The clock as a stack is given it: what a timer puts out is sent when the timer has run; and what was when."""
 
     __slots__ = ("_machine", "_clock")
 
@@ -135,6 +136,12 @@ class _StackClock:
 
     def at(self, deadline_ns: int, fn: Any, arg: Any = None, background: bool = False) -> Timer:
         return self._clock.at(deadline_ns, self._run, (fn, arg), background)
+
+    def heard_ns(self, connection: Any) -> int:
+        return lookback.heard_ns(self._machine.fabric, connection)
+
+    def on_the_way(self, connection: Any) -> int:
+        return lookback.on_the_way(self._machine.fabric, connection)
 
     def _run(self, pair: tuple[Any, Any]) -> None:
         pair[0](pair[1])

@@ -24,6 +24,7 @@ STEPS = {
         ["simnet.faults"],
         [
             "simnet.flows",
+            "simnet.lookback",
             "simnet.machine",
             "simnet.network",
             "simnet.unixplaces",

@@ -255,7 +255,7 @@ class Connection(Tamperable):
         trip_ns = stack.clock.now_ns - self.since_ns
         self.trip_ns = trip_ns or 1 if trip_ns < RTO_FIRST_NS else 0
         if self.guard is not None:
-            self.guard.keep_alive(self)
+            self.guard.established(self)
         self.look_around()
         if stack.on_established is not None:
             stack.on_established(self)

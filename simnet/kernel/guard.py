@@ -2,8 +2,10 @@
 
 A guard keeps each segment until it is acknowledged, asks for the acknowledgement, and sends the first unacknowledged
 one again when its timer runs out, with back-off, or when three duplicate acknowledgements say that there is a hole.
-The receiver keeps what came behind a hole, so that one segment a round trip mends it. There is no SACK, no congestion
-window and no RACK: a program cannot see the difference but in time. Loss-free connections have no guard and no timers.
+The receiver keeps what came behind a hole, so that one segment a round trip mends it. Before the timer runs out for the
+first time the last segment is said once more, as a tail loss probe is; after that nothing new goes out until something is
+acknowledged, which is what a congestion window of one comes to. There is no SACK, and no congestion window else: a program
+cannot see the difference but in time. Loss-free connections have no guard and no timers.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket with
 APART_NS: Final = (
     10_000  # SYNs of one instant are sent again one after the other, so far apart: what a connect takes Linux
 )
+PROBE_MARGIN_NS: Final = (
+    8_000_000  # TCP_TIMEOUT_MIN, two jiffies: a tail loss probe of several comes that much after two round trips
+)
+ONE_SEGMENT: Final = 1448  # bytes: what fits into a packet of 1,500 beside heads with timestamps
 DUPLICATES: Final = 3  # duplicate acknowledgements that mean a hole (RFC 5681)
 
 
@@ -48,7 +54,7 @@ class Guard:
 
     __slots__ = (
         "kept", "unacknowledged", "timer", "rto_ns", "smoothed_ns", "variance_ns", "retries", "stamp_ns", "times",
-        "duplicates", "recovered", "keepalive", "probes", "heard_ns",
+        "duplicates", "recovered", "keepalive", "probes", "heard_ns", "tail", "probed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,13 +65,15 @@ class Guard:
         self.smoothed_ns = 0
         self.variance_ns = 0
         self.retries = 0
-        self.stamp_ns = 0  # when the first retransmission of the present trouble was
+        self.stamp_ns = 0  # when the first retransmission of the present trouble was, or the first SYN
         self.times: dict[int, int] = {}  # when segments went out that were sent once: samples of the round trip
         self.duplicates = 0
         self.recovered = 0  # up to which number a loss is being mended
         self.keepalive: Any = None
         self.probes = 0  # keepalive or window probes without an answer
         self.heard_ns = 0
+        self.tail = False  # the timer that runs is that of a tail loss probe
+        self.probed = False  # one has gone out, and nothing is acknowledged since
 
     # Outgoing.
 
@@ -74,8 +82,14 @@ class Guard:
         self.kept.append(segment)
         self.unacknowledged += len(segment.payload)
         self.times[segment.seq] = connection.stack.clock.now_ns
+        if self.tail:
+            self._stop_timer()
         if self.timer is None:
             self._start(connection)
+
+    def in_loss(self) -> bool:
+        """Has the timer run out, and nothing been acknowledged since? Then nothing new is sent (TCP_CA_Loss)."""
+        return self.retries > 0 and bool(self.kept)
 
     def keep_lost(self, connection: Sender, segment: Segment) -> None:
         """*segment* went out before there was a guard, and was dropped."""
@@ -90,6 +104,8 @@ class Guard:
         clock = connection.stack.clock
         start = clock.now_ns if since_ns is None else since_ns
         wait = self.rto_ns
+        if self.kept and not self.retries and self.smoothed_ns:
+            wait = self._wait_for_probe(start)
         limit = connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT)
         if limit and self.retries:
             # tcp_clamp_rto_to_user_timeout: the timer does not oversleep the program's own limit.
@@ -98,6 +114,16 @@ class Guard:
         if connection.state == SYN_SENT:
             due = _apart(connection.stack, due)
         self.timer = clock.at(due, _ran_out, connection)
+
+    def _wait_for_probe(self, start_ns: int) -> int:
+        """tcp_schedule_loss_probe; the whole time of retransmission where the probe has been sent, or another loss is known of."""
+        self.tail = not self.probed and not self.duplicates and not self.recovered
+        if not self.tail:
+            return self.rto_ns
+        kept = self.kept
+        left = max(1, self.times.get(kept[0].seq, start_ns) + self.rto_ns - start_ns)
+        alone = len(kept) == 1 and len(kept[0].payload) <= ONE_SEGMENT  # of a larger one Linux makes several
+        return min(left, 2 * self.smoothed_ns + (RTO_MIN_NS if alone else PROBE_MARGIN_NS))
 
     def probe_later(self, connection: Sender) -> None:
         """The window is shut and nothing is in flight: ask for it until it opens (RFC 9293, 3.8.6.1)."""
@@ -123,17 +149,20 @@ class Guard:
         if moved:
             self.duplicates = 0
             self.retries = 0
+            self.probed = False
             self.rto_ns = self._rto()
             self._stop_timer()
+            if ack >= self.recovered:
+                self.recovered = 0
             if kept:
-                if ack < self.recovered:
+                if self.recovered:
                     self.again(connection, kept[0])  # the next hole
                 self._start(connection)
             if connection.no_space:
                 connection.space_came()
         elif pure and kept and ack == kept[0].seq:
             self.duplicates += 1
-            if self.duplicates == DUPLICATES:
+            if self.duplicates == (1 if self.probed else DUPLICATES):  # a probe that arrived tells of it at once (RACK)
                 self.recovered = connection.snd_nxt
                 self.again(connection, kept[0])
         elif not kept and self.timer is not None:
@@ -166,6 +195,11 @@ class Guard:
         self.timer = None
         kept = self.kept
         now_ns = connection.stack.clock.now_ns
+        if self.tail:
+            self.tail, self.probed = False, True
+            self.again(connection, kept[-1])
+            self._start(connection)
+            return
         if self._hopeless(connection, now_ns):
             if connection.state == SYN_RECV and connection.parent is not None:
                 connection.vanish()  # nobody was told of it
@@ -173,7 +207,7 @@ class Guard:
                 connection.time_out()
             return
         if not self.retries:
-            self.stamp_ns = now_ns
+            self.stamp_ns = connection.since_ns if connection.state == SYN_SENT else now_ns
         self.retries += 1
         self.duplicates = 0
         if kept:
@@ -188,8 +222,11 @@ class Guard:
     def _hopeless(self, connection: Sender, now_ns: int) -> bool:
         """tcp_write_timeout: was it tried often enough?"""
         if connection.state == SYN_SENT:
-            tries = (connection.option(IPPROTO_TCP, TCP_SYNCNT) or SYN_RETRIES) + SYN_LINEAR_TIMEOUTS
-            if self.retries >= tries:
+            tries = connection.option(IPPROTO_TCP, TCP_SYNCNT) or SYN_RETRIES
+            # Or so long as they would take without the linear ones (tcp_model_timeout), which is earlier for a single one.
+            if self.retries >= tries + SYN_LINEAR_TIMEOUTS or (
+                self.retries and now_ns - self.stamp_ns >= ((2 << tries) - 1) * RTO_FIRST_NS
+            ):
                 return True
         elif connection.state == SYN_RECV:
             return self.retries >= SYNACK_RETRIES
@@ -216,6 +253,7 @@ class Guard:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+            self.tail = False
 
     def stop(self) -> None:
         """The connection is over."""
@@ -227,16 +265,33 @@ class Guard:
         self.times.clear()
         self.unacknowledged = 0
 
+    def established(self, connection: Sender) -> None:
+        """The handshake is over, which is a first sample of the round trip where it was not repeated."""
+        self.heard_ns = connection.stack.clock.now_ns
+        if connection.trip_ns and not self.smoothed_ns:
+            self.measured(connection.trip_ns)
+        self.keep_alive(connection)
+
     # Keepalive.
 
-    def keep_alive(self, connection: Sender) -> None:
-        """SO_KEEPALIVE was set or cleared, or the connection that has it came to be."""
+    def heard_before(self, connection: Sender) -> None:
+        """The path begins to lose: when was the peer heard last? Its answers to keepalive probes, if any, count."""
+        clock = connection.stack.clock
+        if not connection.option(SOL_SOCKET, SO_KEEPALIVE):
+            self.heard_ns = clock.now_ns
+            return
+        heard = clock.heard_ns(connection)
+        period = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND + connection.trip_ns
+        self.heard_ns = clock.now_ns - (clock.now_ns - heard) % period
+
+    def keep_alive(self, connection: Sender, silent_ns: int = 0) -> None:
+        """SO_KEEPALIVE was set or cleared, or the connection that has it came to be; or it has been silent for so long."""
         if self.keepalive is not None:
             self.keepalive.cancel()
             self.keepalive = None
         if connection.option(SOL_SOCKET, SO_KEEPALIVE) and connection.state not in (CLOSED, SYN_SENT, SYN_RECV):
-            idle = connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200
-            self._look_later(connection, idle * SECOND)
+            idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND
+            self._look_later(connection, max(0, idle_ns - silent_ns))
 
     def _look_later(self, connection: Sender, wait_ns: int) -> None:
         clock = connection.stack.clock

@@ -138,7 +138,11 @@ def in_flight(sender: Sender) -> int:
     """How many bytes SIOCOUTQ tells of because their acknowledgement waits, where that is certain."""
     if sender.ledger is not None:
         return sender.ledger.in_flight
-    young = sender.stack.clock.now_ns - sender.since_ns < DELAYED_NS
+    clock = sender.stack.clock
+    away = clock.on_the_way(sender)
+    if away:
+        return away
+    young = clock.now_ns - sender.since_ns < DELAYED_NS
     if sender.state == FIN_WAIT1:
         peer: Any = sender.stack.connections.get((sender.peer, sender.local))
         if young and peer is not None and peer.state == CLOSE_WAIT and answers(peer):

@@ -77,6 +77,8 @@ class Sender(ControlBlock):
         tampering = self.tampering
         if self.ledger is not None:
             self.ledger.follow()
+        if self.guard is not None and self.guard.in_loss():
+            return
         while self.ledger is None:
             allowed = self.snd_edge - self.snd_nxt
             if tampering is not None:
@@ -272,6 +274,8 @@ class Sender(ControlBlock):
 
     def time_out(self) -> None:
         """Retransmission gave up: ETIMEDOUT."""
+        if self.state == SYN_SENT:
+            self.owed = 1  # the SYN
         self.die(self.soft_error or ETIMEDOUT)
 
     def vanish(self) -> None:
@@ -337,10 +341,10 @@ class Sender(ControlBlock):
         self.window = None  # the guard counts what is in flight
         if self.ledger is not None:
             self.ledger.close()
-        guard.heard_ns = self.stack.clock.now_ns
+        guard.heard_before(self)
         if self.trip_ns:
             guard.measured(self.trip_ns)
-        guard.keep_alive(self)
+        guard.keep_alive(self, self.stack.clock.now_ns - guard.heard_ns)
         if self.unsent:
             guard.probe_later(self)
 

@@ -80,6 +80,14 @@ class Clock(Protocol):
         self, deadline_ns: int, function: Callable[[Any], None], argument: Any, background: bool = ..., /
     ) -> Timer: ...
 
+    def heard_ns(self, connection: Any, /) -> int:
+        """When a loss-free connection last heard of its peer, which it has not noted."""
+        ...
+
+    def on_the_way(self, connection: Any, /) -> int:
+        """How many bytes of it would have no acknowledgement yet, if there were acknowledgements."""
+        ...
+
 
 class Stack:
     """One host's kernel. *addresses* are its own, beside 127/8 and ::1; what it sends is appended to *out*."""

@@ -241,6 +241,8 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
         cork.uncork(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
         socket.space_came()
+    elif name == o.TCP_KEEPIDLE and socket.guard is not None:
+        socket.guard.keep_alive(socket, socket.stack.clock.now_ns - socket.guard.heard_ns)
     elif name == o.TCP_QUICKACK and socket.state in (ESTABLISHED, CLOSE_WAIT):
         owes = owes_acknowledgement(socket)
         acknowledge_at_once(socket, number)

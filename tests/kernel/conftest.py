@@ -39,6 +39,12 @@ class Clock:
         heappush(self.heap, (deadline_ns, self.count, function, argument, handle))
         return handle
 
+    def heard_ns(self, connection: Any) -> int:
+        return self.now_ns
+
+    def on_the_way(self, connection: Any) -> int:
+        return 0
+
 
 def stack_of(packet: Packet) -> Stack:
     """The stack that emitted *packet*, by itself or for a connection."""

@@ -68,7 +68,7 @@ def test_the_retransmission_timer_backs_off_until_etimedout() -> None:
     a.send(b"x")
     fabric.run(1200)
     waits = [round(later - earlier, 2) for earlier, later in pairwise(times)]
-    assert waits[:4] == [0.21, 0.42, 0.84, 1.68]
+    assert waits[:5] == [0.21, 0.21, 0.42, 0.84, 1.68]  # the first is a tail loss probe
     assert max(waits) == 120
     assert a.getsockopt(*SO_ERROR) == ETIMEDOUT
     assert GIVE_UP_NS < (times[-1] + 120) * 1e9 - start < GIVE_UP_NS + 240e9
@@ -80,8 +80,58 @@ def test_tcp_user_timeout_ends_it_earlier() -> None:
     a.send(b"x")
     fabric.run(3.2)
     assert mask(a) == "OUT"
-    fabric.run(0.1)  # 3 s from the first retransmission at 0.21
+    fabric.run(0.3)  # 3 s from the first retransmission at 0.42, which follows a probe
     assert a.getsockopt(*SO_ERROR) == ETIMEDOUT
+
+
+def times_of(fabric: Fabric, lose: Callable[[Packet], bool]) -> list[float]:
+    """When segments with data go out from now on, in seconds; *lose* says which are lost."""
+    start = fabric.clock.now_ns
+    times: list[float] = []
+
+    def drop(packet: Packet) -> bool:
+        if isinstance(packet, Segment) and packet.payload:
+            times.append(round((fabric.clock.now_ns - start) / 1e9, 3))
+        return lose(packet)
+
+    fabric.drop = drop
+    return times
+
+
+def test_the_tail_of_several_is_probed_after_two_round_trips() -> None:
+    fabric, a, _ = lossy_pair()
+    times = times_of(fabric, lambda packet: True)
+    a.send(b"1")
+    a.send(b"2")
+    fabric.run(1)
+    assert times == [0, 0, 0.028, 0.238, 0.658]  # the probe, and then the timer from its beginning
+
+
+def test_a_probe_that_arrives_tells_of_the_hole_before_it() -> None:
+    fabric, a, c = lossy_pair()
+    lost = iter([True, True, True])
+    times = times_of(fabric, lambda packet: bool(packet.payload) and next(lost, False))  # type: ignore[union-attr]
+    for part in (b"1", b"2", b"3"):
+        a.send(part)
+    fabric.run(1)
+    assert c.recv(9) == b"123"
+    assert times == [0, 0, 0, 0.028, 0.038, 0.048]
+
+
+def test_nothing_new_goes_out_once_the_timer_has_run_out() -> None:
+    fabric, a, c = lossy_pair()
+    cut = [True]
+    times = times_of(fabric, lambda packet: cut[0])
+    a.send(b"1")
+    fabric.run(0.3)  # a probe
+    a.send(b"2")  # goes out, and has a timer of its own
+    fabric.run(0.3)
+    a.send(b"3")
+    fabric.run(0.1)
+    assert times == [0, 0.21, 0.3, 0.42]
+    cut[0] = False
+    fabric.run(1)
+    assert c.recv(9) == b"123"
 
 
 def test_three_duplicate_acknowledgements_mend_a_hole_at_once() -> None:
