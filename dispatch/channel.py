@@ -37,10 +37,11 @@ PROMISED = 32768  # write() has said that too much waits: handle_drained follows
 RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
+# Handlers of asyncore and asynchat, which somebody may have brought along.
 ASYNCORES = (
     *("handle_read", "handle_write", "handle_expt", "handle_accept", "handle_accepted"),
     *("collect_incoming_data", "found_terminator"),
-)  # handlers of asyncore and asynchat, which somebody may have brought along
+)
 NEVER = -1  # value of Channel._plain: no poller reports such bits
 
 

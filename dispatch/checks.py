@@ -118,9 +118,8 @@ def refuse_private_names(cls: type) -> None:
             if name in owners and kind is cls:
                 told = f"{kind.__name__} defines {name}"
             else:
-                code = (
-                    None if _is_ours(value) else getattr(value, "__code__", None)
-                )  # a method of a base, by another name
+                # It may be a method of a base, by another name.
+                code = None if _is_ours(value) else getattr(value, "__code__", None)
                 name = (
                     _set_on_itself(code, owners) if not owners.keys().isdisjoint(getattr(code, "co_names", ())) else ""
                 )

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from dispatch.timers import Timer
 
 ATTEMPT_DELAY = 0.25  # seconds; "Connection Attempt Delay", RFC 8305 section 5
-QUEUE_FULL_DELAY = (
-    0.05  # seconds until a full Unix listener is asked again: the kernel has no waiting state there (K-100)
-)
+# Seconds until a full Unix listener is asked again: the kernel has no waiting state there (K-100).
+QUEUE_FULL_DELAY = 0.05
 
 
 class Connector:

@@ -30,9 +30,8 @@ __all__ = [
 ]
 
 NO_FAULTS = FaultPlan()
-ADDRESS = re.compile(
-    r"[0-9.]+|\[.*\]"
-)  # such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name
+# Such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name.
+ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
 SECONDS_MAX = 4e9  # 127 years: beyond it a clock would think that no time-out ever comes
 
 _T = TypeVar("_T")

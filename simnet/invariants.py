@@ -34,9 +34,8 @@ WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
 LEVELS = ("failure", "warning", "off")
-OVER = frozenset(
-    {"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"}
-)  # the peer is gone for good, or never was
+# States in which the peer is gone for good, or never was.
+OVER = frozenset({"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"})
 
 
 def checked(levels: Any) -> dict[str, str]:

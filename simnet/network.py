@@ -30,9 +30,8 @@ WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this hos
 AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
 UNNAMED: tuple[str, str, None] = ("?", "", None)
-ARP_FAILED_NS = (
-    3_060_000_000  # three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s)
-)
+# Three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s).
+ARP_FAILED_NS = 3_060_000_000
 
 
 class Fabric:

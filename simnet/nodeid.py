@@ -56,9 +56,8 @@ class NodeId(NamedTuple):
             ValueError: malformed, or outside the project; with the remedy.
         """
         if not isinstance(text, str):
-            raise ValueError(
-                f"{text!r} is {type(text).__name__}; a test is a text, {_FORM}"
-            )  # readers of files catch one error
+            # No TypeError: readers of files catch one error.
+            raise ValueError(f"{text!r} is {type(text).__name__}; a test is a text, {_FORM}")
         file, *names = text.split("[", 1)[0].split("::")
         bracket = re.search(r"\[(.*)\]$", text, re.DOTALL)
         if "[" in text and bracket is None:
@@ -226,6 +225,7 @@ def _moved(root: Path, name: str) -> str:
     return f"; there is {', '.join(found[:SHOWN])}" if found else ""
 
 
+# Folders nobody keeps tests in.
 NOT_OURS: Final = (
     "__pycache__",
     "node_modules",
@@ -233,7 +233,7 @@ NOT_OURS: Final = (
     "venv",
     "build",
     "dist",
-)  # folders nobody keeps tests in
+)
 SHOWN: Final = 3
 FOLDERS_MAX: Final = 10_000  # a project has fewer; a home folder that somebody made one may have more
 
@@ -304,9 +304,8 @@ def _module(path: Path) -> ModuleType:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
             return importlib.import_module(name)
-    return _executed(
-        path
-    )  # another module has the name: two projects in one process, or a test called like an installed package
+    # Another module has the name: two projects in one process, or a test called like an installed package.
+    return _executed(path)
 
 
 def _executed(path: Path) -> ModuleType:

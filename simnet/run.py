@@ -80,9 +80,8 @@ class Run:
     targets: tuple[str, ...]
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
-    closed_listeners: Mapping[str, str] = field(
-        default_factory=dict
-    )  # where programs closed theirs: server.py:12 in serve
+    # Where programs closed theirs: server.py:12 in serve.
+    closed_listeners: Mapping[str, str] = field(default_factory=dict)
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)
 

@@ -104,9 +104,8 @@ class Scenario(msgspec.Struct, frozen=True):
 
     def kept_path(self, root: Path) -> Path:
         """Where it is kept on purpose: ``scenarios/<test>/<title>.toml``."""
-        plain = (
-            unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode()
-        )  # letters lose their accents
+        # Letters lose their accents.
+        plain = unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode()
         words = re.findall(r"[a-z0-9]+", plain.lower())
         while len("-".join(words)) > 60:  # a file's name one can still read in a listing
             words.pop()

@@ -101,9 +101,8 @@ def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> A
         if len(arguments) != 1:
             return original(*arguments)
         before, _ = alarm.arm((c_int(arguments[0]) & UINT_MAX) * SECOND, 0)
-        return (
-            0 if not before else max(1, (before + SECOND // 2) // SECOND)
-        )  # alarm_setitimer: rounded, but not to nothing
+        # alarm_setitimer: rounded, but not to nothing.
+        return 0 if not before else max(1, (before + SECOND // 2) // SECOND)
     if arguments and arguments[0] in OF_THE_PROCESSOR:
         process.scheduler.backend.escape(f"signal.{call} of the processor's time")
     if not arguments or arguments[0] != ITIMER_REAL:

@@ -37,9 +37,8 @@ SHUT_RECEIVE, SHUT_SEND = 1, 2
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
 MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL = 0x1, 0x2, 0x40, 0x2000, 0x4000
-EFFECTIVE = frozenset(
-    {"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"}
-)  # though they give None
+# Calls that count as progress, though they give None.
+EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 
 
 def _fills(file: Any, size: int) -> bool:

@@ -20,9 +20,8 @@ class Report:
     steps: int = 0
     agreed: int = 0
     known: Counter[str] = field(default_factory=Counter)  # reasons of docs/fidelity.md
-    unsteady: list[tuple[str, Difference]] = field(
-        default_factory=list
-    )  # seeds, where the kernel answered so only once
+    # Seeds, where the kernel answered so only once.
+    unsteady: list[tuple[str, Difference]] = field(default_factory=list)
     not_modelled: Counter[str] = field(default_factory=Counter)
     divergences: list[Divergence] = field(default_factory=list)
     again: Counter[str] = field(default_factory=Counter)  # further programs with a divergence of the same kind

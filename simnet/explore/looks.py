@@ -6,9 +6,8 @@ import os
 
 __all__ = ["WIDTH", "colored", "line_of", "width_of"]
 
-WIDTH = (
-    110  # columns where nobody says how many there are: fits a terminal of 120 with a margin, and a code host's page
-)
+# Columns where nobody says how many there are: fits a terminal of 120 with a margin, and a code host's page.
+WIDTH = 110
 WIDTH_MIN, WIDTH_MAX = 60, 120  # a ladder has no room in fewer; a line of text that is longer is hard to come back from
 MARGIN = 10  # columns of the words at the left: network, so, run it ...
 

@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
 
-_PYTESTS = re.compile(
-    r"::test[^:\[]*(?:\[.*)?$", re.DOTALL
-)  # what pytest finds; others are handed to check(), in a notebook
+# What pytest finds; others are handed to check(), in a notebook.
+_PYTESTS = re.compile(r"::test[^:\[]*(?:\[.*)?$", re.DOTALL)
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
 NO_FAULT = ("no fault at all: the test fails like this by itself", "")
@@ -327,9 +326,8 @@ def _commands(
     below = f", below {at}" if place and at and at != place and not users_own(stop.path) else ""
     stops = f"   (--pdb stops at {place}{below})" if place else ""
     path = quoted_from_here(file) if file is not None else ""
-    keep = (
-        [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []
-    )  # else it is kept
+    # What lies elsewhere is kept already.
+    keep = [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []
     if test_id and not _PYTESTS.search(test_id):
         if path:
             return [("run it", f"simnet replay {path}"), *keep]

@@ -31,6 +31,7 @@ from simnet.wait import current_scheduler
 
 __all__ = ["sweeping_for"]
 
+# Pytest's fixtures, in a sweep.
 HEAR_NOTHING = (
     "capsys",
     "capfd",
@@ -38,7 +39,7 @@ HEAR_NOTHING = (
     "capfdbinary",
     "capteesys",
     "caplog",
-)  # pytest's fixtures, in a sweep
+)
 
 
 @contextmanager

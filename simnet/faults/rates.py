@@ -53,12 +53,13 @@ _T = TypeVar("_T")
 # From one turn of a loop over a round trip to the time-outs people set.
 STALL_SECONDS: Final = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 
+# Plain, what ends C strings, what ends lines, Telnet's Data Mark (RFC 854).
 URGENT_BYTES: Final = (
     b"!",
     b"\x00",
     b"\n",
     b"\xf2",
-)  # plain, what ends C strings, what ends lines, Telnet's Data Mark (RFC 854)
+)
 
 SWARM_RATES: Final = (0.002, 0.5)  # from one call in 500, with which long transfers live on, to every other one
 

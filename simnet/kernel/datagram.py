@@ -45,11 +45,12 @@ from simnet.kernel.segment import Datagram, Endpoint, Icmp
 from simnet.kernel.states import CLOSED
 
 RCVBUF_DEFAULT: Final = 212992  # net.core.rmem_default
+# Options whose setting makes it look up the way anew.
 REROUTES: Final = (
     (IPPROTO_IP, IP_TOS),
     (SOL_SOCKET, SO_MARK),
     OFF_ROUTE,
-)  # options whose setting makes it look up the way anew
+)
 
 
 class UdpSocket(DatagramSender):

@@ -39,12 +39,10 @@ SYN_RETRIES: Final = 6  # net.ipv4.tcp_syn_retries; with the linear ones 67 s to
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to (ip-sysctl)
 ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
-APART_NS: Final = (
-    10_000  # SYNs of one instant are sent again one after the other, so far apart: what a connect takes Linux
-)
-PROBE_MARGIN_NS: Final = (
-    8_000_000  # TCP_TIMEOUT_MIN, two jiffies: a tail loss probe of several comes that much after two round trips
-)
+# SYNs of one instant are sent again one after the other, so far apart: what a connect takes Linux.
+APART_NS: Final = 10_000
+# TCP_TIMEOUT_MIN, two jiffies: a tail loss probe of several comes that much after two round trips.
+PROBE_MARGIN_NS: Final = 8_000_000
 ONE_SEGMENT: Final = 1448  # bytes: what fits into a packet of 1,500 beside heads with timestamps
 DUPLICATES: Final = 3  # duplicate acknowledgements that mean a hole (RFC 5681)
 

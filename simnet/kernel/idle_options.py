@@ -196,6 +196,5 @@ def binds_anywhere(options: Mapping[Key, Any] | None) -> bool:
     )
 
 
-PASSED_ON: Final = frozenset(
-    {(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC)}
-)  # by a Unix listener to its children
+# What a Unix listener passes on to its children.
+PASSED_ON: Final = frozenset({(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC)})

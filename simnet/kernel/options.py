@@ -75,9 +75,8 @@ INT_MAX: Final = 2**31 - 1
 TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
 NO_TIME: Final = -1  # of SO_RCVTIMEO and SO_SNDTIMEO: a negative time, after which nothing waits
 LONG_TIME: Final = (2**63 - 1) // 250 - 1  # seconds that are for ever: MAX_SCHEDULE_TIMEOUT / HZ - 1
-LINGER_FOR_EVER: Final = (
-    0x978D4FDF - 2**32
-)  # what is told of a negative time: LONG_MAX ticks at 250 a second, as a C int
+# What is told of a negative time: LONG_MAX ticks at 250 a second, as a C int.
+LINGER_FOR_EVER: Final = 0x978D4FDF - 2**32
 
 Key = tuple[int, int]
 
@@ -167,9 +166,8 @@ UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **IP_OPTIONS}
 
 UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
 
-FOR_UNIX: Final = frozenset(
-    {SO_PASSCRED, 34, 76, 83}
-)  # and SO_PASSSEC, SO_PASSRIGHTS, SO_PASSPIDFD: EOPNOTSUPP elsewhere
+# SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD and SO_PASSRIGHTS: EOPNOTSUPP elsewhere.
+FOR_UNIX: Final = frozenset({SO_PASSCRED, 34, 76, 83})
 
 _READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT, SO_PEERCRED}
 

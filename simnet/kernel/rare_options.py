@@ -54,10 +54,11 @@ SO_TXTIME: Final = 61
 SO_TIMESTAMP_NEW: Final = 63
 SO_TIMESTAMPNS_NEW: Final = 64
 SO_TIMESTAMPING_NEW: Final = 65
+# Beside the options: is a time told by the second number of its option?
 NEW_STAMPS: Final = (
     SOL_SOCKET,
     -SO_TIMESTAMP_NEW,
-)  # beside the options: is a time told by the second number of its option?
+)
 SO_BUSY_POLL_BUDGET: Final = 70
 SO_NETNS_COOKIE: Final = 71
 SO_BUF_LOCK: Final = 72

@@ -118,12 +118,10 @@ class Stack:
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
-        self.muted: frozenset[tuple[Endpoint, Endpoint]] = (
-            frozenset()
-        )  # (from, to) of connections that say nothing more
-        self.path_error: Callable[[str], int] | None = (
-            None  # asked about paths of Unix sockets: errno, EEXIST for a file
-        )
+        # (from, to) of connections that say nothing more.
+        self.muted: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
+        # Asked about paths of Unix sockets: errno, EEXIST for a file.
+        self.path_error: Callable[[str], int] | None = None
         self.real_path: Callable[[str, bool], str] | None = None  # asked where paths lead that go through links
         self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
         self.carry: Callable[[Any, Any], None] | None = None  # given each Unix datagram to somebody with a name

@@ -223,9 +223,8 @@ class TcpSocket(Stream):
             other = connections.get((local, peer))
             if other is not None and not stack.may_replace(other):
                 if self.locks & LOCK_ADDRESS:
-                    self.local = (
-                        local  # bound to ::ffff:0.0.0.0: inet_bhash2_reset_saddr() leaves it where it would have been
-                    )
+                    # Bound to ::ffff:0.0.0.0: inet_bhash2_reset_saddr() leaves it where it would have been.
+                    self.local = local
                 raise socket_error(EADDRNOTAVAIL)
         else:
             free = stack.tcp_ports.choose_for_connect(self, source, peer, now_ns)

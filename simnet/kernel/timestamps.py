@@ -39,9 +39,8 @@ RX_SOFTWARE: Final = 1 << 3
 SOFTWARE: Final = 1 << 4
 _OPT_ID, _OPT_TSONLY, _OPT_STATS, _BIND_PHC, _OPT_ID_TCP = (1 << bit for bit in (7, 11, 12, 15, 16))
 _MASK: Final = (1 << 19) - 1
-_GONE_OUT: Final = (
-    1 << 1 | 1 << 8 | 1 << 9 | 1 << 18
-)  # TX_SOFTWARE, TX_SCHED, TX_ACK, TX_COMPLETION; no link here has hardware
+# TX_SOFTWARE, TX_SCHED, TX_ACK, TX_COMPLETION; no link here has hardware.
+_GONE_OUT: Final = 1 << 1 | 1 << 8 | 1 << 9 | 1 << 18
 
 
 class _Clock(Protocol):

@@ -22,9 +22,8 @@ from simnet.kernel.unix_messages import Record, attached, stream_memory
 if TYPE_CHECKING:
     from simnet.kernel.unix_stream import UnixStream
 
-END: Final = (
-    -1
-)  # of what the program sends, among the records; a number from 0 on: it has closed, with that errno for its peer
+# Among the records, the end of what the program sends. A number from 0 on: it has closed, with that errno for its peer.
+END: Final = -1
 
 _offset = itemgetter(0)
 

@@ -55,6 +55,7 @@ class RealNetwork(NotALink):
     a kernel can be made to show them (`verdict_class` says what it did itself). A run takes at most *seconds*.
     """
 
+    # What is set by a mistaken name is refused.
     __slots__ = (
         "__weakref__",
         "_plan",
@@ -79,7 +80,7 @@ class RealNetwork(NotALink):
         "_watcher",
         "_consoles",
         "_guard",
-    )  # what is set by a mistaken name is refused
+    )
 
     INNER = ("begin", "finish", "linked", "spawn_on")
 

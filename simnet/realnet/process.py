@@ -100,9 +100,8 @@ class RealProcess:
         self.looked_ns = -SLICE_NS  # when it last polled without waiting and found nothing
         self.pollers = 0
         self.default_timeout: float | None = None
-        self.random = random.Random(
-            f"{stage.seed}/{machine.name}/{name}"
-        )  # as of a simulated one, so that it chooses alike
+        # Seeded as a simulated process's, so that it chooses alike.
+        self.random = random.Random(f"{stage.seed}/{machine.name}/{name}")
         self.state: dict[Any, Any] = {}  # module attributes of its own, see `maps.py`, and signal handlers
         self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self.epolls: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ADDRESS_OF", "LATE", "look_up"]
 
 ADDRESS_OF: Final = "the address of "  # what who waits for an answer waits for, before the name
-LATE: Final = (
-    "late answers"  # of a process's state: who cannot wait here has the seconds put there, and waits by itself
-)
+# A key of a process's state: who cannot wait here has the seconds put there, and waits by itself.
+LATE: Final = "late answers"
 
 _SAID: Final = {
     "EAI_AGAIN": (constants.EAI_AGAIN, "Temporary failure in name resolution"),

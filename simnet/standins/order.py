@@ -30,10 +30,11 @@ NUMBERED: Final = (  # what programs hold in sets, to write to all of them
     ("starlette.requests", "HTTPConnection"),
     ("twisted.internet.protocol", "BaseProtocol"),
 )
+# Addresses to listen at, and awaitables, go through a set there.
 WITHIN: Final = (
     "asyncio.base_events",
     "asyncio.tasks",
-)  # addresses to listen at, and awaitables, go through a set there
+)
 
 # Module and name -> whose attribute is ours now, and what it was there.
 _changed: dict[tuple[str, str], tuple[Any, Any]] = {}
