@@ -25,7 +25,7 @@ from simnet.arguments import (
     only_one,
     taken,
     writable_view,
-)  # fmt: skip
+)
 from simnet.calls.messages import MessageCalls
 from simnet.calls.quick import QuickCalls
 from simnet.calls.sendfile import send_file

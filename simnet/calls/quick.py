@@ -17,7 +17,7 @@ from simnet.arguments import (
     option_value,
     taken,
     whole,
-)  # fmt: skip
+)
 from simnet.calls.straight import StraightCalls
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt

@@ -13,7 +13,7 @@ from simnet.kernel.options import (
     TCP_MAXSEG,
     TCP_WINDOW_CLAMP,
     WINDOW_CLAMP,
-)  # fmt: skip
+)
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
 from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment

@@ -26,7 +26,7 @@ from simnet.kernel.messages import (
     SIOCOUTQ,
     SIOCOUTQNSD,
     fitted,
-)  # fmt: skip
+)
 from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.plain_options import get_option, set_option

@@ -29,7 +29,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVTCLASS,
     SO_RXQ_OVFL,
     binds_anywhere,
-)  # fmt: skip
+)
 from simnet.kernel.inet import ANY4, is_group, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
@@ -43,7 +43,7 @@ from simnet.kernel.options import (
     IPV6_UNICAST_HOPS,
     SOL_SOCKET,
     Key,
-)  # fmt: skip
+)
 from simnet.kernel.packed_options import (
     IP_HEADER,
     IPV6_DSTOPTS,

@@ -16,7 +16,7 @@ from errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
-)  # fmt: skip
+)
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
@@ -38,13 +38,11 @@ from simnet.kernel.messages import (
     MSG_ZEROCOPY,
     SOCK_DGRAM,
     check_zerocopy,
-)  # fmt: skip
+)
 from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SO_BROADCAST, SO_DONTROUTE, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
-from simnet.kernel.readiness import (
-    SPACE_NEWS,
-)
+from simnet.kernel.readiness import SPACE_NEWS
 from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
 from simnet.kernel.states import CLOSED, ESTABLISHED
 

@@ -22,7 +22,7 @@ from simnet.kernel.options import (
     TCP_KEEPINTVL,
     TCP_SYNCNT,
     TCP_USER_TIMEOUT,
-)  # fmt: skip
+)
 from simnet.kernel.segment import FIN, SYN, WANT_ACK, Segment
 from simnet.kernel.states import CLOSED, SYN_RECV, SYN_SENT
 

@@ -27,7 +27,7 @@ from simnet.kernel.options import (
     UNIX_OPTIONS,
     Key,
     Option,
-)  # fmt: skip
+)
 from simnet.kernel.rare_options import INT_MAX, INT_MIN, RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
 
 SO_DEBUG: Final = 1

@@ -16,7 +16,7 @@ from simnet.kernel.options import (
     SOL_SOCKET,
     TCP_DEFER_ACCEPT,
     WINDOW_CLAMP,
-)  # fmt: skip
+)
 from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV

@@ -16,7 +16,7 @@ from errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
-)  # fmt: skip
+)
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from simnet.kernel.options import (
     AnySocket,
     Key,
     Option,
-)  # fmt: skip
+)
 from simnet.kernel.states import ESTABLISHED
 
 SO_DETACH_FILTER: Final = 27

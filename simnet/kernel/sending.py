@@ -23,7 +23,7 @@ from simnet.kernel.control import (
     SHUT_RECEIVE,
     WHOLE,
     ControlBlock,
-)  # fmt: skip
+)
 from simnet.kernel.cork import segment_of
 from simnet.kernel.guard import Guard
 from simnet.kernel.idle_options import ERROR_QUEUES
@@ -47,7 +47,7 @@ from simnet.kernel.states import (
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT,
-)  # fmt: skip
+)
 from simnet.kernel.window import (
     FIRST_WINDOW,
     FIRST_WINDOW_V6,
@@ -61,7 +61,7 @@ from simnet.kernel.window import (
     owes_for_much,
     tell_when_probed,
     window_of,
-)  # fmt: skip
+)
 
 URGENT_REACH: Final = 0x10000  # how far ahead the 16 bits of an urgent pointer can point
 

@@ -14,7 +14,7 @@ from errno import (
     EPERM,
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
-)  # fmt: skip
+)
 from typing import Any, Final, Protocol
 
 from simnet.kernel import inet
@@ -36,7 +36,7 @@ from simnet.kernel.messages import (
     SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
-)  # fmt: skip
+)
 from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment

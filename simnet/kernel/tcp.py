@@ -13,7 +13,7 @@ from errno import (
     EISCONN,
     ENETUNREACH,
     ENOTCONN,
-)  # fmt: skip
+)
 from typing import Any, Final
 
 from simnet.kernel import inet
@@ -26,7 +26,7 @@ from simnet.kernel.control import (
     SHUT_RECEIVE,
     SHUT_SEND,
     UNCONNECTED,
-)  # fmt: skip
+)
 from simnet.kernel.errors import socket_error
 from simnet.kernel.flow_labels import note_label, peer_name
 from simnet.kernel.idle_options import NO_PORT, binds_anywhere

@@ -20,7 +20,7 @@ from simnet.kernel.states import (
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT,
-)  # fmt: skip
+)
 
 STATE_NUMBERS: Final = {  # <netinet/tcp.h>
     ESTABLISHED: 1, SYN_SENT: 2, SYN_RECV: 3, FIN_WAIT1: 4, FIN_WAIT2: 5, TIME_WAIT: 6, CLOSED: 7, CLOSE_WAIT: 8,

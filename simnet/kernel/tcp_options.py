@@ -22,7 +22,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_CONNECT,
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
-)  # fmt: skip
+)
 from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import acknowledge_at_once, answers

@@ -37,7 +37,7 @@ from simnet.kernel.messages import (
     check_for_any_socket,
     check_zerocopy,
     fitted,
-)  # fmt: skip
+)
 from simnet.kernel.nagle import FULL, LARGEST, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to

@@ -19,7 +19,7 @@ from errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPROTOTYPE,
-)  # fmt: skip
+)
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.buffer import scatter

@@ -15,7 +15,7 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
     EPIPE,
-)  # fmt: skip
+)
 from typing import Any, Final
 
 from simnet.kernel.errors import NotModelled, socket_error
@@ -29,7 +29,7 @@ from simnet.kernel.messages import (
     SIOCOUTQNSD,
     SOCK_DGRAM,
     SOCK_SEQPACKET,
-)  # fmt: skip
+)
 from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN

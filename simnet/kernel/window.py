@@ -16,7 +16,7 @@ from simnet.kernel.control import (
     AUTOTUNED_SEND_ROOM_GROWN,
     AUTOTUNED_SEND_ROOM_LATER,
     ISN,
-)  # fmt: skip
+)
 from simnet.kernel.options import TICK_NS
 from simnet.kernel.segment import ACK, FILLS
 from simnet.kernel.states import CLOSE_WAIT, RECEIVING

@@ -17,7 +17,7 @@ from errno import (
     ENOTCONN,
     EPIPE,
     ETIMEDOUT,
-)  # fmt: skip
+)
 
 import pytest
 

@@ -17,7 +17,7 @@ from errno import (
     ENOTTY,
     EOPNOTSUPP,
     EPIPE,
-)  # fmt: skip
+)
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ from simnet.kernel.messages import (
     MSG_PEEK,
     MSG_TRUNC,
     SOCK_DGRAM,
-)  # fmt: skip
+)
 from tests.kernel.conftest import Fabric, Note, fails, mask
 
 SO_ERROR = (1, 4)

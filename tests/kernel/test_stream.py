@@ -21,7 +21,7 @@ from simnet.kernel.messages import (
     SIOCOUTQ,
     SIOCOUTQNSD,
     SOCK_STREAM,
-)  # fmt: skip
+)
 from tests.kernel.conftest import Fabric, Note, fails, mask
 
 SNDBUF, RCVBUF, RCVLOWAT = (1, 7), (1, 8), (1, 18)

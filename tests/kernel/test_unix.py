@@ -18,7 +18,7 @@ from errno import (
     EPERM,
     EPIPE,
     EPROTOTYPE,
-)  # fmt: skip
+)
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     SOCK_SEQPACKET,
     SOCK_STREAM,
-)  # fmt: skip
+)
 from tests.kernel.conftest import Fabric, Note, fails, mask
 
 PASSCRED = (1, 16, 1)
