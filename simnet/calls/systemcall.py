@@ -21,7 +21,7 @@ from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, Wou
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
-from simnet.kernel.states import LISTEN
+from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.resolver.addresses import AF_UNIX
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
 
 SOCK_STREAM, SOCK_DGRAM = 1, 2
-SHUT_RECEIVE, SHUT_SEND = 1, 2
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
 MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL = 0x1, 0x2, 0x40, 0x2000, 0x4000

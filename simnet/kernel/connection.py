@@ -6,16 +6,7 @@ from errno import ECONNREFUSED
 from typing import Final
 
 from simnet.kernel.buffer import Buffer
-from simnet.kernel.control import (
-    FIN_DUE,
-    FIN_SENT,
-    ISN,
-    OOB_INLINE,
-    SHUT_RECEIVE,
-    SHUT_SEND,
-    URGENT_ANNOUNCED,
-    URGENT_HERE,
-)
+from simnet.kernel.control import FIN_DUE, FIN_SENT, ISN, OOB_INLINE, URGENT_ANNOUNCED, URGENT_HERE
 from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.ledger import begin
@@ -29,6 +20,8 @@ from simnet.kernel.states import (
     CLOSED,
     ESTABLISHED,
     RECEIVING,
+    SHUT_RECEIVE,
+    SHUT_SEND,
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT,

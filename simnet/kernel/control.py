@@ -16,7 +16,7 @@ from simnet.kernel.descriptors import File
 from simnet.kernel.options import IPPROTO_TCP, SO_LINGER, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP, READABLE, READABLE_AND_WRITABLE, WRITABLE
 from simnet.kernel.segment import Endpoint, Packet, Segment
-from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, SYN_RECV, SYN_SENT
 
 if TYPE_CHECKING:
     from simnet.kernel.anchors import Tampering
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 ISN: Final = 1
 
-# The two shutdown flags of K-002.
-SHUT_RECEIVE: Final = 1
-SHUT_SEND: Final = 2
-SHUT_BOTH: Final = 3
+# Bits of ``locks``: what a socket does not give up when it is disconnected.
+LOCK_ADDRESS: Final = 1  # bind() named an address
+LOCK_PORT: Final = 2  # bind() named a port
+SPEAKS_IPV4: Final = 4  # and what it cannot: an IPv6 socket has connected to an IPv4 address
 
 # More bits of ``sharing``, beside those of ports.py.
 OOB_INLINE: Final = 8

@@ -44,7 +44,7 @@ from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
 from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
-from simnet.kernel.states import CLOSED, ESTABLISHED
+from simnet.kernel.states import CLOSED, ESTABLISHED, SHUT_SEND
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -59,7 +59,6 @@ MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
 KEEPS_WHOLE: Final = (2, 3, 4)  # IPV6_PMTUDISC_DO, _PROBE and _INTERFACE
 SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
 SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
-SHUT_RECEIVE, SHUT_SEND = 1, 2
 LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND

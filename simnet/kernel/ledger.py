@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.account import Account, Terms, open_accounts
 from simnet.kernel.buffer import Buffer
-from simnet.kernel.control import FIN_DUE, ISN, SHUT_BOTH, SHUT_RECEIVE, WHOLE
+from simnet.kernel.control import FIN_DUE, ISN, WHOLE
 from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
 from simnet.kernel.messages import MSG_MORE
@@ -28,7 +28,7 @@ from simnet.kernel.options import (
     TCP_QUICKACK,
     TCP_WINDOW_CLAMP,
 )  # fmt: skip
-from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING
+from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
 from simnet.kernel.window import DELAYED_NS, HELD_NS, acknowledge_later, owes_acknowledgement, window_of
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from simnet.kernel.control import (
     FIN_NONE,
     FIN_SENT,
     ISN,
-    SHUT_BOTH,
-    SHUT_RECEIVE,
+    LOCK_ADDRESS,
+    LOCK_PORT,
     WHOLE,
     ControlBlock,
 )
@@ -44,6 +44,8 @@ from simnet.kernel.states import (
     LISTEN,
     OWES_RESET,
     RECEIVING,
+    SHUT_BOTH,
+    SHUT_RECEIVE,
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT,
@@ -295,7 +297,7 @@ class Sender(ControlBlock):
         key = (self.local, self.peer)
         if stack.connections.get(key) is self:
             del stack.connections[key]
-        if self.port and not self.locks & 2:
+        if self.port and not self.locks & LOCK_PORT:
             stack.tcp_ports.free(self.port, self)
             self.port = 0
         if self.slow:
@@ -459,5 +461,5 @@ class Sender(ControlBlock):
 
     def forget_address(self) -> None:
         """An address that connect() chose goes; the port shown stays (K-013)."""
-        if self.local is not None and not self.locks & 1:
+        if self.local is not None and not self.locks & LOCK_ADDRESS:
             self.local = (inet.wildcard(self.family), self.local[1])

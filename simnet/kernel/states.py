@@ -1,4 +1,4 @@
-"""The states of a TCP connection, named as netstat names them, and the moves that closing makes between them."""
+"""The states of a connection, named as netstat names them, the moves that closing makes between them, and what is shut down."""
 
 from typing import Final
 
@@ -33,3 +33,8 @@ OWES_RESET: Final = frozenset({SYN_RECV, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN
 
 # States in which the peer may still send data.
 RECEIVING: Final = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})
+
+# What a socket of any kind has shut down, beside its state (K-002).
+SHUT_RECEIVE: Final = 1
+SHUT_SEND: Final = 2
+SHUT_BOTH: Final = 3

@@ -23,8 +23,9 @@ from simnet.kernel.control import (
     DISCONNECTING,
     FIN_NONE,
     ISN,
-    SHUT_RECEIVE,
-    SHUT_SEND,
+    LOCK_ADDRESS,
+    LOCK_PORT,
+    SPEAKS_IPV4,
     UNCONNECTED,
 )
 from simnet.kernel.errors import socket_error
@@ -36,14 +37,21 @@ from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, T
 from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import SYN, TCP
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT2,
+    LISTEN,
+    SHUT_RECEIVE,
+    SHUT_SEND,
+    SYN_RECV,
+    SYN_SENT,
+)
 from simnet.kernel.tampering import swallow
 from simnet.kernel.tcp_options import forget_mss, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
-LOCK_ADDRESS: Final = 1  # bind() named an address
-LOCK_PORT: Final = 2  # bind() named a port
-SPEAKS_IPV4: Final = 4  # an IPv6 socket has connected to an IPv4 address
 QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # listen() begins with it on, whatever was set
 
 

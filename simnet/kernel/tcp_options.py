@@ -7,7 +7,7 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
+from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
 from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, TIMESTAMPS, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
@@ -24,6 +24,7 @@ from simnet.kernel.idle_options import (
     TCP_SAVE_SYN,
 )
 from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
+from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
@@ -42,8 +43,6 @@ from simnet.kernel.window import owes_acknowledgement
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
 
-OOB_INLINE: Final = 8  # a bit of ``sharing``, beside those of ports.py
-
 _LEVELS: Final = frozenset({o.SOL_SOCKET, o.IPPROTO_IP, o.IPPROTO_TCP})
 _LEVELS_V6: Final = _LEVELS | {o.IPPROTO_IPV6}
 _FLAGS: Final = {
@@ -52,7 +51,6 @@ _FLAGS: Final = {
     o.SO_OOBINLINE: OOB_INLINE,
 }
 _LOW_WATER_MAX: Final = 16_777_216  # half of net.ipv4.tcp_rmem[2] (K-061)
-_SOMAXCONN: Final = 4096  # net.core.somaxconn
 _FIN_TIMEOUT: Final = 60  # net.ipv4.tcp_fin_timeout
 _FIN_TIMEOUT_MAX: Final = 120
 
@@ -205,7 +203,7 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
     if name == TCP_QUEUE_SEQ and socket.state != CLOSED:
         raise socket_error(EPERM)
     if name == TCP_FASTOPEN:
-        return min(number, _SOMAXCONN)
+        return min(number, SOMAXCONN)
     if name == o.TCP_DEFER_ACCEPT:
         return _rounded_to_retries(number)
     if name == o.TCP_WINDOW_CLAMP:

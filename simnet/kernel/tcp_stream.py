@@ -8,16 +8,7 @@ from typing import Any, Final
 
 from simnet.kernel.buffer import Buffer, scatter
 from simnet.kernel.connection import Connection
-from simnet.kernel.control import (
-    FIN_DUE,
-    OOB_INLINE,
-    SHUT_BOTH,
-    SHUT_RECEIVE,
-    SHUT_SEND,
-    URGENT_HERE,
-    URGENT_READ,
-    WHOLE,
-)
+from simnet.kernel.control import FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
 from simnet.kernel.cork import Cork, segment_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.ledger import begin_in_hindsight, begin_to_hold
@@ -42,7 +33,18 @@ from simnet.kernel.nagle import FULL, LARGEST, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN, SYN_RECV, SYN_SENT
+from simnet.kernel.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT1,
+    LISTEN,
+    SHUT_BOTH,
+    SHUT_RECEIVE,
+    SHUT_SEND,
+    SYN_RECV,
+    SYN_SENT,
+)
 from simnet.kernel.stream_messages import beside, left
 from simnet.kernel.window import full_segment
 

@@ -31,7 +31,7 @@ from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM
 from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
-from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.unix_names import Key, Name, file_key, key_of, key_to_bind, obstacle_to_bind, obstacle_to_find
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
 
 SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
 NOBODY: Final = (0, -1, -1)  # SO_PEERCRED of a socket that never had a peer
-
-SHUT_RECEIVE: Final = 1
-SHUT_SEND: Final = 2
-SHUT_BOTH: Final = 3
 
 
 class UnixSocket(File):

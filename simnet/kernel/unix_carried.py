@@ -10,7 +10,8 @@ from collections import deque
 from typing import Any
 
 from simnet.kernel.readiness import DATA_NEWS
-from simnet.kernel.unix import SHUT_RECEIVE, UnixSocket
+from simnet.kernel.states import SHUT_RECEIVE
+from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_messages import Credentials, Record
 

@@ -32,9 +32,9 @@ from simnet.kernel.messages import (
 )
 from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
-from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
-from simnet.kernel.unix import SHUT_RECEIVE, SHUT_SEND, UnixSocket
+from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_messages import (
     Credentials,
     Record,

@@ -8,6 +8,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import MSG_PEEK, MSG_WAITALL
 from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.peeking import PEEK_OFF, moved, peeks_on
+from simnet.kernel.states import SHUT_RECEIVE
 from simnet.kernel.unix_messages import Record, received_ancillary
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from simnet.kernel.unix_names import Name
 
 NOBODY: Final = (0, 0, 0)  # told at the end of the stream
-SHUT_RECEIVE: Final = 1
 
 
 class Reading:

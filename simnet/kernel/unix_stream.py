@@ -10,8 +10,8 @@ from typing import Any
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import MSG_OOB, MSG_PEEK, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD
 from simnet.kernel.readiness import DATA_NEWS, PRI
-from simnet.kernel.states import ESTABLISHED, LISTEN
-from simnet.kernel.unix import SHUT_SEND, UnixSocket
+from simnet.kernel.states import ESTABLISHED, LISTEN, SHUT_SEND
+from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_messages import (
     STREAM_CHUNK,
     Credentials,

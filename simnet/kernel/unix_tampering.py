@@ -15,8 +15,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
-from simnet.kernel.states import CLOSED, ESTABLISHED
-from simnet.kernel.unix import SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, UnixSocket
+from simnet.kernel.states import CLOSED, ESTABLISHED, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND
+from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_messages import Record, attached, stream_memory
 
 if TYPE_CHECKING:
