@@ -10,12 +10,12 @@ from simnet.asked import is_unix, port_of, seconds_of
 from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
 from simnet.hostverbs import connected, listening, result_of
+from simnet.kernel.messages import AF_UNIX
 from simnet.link import NotALink
 from simnet.machine import Machine
 from simnet.netstat import snapshot
 from simnet.power import cut, power_on, refuse_without_power
 from simnet.process import Process
-from simnet.resolver.addresses import AF_UNIX
 from simnet.socket import Socket
 from simnet.standstill import set_clock, stand_still
 

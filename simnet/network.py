@@ -18,7 +18,8 @@ from simnet.faults.place import Place
 from simnet.flows import Flows, flow, unix_flow
 from simnet.kernel.groups import copy_for_others
 from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
-from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, URG, Icmp, Notice, Segment
+from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
+from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, UDP, URG, Icmp, Notice, Segment
 from simnet.kernel.tcp import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
 from simnet.machine import Machine
@@ -27,7 +28,6 @@ from simnet.trace import SEGMENT, Trace
 __all__ = ["Fabric"]
 
 WILDCARDS = ("0.0.0.0", "::")  # as a destination, Linux takes them for this host
-AF_UNIX, SOCK_DGRAM, UDP = 1, 2, 17
 FIRST_BYTE_SEQ = 2  # the initial sequence number is 1, and SYN takes it
 UNNAMED: tuple[str, str, None] = ("?", "", None)
 # Three unanswered ARP requests a second apart, then EHOSTUNREACH (Linux, measured 3.06 s).

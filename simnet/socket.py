@@ -37,9 +37,11 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK
+from simnet.kernel.options import SO_ERROR, SOL_SOCKET
 from simnet.poll_arguments import c_int
 from simnet.realfiles import real_file
-from simnet.resolver.addresses import AF_UNIX, kernel_address
+from simnet.resolver.addresses import kernel_address
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled
 from simnet.wait import running
@@ -51,9 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket"]
 
-SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
-SOL_SOCKET, SO_ERROR = 1, 4
-MSG_TRUNC = 0x20
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _BYTES, _FROM = itemgetter(0), itemgetter(0, 3)  # of what recvmsg gives: what recv and recvfrom give

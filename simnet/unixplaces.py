@@ -18,11 +18,11 @@ from simnet.faults.kinds import PartialSend, ShortRecv
 from simnet.faults.paths import PAIR, spelt
 from simnet.faults.place import Place
 from simnet.faults.rates import Dice
+from simnet.kernel.messages import SOCK_STREAM
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
-SOCK_STREAM: Final = 1
 CUTS: Final = (ShortRecv, PartialSend)
 EVERY_BYTE: Final = 1 << 62
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from simnet import real
 from simnet.kernel.descriptors import Descriptors, File
+from simnet.kernel.messages import MSG_CMSG_CLOEXEC, MSG_CTRUNC
+from simnet.kernel.options import SOL_SOCKET
+from simnet.kernel.unix_messages import SCM_RIGHTS
 from simnet.wait import running
 
-__all__ = ["MSG_CMSG_CLOEXEC", "from_kernel", "to_kernel"]
-
-SOL_SOCKET, SCM_RIGHTS = 1, 1
-MSG_CTRUNC, MSG_CMSG_CLOEXEC = 0x8, 0x40000000
+__all__ = ["from_kernel", "to_kernel"]
 
 
 class RealFile(File):

@@ -9,13 +9,10 @@ from typing import Any
 from simnet.calls.quick import QuickCalls
 from simnet.calls.systemcall import READABLE
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, MSG_PEEK, MSG_WAITALL, SOCK_STREAM
 from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP
-from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["FullReads"]
-
-MSG_PEEK, MSG_WAITALL = 0x2, 0x100
-SOCK_STREAM = 1
 
 
 class FullReads(QuickCalls):

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from simnet.calls.fullreads import FullReads
-from simnet.calls.systemcall import MSG_DONTWAIT, WRITABLE
+from simnet.calls.systemcall import WRITABLE
 from simnet.kernel.errors import socket_error
-from simnet.resolver.addresses import AF_UNIX
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, SOCK_STREAM
 
 __all__ = ["FullSends"]
-
-MSG_OOB = 0x1
-SOCK_STREAM = 1
 
 
 class FullSends(FullReads):

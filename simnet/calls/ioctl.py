@@ -11,6 +11,7 @@ from simnet import real
 from simnet.calls.descriptor_flags import O_ASYNC, owner, set_owner, set_status, status
 from simnet.calls.link_requests import LINK_REQUESTS, link_request
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SOCK_STREAM
 from simnet.poll_arguments import descriptor_of
 from simnet.verdicts import NotModelled, Verdict
 
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ioctl"]
 
 INT = struct.Struct("=i")
-KNOWN = {0x541B: "FIONREAD", 0x5411: "SIOCOUTQ", 0x8905: "SIOCATMARK", 0x894B: "SIOCOUTQNSD"}
+KNOWN = {SIOCINQ: "FIONREAD", SIOCOUTQ: "SIOCOUTQ", SIOCATMARK: "SIOCATMARK", SIOCOUTQNSD: "SIOCOUTQNSD"}
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
 STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, which no stream is told
-AF_UNIX, SOCK_STREAM = 1, 1
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
 SOCKETS_OWN = 0x89  # the type of requests that are for sockets and links

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_INET
 from simnet.resolver.numeric import INTERFACES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ METRIC, MTU, HWADDR, INDEX = 0x891D, 0x8921, 0x8927, 0x8933
 OF_IPV4 = (ADDR, DSTADDR, BRDADDR, NETMASK)
 LINK_REQUESTS = frozenset({NAME, FLAGS, METRIC, MTU, HWADDR, INDEX, *OF_IPV4})
 IFNAMSIZ, IFREQ_SIZE = 16, 40  # of struct ifreq: a name, and what is told
-AF_INET = 2
 LOOPBACK = "lo"
 UP_LOOPBACK_RUNNING, UP_BROADCAST_RUNNING_MULTICAST = 0x49, 0x1043
 LOOPBACK_MTU, ETHERNET_MTU = 65536, 1500

@@ -6,16 +6,16 @@ import errno
 from typing import Any
 
 from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
-from simnet.calls.ancillary import MSG_CMSG_CLOEXEC, from_kernel, to_kernel
+from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
-from simnet.calls.systemcall import MSG_DONTWAIT, READABLE, WRITABLE
+from simnet.calls.systemcall import READABLE, WRITABLE
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.resolver.addresses import AF_UNIX, kernel_address
+from simnet.kernel.messages import AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC
+from simnet.resolver.addresses import kernel_address
 
 __all__ = ["MessageCalls"]
 
-MSG_TRUNC = 0x20
 UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 

@@ -22,13 +22,12 @@ from simnet.calls.straight import StraightCalls
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
 from simnet.kernel.options import NoBuffer
-from simnet.resolver.addresses import AF_UNIX, kernel_address
+from simnet.resolver.addresses import kernel_address
 from simnet.unixplaces import listener_tag
 
 __all__ = ["QuickCalls"]
-
-SOCK_DGRAM = 2
 
 
 class QuickCalls(StraightCalls):

@@ -7,14 +7,13 @@ from errno import EINVAL
 
 from simnet.faults.inject import Tag
 from simnet.kernel.errors import socket_error
-from simnet.socket import SOCK_CLOEXEC, SOCK_NONBLOCK, Socket
+from simnet.kernel.messages import SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOCK_TYPE_MASK
+from simnet.socket import Socket
 from simnet.unixplaces import paired
 from simnet.wait import current_scheduler
 from simnet.whereabouts import asked_by_a_library
 
 __all__ = ["socketpair"]
-
-SOCK_TYPE_MASK, SOCK_STREAM = 0xF, 1
 
 
 def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:

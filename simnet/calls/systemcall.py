@@ -19,10 +19,18 @@ from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import (
+    AF_UNIX,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    MSG_NOSIGNAL,
+    MSG_OOB,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+)
 from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
-from simnet.resolver.addresses import AF_UNIX
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled, Verdict
 
@@ -30,12 +38,10 @@ if TYPE_CHECKING:
     from simnet.machine import Machine
     from simnet.process import Process
 
-__all__ = ["MSG_DONTWAIT", "READABLE", "WRITABLE", "SystemCalls"]
+__all__ = ["READABLE", "WRITABLE", "SystemCalls"]
 
-SOCK_STREAM, SOCK_DGRAM = 1, 2
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
-MSG_OOB, MSG_PEEK, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL = 0x1, 0x2, 0x40, 0x2000, 0x4000
 # Calls that count as progress, though they give None.
 EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 

@@ -8,13 +8,12 @@ from simnet import unixplaces
 from simnet.calls.messages import MessageCalls
 from simnet.faults.kinds import Fault, ResetBeforeAccept
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.states import CLOSED
 from simnet.points import RECORDS
-from simnet.resolver.addresses import AF_UNIX
 
 __all__ = ["UnixCalls"]
 
-SOCK_STREAM, SOCK_DGRAM = 1, 2
 ECONNREFUSED = 111
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from simnet.conform.bench import Bench
 from simnet.conform.program import TIGHT, Step
+from simnet.kernel.messages import AF_UNIX
 
 __all__ = ["IN_BITS", "Loose", "state_of"]
 
 IN_BITS = 0x41  # IN RDNORM
-AF_UNIX = 1
 EDGE = 1 << 31
 
 SENDING = frozenset({"send", "sendto", "sendmsg", "pass", "fill"})

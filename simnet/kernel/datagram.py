@@ -301,8 +301,6 @@ class UdpSocket(DatagramSender):
             return len(self.inbox[0].payload)
         if request == SIOCOUTQ:
             return 0 if self.corked is None else self.corked.memory
-        if request == SIOCATMARK:
-            raise socket_error(ENOTTY)  # urgent data is TCP's
-        if request == SIOCOUTQNSD:
-            raise socket_error(ENOTTY)  # that is TCP's
+        if request in (SIOCATMARK, SIOCOUTQNSD):
+            raise socket_error(ENOTTY)  # urgent data and acknowledgements are TCP's
         raise NotModelled(f"ioctl(request {request:#x}) on UDP")

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
 
 IPV6_HOPLIMIT: Final = 52
-NO_PORT: Final = -1  # of an ICMP error about a datagram too short to have one
+PORT_UNKNOWN: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
 EXTENSIONS: Final = (
     IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
@@ -186,7 +186,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             info = marks.tos << 20 | (label if label != NO_LABEL else 0)
             if info:
                 messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", info)))
-        if options.get((IPPROTO_IPV6, IPV6_ORIGDSTADDR)) and port != NO_PORT:
+        if options.get((IPPROTO_IPV6, IPV6_ORIGDSTADDR)) and port != PORT_UNKNOWN:
             messages.append((IPPROTO_IPV6, IPV6_ORIGDSTADDR, sockaddr(AF_INET6, target, port)))
         return messages
     if options.get((IPPROTO_IP, IP_PKTINFO)):
@@ -203,7 +203,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             messages.append((IPPROTO_IP, IP_RECVOPTS, marks.options))
         if options.get((IPPROTO_IP, IP_RETOPTS)):
             messages.append((IPPROTO_IP, IP_RETOPTS, b""))  # what to answer with: none of these is echoed
-    if options.get((IPPROTO_IP, IP_RECVORIGDSTADDR)) and port != NO_PORT:
+    if options.get((IPPROTO_IP, IP_RECVORIGDSTADDR)) and port != PORT_UNKNOWN:
         messages.append((IPPROTO_IP, IP_RECVORIGDSTADDR, sockaddr(AF_INET, target, port)))
     return messages
 

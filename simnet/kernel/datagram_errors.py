@@ -8,7 +8,7 @@ from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import NO_PORT, sockaddr, told
+from simnet.kernel.datagram_ancillary import PORT_UNKNOWN, sockaddr, told
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import ERROR_QUEUES, IP_MTU_DISCOVER
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
@@ -59,7 +59,7 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     assert isinstance(about, Datagram)
     tos = 0 if six else INTERNET_CONTROL | (about.marks or PLAIN).tos
     # Linux reads the port of its own packet from the datagram quoted in it.
-    port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else NO_PORT
+    port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else PORT_UNKNOWN
     room -= len((about.marks or PLAIN).options)
     word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
     info = mtu_to(target[0]) if icmp.error == EMSGSIZE else 0

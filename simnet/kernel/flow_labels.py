@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from simnet.kernel.idle_options import IPV6_AUTOFLOWLABEL
 from simnet.kernel.inet import shown
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.options import IPPROTO_IPV6, Key
 from simnet.kernel.rare_options import IPV6_FLOWINFO_SEND
 from simnet.kernel.segment import Endpoint
 
-CHOOSES_LABEL: Final = (IPPROTO_IPV6, 70)  # IPV6_AUTOFLOWLABEL, which is on
+CHOOSES_LABEL: Final = (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL)  # which is on
 NO_LABEL: Final = -1
 SENDS_LABEL: Final = (IPPROTO_IPV6, IPV6_FLOWINFO_SEND)
 LABEL: Final = (IPPROTO_IPV6, -IPV6_FLOWINFO_SEND)  # beside the options: that of the connect

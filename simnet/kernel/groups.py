@@ -15,6 +15,7 @@ from simnet.kernel import inet
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import (
     IP_MULTICAST_ALL,
+    IP_MULTICAST_IF,
     IP_MULTICAST_LOOP,
     IP_MULTICAST_TTL,
     IPV6_MULTICAST_ALL,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
     from simnet.kernel.stack import Stack
 
-MULTICAST_LINK: Final = (IPPROTO_IP, 32)  # IP_MULTICAST_IF
+MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 LOOPBACK_LINK, OTHER_LINK = inet.LOOPBACK_LINK, inet.ONLY_LINK
 MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
 EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link

@@ -12,6 +12,8 @@ from errno import EINVAL, ENODEV, ENOPROTOOPT, EOPNOTSUPP
 from typing import Any, Final
 
 from simnet.kernel.options import (
+    INT_MAX,
+    INT_MIN,
     IP_RECVERR,
     IPPROTO_IP,
     IPPROTO_IPV6,
@@ -28,7 +30,7 @@ from simnet.kernel.options import (
     Key,
     Option,
 )
-from simnet.kernel.rare_options import INT_MAX, INT_MIN, RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
+from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
 
 SO_DEBUG: Final = 1
 SO_NO_CHECK: Final = 11
@@ -57,6 +59,7 @@ IP_RECVORIGDSTADDR: Final = 20
 IP_MINTTL: Final = 21
 IP_BIND_ADDRESS_NO_PORT: Final = 24
 NO_PORT: Final = (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT)
+IP_MULTICAST_IF: Final = 32
 IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
 IP_MULTICAST_ALL: Final = 49

@@ -15,7 +15,7 @@ from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, WHOLE
 from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
-from simnet.kernel.messages import MSG_MORE
+from simnet.kernel.messages import MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -41,7 +41,7 @@ BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG))
 NOT_COUNTED: Final = frozenset(
     (IPPROTO_TCP, name) for name in (TCP_NOTSENT_LOWAT, TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)
 )
-COUNTED_FLAGS: Final = MSG_MORE | 0x4000 | 0x40  # MSG_NOSIGNAL, MSG_DONTWAIT
+COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
 STREAM: Final = 1 << 20

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN
 from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
+from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.nagle import inherit_quickack
 from simnet.kernel.options import (
@@ -35,9 +36,7 @@ OF_A_LISTENER: Final = (
     (IPPROTO_IP, IP_OPTIONS),
 )
 
-SYNACK_FIRST_NS: Final = 1_000_000_000  # TCP_TIMEOUT_INIT; doubled for each repetition
 REPEATED_NS: Final = 204_000_000  # a tail-loss probe after 0.204 s, and from then on after twice the time (measured)
-SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 
 
 class Listener:
@@ -162,7 +161,7 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
     if waiting is None or waiting.over:
         waiting = listener.half_open[child] = Waiting()
         clock = child.stack.clock
-        waiting.timer = clock.at(clock.now_ns + SYNACK_FIRST_NS, _try_again, child)
+        waiting.timer = clock.at(clock.now_ns + RTO_FIRST_NS, _try_again, child)
     if segment.payload or segment.flags & FIN or not waiting.segments:
         waiting.segments.append(segment)
         if not waiting.since_ns:
@@ -185,7 +184,7 @@ def _try_again(child: TcpSocket) -> None:
         if any(segment.payload for segment in waiting.segments):
             child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
         return
-    waiting.timer = clock.at(clock.now_ns + (SYNACK_FIRST_NS << waiting.tries), _try_again, child)
+    waiting.timer = clock.at(clock.now_ns + (RTO_FIRST_NS << waiting.tries), _try_again, child)
 
 
 def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int) -> bool:

@@ -1,4 +1,4 @@
-"""Flags of send and recv, and the ioctl requests of sockets, by Linux's numbers."""
+"""Flags of send and recv, families and types of sockets, and their ioctl requests, by Linux's numbers."""
 
 from collections.abc import Iterable, Mapping
 from errno import EINVAL
@@ -7,17 +7,20 @@ from typing import Any, Final
 from simnet.kernel.errors import not_modelled, socket_error
 
 MSG_OOB: Final = 0x1
-MSG_DONTROUTE: Final = 0x4
 MSG_PEEK: Final = 0x2
+MSG_DONTROUTE: Final = 0x4
 MSG_CTRUNC: Final = 0x8
 MSG_PROBE: Final = 0x10
 MSG_TRUNC: Final = 0x20
-MSG_WAITALL: Final = 0x100
+MSG_DONTWAIT: Final = 0x40
 MSG_EOR: Final = 0x80
+MSG_WAITALL: Final = 0x100
 MSG_ERRQUEUE: Final = 0x2000
+MSG_NOSIGNAL: Final = 0x4000
 MSG_MORE: Final = 0x8000
 MSG_ZEROCOPY: Final = 0x4000000
 MSG_FASTOPEN: Final = 0x20000000
+MSG_CMSG_CLOEXEC: Final = 0x40000000
 
 # Linux looks at the bits it knows in the direction they are for, and takes no notice of any other. Of those it knows, these
 # have no effect here: MSG_CONFIRM (and MSG_DONTROUTE hardly: there is one route), MSG_DONTWAIT (the stack never blocks) and
@@ -38,8 +41,9 @@ AF_INET6: Final = 10
 SOCK_STREAM: Final = 1
 SOCK_DGRAM: Final = 2
 SOCK_RAW: Final = 3
-SOCK_PACKET: Final = 10
 SOCK_SEQPACKET: Final = 5
+SOCK_PACKET: Final = 10
+SOCK_TYPE_MASK: Final = 0xF
 SOCK_NONBLOCK: Final = 0o4000
 SOCK_CLOEXEC: Final = 0o2000000
 

@@ -72,6 +72,7 @@ SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
 WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
 INT_MAX: Final = 2**31 - 1
+INT_MIN: Final = -(2**31)
 TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
 NO_TIME: Final = -1  # of SO_RCVTIMEO and SO_SNDTIMEO: a negative time, after which nothing waits
 LONG_TIME: Final = (2**63 - 1) // 250 - 1  # seconds that are for ever: MAX_SCHEDULE_TIMEOUT / HZ - 1
@@ -125,16 +126,16 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_KEEPALIVE): _SWITCH,
     (SOL_SOCKET, SO_OOBINLINE): _SWITCH,
     (SOL_SOCKET, SO_DONTROUTE): _SWITCH,  # no effect: one hop to everywhere
-    (SOL_SOCKET, SO_PRIORITY): Option(0, -INT_MAX - 1, INT_MAX),  # no effect
-    (SOL_SOCKET, SO_BSDCOMPAT): Option(0, -INT_MAX - 1, INT_MAX, keeps=False),  # no effect since Linux 2.2
+    (SOL_SOCKET, SO_PRIORITY): Option(0, INT_MIN, INT_MAX),  # no effect
+    (SOL_SOCKET, SO_BSDCOMPAT): Option(0, INT_MIN, INT_MAX, keeps=False),  # no effect since Linux 2.2
     (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
-    (SOL_SOCKET, SO_RCVLOWAT): Option(1, -INT_MAX - 1, INT_MAX),
-    (SOL_SOCKET, SO_SNDBUF): Option(212992, -INT_MAX - 1, INT_MAX),
-    (SOL_SOCKET, SO_RCVBUF): Option(212992, -INT_MAX - 1, INT_MAX),
+    (SOL_SOCKET, SO_RCVLOWAT): Option(1, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_SNDBUF): Option(212992, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_RCVBUF): Option(212992, INT_MIN, INT_MAX),
 }
 
-IP_OPTIONS: Final[dict[Key, Option]] = {
-    (IPPROTO_IP, IP_TOS): Option(0, -INT_MAX - 1, INT_MAX, bits=0xFF),  # no effect
+_IP_LEVEL: Final[dict[Key, Option]] = {
+    (IPPROTO_IP, IP_TOS): Option(0, INT_MIN, INT_MAX, bits=0xFF),  # no effect
     (IPPROTO_IP, IP_TTL): Option(64, 1, 255, minus_one=True),  # no effect: no router counts it down
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, 0, 255, minus_one=True),
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True),  # no effect
@@ -143,10 +144,10 @@ IP_OPTIONS: Final[dict[Key, Option]] = {
 
 TCP_OPTIONS: Final[dict[Key, Option]] = {
     **SOCKET_OPTIONS,
-    **IP_OPTIONS,
-    (SOL_SOCKET, SO_SNDBUF): Option(16384, -INT_MAX - 1, INT_MAX),
-    (SOL_SOCKET, SO_RCVBUF): Option(131072, -INT_MAX - 1, INT_MAX),
-    (IPPROTO_IP, IP_TOS): Option(0, -INT_MAX - 1, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
+    **_IP_LEVEL,
+    (SOL_SOCKET, SO_SNDBUF): Option(16384, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_RCVBUF): Option(131072, INT_MIN, INT_MAX),
+    (IPPROTO_IP, IP_TOS): Option(0, INT_MIN, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True, bits=0xFC),
     (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # setting it lets go what is held back
     (IPPROTO_TCP, TCP_CORK): _SWITCH,
@@ -155,14 +156,14 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_KEEPINTVL): Option(75, 1, 32767),
     (IPPROTO_TCP, TCP_KEEPCNT): Option(9, 1, 127),
     (IPPROTO_TCP, TCP_SYNCNT): Option(6, 1, 127),
-    (IPPROTO_TCP, TCP_LINGER2): Option(60, -INT_MAX - 1, INT_MAX),
-    (IPPROTO_TCP, TCP_DEFER_ACCEPT): Option(0, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_TCP, TCP_LINGER2): Option(60, INT_MIN, INT_MAX),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): Option(0, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_QUICKACK): Option(1, switch=True),  # only who filled a window waits for one
     (IPPROTO_TCP, TCP_USER_TIMEOUT): Option(0, 0, INT_MAX),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, -INT_MAX - 1, INT_MAX),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): Option(0, INT_MIN, INT_MAX),
 }
 
-UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **IP_OPTIONS}
+UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **_IP_LEVEL}
 
 UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
 

@@ -10,7 +10,7 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPERM, E
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.groups import choose_link, join_or_leave
+from simnet.kernel.groups import MULTICAST_LINK, choose_link, join_or_leave
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import compiled
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 IP_OPTIONS: Final = 4
 IP_MTU: Final = 14
-IP_MULTICAST_IF: Final = 32
 IP_ADD_MEMBERSHIP: Final = 35
 IP_DROP_MEMBERSHIP: Final = 36
 IPV6_JOIN_GROUP: Final = 20
@@ -60,11 +59,9 @@ ETHERNET_MTU: Final = 1500
 LOOPBACK_MTU: Final = 65535
 LOOPBACK_MTU_V6: Final = 65536
 
-
 IP_HEADER: Final = (IPPROTO_IP, IP_OPTIONS)
 LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 LINK_NUMBER: Final = (SOL_SOCKET, 62)  # SO_BINDTOIFINDEX
-MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
 NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)

@@ -14,6 +14,7 @@ from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW
+from simnet.kernel.states import LISTEN
 from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 
 
@@ -51,7 +52,7 @@ def _table(socket: PlainSocket) -> tuple[dict[o.Key, o.Option], frozenset[int]]:
 
 
 def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
-    """Setsockopt."""
+    """setsockopt: keep the value, and tell the socket of it."""
     table, levels = _table(socket)
     if level == _UDPLITE and socket.family != AF_UNIX:
         level = o.IPPROTO_UDP
@@ -144,7 +145,7 @@ def _fixed(socket: PlainSocket, name: int) -> int | None:
     if name == o.SO_PROTOCOL:
         return socket.proto
     if name == o.SO_ACCEPTCONN:
-        return int(socket.state == "LISTEN")
+        return int(socket.state == LISTEN)
     if name == o.SO_SNDLOWAT:
         return 1
     if (o.SOL_SOCKET, name) in STAMPS and name not in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):

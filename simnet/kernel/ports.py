@@ -10,6 +10,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
 from simnet.kernel.options import PORT_RANGE
 from simnet.kernel.segment import Endpoint
+from simnet.kernel.states import CLOSED, LISTEN, TIME_WAIT
 
 # net.ipv4.ip_local_port_range of Linux. connect() starts with even ports, bind(0) with odd ones (K-031).
 FIRST_EPHEMERAL: Final = 32768
@@ -72,7 +73,7 @@ def addresses_clash(mine: Binder, other: PortUser) -> bool:
     if y == "::":
         return not other.sharing & V6_ONLY or ":" in x
     if x == "0.0.0.0":
-        return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY and other.state != "CLOSED")
+        return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY and other.state != CLOSED)
     return y == "0.0.0.0" and ":" not in x
 
 
@@ -149,11 +150,11 @@ class Ports:
         for other in self.of(port):
             if other is user or not addresses_clash(user, other):
                 continue
-            if other.state == "TIME_WAIT" and other.expires_ns <= now_ns:
+            if other.state == TIME_WAIT and other.expires_ns <= now_ns:
                 other.expire()
                 continue
             both = sharing & other.sharing
-            if both & REUSE_PORT or (both & REUSE_ADDRESS and other.state != "LISTEN"):
+            if both & REUSE_PORT or (both & REUSE_ADDRESS and other.state != LISTEN):
                 continue
             raise socket_error(EADDRINUSE)
 
@@ -242,7 +243,7 @@ class Ports:
     def _expired(self, port: int, now_ns: int) -> bool:
         """Is nobody left on *port* but TIME_WAITs that are over? They go."""
         for user in self.of(port):
-            if user.state != "TIME_WAIT" or user.expires_ns > now_ns:
+            if user.state != TIME_WAIT or user.expires_ns > now_ns:
                 return False
             user.expire()
         return True

@@ -23,6 +23,8 @@ from typing import Any, Final
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
+    INT_MAX,
+    INT_MIN,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_TCP,
@@ -124,14 +126,10 @@ IPV6_FREEBIND: Final = 78
 MULTICAST_BY_SOURCE: Final = range(37, 49)  # MCAST_JOIN_GROUP and the like: too short for an int, and only to be set
 IPV6_MULTICAST_BY_SOURCE: Final = range(42, 49)
 
-
 NETFILTER: Final = (*range(68, 80), 81, 82, *range(84, 96))
 IPTABLES: Final = (*range(64, 68), *range(96, 100))
 NOT_READ: Final = frozenset((IPPROTO_IP, name) for name in (IP_PKTOPTIONS, *MULTICAST_BY_SOURCE))  # refused before
 
-
-INT_MIN: Final = -(2**31)
-INT_MAX: Final = 2**31 - 1
 NEVER: Final = Option(0, INT_MAX + 1, INT_MAX + 1, ENOPROTOOPT)  # no number is right, after its length was looked at
 
 
@@ -154,7 +152,7 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_RCVPRIORITY): _STAYS_OFF,
     (SOL_SOCKET, SO_TIMESTAMPING): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, INT_MIN, INT_MAX),
-    (SOL_SOCKET, SO_CNX_ADVICE): Option(0, -(2**31), 2**31 - 1, keeps=False),  # there is no other way to take
+    (SOL_SOCKET, SO_CNX_ADVICE): Option(0, INT_MIN, INT_MAX, keeps=False),  # there is no other way to take
     (SOL_SOCKET, SO_BUSY_POLL_BUDGET): Option(0, 0, 65535),
     (SOL_SOCKET, SO_RESERVE_MEM): Option(0, INT_MAX, 0, EOPNOTSUPP, below=EINVAL),
     (SOL_SOCKET, SO_TXREHASH): refused(0, EOPNOTSUPP),
@@ -187,7 +185,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): _SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): refused(0, EINVAL),
-    (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, -(2**31), 2**31 - 1, fixed=True),
+    (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, INT_MIN, INT_MAX, fixed=True),
     (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64),
     (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, longest=4),
     (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
@@ -217,8 +215,8 @@ RARE_TCP: Final[dict[Key, Option]] = {
     },
     (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
     (IPPROTO_TCP, TCP_REPAIR): Option(0, fixed=True),
-    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 1, 2**31 - 1, fixed=True),
-    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 1, 2**31 - 1, fixed=True),
+    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 1, INT_MAX, fixed=True),
+    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 1, INT_MAX, fixed=True),
 }
 
 RARE_UDP: Final[dict[Key, Option]] = {
@@ -259,7 +257,6 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
     (IPPROTO_TCP, TCP_ULP): b"",
     (IPPROTO_TCP, TCP_FASTOPEN_KEY): b"",
 }
-
 
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
 _OF_A_MACHINE: Final = (SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
+from simnet.kernel.idle_options import TCP_SAVE_SYN
 from simnet.kernel.options import IPPROTO_TCP
 from simnet.kernel.segment import SYN
 from simnet.kernel.tcp_info import PEER_SCALE, SCALE
 
-TCP_SAVE_SYN: Final = 27
 SAVE: Final = (IPPROTO_TCP, TCP_SAVE_SYN)
 KEPT: Final = (IPPROTO_TCP, -TCP_SAVE_SYN)  # what SAVE was when the SYN came, once it is another; 0: it was read
 

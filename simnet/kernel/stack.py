@@ -36,6 +36,7 @@ from simnet.kernel.messages import (
     SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
+    SOCK_TYPE_MASK,
 )
 from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
@@ -56,7 +57,6 @@ AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
 AF_PACKET: Final = 17
 OTHER_FAMILIES: Final = (16, 40, 44)  # that every Linux has: netlink, vsock, XDP
-SOCK_TYPE_MASK: Final = 0xF
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 IPPROTO_ICMP: Final = 1

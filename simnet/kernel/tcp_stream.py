@@ -32,6 +32,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.nagle import FULL, LARGEST, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
+from simnet.kernel.receiving_account import OF_A_SEGMENT
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import (
     CLOSE_WAIT,
@@ -48,7 +49,6 @@ from simnet.kernel.states import (
 from simnet.kernel.stream_messages import beside, left
 from simnet.kernel.window import full_segment
 
-OF_A_SEGMENT: Final = 832  # bytes of memory that a segment takes besides its own
 SEGMENTS_AT_ONCE: Final = 16
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 

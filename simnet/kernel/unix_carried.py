@@ -15,8 +15,6 @@ from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_messages import Credentials, Record
 
-__all__ = ["CarriedDatagram"]
-
 
 class CarriedDatagram(UnixDatagram):
     """One whose stack has a `carry`, which is given each datagram to somebody with a name."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from simnet.kernel.unix_datagram import UnixDatagram
 from simnet.kernel.unix_tampering import TamperableUnix
 
-__all__ = ["UnixRecords"]
-
 
 class UnixRecords(TamperableUnix, UnixDatagram):
     """SOCK_SEQPACKET. Of what faults may do it knows the ends: a reset, a peer that has left; its records are never cut."""

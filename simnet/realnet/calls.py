@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT
+from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
 from simnet.realnet import tamper
 from simnet.realnet.connection import RealFile, opposite
 from simnet.realnet.process import RealProcess, current_process
-from simnet.resolver.addresses import AF_UNIX
 from simnet.trace import CALL, SEGMENT, Failed
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WRITABLE", "C", "Calls"]
 
-IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
 READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
-MSG_DONTWAIT = 0x40
 EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 
 C = _socket.socket  # its methods are the system calls

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from simnet.asked import is_unix, port_of, seconds_of
 from simnet.hostverbs import connected, listening, result_of
+from simnet.kernel.messages import AF_UNIX
 from simnet.link import NotALink
 from simnet.realnet.classes import refuse
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, enter
 from simnet.realnet.socket import RealSocket
-from simnet.resolver.addresses import AF_UNIX
 
 if TYPE_CHECKING:
     from simnet.realnet.network import RealNetwork

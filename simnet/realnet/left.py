@@ -7,15 +7,14 @@ import socket
 import struct
 
 from simnet import real
+from simnet.kernel.messages import AF_UNIX, SIOCOUTQ
 from simnet.realnet.connection import Connection, opposite
 from simnet.realnet.process import RealProcess
-from simnet.resolver.addresses import AF_UNIX
 from simnet.verdicts import Verdict
 
 __all__ = ["nothing_left"]
 
 TCP_STATES = {6: "TIME_WAIT", 7: "CLOSED", 8: "CLOSE_WAIT", 9: "LAST_ACK", 11: "CLOSING"}  # net/tcp_states.h: over
-SIOCOUTQ = 0x5411
 
 
 def nothing_left(process: RealProcess) -> list[Verdict]:

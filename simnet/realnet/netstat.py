@@ -9,6 +9,7 @@ from typing import Any
 
 from simnet import real
 from simnet.kernel import states
+from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
 from simnet.netstat import Netstat, Row, shown_address
 from simnet.realnet.calls import C
 from simnet.realnet.process import RealProcess
@@ -20,7 +21,6 @@ TCP_STATES = (
     *(states.ESTABLISHED, states.SYN_SENT, states.SYN_RECV, states.FIN_WAIT1, states.FIN_WAIT2, states.TIME_WAIT),
     *(states.CLOSED, states.CLOSE_WAIT, states.LAST_ACK, states.LISTEN, states.CLOSING),
 )
-SIOCOUTQNSD, FIONREAD = 0x894B, 0x541B
 UNACKED = slice(24, 28)  # in struct tcp_info: of a listener, the connections that nobody has accepted
 
 
@@ -52,7 +52,7 @@ def _row(holder: str, fd: int, sock: Any) -> Row:
     elif C.getsockopt(sock, socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         state = states.LISTEN
     if state != states.LISTEN:
-        unread = _count(fd, FIONREAD)
+        unread = _count(fd, SIOCINQ)
         unsent = _count(fd, SIOCOUTQNSD) if tcp and state != states.CLOSED else 0
     proto = "unix" if unix else "tcp" if tcp else "udp"
     host, shown = file.machine.name, (shown_address(local), shown_address(peer))

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from simnet import real
 from simnet.faults.place import Place
+from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, RDNORM
 from simnet.realnet import tamper
 from simnet.realnet.process import RealProcess
 from simnet.trace import CALL
 
 __all__ = ["RealEpoll", "RealPoll", "select"]
 
-IN, PRI, OUT, ERR, HUP, NVAL, RDNORM = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40
 BITS = {IN: "IN", PRI: "PRI", OUT: "OUT", ERR: "ERR", HUP: "HUP", NVAL: "NVAL"}
 EDGE, ONE_SHOT = 1 << 31, 1 << 30
 LOOK = 0.001  # seconds between two looks while an end is shown less than its kernel has

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
+from simnet.kernel.readiness import IN
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
 from simnet.state import Left, bury, hush
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave"]
 
-IN = 0x1
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
 SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself
 LOOKS_MAX = 100  # polls without waiting after which it counts as one that waits

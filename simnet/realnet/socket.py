@@ -13,11 +13,12 @@ from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
 from simnet.realnet import tamper, unix
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
-from simnet.resolver.addresses import AF_UNIX, kernel_address
+from simnet.resolver.addresses import kernel_address
 from simnet.trace import SEGMENT, Failed
 from simnet.whereabouts import caller_outside
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["RealSocket", "forget"]
 
 AF_INET, AF_INET6 = int(_stdlib.AF_INET), int(_stdlib.AF_INET6)
-MSG_DONTWAIT, MSG_WAITALL, MSG_PEEK, MSG_OOB = 0x40, 0x100, 0x2, 0x1
-SOCK_NONBLOCK = 0o4000
 
 
 class RealSocket(Calls):

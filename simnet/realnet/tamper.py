@@ -26,6 +26,8 @@ from simnet.faults.fault import Fault
 from simnet.faults.inject import GATHER_NS
 from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
+from simnet.kernel.readiness import ERR, HUP, IN
 from simnet.realnet.connection import Connection, RealFile, Stream, opposite
 from simnet.realnet.process import current_process
 
@@ -45,12 +47,10 @@ __all__ = [
     "sever",
 ]
 
-SIOCOUTQNSD, FIONREAD = 0x894B, 0x541B  # linux/sockios.h, asm-generic/ioctls.h
 FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
 PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs well under a millisecond
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
-IN, ERR, HUP = 0x1, 0x8, 0x10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -324,7 +324,7 @@ def _let_read(file: RealFile) -> None:
 
     def has_read() -> bool:
         peer = file.peer()
-        return peer is not None and _count(peer, FIONREAD) == 0
+        return peer is not None and _count(peer, SIOCINQ) == 0
 
     _look_until(has_read, PAUSE_NS)
 

@@ -17,10 +17,10 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import Reset, ResetBeforeAccept
 from simnet.faults.paths import PAIR, spelt
 from simnet.faults.place import Place
+from simnet.kernel.messages import AF_UNIX
 from simnet.realnet import tamper
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess
-from simnet.resolver.addresses import AF_UNIX
 from simnet.unixplaces import CUTS
 from simnet.whereabouts import asked_by_a_library
 

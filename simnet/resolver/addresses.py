@@ -6,14 +6,14 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments import INT_MAX, c_name, checked_bytes
+from simnet.kernel.messages import AF_UNIX
 from simnet.resolver.names import AF_INET, AF_INET6, resolve
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
-__all__ = ["AF_UNIX", "kernel_address"]
+__all__ = ["kernel_address"]
 
-AF_UNIX = 1
 UNIX_PATH_MAX = 108  # sizeof(sun_path), linux/un.h
 
 

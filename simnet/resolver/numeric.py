@@ -6,9 +6,10 @@ import functools
 import ipaddress
 from typing import Final, NamedTuple
 
+from simnet.kernel.messages import AF_INET, AF_INET6
+
 __all__ = ["MAPPED", "Numeric", "numeric_host", "scope_text"]
 
-AF_INET, AF_INET6 = 2, 10
 MAPPED: Final = "::ffff:"
 INTERFACES: Final = {"lo": 1, "eth0": 2}  # links of a simulated host, by number
 UINT_MAX: Final = 2**32 - 1
