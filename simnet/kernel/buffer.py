@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+Data = bytes | bytearray | memoryview  # what a program may send
+
 
 class Buffer:
     """Chunks in, bytes out, in order. ``size`` is how many bytes are in it.

@@ -15,7 +15,7 @@ from simnet.kernel.datagram_memory import condensed, memory_taken
 from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
-from simnet.kernel.idle_options import ERROR_QUEUES, SO_MARK, SO_SELECT_ERR_QUEUE
+from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
     MSG_PEEK,
@@ -27,7 +27,7 @@ from simnet.kernel.messages import (
     SIOCOUTQNSD,
     fitted,
 )
-from simnet.kernel.options import IP_TOS, IPPROTO_IP, SO_RCVBUF, SOL_SOCKET
+from simnet.kernel.options import IP_TOS, IPPROTO_IP, RCVBUF_DEFAULT, SO_MARK, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.peeking import at_offset, moved, peeks_on
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import (
@@ -44,7 +44,6 @@ from simnet.kernel.readiness import (
 from simnet.kernel.segment import Datagram, Endpoint, Icmp
 from simnet.kernel.states import CLOSED, SHUT_RECEIVE, SHUT_SEND
 
-RCVBUF_DEFAULT: Final = 212992  # net.core.rmem_default
 # Options whose setting makes it look up the way anew.
 REROUTES: Final = (
     (IPPROTO_IP, IP_TOS),
@@ -162,7 +161,7 @@ class UdpSocket(DatagramSender):
         return size
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
-        """Recv into *buffer*."""
+        """``recv`` into *buffer*."""
         view = memoryview(buffer).cast("B")
         n = n or len(view)
         if not n:
@@ -172,12 +171,12 @@ class UdpSocket(DatagramSender):
         return len(payload) + (cut if flags & MSG_TRUNC else 0)
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, tuple[Any, ...]]:
-        """recv, and the sender's name."""
+        """``recv``, and the sender's name."""
         payload, source, cut = self._receive(n, flags)
         return (payload + bytes(cut) if flags & MSG_TRUNC else payload), inet.shown(self.family, source)
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, tuple[Any, ...]]:
-        """Recv in full; MSG_TRUNC among the message flags if the datagram was cut, and its whole length if that is asked."""
+        """``recv`` in full; MSG_TRUNC among the message flags if the datagram was cut, and its whole length if that is asked."""
         if flags & MSG_ERRQUEUE:
             payload, messages, message_flags, source = tell(self, n, ancbufsize)
             return payload, messages, message_flags, inet.shown(self.family, source)
@@ -200,7 +199,7 @@ class UdpSocket(DatagramSender):
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Any], int, tuple[Any, ...]]:
-        """recvmsg, scattered over *buffers*."""
+        """``recvmsg``, scattered over *buffers*."""
         views = [memoryview(buffer).cast("B") for buffer in buffers]
         room = sum(map(len, views))
         payload, ancillary, message_flags, name = self.recvmsg(room, ancbufsize, flags)

@@ -9,11 +9,10 @@ from simnet.kernel.segment import PLAIN, Datagram
 HEADERS_V4, HEADERS_V6 = 59, 72  # of UDP and IP, and the room that is kept for a link's
 SMALL_HEAD, SMALL_MEMORY = 256, 832  # bytes that a small sk_buff holds, and what it costs
 SHARED_INFO: Final = 320  # struct skb_shared_info
+SKB: Final = 256  # struct sk_buff
+HEAD_MIN: Final = 1024  # of those that are not small
 HEAD_MAX: Final = 16064  # SKB_MAX_ALLOC
-
-
 IN_HEAD_V4, IN_HEAD_V6 = 44, 64  # bytes before the payload in its buffer
-OVERHEAD: Final = 256 + SHARED_INFO  # struct sk_buff
 
 
 def memory_of(length: int, six: bool, options: int = 0) -> int:
@@ -28,7 +27,7 @@ def memory_of(length: int, six: bool, options: int = 0) -> int:
         return SMALL_MEMORY
     if head >= HEAD_MAX:
         return SMALL_MEMORY + length
-    return int(256 + max(1024, 1 << (head + SHARED_INFO - 1).bit_length()))
+    return int(SKB + max(HEAD_MIN, 1 << (head + SHARED_INFO - 1).bit_length()))
 
 
 def memory_taken(datagram: Datagram) -> int:
@@ -45,7 +44,7 @@ def condensed(datagram: Datagram) -> Datagram:
     first = len(datagram.payload) - marks.pages
     head = memory_of(first, six, len(marks.options))
     used = first + len(marks.options) + (IN_HEAD_V6 if six else IN_HEAD_V4)
-    if first >= HEAD_MAX - HEADERS_V6 or used + marks.pages > head - OVERHEAD:
+    if first >= HEAD_MAX - HEADERS_V6 or used + marks.pages > head - SKB - SHARED_INFO:
         return datagram
     marks = marks._replace(pages=0, memory=head)
     return Datagram(datagram.source, datagram.target, datagram.payload, datagram.sender, marks)

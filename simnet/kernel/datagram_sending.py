@@ -20,6 +20,7 @@ from errno import (
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
+from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import marks_of, said
 from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors, one_too_long
 from simnet.kernel.datagram_memory import memory_of
@@ -39,7 +40,15 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     check_zerocopy,
 )
-from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SO_BROADCAST, SO_DONTROUTE, SO_SNDBUF, SOL_SOCKET
+from simnet.kernel.options import (
+    IPPROTO_IPV6,
+    IPPROTO_UDP,
+    SNDBUF_DEFAULT,
+    SO_BROADCAST,
+    SO_DONTROUTE,
+    SO_SNDBUF,
+    SOL_SOCKET,
+)
 from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
@@ -58,7 +67,6 @@ WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
 MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
 KEEPS_WHOLE: Final = (2, 3, 4)  # IPV6_PMTUDISC_DO, _PROBE and _INTERFACE
 SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
-SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
 LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
@@ -248,11 +256,11 @@ class DatagramSender(File):
 
     # Sending.
 
-    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+    def send(self, data: Data, flags: int = 0) -> int:
         """One datagram to the peer."""
         return self._send(data, flags, None)
 
-    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Sequence[Any]) -> int:
+    def sendto(self, data: Data, flags: int, address: Sequence[Any]) -> int:
         """One datagram to *address*, whoever the peer is."""
         return self._send(data, flags, address)
 
@@ -262,13 +270,7 @@ class DatagramSender(File):
         """One datagram of what *buffers* hold together."""
         return self._send(b"".join(bytes(memoryview(part)) for part in buffers), flags, address, tuple(ancillary))
 
-    def _send(
-        self,
-        data: bytes | bytearray | memoryview,
-        flags: int,
-        address: Sequence[Any] | None,
-        ancillary: tuple[Any, ...] = (),
-    ) -> int:
+    def _send(self, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...] = ()) -> int:
         """udp_sendmsg."""
         if flags & MSG_ZEROCOPY:
             check_zerocopy(flags, self.options)
@@ -295,12 +297,7 @@ class DatagramSender(File):
         return size
 
     def _send_in_full(
-        self,
-        local: Endpoint,
-        data: bytes | bytearray | memoryview,
-        flags: int,
-        address: Sequence[Any] | None,
-        ancillary: tuple[Any, ...],
+        self, local: Endpoint, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...]
     ) -> int:
         """The same with a datagram that is collected, or with messages beside it."""
         if self.corked is not None and self.family == AF_INET6:
@@ -471,7 +468,7 @@ class DatagramSender(File):
         ip = inet.endpoint(self.family, address)[0]
         return self.local[0] if ip == inet.ANY6 and self.local is not None and self.local[0] != inet.ANY6 else ip
 
-    def _target(self, address: Sequence[Any] | None, data: bytes | bytearray | memoryview, flags: int) -> Endpoint:
+    def _target(self, address: Sequence[Any] | None, data: Data, flags: int) -> Endpoint:
         """Where a datagram goes, refused in the kernel's order."""
         if address is not None:
             ip = self._named(address)
@@ -489,7 +486,7 @@ class DatagramSender(File):
         return target
 
 
-def _check_v4(data: bytes | bytearray | memoryview, flags: int) -> None:
+def _check_v4(data: Data, flags: int) -> None:
     """What udp_sendmsg looks at before anything else; the IPv6 one knows neither."""
     if len(data) > 0xFFFF:
         raise socket_error(EMSGSIZE)

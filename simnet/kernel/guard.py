@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.options import (
     IPPROTO_TCP,
+    KEEPALIVE_INTERVAL,
+    KEEPALIVE_PROBES,
+    KEEPALIVE_TIME,
     SO_KEEPALIVE,
     SOL_SOCKET,
+    SYN_RETRIES,
     TCP_KEEPCNT,
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
@@ -34,8 +38,9 @@ SECOND: Final = 1_000_000_000
 RTO_FIRST_NS: Final = SECOND  # TCP_TIMEOUT_INIT: before the first round trip is measured
 RTO_MIN_NS: Final = SECOND // 5  # TCP_RTO_MIN
 RTO_MAX_NS: Final = 120 * SECOND  # TCP_RTO_MAX
-SYN_LINEAR_TIMEOUTS: Final = 4  # net.ipv4.tcp_syn_linear_timeouts, Linux 6.5 and later
-SYN_RETRIES: Final = 6  # net.ipv4.tcp_syn_retries; with the linear ones 67 s to the last SYN, 131 s to ETIMEDOUT
+SYN_LINEAR_TIMEOUTS: Final = (
+    4  # net.ipv4.tcp_syn_linear_timeouts, Linux 6.5 and later: 67 s to the last SYN, 131 s to ETIMEDOUT
+)
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to (ip-sysctl)
 ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
@@ -279,7 +284,7 @@ class Guard:
             self.heard_ns = clock.now_ns
             return
         heard = clock.heard_ns(connection)
-        period = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND + connection.trip_ns
+        period = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or KEEPALIVE_TIME) * SECOND + connection.trip_ns
         self.heard_ns = clock.now_ns - (clock.now_ns - heard) % period
 
     def keep_alive(self, connection: Sender, silent_ns: int = 0) -> None:
@@ -288,7 +293,7 @@ class Guard:
             self.keepalive.cancel()
             self.keepalive = None
         if connection.option(SOL_SOCKET, SO_KEEPALIVE) and connection.state not in (CLOSED, SYN_SENT, SYN_RECV):
-            idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND
+            idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or KEEPALIVE_TIME) * SECOND
             self._look_later(connection, max(0, idle_ns - silent_ns))
 
     def _look_later(self, connection: Sender, wait_ns: int) -> None:
@@ -298,20 +303,20 @@ class Guard:
     def looked(self, connection: Sender) -> None:
         """tcp_keepalive_timer."""
         self.keepalive = None
-        idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or 7200) * SECOND
+        idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or KEEPALIVE_TIME) * SECOND
         silent_ns = connection.stack.clock.now_ns - self.heard_ns
         if self.kept or connection.unsent or silent_ns < idle_ns:
             self._look_later(connection, idle_ns if self.kept or connection.unsent else idle_ns - silent_ns)
             return
         limit = connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT)
-        count = connection.option(IPPROTO_TCP, TCP_KEEPCNT) or 9
+        count = connection.option(IPPROTO_TCP, TCP_KEEPCNT) or KEEPALIVE_PROBES
         if (silent_ns >= limit * 1_000_000 and self.probes) if limit else self.probes >= count:
             connection.send_reset()
             connection.time_out()
             return
         self.probes += 1
         connection.probe()
-        self._look_later(connection, (connection.option(IPPROTO_TCP, TCP_KEEPINTVL) or 75) * SECOND)
+        self._look_later(connection, (connection.option(IPPROTO_TCP, TCP_KEEPINTVL) or KEEPALIVE_INTERVAL) * SECOND)
 
 
 def _apart(stack: Stack, due_ns: int) -> int:

@@ -19,8 +19,10 @@ from simnet.kernel.options import (
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    SO_MARK,
     SO_PASSCRED,
     SO_TIMESTAMP,
+    SO_ZEROCOPY,
     SOL_SOCKET,
     TCP_INFO,
     TCP_OPTIONS,
@@ -36,12 +38,10 @@ SO_DEBUG: Final = 1
 SO_NO_CHECK: Final = 11
 SO_PASSSEC: Final = 34
 SO_TIMESTAMPNS: Final = 35
-SO_MARK: Final = 36
 SO_RXQ_OVFL: Final = 40
 SO_PEEK_OFF: Final = 42
 SO_SELECT_ERR_QUEUE: Final = 45
 SO_INCOMING_CPU: Final = 49
-SO_ZEROCOPY: Final = 60
 SO_PREFER_BUSY_POLL: Final = 69
 SO_PASSPIDFD: Final = 76
 SO_PASSRIGHTS: Final = 83

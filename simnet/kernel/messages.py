@@ -5,6 +5,7 @@ from errno import EINVAL
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.options import SO_MARK, SO_PRIORITY, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_ZEROCOPY, SOL_SOCKET
 
 MSG_OOB: Final = 0x1
 MSG_PEEK: Final = 0x2
@@ -47,11 +48,10 @@ SOCK_TYPE_MASK: Final = 0xF
 SOCK_NONBLOCK: Final = 0o4000
 SOCK_CLOEXEC: Final = 0o2000000
 
-SO_ZEROCOPY: Final = 60
 UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
-NUMBERS: Final = (12, 36)  # SO_PRIORITY and SO_MARK, which show through no socket
-SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID = 37, 61, 65, 81  # what else it knows
-NOT_OURS: Final = (SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)
+NUMBERS: Final = (SO_PRIORITY, SO_MARK)  # which show through no socket
+SCM_TXTIME, SCM_TS_OPT_ID = 61, 81
+NOT_OURS: Final = (SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)  # what else it knows
 
 Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
@@ -67,7 +67,7 @@ def check_for_any_socket(kind: int, data: Any) -> None:
 
 def check_zerocopy(flags: int, options: Mapping[tuple[int, int], Any] | None) -> None:
     """NotModelled for MSG_ZEROCOPY on a socket that has asked for SO_ZEROCOPY: its error queue would have to tell of it."""
-    if flags & MSG_ZEROCOPY and options and options.get((1, SO_ZEROCOPY)):
+    if flags & MSG_ZEROCOPY and options and options.get((SOL_SOCKET, SO_ZEROCOPY)):
         not_modelled("send with MSG_ZEROCOPY")
 
 

@@ -33,13 +33,16 @@ SO_RCVLOWAT: Final = 18
 SO_SNDLOWAT: Final = 19
 SO_RCVTIMEO: Final = 20
 SO_SNDTIMEO: Final = 21
-TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIMEO}  # and by their numbers ..._NEW
+SO_BINDTODEVICE: Final = 25
 SO_TIMESTAMP: Final = 29
 SO_ACCEPTCONN: Final = 30
-SO_BINDTODEVICE: Final = 25
+SO_MARK: Final = 36
+SO_TIMESTAMPING: Final = 37
 SO_PROTOCOL: Final = 38
 SO_DOMAIN: Final = 39
 SO_BUSY_POLL: Final = 46
+SO_ZEROCOPY: Final = 60
+SO_TIMESTAMPING_NEW: Final = 65
 
 TCP_NODELAY: Final = 1
 TCP_MAXSEG: Final = 2
@@ -64,13 +67,20 @@ IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
+TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIMEO}  # and by their numbers ..._NEW
 PORT_RANGE: Final = (IPPROTO_IP, 51)  # IP_LOCAL_PORT_RANGE: the lowest port in its lower half, the highest in its upper
 SHARED: Final = {78: (IPPROTO_IP, 15), 75: (IPPROTO_IP, 19)}  # IPV6_FREEBIND and IPV6_TRANSPARENT
 
 BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
+SNDBUF_DEFAULT: Final = 212_992  # net.core.wmem_default, of all but TCP
+RCVBUF_DEFAULT: Final = 212_992  # net.core.rmem_default
 SNDBUF_MIN: Final = 4608  # SOCK_MIN_SNDBUF
 RCVBUF_MIN: Final = 2304  # SOCK_MIN_RCVBUF
 WINDOW_CLAMP: Final = 65536  # of a new connection over loopback; Linux raises it with the traffic
+KEEPALIVE_TIME: Final = 7200  # seconds: net.ipv4.tcp_keepalive_time
+KEEPALIVE_INTERVAL: Final = 75  # seconds: net.ipv4.tcp_keepalive_intvl
+KEEPALIVE_PROBES: Final = 9  # net.ipv4.tcp_keepalive_probes
+SYN_RETRIES: Final = 6  # net.ipv4.tcp_syn_retries
 INT_MAX: Final = 2**31 - 1
 INT_MIN: Final = -(2**31)
 TICK_NS: Final = 4_000_000  # CONFIG_HZ is 250
@@ -130,8 +140,8 @@ SOCKET_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_BSDCOMPAT): Option(0, INT_MIN, INT_MAX, keeps=False),  # no effect since Linux 2.2
     (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
     (SOL_SOCKET, SO_RCVLOWAT): Option(1, INT_MIN, INT_MAX),
-    (SOL_SOCKET, SO_SNDBUF): Option(212992, INT_MIN, INT_MAX),
-    (SOL_SOCKET, SO_RCVBUF): Option(212992, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_SNDBUF): Option(SNDBUF_DEFAULT, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_RCVBUF): Option(RCVBUF_DEFAULT, INT_MIN, INT_MAX),
 }
 
 _IP_LEVEL: Final[dict[Key, Option]] = {
@@ -145,17 +155,17 @@ _IP_LEVEL: Final[dict[Key, Option]] = {
 TCP_OPTIONS: Final[dict[Key, Option]] = {
     **SOCKET_OPTIONS,
     **_IP_LEVEL,
-    (SOL_SOCKET, SO_SNDBUF): Option(16384, INT_MIN, INT_MAX),
-    (SOL_SOCKET, SO_RCVBUF): Option(131072, INT_MIN, INT_MAX),
+    (SOL_SOCKET, SO_SNDBUF): Option(16384, INT_MIN, INT_MAX),  # net.ipv4.tcp_wmem[1]
+    (SOL_SOCKET, SO_RCVBUF): Option(131072, INT_MIN, INT_MAX),  # net.ipv4.tcp_rmem[1]
     (IPPROTO_IP, IP_TOS): Option(0, INT_MIN, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True, bits=0xFC),
     (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # setting it lets go what is held back
     (IPPROTO_TCP, TCP_CORK): _SWITCH,
     (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
-    (IPPROTO_TCP, TCP_KEEPIDLE): Option(7200, 1, 32767),
-    (IPPROTO_TCP, TCP_KEEPINTVL): Option(75, 1, 32767),
-    (IPPROTO_TCP, TCP_KEEPCNT): Option(9, 1, 127),
-    (IPPROTO_TCP, TCP_SYNCNT): Option(6, 1, 127),
+    (IPPROTO_TCP, TCP_KEEPIDLE): Option(KEEPALIVE_TIME, 1, 32767),
+    (IPPROTO_TCP, TCP_KEEPINTVL): Option(KEEPALIVE_INTERVAL, 1, 32767),
+    (IPPROTO_TCP, TCP_KEEPCNT): Option(KEEPALIVE_PROBES, 1, 127),
+    (IPPROTO_TCP, TCP_SYNCNT): Option(SYN_RETRIES, 1, 127),
     (IPPROTO_TCP, TCP_LINGER2): Option(60, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): Option(0, INT_MIN, INT_MAX),
     (IPPROTO_TCP, TCP_QUICKACK): Option(1, switch=True),  # only who filled a window waits for one

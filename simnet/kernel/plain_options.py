@@ -13,7 +13,6 @@ from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW
 from simnet.kernel.states import LISTEN
 from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 
@@ -148,7 +147,7 @@ def _fixed(socket: PlainSocket, name: int) -> int | None:
         return int(socket.state == LISTEN)
     if name == o.SO_SNDLOWAT:
         return 1
-    if (o.SOL_SOCKET, name) in STAMPS and name not in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
+    if (o.SOL_SOCKET, name) in STAMPS and name not in (o.SO_TIMESTAMPING, o.SO_TIMESTAMPING_NEW):
         return stamp_option(socket.options, name)
     if name in o.FOR_UNIX and socket.family != AF_UNIX:
         raise socket_error(EOPNOTSUPP)

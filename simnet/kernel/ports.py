@@ -96,7 +96,7 @@ def of_several(group: Sequence[Any], number: int) -> Any:
 class Ports:
     """The port space of one protocol on one host.
 
-    Who has set IP_LOCAL_PORT_RANGE gets the lowest port within that is free, of the parity that Linux begins with.
+    Who has set IP_LOCAL_PORT_RANGE and binds gets the lowest port within that is free, of the parity that Linux begins with.
 
     A port with a single user maps to that user, one with several to a dict of them in order of arrival: nearly every
     port has one user, and a dict each would cost 230 bytes a connection.
@@ -181,23 +181,6 @@ class Ports:
                 port = following
         raise socket_error(EADDRINUSE)
 
-    def choose_for_datagrams(self, user: Binder) -> int:
-        """A port for a UDP socket that names none: both parities, rising by one."""
-        bounds = own_range(user.options)
-        if bounds is not None:
-            free = (port for port in range(bounds[0], bounds[1] + 1) if port not in self.users)
-            if (chosen := next(free, None)) is not None:
-                return chosen
-            raise socket_error(EADDRINUSE)
-        port = self._next_even
-        for _ in range(LAST_EPHEMERAL - FIRST_EPHEMERAL + 1):
-            following = port + 1 if port < LAST_EPHEMERAL else FIRST_EPHEMERAL
-            if port not in self.users:
-                self._next_even = following
-                return port
-            port = following
-        raise socket_error(EADDRINUSE)
-
     def choose_for_connect(self, user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
         """A port for a connection of *user* from *ip* to *peer*: even ones first, rising by two.
 
@@ -228,16 +211,6 @@ class Ports:
                             self._next_even = following
                         return port
                     port = following
-        raise socket_error(EADDRNOTAVAIL)
-
-    def _choose_within(self, bounds: tuple[int, int], user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
-        """A port for a connection within *bounds*: ``__inet_hash_connect`` goes through all of them, of either parity."""
-        for port in range(bounds[0], bounds[1] + 1):
-            if port not in self.users or self._expired(port, now_ns):
-                return port
-            taken = ((ip, port), peer) in user.stack.connections
-            if not taken and all(other.autobound for other in self.of(port)):
-                return port
         raise socket_error(EADDRNOTAVAIL)
 
     def _expired(self, port: int, now_ns: int) -> bool:

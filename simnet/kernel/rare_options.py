@@ -32,6 +32,8 @@ from simnet.kernel.options import (
     PORT_RANGE,
     SO_RCVBUF,
     SO_SNDBUF,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPING_NEW,
     SOL_SOCKET,
     AnySocket,
     Key,
@@ -41,7 +43,6 @@ from simnet.kernel.states import ESTABLISHED
 
 SO_DETACH_FILTER: Final = 27
 SO_PEERNAME: Final = 28
-SO_TIMESTAMPING: Final = 37
 SO_WIFI_STATUS: Final = 41
 SO_NOFCS: Final = 43
 SO_LOCK_FILTER: Final = 44
@@ -55,7 +56,6 @@ SO_PEERGROUPS: Final = 59
 SO_TXTIME: Final = 61
 SO_TIMESTAMP_NEW: Final = 63
 SO_TIMESTAMPNS_NEW: Final = 64
-SO_TIMESTAMPING_NEW: Final = 65
 # Beside the options: is a time told by the second number of its option?
 NEW_STAMPS: Final = (
     SOL_SOCKET,

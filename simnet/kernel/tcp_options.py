@@ -30,7 +30,7 @@ from simnet.kernel.nagle import acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.rare_options import SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, TCP_QUEUE_SEQ, TCP_SAVED_SYN
+from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.saved_syn import keep_before, saved_syn
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
@@ -53,6 +53,30 @@ _FLAGS: Final = {
 _LOW_WATER_MAX: Final = 16_777_216  # half of net.ipv4.tcp_rmem[2] (K-061)
 _FIN_TIMEOUT: Final = 60  # net.ipv4.tcp_fin_timeout
 _FIN_TIMEOUT_MAX: Final = 120
+
+_OF_A_CONNECTION: Final = frozenset(
+    {
+        (o.IPPROTO_TCP, o.TCP_MAXSEG),
+        (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP),
+        (o.IPPROTO_IP, IP_MULTICAST_TTL),
+        (o.IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+        (o.IPPROTO_IPV6, IPV6_MULTICAST_IF),
+    }
+)
+_MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
+_SAVED_SYN: Final = (o.IPPROTO_TCP, TCP_SAVED_SYN)
+_QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
+_WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
+_WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
+_WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
+_HOPS: Final = 64
+_GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
+_MSS: Final = 536  # TCP_MSS_DEFAULT
+_MSS_V6: Final = 1220  # of the smallest MTU of IPv6
+_LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
+_LOOPBACK_MSS_LATER: Final = 32768
+_AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
+_AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]
 
 
 def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
@@ -335,7 +359,7 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         raise socket_error(EOPNOTSUPP)
     if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
         return _grown_rcvbuf(socket)
-    if (o.SOL_SOCKET, name) in STAMPS and name not in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
+    if (o.SOL_SOCKET, name) in STAMPS and name not in (o.SO_TIMESTAMPING, o.SO_TIMESTAMPING_NEW):
         return stamp_option(socket.options, name)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
         return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
@@ -397,28 +421,3 @@ def forget_mss(socket: TcpSocket) -> None:
 def _was_established(socket: TcpSocket) -> bool:
     """Is or was this one end of a connection? What was agreed on stays to be read until the next attempt."""
     return socket.snd_edge > 0 and socket.peer is not None
-
-
-_OF_A_CONNECTION: Final = frozenset(
-    {
-        (o.IPPROTO_TCP, o.TCP_MAXSEG),
-        (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP),
-        (o.IPPROTO_IP, IP_MULTICAST_TTL),
-        (o.IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
-        (o.IPPROTO_IPV6, IPV6_MULTICAST_IF),
-    }
-)
-_MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
-_SAVED_SYN: Final = (o.IPPROTO_TCP, TCP_SAVED_SYN)
-_QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
-_WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
-_WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
-_WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
-_HOPS: Final = 64
-_GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
-_MSS: Final = 536  # TCP_MSS_DEFAULT
-_MSS_V6: Final = 1220  # of the smallest MTU of IPv6
-_LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
-_LOOPBACK_MSS_LATER: Final = 32768
-_AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
-_AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from errno import EADDRNOTAVAIL
 from typing import Any, Final
 
+from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.ports import REUSE_PORT, V6_ONLY, Ports, own_range
@@ -80,3 +82,13 @@ class TcpPorts(Ports):
         if port not in self.users:
             self._sharers.pop(port, None)
         return port
+
+    def _choose_within(self, bounds: tuple[int, int], user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
+        """A port for a connection within *bounds*: ``__inet_hash_connect`` goes through all of them, of either parity."""
+        for port in range(bounds[0], bounds[1] + 1):
+            if port not in self.users or self._expired(port, now_ns):
+                return port
+            taken = ((ip, port), peer) in user.stack.connections
+            if not taken and all(other.autobound for other in self.of(port)):
+                return port
+        raise socket_error(EADDRNOTAVAIL)

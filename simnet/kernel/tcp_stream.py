@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from errno import EAGAIN, EINVAL, ENOTCONN, EPIPE
 from typing import Any, Final
 
-from simnet.kernel.buffer import Buffer, scatter
+from simnet.kernel.buffer import Buffer, Data, scatter
 from simnet.kernel.connection import Connection
 from simnet.kernel.control import FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
 from simnet.kernel.cork import Cork, segment_of
@@ -161,7 +161,7 @@ class Stream(Connection):
         raise socket_error(EAGAIN)
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
-        """Recv into *buffer*; an empty one gives 0 and asks nothing."""
+        """``recv`` into *buffer*; an empty one gives 0 and asks nothing."""
         view = memoryview(buffer).cast("B")
         n = n or len(view)
         if not n:
@@ -172,11 +172,11 @@ class Stream(Connection):
         return len(data)
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, None]:
-        """recv, and no address, as on a real stream socket (K-058)."""
+        """``recv``, and no address, as on a real stream socket (K-058)."""
         return self.recvmsg(n, 0, flags)[0], None
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, None]:
-        """Recv in full: data, what was asked for beside it, message flags, no address."""
+        """``recv`` in full: data, what was asked for beside it, message flags, no address."""
         out_of_band = flags & MSG_OOB and self.urg_data & URGENT_HERE
         data = self._read(n, flags)
         message_flags = MSG_OOB if out_of_band else 0
@@ -191,7 +191,7 @@ class Stream(Connection):
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Any], int, None]:
-        """recvmsg, scattered over *buffers* in order."""
+        """``recvmsg``, scattered over *buffers* in order."""
         views = [memoryview(buffer).cast("B") for buffer in buffers]
         data, ancillary, message_flags, _ = self.recvmsg(sum(map(len, views)), ancbufsize, flags)
         if not flags & MSG_TRUNC:
@@ -200,7 +200,7 @@ class Stream(Connection):
 
     # Writing.
 
-    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+    def send(self, data: Data, flags: int = 0) -> int:
         """Take what there is room for, and say how much (K-063).
 
         Raises:
@@ -256,7 +256,7 @@ class Stream(Connection):
             return socket_error(EAGAIN)
         return socket_error(EPIPE)
 
-    def _write(self, data: bytes | bytearray | memoryview, flags: int) -> int:
+    def _write(self, data: Data, flags: int) -> int:
         """tcp_sendmsg, with every rare case in it."""
         if flags & MSG_FASTOPEN:
             return self.sendto(data, flags, None)
@@ -374,7 +374,7 @@ class Stream(Connection):
         segments = -(-self.snd_room // (full + OF_A_SEGMENT))
         return segments * full if segments <= SEGMENTS_AT_ONCE else WHOLE
 
-    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Any) -> int:
+    def sendto(self, data: Data, flags: int, address: Any) -> int:
         """send; a connected stream ignores the address (K-058), unless MSG_FASTOPEN is to connect there first."""
         if flags & MSG_FASTOPEN:
             self.open_fast(address)

@@ -14,14 +14,16 @@ from typing import Any, Final, Protocol
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import SO_TIMESTAMPNS
 from simnet.kernel.messages import AF_UNIX, SOCK_STREAM, Message
-from simnet.kernel.options import SO_TIMESTAMP, SOL_SOCKET, AnySocket, Key, integer
-from simnet.kernel.rare_options import (
-    NEW_STAMPS,
-    SO_TIMESTAMP_NEW,
+from simnet.kernel.options import (
+    SO_TIMESTAMP,
     SO_TIMESTAMPING,
     SO_TIMESTAMPING_NEW,
-    SO_TIMESTAMPNS_NEW,
+    SOL_SOCKET,
+    AnySocket,
+    Key,
+    integer,
 )
+from simnet.kernel.rare_options import NEW_STAMPS, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW
 from simnet.kernel.states import CLOSED, LISTEN
 
 KINDS: Final = ((SOL_SOCKET, SO_TIMESTAMP), (SOL_SOCKET, SO_TIMESTAMPNS))

@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY, Ports, addresses_clash
+from simnet.kernel.ports import (
+    FIRST_EPHEMERAL,
+    LAST_EPHEMERAL,
+    REUSE_ADDRESS,
+    REUSE_PORT,
+    V6_ONLY,
+    Binder,
+    Ports,
+    addresses_clash,
+    own_range,
+)
 from simnet.kernel.segment import Endpoint
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram import UdpSocket
     from simnet.kernel.datagram_sending import DatagramSender
+    from simnet.kernel.groups import Membership
 
 
 # Far from TCP's: by chance two sockets of a program, one of each, hardly ever have one number, and who counts from one
@@ -29,15 +40,13 @@ class UdpPorts(Ports):
     all sockets of its address only, behind those that are in their right place.
     """
 
-    __slots__ = ("pairs", "members", "_turns")
+    __slots__ = ("pairs", "members", "_turns", "_next")
 
     def __init__(self) -> None:
         super().__init__()
-        self._next_even = FIRST_OF_DATAGRAMS
+        self._next = FIRST_OF_DATAGRAMS
         self._turns = 0
-        self.members: dict[
-            tuple[str, int], int
-        ] = {}  # multicast groups that sockets are in: by group and link, how many
+        self.members: dict[Membership, int] = {}  # how many sockets are in a multicast group on a link
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
 
     def pair(self, socket: DatagramSender) -> None:
@@ -69,6 +78,23 @@ class UdpPorts(Ports):
             if both & REUSE_PORT:
                 return
             raise socket_error(EADDRINUSE)
+
+    def choose_for_datagrams(self, user: Binder) -> int:
+        """A port for a UDP socket that names none: both parities, rising by one."""
+        bounds = own_range(user.options)
+        if bounds is not None:
+            free = (port for port in range(bounds[0], bounds[1] + 1) if port not in self.users)
+            if (chosen := next(free, None)) is not None:
+                return chosen
+            raise socket_error(EADDRINUSE)
+        port = self._next
+        for _ in range(LAST_EPHEMERAL - FIRST_EPHEMERAL + 1):
+            following = port + 1 if port < LAST_EPHEMERAL else FIRST_EPHEMERAL
+            if port not in self.users:
+                self._next = following
+                return port
+            port = following
+        raise socket_error(EADDRINUSE)
 
     def forget(self, socket: DatagramSender) -> None:
         """*socket* gives its port back."""

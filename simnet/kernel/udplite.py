@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from errno import EADDRINUSE
 from typing import Any, Final
 
+from simnet.kernel.buffer import Data
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import UDPLITE_RECV_CSCOV, UDPLITE_SEND_CSCOV
@@ -51,13 +52,7 @@ class UdpLiteSocket(UdpSocket):
                 raise socket_error(EADDRINUSE)
         super()._stand_at(ip, port, later)
 
-    def _send(
-        self,
-        data: bytes | bytearray | memoryview,
-        flags: int,
-        address: Sequence[Any] | None,
-        ancillary: tuple[Any, ...] = (),
-    ) -> int:
+    def _send(self, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...] = ()) -> int:
         return super()._send(data, flags, None if address is None else _above(address), ancillary)
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, tuple[Any, ...]]:

@@ -22,13 +22,13 @@ from errno import (
 )
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.buffer import scatter
+from simnet.kernel.buffer import Data, scatter
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import PASSED_ON
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM
-from simnet.kernel.options import SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
+from simnet.kernel.options import SNDBUF_DEFAULT, SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from simnet.kernel.unix_messages import Record
     from simnet.kernel.unix_tampering import Course
 
-SNDBUF_DEFAULT: Final = 212992  # net.core.wmem_default
 NOBODY: Final = (0, -1, -1)  # SO_PEERCRED of a socket that never had a peer
 
 
@@ -338,7 +337,7 @@ class UnixSocket(File):
     # Shared by the types: what differs only in shape.
 
     def recvmsg(self, n: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Name | None]:
-        """Recv in full; here every type begins."""
+        """``recv`` in full; here every type begins."""
         raise NotImplementedError
 
     def recv(self, n: int, flags: int = 0) -> bytes:
@@ -346,12 +345,12 @@ class UnixSocket(File):
         return self.recvmsg(n, 0, flags)[0] if n else b""
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, Name | None]:
-        """recv, and the sender's name, None if it has none."""
+        """``recv``, and the sender's name, None if it has none."""
         data, _, _, name = self.recvmsg(n, 0, flags)
         return data, name
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
-        """Recv into *buffer*."""
+        """``recv`` into *buffer*."""
         view = memoryview(buffer).cast("B")
         n = n or len(view)
         if not n:
@@ -363,7 +362,7 @@ class UnixSocket(File):
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
     ) -> tuple[int, list[Any], int, Name | None]:
-        """recvmsg, scattered over *buffers*."""
+        """``recvmsg``, scattered over *buffers*."""
         views = [memoryview(buffer).cast("B") for buffer in buffers]
         room = sum(map(len, views))
         data, ancillary, message_flags, name = self.recvmsg(room, ancbufsize, flags)
@@ -376,10 +375,10 @@ class UnixSocket(File):
         """Send in full; here every type begins."""
         raise NotImplementedError
 
-    def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
+    def send(self, data: Data, flags: int = 0) -> int:
         """Send *data* to the peer."""
         return self.sendmsg((data,), (), flags)
 
-    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Name) -> int:
+    def sendto(self, data: Data, flags: int, address: Name) -> int:
         """Send *data* to *address*; a connected stream says EISCONN (K-058)."""
         return self.sendmsg((data,), (), flags, address)
