@@ -15,19 +15,17 @@ from types import FunctionType
 from typing import Any
 
 from simnet import real
-from simnet.kernel.options import NoBuffer
+from simnet.kernel.options import INT_MAX, NoBuffer
 
 __all__ = [
-    "INT_MAX", "MISSING", "SIZE_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout",
-    "given_descriptor", "iterable", "look_over",
-    "look_over_inheritable", "name_as_the_real_one", "only_one", "option_value", "taken", "whole", "writable_view",
+    "MISSING", "SIZE_MAX", "UINT_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout",
+    "given_descriptor", "iterable", "look_over", "look_over_inheritable", "name_as_the_real_one", "only_one", "option_value", "taken", "whole", "writable_view",
 ]  # fmt: skip
 
 USUAL_SECONDS = 1e6  # of a time-out: twelve days
-INT_MAX = 0x7FFFFFFF
+UINT_MAX = 2 * INT_MAX + 1
 INTEGERS = frozenset({int, bool})
 SIZE_MAX = (1 << 63) - 34  # of what is read at once: PY_SSIZE_T_MAX less the head of a bytes object
-SIZE_OF_INT = 4
 MISSING: Any = type("MISSING", (), {})()  # the default of an argument that must be given: a call without it gets to us
 _CSocket: Any = _socket.socket
 
@@ -42,9 +40,8 @@ def look_over(call: str, *arguments: Any, **named: Any) -> Any:
     try:
         getattr(_CSocket, call)(nobody, *takewhile(lambda each: each is not MISSING, arguments), **named)
     except OSError as error:
-        if error.errno not in (EBADF, EINVAL, None) or "out of range" in str(
-            error
-        ):  # None: it has no address family either
+        # None: it has no address family either.
+        if error.errno not in (EBADF, EINVAL, None) or "out of range" in str(error):
             raise
     return nobody
 

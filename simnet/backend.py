@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, cast
 
 from simnet import real, tls
-from simnet.arguments import checked_timeout, descriptor_number, whole
+from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
 from simnet.calls.alarms import alarm_call
 from simnet.calls.ioctl import ioctl
@@ -35,7 +35,7 @@ from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.resolver import names
 from simnet.resolver.lookups import LATE
-from simnet.resolver.numeric import INTERFACES, UINT_MAX
+from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.standins.sockets import called_by_class
 from simnet.state import in_a_loop, loop_given_back, loop_set_aside

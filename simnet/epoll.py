@@ -13,18 +13,11 @@ from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import socket_error
+from simnet.kernel.options import INT_MAX
 from simnet.kernel.readiness import IN
 from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
-from simnet.poll_arguments import (
-    INT_MAX,
-    PLAIN_SECONDS,
-    c_int,
-    descriptor_of,
-    epoll_bits,
-    epoll_limit_ns,
-    look_over_epoll,
-)
+from simnet.poll_arguments import PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
 from simnet.realfiles import refuse_disk_file
 
 __all__ = ["Epoll", "select_of_selector"]

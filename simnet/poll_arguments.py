@@ -11,15 +11,14 @@ from typing import Any
 
 from simnet import real
 from simnet.arguments import MISSING
+from simnet.kernel.options import INT_MAX, INT_MIN
 
 __all__ = [
-    "INT_MAX", "PLAIN_SECONDS",
+    "PLAIN_SECONDS",
     "c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "look_over_epoll", "look_over_poll", "poll_bits",
     "poll_limit_ns", "select_limit_ns",
 ]  # fmt: skip
 
-INT_MAX = 2**31 - 1
-INT_MIN = -INT_MAX - 1
 TIME_MAX = 2**63  # CPython counts nanoseconds in a signed 64-bit integer
 TIME_TYPE = "PyTime_t" if sys.version_info >= (3, 13) else "_PyTime_t"
 TOO_LARGE = f"timestamp too large to convert to C {TIME_TYPE}"

@@ -4,6 +4,7 @@ Inside a process ``time.monotonic()`` is that process's clock. The watchdog, pro
 instead; the scan of `simnet.modules` spares this room.
 """
 
+import importlib
 from _thread import get_ident, start_new_thread
 from os import getpid, pipe, set_inheritable, urandom
 from select import epoll, poll, select
@@ -24,8 +25,13 @@ except ImportError:  # macOS and Windows have none
         """Leave the C variable ``errno`` as it is."""
 
 
+c_signal: Any = importlib.import_module(
+    "_signal"
+)  # `signal` wraps numbers in enums, slowly; typeshed has no stub of this
+
 __all__ = [
     "RLIMIT_NOFILE",
+    "c_signal",
     "epoll",
     "fcntl",
     "get_ident",

@@ -15,7 +15,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments import (
-    INT_MAX,
     MISSING,
     SIZE_MAX,
     checked_bytes,
@@ -38,7 +37,7 @@ from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK
-from simnet.kernel.options import SO_ERROR, SOL_SOCKET
+from simnet.kernel.options import INT_MAX, SO_ERROR, SOL_SOCKET
 from simnet.poll_arguments import c_int
 from simnet.realfiles import real_file
 from simnet.resolver.addresses import kernel_address

@@ -5,16 +5,16 @@ process waits, as on a kernel: a wait is broken off if the handler raises, and g
 from __future__ import annotations
 
 import errno
-import importlib
 import math
 import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from simnet.arguments import UINT_MAX
 from simnet.calls.signals import KERNEL, hear, keep_back
 from simnet.poll_arguments import c_int
-from simnet.resolver.numeric import UINT_MAX
+from simnet.real import c_signal
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "alarm_call"]
 
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it
 SIGALRM = 14
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
 SECOND, MICROSECOND = 1_000_000_000, 1_000
@@ -110,10 +109,10 @@ def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> A
     if call == "getitimer":
         told = alarm.left()
     else:
-        with suppress(_signal.ItimerError):
+        with suppress(c_signal.ItimerError):
             original(NO_TIMER, *arguments[1:])
         wait, interval = (math.ceil(each * 1e6) * MICROSECOND for each in (*arguments[1:], 0)[:2])
         if wait < 0 or interval < 0:
-            raise _signal.ItimerError(errno.EINVAL, os.strerror(errno.EINVAL))
+            raise c_signal.ItimerError(errno.EINVAL, os.strerror(errno.EINVAL))
         told = alarm.arm(wait, interval)
     return tuple(each / SECOND for each in told)

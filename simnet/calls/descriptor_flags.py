@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.kernel.errors import socket_error
+from simnet.kernel.options import INT_MAX
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
-    "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "locked", "owner", "set_blocking", "set_inheritable", "set_owner",
-    "set_status", "status",
+    "NOBODY", "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "locked", "owner", "refused", "set_blocking",
+    "set_inheritable", "set_owner", "set_status", "status",
 ]  # fmt: skip
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 0, 1, 2, 3, 4, 8, 9, 10, 11
@@ -32,7 +33,7 @@ O_RDWR, O_NONBLOCK = 2, 0o4000
 O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME = 0o2000, 0o20000, 0o40000, 0o1000000
 STATUS = O_APPEND | O_ASYNC | O_NOATIME  # what F_SETFL sets besides, and nothing here asks for
 SIGNALS = 64
-NOBODY = 0x7FFFFFFF
+NOBODY = INT_MAX  # a number that no descriptor has
 
 
 def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
@@ -91,7 +92,7 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
         raise socket_error(errno.EFAULT)  # a number where a lock should be
     if command not in COMMANDS or command in SEALS:
         raise socket_error(errno.EINVAL)
-    raise _refused(process, f"fcntl(command {command})")
+    raise refused(process, f"fcntl(command {command})")
 
 
 def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes:
@@ -102,7 +103,7 @@ def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes
     if command in (F_GETFD, F_GETFL, F_GETOWN, F_GETSIG, F_GETLEASE) or command not in COMMANDS or command in REFUSED:
         fcntl(process, fd, command)
         return given
-    raise _refused(process, f"fcntl(command {command}) with bytes")
+    raise refused(process, f"fcntl(command {command}) with bytes")
 
 
 def locked(original: Any, *arguments: Any) -> None:
@@ -169,10 +170,11 @@ def set_owner(process: Process, file: Any, number: int) -> None:
 
 def _refuse_signals(process: Process, file: Any) -> None:
     if status(file) & O_ASYNC and owner(file):
-        raise _refused(process, "SIGIO, for which O_ASYNC and an owner ask,")
+        raise refused(process, "SIGIO, for which O_ASYNC and an owner ask,")
 
 
-def _refused(process: Process, what: str) -> NotModelled:
+def refused(process: Process, what: str) -> NotModelled:
+    """The refusal of *what*, for its caller to raise: the run remembers, whatever the program does with the exception."""
     refusal = NotModelled(what)
     process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
     return refusal

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from simnet.calls.descriptor_flags import refused
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.socket import Socket
-from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -93,9 +93,7 @@ def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
         return fd
     taken = table.open.get(fd2)
     if taken is not None and isinstance(taken, Epoll) is not isinstance(table.get(fd), Epoll):
-        refusal = NotModelled("os.dup2 of an epoll in the place of a socket, or the other way round,")
-        process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
-        raise refusal
+        raise refused(process, "os.dup2 of an epoll in the place of a socket, or the other way round,")
     table.dup_to(fd, fd2)
     if inheritable:
         table.inheritable.add(fd2)

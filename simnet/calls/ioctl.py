@@ -8,12 +8,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.calls.descriptor_flags import O_ASYNC, owner, set_owner, set_status, status
+from simnet.calls.descriptor_flags import NOBODY, O_ASYNC, owner, refused, set_owner, set_status, status
 from simnet.calls.link_requests import LINK_REQUESTS, link_request
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SOCK_STREAM
 from simnet.poll_arguments import descriptor_of
-from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -28,7 +27,6 @@ STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
 SOCKETS_OWN = 0x89  # the type of requests that are for sockets and links
-NOBODY = 0x7FFFFFFF
 
 
 def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: Any = True) -> Any:
@@ -82,9 +80,7 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
     elif request in STAMPS and file.type == SOCK_STREAM:
         raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
     elif request not in KNOWN:
-        refusal = NotModelled(f"ioctl(request {request:#x})")
-        process.scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
-        raise refusal
+        raise refused(process, f"ioctl(request {request:#x})")
     else:
         answer = INT.pack(ask(request))
     if hasattr(argument, "__index__"):

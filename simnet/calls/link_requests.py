@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
+from simnet.kernel.packed_options import ETHERNET_MTU, IFNAMSIZ
 from simnet.resolver.numeric import INTERFACES
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ NAME, FLAGS, ADDR, DSTADDR, BRDADDR, NETMASK = 0x8910, 0x8913, 0x8915, 0x8917, 0
 METRIC, MTU, HWADDR, INDEX = 0x891D, 0x8921, 0x8927, 0x8933
 OF_IPV4 = (ADDR, DSTADDR, BRDADDR, NETMASK)
 LINK_REQUESTS = frozenset({NAME, FLAGS, METRIC, MTU, HWADDR, INDEX, *OF_IPV4})
-IFNAMSIZ, IFREQ_SIZE = 16, 40  # of struct ifreq: a name, and what is told
+IFREQ_SIZE = 40  # struct ifreq: a name, and what is told
 LOOPBACK = "lo"
 UP_LOOPBACK_RUNNING, UP_BROADCAST_RUNNING_MULTICAST = 0x49, 0x1043
-LOOPBACK_MTU, ETHERNET_MTU = 65536, 1500
+LOOPBACK_MTU = 65536
 ARPHRD_LOOPBACK, ARPHRD_ETHER = 772, 1
 LOOPBACKS = {ADDR: "127.0.0.1", DSTADDR: "127.0.0.1", BRDADDR: "0.0.0.0", NETMASK: "255.0.0.0"}
 

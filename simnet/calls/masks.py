@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import sys
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.calls.signals import KERNEL, announce, arrived, blocked, handler_of
 from simnet.clock import deadline_after
+from simnet.real import c_signal
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mask_call"]
 
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
-_set_mask = getattr(_signal, "pthread_sigmask", None)  # Windows has none
+_set_mask = getattr(c_signal, "pthread_sigmask", None)  # Windows has none
 BLOCK, UNBLOCK, SETMASK = 0, 1, 2
 NEVER_BLOCKED = {9, 19}  # SIGKILL, SIGSTOP
 
@@ -127,4 +126,4 @@ def _pause(process: Process) -> None:
 
 def _told(process: Process, number: int, code: int) -> Any:
     pid, uid = (0, 0) if code == KERNEL else (real.getpid(), process.machine.stack.credentials[1])
-    return _signal.struct_siginfo((number, code, 0, pid, uid, 0, pid | uid << 32))
+    return c_signal.struct_siginfo((number, code, 0, pid, uid, 0, pid | uid << 32))

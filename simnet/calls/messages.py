@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from simnet.arguments import INT_MAX, MISSING, checked_bytes, iterable, look_over, taken, writable_view
+from simnet.arguments import MISSING, checked_bytes, iterable, look_over, taken, writable_view
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
 from simnet.calls.systemcall import READABLE, WRITABLE
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC
+from simnet.kernel.messages import AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC, SOCK_DGRAM, SOCK_STREAM
+from simnet.kernel.options import INT_MAX
 from simnet.resolver.addresses import kernel_address
 
 __all__ = ["MessageCalls"]
@@ -56,7 +57,7 @@ class MessageCalls(FullSends):
 
     def _put(self, views: list[memoryview], data: bytes, flags: int) -> None:
         """Write *data* into *views*. A TCP socket that only counts what there is (MSG_TRUNC) writes nothing."""
-        if not (flags & MSG_TRUNC and self._kind == 1 and self._net_family != AF_UNIX):
+        if not (flags & MSG_TRUNC and self._kind == SOCK_STREAM and self._net_family != AF_UNIX):
             scatter(views, data)
 
     def recvmsg_into(
@@ -107,9 +108,9 @@ class MessageCalls(FullSends):
             raise socket_error(errno.EMSGSIZE)
         payload = b"".join(parts)
         ancillary = to_kernel(self._process.descriptors, ancdata)
-        if not ancillary and address is None and self._kind == 1:
+        if not ancillary and address is None and self._kind == SOCK_STREAM:
             return self._send_once(payload, flags)
-        if resolved is not None and self._net_family == AF_UNIX and self._kind == 2:
+        if resolved is not None and self._net_family == AF_UNIX and self._kind == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",

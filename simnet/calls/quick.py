@@ -7,7 +7,6 @@ from operator import index
 from typing import Any
 
 from simnet.arguments import (
-    INT_MAX,
     MISSING,
     checked_blocking,
     checked_timeout,
@@ -23,7 +22,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
-from simnet.kernel.options import NoBuffer
+from simnet.kernel.options import INT_MAX, NoBuffer
 from simnet.resolver.addresses import kernel_address
 from simnet.unixplaces import listener_tag
 

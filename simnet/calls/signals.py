@@ -7,7 +7,6 @@ ends the run. A process of a real network, which is a thread, has its own in the
 from __future__ import annotations
 
 import errno
-import importlib
 import sys
 from contextlib import suppress
 from operator import index
@@ -15,14 +14,14 @@ from typing import Any, Protocol
 
 from simnet.kernel.errors import socket_error
 from simnet.poll_arguments import c_int
+from simnet.real import c_signal
 
 __all__ = [
     "KERNEL", "SIGINT", "SIGPIPE",
     "announce", "arrived", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "keep_back", "signal_call",
 ]  # fmt: skip
 
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
-_getsignal = _signal.getsignal
+_getsignal = c_signal.getsignal
 SIGINT, SIGPIPE, KILL, STOP = 2, 13, 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
@@ -55,7 +54,7 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
         return _set_wakeup(process, *arguments)
     handlers = _handlers(process)
     number = index(arguments[0])
-    if not 0 < number < _signal.NSIG:
+    if not 0 < number < c_signal.NSIG:
         raise ValueError("signal number out of range")
     if call == "siginterrupt":
         return None
@@ -81,7 +80,7 @@ def has_handler(process: Process, number: Any) -> bool:
 
 def ends_who_has_none(number: Any) -> bool:
     """Would that signal end a process, and the interpreter has no handler of it either?"""
-    known = isinstance(number, int) and 0 < number < _signal.NSIG
+    known = isinstance(number, int) and 0 < number < c_signal.NSIG
     return known and number not in HARMLESS and _getsignal(number) == DEFAULT
 
 

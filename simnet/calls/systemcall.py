@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from simnet.machine import Machine
     from simnet.process import Process
 
-__all__ = ["READABLE", "WRITABLE", "SystemCalls"]
+__all__ = ["EFFECTIVE", "READABLE", "WRITABLE", "SystemCalls"]
 
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP

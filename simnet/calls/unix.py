@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ECONNREFUSED
 from typing import Any
 
 from simnet import unixplaces
@@ -13,8 +14,6 @@ from simnet.kernel.states import CLOSED
 from simnet.points import RECORDS
 
 __all__ = ["UnixCalls"]
-
-ECONNREFUSED = 111
 
 
 class UnixCalls(MessageCalls):

@@ -181,9 +181,8 @@ class Epoll(File):
         gone: list[Entry] = []
         for entry in ready:
             file: Any = entry.file
-            if (
-                file.calm and not file.slow and ((outbox := file.outbox) is None or not outbox.size)
-            ):  # as its `mask` does
+            # As its `mask` does.
+            if file.calm and not file.slow and ((outbox := file.outbox) is None or not outbox.size):
                 inbox = file.inbox
                 mask = (READABLE_AND_WRITABLE if inbox is not None and inbox.size else WRITABLE) & entry.wanted
             else:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.systemcall import EFFECTIVE
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT
@@ -29,7 +30,6 @@ __all__ = ["WRITABLE", "C", "Calls"]
 
 READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
-EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
 
 C = _socket.socket  # its methods are the system calls
 

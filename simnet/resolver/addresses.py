@@ -5,9 +5,11 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments import INT_MAX, c_name, checked_bytes
-from simnet.kernel.messages import AF_UNIX
-from simnet.resolver.names import AF_INET, AF_INET6, resolve
+from simnet.arguments import c_name, checked_bytes
+from simnet.kernel.inet import BROADCAST
+from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX
+from simnet.kernel.options import INT_MAX
+from simnet.resolver.names import resolve
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
@@ -44,7 +46,7 @@ def kernel_address(machine: Machine, family: int, address: Any, call: str) -> An
         host, port = _host(address[0]), _port(address[1], call)
         flow = _number(address[2]) if len(address) > 2 else 0
         scope = _number(address[3]) if len(address) > 3 else 0
-        if host in ("<broadcast>", "255.255.255.255"):
+        if host in ("<broadcast>", BROADCAST):
             raise OSError("address family mismatched")
         host, port = resolve(machine, host, family), _in_range(port, call)
         if flow > 0xFFFFF:

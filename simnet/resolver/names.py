@@ -8,8 +8,9 @@ from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.arguments import c_name, whole
-from simnet.kernel.inet import ANY4, ANY6, is_many
-from simnet.resolver.numeric import MAPPED, Numeric, numeric_host, scope_text
+from simnet.kernel.inet import ANY4, ANY6, BROADCAST, MAPPED, is_many
+from simnet.kernel.messages import AF_INET, AF_INET6
+from simnet.resolver.numeric import Numeric, numeric_host, scope_text
 from simnet.resolver.services import NO_NAME, Wanted, gai_error, service_name, service_text, wanted_sockets
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", 
 
 Answer = tuple[int, int, int, str, tuple[Any, ...]]
 
-AF_INET, AF_INET6, AF_UNSPEC = int(constants.AF_INET), int(constants.AF_INET6), int(constants.AF_UNSPEC)
+AF_UNSPEC = int(constants.AF_UNSPEC)
 # Plain numbers: an operation on one of the standard library's flags is a dozen calls.
 AI_PASSIVE, AI_CANONNAME, AI_NUMERICHOST = (
     int(each) for each in (constants.AI_PASSIVE, constants.AI_CANONNAME, constants.AI_NUMERICHOST)
@@ -32,7 +33,6 @@ BAD_FLAGS = (constants.EAI_BADFLAGS, "Bad value for ai_flags")
 BAD_FAMILY = (constants.EAI_FAMILY, "ai_family not supported")
 FLAGS = 0x7FF  # AI_PASSIVE to AI_NUMERICSERV
 HOST_NOT_FOUND, NO_RECOVERY = (1, "Unknown host"), (3, "Unknown server error")
-BROADCAST = "255.255.255.255"
 FLOW_MAX = 0xFFFFF
 
 

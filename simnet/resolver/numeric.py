@@ -6,13 +6,14 @@ import functools
 import ipaddress
 from typing import Final, NamedTuple
 
+from simnet.arguments import UINT_MAX
+from simnet.kernel.inet import MAPPED
 from simnet.kernel.messages import AF_INET, AF_INET6
+from simnet.kernel.packed_options import LINKS
 
-__all__ = ["MAPPED", "Numeric", "numeric_host", "scope_text"]
+__all__ = ["INTERFACES", "Numeric", "numeric_host", "scope_text"]
 
-MAPPED: Final = "::ffff:"
-INTERFACES: Final = {"lo": 1, "eth0": 2}  # links of a simulated host, by number
-UINT_MAX: Final = 2**32 - 1
+INTERFACES: Final = {name.decode(): number for number, name in enumerate(LINKS, 1)}  # links of a simulated host
 
 
 class Numeric(NamedTuple):

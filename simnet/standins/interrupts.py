@@ -9,13 +9,13 @@ reference's callback, in a callback of the collector. So the next run of the ser
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from simnet.real import c_signal
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 
@@ -24,8 +24,7 @@ __all__ = ["PAIRS", "give_back", "rouse", "series", "tell", "tell_no_more"]
 PAIRS = Pairs()
 SIGINT = 2
 
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
-_getsignal, _setsignal, _default = _signal.getsignal, _signal.signal, _signal.default_int_handler
+_getsignal, _setsignal, _default = c_signal.getsignal, c_signal.signal, c_signal.default_int_handler
 
 _told: Callable[[FrameType | None, bool], None] | None = None
 _roused = False  # the signal on its way is the watchdog's
@@ -83,7 +82,7 @@ def rouse() -> None:
     with _lock:
         if _told is not None and _in_place and ident is not None:
             _roused = True
-            _signal.pthread_kill(ident, SIGINT)
+            c_signal.pthread_kill(ident, SIGINT)
 
 
 def give_back() -> None:
@@ -104,7 +103,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _default(number, frame)
 
 
-@PAIRS.standin(_signal, "getsignal")
+@PAIRS.standin(c_signal, "getsignal")
 def _getsignal_standin(original: Any) -> Callable[..., Any]:
     def getsignal(_: Origin, *args: Any) -> Any:
         own = getattr(whose.world(), "signal_call", None)  # only a world with processes in one thread has one
@@ -116,7 +115,7 @@ def _getsignal_standin(original: Any) -> Callable[..., Any]:
     return getsignal
 
 
-@PAIRS.standin(_signal, "signal")
+@PAIRS.standin(c_signal, "signal")
 def _signal_standin(original: Any) -> Callable[..., Any]:
     def signal(_: Origin, *args: Any) -> Any:
         global _in_place

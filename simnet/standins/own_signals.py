@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
+from simnet.real import c_signal
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs
 
@@ -13,8 +13,6 @@ __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 MASKS = ("pthread_sigmask", "sigpending")
-
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it; `signal` wraps numbers in enums, slowly
 
 
 def _own(name: str, method: str = "signal_call") -> Maker:
@@ -49,14 +47,14 @@ def _waiting(name: str) -> Maker:
 
 
 for _name in ("raise_signal", "set_wakeup_fd", "siginterrupt"):
-    PAIRS.standin(_signal, _name)(_own(_name))
+    PAIRS.standin(c_signal, _name)(_own(_name))
 for _name in ("alarm", "setitimer", "getitimer"):
-    PAIRS.standin(_signal, _name)(_own(_name, "alarm_call"))
+    PAIRS.standin(c_signal, _name)(_own(_name, "alarm_call"))
 for _name in (*MASKS, "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):
-    PAIRS.standin(_signal, _name)(_waiting(_name))
+    PAIRS.standin(c_signal, _name)(_waiting(_name))
 
 
-@PAIRS.standin(_signal, "pthread_kill")
+@PAIRS.standin(c_signal, "pthread_kill")
 @PAIRS.standin(os, "kill")
 def _(original: Any) -> Any:
     def standin(_: Origin, *args: Any, **kwargs: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _posixsubprocess
 import _thread
 import functools
-import importlib
 import os
 import select
 import threading
@@ -20,9 +19,6 @@ from simnet.standins.pairs import Maker, Origin, Pairs
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
-
-_signal = importlib.import_module("_signal")  # typeshed has no stub of it
-
 
 SUBPROCESS = ("a subprocess", "os.posix_spawn")  # by either way
 
