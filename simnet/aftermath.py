@@ -8,9 +8,9 @@ from socket import gaierror
 from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
+from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
-from simnet.state import in_a_loop
 from simnet.trace import CALL, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict
 

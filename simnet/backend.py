@@ -28,6 +28,7 @@ from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler
 from simnet.calls.socketpair import socketpair
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.epoll import Epoll
+from simnet.eventloops import in_a_loop, loop_given_back, loop_set_aside
 from simnet.kernel.errors import socket_error
 from simnet.pipes import Pipes
 from simnet.poll import Poll, select
@@ -38,7 +39,6 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.standins.sockets import called_by_class
-from simnet.state import in_a_loop, loop_given_back, loop_set_aside
 from simnet.verdicts import BLOCKS_THE_LOOP, Escape, Verdict, blocks_the_loop
 from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller, caller_outside

@@ -10,11 +10,11 @@ from collections import deque
 from errno import ENETDOWN
 from typing import TYPE_CHECKING
 
+from simnet.eventloops import ended_in_the_middle
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.tcp import TcpSocket
 from simnet.machine import Machine
-from simnet.state import ended_in_the_middle
 from simnet.trace import PROCESS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from simnet.clock import deadline_after
 from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
-from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+from simnet.verdicts import VERDICTS, ProcessEnded
 from simnet.whereabouts import caller_outside, tasks_outside
 
 if TYPE_CHECKING:
@@ -42,52 +42,18 @@ TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 NOT_BY_NUMBER = ("room in the backlog", "linger")  # waits for a file that the call was given no number of
 FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where")
-VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
 
 
 class Process:
     """What :meth:`Host.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
 
     __slots__ = (
-        "name",
-        "host_name",
-        "machine",
-        "target",
-        "scheduler",
-        "greenlet",
-        "fn",
-        "args",
-        "kwargs",
-        "descriptors",
-        "result",
-        "error",
-        "done",
-        "answered",
-        "ending",
-        "cannot_wait",
-        "in_thread",
-        "waits_when_ending",
-        "asleep",
-        "held",
-        "timed_out",
-        "has_deadline",
-        "pending",
-        "waiting",
-        "since_ns",
-        "fruitless",
-        "told_at",
-        "pauses",
-        "paused_ns",
-        "paused_at",
-        "heartbeats",
-        "activity",
-        "joiners",
-        "state",
-        "default_timeout",
-        "pollers",
-        "pairs",
+        "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",
+        "result", "error", "done", "answered", "ending", "cannot_wait", "in_thread", "waits_when_ending", "asleep",
+        "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
+        "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
         "_random",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,

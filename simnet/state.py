@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import sys
 import threading
-import warnings
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, Spin
+from simnet.eventloops import let_go, loop_given_back, loop_set_aside
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
     "PER_PROCESS",
-    "Left",
     "ProcessState",
     "absent",
-    "bury",
     "checked_names",
-    "ended_in_the_middle",
-    "hush",
-    "in_a_loop",
-    "let_go",
-    "loop_given_back",
-    "loop_set_aside",
     "maker_of",
     "place_of",
     "put_fresh",
@@ -61,8 +51,6 @@ PLACES = with_modules((*PER_PROCESS, *PER_THREAD))
 
 #: What is empty, or zero, when it is made of nothing.
 EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float, threading.local)
-
-CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
 
 
 class _Attributes:
@@ -252,100 +240,3 @@ class ProcessState:
                 let_go(namespace[attribute])
             namespace[attribute] = value
         loop_given_back(self._loop_outside)
-
-
-def let_go(kept: Any) -> None:
-    """Nobody has *kept* any more. The loop that a policy of asyncio knows need not say that it was left open: so are all when
-    a process ends.
-    """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and isinstance(kept, asyncio.AbstractEventLoopPolicy):
-        loop = getattr(getattr(kept, "_local", None), "_loop", None)
-        if loop is not None:
-            loop._closed = True
-
-
-def in_a_loop() -> bool:
-    """Does a loop of asyncio run here?"""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def loop_set_aside() -> Any:
-    """The loop that runs where a network is entered, as in a notebook, is none of its processes': the body may run its own."""
-    asyncio = sys.modules.get("asyncio")
-    loop = None if asyncio is None else asyncio._get_running_loop()
-    if asyncio is None or loop is None:
-        return None
-    hooks = sys.get_asyncgen_hooks()
-    asyncio._set_running_loop(None)
-    sys.set_asyncgen_hooks(None, None)
-    return loop, hooks
-
-
-def loop_given_back(kept: Any) -> None:
-    """What `loop_set_aside` took."""
-    if kept is not None:
-        loop, hooks = kept
-        sys.modules["asyncio"]._set_running_loop(loop)
-        sys.set_asyncgen_hooks(*hooks)
-
-
-VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)
-
-
-class Left(NamedTuple):
-    """What an event loop holds whose process is ended wherever it is."""
-
-    tasks: list[Any]
-    transports: list[Any]
-
-
-def hush(loop: Any = None) -> Left:
-    """What a loop holds (None: the running one) whose process is ended: nobody is told if it never comes to an end."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or (loop is None and (loop := asyncio._get_running_loop()) is None):
-        return Left([], [])
-    tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
-    for task in tasks:
-        task._log_destroy_pending = False
-    return Left(tasks, list(getattr(loop, "_transports", {}).values()))
-
-
-def bury(left: Left) -> None:
-    """The process is no more: its transports have no descriptor, and where its tasks stand nobody goes on."""
-    for transport in left.transports:
-        transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
-    for task in left.tasks:
-        for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
-            try:
-                task.get_coro().close()
-                break
-            except BaseException:  # noqa: BLE001  # nobody is left to be told
-                pass
-
-
-def hush_verdicts() -> None:
-    """What ended a task as a verdict of the run is on record: asyncio need not log it when the task is collected, whenever that is.
-
-    It may be while pytest has a file parsed, to show a traceback; to format another one within is more than Python 3.11 survives.
-    """
-    tasks: Any = sys.modules.get("asyncio.tasks")
-    known: Any = getattr(tasks, "_all_tasks", None) or getattr(tasks, "_scheduled_tasks", ())
-    for task in list(known):
-        if task.done() and isinstance(getattr(task, "_exception", None), VERDICTS):
-            task._log_traceback = False
-
-
-@contextmanager
-def ended_in_the_middle(process: Process) -> Iterator[None]:
-    """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
-    loop = process.state.get("loop")
-    left = Left([], []) if loop is None else hush(loop)
-    yield
-    if left.tasks:
-        with warnings.catch_warnings():  # of what `finally` code would still have awaited
-            warnings.simplefilter("ignore", RuntimeWarning)
-            bury(left)
-    else:
-        bury(left)

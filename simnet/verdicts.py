@@ -11,6 +11,7 @@ from simnet.kernel.errors import NotModelled
 
 __all__ = [
     "BLOCKS_THE_LOOP",
+    "VERDICTS",
     "Deadlock",
     "Escape",
     "HandlerError",
@@ -41,6 +42,9 @@ class Spin(BaseException):
 
 class ProcessEnded(BaseException):
     """Raised in a process where it waits, when its network ends. Its descriptors are closed already."""
+
+
+VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)  # what ends a run or a process, and is on record
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, ra
 from simnet.backend import SimulatedBackend, provider
 from simnet.blame import says_no
 from simnet.clock import Clock
+from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
+from simnet.kernel.states import LISTEN
 from simnet.link import Link, NotALink
 from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
@@ -33,7 +35,7 @@ from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
 from simnet.schedule import chooser
 from simnet.standins import interrupts
-from simnet.state import ProcessState, checked_names, ended_in_the_middle, hush_verdicts, let_go
+from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler
@@ -355,7 +357,7 @@ class Network(NotALink):
                 continue
             if process.target:
                 files = process.descriptors.files()
-                listening += [str(file.tag) for file in files if getattr(file, "state", None) == "LISTEN"]
+                listening += [str(file.tag) for file in files if getattr(file, "state", None) == LISTEN]
             if not process.has_deadline:
                 where = process.where()
                 told = process.describe_wait(where)

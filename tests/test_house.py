@@ -37,7 +37,7 @@ STEPS = {
         ["simnet.arguments", "simnet.poll_arguments"],
         ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.beginnings", "simnet.wait"],
         ["simnet.watchdog"],
-        ["simnet.process", "simnet.state", "simnet.resolver"],
+        ["simnet.process", "simnet.eventloops", "simnet.state", "simnet.resolver"],
         [
             "simnet.calls",
             "simnet.socket",

@@ -19,6 +19,7 @@ from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, target_of
 from simnet.blame import says_no, users_own
+from simnet.eventloops import loop_given_back, loop_set_aside
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
 from simnet.netstat import Netstat
@@ -34,7 +35,7 @@ from simnet.realnet.netstat import snapshot
 from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
 from simnet.realnet.stage import Stage
 from simnet.realnet.unix import remove_files
-from simnet.state import checked_names, loop_given_back, loop_set_aside
+from simnet.state import checked_names
 from simnet.stuck import entered_already
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet import real
+from simnet.eventloops import Left, bury, hush
 from simnet.kernel.readiness import IN
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
-from simnet.state import Left, bury, hush
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 from simnet.whereabouts import caller_outside
