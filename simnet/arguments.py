@@ -19,7 +19,8 @@ from simnet.kernel.options import INT_MAX, NoBuffer
 
 __all__ = [
     "MISSING", "SIZE_MAX", "UINT_MAX", "c_name", "checked_blocking", "checked_bytes", "checked_timeout",
-    "given_descriptor", "iterable", "look_over", "look_over_inheritable", "name_as_the_real_one", "only_one", "option_value", "taken", "whole", "writable_view",
+    "given_descriptor", "iterable", "look_over", "look_over_inheritable", "name_as_the_real_one", "only_one",
+    "option_value", "taken", "whole", "writable_view",
 ]  # fmt: skip
 
 USUAL_SECONDS = 1e6  # of a time-out: twelve days

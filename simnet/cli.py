@@ -165,9 +165,9 @@ def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> 
     return keep_file(file, to=to, title=title, reason=reason)
 
 
-@simnet.command(name="shrink", short_help="Make the plan of a scenario as small as it gets.")
+@simnet.command(short_help="Make the plan of a scenario as small as it gets.")
 @click.argument("file", type=click.Path(path_type=Path))
-def shrink_(file: Path) -> int:
+def shrink(file: Path) -> int:
     """Make the plan of a scenario as small as the same failure allows, in its file.
 
     Faults are dropped, parameters weakened, anchors moved early, as a sweep does with what it finds: for a plan that was written by

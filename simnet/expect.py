@@ -20,7 +20,6 @@ RULES = (
     *("NotModelled", "Escape", "Hang"),
 )
 
-
 IN_WORDS = {"outcome": "another outcome"}  # of a rule whose name alone says little
 
 

@@ -11,6 +11,7 @@ from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
 from simnet.hostverbs import connected, listening, result_of
 from simnet.kernel.messages import AF_UNIX
+from simnet.kernel.states import LISTEN
 from simnet.link import NotALink
 from simnet.machine import Machine
 from simnet.netstat import snapshot
@@ -102,7 +103,7 @@ class Host(NotALink):
         deadline = deadline_after(scheduler.clock.now_ns, seconds_of("wait_listening", timeout))
         while not any(
             row.host == self.name
-            and row.state == "LISTEN"
+            and row.state == LISTEN
             and (row.tag == where if isinstance(number, str) else row.local.endswith(f":{number}"))
             for row in snapshot(scheduler.processes)
         ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, TIME_WAIT
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_tampering import TamperableUnix
@@ -35,7 +36,7 @@ WAITS_FOR_EVER = "waits-for-ever"
 
 LEVELS = ("failure", "warning", "off")
 # States in which the peer is gone for good, or never was.
-OVER = frozenset({"CLOSE_WAIT", "CLOSED", "CLOSING", "LAST_ACK", "TIME_WAIT"})
+OVER = frozenset({CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, TIME_WAIT})
 
 
 def checked(levels: Any) -> dict[str, str]:
@@ -101,7 +102,7 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
     """
     what = process.waiting[0] if process.waiting is not None else ""
     if what in ("accept", "readiness of") and any(
-        isinstance(file, (TcpSocket, UnixSocket)) and file.state == "LISTEN" for file in process.descriptors.files()
+        isinstance(file, (TcpSocket, UnixSocket)) and file.state == LISTEN for file in process.descriptors.files()
     ):
         return None
     return Verdict(WAITS_FOR_EVER, f"{told}, without a deadline, so for ever", process.host_name)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
+from simnet.kernel.packed_options import ETHERNET_MTU
+
 __all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "NotALink", "Profile"]
 
 DEFAULT_LATENCY = 0.001  # seconds each way between two hosts: a switched LAN with a slow application on it
 HEADERS = 40  # bytes of IPv4 and TCP before the payload, without options
-ETHERNET_MTU = 1_500  # bytes; RFC 894
 
 
 class Profile(NamedTuple):
@@ -31,7 +32,6 @@ PROFILES = {
     "satellite": Profile(0.280, 0.010, 1.25e6, 0.001),  # geostationary: 2 x 35,786 km are 239 ms, the rest is queues
 }
 
-
 FACE = ("a", "b", "latency", "jitter", "bandwidth", "loss", "duplication", "reordering", "mtu", "use")
 
 
@@ -43,7 +43,10 @@ class Link:
     of the last three, or in a partition, TCP acknowledges, keeps and repeats, as it does anywhere.
     """
 
-    __slots__ = ("a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "_parted", "dark", "plain", "_changed")  # fmt: skip
+    __slots__ = (
+        "a", "b", "latency_ns", "jitter_ns", "_bandwidth", "_chances", "_mtu", "_blocked", "_parted", "dark", "plain",
+        "_changed",
+    )  # fmt: skip
 
     def __init__(
         self, a: str, b: str, latency: float = DEFAULT_LATENCY, changed: Callable[[Link], object] | None = None

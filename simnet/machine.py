@@ -25,8 +25,8 @@ class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
     __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files", "powered", "epoch_ns", "still_until_ns",
-        "lookups", "looked_up", "sockets",
+        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
+        "powered", "epoch_ns", "still_until_ns", "lookups", "looked_up", "sockets",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:

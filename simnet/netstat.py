@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from socket import AF_UNIX
 from typing import Any, NamedTuple
+
+from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
+from simnet.kernel.segment import TCP, UDP
+from simnet.kernel.states import LISTEN
 
 __all__ = ["Netstat", "Row", "shown_address", "snapshot"]
 
-PROTOCOLS = {6: "tcp", 17: "udp"}
+PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 
 class Row(NamedTuple):
@@ -62,18 +65,23 @@ def snapshot(processes: Iterable[Any]) -> Netstat:
                     file.stack.name,
                     process.name,
                     fd,
-                    "unix"
-                    if unix
-                    else PROTOCOLS.get(getattr(file, "wire", file.proto), "tcp" if file.type == 1 else "udp"),
+                    _protocol(file),
                     shown_address(getattr(file, "local", None)),
                     shown_address(peer.local if unix and peer is not None else peer),
                     state,
-                    _waiting(file) if state == "LISTEN" else getattr(file, "unread", 0),
+                    _waiting(file) if state == LISTEN else getattr(file, "unread", 0),
                     getattr(file, "unsent", 0),
                     str(file.tag),
                 )
             )
     return Netstat(rows)
+
+
+def _protocol(file: Any) -> str:
+    """What netstat calls the kind of a socket, simulated or real: of a real one it is known on the wire."""
+    if file.family == AF_UNIX:
+        return "unix"
+    return PROTOCOLS.get(getattr(file, "wire", file.proto), "tcp" if file.type == SOCK_STREAM else "udp")
 
 
 def _waiting(file: Any) -> int:

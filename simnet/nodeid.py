@@ -30,11 +30,15 @@ __all__ = ["NeedsConftest", "NodeId", "beside", "project_root"]
 _FORM: Final = (
     "written 'tests/test_echo.py::test_echo', the file's path from the project's root and the function's name"
 )
-
-
 TESTS: Final = "test_"  # what the names of tests begin with, and so nothing by which two are alike
-
 FOLDER_MAX: Final = 200  # bytes, before what tells one from another; with that and a suffix less than NAME_MAX, 255
+# Folders nobody keeps tests in.
+NOT_OURS: Final = ("__pycache__", "node_modules", "site-packages", "venv", "build", "dist")
+SHOWN: Final = 3  # of the places of files by one name
+FOLDERS_MAX: Final = 10_000  # a project has fewer; a home folder that somebody made one may have more
+
+# By folder: its modules whose names another folder's have taken back.
+_set_aside: dict[Path, dict[str, ModuleType]] = {}
 
 
 class NeedsConftest(ValueError):
@@ -152,7 +156,6 @@ class NodeId(NamedTuple):
             raise ValueError(f"{str(self)!r} is a class; name a method of it: {self}::test_name")
         if not callable(found):
             raise ValueError(f"{str(self)!r} is {type(found).__name__}, no function")
-        assert callable(found)
         return found  # type: ignore[no-any-return]  # callable is all there is to know
 
     def _instance(self, cls: type, name: str) -> Any:
@@ -225,19 +228,6 @@ def _moved(root: Path, name: str) -> str:
     return f"; there is {', '.join(found[:SHOWN])}" if found else ""
 
 
-# Folders nobody keeps tests in.
-NOT_OURS: Final = (
-    "__pycache__",
-    "node_modules",
-    "site-packages",
-    "venv",
-    "build",
-    "dist",
-)
-SHOWN: Final = 3
-FOLDERS_MAX: Final = 10_000  # a project has fewer; a home folder that somebody made one may have more
-
-
 @contextmanager
 def beside(root: Path, node: NodeId) -> Iterator[None]:
     """For as long as it lasts, what stands beside the test's file can be imported, as under pytest.
@@ -270,10 +260,6 @@ def beside(root: Path, node: NodeId) -> Iterator[None]:
 def _pythonpath(root: Path) -> list[str]:
     """What pytest's setting of that name puts on the path, where a project keeps its sources in a folder of their own."""
     return [str(root / each) for each in told_pytest(root, "pythonpath").entries]
-
-
-# By folder: its modules whose names another folder's have taken back.
-_set_aside: dict[Path, dict[str, ModuleType]] = {}
 
 
 def _stands_elsewhere(name: str, module: ModuleType | None, there: Collection[str], folder: Path) -> bool:

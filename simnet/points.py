@@ -9,7 +9,6 @@ from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
 
 __all__ = ["CallPoint", "ConnectPoint", "DatagramPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
 
-
 RECORDS = "records"  # stands beside the name in a connect of a Unix socket that moves records
 
 
@@ -91,7 +90,7 @@ class Points:
         """The points of the run that left *trace*."""
         points = cls()
         under_test = frozenset(targets)
-        streams: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
+        streams: dict[tuple[str, str], list[int]] = {}  # offsets of edges, by connection and direction
         syns: dict[str, list[str]] = {}
         answered: dict[str, bool] = {}
         moments: dict[str, dict[int, None]] = {}
@@ -120,10 +119,8 @@ class Points:
                 elif event.op == "SYN ACK":
                     answered[event.place] = True
                 elif event.op.partition(" ")[0] == "data":
-                    edges, hosts = streams.setdefault((event.place, event.end), ([0], []))
+                    edges = streams.setdefault((event.place, event.end), [0])
                     edges += [event.n, event.n + len(event.arguments)]
-                    if event.host not in hosts:
-                        hosts.append(event.host)
                 elif event.op.startswith("datagram") and event.n:
                     to = event.place.partition("->")[2].rpartition(":")[0]
                     touched = event.host in under_test or to in under_test
@@ -131,7 +128,7 @@ class Points:
         for place, hosts in syns.items():
             server = place.partition("->")[2].rpartition(":")[0]
             points.connects.append(ConnectPoint(place, hosts[0], server, answered.get(place, False)))
-        for (place, end), (edges, _) in streams.items():
+        for (place, end), edges in streams.items():
             client, _, rest = place.partition("->")
             touches = client in under_test or rest.rpartition(":")[0] in under_test
             points.streams.append(StreamPoint(place, end, max(edges), tuple(sorted(set(edges))), touches))
@@ -148,7 +145,7 @@ def _is_unix(place: str) -> bool:
 
 def _unix_points(
     event: Event,
-    streams: dict[tuple[str, str], tuple[list[int], list[str]]],
+    streams: dict[tuple[str, str], list[int]],
     attempts: dict[str, list[str]],
     answered: dict[str, bool],
 ) -> None:
@@ -158,7 +155,7 @@ def _unix_points(
         if event.result is None:
             answered[event.place] = True
     elif event.op == "send" and event.end and isinstance(event.result, int) and event.result:
-        edges, _ = streams.setdefault((event.place, "client" if event.end == "server" else "server"), ([0], []))
+        edges = streams.setdefault((event.place, "client" if event.end == "server" else "server"), [0])
         edges.append(edges[-1] + event.result)
 
 
@@ -173,8 +170,7 @@ def _has_name(event: Event) -> bool:
 
 def _call_point(event: Event, target: bool, whole: bool) -> CallPoint:
     place, end, op, n, host = event.place, event.end, event.op, event.n, event.host
-    arguments, result, blocking = event.detail
-    del arguments
+    _, result, blocking = event.detail
     if isinstance(result, Failed):
         return CallPoint(place, end, op, n, host, target, blocking, 0, str(result), whole)
     if isinstance(result, tuple) and op == "recv":

@@ -12,7 +12,7 @@ from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
-from simnet.kernel.readiness import describe
+from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, describe
 from simnet.madebefore import unknown
 from simnet.poll_arguments import (
     descriptor_of,
@@ -28,7 +28,6 @@ from simnet.wait import running
 
 __all__ = ["Poll", "Poller", "select"]
 
-IN, PRI, OUT, ERR, HUP, NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 READ_SET, WRITE_SET, EXCEPT_SET = IN | HUP | ERR, OUT | ERR, PRI  # fs/select.c
 POLL_DEFAULT = IN | PRI | OUT
 FD_SETSIZE = 1024

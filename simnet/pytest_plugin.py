@@ -30,6 +30,9 @@ FIXTURE = "simnet_network"
 SCENARIOS = "scenarios"  # the folder whose TOML files are tests without being named
 OPTIONS = ("runs", "kinds", "fault", "replay", "real", "seconds", "trace")
 
+# Those that run, one within the other; of an inner one, what was loaded before.
+_sessions: list[tuple[pytest.Config, Any]] = []
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("simnet", "network code under every single fault (simnet)")
@@ -62,11 +65,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="show all that happened in each simulated test (of those that pass with -rP)",
     )
-
-
-_sessions: list[
-    tuple[pytest.Config, Any]
-] = []  # those that run, one within the other; of an inner one, what was loaded before
 
 
 def pytest_configure(config: pytest.Config) -> None:

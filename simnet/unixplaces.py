@@ -23,10 +23,10 @@ from simnet.kernel.messages import SOCK_STREAM
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
+__all__ = ["CUTS", "accepted", "connected", "connecting", "listener_tag", "paired"]
+
 CUTS: Final = (ShortRecv, PartialSend)
 EVERY_BYTE: Final = 1 << 62
-
-__all__ = ["CUTS", "accepted", "connected", "connecting", "listener_tag", "paired"]
 
 
 def connecting(caller: Machine, machine: Machine, file: Any, name: Any) -> Fault | None:

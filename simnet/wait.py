@@ -85,9 +85,9 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "entries_at_ns", "interrupted", "switches",
-        "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "_arrived_ns", "_arrived_effects",
-        "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
+        "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
+        "entries_at_ns", "interrupted", "switches", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
+        "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(

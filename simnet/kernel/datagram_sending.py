@@ -89,8 +89,9 @@ class DatagramSender(File):
     """What a UDP socket is but for receiving. ``peer`` is who it is connected to."""
 
     __slots__ = (
-        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks", "autobound",
-        "sharing", "options", "inbox", "held", "fetched", "owed", "dropped", "corked", "flow", "rerouted", "reports", "groups", "group_link",
+        "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks",
+        "autobound", "sharing", "options", "inbox", "held", "fetched", "owed", "dropped", "corked", "flow", "rerouted",
+        "reports", "groups", "group_link",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP

@@ -55,7 +55,7 @@ IP_MREQ_SIZE: Final = 8
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
-ETHERNET_MTU: Final = 1500
+ETHERNET_MTU: Final = 1500  # RFC 894
 LOOPBACK_MTU: Final = 65535
 LOOPBACK_MTU_V6: Final = 65536
 

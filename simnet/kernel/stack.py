@@ -93,9 +93,9 @@ class Stack:
     """One host's kernel. *addresses* are its own, beside 127/8 and ::1; what it sends is appended to *out*."""
 
     __slots__ = (
-        "addresses", "clock", "out", "emit", "name",
-        "connections", "listeners", "tcp_ports", "_udp_ports", "_unix_names", "credentials", "time_waits",
-        "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding", "on_established", "path_error", "real_path", "muted", "carry",
+        "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
+        "_unix_names", "credentials", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
+        "on_established", "path_error", "real_path", "muted", "carry",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
