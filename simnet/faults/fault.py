@@ -18,6 +18,27 @@ from simnet.faults.place import Anchor, Place
 
 __all__ = ["Fault", "defaults_of", "refuse_fields"]
 
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "connection": "'client->server:7#1' (the 1st that client attempted; '#*' for each)",
+    "listener": "'server:7'",
+    "host": "'server'",
+    "flow": "'client->server:53'",
+    "link": "'client->server' or 'client<->server'",
+}
+
+PLACES_MAX: Final = 4096  # so many are remembered; a sweep makes thousands of faults at a few dozens
+_right_places: Final[set[tuple[str, str, object, object]]] = set()  # kind, place, op and end that go together
+
+# The field that counts, and the form of anchor it makes.
+_NUMBERED: Final[Mapping[str, str]] = {
+    "byte": "byte",
+    "call": "call",
+    "datagram": "datagram",
+    "lookup": "lookup",
+    "at": "time",
+}
+
+_DEFAULTS: Final[dict[type[Fault], dict[str, object]]] = {}  # of each kind's fields, as `defaults_of` found them
 
 _T = TypeVar("_T")
 
@@ -202,27 +223,6 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
         return FaultError(f"{self.kind}: {name}={self._get(name)!r} {reason}", name)
 
 
-_EXAMPLES: Final[Mapping[str, str]] = {
-    "connection": "'client->server:7#1' (the 1st that client attempted; '#*' for each)",
-    "listener": "'server:7'",
-    "host": "'server'",
-    "flow": "'client->server:53'",
-    "link": "'client->server' or 'client<->server'",
-}
-
-PLACES_MAX: Final = 4096  # so many are remembered; a sweep makes thousands of faults at a few dozens
-_right_places: Final[set[tuple[str, str, object, object]]] = set()  # kind, place, op and end that go together
-
-# The field that counts, and the form of anchor it makes.
-_NUMBERED: Final[Mapping[str, str]] = {
-    "byte": "byte",
-    "call": "call",
-    "datagram": "datagram",
-    "lookup": "lookup",
-    "at": "time",
-}
-
-
 @lru_cache(maxsize=64)
 def _counting(kind: type[Fault]) -> tuple[tuple[str, str], ...]:
     """Those of the fields of *kind* that count, in their order."""
@@ -261,9 +261,6 @@ def refuse_fields(kind: type[Fault], args: tuple[object, ...], fields: Mapping[s
     for name, default in defaults_of(kind).items():
         if default is msgspec.NODEFAULT and name not in fields and not (args and name == "on"):
             raise FaultTypeError(f"{kind.kind}: {name} is missing; {kind.kind} has {', '.join(names)}", name)
-
-
-_DEFAULTS: Final[dict[type[Fault], dict[str, object]]] = {}
 
 
 @lru_cache(maxsize=64)  # there are as many kinds as there are

@@ -12,13 +12,26 @@ from typing import Final
 
 from simnet.faults.place import Place
 
-__all__ = ["CHECKS", "END", "FIELDS", "INTEGER_MAX", "NS", "FaultError", "FaultTypeError", "comes", "lasts", "meant"]
+__all__ = [
+    "CHECKS",
+    "END",
+    "FIELDS",
+    "INTEGER_MAX",
+    "LEAST",
+    "NANOSECOND",
+    "NS",
+    "FaultError",
+    "FaultTypeError",
+    "comes",
+    "lasts",
+    "meant",
+]
 
-NS: Final = 1_000_000_000
-
+NS: Final = 1_000_000_000  # nanoseconds in a second
 NANOSECOND: Final = 1e-9  # the clock's tick: no shorter time can pass
-
 INTEGER_MAX: Final = 2**63 - 1  # what every TOML reader can hold (TOML 1.0, Integer)
+NEAR: Final = 0.65  # from 0 to 1: the usual 0.6 takes "project" for "expect"
+END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"
 
 # The order in which fields print, in all three forms: whose, when, what.
 FIELDS: Final = (
@@ -26,7 +39,8 @@ FIELDS: Final = (
     *("bytes", "first", "keep", "seconds", "data", "copies", "by", "errno"),
 )
 
-_LEAST: Final[Mapping[str, tuple[int, str]]] = {
+#: The least value of each count, and why it is.
+LEAST: Final[Mapping[str, tuple[int, str]]] = {
     "call": (1, "calls are counted from 1, each attempt of that op on that socket"),
     "byte": (0, "bytes are counted from 0, the fault acts before that byte"),
     "datagram": (1, "datagrams are counted from 1"),
@@ -51,9 +65,6 @@ class FaultTypeError(FaultError, TypeError):
     """A field of the wrong type; a ``TypeError`` and a ``FaultError``."""
 
 
-NEAR = 0.65  # from 0 to 1: the usual 0.6 takes "project" for "expect"
-
-
 def meant(word: str, known: Iterable[str], prefix: str = "") -> str:
     """``; did you mean 'would-block'?`` or, when nothing is near, all that are known. A *prefix* that most have makes none nearer."""
     choices = {each.removeprefix(prefix): each for each in known}
@@ -67,8 +78,6 @@ def meant(word: str, known: Iterable[str], prefix: str = "") -> str:
         return f"; did you mean {near[0]!r}?"
     return f"; known are {', '.join(choices.values())}" if choices else ""
 
-
-END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"
 
 # ---- what each field may hold ----------------------------------------------------------------------------------------
 
@@ -88,7 +97,7 @@ def _is_place(kind: str, name: str, value: object) -> object:
 def _is_count(kind: str, name: str, value: object) -> object:
     if type(value) is not int:  # not a bool, which is an int to isinstance
         raise FaultTypeError(f"{kind}: {name}={value!r} is {type(value).__name__}; it is a whole number", name)
-    least, reason = _LEAST[name]
+    least, reason = LEAST[name]
     if value < least:
         raise FaultError(f"{kind}: {name}={value} is less than {least}; {reason}", name)
     if value > INTEGER_MAX:
@@ -134,7 +143,7 @@ CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
     "end": _is_one_of("client", "server", remedy=END),
     "op": _is_text,
     "when": _is_one_of("before", "after", remedy="'before' or 'after' (the call)"),
-    **dict.fromkeys(_LEAST, _is_count),
+    **dict.fromkeys(LEAST, _is_count),
     **dict.fromkeys(("at", "seconds"), _is_seconds),
     "errno": _is_text,
     "data": _is_data,

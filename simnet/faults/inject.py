@@ -87,8 +87,8 @@ class Injector:
     """A plan and rates in force."""
 
     __slots__ = (
-        "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "_datagram", "watches_polls", "_call", "_byte", "_connect", "_poll", "_lookup", "_socket", "watches_lookups", "watches_sockets",
-        "_acted",
+        "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "watches_polls", "watches_lookups",
+        "watches_sockets", "_call", "_byte", "_connect", "_poll", "_datagram", "_lookup", "_socket", "_acted",
     )  # fmt: skip
 
     def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
@@ -97,9 +97,8 @@ class Injector:
         self.fired: list[Fault] = []
         self.clock = clock
         self.trace = trace
-        self._call = self._byte = self._connect = self._poll = self._datagram = self._lookup = self._socket = (
-            self.timed
-        ) = NONE
+        self._call = self._byte = self._connect = self._poll = NONE
+        self._datagram = self._lookup = self._socket = self.timed = NONE
         if plan.faults:
             self._sort(plan)
         dice = self.dice

@@ -12,27 +12,13 @@ from typing import Final
 import msgspec
 
 from simnet.faults.fault import Fault
-from simnet.faults.fields import FIELDS, NS
+from simnet.faults.fields import FIELDS, LEAST, NS
 from simnet.faults.kinds import ALL, ERRNOS, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
+from simnet.faults.rates import STALL_SECONDS
 
 __all__ = ["simpler", "simpler_plans", "size"]
-
-# Counts with the least value each can have. An unlisted field has steps of its own below, or none.
-_COUNTS: Final = {
-    "call": 1,
-    "byte": 0,
-    "datagram": 1,
-    "lookup": 1,
-    "bytes": 1,
-    "first": 0,
-    "keep": 1,
-    "copies": 1,
-    "by": 1,
-}
-
-_TELLING_SECONDS: Final = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # a person reads them at a glance
 
 _PLAIN_DATA: Final = b"!"
 
@@ -69,8 +55,8 @@ def simpler(fault: Fault) -> Iterator[Fault]:
             yield fault.placed(_numbered(place, number))
     for name in fault.__struct_fields__:
         value = getattr(fault, name)
-        if name in _COUNTS and value is not None:
-            least = 2 if fault.kind == "coalesce" and name == "bytes" else _COUNTS[name]
+        if name in LEAST and value is not None:
+            least = 2 if fault.kind == "coalesce" and name == "bytes" else LEAST[name][0]
             for count in _down(value, least):
                 if not (isinstance(fault, Wake) and name == "first" and count == 0 and fault.keep is None):
                     yield _with(fault, name, count)
@@ -136,6 +122,6 @@ def _shorter(seconds: float, least: float | None) -> Iterator[float]:
         yield -seconds
     if least is not None and seconds > least:
         yield least
-    for telling in _TELLING_SECONDS:
+    for telling in STALL_SECONDS:  # a person reads them at a glance
         if telling < seconds:
             yield telling

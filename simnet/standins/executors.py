@@ -19,9 +19,11 @@ from contextvars import copy_context
 from typing import Any
 
 from simnet.standins import whose
-from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+from simnet.verdicts import VERDICTS, ProcessEnded
 
 __all__ = ["place", "unplace"]
+
+ENDS = (*VERDICTS, ProcessEnded, KeyboardInterrupt)  # what goes on to whoever called
 
 _originals: dict[str, Any] = {}
 _owners: dict[str, Any] = {}  # the class that each is of: its module may have gone from sys.modules
@@ -62,9 +64,6 @@ def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     future.set_running_or_notify_cancel()
     _Outcome(at_once, fn, args, kwargs).tell(future)
     return future
-
-
-ENDS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin, KeyboardInterrupt)
 
 
 class _Outcome:
