@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from simnet.faults.fault import Fault
+from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.points import Points
 from simnet.process import refuse_coroutines
 from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
-from simnet.world import TEST, Network
+from simnet.world import Network
 
-__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "play", "run_of", "unless_left"]
+__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
 
 
 class Outcome(NamedTuple):
@@ -167,30 +168,41 @@ def unless_left(run: _Run) -> _Run:
 
 def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
     """What there is to know of *network*, which has ended, or of one that goes on, so far."""
-    raised_text = None if error is None else f"{type(error).__name__}: {error}"
-    processes = network.processes
     return Run(
-        plan=network.plan,
-        happened=network.happened,
-        unreached=network.unreached,
-        outcome=Outcome(returned, tuple(network.observations), raised_text),
-        body_error=error,
-        failures=[
-            ProcessFailure.of(process, process.error, error)
-            for process in processes
-            if process.error is not None and not isinstance(process.error, ProcessEnded)
-        ],
-        handler_errors=network.handler_errors,
-        verdicts=network.verdicts,
+        **known_of(network, returned, error),
         waiting=[
             Waiting(process.name, process.host_name, process.target, what, where, process.since_ns)
             for process, what, where in network.waiting
         ],
-        trace=network.trace,
         time_ns=network._clock.now_ns,
-        targets=tuple(name for name, host in network._hosts.items() if host.machine.target and name != TEST)
-        + ((TEST,) if network._hosts[TEST].machine.target else ()),
-        listening=network.listening,
-        alive=network.alive,
-        closed_listeners=network.closed_listeners,
     )
+
+
+def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[str, Any]:
+    """What a network says of its run in the same words whether it is simulated or real: arguments of `Run`."""
+    raised_text = None if error is None else f"{type(error).__name__}: {error}"
+    return {
+        "plan": network.plan,
+        "happened": network.happened,
+        "unreached": network.unreached,
+        "outcome": Outcome(returned, tuple(network.observations), raised_text),
+        "body_error": error,
+        "failures": [
+            ProcessFailure.of(process, process.error, error)
+            for process in network.processes
+            if process.error is not None and not isinstance(process.error, ProcessEnded)
+        ],
+        "handler_errors": network.handler_errors,
+        "verdicts": network.verdicts,
+        "trace": network.trace,
+        "targets": _targets(network),
+        "listening": network.listening,
+        "alive": network.alive,
+        "closed_listeners": network.closed_listeners,
+    }
+
+
+def _targets(network: Any) -> tuple[str, ...]:
+    """The names of the hosts under test; the body's, if it is one, comes last."""
+    names = [name for name, host in network._hosts.items() if host.machine.target]
+    return tuple(sorted(names, key=lambda name: name == BODY))

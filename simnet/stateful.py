@@ -36,11 +36,12 @@ from simnet.explore.alone import Beginning, failure_alone, judged_alone
 from simnet.explore.quiet import quiet
 from simnet.explore.table import INTERRUPTED
 from simnet.explore.verdict import Judgement
+from simnet.faults.hosts import BODY
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
 from simnet.run import Run, run_of
 from simnet.verdicts import Verdict
-from simnet.world import TEST, Network
+from simnet.world import Network
 
 __all__ = ["MOVES", "Client", "NetworkMachine", "clients"]
 
@@ -178,7 +179,7 @@ class NetworkMachine(RuleBasedStateMachine):
 
     def new_client(self) -> Client:
         """Connect one more: for a rule of one's own, ``@rule(target=clients)``."""
-        client = Client(self.net.host(TEST).connect(self.address, timeout=self.timeout))
+        client = Client(self.net.host(BODY).connect(self.address, timeout=self.timeout))
         self.clients.append(client)
         return client
 
@@ -205,7 +206,7 @@ class NetworkMachine(RuleBasedStateMachine):
         self._network = net
         host, port = self.address
         if self.latency is not None:
-            net.link(TEST, host).latency = self.latency
+            net.link(BODY, host).latency = self.latency
         self.start()
         there = list(dict.fromkeys(each.host_name for each in net.processes))
         if net.target and not any(name in there for name in net.target):
@@ -267,7 +268,7 @@ class NetworkMachine(RuleBasedStateMachine):
     def partition(self, one_way: bool) -> None:
         """Nothing gets through any more between the clients and the server; with *one_way* nothing from the clients."""
         self._cut = self._was_cut = True
-        self.net.partition(TEST, self.address[0], one_way=one_way)
+        self.net.partition(BODY, self.address[0], one_way=one_way)
 
     @precondition(lambda self: self._cut)
     @rule(after=st.sampled_from((0.0, 1.0, 60.0)))
@@ -275,7 +276,7 @@ class NetworkMachine(RuleBasedStateMachine):
         """The partition ends *after* so many seconds."""
         self.net.run(after)
         self._cut = False
-        self.net.heal(TEST, self.address[0])
+        self.net.heal(BODY, self.address[0])
 
     # --- the verdict -----------------------------------------------------------------------------------------------
 
@@ -364,7 +365,7 @@ class NetworkMachine(RuleBasedStateMachine):
             if any(fault.kind == "urgent" for fault in net.happened):
                 continue  # two of them, unread: the kernel makes the first one of the stream's
             told = f"{client.name} got {_shown(client.received)}{ending}; its answer is {_shown(answer)}"
-            net.verdicts.append(Verdict("always", told, TEST))
+            net.verdicts.append(Verdict("always", told, BODY))
 
     def _judged(self, net: Network, run: Run, began: Beginning) -> Judgement:
         left = self._was_cut or any(each.gone or each.urged for each in self.clients)

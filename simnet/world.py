@@ -20,6 +20,7 @@ from simnet.backend import SimulatedBackend, provider
 from simnet.blame import says_no
 from simnet.clock import Clock
 from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go
+from simnet.faults.hosts import BODY
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
@@ -43,7 +44,6 @@ from simnet.whereabouts import leads_out
 
 __all__ = ["Host", "Network"]
 
-TEST = "test"  # the host on which a test's body runs
 _right_names: set[str] = set()  # names of hosts that have been looked at; asked for membership only
 
 
@@ -182,7 +182,7 @@ class Network(NotALink):
     def observe(self, name: str, value: Any) -> None:
         """*value* is part of the outcome: under transparent faults it must be what it was without."""
         self.observations.append((name, value))
-        self.trace.entries.append((self._clock.now_ns, OBSERVE, TEST, TEST, "", name, 0, repr(value)))
+        self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
     def always(self, check: Callable[[], object] | None = None) -> Any:
         """``with net.always(): assert ...`` states what must hold under every fault; a failure there is the target's.
@@ -205,7 +205,7 @@ class Network(NotALink):
 
     def _record_always(self, error: BaseException) -> None:
         message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
-        self._running().record(Verdict("always", message, TEST, error))
+        self._running().record(Verdict("always", message, BODY, error))
 
     def netstat(self) -> Netstat:
         """Every socket of every process, now."""
@@ -272,9 +272,9 @@ class Network(NotALink):
         scheduler.backend = SimulatedBackend(scheduler, self._look_around, self.spawn_on)
         self._fabric.look_up = partial(look_up, scheduler)
         scheduler.verdicts = self.verdicts
-        body = Process(scheduler, self.host(TEST).machine, 0, TEST, None)
+        body = Process(scheduler, self.host(BODY).machine, 0, BODY, None)
         body.greenlet = getcurrent()
-        body.target = self._hosts[TEST].machine.target
+        body.target = self._hosts[BODY].machine.target
         scheduler.body = scheduler.current = body
         scheduler.processes.append(body)
         self._watcher = Watcher(scheduler, self.handler_errors)
@@ -458,7 +458,7 @@ class Network(NotALink):
         self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self._target is None and machine.name != TEST:
+        if self._target is None and machine.name != BODY:
             machine.target = True
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)

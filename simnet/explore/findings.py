@@ -16,7 +16,7 @@ from simnet.blame import exception_line, user_place
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
-from simnet.faults.hosts import Crash, Restart
+from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Finding", "waits"]
 
-TEST = "test"  # the host of the body
 
 _OURS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin)  # recorded as verdicts where they arise
 
@@ -188,17 +187,17 @@ class Case:
         if error is None:
             return
         if isinstance(error, Deadlock):
-            waits = [line.strip() for line in str(error).splitlines() if line.startswith(f"  {TEST} waits for ")]
-            yield self.found("body-waits", f"the {', '.join(waits) or 'test waits'}, so for ever", TEST, error)
+            waits = [line.strip() for line in str(error).splitlines() if line.startswith(f"  {BODY} waits for ")]
+            yield self.found("body-waits", f"the {', '.join(waits) or 'test waits'}, so for ever", BODY, error)
             return
         # Told already: net.always, NotModelled, Hang; or a process's, whose end the body waited for.
         told = [each.error for each in self.run.verdicts] + [each.error for each in self.run.failures]
         if not any(error is each for each in told):
-            yield self.found("body-raised", f"the test raised {exception_line(error)}", TEST, error)
+            yield self.found("body-raised", f"the test raised {exception_line(error)}", BODY, error)
 
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
-        return self.found("outcome", message, TEST, self.run.body_error, FAILURE if survived else "")
+        return self.found("outcome", message, BODY, self.run.body_error, FAILURE if survived else "")
 
     def found(
         self,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from simnet.explore.findings import TEST
 from simnet.explore.report import headline, what_broke
 from simnet.explore.table import INTERRUPTED, TABLE
 from simnet.explore.verdict import Finding
+from simnet.faults.hosts import BODY
 from simnet.faults.paths import fits, starred
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
@@ -30,7 +30,7 @@ def failure_text(finding: Finding) -> str:
     what = what_broke(finding)
     if finding.at:
         return f"{what} at {finding.at}"
-    return f"{what} on {finding.host}" if finding.host not in ("", TEST) else what
+    return f"{what} on {finding.host}" if finding.host not in ("", BODY) else what
 
 
 def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:

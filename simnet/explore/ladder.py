@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from simnet.explore.looks import WIDTH
 from simnet.explore.repeats import told_once
 from simnet.explore.rows import Row, rows_of, shown_hosts
+from simnet.faults.hosts import BODY
 from simnet.trace import Trace
 
 __all__ = ["ladder"]
@@ -22,7 +23,6 @@ __all__ = ["ladder"]
 CLOCK = 10  # columns of the time and its margin
 LANE_MIN = 24  # columns below which calls are unreadable; more hosts than fit so become a list
 ARROW_MIN = 12  # columns that an arrow needs with its label cut short
-BODY = "test"  # the host of the test's body stands left
 
 _ASCII = str.maketrans({"─": "-", "▶": ">", "◀": "<", "⚡": "!", "⋮": ":", "…": "~"})
 

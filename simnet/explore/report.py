@@ -19,12 +19,13 @@ from simnet.blame import exception_text, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.excuses import excused
-from simnet.explore.findings import TEST, Finding
+from simnet.explore.findings import Finding
 from simnet.explore.ladder import ladder
 from simnet.explore.looks import WIDTH, colored, line_of
 from simnet.explore.table import TABLE
 from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
+from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.nodeid import project_root
 from simnet.trace import CALL
@@ -197,7 +198,7 @@ def headline(main: Finding | None, plan: FaultPlan) -> str:
     """One line, as a list of failures shows it."""
     if main is None:
         return f"the outcome is the baseline's {when(plan)}".rstrip()
-    at = f" at {main.at}" if main.at else f" on {main.host}" if main.host != TEST and main.error is None else ""
+    at = f" at {main.at}" if main.at else f" on {main.host}" if main.host != BODY and main.error is None else ""
     return f"{what_broke(main)}{at} {when(plan)}".rstrip()
 
 
@@ -250,7 +251,7 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 
 def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
     if plan and plan.transparent:
-        return _one_read(run.trace, baseline.trace) if main.host == TEST else ""
+        return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
     if plan:
         return _wrapped(main, plan)
     return "" if main.error is None else why_by_itself(main.error, run)
@@ -274,10 +275,10 @@ def _wrapped(main: Finding, plan: FaultPlan) -> str:
 
 def _one_read(trace: Trace, before: Trace) -> str:
     """What to say of a test that takes what one read brings for all there is; empty if it does not seem to."""
-    reads = [each for each in trace.of(CALL) if each.host == TEST and each.op == "recv"]
+    reads = [each for each in trace.of(CALL) if each.host == BODY and each.op == "recv"]
     if not reads or not (got := reads[-1].result) or not isinstance(got, bytes):
         return ""
-    key = (TEST, "recv", reads[-1].place, reads[-1].n)
+    key = (BODY, "recv", reads[-1].place, reads[-1].n)
     whole = next((each.result for each in before.of(CALL) if (each.host, each.op, each.place, each.n) == key), b"")
     if not isinstance(whole, bytes) or len(got) >= len(whole) or not whole.startswith(got):
         return ""
@@ -294,7 +295,7 @@ def _consequence(judgement: Judgement) -> str:
     if first.error is not None and first.reason in TABLE:
         if rest:
             return f"{_told(rest[0])}  [{rest[0].reason}]"
-        return f"{_told(first)}  [{first.reason}]" if first.host != TEST else ""
+        return f"{_told(first)}  [{first.reason}]" if first.host != BODY else ""
     if first.error is not None and str(first.error) == first.message:
         return f"the rule [{first.reason}] is broken"  # how, the error above has said
     after = [_told(each) for each in rest[:1] if each.error is not first.error]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from simnet.explore.findings import Case, Finding, waits
 from simnet.explore.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
+from simnet.faults.hosts import BODY
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from simnet.run import Run
 
 __all__ = ["FAILURE", "TABLE", "Finding", "Judgement", "judge"]
-
-BODY = "test"  # the process that is the test's body
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ __all__ = [
     "Restart",
 ]
 
-BODY: Final = "test"  # the host on which a test's body runs
+BODY: Final = "test"  # the host on which a test's body runs, and the process that it is
 
 RESOLVER_ERRORS: Final = ("EAI_AGAIN", "EAI_NONAME")  # getaddrinfo(3): try again later; no such name
 

@@ -20,6 +20,7 @@ from simnet.aftermath import explain, raise_what_failed
 from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, target_of
 from simnet.blame import says_no, users_own
 from simnet.eventloops import loop_given_back, loop_set_aside
+from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link, NotALink
 from simnet.netstat import Netstat
@@ -42,7 +43,6 @@ from simnet.verdicts import HandlerError, Hang, Verdict
 
 __all__ = ["RealNetwork"]
 
-TEST = "test"  # the host on which a test's body runs
 QUIET_NS = 40_000_000  # nothing has moved for so long, and nobody is about to act
 SETTLE_NS = 1_000_000_000  # how long a network may go on after its body has ended
 END_NS = 1_500_000_000  # how long processes may take to end; then they are interrupted, and get as long again
@@ -199,7 +199,7 @@ class RealNetwork(NotALink):
     def observe(self, name: str, value: Any) -> None:
         """*value* is part of the outcome: under transparent faults it must be what it was without."""
         self.observations.append((name, value))
-        self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, TEST, TEST, "", name, 0, repr(value)))
+        self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
     def always(self, check: Callable[[], object] | None = None) -> Any:
         """As `Network.always`: what must hold under every fault."""
@@ -219,7 +219,7 @@ class RealNetwork(NotALink):
 
     def _record_always(self, error: BaseException) -> None:
         message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
-        self._stage.record(Verdict("always", message, TEST, error))
+        self._stage.record(Verdict("always", message, BODY, error))
 
     def netstat(self) -> Netstat:
         """Every socket of every process, now."""
@@ -290,7 +290,7 @@ class RealNetwork(NotALink):
             self._maps.restore()
             raise
         stage.network, stage.entered = self, by
-        stage.body = RealProcess(stage, self.host(TEST).machine, TEST)
+        stage.body = RealProcess(stage, self.host(BODY).machine, BODY)
         stage.processes.append(stage.body)
         self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
         self._watcher.attach()
@@ -308,7 +308,7 @@ class RealNetwork(NotALink):
         ] or frames  # what leads to a test tells nothing of it
         stack = "".join(traceback.format_list(users[-6:]))
         self._stage.record(
-            Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", TEST)
+            Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", BODY)
         )
         throw(ident, Hang)
 
@@ -422,7 +422,7 @@ class RealNetwork(NotALink):
             self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
-        if self._target is None and machine.name != TEST:
+        if self._target is None and machine.name != BODY:
             machine.target = True
         self._maps.look()
         assert self._watcher is not None

@@ -9,8 +9,8 @@ from typing import Any
 from simnet.faults.plan import FaultPlan
 from simnet.process import refuse_coroutines
 from simnet.realnet.classes import SECONDS
-from simnet.realnet.network import TEST, RealNetwork
-from simnet.run import Outcome, ProcessFailure, Run, Waiting, unless_left
+from simnet.realnet.network import RealNetwork
+from simnet.run import Run, Waiting, known_of, unless_left
 
 __all__ = ["RealRun", "play_real"]
 
@@ -65,31 +65,13 @@ def play_real(
     except BaseException as raised:  # noqa: BLE001 - whatever leaves the body is the run's result
         error = raised
     network.finish()
-    processes = network.processes
     run = RealRun(
-        plan=network.plan,
-        happened=network.happened,
-        unreached=network.unreached,
-        outcome=Outcome(
-            returned, tuple(network.observations), None if error is None else f"{type(error).__name__}: {error}"
-        ),
-        body_error=error,
-        failures=[
-            ProcessFailure.of(process, process.error, error) for process in processes if process.error is not None
-        ],
-        handler_errors=network.handler_errors,
-        verdicts=network.verdicts,
+        **known_of(network, returned, error),
         waiting=[
             Waiting(process.name, process.host_name, process.target, what, where, _since(process))
             for process, what, where in network.waiting
         ],
-        trace=network.trace,
         time_ns=network._stage.clock.now_ns,
-        targets=tuple(name for name, host in network._hosts.items() if host.machine.target and name != TEST)
-        + ((TEST,) if network._hosts[TEST].machine.target else ()),
-        listening=network.listening,
-        alive=network.alive,
-        closed_listeners=network.closed_listeners,
         kernel=network.verdict_class,
     )
     return unless_left(run)
