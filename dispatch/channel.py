@@ -32,9 +32,9 @@ BROKEN = 512  # sending failed; what the peer had sent before is still read
 LAYERED = 1024  # bytes pass through TLS
 BLOCKED = 2048  # the kernel took less than was offered; room is waited for
 PRODUCING = 4096  # a producer is in the output queue
+RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 HELD = 16384  # nothing is read until output has gone: what was read made it
 PROMISED = 32768  # write() has said that too much waits: handle_drained follows
-RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
 # Handlers of asyncore and asynchat, which somebody may have brought along.

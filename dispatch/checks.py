@@ -156,10 +156,10 @@ def _set_on_itself(code: Any, names: Any) -> str:
 def misfit(cls: type, name: str, handler: Any) -> str:
     """What to say if *handler*, which *cls* has in the place of a handler of this library, cannot be called as that is; else ""."""
     code = getattr(handler, "__code__", None)
-    of: Any = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
-    if code is None or not name.startswith("handle_") or getattr(of, "__module__", "").partition(".")[0] != "dispatch":
+    ours: Any = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+    if code is None or not name.startswith("handle_") or not _is_ours(ours):
         return ""
-    given = of.__code__.co_varnames[1 : of.__code__.co_argcount]
+    given = ours.__code__.co_varnames[1 : ours.__code__.co_argcount]
     most = code.co_argcount - 1
     least = most - len(handler.__defaults__ or ())
     if least <= len(given) and (len(given) <= most or code.co_flags & 0x04):  # 0x04: it takes *args

@@ -7,6 +7,7 @@ blocks: give an address, or look up beforehand, where that matters.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket as _socket
 
@@ -29,13 +30,13 @@ QUEUE_FULL_DELAY = 0.05
 class Connector:
     """The attempts of one stream."""
 
-    __slots__ = ("_address", "_errors", "_family", "_next", "_open", "_source", "_stream", "_timer")
+    __slots__ = ("_address", "_errors", "_family", "_next", "_open", "_timer", "source", "stream")
 
     def __init__(self, stream: Stream, address: Address, family: int | None, source: Address) -> None:
-        self._stream = stream
+        self.stream = stream
         self._address = address
         self._family = family
-        self._source = source
+        self.source = source  # the local address to connect from, if one was asked for
         self._next: list[tuple[int, Address]] = []  # those still to be tried
         self._open: list[Attempt] = []
         self._errors: list[tuple[Address, OSError]] = []
@@ -43,7 +44,7 @@ class Connector:
 
     def start(self) -> None:
         """Look the name up, and begin."""
-        stream = self._stream
+        stream = self.stream
         if stream.connect_timeout is not None:
             more = stream._extras()
             more.limit = stream.loop.call_later(stream.connect_timeout, self._too_late, stream.connect_timeout)
@@ -64,7 +65,7 @@ class Connector:
         literal = literal_family(host)
         if literal is not None and family in (None, literal) and isinstance(port, int):
             return [(literal, address)]
-        found = self._stream.loop.network.getaddrinfo(host, port, family or 0, _socket.SOCK_STREAM)
+        found = self.stream.loop.network.getaddrinfo(host, port, family or 0, _socket.SOCK_STREAM)
         return interleave([(int(entry[0]), entry[4]) for entry in found])
 
     def _try_next(self) -> None:
@@ -81,28 +82,20 @@ class Connector:
                 continue
             self._open.append(attempt)
             if self._next:
-                self._timer = self._stream.loop.call_later(ATTEMPT_DELAY, self._try_next)
+                self._timer = self.stream.loop.call_later(ATTEMPT_DELAY, self._try_next)
             return
         if not self._open:
             self._give_up(self._errors[-1][1])
-
-    def source(self) -> Address:
-        """The local address to connect from, if one was asked for."""
-        return self._source
-
-    @property
-    def stream(self) -> Stream:
-        return self._stream
 
     def won(self, attempt: Attempt) -> None:
         """This attempt is connected: the others are not needed."""
         sock = attempt.let_go()
         self._open.remove(attempt)
         self.cancel()
-        if self._stream._channel_state & CLOSED:
+        if self.stream._channel_state & CLOSED:
             sock.close()
         else:
-            self._stream._adopt(sock)
+            self.stream._adopt(sock)
 
     def lost(self, attempt: Attempt, error: OSError) -> None:
         """This attempt failed: on with the next, at once."""
@@ -124,8 +117,8 @@ class Connector:
 
     def _give_up(self, error: OSError) -> None:
         for attempt in self._open:
-            self._errors.append((attempt.address, socket_error(_socket.errno.ETIMEDOUT)))  # type: ignore[attr-defined]
-        self._stream._finish(_with_attempts(error, self._errors))
+            self._errors.append((attempt.address, socket_error(errno.ETIMEDOUT)))
+        self.stream._finish(_with_attempts(error, self._errors))
 
 
 class Attempt(Channel):
@@ -142,8 +135,8 @@ class Attempt(Channel):
         try:
             self.socket.setblocking(False)
             no_delay(self.socket, family)
-            if connector.source() is not None:
-                self.socket.bind(connector.source())
+            if connector.source is not None:
+                self.socket.bind(connector.source)
             self._connect()
         except BaseException:
             self.socket.close()

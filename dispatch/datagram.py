@@ -11,18 +11,16 @@ from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
 from dispatch.checks import check_address
-from dispatch.errors import OUT_OF_RESOURCES, STALE, TRY_AGAIN
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, Address
+from dispatch.errors import BREATH, OUT_OF_RESOURCES, STALE, TRY_AGAIN
+from dispatch.interfaces import IN, OUT, TROUBLE, Address
 from dispatch.limits import guard_limits
 from dispatch.socketfile import SocketFile, make_room
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
 
-TROUBLE = ERR | HUP | NVAL
 NOWHERE = (errno.EDESTADDRREQ, errno.ENOTCONN)
 BATCH = 32  # datagrams in one turn; the other channels wait meanwhile
-BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
 
 
 class Datagram(Channel):

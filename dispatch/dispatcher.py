@@ -12,10 +12,8 @@ import socket as _socket
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.checks import check_address, no_socket
-from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Address
-
-TROUBLE = ERR | HUP | NVAL
+from dispatch.errors import BREATH, DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
+from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE, Address
 
 
 class NotReady(BlockingIOError):
@@ -157,7 +155,7 @@ class Dispatcher(Channel):
                 # The connection stays in the queue and keeps the listener ready: rest, or spin.
                 self._channel_state |= RESTING
                 self.loop._sleep(self)
-                self.loop.call_later(0.05, self._rested)
+                self.loop.call_later(BREATH, self._rested)
                 return None
             raise
         return pair

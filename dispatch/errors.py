@@ -29,6 +29,7 @@ PEER_GONE = _family(
 
 #: The machine has no descriptor, buffer or memory to give at this moment; it may have one soon.
 OUT_OF_RESOURCES = _family("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "WSAEMFILE", "WSAENOBUFS")
+BREATH = 0.05  # seconds until it is asked again
 
 #: accept() fetched a connection that had died in the queue, or its network's error: accept(2) says to go on.
 DIED_IN_QUEUE = _family(

@@ -12,12 +12,11 @@ import sys
 from errno import EBADF, ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE, ESHUTDOWN, errorcode
 
 from dispatch.annotations import Any
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI
+from dispatch.interfaces import IN, OUT, PRI, TROUBLE
 from dispatch.observers import observers
 
 DISCONNECTED = frozenset({ECONNRESET, ENOTCONN, ESHUTDOWN, ECONNABORTED, EPIPE, EBADF})
 
-OVER = HUP | ERR | NVAL
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F  # of Linux; of BSD and macOS
 
 closes = 0  # of all objects so far; who was closed has the number of it
@@ -124,7 +123,7 @@ def readwrite(obj: Any, flags: int) -> None:
             obj.handle_read_event()
             return
         was = generation(obj) if flags & (flags - 1) else ALONE
-        unread = _unread(obj) if flags & IN and flags & OVER else None
+        unread = _unread(obj) if flags & IN and flags & TROUBLE else None
         if flags & IN:
             obj.handle_read_event()
         if flags & OUT and (was is ALONE or generation(obj) == was):
@@ -132,7 +131,7 @@ def readwrite(obj: Any, flags: int) -> None:
         if flags & PRI and (was is ALONE or generation(obj) == was):
             obj.handle_expt_event()
         if (
-            flags & OVER
+            flags & TROUBLE
             and (was is ALONE or generation(obj) == was)
             and (not flags & IN or (unread is not None and _unread(obj) == unread))
         ):

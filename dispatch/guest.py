@@ -11,14 +11,13 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.events import RERAISED, failed_to_say
 from dispatch.filewrapper import file_wrapper
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
+from dispatch.interfaces import ERR, IN, NVAL, OUT, PRI, READ, TROUBLE
 from dispatch.predicates import still_has, uses_writable
 from dispatch.resting import REST
 
 if TYPE_CHECKING:
     from dispatch.maploop import MapLoop
 
-TROUBLE = ERR | HUP | NVAL
 EVENTS = IN | OUT | PRI
 
 

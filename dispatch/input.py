@@ -10,21 +10,13 @@ from __future__ import annotations
 
 import socket as _socket
 
-from dispatch.channel import (
-    BLOCKED,
-    BROKEN,
-    CLOSED,
-    CLOSING,
-    EOF,
-    HELD,
-)
-from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, socket_error
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ
+from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, EOF, HELD
+from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, socket_error
+from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE
 from dispatch.observers import observers
-from dispatch.output import BREATH, Sender
+from dispatch.output import Sender
 
 # Sums of bits are made once: the interpreter would make them again in every turn.
-TROUBLE = ERR | HUP | NVAL
 READABLE = IN | TROUBLE
 WRITABLE = OUT | TROUBLE
 READ_SIZE = 65536  # bytes

@@ -13,13 +13,12 @@ from types import ModuleType
 
 from dispatch.annotations import Any
 
+OURS = {"asyncore": "dispatch.asyncore", "asynchat": "dispatch.asynchat"}
+
 #: Built on the two, and often imported beside them: re-executed on ours if it stands on others.
 FAMILY = ("smtpd",)
 
 NAMED = 5  # modules that are named in a warning; who wants to mend it needs the first
-
-
-OURS = {"asyncore": "dispatch.asyncore", "asynchat": "dispatch.asynchat"}
 
 
 class Finder:
@@ -93,7 +92,7 @@ def _users_of(loaded: ModuleType) -> list[str]:
     """The modules that hold *loaded*, or a class of its, under a name of their own."""
     users = []
     for name, module in list(sys.modules.items()):
-        if name in ("asyncore", "asynchat", *FAMILY):
+        if name in OURS or name in FAMILY:
             continue  # they are replaced, too
         held = list(getattr(module, "__dict__", {}).values())
         if any(each is loaded or _is_from(each, loaded) for each in held):

@@ -17,6 +17,7 @@ OUT: Final = 4
 ERR: Final = 8
 HUP: Final = 16
 NVAL: Final = 32
+TROUBLE: Final = ERR | HUP | NVAL  # reported unasked
 READ: Final = IN | PRI  # what a reading channel asks for: urgent data is looked at whenever ordinary data is
 
 Address = Any  # (host, port), (host, port, flow, scope), a path, an abstract name: whatever the family takes

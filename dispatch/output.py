@@ -26,7 +26,7 @@ from dispatch.channel import (
     Channel,
 )
 from dispatch.checks import check_count
-from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN, Timeout
+from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras, Items
 from dispatch.limits import guard_water
 
@@ -34,7 +34,6 @@ JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pie
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
-BREATH = 0.05  # seconds until the kernel is asked again for memory it did not have
 
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 

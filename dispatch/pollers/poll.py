@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import select
 
@@ -21,7 +22,7 @@ class PollPoller:
 
     def watch(self, fd: int, bits: int) -> None:
         if fd < 0:
-            raise socket_error(9)  # EBADF; poll itself would ignore it in silence
+            raise socket_error(errno.EBADF)  # poll itself would ignore it in silence
         self._poll.register(fd, bits)
 
     def change(self, fd: int, bits: int) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import time
 
+from dispatch.errors import socket_error
 from dispatch.interfaces import ERR, IN, NVAL, OUT, PRI
 
 FD_SETSIZE = 1024  # <sys/select.h> on Linux, macOS and BSD; Windows limits how many there are, not their numbers
@@ -26,7 +27,7 @@ class SelectPoller:
 
     def watch(self, fd: int, bits: int) -> None:
         if fd < 0:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            raise socket_error(errno.EBADF)
         if fd >= FD_SETSIZE and fd not in self._bits:
             try:
                 select.select([fd], [], [], 0)  # where numbers mean something else, it may be fine
