@@ -29,7 +29,6 @@ class Divergence:
     seed: str
     program: Program
     difference: Difference
-    original: Program
     setting: Setting  # addresses that were free when it was found
     traceback: str = ""
 
@@ -39,7 +38,8 @@ class Divergence:
         return as_script(self.program, self.setting, title, name)
 
     def __str__(self) -> str:
-        return f"{self.program}\n\n{self.difference}{self.traceback and chr(10)}{self.traceback}\n(seed {self.seed})"
+        told = f"{self.program}\n\n{self.difference}{self.traceback and chr(10)}{self.traceback}\n(seed {self.seed})"
+        return f"{told}\n\nThe same as a script for both worlds:\n\n{self.script()}"
 
 
 Verdict = Divergence | None
@@ -84,4 +84,4 @@ def confirm(seed: str, program: Program, found: Difference, settings: Iterator[S
     shortest = shrink(program, diverges)
     difference = compare(shortest, next(settings), SHRINK_PACE) or found
     crash = predict(shortest, next(settings)).crash or ""
-    return Divergence(seed, shortest, difference, program, next(settings), crash)
+    return Divergence(seed, shortest, difference, next(settings), crash)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from simnet.conform import KNOWN, Program, Report, Step, random_program, run
+from simnet.conform import KNOWN, Divergence, Program, Report, Step, random_program, run
 from simnet.conform.compare import compare
-from simnet.conform.kernel import settings
+from simnet.conform.kernel import Difference, settings
 from simnet.conform.predict import predict
 from simnet.conform.program import Place
 from simnet.conform.script import as_script
@@ -168,6 +168,18 @@ def test_a_program_prints_as_a_script_for_both_worlds(tmp_path: Path, seed: str)
         assert done.returncode == 0, done.stderr
         told.append(done.stdout.splitlines())
     assert len(told[0]) == len(told[1]) == len(random_program(seed))
+
+
+def test_a_report_has_each_divergence_as_a_script_for_both_worlds() -> None:
+    setting = next(settings(18))
+    difference = Difference("answer", 5, "c1 = l1.accept()", "EAGAIN", "127.0.0.1:P1")
+    report = str(Report(divergences=[Divergence("3/7", PAIR, difference, setting)]))
+    assert (
+        report.count(
+            as_script(PAIR, setting, "The kernel and simnet part at step 6: c1 = l1.accept()", "divergence.py")
+        )
+        == 1
+    )
 
 
 def test_a_report_says_what_was_covered() -> None:
