@@ -17,14 +17,16 @@ from collections.abc import Callable
 from typing import Any
 
 from simnet import real
-from simnet.conform.program import FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
+from simnet.conform.program import ASKED, FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
 from simnet.conform.words import Setting, Words, outcome
 from simnet.kernel.nagle import answers
+from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI
 from simnet.kernel.window import owes_acknowledgement
+from simnet.poll import FD_SETSIZE
+from simnet.process import FIRST_DESCRIPTOR
 
-__all__ = ["ASKED", "FILLER", "NOTHING", "Bench"]
+__all__ = ["Bench"]
 
-ASKED = 0x23C7  # every bit that poll may be asked for: IN PRI OUT RDNORM RDBAND WRNORM WRBAND RDHUP
 FILLER = b"F"  # what `fill` sends; no other payload has it, so that a run of it can be written as "F*"
 NOTHING = "(no such name)"
 FILL_MAX = 1 << 26  # bytes; a buffer that took so much is not going to be full
@@ -134,10 +136,8 @@ class Bench:
             with select.epoll() as epoll:
                 epoll.register(fd, ASKED)
                 told = dict(epoll.poll(0)).get(fd, 0)
-            said = (
-                tuple(bool(each) for each in select.select([fd], [fd], [fd], 0)) if fd < 1024 or fd > 1 << 19 else None
-            )
-            wanted = bool(mask & 0x19), bool(mask & 0xC), bool(mask & 0x2)
+            said = tuple(map(bool, select.select([fd], [fd], [fd], 0))) if _fits_select(fd) else None
+            wanted = bool(mask & (IN | ERR | HUP)), bool(mask & (OUT | ERR)), bool(mask & PRI)
             if told != mask or said not in (None, wanted):
                 found.append(f"{name}: poll {mask_names(mask)}, epoll {mask_names(told)}, select {said}")
         return found
@@ -182,7 +182,7 @@ class Bench:
     def make_select(self, *names: str) -> Any:
         """Not a maker of names: it asks three lists at once and says which names came back."""
         fds = [self._watching[name] for name in names if name in self._watching]
-        if any(1024 <= fd < 1 << 19 for fd in fds):
+        if not all(map(_fits_select, fds)):
             return "a descriptor beyond FD_SETSIZE"
         ready = select.select(fds, fds, fds, 0)
         return " / ".join(",".join(self.names[fd] for fd in part) for part in ready)
@@ -343,6 +343,11 @@ class Bench:
 
 MAKERS = frozenset({"socket", "socketpair", "epoll", "select"})
 POLLER_CALLS = frozenset({"register", "modify", "unregister", "wait"})
+
+
+def _fits_select(fd: int) -> bool:
+    """Whether ``select.select`` takes it; of simnet's numbers, which are above all of the kernel's, it counts the places."""
+    return fd < FD_SETSIZE or fd >= FIRST_DESCRIPTOR
 
 
 def _raise(error: OSError) -> Callable[[], Any]:

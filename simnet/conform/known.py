@@ -14,7 +14,6 @@ from simnet.conform.program import PORTS, Place, Program
 
 __all__ = ["KNOWN", "Known", "explain"]
 
-
 _WIDE = {Place("any6", port) for port in (*PORTS, 0)}
 
 

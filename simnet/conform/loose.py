@@ -11,12 +11,11 @@ from typing import Any
 
 from simnet.conform.bench import Bench
 from simnet.conform.program import TIGHT, Step
-from simnet.kernel.messages import AF_UNIX
+from simnet.kernel.epoll import EPOLLET
+from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
+from simnet.kernel.readiness import ERR, PRI, READABLE
 
-__all__ = ["IN_BITS", "Loose", "state_of"]
-
-IN_BITS = 0x41  # IN RDNORM
-EDGE = 1 << 31
+__all__ = ["Loose", "state_of"]
 
 SENDING = frozenset({"send", "sendto", "sendmsg", "pass", "fill"})
 READING = frozenset({"recv", "recv_into", "recvfrom", "recvmsg", "recvmsg_into", "take", "drain"})
@@ -76,7 +75,7 @@ class Loose:
 
     def note(self, step: Step, answer: str) -> None:
         """*step* was made, and answered so."""
-        if step.call in ("register", "modify") and len(step.args) > 1 and step.args[1] & EDGE:
+        if step.call in ("register", "modify") and len(step.args) > 1 and step.args[1] & EPOLLET:
             self._edges = True
         if step.call == "fill" and answer == "full":
             file = self._file(step.on)
@@ -105,7 +104,7 @@ class Loose:
         bits = {}
         for name, thing in self._bench.opened():
             if not hasattr(thing, "_file") and self._edge_to_come():
-                bits[name] = IN_BITS
+                bits[name] = READABLE
         return bits
 
     # --- looking at both ends --------------------------------------------------------------------------------------
@@ -119,7 +118,9 @@ class Loose:
 
     def _unanswered(self, file: Any) -> bool:
         state = getattr(file, "state", "")
-        return state not in ACKNOWLEDGED or (state != "LISTEN" and file.type == 1 and self._peer(file) is None)
+        return state not in ACKNOWLEDGED or (
+            state != "LISTEN" and file.type == SOCK_STREAM and self._peer(file) is None
+        )
 
     def _holding(self) -> list[Any]:
         """Connections that hold a partial segment back."""
@@ -160,17 +161,17 @@ def state_of(bench: Bench, name: str) -> str:
     if thing.fileno() == -1:
         return "closed descriptor"
     file = thing._file()
-    kind = "unix" if file.family == AF_UNIX else "udp" if file.type == 2 else ""
+    kind = "unix" if file.family == AF_UNIX else "udp" if file.type == SOCK_DGRAM else ""
     marks = [part for part in (kind, str(getattr(file, "state", "") or "open")) if part]
     mask = file.mask()
     shut = getattr(file, "shut", 0)
     for mark, there in (
         ("data", bool(getattr(file, "unread", 0))),
-        ("urgent", bool(mask & 0x2)),
+        ("urgent", bool(mask & PRI)),
         ("eof", bool(getattr(file, "done", False))),
         ("shutrd", bool(shut & 1) and not getattr(file, "done", False)),
         ("shutwr", bool(shut & 2)),
-        ("error", bool(mask & 0x8)),
+        ("error", bool(mask & ERR)),
         ("full", bool(getattr(file, "unsent", 0))),
     ):
         if there:

@@ -8,23 +8,14 @@ are made, and what a kernel says to them is what we want to know.
 from __future__ import annotations
 
 import select
-import socket
 from collections.abc import Callable
 from random import Random
 
-from simnet.conform.program import Place, Program
+from simnet.conform.program import ASKED, Place, Program
 from simnet.conform.scenes import Opening
+from simnet.kernel.messages import MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL
 
 __all__ = ["random_program"]
-
-ONLY_IN, ALL = select.EPOLLIN, 0x23C7
-OOB, PEEK, MORE, TRUNC, WAITALL = (
-    int(socket.MSG_OOB),
-    int(socket.MSG_PEEK),
-    int(socket.MSG_MORE),
-    int(socket.MSG_TRUNC),
-    int(socket.MSG_WAITALL),
-)
 
 
 def random_program(seed: int | str, moves: int = 14) -> Program:
@@ -124,7 +115,7 @@ class _Writer(Opening):
         if choice < 0.6:
             self.do("send", name, self.payload())
         elif choice < 0.7:
-            self.do("send", name, self.payload(), MORE)
+            self.do("send", name, self.payload(), MSG_MORE)
         elif choice < 0.8:
             self.do("send", name, b"")
         elif choice < 0.95:
@@ -139,11 +130,11 @@ class _Writer(Opening):
         if choice < 0.5:
             self.do("recv", name, size)
         elif choice < 0.65:
-            self.do("recv", name, size, PEEK)
+            self.do("recv", name, size, MSG_PEEK)
         elif choice < 0.75:
             self.do("drain", name)
         elif choice < 0.8:
-            self.do("recv", name, size, random.choice((TRUNC, WAITALL, PEEK | WAITALL)))
+            self.do("recv", name, size, random.choice((MSG_TRUNC, MSG_WAITALL, MSG_PEEK | MSG_WAITALL)))
         elif choice < 0.9:
             self.do("recv_into", name, size)
         elif choice < 0.94:
@@ -171,11 +162,11 @@ class _Writer(Opening):
         random = self.random
         choice = random.random()
         if choice < 0.4:
-            self.do("send", name, self.payload(), OOB)
+            self.do("send", name, self.payload(), MSG_OOB)
         elif choice < 0.7:
-            self.do("recv", name, random.choice((1, 1, 5)), random.choice((OOB, OOB, OOB | PEEK)))
+            self.do("recv", name, random.choice((1, 1, 5)), random.choice((MSG_OOB, MSG_OOB, MSG_OOB | MSG_PEEK)))
         elif choice < 0.8:
-            self.do("recvmsg", name, 5, OOB)
+            self.do("recvmsg", name, 5, MSG_OOB)
         elif choice < 0.9:
             self.do("ioctl", name, "SIOCATMARK")
         else:
@@ -228,7 +219,7 @@ class _Writer(Opening):
         if choice < 0.27:
             self.do("send", name, random.choice((b"", self.payload(), self.payload())))
         elif choice < 0.3:
-            self.do("send", name, self.payload(), MORE)
+            self.do("send", name, self.payload(), MSG_MORE)
         elif choice < 0.45:
             self.do("sendto", name, self.payload(), other if random.random() < 0.7 else Place("lo", "C"))
         elif choice < 0.7:
@@ -270,11 +261,8 @@ class _Writer(Opening):
     def hand_over(self, name: str) -> None:
         """Descriptors through a Unix socket: whoever holds the last one closes the file, also one that is on its way."""
         random = self.random
-        there = [
-            *self.streams,
-            *self.fresh,
-            *self.datagrams,
-        ]  # no Unix sockets: the kernel collects those that hold each other
+        # No Unix sockets: the kernel collects those that hold each other.
+        there = [*self.streams, *self.fresh, *self.datagrams]
         if there and random.random() < 0.5:
             self.do("pass", name, self.payload(), *random.sample(there, min(len(there), random.choice((1, 1, 2)))))
             return
@@ -310,7 +298,7 @@ class _Writer(Opening):
     def events(self) -> int:
         random = self.random
         events = random.choice(
-            (ALL, ALL, ONLY_IN, select.EPOLLIN | select.EPOLLOUT, select.EPOLLPRI, select.EPOLLRDHUP, 0)
+            (ASKED, ASKED, select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT, select.EPOLLPRI, select.EPOLLRDHUP, 0)
         )
         return int(
             events

@@ -11,6 +11,7 @@ from simnet.conform.bench import Bench
 from simnet.conform.loose import Loose, state_of
 from simnet.conform.program import Program, Step
 from simnet.conform.words import Setting
+from simnet.kernel.messages import MSG_OOB
 from simnet.verdicts import NotModelled
 from simnet.world import Network
 
@@ -106,7 +107,7 @@ def final_look(
         number += 1
     for name, _ in bench.open_sockets():
         for step in (
-            Step("recv", name, (9, 1)),  # MSG_OOB
+            Step("recv", name, (9, MSG_OOB)),
             Step("drain", name),
             Step("getsockopt", name, ("SO_ERROR",)),
             Step("getpeername", name),

@@ -12,6 +12,7 @@ import socket
 from typing import Any, NamedTuple
 
 __all__ = [
+    "ASKED",
     "FAMILIES",
     "HOSTS",
     "IOCTLS",
@@ -61,6 +62,8 @@ _OPTION_NAMES = {
 OPTIONS: dict[str, tuple[int, int]] = {
     name: (level, getattr(socket, name)) for level, names in _OPTION_NAMES.items() for name in names.split()
 }
+
+ASKED = 0x23C7  # every bit that poll may be asked for: IN PRI OUT RDNORM RDBAND WRNORM WRBAND RDHUP
 
 IOCTLS = {"FIONREAD": 0x541B, "SIOCOUTQ": 0x5411, "SIOCATMARK": 0x8905}  # as asm-generic/ioctls.h and sockios.h
 

@@ -20,8 +20,7 @@ class Report:
     steps: int = 0
     agreed: int = 0
     known: Counter[str] = field(default_factory=Counter)  # reasons of docs/fidelity.md
-    # Seeds, where the kernel answered so only once.
-    unsteady: list[tuple[str, Difference]] = field(default_factory=list)
+    unsteady: list[tuple[str, Difference]] = field(default_factory=list)  # with the seed: the kernel differed only once
     not_modelled: Counter[str] = field(default_factory=Counter)
     divergences: list[Divergence] = field(default_factory=list)
     again: Counter[str] = field(default_factory=Counter)  # further programs with a divergence of the same kind

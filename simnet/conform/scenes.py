@@ -94,8 +94,8 @@ class Opening:
 
     def scene(self) -> None:
         self.random.choices(
-            (self.connection, self.bare, self.datagram_scene, self.unix_scene, self.self_connection, self.bind_scene),
-            (60, 8, 12, 10, 0, 8),
+            (self.connection, self.bare, self.datagram_scene, self.unix_scene, self.bind_scene),
+            (60, 8, 12, 10, 8),
         )[0]()
 
     def connection(self) -> None:
@@ -153,13 +153,6 @@ class Opening:
         name = self.name("s")
         self.do("socket", "", self.random.choice(("tcp", "tcp", "tcp6", "unix")), makes=(name,))
         self.fresh.append(name)
-
-    def self_connection(self) -> None:
-        name = self.name("s")
-        self.do("socket", "", "tcp", makes=(name,))
-        self.do("bind", name, Place("here", 0))
-        self.do("connect", name, Place("here", name))
-        self.streams.append(name)
 
     def datagram_scene(self) -> None:
         random = self.random

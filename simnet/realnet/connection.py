@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from typing import Any
 
+from simnet import real
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.realnet.machine import Machine
 
-__all__ = ["Connection", "RealFile", "Stream", "opposite"]
+__all__ = ["Connection", "RealFile", "Stream", "counted", "opposite"]
 
 
 def opposite(end: str) -> str:
     """The other end of a connection."""
     return "client" if end == "server" else "server"
+
+
+def counted(fd: int, request: int) -> int:
+    """How many bytes wait at a socket, by one of the SIOC requests.
+
+    Raises:
+        OSError: it is closed, or of a kind that does not count.
+    """
+    return int(struct.unpack("i", real.ioctl(fd, request, bytes(4)))[0])
 
 
 class RealFile:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RealHost"]
 
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import _socket
 import socket
-import struct
 
-from simnet import real
+from simnet.kernel import states
 from simnet.kernel.messages import AF_UNIX, SIOCOUTQ
-from simnet.realnet.connection import Connection, opposite
+from simnet.realnet.connection import Connection, counted, opposite
+from simnet.realnet.netstat import TCP_STATES
 from simnet.realnet.process import RealProcess
 from simnet.verdicts import Verdict
 
 __all__ = ["nothing_left"]
 
-TCP_STATES = {6: "TIME_WAIT", 7: "CLOSED", 8: "CLOSE_WAIT", 9: "LAST_ACK", 11: "CLOSING"}  # net/tcp_states.h: over
+OVER = (states.TIME_WAIT, states.CLOSED, states.CLOSE_WAIT, states.LAST_ACK, states.CLOSING)
 
 
 def nothing_left(process: RealProcess) -> list[Verdict]:
@@ -27,7 +27,7 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
         if file.family == AF_UNIX:
             state = "hung up" if _hung_up(file.connection, file.tag.end) else None
         else:
-            state = TCP_STATES.get(_state(file.fd)) if not _unsent(file.fd) else None
+            state = None if counted(file.fd, SIOCOUTQ) else _state(file.fd)
         if state is not None:
             verdicts.append(
                 Verdict(
@@ -46,13 +46,11 @@ def _hung_up(connection: Connection, end: str) -> bool:
     return other is not None and other.fd == -1
 
 
-def _state(fd: int) -> int:
+def _state(fd: int) -> str | None:
+    """The state of a connection that is over; None while it is not."""
     twin = _socket.socket(fileno=fd)
     try:
-        return twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        state = TCP_STATES[twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] - 1]
     finally:
         twin.detach()
-
-
-def _unsent(fd: int) -> int:
-    return int(struct.unpack("i", real.ioctl(fd, SIOCOUTQ, bytes(4)))[0])
+    return state if state in OVER else None

@@ -7,14 +7,14 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from simnet import real
 from simnet.kernel import states
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
 from simnet.netstat import Netstat, Row, shown_address
 from simnet.realnet.calls import C
+from simnet.realnet.connection import counted
 from simnet.realnet.process import RealProcess
 
-__all__ = ["snapshot"]
+__all__ = ["TCP_STATES", "snapshot"]
 
 # net/tcp_states.h, from 1 on.
 TCP_STATES = (
@@ -52,8 +52,8 @@ def _row(holder: str, fd: int, sock: Any) -> Row:
     elif C.getsockopt(sock, socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         state = states.LISTEN
     if state != states.LISTEN:
-        unread = _count(fd, SIOCINQ)
-        unsent = _count(fd, SIOCOUTQNSD) if tcp and state != states.CLOSED else 0
+        unread = counted(fd, SIOCINQ)
+        unsent = counted(fd, SIOCOUTQNSD) if tcp and state != states.CLOSED else 0
     proto = "unix" if unix else "tcp" if tcp else "udp"
     host, shown = file.machine.name, (shown_address(local), shown_address(peer))
     return Row(host, holder, fd, proto, *shown, state, unread, unsent, str(file.tag))
@@ -74,7 +74,3 @@ def _peer(sock: Any) -> Any:
         return sock._seen(C.getpeername(sock))
     except OSError:
         return None
-
-
-def _count(fd: int, request: int) -> int:
-    return int(struct.unpack("i", real.ioctl(fd, request, bytes(4)))[0])

@@ -338,12 +338,11 @@ class RealNetwork(NotALink):
         stage = self._stage
         limit = stage.clock.now_ns + SETTLE_NS
         assert stage.body is not None
-        while (now := stage.clock.now_ns) < limit:
+        while stage.clock.now_ns < limit:
             if self._quiet(limit):
                 return
             real.sleep(TICK)
         busy = [process for process in self.processes[1:] if not process.done and not process.idle]
-        del now
         for process in busy:
             self._stage.record(
                 Verdict("Hang", f"{process.name} neither waits nor ends: {process.describe_wait()}", process.host_name)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from simnet import real
 from simnet.faults.place import Place
+from simnet.kernel.epoll import EPOLLET, EPOLLONESHOT
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, RDNORM
 from simnet.realnet import tamper
 from simnet.realnet.process import RealProcess
@@ -19,7 +20,6 @@ from simnet.trace import CALL
 __all__ = ["RealEpoll", "RealPoll", "select"]
 
 BITS = {IN: "IN", PRI: "PRI", OUT: "OUT", ERR: "ERR", HUP: "HUP", NVAL: "NVAL"}
-EDGE, ONE_SHOT = 1 << 31, 1 << 30
 LOOK = 0.001  # seconds between two looks while an end is shown less than its kernel has
 
 T = TypeVar("T")
@@ -198,7 +198,7 @@ class RealEpoll(_Poller):
     def rearm(self, fd: int) -> None:
         """Let an edge-triggered registration of *fd* be reported once more."""
         asked = self._asked.get(fd, 0)
-        if asked & (EDGE | ONE_SHOT) and not self.closed:
+        if asked & (EPOLLET | EPOLLONESHOT) and not self.closed:
             try:
                 self._epoll.modify(fd, asked)
             except OSError:

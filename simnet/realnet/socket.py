@@ -220,9 +220,7 @@ class RealSocket(Calls):
             tamper.arm_streams(stage, connection, file, owner.target)
             tamper.join(stage, file, connection, "client")
         now = stage.clock.now_ns
-        stage.trace.entries.append(
-            (now, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", now))
-        )  # fmt: skip
+        stage.trace.entries.append((now, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", now)))
         refusal = stage.injector.for_connect(connection.place)
         if refusal is None:
             return target

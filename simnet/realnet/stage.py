@@ -72,9 +72,8 @@ class Stage:
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address
         self.attempts: dict[tuple[str, str, int | str], int] = {}
         self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
-        self.unix_files: list[
-            tuple[str, tuple[int, int] | None]
-        ] = []  # that sockets were bound to: path, device and inode
+        # That sockets were bound to: path, device and inode.
+        self.unix_files: list[tuple[str, tuple[int, int] | None]] = []
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
         self._looks = 0  # of the body, since then

@@ -17,7 +17,6 @@ import ctypes
 import errno
 import os
 import socket
-import struct
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
 from simnet.kernel.readiness import ERR, HUP, IN
-from simnet.realnet.connection import Connection, RealFile, Stream, opposite
+from simnet.realnet.connection import Connection, RealFile, Stream, counted, opposite
 from simnet.realnet.process import current_process
 
 if TYPE_CHECKING:
@@ -341,7 +340,7 @@ def _look_until(condition: Any, limit_ns: int) -> None:
 
 def _count(file: RealFile, request: int) -> int:
     try:
-        return int(struct.unpack("i", real.ioctl(file.fd, request, bytes(4)))[0])
+        return counted(file.fd, request)
     except OSError:
         return 0
 
