@@ -20,7 +20,7 @@ from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
-from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Finding", "waits"]
 
 
-_OURS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin)  # recorded as verdicts where they arise
+_OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["nearest", "unreached_texts"]
 
 PLACES_MAX = 5  # that many are told by name; a reader who has more looks at `simnet show`
+_OF_A_HOST = {"lookup": "asked for a name", "socket": "called socket()"}  # what no socket is called on
 
 
 def unreached_texts(faults: Iterable[Fault], points: Points, targets: Sequence[str]) -> list[str]:
@@ -117,9 +118,6 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
     return _places(
         "place", [each.place for each in calls if each.op == op], f"nobody called {op}", f"{op} was called on"
     )
-
-
-_OF_A_HOST = {"lookup": "asked for a name", "socket": "called socket()"}  # what no socket is called on
 
 
 def _times(number: int) -> str:

@@ -19,6 +19,7 @@ __all__ = ["RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "s
 
 RECOVERY = "recovery"  # the depth at which the second fault acts only where the first has made a point
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
+_DEPTHS = f"1 for single faults, 2 for pairs, {RECOVERY!r} for a second fault where the first has made a point"
 
 
 _Kind = str | type[Fault]
@@ -180,9 +181,6 @@ def _depth(option: str, value: object) -> int | str:
     if value not in (1, 2, RECOVERY):
         raise ValueError(f"{option}={value!r}: {_DEPTHS}")
     return value
-
-
-_DEPTHS = f"1 for single faults, 2 for pairs, {RECOVERY!r} for a second fault where the first has made a point"
 
 
 def _exceptions(option: str, value: object) -> tuple[type[BaseException], ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from simnet.blame import trimmed
 from simnet.explore.report import FailureReport, report
-from simnet.verdicts import Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin
+from simnet.verdicts import VERDICTS, ProcessEnded
 
 if TYPE_CHECKING:
     from simnet.explore.result import SweepResult
@@ -14,14 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["SweepFailure", "as_exception", "raise_failures"]
 
 # BaseExceptions, so that no program swallows them while it runs; a test runner must be able to catch what is raised after.
-_VERDICTS = (Deadlock, Escape, Hang, NotModelled, ProcessEnded, Spin, SystemExit, GeneratorExit, KeyboardInterrupt)
+_NO_EXCEPTIONS = (*VERDICTS, ProcessEnded, SystemExit, GeneratorExit, KeyboardInterrupt)
 
-# What a test raises that does not want to be run here: it has nothing to report.
-_NO_FAILURES = {
-    ("builtins", "Skipped"),
-    ("_pytest.outcomes", "XFailed"),
-    ("unittest.case", "SkipTest"),
-}  # as pytest names them
+# What a test raises that does not want to be run here, as pytest names it: there is nothing to report.
+_NO_FAILURES = {("builtins", "Skipped"), ("_pytest.outcomes", "XFailed"), ("unittest.case", "SkipTest")}
 
 
 class SweepFailure(AssertionError):
@@ -53,7 +49,7 @@ def as_exception(error: BaseException | None, told: FailureReport, *notes: str) 
     """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes."""
     if error is None:
         error = SweepFailure(told.title)
-    elif isinstance(error, _VERDICTS):
+    elif isinstance(error, _NO_EXCEPTIONS):
         error = SweepFailure(f"{type(error).__name__}: {error}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))

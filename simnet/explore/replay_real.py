@@ -17,7 +17,7 @@ from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import OTHER_FAILURE, OTHER_PATH, Replayed, weigh
 from simnet.explore.report import what_broke
-from simnet.explore.verdict import judge
+from simnet.explore.shrink import with_verdict
 from simnet.faults.plan import FaultPlan
 
 if TYPE_CHECKING:
@@ -59,14 +59,7 @@ def replay_real(
     tries = TRIES if plan else 1
     while True:
         run = play_real(test, plan, seconds=seconds, **options.playing) if plan else baseline
-        judgement = judge(
-            baseline,
-            run,
-            strict=options.strict,
-            may_raise=options.may_raise,
-            survives=options.survives,
-            invariants=options.invariants,
-        )
+        _, judgement = with_verdict(run, baseline, options)
         tries -= 1
         if not tries or judgement.failure is not None:
             break

@@ -22,6 +22,13 @@ BOLT = "⚡"
 
 _QUIET = ("getsockname", "getpeername", "getsockopt", "setsockopt", "bind", "listen", "socket", "lookup")
 _ARROWS_MAX = 2  # that one call may have beside it; more get rows of their own
+_NO_CONNECT = {"refuse": "refused", "unreachable": "no way there", "connect-timeout": "never answered"}
+_POWER = {
+    "crash": "the power is cut",
+    "restart": "comes up again",
+    "pause": "stands still",
+    "clock-jump": "its wall clock is set",
+}
 
 
 @dataclass(slots=True)
@@ -131,7 +138,7 @@ class _Reader:
         if anchor.form == "lookup":
             self._fault = (event, anchor._replace(op="lookup"))
             return
-        if anchor.form == "time" and event.op in POWER:
+        if anchor.form == "time" and event.op in _POWER:
             self._stroke = True  # what it does has a row of its own
             return
         if anchor.form == "time":
@@ -150,8 +157,8 @@ class _Reader:
         self.rows.append(Row(index, event.time_ns, host, mark=f"{BOLT} {_on_the_wire(event)}", loud=True))
 
     def _mark(self, fault: Event, call: Event) -> str:
-        if fault.op in NO_CONNECT:
-            return f"{BOLT} {NO_CONNECT[fault.op]}; baseline: connected"
+        if fault.op in _NO_CONNECT:
+            return f"{BOLT} {_NO_CONNECT[fault.op]}; baseline: connected"
         if self.against is None:
             return f"{BOLT} {fault.op}"
         if self._usual is None:
@@ -228,12 +235,6 @@ def _on_the_wire(event: Event) -> str:
     return f"{what} before byte {event.n:,}"
 
 
-NO_CONNECT = {"refuse": "refused", "unreachable": "no way there", "connect-timeout": "never answered"}
-POWER = {
-    "crash": "the power is cut", "restart": "comes up again", "pause": "stands still", "clock-jump": "its wall clock is set",
-}  # fmt: skip
-
-
 def _other(event: Event) -> str:
     if event.kind == HANDLER and event.detail:
         return f"{event.detail} in {event.op}"
@@ -241,8 +242,8 @@ def _other(event: Event) -> str:
         return f"observes {event.op}={event.detail}"
     if event.kind == PROCESS and event.op == "end" and event.detail:
         return f"{event.place} ended: {event.detail}"
-    if event.kind == PROCESS and event.op in POWER:
-        return POWER[event.op]
+    if event.kind == PROCESS and event.op in _POWER:
+        return _POWER[event.op]
     return ""
 
 

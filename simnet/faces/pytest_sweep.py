@@ -31,15 +31,8 @@ from simnet.wait import current_scheduler
 
 __all__ = ["sweeping_for"]
 
-# Pytest's fixtures, in a sweep.
-HEAR_NOTHING = (
-    "capsys",
-    "capfd",
-    "capsysbinary",
-    "capfdbinary",
-    "capteesys",
-    "caplog",
-)
+# Fixtures of pytest's that hear nothing of a sweep, whose runs print and log into nowhere.
+HEAR_NOTHING = ("capsys", "capfd", "capsysbinary", "capfdbinary", "capteesys", "caplog")
 
 
 @contextmanager

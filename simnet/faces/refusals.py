@@ -7,7 +7,6 @@ import os
 
 __all__ = ["Refused", "refusal"]
 
-
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # said by a write, which does not know of what file
 
 
