@@ -29,7 +29,6 @@ HERE = Path(__file__).parent
 SIZE = 64  # bytes of a request
 TICK = os.sysconf("SC_CLK_TCK")
 MIB = 1 << 20
-ANSWER_MAX = 300.0  # seconds until the client is given up; asyncore takes a minute to accept 10,000
 
 OURS, DROP_IN, ASYNCORE, FTP, ASYNCIO, UVLOOP, BARE, C = (
     "dispatch.Stream",

@@ -20,9 +20,6 @@ class Echo(dispatch.Stream):
     def handle_data(self, data: bytes) -> None:
         self.write(data)
 
-    def handle_eof(self) -> None:
-        self.close()
-
 
 def serve_streams(port: int) -> None:
     with dispatch.Loop() as loop:

@@ -10,6 +10,7 @@ import pytest
 
 import simnet
 from simnet import faults
+from simnet.asked import port_of
 from simnet.faults import FaultPlan
 
 both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
@@ -112,6 +113,21 @@ def test_how_long_one_waits_for_a_listener_is_a_number_of_seconds(network: Any, 
 def test_a_port_is_a_number() -> None:
     with simnet.Network() as net, pytest.raises(TypeError, match="port='7' is str; it is a number"):
         net.host("server").wait_listening("7")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("port", "spelling"),
+    [("/run/app.sock", "/run/app.sock"), ("run/app.sock", "./run/app.sock"), ("\0app", "@app"), (b"\0app", "@app")],
+)
+def test_a_port_may_be_a_path_or_an_abstract_name(port: str | bytes, spelling: str) -> None:
+    assert port_of(port) == spelling
+
+
+@both
+def test_no_time_at_all_may_pass(network: Any) -> None:
+    with network() as net:
+        net.sleep(0)
+        net.run(0)
 
 
 def test_a_network_that_has_ended_says_so() -> None:
