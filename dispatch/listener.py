@@ -95,13 +95,7 @@ class Listener(Channel):
         if sock is None:
             check_address(address, family)
         if tls is not None:
-            import ssl
-
-            if not isinstance(tls, ssl.SSLContext):
-                raise TypeError(f"{tls=} must be an ssl.SSLContext")
-            if tls.protocol == ssl.PROTOCOL_TLS_CLIENT:
-                raise ValueError("tls= is a context for clients; make it with ssl.PROTOCOL_TLS_SERVER")
-            import dispatch.tls  # noqa: F401 - now, since there may be no descriptor left to load it with for the first client
+            _check_context(tls)
         self._attach(loop)
         self.handler = handler
         self._limit = limit
@@ -323,3 +317,19 @@ class Listener(Channel):
 
     def __repr__(self) -> str:
         return f"<dispatch.Listener {self._describe()} {self.addr} fd={self._fileno}>"
+
+
+def _check_context(tls: Any) -> None:
+    """*tls* is a context with which a server can speak TLS.
+
+    Raises:
+        TypeError: no context.
+        ValueError: one for clients.
+    """
+    import ssl
+
+    if not isinstance(tls, ssl.SSLContext):
+        raise TypeError(f"{tls=} must be an ssl.SSLContext")
+    if tls.protocol == ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError("tls= is a context for clients; make it with ssl.PROTOCOL_TLS_SERVER")
+    import dispatch.tls  # noqa: F401 - now, since there may be no descriptor left to load it with for the first client

@@ -113,23 +113,27 @@ def faults(
         size = draw(sizes)
         if anchor.form != "connect":
             anchor = anchor._replace(number=number)
-        parameters: dict[str, object] = {}
-        if "bytes" in kind.parameters:
-            parameters["bytes"] = size + 1 if kind is Coalesce else size
-        elif kind is Wake:
-            parameters = WAKES[size % len(WAKES) - 1]
-        elif kind in (Stall, Delay):
-            parameters["seconds"] = seconds[size % len(seconds) - 1]
-        elif kind is Urgent:
-            parameters["data"] = URGENT_BYTES[size % len(URGENT_BYTES) - 1]
-        elif kind is Error:
-            said = errnos(anchor.op or "", unix=anchor.place.unix)
-            parameters["errno"] = said[size % len(said) - 1]
-        elif kind is Reset and anchor.form == "call":
-            parameters["when"] = ("before", "after")[size % 2 - 1]
-        return make(kind, anchor, **parameters)
+        return make(kind, anchor, **_parameters(kind, anchor, size, seconds))
 
     return fault()
+
+
+def _parameters(kind: type[Fault], anchor: Anchor, size: int, seconds: Sequence[float]) -> dict[str, object]:
+    """What else a fault of *kind* is made of; *size* is what was drawn for it, from 1 on, and chooses."""
+    if "bytes" in kind.parameters:
+        return {"bytes": size + 1 if kind is Coalesce else size}
+    if kind is Wake:
+        return WAKES[size % len(WAKES) - 1]
+    if kind in (Stall, Delay):
+        return {"seconds": seconds[size % len(seconds) - 1]}
+    if kind is Urgent:
+        return {"data": URGENT_BYTES[size % len(URGENT_BYTES) - 1]}
+    if kind is Error:
+        said = errnos(anchor.op or "", unix=anchor.place.unix)
+        return {"errno": said[size % len(said) - 1]}
+    if kind is Reset and anchor.form == "call":
+        return {"when": ("before", "after")[size % 2 - 1]}
+    return {}
 
 
 def _wanted(kinds: Iterable[object] | str) -> tuple[type[Fault], ...]:

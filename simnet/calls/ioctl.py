@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ioctl"]
 
 INT = struct.Struct("=i")
-KNOWN = {SIOCINQ: "FIONREAD", SIOCOUTQ: "SIOCOUTQ", SIOCATMARK: "SIOCATMARK", SIOCOUTQNSD: "SIOCOUTQNSD"}
+KNOWN = (SIOCINQ, SIOCOUTQ, SIOCATMARK, SIOCOUTQNSD)
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
 STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, which no stream is told
@@ -39,50 +39,7 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
     number = descriptor_of(fd)
     _look_over(request, argument, mutate)
     file: Any = process.descriptors.get(number)
-    request = index(request) & 0xFFFFFFFF
-    ask = getattr(file, "ioctl", None)
-    inheritable = process.descriptors.inheritable
-    if request == FIONCLEX:
-        inheritable.add(number)
-        answer = b""
-    elif request == FIOCLEX:
-        inheritable.discard(number)
-        answer = b""
-    elif request == FIONBIO:
-        answer = bytes(_bytes(argument)[: INT.size])
-        if len(answer) < INT.size:
-            raise socket_error(errno.EFAULT)
-        file.nonblocking = any(answer)
-    elif request == FIGETBSZ:
-        answer = INT.pack(BLOCK_SIZE)
-    elif request == FS_IOC_FIEMAP:
-        raise socket_error(errno.EOPNOTSUPP)
-    elif ask is not None and request in (FIOASYNC, *SET_OWNER):
-        given = bytes(_bytes(argument)[: INT.size])
-        if len(given) < INT.size:
-            raise socket_error(errno.EFAULT)
-        if request == FIOASYNC:
-            set_status(process, file, status(file) & ~O_ASYNC | (O_ASYNC if any(given) else 0))
-        else:
-            set_owner(process, file, INT.unpack(given)[0])
-        answer = given if request == FIOASYNC else b""
-    elif ask is None and request != FIOASYNC:
-        raise socket_error(errno.EINVAL)  # an epoll has requests of its own, and says so of all others
-    elif ask is None or (request not in KNOWN and request >> 8 & 0xFF != SOCKETS_OWN):
-        raise socket_error(errno.ENOTTY)
-    elif request in GET_OWNER:
-        answer = INT.pack(owner(file))
-    elif (
-        request in LINK_REQUESTS
-        and (told := link_request(process.machine, file, request, bytes(_bytes(argument)))) is not None
-    ):
-        answer = told
-    elif request in STAMPS and file.type == SOCK_STREAM:
-        raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
-    elif request not in KNOWN:
-        raise refused(process, f"ioctl(request {request:#x})")
-    else:
-        answer = INT.pack(ask(request))
+    answer = _answer(process, number, file, index(request) & 0xFFFFFFFF, argument)
     if hasattr(argument, "__index__"):
         if answer:
             raise socket_error(errno.EFAULT)  # the kernel would write to that address
@@ -92,6 +49,55 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
         return answer[: len(view)] + bytes(view[len(answer) :])
     view[: len(answer)] = answer[: len(view)]
     return 0
+
+
+def _answer(process: Process, number: int, file: Any, request: int, argument: Any) -> bytes:
+    """What the kernel writes to where *argument* points."""
+    if request == FIONCLEX:
+        process.descriptors.inheritable.add(number)
+        return b""
+    if request == FIOCLEX:
+        process.descriptors.inheritable.discard(number)
+        return b""
+    if request == FIONBIO:
+        given = _integer(argument)
+        file.nonblocking = any(given)
+        return given
+    if request == FIGETBSZ:
+        return INT.pack(BLOCK_SIZE)
+    if request == FS_IOC_FIEMAP:
+        raise socket_error(errno.EOPNOTSUPP)
+    ask = getattr(file, "ioctl", None)
+    if ask is None:  # an epoll has requests of its own, and says so of all others
+        raise socket_error(errno.ENOTTY if request == FIOASYNC else errno.EINVAL)
+    if request == FIOASYNC:
+        given = _integer(argument)
+        set_status(process, file, status(file) & ~O_ASYNC | (O_ASYNC if any(given) else 0))
+        return given
+    if request in SET_OWNER:
+        set_owner(process, file, INT.unpack(_integer(argument))[0])
+        return b""
+    if request not in KNOWN and request >> 8 & 0xFF != SOCKETS_OWN:
+        raise socket_error(errno.ENOTTY)
+    if request in GET_OWNER:
+        return INT.pack(owner(file))
+    if request in LINK_REQUESTS:
+        told = link_request(process.machine, file, request, bytes(_bytes(argument)))
+        if told is not None:
+            return told
+    if request in STAMPS and file.type == SOCK_STREAM:
+        raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
+    if request not in KNOWN:
+        raise refused(process, f"ioctl(request {request:#x})")
+    return INT.pack(ask(request))
+
+
+def _integer(argument: Any) -> bytes:
+    """The bytes of the integer that a request is given."""
+    given = bytes(_bytes(argument)[: INT.size])
+    if len(given) < INT.size:
+        raise socket_error(errno.EFAULT)
+    return given
 
 
 def _bytes(argument: Any) -> memoryview:
