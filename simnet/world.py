@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -15,9 +14,9 @@ from greenlet import getcurrent
 from simnet import invariants as checks
 from simnet import modules, slips, strokes, stuck, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
+from simnet.always import Holding
+from simnet.asked import Given, exceptions_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
-from simnet.blame import says_no
 from simnet.clock import Clock
 from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go
 from simnet.faults.hosts import BODY
@@ -26,7 +25,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.host import Host
 from simnet.kernel.states import LISTEN
-from simnet.link import Link, NotALink
+from simnet.link import Link
 from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric
@@ -47,7 +46,7 @@ __all__ = ["Host", "Network"]
 _right_names: set[str] = set()  # names of hosts that have been looked at; asked for membership only
 
 
-class Network(NotALink):
+class Network(Holding):
     """A simulated network: hosts, links, one virtual clock.
 
     ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
@@ -184,28 +183,8 @@ class Network(NotALink):
         self.observations.append((name, value))
         self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
-    def always(self, check: Callable[[], object] | None = None) -> Any:
-        """``with net.always(): assert ...`` states what must hold under every fault; a failure there is the target's.
-
-        ``@net.always`` on a function has it called when the network has become quiet.
-        """
-        if check is None:
-            return self._always()
-        self._held.append(function_of(check))
-        return check
-
-    @contextmanager
-    def _always(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if says_no(error):
-                self._record_always(error)
-            raise
-
-    def _record_always(self, error: BaseException) -> None:
-        message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
-        self._running().record(Verdict("always", message, BODY, error))
+    def _record(self, verdict: Verdict) -> None:
+        self._running().record(verdict)
 
     def netstat(self) -> Netstat:
         """Every socket of every process, now."""
@@ -327,13 +306,7 @@ class Network(NotALink):
             if settle and scheduler.interrupted is None:
                 body.close_descriptors()
                 scheduler.settle()
-                for check in self._held:
-                    try:
-                        check()
-                    except BaseException as error:
-                        if not says_no(error):
-                            raise
-                        self._record_always(error)
+                self._look_at_what_must_hold()
                 if len(scheduler.processes) > 1 or body.target:
                     self._look(scheduler)
                 if self._doubtful or self._target is not None:

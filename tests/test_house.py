@@ -28,6 +28,7 @@ STEPS = {
             "simnet.machine",
             "simnet.network",
             "simnet.unixplaces",
+            "simnet.always",
             "simnet.asked",
             "simnet.hostverbs",
             "simnet.dropped",

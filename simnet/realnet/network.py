@@ -9,20 +9,20 @@ import functools
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
 from simnet import invariants as checks
 from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
-from simnet.asked import Given, exceptions_of, function_of, name_of, plan_of, seconds_of, seed_of, target_of
-from simnet.blame import says_no, users_own
+from simnet.always import Holding
+from simnet.asked import Given, exceptions_of, name_of, plan_of, seconds_of, seed_of, target_of
+from simnet.blame import users_own
 from simnet.eventloops import loop_given_back, loop_set_aside
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
-from simnet.link import Link, NotALink
+from simnet.link import Link
 from simnet.netstat import Netstat
 from simnet.observe import Watcher
 from simnet.process import refuse_arguments, refuse_coroutines
@@ -49,7 +49,7 @@ END_NS = 1_500_000_000  # how long processes may take to end; then they are inte
 TICK = 0.002  # seconds between two looks
 
 
-class RealNetwork(NotALink):
+class RealNetwork(Holding):
     """The same face as `simnet.Network`, over this machine's loopback sockets.
 
     Processes are threads, time is real, and the kernel answers. Faults on bytes, connections and calls are played as far as
@@ -201,25 +201,8 @@ class RealNetwork(NotALink):
         self.observations.append((name, value))
         self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
-    def always(self, check: Callable[[], object] | None = None) -> Any:
-        """As `Network.always`: what must hold under every fault."""
-        if check is None:
-            return self._always()
-        self._held.append(function_of(check))
-        return check
-
-    @contextmanager
-    def _always(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if says_no(error):
-                self._record_always(error)
-            raise
-
-    def _record_always(self, error: BaseException) -> None:
-        message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
-        self._stage.record(Verdict("always", message, BODY, error))
+    def _record(self, verdict: Verdict) -> None:
+        self._stage.record(verdict)
 
     def netstat(self) -> Netstat:
         """Every socket of every process, now."""
@@ -321,13 +304,7 @@ class RealNetwork(NotALink):
             if settle:
                 body.close_descriptors()
                 self._settle()
-                for check in self._held:
-                    try:
-                        check()
-                    except BaseException as error:
-                        if not says_no(error):
-                            raise
-                        self._record_always(error)
+                self._look_at_what_must_hold()
                 self._look()
                 self.verdicts.extend(slips.no_hosts(self._target, self._hosts))
         finally:
