@@ -6,15 +6,17 @@ import select
 import selectors
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from simnet.conform.words import outcome
 from simnet.wait import current_scheduler
-from tests.contract.worlds import RESET, World, until_the_test_waits
+from tests.contract.worlds import PATIENCE, RESET, World, until_it_waits, until_the_test_waits
 
 SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
 
@@ -746,20 +748,35 @@ def waited_on_by_several(world: World, how: str) -> tuple[Any, Any]:
     return lambda: one.recv(1), lambda: two.send(b"x")
 
 
-@pytest.mark.slow
+def until(it: Callable[[], bool]) -> None:
+    """Let time pass until *it* is so, for a moment at most: what follows tells whether it is."""
+    deadline = time.monotonic() + PATIENCE
+    while not it() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize(
     "how", [str(int(socket.SOCK_DGRAM)), str(int(socket.SOCK_SEQPACKET)), "udp", "accept", "accept unix"]
 )
 def test_of_several_who_wait_the_first_is_served_first(world: World, how: str) -> None:
     wait, act = waited_on_by_several(world, how)
     served: list[int] = []
+    threads: list[int] = []
     joins = []
+
+    def one_of_them(number: int) -> None:
+        threads.append(threading.get_native_id())
+        wait()
+        served.append(number)
+
     for number in range(3):
-        joins.append(world.beside(lambda number=number: (wait(), served.append(number))))  # type: ignore[misc]
-        time.sleep(SOON / 2)
+        joins.append(world.beside(partial(one_of_them, number)))
+        until(lambda number=number: len(threads) > number)  # type: ignore[misc]
+        if world.name == "kernel":
+            until_it_waits(threads[number])
     for number in range(3):
         act()
-        time.sleep(SOON / 2)
+        until(lambda number=number: len(served) > number)  # type: ignore[misc]
         assert served == [0, 1, 2][: number + 1]
     for join in joins:
         join()

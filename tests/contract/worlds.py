@@ -44,9 +44,15 @@ def until_the_test_waits() -> None:
     is; after a moment where the system does not say.
     """
     time.sleep(SOON)
-    if current_scheduler() is not None or FUTEX is None:
+    if current_scheduler() is None:
+        until_it_waits(threading.main_thread().native_id)
+
+
+def until_it_waits(thread: int | None) -> None:
+    """Come back when that thread waits in a call of the kernel's; at once where the system does not say."""
+    if FUTEX is None:
         return
-    state = Path(f"/proc/self/task/{threading.main_thread().native_id}/syscall")
+    state = Path(f"/proc/self/task/{thread}/syscall")
     until = time.monotonic() + PATIENCE  # it may poll without a pause, as a send with a time-out to a name does
     locked = 0  # looks in a row at which it waited for a lock: for us to be done, by now
     while locked < 10 and time.monotonic() < until:
