@@ -300,6 +300,6 @@ def _number(name: str, value: float) -> float:
 
 
 def _nanoseconds(name: str, seconds: float) -> int:
-    if not 0 <= _number(name, seconds) < 86_400:
+    if not 0 <= _number(name, seconds) <= 86_400:
         raise ValueError(f"{name}={seconds!r} is outside 0..86400 seconds")
     return round(seconds * 1e9)

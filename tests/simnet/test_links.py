@@ -165,6 +165,27 @@ def test_what_cannot_be_is_refused_with_the_value(name: str, value: float) -> No
         setattr(link, name, value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("loss", 0), ("loss", 1), ("latency", 0), ("latency", 86_400), ("bandwidth", 0.5), ("mtu", 68), ("mtu", 65_536)],
+)
+def test_what_is_barely_possible_is_taken(name: str, value: float) -> None:
+    link = simnet.Network().link("a", "b")
+    setattr(link, name, value)
+    assert getattr(link, name) == value
+
+
+def test_a_link_prints_what_has_been_set() -> None:
+    net = simnet.Network()
+    link = net.link("b", "a")
+    assert repr(link) == "Link(a <-> b, latency=0.001 s)"
+    link.jitter, link.bandwidth, link.duplication = 0.5, 1000, 0.25
+    net.partition("b", "a", one_way=True)
+    assert repr(link) == (
+        "Link(a <-> b, latency=0.001 s, jitter=0.5 s, bandwidth=1000 B/s, duplication=0.25, nothing from b)"
+    )
+
+
 @pytest.mark.parametrize("name", ["latency", "jitter", "bandwidth", "loss", "reordering", "duplication", "mtu"])
 def test_what_is_no_number_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name}='fast' is no number"):
