@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["WIDTH", "colored", "line_of", "width_of"]
+__all__ = ["WIDTH", "colored", "line_of", "many", "width_of"]
 
 # Columns where nobody says how many there are: fits a terminal of 120 with a margin, and a code host's page.
 WIDTH = 110
@@ -21,6 +21,11 @@ def width_of(terminal: int | None) -> int:
         asked = os.environ.get("COLUMNS", "")
         columns = int(asked) if asked.isdecimal() and int(asked) else WIDTH
     return max(WIDTH_MIN, min(columns, WIDTH_MAX))
+
+
+def many(number: int, thing: str) -> str:
+    """``1 run``, ``2,000 runs``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def line_of(name: str, text: str, end: str, width: int) -> str:

@@ -21,7 +21,7 @@ from simnet.explore.akin import akin_to
 from simnet.explore.excuses import excused
 from simnet.explore.findings import Finding
 from simnet.explore.ladder import ladder
-from simnet.explore.looks import WIDTH, colored, line_of
+from simnet.explore.looks import WIDTH, colored, line_of, many
 from simnet.explore.table import TABLE
 from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
@@ -282,8 +282,8 @@ def _one_read(trace: Trace, before: Trace) -> str:
     whole = next((each.result for each in before.of(CALL) if (each.host, each.op, each.place, each.n) == key), b"")
     if not isinstance(whole, bytes) or len(got) >= len(whole) or not whole.startswith(got):
         return ""
-    number = f"{len(got):,} byte{'s' if len(got) > 1 else ''} of {len(whole):,}"
-    return f"the test's last recv brought {number}: it returns what has arrived. Read on until all is there"
+    number = many(len(got), "byte")
+    return f"the test's last recv brought {number} of {len(whole):,}: it returns what has arrived. Read on until all is there"
 
 
 def _consequence(judgement: Judgement) -> str:

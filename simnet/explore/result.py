@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simnet.explore import keep, raising
+from simnet.explore.looks import many
 from simnet.explore.options import SweepOptions
 from simnet.explore.report import FailureReport, report
 from simnet.explore.verdict import Finding, Judgement
@@ -102,6 +103,9 @@ class Warned:
     count: int
     plan: FaultPlan  # the first that showed it
     at: str = ""  # the line of the user's code, where there is one
+
+    def __str__(self) -> str:
+        return f"[{self.name}] {self.text} ({many(self.count, 'run')}; first: {self.plan})"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from _pytest._code.code import (
 )
 
 from simnet.blame import users_own
-from simnet.explore.looks import width_of
+from simnet.explore.looks import many, width_of
 
 if TYPE_CHECKING:
     from simnet.explore.report import FailureReport
@@ -59,10 +59,7 @@ def settle_for(item: pytest.Item, result: SweepResult) -> None:
     item.user_properties.append(("simnet-runs", str(result.runs)))
     item.user_properties.append(("simnet-seconds", f"{result.seconds:.3f}"))
     for warning in result.warnings:
-        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
-        item.user_properties.append(
-            ("simnet-warning", f"[{warning.name}] {warning.text} ({runs}; first: {warning.plan})")
-        )
+        item.user_properties.append(("simnet-warning", str(warning)))
 
 
 def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -201,4 +198,4 @@ def summarise(reporter: Any) -> None:
     if any(tests.values()):
         counts = [f"{number:,} {by if number == 1 else _PLURALS[by]}" for by, number in tests.items() if number]
         reporter.line("")
-        reporter.line(f"simnet: {', '.join(counts)}, {runs:,} run{'' if runs == 1 else 's'} in {seconds:.1f} s")
+        reporter.line(f"simnet: {', '.join(counts)}, {many(runs, 'run')} in {seconds:.1f} s")

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simnet import real
-from simnet.explore.looks import width_of
+from simnet.explore.looks import many, width_of
 
 __all__ = ["Screen"]
 
@@ -135,7 +135,7 @@ class _Bar(Reporter):
         if done < total and now - self.told < self.EVERY:
             return
         self.told = now
-        found = "" if not failures else f"{failures} distinct failure{'s' if failures > 1 else ''}"
+        found = "" if not failures else many(failures, "distinct failure")
         self.bar.update(self.task, completed=done, total=total, found=found, refresh=True)
 
 

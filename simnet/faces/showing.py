@@ -10,6 +10,7 @@ import click
 
 from simnet.blame import exception_text
 from simnet.explore.ladder import ladder
+from simnet.explore.looks import many
 from simnet.explore.points import families
 from simnet.explore.quiet import quiet
 from simnet.explore.verdict import judge
@@ -63,7 +64,7 @@ def _found(scenario: Scenario) -> str:
     found = scenario.found
     assert found is not None
     parts = [f"by {found.by}" if found.by else ""]
-    parts.append(f"in {found.runs:,} run{'s' * (found.runs != 1)}" if found.runs is not None else "")
+    parts.append(f"in {many(found.runs, 'run')}" if found.runs is not None else "")
     parts.append(f"as {found.failure}" if found.failure else "")
     return ", ".join(part for part in parts if part)
 

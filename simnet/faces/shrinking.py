@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from simnet.explore.keep import failure_text
+from simnet.explore.looks import many
 from simnet.explore.quiet import quiet
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faces.naming import test_of
@@ -44,7 +45,7 @@ def shrink_file(path: Path) -> int:
     failure = small.judgement.failure
     assert failure is not None
     screen = Screen()
-    screen.title(f"{failure_text(failure)}, {small.plays:,} run{'' if small.plays == 1 else 's'}")
+    screen.title(f"{failure_text(failure)}, {many(small.plays, 'run')}")
     screen.say()
     if small.plan == scenario.plan:
         screen.paragraph(f"It is as small as it gets: {small.plan}")

@@ -18,6 +18,7 @@ from typing import Any
 
 from simnet.expect import Found, ScenarioError
 from simnet.explore.keep import failure_text
+from simnet.explore.looks import many
 from simnet.explore.quiet import quiet
 from simnet.explore.replay import Replayed, replay
 from simnet.explore.replay_real import replay_real
@@ -176,7 +177,7 @@ def _failures(screen: Screen, named: Named, result: SweepResult) -> None:
     if not number:
         screen.title("4. No failure: whoever changed the tutorial's server has mended it")
         return
-    screen.title(f"4. {number} distinct failure{'s' if number != 1 else ''}, each with the smallest plan that shows it")
+    screen.title(f"4. {many(number, 'distinct failure')}, each with the smallest plan that shows it")
     print_failures(screen, named, result)
 
 

@@ -155,8 +155,7 @@ def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:
 def print_warnings(screen: Screen, result: SweepResult) -> None:
     """What to look at that is no failure."""
     for warning in result.warnings:
-        runs = f"{warning.count:,} run{'s' if warning.count > 1 else ''}"
-        screen.paragraph(f"warning [{warning.name}] {warning.text} ({runs}; first: {warning.plan})", "yellow")
+        screen.paragraph(f"warning {warning}", "yellow")
 
 
 def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
