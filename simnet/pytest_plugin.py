@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from simnet.world import Network
 
 FIXTURE = "simnet_network"
-SCENARIOS = "scenarios"  # the folder whose TOML files are tests without being named
+SCENARIOS = "scenarios"  # as `simnet.scenario` has it, which is not to be loaded here
 OPTIONS = ("runs", "kinds", "fault", "replay", "real", "seconds", "trace")
 
 # Those that run, one within the other; of an inner one, what was loaded before.

@@ -26,9 +26,10 @@ from simnet.nodeid import NodeId, project_root
 from simnet.typed import from_here
 from simnet.wholefile import write_whole
 
-__all__ = ["Expect", "Found", "Scenario", "ScenarioError", "load_test"]
+__all__ = ["SCENARIOS", "Expect", "Found", "Scenario", "ScenarioError", "load_test"]
 
 FORMAT: Final = 1
+SCENARIOS: Final = "scenarios"  # the folder whose files pytest plays without being told
 
 _KEYS: Final = ("format", "title", "test", "target", "expect", "schedule", "seed", "found", "fault")
 _PLAN_KEYS: Final = ("schedule", "seed", "fault")
@@ -109,7 +110,7 @@ class Scenario(msgspec.Struct, frozen=True):
         words = re.findall(r"[a-z0-9]+", plain.lower())
         while len("-".join(words)) > 60:  # a file's name one can still read in a listing
             words.pop()
-        return root / "scenarios" / self.node.folder / f"{'-'.join(words) or self.digest()}.toml"
+        return root / SCENARIOS / self.node.folder / f"{'-'.join(words) or self.digest()}.toml"
 
     # ---- the file ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ class Scenario(msgspec.Struct, frozen=True):
 def _kept_as(path: Path) -> str:
     """What to say of a failure's file that is not there, if `simnet keep` has moved it."""
     root = next((above.parent for above in path.absolute().parents if above.name == ".simnet"), None)
-    for kept in sorted((root / "scenarios").rglob("*.toml")) if root is not None else ():
+    for kept in sorted((root / SCENARIOS).rglob("*.toml")) if root is not None else ():
         try:
             if Scenario.read(kept, check=False).digest() == path.stem:
                 return f"; it was kept as {from_here(kept)}"

@@ -11,14 +11,12 @@ import click
 
 from simnet.faces.refusals import Refused
 from simnet.nodeid import project_root
-from simnet.scenario import Expect, Scenario
+from simnet.scenario import SCENARIOS, Expect, Scenario
 from simnet.settings import told_pytest
 from simnet.typed import from_here, quoted_from_here
 from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
-
-SCENARIOS = "scenarios"  # the folder whose files pytest plays without being told
 
 
 def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, reason: str | None = None) -> int:
