@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 import dispatch
 from dispatch.kernel import KernelNetwork
+from dispatch.timers import Timer, Timers
 from tests.dispatch.conftest import PATIENCE, Recorder
 
 
@@ -790,6 +792,20 @@ def test_a_timer_and_a_loop_print_what_they_are(world):
     timer.cancel()
     assert repr(timer) == "<Timer done at 12.500000>"
     assert repr(loop) == f"<dispatch.Loop idle, 0 channels, {world.poller}>"
+
+
+def test_the_timers_that_are_left_when_the_cancelled_ones_go_are_due_in_order():
+    timers = Timers()
+    made = [Timer(float(when), print, ()) for when in random.Random(1).sample(range(5000), 1024)]
+    for each in made[:-1]:
+        timers.add(each)
+    for each in made:
+        if each.when < 3000:
+            each.cancel()
+    timers.add(made[-1])  # the 1024th: now they are looked through
+    left = [each for each in made if each]
+    assert len(timers.heap) == len(left)
+    assert timers.due(5000.0) == sorted(left, key=lambda each: each.when)
 
 
 def test_cancelled_timers_do_not_pile_up(world):
