@@ -292,7 +292,8 @@ def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> 
 def frozen_heap() -> Iterator[None]:
     """What is loaded already is left out of each collection, and the collector looks only where it is told to.
 
-    A run leaves nothing for it but what the program under test leaves. Garbage of before is frozen with it, and found once the sweep is over: a collection here would cost more than it frees.
+    A run leaves nothing for it but what the program under test leaves. Garbage of before is frozen with it, and found once
+    the sweep is over: a collection here would cost more than it frees.
     """
     if gc.get_freeze_count() > FROZEN_BY_PYTHON:  # somebody else froze it, and will unfreeze it
         yield

@@ -16,8 +16,8 @@ text                         form        names
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
 
-``*`` stands for any host, port or path, or number, and within a path for any part of it. A place with a star is a pattern: its fault acts once at *each* place it matches.
-How a path is written that is no plain word is said in ``paths``.
+``*`` stands for any host, port or path, or number, and within a path for any part of it. A place with a star is a pattern:
+its fault acts once at *each* place it matches. How a path is written that is no plain word is said in ``paths``.
 """
 
 from __future__ import annotations
