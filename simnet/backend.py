@@ -77,7 +77,7 @@ class SimulatedBackend:
 
     @property
     def network(self) -> Any:
-        """Whose it is."""
+        """The network for which it answers."""
         return self._spawn.__self__  # type: ignore[attr-defined]  # a method of the network's
 
     @property

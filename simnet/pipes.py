@@ -174,7 +174,7 @@ class Pipes:
         return number
 
     def eventfd_write(self, _: Scheduler, pipe: Pipe, write: Callable[..., None], *arguments: Any) -> None:
-        """``os.eventfd_write``."""
+        """``os.eventfd_write``, which wakes who waits for the number to grow."""
         write(pipe.fd, *arguments)
         self._written(pipe)
 

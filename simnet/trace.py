@@ -80,7 +80,7 @@ class Nothing(list[Entry]):
     __slots__ = ()
 
     def append(self, entry: Entry, /) -> None:
-        """Forget *entry*."""
+        """Keep nothing of *entry*."""
 
 
 class Trace:

@@ -85,7 +85,7 @@ class FailureReport:
         return self.text()
 
     def text(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
-        """All of it."""
+        """The whole report, for a terminal or a log."""
         head = [f"{self.place}" if self.place else "", f">     {self.source}" if self.source else ""]
         head += [_cut(f"E     {line}", width) for line in self.title.splitlines() if not _WHERE.match(line)]
         if not unicode:

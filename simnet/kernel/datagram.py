@@ -156,7 +156,7 @@ class UdpSocket(DatagramSender):
 
     @property
     def _room(self) -> int:
-        """SO_RCVBUF."""
+        """Bytes of memory that what waits to be read may take: SO_RCVBUF."""
         size: int = (self.options or {}).get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
         return size
 

@@ -272,7 +272,7 @@ class DatagramSender(File):
         return self._send(b"".join(bytes(memoryview(part)) for part in buffers), flags, address, tuple(ancillary))
 
     def _send(self, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...] = ()) -> int:
-        """udp_sendmsg."""
+        """Send one datagram, or add to the one that is collected; how many bytes were taken (udp_sendmsg)."""
         if flags & MSG_ZEROCOPY:
             check_zerocopy(flags, self.options)
         local = self._autobind()  # even if the send fails

@@ -301,7 +301,7 @@ class Guard:
         self.keepalive = clock.at(clock.now_ns + wait_ns, _looked, connection, True)
 
     def looked(self, connection: Sender) -> None:
-        """tcp_keepalive_timer."""
+        """Has the peer been silent for too long? Ask it once more, or give it up (tcp_keepalive_timer)."""
         self.keepalive = None
         idle_ns = (connection.option(IPPROTO_TCP, TCP_KEEPIDLE) or KEEPALIVE_TIME) * SECOND
         silent_ns = connection.stack.clock.now_ns - self.heard_ns

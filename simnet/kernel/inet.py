@@ -103,7 +103,7 @@ def is_many(ip: str) -> bool:
 
 
 def is_group(ip: str) -> bool:
-    """Multicast."""
+    """Whether it stands for a group of hosts, as multicast addresses do."""
     if ip[0] == "2":
         return "." in ip and 224 <= int(ip.split(".", 1)[0]) < 240
     return ip.startswith("ff")

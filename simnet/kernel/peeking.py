@@ -68,5 +68,5 @@ def peeked_over(options: dict[Key, Any], copied_seq: int) -> None:
 
 
 def forget_peek_place(options: dict[Key, Any]) -> None:
-    """tcp_disconnect unsets it."""
+    """The next peek begins at the front again, as tcp_disconnect has it."""
     options.pop(PEEK_OFF, None)

@@ -85,7 +85,7 @@ class Stream(Connection):
         return data
 
     def _read(self, n: int, flags: int) -> bytes:
-        """tcp_recvmsg."""
+        """What has arrived, at most *n* bytes of it; empty at the end (tcp_recvmsg)."""
         if flags & MSG_ERRQUEUE:
             raise socket_error(EAGAIN)
         if self.state == LISTEN:

@@ -102,7 +102,7 @@ class UnixSocket(File):
     # Readiness.
 
     def mask(self) -> int:
-        """unix_poll."""
+        """What poll says of it, all bits (unix_poll)."""
         shut = self.shut
         mask = READABLE | RDHUP if shut & SHUT_RECEIVE else 0
         if shut == SHUT_BOTH or (self.state == CLOSED and self.type != SOCK_DGRAM):
@@ -331,7 +331,7 @@ class UnixSocket(File):
 
     @property
     def passes_credentials(self) -> bool:
-        """SO_PASSCRED."""
+        """Whether it has asked to be told who sends to it (SO_PASSCRED)."""
         return self.options is not None and bool(self.options.get((SOL_SOCKET, SO_PASSCRED)))
 
     # Shared by the types: what differs only in shape.

@@ -26,7 +26,7 @@ from simnet.kernel.unix_tampering import TamperableUnix
 
 
 class UnixStream(TamperableUnix):
-    """SOCK_STREAM."""
+    """One end of a SOCK_STREAM connection, or a listener: bytes without bounds, and one of them may be urgent."""
 
     __slots__ = ()
 
@@ -111,7 +111,7 @@ class UnixStream(TamperableUnix):
         return None if flags & MSG_OOB else Reading(self, n, flags)
 
     def _read_urgent(self, flags: int) -> tuple[bytes, list[Any], int, None]:
-        """unix_stream_recv_urg."""
+        """The urgent byte, which is taken out of its record (unix_stream_recv_urg)."""
         record = self.urgent
         if record is None or takes_inline(self):
             raise socket_error(EINVAL)
