@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Host"]
 
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Finding", "waits"]
 
-
 _OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
 
 

@@ -21,7 +21,6 @@ RECOVERY = "recovery"  # the depth at which the second fault acts only where the
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
 _DEPTHS = f"1 for single faults, 2 for pairs, {RECOVERY!r} for a second fault where the first has made a point"
 
-
 _Kind = str | type[Fault]
 
 

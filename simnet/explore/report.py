@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
-
 # What pytest finds; others are handed to check(), in a notebook.
 _PYTESTS = re.compile(r"::test[^:\[]*(?:\[.*)?$", re.DOTALL)
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from

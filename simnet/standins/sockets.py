@@ -92,7 +92,6 @@ def new_socket(
 
 _true_new = _socket.socket.__new__  # it ignores all arguments; `__init__` opens the descriptor
 
-
 UNASKED = "_sendfile_use_sendfile"  # not among what is called by the class: by this the library asks itself
 
 _TRUE_SOCKET = socket.socket  # whatever a program puts in its place
