@@ -21,7 +21,7 @@ from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_se
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
-HELD_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
+CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
 LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
 LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
@@ -57,7 +57,7 @@ class Cork:
         left = n % full if self.corked or n < full else 0
         if left and self.timer is None:
             clock = connection.stack.clock
-            self.timer = clock.at(clock.now_ns + HELD_NS, _timed_out, connection)
+            self.timer = clock.at(clock.now_ns + CORKED_NS, _timed_out, connection)
         return left
 
     def wait(self, connection: Sender) -> bool:
