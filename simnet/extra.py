@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["REQUIRED", "missing"]
+__all__ = ["missing"]
 
 REQUIRED = ("click", "greenlet", "hypothesis", "msgspec", "pytest", "rich", "tomlkit")  # as in pyproject.toml
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from simnet.conform.program import HOSTS, PORTS, Place
 
-__all__ = ["Setting", "Words", "error_name", "outcome"]
+__all__ = ["Setting", "Words", "outcome"]
 
 
-def error_name(error: OSError) -> str:
+def _error_name(error: OSError) -> str:
     """``ECONNRESET``; for a time-out and other errors without a number, the class and text."""
     if isinstance(error, socket.gaierror):
         return f"gaierror {error.errno}"
@@ -30,7 +30,7 @@ def outcome(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except OSError as error:
-        return error_name(error)
+        return _error_name(error)
     except (TypeError, ValueError, OverflowError) as error:
         return f"{type(error).__name__}: {error}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
 
-__all__ = ["MADE_BY", "PEER_GONE", "excused"]
+__all__ = ["PEER_GONE", "excused"]
 
 # What a socket may say once its peer is gone (RFC 9293 3.10; `man 7 tcp`, `man 2 send`, `man 2 getpeername`), or silent.
 PEER_GONE = frozenset(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
     from simnet.points import Points
 
-__all__ = ["failure_text", "movable", "save", "scenario_of"]
+__all__ = ["failure_text", "movable", "save"]
 
 
 def failure_text(finding: Finding) -> str:
@@ -33,7 +33,7 @@ def failure_text(finding: Finding) -> str:
     return f"{what} on {finding.host}" if finding.host not in ("", BODY) else what
 
 
-def scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:
+def _scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:
     """The scenario that shows *failure*. It fails until the bug is mended: it expects the baseline's outcome, or, where a
     disruptive fault may rightly interrupt the test, no failure of the target's; what fails by ``strict`` alone is such an interruption.
     """
@@ -86,7 +86,7 @@ def save(result: SweepResult, root: Path, test_id: str) -> None:
     """
     for failure in result.failures:
         if failure.plan:
-            scenario = scenario_of(failure, result, test_id)
+            scenario = _scenario_of(failure, result, test_id)
             path = scenario.failure_path(root)
             try:
                 failure.file = scenario.write(path)

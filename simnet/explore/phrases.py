@@ -10,7 +10,7 @@ from simnet.faults.place import Place
 from simnet.sealed import Sealed
 from simnet.trace import Event, Failed
 
-__all__ = ["PAYLOAD_WIDTH", "answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
+__all__ = ["answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
 
 PAYLOAD_WIDTH = 24  # columns that a payload may take: enough for a greeting or the head of a request
 _CONNECTION = re.compile(r"(?P<source>\S+?)->(?P<target>\S+?):[^\s#]+#(?P<number>\d+)(?: \((?P<end>client|server)\))?")

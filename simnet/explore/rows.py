@@ -16,7 +16,7 @@ from simnet.faults.place import Anchor
 from simnet.sealed import sealed
 from simnet.trace import CALL, FAULT, HANDLER, OBSERVE, PROCESS, SEGMENT, Event, Failed, Trace
 
-__all__ = ["BOLT", "Row", "rows_of", "shown_hosts"]
+__all__ = ["Row", "rows_of", "shown_hosts"]
 
 BOLT = "⚡"
 

@@ -22,7 +22,7 @@ from simnet.run import Run, play
 from simnet.scenario import Scenario
 from simnet.typed import pytest_command, quoted_from_here
 
-__all__ = ["points_table", "show_baseline", "show_file", "show_test"]
+__all__ = ["show_baseline", "show_file", "show_test"]
 
 
 def show_file(path: Path, *, as_json: bool = False) -> int:
@@ -102,7 +102,7 @@ def show_test(text: str, *, as_json: bool = False) -> int:
     show_baseline(screen, baseline)
     screen.title("Where faults could act")
     screen.say()
-    points_table(screen, baseline)
+    _points_table(screen, baseline)
     return code
 
 
@@ -118,7 +118,7 @@ def show_baseline(screen: Screen, baseline: Run) -> None:
     screen.say(f"digest    {baseline.digest}", "dim")
 
 
-def points_table(screen: Screen, baseline: Run) -> None:
+def _points_table(screen: Screen, baseline: Run) -> None:
     """Each kind of fault with the points where it could act and one example."""
     rows: dict[str, tuple[int, int, str]] = {}
     for family in families(baseline.points, baseline.targets):
