@@ -318,7 +318,7 @@ class RealProcess:
             self.stage.record(Verdict("no-spin", str(error), self.host_name, error))
             raise error
 
-    # --- its end ---------------------------------------------------------------------------------------------------
+    # --- does it still do anything? --------------------------------------------------------------------------------
 
     def looked(self) -> None:
         """It polled without waiting and found nothing, or yielded: a moment in which others may run."""
@@ -366,6 +366,8 @@ class RealProcess:
             self._used[thread.ident] = (now, used)
             return used is not None
         return now - before[0] < SLICE_NS
+
+    # --- its end ---------------------------------------------------------------------------------------------------
 
     def tell_to_end(self) -> None:
         """Its waits raise from now on."""
