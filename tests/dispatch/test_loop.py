@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -341,7 +340,6 @@ def test_a_cancelled_call_of_a_signal_is_kept_by_nobody(world):
     gone = weakref.ref(heavy)
     loop.call_on_signal(signal.SIGUSR1, heavy).cancel()
     del heavy
-    gc.collect()
 
     assert gone() is None
 
