@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -47,6 +48,7 @@ def pytest_xdist_setupnodes() -> None:
 
 
 PATIENCE = 5.0  # seconds until a real wait gives up; on an idle machine all take milliseconds
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 DESCRIPTORS = "/proc/self/fd" if os.path.exists("/proc/self/fd") else "/dev/fd"  # plain texts: each test looks twice
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from simnet.conform.words import outcome
 from simnet.wait import current_scheduler
-from tests.contract.worlds import PATIENCE, RESET, World, until_it_waits, until_the_test_waits
+from tests.conftest import RESET
+from tests.contract.worlds import PATIENCE, World, until_it_waits, until_the_test_waits
 
 SOON = 0.02  # seconds until the other side acts: long enough that this side waits by then
 
@@ -62,7 +63,7 @@ def served(world: World, serve: Callable[[Any], object], **options: Any) -> tupl
         pytest.param(lambda sock: sock.close(), b"", id="end"),
         pytest.param(lambda sock: sock.shutdown(socket.SHUT_WR), b"", id="half-close"),
         pytest.param(
-            lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) or sock.close(),
+            lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET) or sock.close(),
             "ECONNRESET",
             id="reset",
         ),

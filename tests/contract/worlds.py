@@ -14,7 +14,6 @@ import os
 import platform
 import select
 import socket
-import struct
 import termios
 import threading
 import time
@@ -27,11 +26,11 @@ from simnet import invariants, real
 from simnet.conform.words import outcome
 from simnet.kernel.readiness import describe
 from simnet.wait import current_scheduler
+from tests.conftest import RESET
 
 PATIENCE = 0.5  # seconds; on an idle machine all take less than a millisecond
 ALL = 0x23C7  # IN PRI OUT RDNORM RDBAND WRNORM WRBAND RDHUP: whatever poll may be asked for
 NOT_YET = {"EAGAIN", "EALREADY"}
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER that makes close() send RST
 
 SOON = 0.006  # seconds; enough in virtual time, and mostly on a kernel
 FUTEX = {"x86_64": "202", "aarch64": "98"}.get(platform.machine())  # waiting for a lock, the interpreter's own for one

@@ -7,7 +7,6 @@ import importlib
 import os
 import select
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -19,11 +18,10 @@ from dispatch import asynchat, asyncore, channelmap, maps, predicates
 from dispatch.interfaces import current_network
 from dispatch.maploop import MapLoop
 from dispatch.maps import serve_map
+from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
 
 pytestmark = pytest.mark.usefixtures("anywhere")
-
-RESET = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture(params=["select", "poll"])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 
 import pytest
 
 import dispatch
+from tests.conftest import RESET
 from tests.dispatch.conftest import Fickle, StoppedClock
-
-RESET = struct.pack("ii", 1, 0)
 
 
 class Recorder(dispatch.Dispatcher):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import sys
 
 import pytest
 
 import dispatch
 from dispatch.accepting import accept
+from tests.conftest import RESET
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
-
-RESET = struct.pack("ii", 1, 0)
 
 
 def nothing_left(*_):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import warnings
 
 import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
+from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE, Fickle
 from tests.dispatch.test_side_by_side import Story, outcome
 
@@ -77,7 +77,7 @@ def test_bytes_were_lost_when_a_hang_up_came_with_them(reset):
         far.sendall(b"x" * 30_000)
         near.shutdown(socket.SHUT_WR)
         if reset:
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         far.close()
         story.turn(POLL, 10)
         return sum(got), story.end().count(("it", "close"))

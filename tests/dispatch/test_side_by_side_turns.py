@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
+from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE
 
 with warnings.catch_warnings():
@@ -276,7 +276,7 @@ def test_who_does_not_read_is_closed_by_the_end_that_poll_shows(end, own_map):
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 far = socket.create_connection(listener.getsockname())
                 near, _ = listener.accept()
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         far.sendall(b"never read")
         far.close()
         channel = Sender(near, {} if own_map else None)

@@ -14,7 +14,6 @@ import os
 import random
 import re
 import socket
-import struct
 import sys
 import time
 import warnings
@@ -23,6 +22,7 @@ import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
+from tests.conftest import RESET
 from tests.dispatch.mended_asyncore import HIDDEN, mended
 
 with warnings.catch_warnings():
@@ -376,7 +376,7 @@ class Program:
                 elif what == 8 and self.chance(0.4):
                     peer.send(b"!", socket.MSG_OOB)
                 elif what == 9 and self.chance(0.2):
-                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                     peer.close()
             except (OSError, AttributeError, ValueError) as error:
                 self.told.append((number, "peer", type(error).__name__))

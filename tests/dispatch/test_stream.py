@@ -8,16 +8,14 @@ import errno
 import gc
 import pickle
 import socket
-import struct
 import time
 
 import pytest
 
 import dispatch
 from dispatch.input import FIRST_SIZE, SHORT_READS
+from tests.conftest import RESET
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
-
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
 class Echo(Recorder):

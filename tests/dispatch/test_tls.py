@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import struct
 import threading
 
 import pytest
@@ -13,6 +12,7 @@ import trustme
 
 import dispatch
 from dispatch.chat import Chat
+from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE, Fickle, Recorder, StoppedClock
 
 
@@ -229,7 +229,7 @@ def test_a_connection_that_is_cut_off_is_no_end(world, server_context, client_co
 def test_a_reset_is_a_reset(world, server_context, client_context):
     loop = world.loop()
     server, client = secured(world, loop, server_context, client_context)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client._finish(None)
     world.run(loop, lambda: server.closed)
     world.turn(loop, 1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -18,11 +17,10 @@ from pathlib import Path
 import pytest
 
 import simnet
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, RESET
 
 DEMO = Path(simnet.__file__).parent / "demo"
 LINES = [b"hello\n", b"a line longer than what the server takes in one read\n", b"bye\n"]
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 IMPORT_LINES = [
     pytest.param("from dispatch import asyncore", id="dispatch"),
