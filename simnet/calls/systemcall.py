@@ -111,6 +111,8 @@ class SystemCalls(_stdlib.socket):
             while scheduler.wait((what, file), deadline):
                 if file.mask() & events or (what == "send" and self._timeout is None and file.shut & SHUT_SEND):
                     return True  # a full Unix socket whose peer reads no more shows no OUT, and waits no longer
+                if self._timeout is not None and file.has_no_name():
+                    return True  # whatever it heard of, poll looks at the number, which is closed
             return bool(file.mask() & events)
         finally:
             file.unwatch(me)

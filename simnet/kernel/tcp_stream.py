@@ -37,8 +37,10 @@ from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.states import (
     CLOSE_WAIT,
     CLOSED,
+    CLOSING,
     ESTABLISHED,
     FIN_WAIT1,
+    LAST_ACK,
     LISTEN,
     SHUT_BOTH,
     SHUT_RECEIVE,
@@ -416,7 +418,7 @@ class Stream(Connection):
             if request == SIOCOUTQ:
                 return self.owed
             return 0 if self.window is None else self.window.lost
-        if self.fin == FIN_DUE or (request == SIOCOUTQ and self.state == FIN_WAIT1):
+        if self.fin == FIN_DUE or (request == SIOCOUTQ and self.state in (FIN_WAIT1, CLOSING, LAST_ACK)):
             unsent += 1  # it has a sequence number, behind what is queued
         if request == SIOCOUTQ:
             if self.guard is not None:

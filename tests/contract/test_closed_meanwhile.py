@@ -95,6 +95,17 @@ def test_k116_a_read_with_a_timeout_waits_for_all_of_it(world: World, detached: 
         assert server.recv(10) == b""
 
 
+def test_k116_a_read_with_a_timeout_ends_early_when_anything_comes_to_the_closed_socket(world: World) -> None:
+    client, server = world.pair()
+    client.settimeout(5.0)
+    answers, join = waiting(world, lambda: client.recv(10, socket.MSG_WAITALL))
+    client.close()
+    server.send(b"!", socket.MSG_OOB)  # wakes poll, which asks nothing of the kind
+    join()
+    assert answers[0] == "EBADF"
+    assert answers[1] < 1.0
+
+
 def test_k116_a_send_that_waits_goes_on_when_the_number_is_closed(world: World) -> None:
     client, server = world.tight_pair()
     client.settimeout(None)

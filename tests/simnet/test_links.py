@@ -276,6 +276,11 @@ def test_what_is_on_its_way_over_a_link_is_not_acknowledged() -> None:
             sock.send(b"z")
             sock.shutdown(socket.SHUT_WR)
             assert unacknowledged(sock) == 2  # the FIN has a number of its own
+            peer.shutdown(socket.SHUT_WR)
+            time.sleep(0.021)
+            assert unacknowledged(sock) == 2  # CLOSING: that of the peer came, and no acknowledgement
+            time.sleep(0.02)
+            assert unacknowledged(sock) == 0
             peer.close()
         listener.close()
 
