@@ -96,14 +96,24 @@ def _if_all_is_installed(error: type[Exception]) -> Generator[None, None, None]:
         raise error(text) from None
 
 
+def pytest_keyboard_interrupt() -> None:
+    """What follows is pytest's: a run that a test has left going ends before, or its watchdog would stop that as well."""
+    _end_forgotten()
+
+
+def _end_forgotten() -> None:
+    modules = sys.modules.get("simnet.modules")
+    if modules is not None and modules.active() is not None:
+        from simnet.faces.pytest_network import end_forgotten
+
+        end_forgotten()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     loaded = _sessions.pop()[1] if _sessions and _sessions[-1][0] is config else None
+    _end_forgotten()
     modules = sys.modules.get("simnet.modules")
     if modules is not None:
-        if modules.active() is not None:
-            from simnet.faces.pytest_network import end_forgotten
-
-            end_forgotten()
         with suppress(RuntimeError):  # one of another thread: the interpreter ends soon
             modules.restore()
     if loaded is not None:

@@ -405,6 +405,34 @@ def test_a_network_is_ended_that_was_left_by_pytest_fail_or_skip(suite: pytest.P
 
 
 @pytest.mark.slow
+def test_what_others_do_at_the_end_of_a_pytest_that_ctrl_c_has_ended_is_not_stopped(suite: pytest.Pytester) -> None:
+    body = """
+import os, signal, time
+import simnet
+from simnet import watchdog
+
+def test_it():
+    watchdog.STUBBORN_SECONDS = 1.0
+    simnet.Network().__enter__()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+"""
+    (suite.path / "test_it.py").write_text(body)
+    (suite.path / "conftest.py").write_text("""
+from simnet import real
+
+def pytest_sessionfinish():
+    deadline = real.monotonic() + 2.0  # it takes so long on a busy machine
+    while real.monotonic() < deadline:
+        pass
+    print("all is put away")
+""")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "test_it.py")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*all is put away*"])
+
+
+@pytest.mark.slow
 def test_ctrl_c_in_a_network_that_nobody_leaves_ends_pytest_as_ever(suite: pytest.Pytester) -> None:
     body = """
 def test_it():
