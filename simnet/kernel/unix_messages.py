@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from errno import EBADF, EINVAL, EPERM, ESRCH
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.datagram_memory import HEAD_MAX, PAGE, SHARED_INFO, SKB
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
@@ -23,12 +24,8 @@ SCM_MAX_FD: Final = 253
 PID_MAX: Final = 4_194_304  # PID_MAX_LIMIT
 OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked for credentials
 
-SKB: Final = 256  # struct sk_buff
-SHARED_INFO: Final = 320  # struct skb_shared_info
-PAGE: Final = 4096
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
 STREAM_CHUNK: Final = STREAM_HEAD + 32768  # with UNIX_SKB_FRAGS_SZ: the most that one buffer of a stream holds
-MESSAGE_HEAD: Final = 4 * PAGE - SHARED_INFO  # SKB_MAX_ALLOC
 FRAGMENTS: Final = 17 * PAGE  # MAX_SKB_FRAGS: what is longer yet makes the head longer
 
 
@@ -83,7 +80,7 @@ def stream_memory(length: int) -> int:
 
 def message_memory(length: int) -> int:
     """What a datagram or record of *length* bytes costs."""
-    paged = min(length, _pages(max(0, length - MESSAGE_HEAD)), FRAGMENTS)
+    paged = min(length, _pages(max(0, length - HEAD_MAX)), FRAGMENTS)
     return SKB + _head(length - paged) + _pages(paged)
 
 
