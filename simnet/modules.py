@@ -26,6 +26,7 @@ from simnet.standins import (
     Provider,
     active,
     dates,
+    ends,
     executors,
     interrupts,
     order,
@@ -125,6 +126,7 @@ def place_at_loops() -> None:
     _loaded = len(sys.modules)
     resolver.place()
     order.place()
+    ends.place()
     executors.place()
     timers.place()
     uv.place()
@@ -140,6 +142,7 @@ def _unplace() -> None:
     dates.unplace()
     resolver.unplace()
     order.unplace()
+    ends.unplace()
     executors.unplace()
     timers.unplace()
     uv.unplace()

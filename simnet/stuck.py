@@ -21,6 +21,7 @@ __all__ = [
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
+    "read_for_nothing",
     "remedy",
     "told_for_nothing",
 ]
@@ -57,6 +58,15 @@ def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[s
     return Spin(
         f"{process.name} was told {times} times in a row, {_at(now_ns)}, of {', '.join(what[:4])} and no call it made had "
         "any effect: on a kernel this loop takes a whole processor. Read it, close it, or stop asking for it."
+    )
+
+
+def read_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
+    """Reads of a stream whose input has ended."""
+    return Spin(
+        f"{process.name} read {times:,} times in a row, {_at(now_ns)}, from a stream whose input has ended, and did nothing else: "
+        "on a kernel this loop takes a whole processor, and nothing else of its event loop goes on. A read that gives b'' is the "
+        "end of the input: stop there."
     )
 
 

@@ -12,23 +12,37 @@ import ctypes
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from simnet import real
 from simnet.blame import users_own
 from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
 
-__all__ = ["HANG_SECONDS", "guard", "unguard"]
+__all__ = ["HANG_SECONDS", "guard", "series", "unguard"]
 
 HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
+AGAIN_SECONDS = 2.0  # in a series of runs, once one of them was stopped: they are alike, and may be hundreds
 LOOK_SECONDS = 0.5
 STUBBORN_SECONDS = 2.0  # for what a program may want to do at the end, after Ctrl-C
 DESPAIR_SECONDS = 60.0  # of pressing: no more will come of it
 PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it must be met between two of its tries
 SHOWN = 8  # frames of the program's own, where it computes
 
+
+class _Series:
+    """Runs of one test in a row: how long the watchdog waits for the next of them."""
+
+    __slots__ = ("longest", "patience")
+
+    def __init__(self) -> None:
+        self.longest = 0.0  # that one computed, and went on
+        self.patience: float | None = None  # None: none has been stopped yet
+
+
 _guarded: dict[int, tuple[Scheduler, Callable[[], object]]] = {}  # by thread; and how to end a call that it sits in
+_series: dict[int, _Series] = {}  # by thread
 _lock = threading.Lock()
 _running = False
 
@@ -52,6 +66,35 @@ def unguard() -> None:
             pass
     except Hang:
         pass
+
+
+@contextmanager
+def series() -> Iterator[None]:
+    """Within, runs of one test follow each other in this thread. Where one computes for ever, so will many: who has waited
+    for the first does not wait as long for each of the others, unless one of them has come to its end after all.
+    """
+    ident = threading.get_ident()
+    before = _series.get(ident)
+    _series[ident] = _Series()
+    try:
+        yield
+    finally:
+        if before is None:
+            del _series[ident]
+        else:
+            _series[ident] = before
+
+
+def _patience(ident: int) -> float:
+    of = _series.get(ident)
+    return HANG_SECONDS if of is None or of.patience is None else of.patience
+
+
+def _went_on(ident: int, seconds: float) -> None:
+    """A run has computed for so long, and goes on."""
+    of = _series.get(ident)
+    if of is not None and seconds > of.longest:
+        of.longest = seconds
 
 
 def _debugging(ident: int) -> bool:
@@ -82,40 +125,45 @@ def _watch() -> None:
             moves = (scheduler.switches, scheduler.clock.now_ns)
             moved = last is None or last[0] is not scheduler or last[1] != moves
             stood = 0.0 if last is None or moved else last[2] + passed
+            if last is not None and moved:
+                _went_on(ident, last[2])
             seen[ident] = (scheduler, moves, stood)
             if scheduler.interrupted is None or ident != threading.main_thread().ident:  # others hear no signals
                 stopped.pop(ident, None)
                 if _debugging(ident):
                     seen[ident] = (scheduler, moves, 0.0)  # the time at the prompt is not the program's
-                elif stood > HANG_SECONDS:
-                    _stop(ident, scheduler)
+                elif stood > (patience := _patience(ident)):
+                    _stop(ident, scheduler, patience)
                     seen[ident] = (scheduler, moves, 0.0)
                 continue
             since = stopped.get(ident)
             if since is None or since[0] is not scheduler:
                 stopped[ident] = since = (scheduler, now)
-            patience = 0.0 if isinstance(scheduler.interrupted, Hang) and not moved else STUBBORN_SECONDS
-            if patience <= now - since[1] < DESPAIR_SECONDS and not _debugging(ident):
+            leave = 0.0 if isinstance(scheduler.interrupted, Hang) and not moved else STUBBORN_SECONDS
+            if leave <= now - since[1] < DESPAIR_SECONDS and not _debugging(ident):
                 rouse()
         for ident in [ident for ident in seen if ident not in _guarded]:
             del seen[ident]
             stopped.pop(ident, None)
 
 
-def _stop(ident: int, scheduler: Scheduler) -> None:
+def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
     frame = sys._current_frames().get(ident)
     stack = traceback.extract_stack(frame) if frame is not None else []
     users = [each for each in stack if users_own(each.filename)] or stack  # what leads to a test tells nothing of it
     shown = "".join(traceback.format_list(users[-SHOWN:]))
     name = scheduler.current.name
     error = Hang(
-        f"{name} has computed for {HANG_SECONDS:g} s of real time without waiting for anything. It was here:\n{shown}"
+        f"{name} has computed for {seconds:g} s of real time without waiting for anything. It was here:\n{shown}"
         "A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
         "input. Nor does a call of a real socket, as one is that was made before the run: make it within."
     )
     with _lock:
         if ident not in _guarded or _guarded[ident][0] is not scheduler:
             return  # it has just ended
+        of = _series.get(ident)
+        if of is not None:
+            of.patience = min(HANG_SECONDS, max(AGAIN_SECONDS, 4 * of.longest))
         if scheduler.interrupted is None:
             scheduler.record(Verdict("Hang", str(error), scheduler.current.host_name, error))
             scheduler.interrupted = error  # the next wait raises it

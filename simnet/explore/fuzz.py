@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
+from simnet import watchdog
 from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
@@ -51,7 +52,7 @@ def run_fuzz(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series():
+    with frozen_heap(), interrupts.series(), watchdog.series():
         result = begun(test, options, name, watch)
         result.by = "fuzz"
         result.planned = len(seeds)

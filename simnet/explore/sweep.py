@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
@@ -78,7 +79,7 @@ def run_sweep(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series():
+    with frozen_heap(), interrupts.series(), watchdog.series():
         with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
             result = begun(test, options, name, watch)
         if result.failures:

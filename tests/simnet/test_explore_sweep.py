@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+import simnet
+from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
 from simnet.explore.fuzz import run_fuzz
@@ -612,3 +614,26 @@ def test_a_stall_that_outlasts_a_deadline_is_no_better_witness_than_an_early_end
     failure = next(each for each in result.failures if each.type_name == "ValueError")
     assert {*failure.kinds} == {"eof", "stall"}
     assert [fault.kind for fault in failure.plan] == ["eof"]
+
+
+@pytest.mark.slow
+def test_of_many_runs_that_compute_for_ever_the_first_alone_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 1.5)
+    monkeypatch.setattr(watchdog, "AGAIN_SECONDS", 0.25)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            data = sock.recv(100)
+            while b"\n" not in data:  # it forgets to read on
+                pass
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello\n")
+            return sock.recv(100)
+
+    result = run_sweep(test, SweepOptions(kinds=("short-recv",), target=("server",)))
+    assert [failure.count for failure in result.failures] == [3]
+    assert result.seconds < 3 * watchdog.HANG_SECONDS
+    assert not watchdog._series  # the next one is waited for as long as ever

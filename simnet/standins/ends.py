@@ -1,0 +1,83 @@
+"""A stream of asyncio that is read again and again at its end: a loop that neither waits nor makes a call of the kernel.
+
+``while need: data += await reader.read(need)`` is given ``b""`` for ever, and no other task of its loop runs. A reader asks
+whether its input has ended by the truth of an attribute, so what is true there counts how often it was asked. Nothing that
+is read before the end is the slower for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from simnet import stuck
+from simnet.verdicts import Verdict
+from simnet.wait import CALLS_MAX, current_scheduler
+
+__all__ = ["place", "unplace"]
+
+LOOK = 1_000  # reads between two looks whether anything else is done meanwhile
+
+_original: Any = None
+
+
+class _Ended:
+    """True, as ``StreamReader._eof`` is at the end of the input. Read too often with nothing done in between, it says so."""
+
+    __slots__ = ("_asked", "_times", "_done")
+
+    def __init__(self) -> None:
+        self._asked = 0
+        self._times = 0
+        self._done: Any = None
+
+    def __bool__(self) -> bool:
+        self._asked += 1
+        if self._asked == LOOK:
+            self._asked = 0
+            self._look()
+        return True
+
+    def __repr__(self) -> str:
+        return "True"
+
+    def _look(self) -> None:
+        scheduler = current_scheduler()
+        if scheduler is None or scheduler.current.cannot_wait:
+            return
+        done = (scheduler.clock.now_ns, scheduler.switches, scheduler.effects)
+        if done != self._done:
+            self._done, self._times = done, 0
+            return
+        self._times += LOOK
+        if self._times >= CALLS_MAX:
+            self._times = 0
+            me = scheduler.current
+            error = stuck.read_for_nothing(me, scheduler.clock.now_ns, CALLS_MAX)
+            scheduler.record(Verdict("no-spin", str(error), me.host_name, error))
+            raise error
+
+
+def _feed_eof(original: Any) -> Any:
+    def feed_eof(self: Any) -> None:
+        original(self)
+        if self._eof is True and current_scheduler() is not None:
+            self._eof = _Ended()
+
+    return feed_eof
+
+
+def place() -> None:
+    """If asyncio is loaded: the ends of its streams count from now on."""
+    global _original
+    reader = getattr(sys.modules.get("asyncio.streams"), "StreamReader", None)
+    if _original is None and reader is not None:
+        _original = reader.feed_eof
+        reader.feed_eof = _feed_eof(_original)
+
+
+def unplace() -> None:
+    global _original
+    if _original is not None:
+        sys.modules["asyncio.streams"].StreamReader.feed_eof = _original
+        _original = None
