@@ -16,6 +16,7 @@ from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
@@ -61,7 +62,9 @@ NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor 
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
-_classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over Socket
+_classes: WeakValueDictionary[type, type] = (
+    WeakValueDictionary()
+)  # a user's subclass of socket.socket -> the same over Socket
 
 
 class SimulatedBackend:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any
+from weakref import WeakValueDictionary
 
 from simnet import real, tls
 from simnet.arguments import checked_timeout
@@ -30,7 +31,9 @@ from simnet.whereabouts import caller_outside
 
 __all__ = ["RealBackend", "provider"]
 
-_classes: dict[type, type] = {}  # a user's subclass of socket.socket -> the same over RealSocket
+_classes: WeakValueDictionary[type, type] = (
+    WeakValueDictionary()
+)  # a user's subclass of socket.socket -> the same over RealSocket
 
 
 class RealBackend:
@@ -80,6 +83,13 @@ class RealBackend:
     def close(self, fd: int) -> None:
         forget(self._process.stage, fd)
         os.close(fd)
+
+    def descriptor_call(self, call: str, original: Any, fd: Any, *arguments: Any, **options: Any) -> Any:
+        """*original* of ``os``. What closes a number ends what is known of it: the kernel gives it to the next that opens anything."""
+        closed = {"close": fd, "dup2": arguments[0] if arguments else options.get("fd2")}.get(call)
+        if isinstance(closed, int) and (call == "close" or closed != fd) and closed in self._process.stage.files:
+            forget(self._process.stage, closed)
+        return original(fd, *arguments, **options)
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return real.ioctl(fd, request, argument, mutate)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType, TracebackType
@@ -28,18 +27,19 @@ from simnet.observe import Watcher
 from simnet.process import refuse_arguments, refuse_coroutines
 from simnet.realnet import classes
 from simnet.realnet.backend import provider
+from simnet.realnet.guard import Guard
 from simnet.realnet.host import RealHost
 from simnet.realnet.left import nothing_left
 from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
 from simnet.realnet.netstat import snapshot
-from simnet.realnet.process import RealProcess, current_process, enter, leave, throw
+from simnet.realnet.process import RealProcess, current_process, enter, leave
 from simnet.realnet.stage import Stage
 from simnet.realnet.unix import remove_files
 from simnet.state import checked_names
 from simnet.stuck import entered_already
 from simnet.trace import OBSERVE, Trace
-from simnet.verdicts import HandlerError, Hang, Verdict
+from simnet.verdicts import HandlerError, Verdict
 
 __all__ = ["RealNetwork"]
 
@@ -132,7 +132,7 @@ class RealNetwork(Holding):
         self._maps = Maps(checked_names(per_process))
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []
-        self._guard: threading.Timer | None = None
+        self._guard: Guard | None = None
 
     def __repr__(self) -> str:
         return f"RealNetwork({', '.join(self._hosts) or 'no hosts'}, at {self.time:.6f} s)"
@@ -277,13 +277,13 @@ class RealNetwork(Holding):
         stage.processes.append(stage.body)
         self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
         self._watcher.attach()
-        self._guard = _timer(self.seconds + 1.0, self._stop_the_body, threading.get_ident())  # a thread of nobody's yet
+        self._guard = Guard(self.seconds + 1.0, self._tell_of_a_hang)
         modules.install(provider)
         enter(stage.body)
         self._loop_outside = loop_set_aside()
 
-    def _stop_the_body(self, ident: int) -> None:
-        """It neither waited nor ended in time: it computes."""
+    def _tell_of_a_hang(self, ident: int) -> None:
+        """The body neither waited nor ended in time: it computes."""
         frame = sys._current_frames().get(ident)
         frames = traceback.extract_stack(frame) if frame is not None else []
         users = [
@@ -293,13 +293,12 @@ class RealNetwork(Holding):
         self._stage.record(
             Verdict("Hang", f"the test's body has computed beyond {self.seconds:g} s. It was here:\n{stack}", BODY)
         )
-        throw(ident, Hang)
 
     def finish(self, settle: bool = True) -> None:
         """The body has ended: let the others go on until nothing moves, look at what is left, end everybody."""
         body = self._running()
         assert self._guard is not None
-        self._guard.cancel()
+        self._guard.lift()
         try:
             if settle:
                 body.close_descriptors()
@@ -409,11 +408,3 @@ class RealNetwork(Holding):
         if process.done:
             refuse_arguments(process)
         return process
-
-
-def _timer(seconds: float, fn: Callable[..., object], *args: Any) -> threading.Timer:
-    timer = threading.Timer(seconds, fn, args)
-    timer.daemon = True
-    timer.simnets_own = True  # type: ignore[attr-defined]
-    timer.start()
-    return timer

@@ -28,7 +28,7 @@ from simnet.whereabouts import caller_outside
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave"]
+__all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave", "throw"]
 
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
 SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ import pytest
 import dispatch
 from dispatch import asyncore
 from simnet import Deadlock, Network, modules, play, real
-from simnet.realnet import RealNetwork, play_real
+from simnet.realnet import RealNetwork, guard, play_real
 from simnet.realnet.process import RealProcess
 from tests.certificates import contexts
 
@@ -989,3 +990,52 @@ def test_a_server_that_ticks_may_still_have_something_to_do() -> None:
         with socket.create_connection(("server", 7)) as sock:
             assert sock.recv(1) == b""
         assert 2 <= net.time < 10
+
+
+def test_a_body_that_ends_as_its_time_is_up_is_stopped_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    true, striking, struck = guard.throw, threading.Event(), threading.Event()
+
+    def slow(ident: int, error: type[BaseException]) -> None:
+        striking.set()
+        struck.wait(0.05)  # meanwhile the body comes to its end
+        true(ident, error)
+
+    monkeypatch.setattr(guard, "throw", slow)
+    monkeypatch.setattr(RealNetwork, "_tell_of_a_hang", lambda *given: None)
+    with RealNetwork() as net:
+        net._guard.lift()  # type: ignore[union-attr]
+        net._guard = guard.Guard(0.001, net._tell_of_a_hang)
+        while not striking.is_set():
+            pass
+    assert modules.active() is None
+
+
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+def test_a_class_of_sockets_that_a_program_has_made_is_kept_by_nobody(network: Any) -> None:
+    def used() -> weakref.ref[type]:
+        class Chatty(socket.socket):
+            pass
+
+        with network(), Chatty() as sock:
+            assert isinstance(sock, Chatty)
+        return weakref.ref(Chatty)
+
+    kept = used()
+    gc.collect()  # first the class that was made of it
+    gc.collect()
+    assert kept() is None
+
+
+def test_what_is_closed_by_its_number_is_known_no_more() -> None:
+    with RealNetwork() as net:
+        files = net._stage.files
+        one, other = socket.socket(), socket.socket()
+        number = one.detach()
+        assert number in files
+        os.close(number)
+        assert number not in files
+        again = other.detach()
+        with socket.socket() as third:
+            os.dup2(third.fileno(), again)
+        assert again not in files
+        os.close(again)
