@@ -18,12 +18,14 @@ from simnet.verdicts import BLOCKS_THE_LOOP, Verdict
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["LEVELS", "NAMES", "WAITS_FOR_EVER", "at_quiet", "checked", "still_waiting", "with_levels"]
+__all__ = ["LEVELS", "NAMES", "OTHERS_SURVIVE", "WAITS_FOR_EVER", "at_quiet", "checked", "still_waiting", "with_levels"]
 
+OTHERS_SURVIVE = "others-survive"
 NAMES = (
     "no-spin",
     "listener-survives",
     "loop-survives",
+    OTHERS_SURVIVE,
     "one-close",
     "silence-after-close",
     "nothing-left",

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simnet.blame import exception_line, user_place
+from simnet.explore.bystanders import bystander
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY, Crash, Restart
-from simnet.invariants import WAITS_FOR_EVER
+from simnet.invariants import OTHERS_SURVIVE, WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
@@ -88,7 +89,10 @@ class Case:
         yield from (each for each in verdicts if each.reason in BOUNDS)
         yield from raised
         yield from (each for each in verdicts if each.reason not in BOUNDS)
-        yield from self.gone()
+        gone = list(self.gone())
+        yield from gone
+        if not gone and not self.ended_early:
+            yield from self.others()
         yield from self.waiting()
         yield from self.body()
 
@@ -156,6 +160,15 @@ class Case:
             how = f"the listener {name} was closed at {where}" if where else f"nobody listens on {name} any more"
             found = self.found("listener-survives", f"{how}; later clients get ECONNREFUSED", host)
             yield replace(found, at=where.partition(" ")[0])
+
+    def others(self) -> Iterator[Finding]:
+        """A connection on which no fault was, and which a target has closed all the same."""
+        if self.invariants.get(OTHERS_SURVIVE) == OFF:
+            return
+        lost = bystander(self.baseline, self.run, self.disruptive)
+        if lost is not None:
+            message = f"{lost.host} hung up on {lost.place}, to which nothing had happened; without the fault on {lost.struck} it does not"
+            yield self.found(OTHERS_SURVIVE, message, lost.host)
 
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""

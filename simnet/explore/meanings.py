@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simnet.invariants import WAITS_FOR_EVER
+from simnet.invariants import OTHERS_SURVIVE, WAITS_FOR_EVER
 
 __all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
 
@@ -93,6 +93,11 @@ INVARIANTS: Mapping[str, Invariant] = {
     "loop-survives": Invariant(
         "a process that would go on without the fault goes on with it",
         "catch at the loop what one connection raises",
+    ),
+    OTHERS_SURVIVE: Invariant(
+        "whatever happens to one connection, a target does not hang up on another of the same listener",
+        "let an error of a connection end that one alone: catch it where a message is written to each of many; where some belong "
+        "together, as two players of a game, say `invariants={'others-survive': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and told so once", "close in one place"),
     "silence-after-close": Invariant(

@@ -1,0 +1,103 @@
+"""Whether what befell one connection has cost another its own: the target hung up on a client to whom nothing had happened.
+
+Both are connections of one listener, and the other one stood when the fault fired. In the run without faults its client is
+the first to close; here the target was, although the client has said nothing that it does not say there, and no time had run
+out. A proxy's two sides are no such pair, for it opened one of them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from simnet.faults.place import Place
+from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry
+
+if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
+    from simnet.run import Run
+
+__all__ = ["Bystander", "bystander"]
+
+TOWARDS_CLIENT, TOWARDS_SERVER = "client", "server"
+ENDS = ("FIN", "RST")
+
+
+class Bystander(NamedTuple):
+    """A connection that a target closed, and the one that the fault was on."""
+
+    place: str
+    host: str
+    struck: str
+
+
+def bystander(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Bystander | None:
+    """The first connection of a target's listener that *run* has lost so, by faults that were *disruptive*."""
+    siblings = _siblings(baseline)
+    if not siblings or not disruptive:
+        return None
+    struck: dict[str, int] = {}  # by a fault: where in the trace the first one was
+    for index, entry in enumerate(run.trace.entries):
+        if entry[1] == FAULT:
+            struck.setdefault(entry[3], index)
+    listeners = {siblings.get(place) for place in struck}
+    if len(listeners) != 1 or None in listeners:  # some of it befell a host, a listener, a link
+        return None
+    since = min(struck.values())
+    (listener,) = listeners
+    for place, its in siblings.items():
+        if its != listener or place in struck or not _was_hung_up_on(place, run, since):
+            continue
+        if not _hung_up_by_target(place, baseline) and _said(place, baseline).startswith(_said(place, run)):
+            return Bystander(place, place.partition("->")[2].rpartition(":")[0], next(iter(struck)))
+    return None
+
+
+def _siblings(baseline: Run) -> dict[str, str]:
+    """The connections of the targets' listeners that have more than one, and whose each is."""
+    connections: dict[str, str] = {}
+    for connect in baseline.points.connects:
+        if connect.server in baseline.targets and connect.answered:
+            place = Place.parse(connect.place)
+            connections[connect.place] = f"{place.target}:{place.port}"
+    several = list(connections.values())
+    return {place: its for place, its in connections.items() if several.count(its) > 1}
+
+
+def _ends(place: str, run: Run) -> Iterator[tuple[int, Entry, bool]]:
+    """Where in the trace an end of *place* is told to the other side, and whether it is the target who ends it."""
+    for index, entry in enumerate(run.trace.entries):
+        if entry[3] != place:
+            continue
+        if entry[1] == SEGMENT and any(word in ENDS for word in entry[5].split()):
+            yield index, entry, entry[4] == TOWARDS_CLIENT
+        elif entry[1] == CALL and entry[5] in ("close", "shutdown"):
+            yield index, entry, entry[4] != TOWARDS_CLIENT
+
+
+def _hung_up_by_target(place: str, run: Run) -> bool:
+    first = next(_ends(place, run), None)
+    return first is not None and first[2]
+
+
+def _was_hung_up_on(place: str, run: Run, since: int) -> bool:
+    """Did the target end *place*, which stood when the faults began, before its client did, and not because of the time?"""
+    first = next(_ends(place, run), None)
+    if first is None or not first[2] or first[0] <= since:
+        return False
+    entries = run.trace.entries
+    if not any(entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER for entry in entries[:since]):
+        return False
+    host = first[1][2]
+    woken = next((each for each in reversed(entries[: first[0]]) if each[1] == WAKE and each[2] == host), None)
+    return woken is None or woken[7] is not False
+
+
+def _said(place: str, run: Run) -> bytes:
+    """What the target has read there."""
+    read = [
+        entry[7][1][0] if isinstance(entry[7][1], tuple) else entry[7][1]
+        for entry in run.trace.entries
+        if entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER and entry[5] == "recv"
+    ]
+    return b"".join(each for each in read if isinstance(each, bytes))

@@ -1,0 +1,186 @@
+"""What befalls one connection costs no other client its own: where a target hangs up on a bystander, that is a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
+from simnet.explore.verdict import judge
+from simnet.faults.plan import FaultPlan
+from simnet.realnet import play_real
+
+PORT = 7
+BREAKING = ("reset", "eof", "urgent", "blackhole", "reset-before-accept")
+
+
+def hub(careful: bool, idle: float | None = None) -> None:
+    """What one client sends goes to all others; who is not *careful* lets the error of one end the connection of another."""
+    clients: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.append(writer)
+        try:
+            while line := await asyncio.wait_for(reader.readline(), idle):
+                for other in clients:
+                    if other is not writer:
+                        try:
+                            other.write(line)
+                            await other.drain()
+                        except OSError:
+                            if not careful:
+                                raise
+                writer.write(b"sent\n")
+                await writer.drain()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            clients.remove(writer)
+            writer.close()
+
+    async def main() -> None:
+        await (await asyncio.start_server(talk, port=PORT)).serve_forever()
+
+    asyncio.run(main())
+
+
+def together(careful: bool) -> None:
+    """Two players: when one goes, the game is over for the other."""
+    del careful
+    with socket.create_server(("", PORT)) as listener, selectors.DefaultSelector() as selector:
+        players = []
+        for _ in range(2):
+            player, _ = listener.accept()
+            selector.register(player, selectors.EVENT_READ)
+            players.append(player)
+        while True:
+            for key, _ in selector.select():
+                mover: Any = key.fileobj
+                (other,) = (each for each in players if each is not mover)
+                try:
+                    move = mover.recv(100)
+                    if not move:
+                        raise ConnectionError
+                    other.sendall(move)
+                except OSError:
+                    selector.close()
+                    for each in players:
+                        each.close()
+                    listener.accept()
+                    return
+
+
+def two_clients(net: Any, serve: Callable[..., None], *given: Any) -> list[bytes]:
+    net.host("server").spawn(serve, *given)
+    at = ("server", PORT)
+    with net.host("reader").connect(at) as reader, net.host("writer").connect(at) as writer:
+        heard = []
+        for line in (b"one\n", b"two\n", b"three\n"):
+            writer.sendall(line)
+            heard.append(writer.recv(100))
+        reader.settimeout(1)
+        heard.append(reader.recv(100))
+        writer.shutdown(socket.SHUT_WR)
+        while writer.recv(100):
+            pass
+        return heard
+
+
+def failures(serve: Callable[..., None], *given: Any, **options: Any) -> list[tuple[str, str]]:
+    result = run_sweep(
+        lambda net: two_clients(net, serve, *given),
+        SweepOptions.of(target="server", kinds=BREAKING, **options),
+    )
+    return [(each.judgement.findings[0].reason, each.judgement.findings[0].message) for each in result.failures]
+
+
+def test_an_error_of_one_client_that_costs_another_its_connection_is_a_failure() -> None:
+    told = "server hung up on writer->server:7#1, to which nothing had happened; without the fault on reader->server:7#1 it does not"
+    assert failures(hub, False) == [("others-survive", told)]
+
+
+def test_a_server_that_ends_only_the_connection_that_has_failed_passes() -> None:
+    assert failures(hub, True) == []
+
+
+def test_a_time_out_that_the_fault_let_run_out_is_not_meant() -> None:
+    assert failures(hub, True, 0.5) == []
+
+
+def test_those_that_belong_together_say_so() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(together, True)
+        with net.host("one").connect(("server", PORT)) as one, net.host("two").connect(("server", PORT)) as two:
+            one.sendall(b"e4")
+            two.sendall(two.recv(2))
+            one.recv(2)
+            one.shutdown(socket.SHUT_WR)
+            two.recv(1)
+
+    def reasons(**levels: str) -> list[str]:
+        options = SweepOptions.of(target="server", kinds=["reset"], invariants=levels)
+        return [each.judgement.findings[0].reason for each in run_sweep(test, options).failures]
+
+    assert reasons(**{"loop-survives": "off", "listener-survives": "off"}) == ["others-survive"]
+    assert reasons(**{"loop-survives": "off", "listener-survives": "off", "others-survive": "off: a game of two"}) == []
+
+
+def test_of_a_proxy_the_side_that_it_opened_and_the_one_it_accepted_go_together() -> None:
+    def serve() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            while True:
+                with listener.accept()[0] as sock:
+                    try:
+                        while data := sock.recv(100):
+                            sock.sendall(data)
+                    except OSError:
+                        pass
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(100):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there = await asyncio.open_connection("server", PORT)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+    async def main() -> None:
+        await (await asyncio.start_server(talk, port=80)).serve_forever()
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(serve)
+        net.host("proxy").spawn(asyncio.run, main())
+        with socket.create_connection(("proxy", 80)) as one:
+            one.sendall(b"hello")
+            answer = one.recv(100)
+        with socket.create_connection(("proxy", 80)) as other:
+            other.sendall(b"hello")
+            return answer + other.recv(100)
+
+    assert run_sweep(test, SweepOptions.of(target="proxy", kinds=BREAKING)).failures == []
+
+
+@pytest.mark.slow
+def test_real_sockets_say_so_too() -> None:
+    def test(net: Any) -> list[bytes]:
+        return two_clients(net, hub, False)
+
+    plan = FaultPlan.parse("error reader->server:7#1 end=server op=send call=2 errno=ENOBUFS")
+    baseline, run = (play_real(test, each, target="server") for each in (FaultPlan(), plan))
+    assert judge(baseline, run).findings[0].reason == "others-survive"
