@@ -45,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="instead of a sweep one run with this fault, such as 'would-block server:7 accept call=1', or with several and "
         "semicolons between; may be repeated",
     )
+    group.addoption(
+        "--simnet-target",
+        action="append",
+        metavar="HOST",
+        help="the host under test, whatever the test says; may be repeated",
+    )
     group.addoption("--simnet-replay", metavar="FILE", help="instead of a sweep one run with exactly this file's plan")
     group.addoption("--simnet-as-expected", action="store_true", help=argparse.SUPPRESS)  # used by scenario files
     group.addoption(

@@ -111,6 +111,7 @@ def replay(
     expect: Expect | None = None,
     found: Found | None = None,
     test_id: str = "",
+    by_pytest: bool = True,
     file: Path | None = None,
     baseline: Run | None = None,
 ) -> Replayed:
@@ -120,7 +121,7 @@ def replay(
     if baseline is None:
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     run, judgement = judged(test, plan, baseline, options)
-    return weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, file=file)
+    return weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, by_pytest=by_pytest, file=file)
 
 
 def weigh(
@@ -131,6 +132,7 @@ def weigh(
     expect: Expect | None = None,
     found: Found | None = None,
     test_id: str = "",
+    by_pytest: bool = True,
     file: Path | None = None,
 ) -> Replayed:
     """The answer to one replay."""
@@ -145,7 +147,11 @@ def weigh(
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
-    shown = report_run(run, judgement, baseline, test_id=test_id, file=file) if judgement.findings else None
+    shown = (
+        report_run(run, judgement, baseline, test_id=test_id, by_pytest=by_pytest, file=file)
+        if judgement.findings
+        else None
+    )
     return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown)
 
 

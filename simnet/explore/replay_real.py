@@ -39,6 +39,7 @@ def replay_real(
     expect: Expect | None = None,
     found: Found | None = None,
     test_id: str = "",
+    by_pytest: bool = True,
     file: Path | None = None,
     baseline: RealRun | None = None,
     seconds: float | None = None,
@@ -63,7 +64,9 @@ def replay_real(
         tries -= 1
         if not tries or judgement.failure is not None:
             break
-    played = weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, file=file)
+    played = weigh(
+        baseline, run, judgement, expect=expect, found=found, test_id=test_id, by_pytest=by_pytest, file=file
+    )
     played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.aftermath import why_by_itself
 from simnet.blame import exception_text, stopping_place, user_place, users_own
@@ -143,6 +143,8 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "") -> Failu
         root=result.root,
         kernel=failure.kernel,
         call=_call(result),
+        by_pytest=result.by_pytest,
+        asked_target=result.asked_target,
     )
     if failure.unwritten:
         found.commands += (("keep it", f"no file of it could be written: {failure.unwritten}"),)
@@ -168,11 +170,14 @@ def report_run(
     root: Path | None = None,
     kernel: str = "",
     call: str = "simnet.check(test",
+    by_pytest: bool = True,
+    asked_target: tuple[str, ...] = (),
 ) -> FailureReport:
     """The report of one run that failed or was interrupted, outside a sweep or in one.
 
     *test_id* counts from *root*; where that is not given, from the root of the project in which *file* lies. Without one, *call* is
-    how what was swept is played in code.
+    how what was swept is played in code. Where the test is no test of pytest's, *by_pytest* is false; *asked_target* are the hosts under
+    test that a command has named.
     """
     main = judgement.findings[0] if judgement.findings else None
     plan = run.plan or run.happened
@@ -186,7 +191,7 @@ def report_run(
         seen="",
         akin="",
         diagram=diagram,
-        commands=tuple(_commands(plan, main, test_id, file, root or _root(file), call)),
+        commands=tuple(_commands(plan, main, _Test(test_id, by_pytest, asked_target, root or _root(file), call), file)),
         kernel=kernel,
         headline=headline(main, plan),
         why="" if main is None else _why(run, baseline, main, plan),
@@ -317,9 +322,22 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
     return draw
 
 
-def _commands(
-    plan: FaultPlan, main: Finding | None, test_id: str, file: Path | None, root: Path | None, call: str
-) -> list[tuple[str, str]]:
+class _Test(NamedTuple):
+    """What failed, for whoever wants to run it again."""
+
+    id: str  # from the root of its project; empty where it has none
+    by_pytest: bool  # else a function that pytest knows nothing of
+    asked_target: tuple[str, ...]  # the hosts that a command line named
+    root: Path | None
+    call: str  # how it is played in code, up to the plan
+
+    @property
+    def found_by_pytest(self) -> bool:
+        return self.by_pytest and _PYTESTS.search(self.id) is not None
+
+
+def _commands(plan: FaultPlan, main: Finding | None, test: _Test, file: Path | None) -> list[tuple[str, str]]:
+    test_id, root = test.id, test.root
     stop = stopping_place(main.error if main is not None else None)
     place = stop.short
     at = main.at if main is not None else ""
@@ -328,7 +346,7 @@ def _commands(
     path = quoted_from_here(file) if file is not None else ""
     # What lies elsewhere is kept already.
     keep = [("keep it", f"simnet keep {path}")] if file is not None and ".simnet" in file.parts else []
-    if test_id and not _PYTESTS.search(test_id):
+    if test_id and not test.found_by_pytest:
         if path:
             return [("run it", f"simnet replay {path}"), *keep]
         if not plan:
@@ -337,11 +355,12 @@ def _commands(
     if file is not None and test_id:
         return [("run it", f"{pytest_command(test_id, root, file)}{stops}"), *keep]
     if test_id and plan:
-        return [("run it", f"{pytest_command(test_id, root)} --simnet-fault {_for_a_shell(plan)}{stops}")]
+        targets = "".join(f" --simnet-target {shlex.quote(each)}" for each in test.asked_target)
+        return [("run it", f"{pytest_command(test_id, root)} --simnet-fault {_for_a_shell(plan)}{targets}{stops}")]
     if test_id:
         return [("run it", f"{pytest_command(test_id, root)}{stops}")]
     if plan:
-        return [("run it", f"{call}, plan={_for_python(plan)})")]
+        return [("run it", f"{test.call}, plan={_for_python(plan)})")]
     return []
 
 

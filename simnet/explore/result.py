@@ -130,6 +130,8 @@ class SweepResult:
     simulations: int = 0  # in these seconds: baselines and runs, without shrinking
     stopped: str = ""  # "", "Ctrl-C" or "first failure"
     by: str = "sweep"  # what looked: "sweep", or "fuzz"
+    by_pytest: bool = True  # else the test is a function that pytest knows nothing of
+    asked_target: tuple[str, ...] = ()  # the hosts under test that a command line has named
     root: Path | None = None  # of the project, where it is known: what the test's id counts from
 
     @property

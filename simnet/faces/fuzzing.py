@@ -18,7 +18,15 @@ from simnet.explore.sweep import NothingToTest
 from simnet.faces.codes import STOPPED
 from simnet.faces.naming import Named, named_tests
 from simnet.faces.screen import Screen
-from simnet.faces.sweeping import as_object, changed, ended, print_failures, print_warnings, with_untried
+from simnet.faces.sweeping import (
+    as_object,
+    changed,
+    ended,
+    for_whoever_runs_it_again,
+    print_failures,
+    print_warnings,
+    with_untried,
+)
 from simnet.wholefile import write_whole
 
 __all__ = ["fuzz_tests"]
@@ -57,6 +65,7 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
     """Fuzz it, save what was found, and note how far it came."""
     with named.at_home(), quiet():
         result = run_fuzz(named.test, options, seeds=seeds, name=named.id, progress=progress)
+    for_whoever_runs_it_again(result, named, options)
     result.save(named.root, named.id)
     if result.runs:
         with contextlib.suppress(OSError):  # the next one begins where this one did, unless it is told

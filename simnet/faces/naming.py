@@ -40,6 +40,8 @@ class Named:
     test: Callable[[Any], object]
     options: SweepOptions
     node: NodeId
+    swept: bool = True
+    """Whether it is decorated, and so a test of pytest's; else a function of a network."""
 
     @contextmanager
     def at_home(self) -> Iterator[None]:
@@ -138,7 +140,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
         chosen = chosen.but(target=scenario.target)
-    return Named(scenario.test, root, test, chosen, node)
+    return Named(scenario.test, root, test, chosen, node, swept)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def play_again(
     expect: Expect | None = None,
     found: Found | None = None,
     test_id: str = "",
+    by_pytest: bool = True,
     file: Path | None = None,
 ) -> Replayed:
     """Play *plan*, on simnet or on real sockets, where a run may take *seconds*; what its programs print is *heard*, or not."""
@@ -53,6 +54,7 @@ def play_again(
                 expect=expect,
                 found=found,
                 test_id=test_id,
+                by_pytest=by_pytest,
                 file=file,
                 baseline=without,
                 seconds=allowed,
@@ -61,5 +63,13 @@ def play_again(
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     with aloud:
         return replay(
-            test, plan, options=options, expect=expect, found=found, test_id=test_id, file=file, baseline=baseline
+            test,
+            plan,
+            options=options,
+            expect=expect,
+            found=found,
+            test_id=test_id,
+            by_pytest=by_pytest,
+            file=file,
+            baseline=baseline,
         )

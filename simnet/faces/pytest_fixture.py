@@ -15,6 +15,7 @@ from typing import Any, overload
 
 import pytest
 
+from simnet.blame import exception_line, user_place
 from simnet.explore.parameters import network_parameter, where
 
 __all__ = ["fixture", "set_up_per_run"]
@@ -65,7 +66,7 @@ class _Keeping:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let what was set up last go on first. The error of the body stands before those of what comes after it."""
+        """Let what was set up last go on first. The first error is raised, the body's before all, with the others as its notes."""
         failed = error
         for generator in reversed(self._unfinished):
             try:
@@ -74,7 +75,13 @@ class _Keeping:
                         f"the fixture {getattr(generator, '__name__', generator)!r} has more than one `yield`"
                     )
             except BaseException as raised:  # noqa: BLE001 - told below, when all have had their turn
-                failed = failed or raised
+                if failed is None:
+                    failed = raised
+                else:
+                    name = getattr(generator, "__name__", generator)
+                    failed.add_note(
+                        f"and behind the `yield` of the fixture {name!r}: {exception_line(raised)} ({user_place(raised).short})"
+                    )
         if failed is not None and failed is not error:
             raise failed
 

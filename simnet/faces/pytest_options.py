@@ -39,7 +39,7 @@ class Asked:
     kinds: tuple[str, ...] | None
     plan: FaultPlan | None  # of --simnet-fault or --simnet-replay
     file: Path | None  # of --simnet-replay
-    target: tuple[str, ...] | None  # the hosts under test, if that file names them
+    target: tuple[str, ...] | None  # the hosts under test, if the command line or that file names them
     found: Found | None  # what that file has on record
     expect: Expect | None  # what it expects, if the run is to be judged by that
     real: bool
@@ -70,7 +70,12 @@ class Asked:
                 raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
-        plan, path, target, found, expect = None, None, None, None, None
+        named = tuple(config.getoption("simnet_target") or ()) or None
+        if named and file:
+            raise pytest.UsageError(
+                "--simnet-target: the file of --simnet-replay says which hosts are under test; leave it out"
+            )
+        plan, path, target, found, expect = None, None, named, None, None
         if faults:
             try:
                 plan = sum(map(_typed, faults), FaultPlan())

@@ -75,6 +75,7 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     finally:
         progress.erase()
     settle_for(item, result)
+    result.asked_target = asked.target or ()
     result.save(project_root(item.path), test_id)
     reports = [_with_what_hears_nothing(item, report) for report in result.reports(test_id)]
     told.failures += [(failure.error, report) for failure, report in zip(result.failures, reports, strict=True)]

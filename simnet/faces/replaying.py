@@ -37,6 +37,7 @@ def replay_file(
         "expect": scenario.expect,
         "found": scenario.found,
         "test_id": named.id,
+        "by_pytest": named.swept,
         "file": path,
     }
     with named.at_home():

@@ -24,6 +24,7 @@ __all__ = [
     "as_object",
     "changed",
     "ended",
+    "for_whoever_runs_it_again",
     "kinds_table",
     "print_failures",
     "print_warnings",
@@ -104,8 +105,16 @@ def sweep_named(named: Named, options: SweepOptions, progress: Progress | None =
     """Sweep it, and save what was found."""
     with named.at_home(), quiet():
         result = run_sweep(named.test, options, name=named.id, progress=progress)
+    for_whoever_runs_it_again(result, named, options)
     result.save(named.root, named.id)
     return result
+
+
+def for_whoever_runs_it_again(result: SweepResult, named: Named, options: SweepOptions) -> None:
+    """What the command to play a failure has to say of *named*, which a command line has given *options*."""
+    result.by_pytest = named.swept
+    if options.target != named.options.target:
+        result.asked_target = options.target or ()
 
 
 def _tell(screen: Screen, named: Named, result: SweepResult) -> None:

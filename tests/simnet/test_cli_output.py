@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,12 +43,54 @@ def test_a_failure_that_cannot_be_written_is_told_all_the_same(
     assert "keep it   no file of it could be written: " in told
 
 
+def test_its_command_names_the_hosts_that_the_sweep_was_told_are_under_test(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unwritable(project)
+    (project / "test_any.py").write_text(
+        "import simnet, test_servers\n\n@simnet.sweep\ndef test_it(net):\n    test_servers.test_hasty.simnet_test(net)\n"
+    )
+    assert main(["sweep", "test_any.py::test_it", "--target", "server", "--kinds", "short-recv"]) == 1
+    fault = '--simnet-fault "short-recv test->server:7#1 end=server call=1 bytes=1"'
+    assert f"run it    pytest test_any.py::test_it {fault} --simnet-target server" in capsys.readouterr().out
+
+
+def test_a_function_that_pytest_knows_nothing_of_is_run_again_without_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_plain.py").write_text(
+        "import test_servers\n\ndef test_it(net):\n    test_servers.test_hasty.simnet_test(net)\n"
+    )
+    assert main(["sweep", "test_plain.py::test_it", "--target", "server"]) == 1
+    found = ".simnet/failures/test_it/"
+    command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("run it"))
+    assert command.startswith(f"run it    simnet replay {found}")
+    assert main(["replay", command.split()[-1]]) == 1
+    assert f"run it    simnet replay {found}" in capsys.readouterr().out
+    shutil.rmtree(project / ".simnet")
+    unwritable(project)
+    assert main(["sweep", "test_plain.py::test_it", "--target", "server"]) == 1
+    assert 'run it    simnet.check(test_it, target="server", plan="short-recv ' in capsys.readouterr().out
+
+
 def test_so_it_is_under_pytest(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     unwritable(pytester.path)
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", HASTY)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", HASTY, "--simnet-target", "server")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E   KeyError: *", "keep it   no file of it could be written: *"])
+    result.stdout.fnmatch_lines(
+        [
+            "E   KeyError: *",
+            "run it *--simnet-fault * --simnet-target server *",
+            "keep it   no file of it could be written: *",
+        ]
+    )
+
+
+def test_a_host_that_is_named_as_the_target_is_under_test_whatever_the_test_says(pytester: pytest.Pytester) -> None:
+    lay_out(pytester.path)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", HASTY, "--simnet-target", "elsewhere")
+    result.stdout.fnmatch_lines(["*target=elsewhere: the test has no host of that name*"])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which answers as a full disk does")

@@ -150,6 +150,36 @@ def test_more(simnet_network, twice):
     result.stdout.fnmatch_lines(["E   assert 1 == 2*", "E   LookupError: before"])
 
 
+def test_of_several_that_fail_at_the_end_of_a_run_each_is_told(suite: pytest.Pytester) -> None:
+    source = """
+import simnet
+from simnet.demo.corrected_server import serve
+
+@simnet.fixture
+def first(net):
+    net.host("server").spawn(serve, 7)
+    yield
+    raise ValueError("the first")
+
+@simnet.fixture
+def second(net, first):
+    yield
+    raise LookupError("the second")
+
+@simnet.sweep
+def test_it(net, second):
+    net.host("test").connect(("server", 7)).close()
+"""
+    result = run(suite, source)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E   LookupError: the second",
+            "and behind the `yield` of the fixture 'first': ValueError: the first (test_it.py:8)",
+        ]
+    )
+
+
 def test_without_a_network_it_says_what_to_do(suite: pytest.Pytester) -> None:
     result = run(suite, SERVERS + "\ndef test_plain(client): ...\n")
     result.assert_outcomes(errors=1)
