@@ -143,7 +143,7 @@ def weigh(
     slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
     if word == NOT_REACHED:
         expected, why = False, _not_reached([*unreached, *slips], file)
-    elif expected and (absent := [each for each in slips if each.startswith("target=")]):
+    elif absent := [each for each in slips if each.startswith("target=")]:
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."

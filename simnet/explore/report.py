@@ -262,16 +262,18 @@ def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
 
 
 def _wrapped(main: Finding, plan: FaultPlan) -> str:
-    """What to say of a target's exception that is a program's own word for the errno that the plan made; empty of any other."""
+    """What to say of a target's exception that is, or may be, a program's own word for what the plan did; empty of any other."""
     if main.error is None or main.reason not in ("target-raised", "handler-raised"):
         return ""
     broken = [fault for fault in plan if not fault.transparent]
     inner = main.error.__cause__ or main.error.__context__
     while inner is not None and not excused(inner, broken):
         inner = inner.__cause__ or inner.__context__
-    if inner is None:
-        return ""
     name = type(main.error).__name__
+    if inner is None:
+        own = isinstance(main.error, EOFError) or type(main.error).__module__ not in ("builtins", "simnet.verdicts")
+        told = f"if {name} is this program's word for what the network did, may_raise=({name},) says that it may end with it"
+        return told if own and broken and isinstance(main.error, Exception) else ""
     return (
         f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({name},) says that it may"
     )

@@ -201,6 +201,11 @@ def test_a_file_whose_target_is_no_host_says_which_there_are(simnet: Run, failur
     ran = simnet("replay", failure)
     assert ran.code == 1
     assert "target=sever: the test has no host of that name. Hosts there are: test, server" in " ".join(ran.out.split())
+    edited(failure, 'kind = "short-recv"', 'kind = "reset"\nwhen = "before"\nop = "recv"')
+    edited(failure, "bytes = 1", "")
+    ran = simnet("replay", failure)  # it goes another way than the file expects, and that is not why
+    assert ran.code == 1
+    assert "target=sever: the test has no host of that name" in ran.out
 
 
 def test_what_its_programs_print_is_not_among_the_json(simnet: Run, failure: Path) -> None:

@@ -385,3 +385,25 @@ def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_p
     why = report(failure, result).why
     assert why == f"Gone is what became of {word}, which the fault made; may_raise=(Gone,) says that it may"
     assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
+
+
+@pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])
+def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_pass(
+    error: type[Exception], told: bool
+) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            if len(conn.recv(5, socket.MSG_WAITALL)) < 5:
+                raise error
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="eof"))
+    why, name = report(result.failures[0], result).why, error.__name__
+    word = (
+        f"if {name} is this program's word for what the network did, may_raise=({name},) says that it may end with it"
+    )
+    assert why == (word if told else "")
