@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from simnet.blame import exception_line, user_place
 from simnet.explore.bystanders import bystander
+from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
@@ -81,6 +82,9 @@ class Case:
         # The plan itself took all that ran there.
         self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
         self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
+        elapsed = [name for name in self.ended_early if time_was_up(name, baseline, run)]
+        self.ended_early = [name for name in self.ended_early if name not in elapsed]
+        self.dead_hosts += [name.partition("/")[0] for name in elapsed]
 
     def findings(self) -> Iterator[Finding]:
         """In the order in which a person wants to read them: the cause before what follows from it."""
