@@ -172,13 +172,30 @@ def _over_asyncio(teller: Teller) -> Any:
 
     def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
         error = context.get("exception")
-        if isinstance(error, BaseException) and (hearers := teller.hearers()):
+        if isinstance(error, BaseException) and not _slip_of_asyncio(error) and (hearers := teller.hearers()):
             sock = _socket_of(context.get("transport"))
             for hearer in hearers:
                 hearer.uncaught(error, "a callback of asyncio", sock, "a loop")
         return teller.original(loop, context)
 
     return call_exception_handler
+
+
+def _slip_of_asyncio(error: BaseException) -> bool:
+    """Is it what the callback of ``start_server`` says of a coroutine that was cancelled, as all are where a program ends?
+
+    It asks a cancelled task for its exception, and so raises one itself; CPython 3.13 has that mended.
+    """
+    streams: Any = sys.modules.get("asyncio.streams")
+    if streams is None or type(error).__name__ != "CancelledError":
+        return False
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_name == "callback" and code.co_filename == streams.__file__:
+            return True
+        step = step.tb_next
+    return False
 
 
 def _socket_of(transport: Any) -> Any:

@@ -412,3 +412,28 @@ def test_a_coroutine_that_enters_a_network_and_awaits_in_it_is_told_why_that_can
     with pytest.raises(RuntimeError, match="no running event loop") as caught:
         asyncio.run(test())
     assert "asyncio.run() inside" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("hears_of_it", [False, True])
+def test_a_program_that_ends_while_it_serves_somebody_has_raised_nothing(hears_of_it: bool) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readline()
+            if hears_of_it:
+                raise LookupError
+        finally:
+            writer.close()
+
+    async def for_a_second() -> None:
+        async with await asyncio.start_server(talk, port=7):
+            await asyncio.sleep(1)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, for_a_second())
+        with socket.create_connection(("server", 7)) as sock:
+            if hears_of_it:
+                sock.sendall(b"a line\n")
+            net.sleep(2)  # the server's handler waits for a line when `asyncio.run` cancels it
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
+    assert [each.type_name for each in result.failures] == (["LookupError"] if hears_of_it else [])
