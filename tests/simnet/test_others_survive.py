@@ -123,12 +123,15 @@ def test_those_that_belong_together_say_so() -> None:
             one.shutdown(socket.SHUT_WR)
             two.recv(1)
 
-    def reasons(**levels: str) -> list[str]:
-        options = SweepOptions.of(target="server", kinds=["reset"], invariants=levels)
-        return [each.judgement.findings[0].reason for each in run_sweep(test, options).failures]
+    def told(**levels: str) -> list[tuple[str, bool]]:
+        result = run_sweep(test, SweepOptions.of(target="server", kinds=["reset"], invariants=levels))
+        reports = zip(result.failures, result.reports(), strict=True)
+        return [
+            (failure.reason, "invariants={'others-survive': 'off: why'}" in report.why) for failure, report in reports
+        ]
 
-    assert reasons(**{"loop-survives": "off", "listener-survives": "off"}) == ["others-survive"]
-    assert reasons(**{"loop-survives": "off", "listener-survives": "off", "others-survive": "off: a game of two"}) == []
+    assert told(**{"loop-survives": "off", "listener-survives": "off"}) == [("others-survive", True)]
+    assert told(**{"loop-survives": "off", "listener-survives": "off", "others-survive": "off: a game of two"}) == []
 
 
 def test_of_a_proxy_the_side_that_it_opened_and_the_one_it_accepted_go_together() -> None:
