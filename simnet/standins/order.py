@@ -81,10 +81,14 @@ def _numbered(task: type) -> type:
 
 def _create_task(original: Any, tasks: Any) -> Any:
     task = _numbered(tasks.Task)
+    eager = getattr(tasks, "eager_task_factory", original)  # from Python 3.12 on
 
     def create_task(self: Any, coro: Any, **options: Any) -> Any:
-        if self._task_factory is None and (world := whose.world()) is not None:
+        factory = self._task_factory
+        if (factory is None or factory is eager) and (world := whose.world()) is not None:
             self._check_closed()
+            if factory is not None:
+                options["eager_start"] = True
             made = task(coro, loop=self, number=world.number(), **options)
             if made._source_traceback:  # in debug mode: where it was made is not here
                 del made._source_traceback[-2:]

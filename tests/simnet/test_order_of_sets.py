@@ -106,6 +106,25 @@ def test_tasks_in_a_set_are_gone_through_in_the_same_order_in_each_run(main: Any
     assert len(digests(test, unlike_any_before)) == 1
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks began eagerly from Python 3.12 on")
+def test_so_do_tasks_that_begin_at_once(unlike_any_before: Any) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        begun = []
+        tasks = {asyncio.create_task(talk(number), name=f"talk {number}") for number in range(CLIENTS)}
+        for task in tasks:
+            begun.append(task.get_name())
+            task.cancel()
+        assert begun == [f"talk {number}" for number in range(CLIENTS)]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, echo_lines(7))
+        net.host("client").run(asyncio.run, main())
+
+    assert len(digests(test, unlike_any_before)) == 1
+
+
 async def tell_all(port: int) -> None:
     """A chat as tutorials write it: the clients are a set."""
     clients = set()
