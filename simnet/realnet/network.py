@@ -6,6 +6,7 @@ Leaving a network ends every thread and closes every socket of it, within a boun
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -342,7 +343,11 @@ class RealNetwork(Holding):
                     if sock._file.listening and sock.fileno() != -1
                 ]
                 if not process.asleep:  # else it has not looked yet, and this world has no time to wait for that
-                    self.verdicts.extend(nothing_left(process))
+                    left = nothing_left(process)
+                    if left:  # held, or waiting for the collector?
+                        gc.collect()
+                        left = nothing_left(process)
+                    self.verdicts.extend(left)
             if not any(wait.deadline_ns is not None for wait in list(process.waits.values())):
                 self.waiting.append((process, process.describe_wait(), process.where()))
         self.listening = tuple(listening)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 from simnet import real
 from simnet.faults.fault import Fault
@@ -165,10 +165,9 @@ class Stage:
         if process is not self.body:
             return
         if self.clock.now_ns > self.expires_ns:
-            error: BaseException = Hang(self._hang_text())
-            self.record(Verdict("Hang", str(error), process.host_name, error))
+            took = f"the run took longer than {self.expires_ns / 1e9:g} s of real time"
             self.expires_ns = 1 << 62  # said once
-            raise error
+            self._hang(took, process)
         self._looks += 1
         wait = process.waits.get(threading.get_ident())
         if wait is None or wait.deadline_ns is not None:
@@ -177,7 +176,31 @@ class Stage:
             return
         ticks_max = math.inf if self.still_for_ns() < TICKING_NS else TICKS_MAX
         if self.nobody_will_act(but=process, before_ns=self.expires_ns, ticks_max=ticks_max):
+            next_ns = self._next_beyond(process)
+            if next_ns is not None:
+                self._hang(
+                    f"the next to wake does so at {next_ns / 1e9:.3f} s, and the run may take {self.expires_ns / 1e9:g} s of real time",
+                    process,
+                )
             raise Deadlock(self._deadlock_text())
+
+    def _next_beyond(self, but: RealProcess) -> int | None:
+        """When somebody other than *but* who sleeps wakes behind the end of the run; None if nobody does. Who polls with a time-out mostly
+        finds nothing then, and polls again.
+        """
+        deadlines = [
+            wait.deadline_ns
+            for process in list(self.processes)
+            if process is not but and not process.done and process.ticks < TICKS_MAX
+            for wait in list(process.waits.values())
+            if wait.what == "time to pass" and wait.deadline_ns is not None and wait.deadline_ns >= self.expires_ns
+        ]
+        return min(deadlines, default=None)
+
+    def _hang(self, why: str, process: RealProcess) -> NoReturn:
+        error = Hang(self._hang_text(why))
+        self.record(Verdict("Hang", str(error), process.host_name, error))
+        raise error
 
     def _deadlock_text(self) -> str:
         lines = [
@@ -190,8 +213,8 @@ class Stage:
         lines.append(remedy(len(self.processes)))
         return "\n".join(lines)
 
-    def _hang_text(self) -> str:
-        lines = [f"the run took longer than {self.expires_ns / 1e9:g} s of real time:"]
+    def _hang_text(self, why: str) -> str:
+        lines = [f"{why}:"]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
         lines.append(
             "On real sockets every wait takes its time. Play it on simnet.Network, or allow it more: RealNetwork(seconds=...), --simnet-seconds in pytest."

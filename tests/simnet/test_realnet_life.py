@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bdb
+import contextlib
 import errno
 import gc
 import inspect
@@ -1039,3 +1040,34 @@ def test_what_is_closed_by_its_number_is_known_no_more() -> None:
             os.dup2(third.fileno(), again)
         assert again not in files
         os.close(again)
+
+
+@pytest.mark.slow
+def test_who_sleeps_beyond_the_end_of_the_run_is_told_with_what_gives_it_more_and_is_no_deadlock() -> None:
+    def late() -> None:
+        time.sleep(30)
+
+    run = play_real(lambda net: net.host("client").run(late), seconds=12)
+    assert [verdict.name for verdict in run.verdicts] == ["Hang"]
+    assert "the next to wake does so at 30.0" in run.verdicts[0].message
+    assert "and the run may take 12 s of real time:" in run.verdicts[0].message
+    assert "allow it more: RealNetwork(seconds=...)" in run.verdicts[0].message
+
+
+def test_what_only_the_collector_still_holds_is_not_left() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            circle: list[Any] = [listener.accept()[0]]
+            circle.append(circle)
+            circle[0].recv(1)
+            del circle
+            with contextlib.suppress(OSError):
+                listener.accept()
+
+    def test(net: RealNetwork) -> None:
+        net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+
+    with pytest.warns(ResourceWarning):
+        run = play_real(test)
+    assert run.verdicts == []
