@@ -12,7 +12,7 @@ from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
 from simnet.trace import CALL, Trace
-from simnet.verdicts import HandlerError, Hang, Verdict
+from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
 __all__ = ["Over", "explain", "raise_what_failed", "why_by_itself"]
 
@@ -62,13 +62,13 @@ def raise_what_failed(network: Over) -> None:
     __tracebackhide__ = True
     for verdict in network.verdicts:
         if verdict.level == "failure" and verdict.error is not None:
-            raise verdict.error
+            raise let_out(verdict.error)
     for process in network.processes:
         if process.error is not None and not process.answered and not isinstance(process.error, network.may_raise):
             process.error.add_note(
                 f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
             )
-            raise process.error
+            raise let_out(process.error)
     for verdict in network.verdicts:
         if verdict.level == "failure":
             raise AssertionError(f"{verdict} (plan: {network.happened or 'no faults'})")
@@ -84,6 +84,7 @@ def explain(error: BaseException, network: Over) -> None:
         error.__traceback__ = without_simnet(error.__traceback__)
     for _, note in zip(range(NOTES), _notes(error, network), strict=False):
         error.add_note(note)
+    let_out(error)
 
 
 def _notes(error: BaseException, network: Over) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The simulator's own verdicts on a run. Few, recorded when they arise, each ending with a remedy.
 
-They are ``BaseException``s: a bare ``except:`` in asyncore or a task of asyncio may swallow one, the record stays.
+They are ``BaseException``s: a bare ``except:`` in asyncore or a task of asyncio may swallow one, the record stays. When the
+run is over and no program is left that could, they are ``Exception``s as well.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "Spin",
     "Verdict",
     "blocks_the_loop",
+    "let_out",
 ]
 
 
@@ -45,6 +47,22 @@ class ProcessEnded(BaseException):
 
 
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)  # what ends a run or a process, and is on record
+
+
+def let_out(error: BaseException) -> BaseException:
+    """*error*, which leaves its network: a verdict is an ``Exception`` from here on, under the same name.
+
+    hypothesis makes nothing small, and tells no example, of what is none.
+    """
+    if (kind := _LET_OUT.get(type(error))) is not None:
+        error.__class__ = kind
+    return error
+
+
+_LET_OUT: dict[type[BaseException], type[BaseException]] = {
+    kind: type(kind.__name__, (kind, Exception), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    for kind in VERDICTS
+}
 
 
 @dataclass(frozen=True, slots=True)

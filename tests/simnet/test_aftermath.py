@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import simnet
 from dispatch import Listener, Loop, Stream, asyncore
@@ -358,3 +361,47 @@ def test_who_asks_before_anybody_listens_is_told_when_somebody_did() -> None:
 
     result = run_sweep(asks, SweepOptions.of(target="server"))
     assert report(result.failures[0], result).why == told
+
+
+def deaf(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+        conn.setblocking(False)
+        select.select([conn], [], [])
+        while data := conn.recv(100):
+            conn.send(data[:7])
+            select.select([conn], [], [])
+
+
+def hot(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+        conn.sendall(conn.recv(100))
+        while True:
+            select.select([], [conn], [])
+
+
+@pytest.mark.parametrize(("server", "verdict"), [(deaf, simnet.Deadlock), (hot, simnet.Spin)])
+def test_a_verdict_that_leaves_the_network_is_an_exception_for_hypothesis_to_make_small(
+    server: Callable[[int], None], verdict: type[BaseException]
+) -> None:
+    @settings(max_examples=50, deadline=None, database=None, derandomize=True)
+    @given(payload=st.binary(min_size=1, max_size=50))
+    def conversation(payload: bytes) -> None:
+        with simnet.Network() as net:
+            net.host("server").spawn(server, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(payload)
+                got = b""
+                while len(got) < len(payload):
+                    got += sock.recv(100)
+
+    with pytest.raises(verdict) as caught:
+        conversation()
+    assert isinstance(caught.value, Exception)
+    assert type(caught.value).__name__ == verdict.__name__
+    smallest = b"\0" * (8 if server is deaf else 1)
+    assert any(f"payload={smallest!r}" in note for note in caught.value.__notes__)
+
+
+def test_within_the_network_no_except_exception_hides_a_verdict() -> None:
+    with pytest.raises(simnet.Deadlock), simnet.Network() as net, contextlib.suppress(Exception):
+        net.host("server").listen(7).accept()
