@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from socket import gaierror
+from socket import MSG_PEEK, gaierror
 from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
-from simnet.trace import CALL, Trace
+from simnet.trace import CALL, SEGMENT, Event, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
 __all__ = ["Over", "explain", "raise_what_failed", "why_by_itself"]
@@ -68,6 +68,8 @@ def raise_what_failed(network: Over) -> None:
             process.error.add_note(
                 f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
             )
+            if not network.happened and (why := why_reset(process.error, network)):
+                process.error.add_note(why)
             raise let_out(process.error)
     for verdict in network.verdicts:
         if verdict.level == "failure":
@@ -119,13 +121,51 @@ def why_by_itself(error: BaseException, over: Played) -> str:
     """What the network knows of *error*, which came without a fault, or of one that it was raised for; empty: nothing."""
     told: BaseException | None = error
     while told is not None:
-        why = why_refused(told, over) or made_before(told)
+        why = why_refused(told, over) or why_reset(told, over) or made_before(told)
         if not why and isinstance(told, gaierror):
             why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
         if why:
             return why
         told = told.__cause__ or told.__context__
     return ""
+
+
+def why_reset(error: BaseException, over: Played) -> str:
+    """Who closed too early, where *error* says that the connection was reset: of a run in which no fault did it."""
+    if not isinstance(error, ConnectionResetError | BrokenPipeError):
+        return ""
+    events = list(over.trace)
+    for close, segment in zip(events, events[1:], strict=False):
+        if segment.op == "RST" and close.op == "close" and (close.host, close.place) == (segment.host, segment.place):
+            unread = _unread(events, close)
+            if unread > 0:
+                return (
+                    f"{close.host} closed {close.place} with {unread:,} byte{'s' * (unread > 1)} unread that had come, and that is "
+                    f"a reset: read to the end first, or have the {segment.end} go on after one"
+                )
+    return ""
+
+
+def _unread(events: Iterable[Event], close: Event) -> int:
+    """How many bytes had come to the socket of *close*, and were not read."""
+    came = read = 0
+    for each in events:
+        if each is close:
+            break
+        if (each.place, each.end) != (close.place, close.end):
+            continue
+        if each.kind == SEGMENT:
+            payload, arrival_ns = each.detail
+            came += len(payload) if arrival_ns <= close.time_ns else 0
+        elif each.kind == CALL and each.op == "recv" and not (each.arguments[1:] and each.arguments[1] & MSG_PEEK):
+            read += (
+                each.result
+                if isinstance(each.result, int)
+                else len(each.result)
+                if isinstance(each.result, bytes)
+                else 0
+            )
+    return came - read
 
 
 def why_refused(error: BaseException, over: Played) -> str:

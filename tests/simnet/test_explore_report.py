@@ -28,6 +28,7 @@ from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.verdicts import Deadlock, Hang, Verdict
+from simnet.world import Network
 from tests.simnet.explore_runs import raised, reached_handle_error, run_of, waits
 from tests.simnet.test_explore_ladder import BASELINE as BASELINE_TRACE
 from tests.simnet.test_explore_ladder import FAILS
@@ -407,3 +408,32 @@ def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_
         f"if {name} is this program's word for what the network did, may_raise=({name},) says that it may end with it"
     )
     assert why == (word if told else "")
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_a_close_before_all_is_read_is_told_as_what_reset_the_connection(into: bool) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            while data := conn.recv(100):
+                conn.sendall(data)
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            if into:
+                sock.recv_into(bytearray(3))
+            else:
+                sock.recv(1)
+                sock.recv(4, socket.MSG_PEEK)
+                sock.recv(2)
+
+    result = run_sweep(body, SweepOptions.of(target="server"))
+    (failure,) = result.failures
+    assert report(failure, result).why == (
+        "test closed test->server:7#1 with 2 bytes unread that had come, and that is a reset: read to the end first, or have "
+        "the server go on after one"
+    )
+    with pytest.raises(ConnectionResetError) as caught, Network() as net:
+        body(net)
+    assert any("with 2 bytes unread" in note for note in caught.value.__notes__)
