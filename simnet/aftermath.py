@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from socket import MSG_PEEK, gaierror
 from typing import Protocol
 
@@ -135,7 +136,7 @@ def why_reset(error: BaseException, over: Played) -> str:
     if not isinstance(error, ConnectionResetError | BrokenPipeError):
         return ""
     events = list(over.trace)
-    for close, segment in zip(events, events[1:], strict=False):
+    for close, segment in pairwise(events):
         if segment.op == "RST" and close.op == "close" and (close.host, close.place) == (segment.host, segment.place):
             unread = _unread(events, close)
             if unread > 0:
