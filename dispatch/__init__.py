@@ -1,4 +1,4 @@
-"""An event loop in the line of asyncore and asynchat, on an abstract socket interface.
+"""An event loop in the tradition of asyncore and asynchat, on an abstract socket interface.
 
 One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each connection, a :class:`Listener` where they come in,
 :class:`Datagram` and :class:`Pipe` for the rest, :class:`Dispatcher` for those who want to read and write themselves.

@@ -130,7 +130,7 @@ class Channel:
         """The channel is closed. *reason* is None after an orderly end, else the error that ended it."""
 
     def handle_error(self, error: Exception, /) -> None:
-        """A handler of this channel raised *error*. As it stands: log it with its traceback, and give the channel up."""
+        """A handler of this channel raised *error*. By default: log it with its traceback, and give the channel up."""
         self.loop.log_exception(f"{self!r} is given up: a handler failed", error)
         self.abort(error)
 

@@ -48,7 +48,7 @@ class Chat(Stream):
         """A message, without its terminator; it may be empty."""
 
     def handle_too_long(self, error: MessageTooLong, /) -> None:
-        """The peer sends a message without end. As it stands: give it up."""
+        """The peer sends a message without end. By default: give it up."""
         self.abort(error)
 
     # ---- what a program does

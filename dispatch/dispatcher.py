@@ -67,13 +67,13 @@ class Dispatcher(Channel):
         """:meth:`connect` has succeeded."""
 
     def handle_accept(self) -> None:
-        """Somebody connects. As it stands: accept, and hand over to :meth:`handle_accepted`."""
+        """Somebody connects. By default: accept, and hand over to :meth:`handle_accepted`."""
         pair = self.accept()
         if pair is not None:
             self.handle_accepted(*pair)
 
     def handle_accepted(self, sock: Any, addr: Address, /) -> None:
-        """A connection was accepted. As it stands: close it."""
+        """A connection was accepted. By default: close it."""
         sock.close()
 
     def handle_expt(self) -> None:

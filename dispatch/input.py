@@ -43,7 +43,7 @@ class Receiver(Sender):
         """*data* has arrived; never empty."""
 
     def handle_urgent(self, data: bytes, /) -> None:
-        """The peer has sent an urgent byte (MSG_OOB). As it stands: drop it."""
+        """The peer has sent an urgent byte (MSG_OOB). By default: drop it."""
 
     # ---- a turn
 

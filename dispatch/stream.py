@@ -88,14 +88,14 @@ class Stream(Receiver):
     # ---- what a subclass says
 
     def handle_eof(self) -> None:
-        """The peer has finished sending, and may still read. As it stands: send what waits, and close."""
+        """The peer has finished sending, and may still read. By default: send what waits, and close."""
         self.close()
 
     def handle_connect(self) -> None:
         """:meth:`connect` has succeeded. Not called for a socket that came connected."""
 
     def handle_idle(self, error: Timeout, /) -> None:
-        """Nothing was read or sent for ``idle_timeout`` seconds. As it stands: give up; :meth:`touch` waits once more."""
+        """Nothing was read or sent for ``idle_timeout`` seconds. By default: give up; :meth:`touch` waits once more."""
         self.abort(error)
 
     def handle_secure(self) -> None:
