@@ -138,7 +138,7 @@ class Host(NotALink):
         set_clock(self.network._going_on(), self.machine, wanted.seconds)
 
     def restart(self) -> None:
-        """Come up again, with no process, no socket and no memory of connections: who goes on with one gets RST.
+        """Come up again, with no process, no socket and no memory of connections: whoever uses one gets RST.
 
         A host that has not crashed does so first. Spawn again what is to run.
 

@@ -111,7 +111,7 @@ class Crash(Fault, frozen=True, kw_only=True):
 
 
 class Restart(Fault, frozen=True, kw_only=True):
-    """The host comes up again, without a process, knowing nothing of its connections: RST to who goes on with one. If it runs, it crashes first."""
+    """The host comes up again, without a process, knowing nothing of its connections: whoever uses one gets RST. If it runs, it crashes first."""
 
     kind: ClassVar[str] = "restart"
     drawn: ClassVar[bool] = False

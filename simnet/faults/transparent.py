@@ -106,7 +106,7 @@ class Coalesce(Fault, frozen=True, kw_only=True):
 
 
 class Wake(Fault, frozen=True, kw_only=True):
-    """A poller reports a subset of what is ready, or epoll another order; never nothing.
+    """A poller reports a subset of what is ready, or epoll reports it in another order; never nothing.
 
     Of n that are ready, the list starts at the one numbered *first* (from 0, modulo n) and goes round; *keep* of them are reported,
     or all. What is not reported now is reported by the next poll.
