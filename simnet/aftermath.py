@@ -96,9 +96,11 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
     told += [each.error for each in network.verdicts if isinstance(error, Hang) and str(each.error) == str(error)]
     if isinstance(error, RuntimeError) and str(error) == "no running event loop" and in_a_loop():
         yield "the loop in which the network was entered stands still until it is left: use asyncio.run() inside, in plain code"
-    if not any(isinstance(fault, Refuse) for fault in network.happened) and (why := why_refused(error, network)):
-        yield why
-    if (why := made_before(error)) and why not in getattr(error, "__notes__", ()):
+    if any(isinstance(fault, Refuse) for fault in network.happened):
+        why = made_before(error)
+    else:
+        why = why_by_itself(error, network, resets=False)  # who closed too early may have ended by what is noted below
+    if why and not any(why in note for note in getattr(error, "__notes__", ())):
         yield why
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
@@ -118,11 +120,11 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
                     yield f"there is a link between {ends[0]} and {ends[1]}, but {host} did nothing; {told_who} did: is it named right?"
 
 
-def why_by_itself(error: BaseException, over: Played) -> str:
+def why_by_itself(error: BaseException, over: Played, *, resets: bool = True) -> str:
     """What the network knows of *error*, which came without a fault, or of one that it was raised for; empty: nothing."""
     told: BaseException | None = error
     while told is not None:
-        why = why_refused(told, over) or why_reset(told, over) or made_before(told)
+        why = why_refused(told, over) or (why_reset(told, over) if resets else "") or made_before(told)
         if not why and isinstance(told, gaierror):
             why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
         if why:
@@ -136,8 +138,10 @@ def why_reset(error: BaseException, over: Played) -> str:
     if not isinstance(error, ConnectionResetError | BrokenPipeError):
         return ""
     events = list(over.trace)
+    said = ("ECONNRESET", "EPIPE")
+    heard = next((each.place for each in reversed(events) if each.kind == CALL and str(each.result) in said), "")
     for close, segment in pairwise(events):
-        if segment.op == "RST" and close.op == "close" and (close.host, close.place) == (segment.host, segment.place):
+        if (segment.op, close.op, segment.place) == ("RST", "close", heard) and close[2:4] == segment[2:4]:
             unread = _unread(events, close)
             if unread > 0:
                 return (

@@ -398,8 +398,10 @@ class SimulatedBackend:
         process = self._scheduler.current
         if (first := process.state.get("escape")) is not None:
             raise first  # what its clean-up runs into is no news, as when asyncio ends a pool of threads that never was
+        frame = sys._getframe(1)
+        where = f" at {caller_outside(frame)}" if caller(frame) is not None else ""  # else it was spawned itself
         error = process.state["escape"] = Escape(
-            f"{process.name} reached for {what} at {caller_outside(sys._getframe(1))}: a simulated process has no threads, "
+            f"{process.name} reached for {what}{where}: a simulated process has no threads, "
             "no subprocesses and no real sockets. Spawn a process on a host instead, or run this test on RealNetwork."
         )
         self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))

@@ -6,7 +6,7 @@ a reader nothing. Several distinct failures stand one after the other, each with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,7 +113,10 @@ def _is_told(raised: BaseException, told: Told) -> bool:
 
 def _others_notes(raised: BaseException, told: Told) -> list[str]:
     """What others have noted on the exception: hypothesis, with which example it fails."""
-    ours = {note for _, failure in told.failures for note in (*failure.notes(), failure.why)}
+    reports = [
+        each for _, failure in told.failures for each in (failure, replace(failure, why=""))
+    ]  # *why* may have come since
+    ours = {note for report in reports for note in (*report.notes(), report.why)}
     return [note for note in getattr(raised, "__notes__", ()) if note not in ours]
 
 

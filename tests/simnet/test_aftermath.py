@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
+import struct
 import threading
 import time
 import traceback
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -400,6 +404,47 @@ def test_a_verdict_that_leaves_the_network_is_an_exception_for_hypothesis_to_mak
     assert type(caught.value).__name__ == verdict.__name__
     smallest = b"\0" * (8 if server is deaf else 1)
     assert any(f"payload={smallest!r}" in note for note in caught.value.__notes__)
+
+
+def test_what_a_library_makes_of_a_refusal_is_told_with_who_listened() -> None:
+    with pytest.raises(urllib.error.URLError) as caught, simnet.Network() as net:
+        net.host("server").spawn(worn_out)
+        urllib.request.urlopen("http://server/")
+    assert "nobody listened there; the programs under test listened on server:7" in caught.value.__notes__
+
+
+def test_what_a_library_makes_of_an_unknown_host_is_told_with_which_there_are() -> None:
+    with pytest.raises(urllib.error.URLError) as caught, simnet.Network():
+        urllib.request.urlopen("http://sever/")
+    assert "'sever' is no host of this network; there is test" in caught.value.__notes__
+
+
+def test_a_reset_of_another_connection_is_no_reason() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 8)) as listener, listener.accept()[0] as conn:
+            conn.recv(100)
+            conn.recv(100)
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_server(("", 7)) as listener, net.host("client").connect(("test", 7)) as client:
+            client.sendall(b"hello")
+            listener.accept()[0].close()  # with bytes unread: a reset, of which nobody hears
+        with socket.create_connection(("server", 8)) as sock:
+            sock.sendall(b"!")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    result = run_sweep(body, SweepOptions.of(target="server"))
+    assert isinstance(result.failures[0].error, ConnectionResetError)
+    assert report(result.failures[0], result).why == ""
+
+
+def test_what_has_no_line_of_anybodys_is_told_without_one() -> None:
+    with (
+        pytest.raises(simnet.Escape, match=r"server/system reached for os\.system: a simulated process"),
+        simnet.Network() as net,
+    ):
+        net.host("server").spawn(os.system, "ls")
 
 
 def test_within_the_network_no_except_exception_hides_a_verdict() -> None:

@@ -653,9 +653,11 @@ def test_it(net, capsys):
     assert "hi" in capsys.readouterr().out
 """
     (suite.path / "test_it.py").write_text(body)
-    run(suite, "test_it.py").stdout.fnmatch_lines(
+    result = run(suite, "test_it.py")
+    result.stdout.fnmatch_lines(
         ["why       what is printed and logged in a sweep goes nowhere, so capsys may have missed it.*"]
     )
+    assert str(result.stdout).count("run it    ") == 1  # one report, not one with the reason and one without
 
 
 def test_a_test_that_wants_to_be_skipped_is_skipped_with_its_reason_alone(suite: pytest.Pytester) -> None:
