@@ -139,8 +139,8 @@ def _with_what_hears_nothing(item: pytest.Item, report: FailureReport) -> Failur
     if not deaf or report.why or not report.by_itself:
         return report
     why = (
-        f"what is printed and logged in a sweep goes nowhere, so {' and '.join(deaf)} may have missed it. A body that looks at "
-        "output takes it itself: with contextlib.redirect_stdout(io.StringIO()) as out"
+        f"what is printed and logged in a sweep goes nowhere, so {' and '.join(deaf)} may have missed it. A body that checks "
+        "output must capture it itself: with contextlib.redirect_stdout(io.StringIO()) as out, or with a handler on the logger"
     )
     return replace(report, why=why)
 
