@@ -55,7 +55,8 @@ def show_file(path: Path, *, as_json: bool = False) -> int:
     for name, text in rows:
         screen.say(f"{name:<10}{text}")
     screen.say()
-    screen.say(f"play it   simnet replay {quoted_from_here(path)}")
+    by = "pytest" if scenario.test.endswith("]") else "simnet replay"  # parameters are pytest's to provide
+    screen.say(f"play it   {by} {quoted_from_here(path)}")
     screen.say(f"debug it  {pytest_command(scenario.test, project_root(path), path)} --pdb")
     return 0
 

@@ -335,6 +335,12 @@ def test_show_tells_a_scenario_in_words_and_plays_nothing(simnet: Run, failure: 
     assert simnet("show", failure, "--json").json["faults"][0]["transparent"] is True
 
 
+def test_show_names_the_command_that_can_play_a_test_with_parameters(simnet: Run, failure: Path) -> None:
+    assert f"play it   simnet replay {failure}" in simnet("show", failure).out
+    failure.write_text(re.sub(r'^test = "(.+?)"', r'test = "\1[a]"', failure.read_text(), flags=re.MULTILINE))
+    assert f"play it   pytest {failure}" in simnet("show", failure).out
+
+
 def test_show_draws_a_test_without_faults_and_counts_its_points(simnet: Run) -> None:
     ran = simnet("show", "test_servers.py::test_echo")
     assert ran.code == 0
