@@ -85,7 +85,7 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
     from simnet.explore.replay import replay
     from simnet.faces.naming import test_of
 
-    named = test_of(scenario, path)
+    named = test_of(scenario, path, "")
     with named.at_home(), quiet():
         played = replay(named.test, scenario.plan, options=named.options)
     failure = played.judgement.failure

@@ -111,14 +111,16 @@ def named_tests(text: str, remedy: str = _SWEEP_IT) -> tuple[list[Named], str]:
     return found, "\n".join(left)
 
 
-def test_of(scenario: Scenario, path: Path) -> Named:
+def test_of(scenario: Scenario, path: Path, more: str) -> Named:
     """The test that the scenario in the file *path* is about, with the targets that the scenario names.
+
+    Where pytest alone can run it, *more* stands behind the command that does.
 
     Raises:
         Refused: pytest alone can run it.
         ScenarioError: it is not there, or cannot be imported.
     """
-    return _bound(scenario, project_root(path), "Run it with pytest: {command}", path)
+    return _bound(scenario, project_root(path), f"Run it with pytest: {{command}}{more}", path)
 
 
 def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None) -> Named:

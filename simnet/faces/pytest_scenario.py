@@ -50,7 +50,7 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         asked = Asked.of(self.config)
         try:
-            named = test_of(self.scenario, self.path)
+            named = test_of(self.scenario, self.path, "")
         except NeedsPytest:
             self._run_by_pytest(asked)
             return

@@ -31,7 +31,9 @@ def replay_file(
     if seconds is not None and not real:
         raise Refused("--seconds is for --real: on simnet time is virtual, and a run of hours takes none")
     scenario = Scenario.read(path)
-    named = test_of(scenario, path)
+    named = test_of(
+        scenario, path, f"{' --simnet-real' * real}{'' if seconds is None else f' --simnet-seconds {seconds:g}'}"
+    )
     words: dict[str, Any] = {
         "options": named.options,
         "expect": scenario.expect,

@@ -531,6 +531,19 @@ def test_a_test_with_fixtures_is_left_to_pytest(simnet: Run) -> None:
     assert "takes tmp_path, which pytest provides. Run it with pytest: pytest test_servers.py::test_echo" in ran.err
 
 
+def test_a_replay_on_real_sockets_is_left_to_pytest_on_real_sockets(simnet: Run, failure: Path) -> None:
+    forget_modules()
+    text = Path("test_servers.py").read_text()
+    Path("test_servers.py").write_text(text.replace("def test_hasty(net)", "def test_hasty(net, tmp_path)"))
+    command = f"Run it with pytest: pytest test_servers.py::test_hasty --simnet-replay {failure}"
+    for options in ((), ("--real",), ("--real", "--seconds", "90")):
+        told = " ".join(simnet("replay", failure, *options).err.split())
+        more = "".join(
+            f" --simnet-{each.removeprefix('--')}" if each.startswith("--") else f" {each}" for each in options
+        )
+        assert told.endswith(f"{command}{more}")
+
+
 def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet: Run) -> None:
     text = Path("test_servers.py").read_text()
     more = "\n\n@simnet.sweep(target='server')\ndef test_more(net, tmp_path): ...\n"
