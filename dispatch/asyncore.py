@@ -2,7 +2,7 @@
 
 ``from dispatch import asyncore`` in your own code, ``dispatch.install()`` for third-party code. What programs rely on is kept:
 the map and its re-look-up, the flags, the errno tables, the log lines, ``handle_error`` that closes the channel. What lost
-them data is mended: see docs/migrating-from-asyncore.md.
+data is mended: see docs/migrating-from-asyncore.md.
 """
 
 from __future__ import annotations

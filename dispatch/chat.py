@@ -48,7 +48,7 @@ class Chat(Stream):
         """A message, without its terminator; it may be empty."""
 
     def handle_too_long(self, error: MessageTooLong, /) -> None:
-        """The peer sends a message without end. By default: give it up."""
+        """The peer sends a message without an end. By default: give up the connection."""
         self.abort(error)
 
     # ---- what a program does
@@ -75,12 +75,12 @@ class Chat(Stream):
         self.close()
 
     def resume(self) -> None:
-        """Go on, with the messages that have arrived already first."""
+        """Go on, beginning with the messages that have already arrived."""
         super().resume()
         self._cut_later()
 
     def start_tls(self, context: Any, **options: Any) -> None:
-        """As for a stream. Input that came in clear behind the request is thrown away: somebody may have put it there."""
+        """As for a stream. Input that came unencrypted after the request is thrown away: somebody may have slipped it in."""
         self._input, self._start, self._scanned = b"", 0, 0
         super().start_tls(context, **options)
 

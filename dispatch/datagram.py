@@ -100,7 +100,7 @@ class Datagram(Channel):
     # ---- what a subclass says
 
     def handle_datagram(self, data: bytes, addr: Address, /) -> None:
-        """*data*, maybe empty, from *addr*."""
+        """*data*, possibly empty, has arrived from *addr*."""
 
     def handle_failure(self, error: OSError, /) -> None:
         """The network says that one sent earlier did not arrive (ECONNREFUSED from a *peer*), or cannot be sent."""

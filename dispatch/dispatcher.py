@@ -77,7 +77,7 @@ class Dispatcher(Channel):
         sock.close()
 
     def handle_expt(self) -> None:
-        """An urgent byte has arrived; :meth:`recv_urgent` reads it. What is not read here is dropped."""
+        """An urgent byte has arrived; :meth:`recv_urgent` reads it. If it is not read here, it is dropped."""
 
     # ---- what a program does
 

@@ -176,7 +176,7 @@ class Listener(Channel):
 
     @property
     def limit(self) -> int | None:
-        """How many streams may be open at once, of those that were accepted since there is a limit; may be changed."""
+        """How many streams may be open at once, counting those accepted since there was a limit; may be changed."""
         return self._limit
 
     @limit.setter

@@ -47,7 +47,7 @@ def current_loop() -> Loop:
 
 
 class Loop:
-    """One poller and the channels it serves. For one thread, but for ``call_soon_threadsafe``."""
+    """One poller and the channels it serves. For one thread, except for ``call_soon_threadsafe``."""
 
     __slots__ = (
         "__weakref__",
@@ -175,10 +175,10 @@ class Loop:
     def call_on_signal(self, number: int, function: Callable[..., object], *args: Any) -> SignalCall:
         """Call in the next pass after each signal *number*, until ``cancel()`` or the loop is closed. It does not keep ``run`` running.
 
-        To be asked in the main thread, also for a loop that runs in another.
+        Call it in the main thread, even for a loop that runs in another.
 
         Raises:
-            ValueError: not in the main thread, or no signal that can be caught.
+            ValueError: not in the main thread, or not a signal that can be caught.
         """
         from dispatch.wakeup import SignalCall
 
@@ -242,7 +242,7 @@ class Loop:
         self._stopping = True
 
     def run_once(self, timeout: float | None = None) -> int:
-        """One turn, asleep for at most *timeout* seconds (None: until something happens); how many were ready."""
+        """One turn, sleeping for at most *timeout* seconds (None: until something happens); returns how many channels were ready."""
         check_seconds("timeout", timeout)
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")

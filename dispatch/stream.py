@@ -92,7 +92,7 @@ class Stream(Receiver):
         self.close()
 
     def handle_connect(self) -> None:
-        """:meth:`connect` has succeeded. Not called for a socket that came connected."""
+        """:meth:`connect` has succeeded. Not called for a socket that was connected already."""
 
     def handle_idle(self, error: Timeout, /) -> None:
         """Nothing was read or sent for ``idle_timeout`` seconds. By default: give up; :meth:`touch` waits once more."""

@@ -89,7 +89,7 @@ class Link:
 
     @property
     def jitter(self) -> float:
-        """Seconds: a segment takes up to so much longer than ``latency``. They arrive in order all the same."""
+        """Seconds: a segment takes up to this much longer than ``latency``. Segments still arrive in order."""
         return self.jitter_ns / 1e9
 
     @jitter.setter
@@ -111,7 +111,7 @@ class Link:
 
     @property
     def loss(self) -> float:
-        """How probable it is that a segment does not arrive."""
+        """The probability that a segment does not arrive."""
         return self._chances.get("loss", 0.0)
 
     @loss.setter
@@ -120,7 +120,7 @@ class Link:
 
     @property
     def duplication(self) -> float:
-        """How probable it is that a segment arrives twice."""
+        """The probability that a segment arrives twice."""
         return self._chances.get("duplication", 0.0)
 
     @duplication.setter
@@ -129,7 +129,7 @@ class Link:
 
     @property
     def reordering(self) -> float:
-        """How probable it is that a segment is overtaken by those sent after it."""
+        """The probability that a segment is overtaken by those sent after it."""
         return self._chances.get("reordering", 0.0)
 
     @reordering.setter
@@ -138,7 +138,7 @@ class Link:
 
     @property
     def mtu(self) -> int:
-        """Bytes of the largest packet. Segments are cut to it only where the link has more to it than latency."""
+        """Bytes of the largest packet. Segments are cut to it only if the link does more than delay them."""
         return self._mtu
 
     @mtu.setter

@@ -116,11 +116,11 @@ def play(
     may_raise: tuple[type[BaseException], ...] = (),
     per_process: Sequence[str] = (),
 ) -> Run:
-    """Run *test* once, on a fresh network, under *plan*. What the run did is in the answer, never raised.
+    """Run *test* once, on a fresh network, under *plan*. What the run did is returned, never raised.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, or a debugger in the run was left.
-        TypeError: *test* is no function of a network, or a coroutine function.
+        KeyboardInterrupt: Ctrl-C, or a debugger in the run was quit.
+        TypeError: *test* takes no network, or is a coroutine function.
     """
     refuse_coroutines(test, "a test")
     network = Network(

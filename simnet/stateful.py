@@ -1,4 +1,4 @@
-"""State machines for hypothesis over a simulated network: clients come, talk and leave in any order, beside rules of the user's.
+"""State machines for hypothesis over a simulated network: clients come, talk and leave in any order, beside the user's own rules.
 
 A `NetworkMachine` makes a fresh network for each example, with faults that are drawn; the user says what is spawned in it
 and what a client is to get. What happened is judged after each step and at the end, by the table of a sweep.

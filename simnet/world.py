@@ -164,7 +164,7 @@ class Network(Holding):
         self._going_on().backend.sleep(seconds_of("sleep", seconds))
 
     def run(self, seconds: float | None = None) -> None:
-        """Let everybody else go on: for *seconds* of virtual time; without them until the network is quiet, at most 300 s.
+        """Let all other processes go on: for *seconds* of virtual time; without them until the network is quiet, at most 300 s.
 
         Raises:
             RuntimeError: the network has been left, or it is not the test that calls.
@@ -179,7 +179,7 @@ class Network(Holding):
             scheduler.backend.sleep(seconds_of("run", seconds))
 
     def observe(self, name: str, value: Any) -> None:
-        """*value* is part of the outcome: under transparent faults it must be what it was without."""
+        """*value* is part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((name, value))
         self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 

@@ -45,7 +45,7 @@ def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **optio
 
     Raises:
         TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
-        ValueError: an option cannot be.
+        ValueError: an option has an impossible value.
     """
     __tracebackhide__ = True
     try:
@@ -64,14 +64,14 @@ def fuzz(*, seeds: int | range = ..., **options: Unpack[AskedOfAny]) -> Callable
 def fuzz(
     test: _Function | classmethod[Any, Any, Any] | None = None, /, *, seeds: int | range = 1_000, **options: Any
 ) -> Any:
-    """Run a test under random faults, several at once, seed after seed: for what a sweep, with one at a time, does not show.
+    """Run a test under random faults, several at once, seed after seed: for what a sweep, with one fault at a time, does not show.
 
     ``seeds``: how many, or a range of them; each draws some of the kinds and a rate for each, the same ones in every session.
     The other options are those of ``sweep``, without its ``runs`` and ``depth``. ``simnet fuzz`` goes on beyond these seeds.
 
     Raises:
         TypeError: the test is ``async def`` or a generator, takes no network, or an option is of the wrong type.
-        ValueError: an option cannot be.
+        ValueError: an option has an impossible value.
     """
     __tracebackhide__ = True
     try:

@@ -116,12 +116,12 @@ def fixture(
 def fixture(function: _Function | None = None, /, **options: Any) -> Any:
     """A pytest fixture that is set up afresh in each run of a swept or fuzzed test, and beside ``simnet_network`` once.
 
-    Its first parameter gets the network, whatever its name; the others name fixtures, of either sort. What stands before a
-    ``yield`` happens at the beginning of a run, what stands behind it when the test's body has ended. ``name``, ``params``,
+    Its first parameter gets the network, whatever its name; the others name fixtures, of either sort. What comes before a
+    ``yield`` happens at the beginning of a run, what comes after it when the test's body has ended. ``name``, ``params``,
     ``ids`` and ``autouse`` are pytest's.
 
     Raises:
-        TypeError: the function is ``async def``, takes no network, or there is an option besides these.
+        TypeError: the function is ``async def``, takes no network, or there is any other option.
     """
     __tracebackhide__ = True
     for name in options:

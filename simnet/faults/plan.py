@@ -34,7 +34,7 @@ class PlanError(FaultError):
 
 
 class FaultPlan(msgspec.Struct, frozen=True):
-    """A list of faults, in the order in which they win where two meet at one point, and who goes first among equals.
+    """A list of faults, in the order in which they win if two meet at one point, and the order of what is simultaneous.
 
     ``schedule`` orders what is simultaneous: ``"fifo"``, or ``"random:SEED"`` or ``"pct:SEED"``. ``seed`` is what the run's other dice
     are made from: a link's jitter, and what a program asks of ``random``.
@@ -141,7 +141,7 @@ class FaultPlan(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, faults=tuple(fault for i, fault in enumerate(self.faults) if i != index))
 
     def replace(self, index: int, fault: Fault) -> FaultPlan:
-        """The plan with another fault in one's stead."""
+        """The plan with one fault replaced by another."""
         self._check_index(index)
         return msgspec.structs.replace(self, faults=(*self.faults[:index], fault, *self.faults[index + 1 :]))
 

@@ -57,7 +57,7 @@ class RealHost(NotALink):
         return self.network.spawn_on(self.machine, fn, args, kwargs)
 
     def run(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Spawn, wait for the end, and give what the function returned, or raise what it raised: the caller's to handle."""
+        """Spawn, wait for the end, and return what the function returned, or raise what it raised, for the caller to handle."""
         result: _T = result_of(self.spawn(fn, *args, **kwargs))
         return result
 

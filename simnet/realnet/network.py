@@ -183,7 +183,7 @@ class RealNetwork(Holding):
         self._running().wait("time to pass", (), self._stage.clock.now_ns + round(seconds_of("sleep", seconds) * 1e9))
 
     def run(self, seconds: float | None = None) -> None:
-        """Let everybody else go on: for *seconds* of real time; without them until nothing moves, at most 1 s.
+        """Let all other processes go on: for *seconds* of real time; without them until nothing moves, at most 1 s.
 
         Raises:
             RuntimeError: the network has been left, or it is not the test that calls.
@@ -198,7 +198,7 @@ class RealNetwork(Holding):
             body.wait("time to pass", (), now_ns + round(seconds_of("run", seconds) * 1e9))
 
     def observe(self, name: str, value: Any) -> None:
-        """*value* is part of the outcome: under transparent faults it must be what it was without."""
+        """*value* is part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((name, value))
         self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 

@@ -34,14 +34,14 @@ def play_real(
     per_process: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> RealRun:
-    """Run *test* once on real sockets under *plan*. What the run did is in the answer, never raised.
+    """Run *test* once on real sockets under *plan*. What the run did is returned, never raised.
 
     To be judged beside a run without faults made the same way: a simulated one has other times and addresses.
 
     Raises:
         ValueError: real sockets cannot show a fault of the plan.
         KeyboardInterrupt: Ctrl-C.
-        TypeError: *test* is no function of a network, or a coroutine function.
+        TypeError: *test* takes no network, or is a coroutine function.
     """
     refuse_coroutines(test, "a test")
     network = RealNetwork(
