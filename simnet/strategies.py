@@ -91,7 +91,7 @@ def faults(
     if not points:
         forms = ", ".join(by_form) or "nothing"
         raise InvalidArgument(
-            f"none of the kinds {', '.join(kind.kind for kind in wanted)} acts on {forms}, which is what {places=} name"
+            f"none of the kinds {', '.join(kind.kind for kind in wanted)} acts on {forms}; {places=} names no other sort of place"
         )
     which = st.sampled_from(range(len(points)))  # not integers(), which prefer the least and the greatest
     most = max(map(len, points))

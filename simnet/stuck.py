@@ -48,8 +48,8 @@ def entrance(by: tuple[CodeType, int] | str) -> str:
 def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     """Polls without leave to wait that found nothing."""
     return Spin(
-        f"{process.name} polled {times:,} times in a row, {_at(now_ns)}, without leave to wait, and found nothing each "
-        "time: on a kernel this loop takes a whole processor. Poll with a time-out, or without one."
+        f"{process.name} polled {times:,} times in a row, {_at(now_ns)}, with a time-out of 0, and found nothing each "
+        "time: on a kernel this loop takes a whole processor. Let it wait: give it a longer time-out, or none."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the words in a report's brackets mean, and what to do about each: for the pages, and for who asks the command."""
+"""What the words in a report's brackets mean, and what to do about each: for the pages, and for those who ask the command."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Beyond(NamedTuple):
 HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     "target-raised": Happening(
         "target",
-        "an exception ends its process, other than an errno the fault made",
-        "catch it at the line that the report names; what a program may end with under a disruptive fault is said by "
-        "`may_raise=(TheError,)`",
+        "an exception ends its process, unless it is an errno that the fault made",
+        "catch it at the line that the report names; `may_raise=(TheError,)` says what a program may end with under a "
+        "disruptive fault",
     ),
     "handler-raised": Happening(
         "target",
-        "an exception reaches `handle_error`, or the loop's handler of exceptions",
+        "an exception reaches `handle_error`, or the loop's exception handler",
         "catch it in the handler; where handlers raise on purpose, as an asyncore program may that sees a refused connect in "
         "`handle_error`, say `invariants={'handler-raised': 'off: why'}`",
     ),
@@ -49,7 +49,7 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     "support-raised": Happening(
         "support",
         "an exception ends its process",
-        "under transparent faults nothing is lost: either the target answered wrong, or the support takes one read for a message",
+        "under transparent faults nothing is lost: either the target answered wrongly, or the support takes one read for a message",
     ),
     "support-waits": Happening(
         "support",
@@ -59,7 +59,7 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     "body-raised": Happening(
         "body",
         "an exception leaves the test, AssertionError included",
-        "under transparent faults nothing is lost: either the target answered wrong, or the test takes one read for a message",
+        "under transparent faults nothing is lost: either the target answered wrongly, or the test takes one read for a message",
     ),
     "body-waits": Happening(
         "body",
@@ -68,22 +68,22 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     ),
     "outcome": Happening(
         "body",
-        "its outcome is unlike the baseline's",
+        "its outcome differs from the baseline's",
         "either the target did something else, or the test returns or observes what a network may change: times, "
         "the order of clients, how many pieces came",
     ),
     WAITS_FOR_EVER: Happening(
         "target",
         "waits for ever without a deadline",
-        "give it a time-out (`idle_timeout` of a `dispatch.Stream`); `invariants={'waits-for-ever': 'failure'}` makes a failure "
-        "of the warning",
+        "give it a time-out (`idle_timeout` of a `dispatch.Stream`); `invariants={'waits-for-ever': 'failure'}` turns the "
+        "warning into a failure",
     ),
 }
 
 INVARIANTS: Mapping[str, Invariant] = {
     "no-spin": Invariant(
-        "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands without leave to "
-        "wait that find nothing, or reads of a stream that has ended",
+        "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands that may "
+        "not wait and find nothing, or reads of a stream that has ended",
         'read it, close it, or stop asking for it; a read that gives `b""` is the end',
     ),
     "listener-survives": Invariant(
@@ -92,7 +92,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     "loop-survives": Invariant(
         "a process that would go on without the fault goes on with it",
-        "catch at the loop what one connection raises",
+        "catch in the loop what one connection raises",
     ),
     OTHERS_SURVIVE: Invariant(
         "whatever happens to one connection, a target does not hang up on another of the same listener",
@@ -148,7 +148,7 @@ BEYOND: Mapping[str, Beyond] = {
     ),
     "abandoned": Beyond(
         "a process went on waiting when its network had ended, again and again, and was left where it was (a warning)",
-        "let its `finally` code come to an end, and no bare `except:` swallow it",
+        "let its `finally` code come to an end, and let no bare `except:` swallow it",
     ),
     "no-such-global": Beyond(
         "what `per_process=` names is nowhere: no module of that name was imported, or it has no such attribute (a warning)",
