@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as _socket
+import sys
 
 from dispatch.annotations import Any
 from dispatch.channel import CONNECTED, EOF, SHUT
@@ -25,7 +26,14 @@ class FilePiece:
         self._file = file  # keeps it alive
         self._fd = file.fileno()
         self._offset = offset
-        size = os.fstat(self._fd).st_size
+        try:
+            os.lseek(self._fd, 0, os.SEEK_CUR)
+        except OSError:
+            raise ValueError(
+                f"{file!r} has no place to begin at, as pipes have none; write_from() sends what it gives"
+            ) from None
+        # Linux says 0 of those in /proc, whatever is in them, and a device has no size.
+        size = os.fstat(self._fd).st_size or sys.maxsize
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
 

@@ -34,6 +34,7 @@ JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pie
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
+ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
@@ -319,7 +320,7 @@ class Sender(Channel):
                         more.staged = b""
                 self.bytes_sent += sent
                 more.touched = self.loop._now
-                budget -= sent
+                budget -= max(JOIN_BELOW, sent)  # what it took to make little is counted, too
                 if short:
                     break
         except OSError as error:
@@ -373,7 +374,7 @@ class Sender(Channel):
                 out.popleft()
                 return first
             given, size = [], 0
-            while size < JOIN_BELOW:
+            while size < JOIN_BELOW and len(given) < ASKED:
                 data = self._ask_producer(first)
                 if self._channel_state & CLOSED:
                     return None

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import errno
 import gc
+import os
 import pickle
 import socket
 import time
@@ -1053,6 +1054,18 @@ def test_small_items_of_a_producer_go_out_together(world, size):
     assert channel.socket.calls.count("send") <= 1 + 2 * (100 * size // 65_536 + 1)
 
 
+def test_a_producer_of_crumbs_holds_no_turn_for_itself(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    given = []
+    channel.write_from(given.append(1) or b"x" for _ in range(100_000))
+    world.turn(loop, 1)
+    assert len(given) < 40_000  # a turn before the poll, for what was written outside of any, and one after it
+    channel.close()
+
+    assert world.read_all(loop, client) == b"x" * 100_000
+
+
 @pytest.mark.slow
 def test_a_producer_is_asked_only_when_there_is_room(world):
     loop = world.loop()
@@ -1135,6 +1148,37 @@ def test_a_file_is_read_where_sendfile_cannot_be_had(world, tmp_path, send):
         channel.write_file(file)
         channel.close()
         assert world.read_all(loop, client) == data
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/cmdline"), reason="Linux has such files")
+@pytest.mark.parametrize("fickle", [False, True], ids=["sendfile", "read"])
+@pytest.mark.parametrize(("offset", "count"), [(0, None), (3, None), (3, 4), (100_000, None)])
+def test_a_file_that_tells_no_size_is_sent_to_its_end(world, fickle, offset, count):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    if fickle:
+        channel.socket = Fickle(channel.socket)
+    with open("/proc/self/cmdline", "rb") as file:
+        channel.write(b"[")
+        channel.write_file(file, offset, count)
+        channel.write(b"]")
+        channel.close()
+        got = world.read_all(loop, client)
+        data = file.read()[offset : None if count is None else offset + count]
+
+    assert got == b"[" + data + b"]"
+
+
+def test_what_can_only_be_read_as_it_comes_is_refused_as_a_file(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    reader, writer = os.pipe()
+    with open(reader, "rb") as file, open(writer, "wb"):
+        with pytest.raises(ValueError, match="write_from"):
+            channel.write_file(file, 0, 10)
+    channel.write(b"as ever")
+    channel.close()
+    assert world.read_all(loop, client) == b"as ever"
 
 
 def test_a_negative_part_of_a_file_is_refused(world, tmp_path):
