@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dispatch.statistics import ListenerStatistics
 
 BATCH = 64  # connections in one turn at most: the channels behind them wait meanwhile
+TOLD_FOR = 60.0  # seconds in which no second channel that could not be made for want of something is told of
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
 SPARE_FROM = 64  # channels of a loop from which on a descriptor is kept in reserve: small loops do not run out
 # Python 3.12 keeps an interned string for ever, and there are more addresses in the world than memory.
@@ -46,6 +47,7 @@ class Listener(Channel):
         "_open",
         "_pause",
         "_spare",
+        "_told",
         "accepted",
         "addr",
         "handler",
@@ -105,6 +107,7 @@ class Listener(Channel):
         self._batch = 1  # how many to take in the next turn
         self._last_turn = -1  # of the loop, in which somebody was waiting
         self._pause = 0.0
+        self._told = float("-inf")  # when it was said that a channel could not be made for want of something
         self._file: Any = None  # of a Unix socket
         self._spare: Any = None
         if sock is None:
@@ -240,12 +243,23 @@ class Listener(Channel):
                 error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
             for observer in observers:
                 observer.raised(self, "handler", error)
-            self.loop.log_exception(f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error)
+            if not self._is_known(error):
+                self.loop.log_exception(
+                    f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error
+                )
             joined = self.loop.channels.get(sock.fileno())
             if joined is not None and joined.socket is sock:
                 joined.abort(error)
             else:
                 sock.close()
+
+    def _is_known(self, error: Exception) -> bool:
+        """Whether it is for want of something, and that was said a moment ago: whoever comes then meets with the same."""
+        if not isinstance(error, OSError) or error.errno not in OUT_OF_RESOURCES:
+            return False
+        self.shed += 1
+        before, self._told = self._told, self.loop.time()
+        return self._told - before < TOLD_FOR
 
     def _is_full(self) -> bool:
         return self._limit is not None and self._open >= self._limit

@@ -373,7 +373,8 @@ class Sender(Channel):
             if hasattr(first, "send_to") and more.layer is None:
                 out.popleft()
                 return first
-            given, size = [], 0
+            given: list[bytes] = []
+            size = 0
             while size < JOIN_BELOW and len(given) < ASKED:
                 data = self._ask_producer(first)
                 if self._channel_state & CLOSED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -11,6 +12,7 @@ import pytest
 
 import dispatch
 from dispatch.accepting import accept
+from dispatch.pollers.select import FD_SETSIZE
 from tests.conftest import RESET
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 
@@ -150,6 +152,42 @@ def test_a_handler_class_that_fails_costs_its_connection_only(kernel_world, capl
     assert [client.recv(1) for client in clients[:2]] == [b"", b""]
     assert len(loop.channels) == 2
     assert "after the socket is taken" in caplog.text
+
+
+def test_channels_that_cannot_be_made_for_want_of_descriptors_are_counted_and_told_once(kernel_world, caplog):
+    class Greedy(Recorder):
+        def __init__(self, sock, **options):
+            if taken:
+                raise OSError(errno.EMFILE, "no file for its log")
+            super().__init__(sock, **options)
+
+    loop, taken = kernel_world.loop(), True
+    listener = kernel_world.listen(loop, Greedy)
+    for _ in range(5):
+        client = kernel_world.connect(listener.addr)
+        kernel_world.run(loop, lambda: not loop.run_once(0))
+        assert client.recv(1) == b""
+    assert (listener.statistics().accepted, listener.statistics().shed) == (5, 5)
+    assert [record.exc_info[0] for record in caplog.records] == [OSError]
+
+    taken = False
+    kernel_world.connect(listener.addr)
+    kernel_world.run(loop, lambda: len(loop.channels) == 2)
+
+
+def test_beyond_what_select_can_watch_connections_are_closed_and_told_of_once(caplog):
+    with contextlib.ExitStack() as taken, dispatch.Loop(poller="select") as loop:
+        listener = dispatch.Listener(("127.0.0.1", 0), Recorder, loop=loop)
+        while taken.enter_context(open(os.devnull, "rb")).fileno() < FD_SETSIZE:
+            pass
+        for _ in range(3):
+            client = taken.enter_context(socket.create_connection(listener.addr, timeout=5))
+            loop.run_once(0)
+            assert client.recv(1) == b""
+
+    assert listener.shed == 3
+    assert len(caplog.records) == 1
+    assert "select cannot watch descriptor" in caplog.text
 
 
 def test_a_limit_leaves_the_others_in_the_queue(world):
