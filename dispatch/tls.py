@@ -2,7 +2,9 @@
 
 The rules: data of one record that was read is handed over although the socket has nothing more; a connection that ends without
 close_notify was cut off, and ``handle_close`` gets an SSLEOFError rather than ``handle_eof`` a call; our own close sends
-close_notify, and does not wait for the peer's, which may never come.
+close_notify, and does not wait for the peer's, which may never come. Only a client of TLS 1.3 to which the server has said nothing yet
+stays for its end, or a moment after its first record: its tickets would meet a closed socket, whose reset throws away what is
+not sent yet, and a certificate of the client's that it does not trust is told of no earlier.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from __future__ import annotations
 import ssl
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import BLOCKED, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING
+from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING
 from dispatch.errors import Timeout
 
 if TYPE_CHECKING:
     from dispatch.extras import Extras
     from dispatch.stream import Stream
 
+SECOND_RECORD = (
+    0.5  # seconds; Nagle's rule keeps a second ticket back until the first is acknowledged, 40 ms and a trip later
+)
 STOP = PAUSED | HELD | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
 
 
@@ -56,7 +61,10 @@ def start(
 class Layer:
     """The TLS state of one stream."""
 
-    __slots__ = ("_held", "_incoming", "_outgoing", "_pumping", "_unread", "deadline", "open", "said_goodbye", "tls")
+    __slots__ = (
+        *("_held", "_incoming", "_outgoing", "_pumping", "_silent", "_stays", "_unread"),
+        *("deadline", "open", "said_goodbye", "tls"),
+    )
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
         # Some Pythons (3.11.2 is one) have OpenSSL 3 take a connection that was cut off for one that was closed.
@@ -68,6 +76,8 @@ class Layer:
         self.deadline: Any = None
         self._held = b""  # written, but not encrypted yet
         self.said_goodbye = False  # our close_notify is on its way, behind all else
+        self._silent = False  # the server, to a client of TLS 1.3
+        self._stays = False  # this client, until it has said something
         self._unread = False  # records have been read that were not handed over
         self._pumping = False
 
@@ -86,12 +96,16 @@ class Layer:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+        if self._stays:
+            self._heard(stream, data)
+            return
         self._unread = True
         self.pump(stream)
 
     def begin(self, stream: Stream) -> None:
         """The first step of the handshake: a client speaks first."""
         if not stream._channel_state & CLOSED:
+            stream._update()  # closed or paused before it was connected, it is read for the handshake all the same
             self.pump(stream)
             if not stream._channel_state & (CLOSED | BLOCKED):
                 stream._flush_staged()
@@ -115,6 +129,7 @@ class Layer:
             if not self.open:
                 self.tls.do_handshake()
                 self.open = True
+                self._silent = self.tls.version() == "TLSv1.3" and not self.tls.server_side
                 if self.deadline is not None:
                     self.deadline.cancel()
                 stream._update()  # it may have been read only for the handshake
@@ -124,6 +139,7 @@ class Layer:
                 if not data:
                     self._peer_finished(stream)
                     return
+                self._silent = False
                 stream._hand_over(data)
         except ssl.SSLWantReadError:
             self._unread = False
@@ -166,7 +182,7 @@ class Layer:
     @property
     def shakes_hands(self) -> bool:
         """Whether the peer's records are needed, though the program wants to read nothing: to send what it wrote, or to be in time."""
-        return not self.open
+        return not self.open or self._stays
 
     @property
     def accepts(self) -> bool:
@@ -184,13 +200,42 @@ class Layer:
     def say_goodbye(self, stream: Stream) -> bool:
         """Send close_notify; True when it is out and the connection may be closed."""
         if self.said_goodbye or not self.open:
-            return True
+            return not self._stay(stream)
         self.said_goodbye = True
         try:
             self.tls.unwrap()
         except ssl.SSLError:
             pass  # the peer's answer is not waited for
         if not self._outgoing.pending:
-            return True
+            return not self._stay(stream)
         stream._flush_staged()
         return False
+
+    def _stay(self, stream: Stream) -> bool:
+        """All is out. Whether the connection is kept until the server has said something, as long as output may take after close()."""
+        if self._silent and not self._stays and not stream._channel_state & (EOF | BROKEN):
+            self._stays = True
+            stream._extras().disarm_limit()
+            self._stay_for(stream, stream.close_timeout)
+            stream._update()
+        return self._stays
+
+    def _stay_for(self, stream: Stream, seconds: float | None) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+        if seconds is not None:
+            self.deadline = stream.loop.call_later(seconds, stream._end_orderly)
+
+    def _heard(self, stream: Stream, data: bytes) -> None:
+        """A record of the server's, or its end. Of what it says only an alert matters any more."""
+        try:
+            if data:
+                self.tls.read(len(data))
+        except ssl.SSLWantReadError:
+            self._stay_for(stream, SECOND_RECORD)
+        except ssl.SSLZeroReturnError:
+            stream._end_orderly()
+        except ssl.SSLError as error:
+            self._broken(stream, error)
+        else:
+            stream._end_orderly()

@@ -215,6 +215,22 @@ def test_who_pauses_before_the_handshake_is_done_hears_nothing_till_it_resumes_b
     assert client.data == b"welcome"
 
 
+@pytest.mark.parametrize("how", ["pause", "close"])
+def test_the_handshake_is_made_though_the_client_was_paused_or_closed_before_it_was_connected(
+    world, server_context, client_context, how
+):
+    loop, made = world.loop(), []
+    listener = world.listen(
+        loop, lambda *sock, **options: made.append(Echo(*sock, **options)) or made[0], tls=server_context
+    )
+    client = Secure(loop=loop)
+    client.connect(listener.addr)
+    client.start_tls(client_context, server_hostname="localhost")
+    client.write(b"hello")
+    getattr(client, how)()
+    world.run(loop, lambda: made and made[0].data == b"hello")
+
+
 def test_a_connection_that_is_cut_off_is_no_end(world, server_context, client_context):
     loop = world.loop()
     server, client = secured(world, loop, server_context, client_context)
@@ -249,6 +265,81 @@ def test_a_close_does_not_wait_for_the_peers_goodbye(world, server_context, clie
     client.resume()
     world.run(loop, lambda: client.closed)
     assert client.data == b"last words"
+
+
+class Hasty(Recorder):
+    """A client that says all it has to say, and closes, before the handshake has begun."""
+
+    close_timeout = 0.1
+
+    def say(self, world, listener, context, size):
+        self.connect(listener.addr)
+        self.start_tls(context, server_hostname="localhost")
+        self.write(b"x" * size)
+        self.close()
+        world.run(self.loop, lambda: self.events)
+
+    def handle_connect(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+
+
+def test_a_client_that_says_much_and_closes_is_not_cut_off_by_the_servers_tickets(
+    world, server_context, client_context
+):
+    class Slow(Secure):
+        def handle_secure(self):
+            super().handle_secure()
+            self.pause()
+            self.loop.call_later(0.02, self.resume)
+
+    loop, made = world.loop(), []
+    listener = world.listen(
+        loop, lambda *sock, **options: made.append(Slow(*sock, **options)) or made[0], tls=server_context
+    )
+    listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    client = Hasty(loop=loop)
+    client.close_timeout = 10
+    client.say(world, listener, client_context, 200_000)
+    world.run(loop, lambda: made[0].closed)
+    world.turn(loop, 1)
+
+    assert len(made[0].data) == 200_000
+    assert client.events == [("close", None)]
+    assert made[0].events[-1] == ("close", None)
+
+
+def test_a_client_that_closes_hears_that_its_certificate_was_refused(world, authority, client_context):
+    strict = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(strict)
+    authority.configure_trust(strict)
+    strict.verify_mode = ssl.CERT_REQUIRED
+    loop = world.loop()
+    client = Hasty(loop=loop)
+    client.close_timeout = 10
+    client.say(world, world.listen(loop, Echo, tls=strict), client_context, 10)
+
+    assert isinstance(client.reason, ssl.SSLError)
+    assert "CERTIFICATE_REQUIRED" in str(client.reason)
+
+
+def test_a_client_does_not_stay_longer_than_its_output_may_take_for_a_server_that_says_nothing(
+    world, authority, client_context
+):
+    taciturn = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(taciturn)
+    taciturn.num_tickets = 0
+
+    class Staying(Secure):
+        def handle_eof(self):
+            self.loop.call_later(30, self.close)
+
+    loop = world.loop()
+    client = Hasty(loop=loop)
+    before = loop.time()
+    client.say(world, world.listen(loop, Staying, tls=taciturn), client_context, 10)
+
+    assert 0.1 <= loop.time() - before < PATIENCE
+    assert client.events == [("close", None)]
 
 
 @pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET])
