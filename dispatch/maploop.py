@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from operator import is_
 
+from dispatch import events
+
 # Loaded now, since a loop begins with the first channel, and there may be no descriptor left to read them with.
 from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items
-from dispatch.events import drop_urgent, tells_itself
+from dispatch.events import closed_since, drop_urgent, tells_itself
 from dispatch.guest import Guest
 from dispatch.interfaces import HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -216,6 +218,7 @@ class MapLoop(Loop):
         stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
         read, write, exception = kinds
         later = []
+        number = events.closes
         for event in ready:
             _, guest, flags = event
             if flags != IN:
@@ -234,11 +237,11 @@ class MapLoop(Loop):
             return
         for _, guest, flags in later:
             obj = guest.obj
-            if flags & OUT and guest.present():
+            if flags & OUT and guest.present() and not closed_since(obj, number):
                 write(obj)
         for _, guest, flags in later:
             obj = guest.obj
-            if flags & PRI and guest.present():
+            if flags & PRI and guest.present() and not closed_since(obj, number):
                 exception(obj)
                 if guest.present():
                     drop_urgent(obj)
@@ -247,11 +250,13 @@ class MapLoop(Loop):
         """Find what a program did to its own dict by hand."""
         if self._looks(mirror) and not _same(mirror, self.map):
             self._mirror = now = items(self.map)  # in one step: another thread may be changing it
+            stayed = [key for key in mirror if key in now]
+            moved = stayed != [key for key in now if key in mirror]  # by hand, to another place in the order
             for key in mirror:
-                if key not in now:
+                if moved or key not in now:
                     self.taken(key)
             for key in now:
-                if mirror.get(key) is not now[key]:
+                if moved or mirror.get(key) is not now[key]:
                     self.put(key)
 
     def _admit_touched(self) -> None:

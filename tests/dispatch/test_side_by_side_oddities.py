@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+import dispatch.asyncore
 from tests.dispatch.test_side_by_side_classes import alike
 
 
@@ -176,3 +177,74 @@ def test_who_has_paused_and_says_nothing_of_writing_hears_of_an_urgent_byte(use_
         return told[:1]
 
     assert alike(program) == ([] if use_poll else [("expt", b"!")])
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("how", ["anew", "last"])
+def test_a_program_may_put_its_own_dict_in_another_order(use_poll, how):
+    def program(asyncore, asynchat):
+        told, members, peers = [], {}, []
+
+        class Member(asyncore.dispatcher):
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                told.append((peers.index(self.peer), self.recv(10)))
+                if len(told) == 3:
+                    items = list(members.items())
+                    if how == "anew":
+                        members.clear()
+                        members.update(reversed(items))
+                    else:
+                        number, first = items[0]
+                        del members[number]
+                        members[number] = first
+                    for peer in peers:
+                        peer.send(b"y")
+
+        for _ in range(3):
+            near, far = socket.socketpair()
+            peers.append(far)
+            Member(near, members).peer = far
+            far.send(b"x")
+        asyncore.loop(0, use_poll, members, 20)
+        asyncore.close_all(members)
+        for peer in peers:
+            peer.close()
+        return told
+
+    told = alike(program)
+    assert [number for number, _ in told] == [0, 1, 2, *({"anew": [2, 1, 0], "last": [1, 2, 0]}[how])]
+
+
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("count", [1, 8])
+def test_who_closes_in_handle_read_is_not_asked_to_write_though_it_still_stands_in_the_map(own_map, count):
+    asyncore = dispatch.asyncore
+    told, members = [], {} if own_map else asyncore.socket_map
+
+    class Sticky(asyncore.dispatcher):
+        def del_channel(self, channels=None):
+            pass
+
+        def handle_read(self):
+            told.append("read")
+            self.close()
+
+        def handle_write(self):
+            told.append("write")
+
+    class Ending(asyncore.dispatcher):
+        def handle_write(self):
+            raise asyncore.ExitNow
+
+    (near, far), ends = socket.socketpair(), socket.socketpair()
+    Sticky(near, members)
+    Ending(ends[0], members)
+    far.send(b"x")
+    with near, far, ends[0], ends[1], pytest.raises(asyncore.ExitNow):
+        asyncore.loop(0, False, members, count)
+    members.clear()
+
+    assert told == ["read"]
