@@ -81,8 +81,8 @@ class Chat(Stream):
 
     def start_tls(self, context: Any, **options: Any) -> None:
         """As for a stream. Input that came unencrypted after the request is thrown away: somebody may have slipped it in."""
-        self._input, self._start, self._scanned = b"", 0, 0
         super().start_tls(context, **options)
+        self._input, self._start, self._scanned = b"", 0, 0
 
     @property
     def pending_input(self) -> bytes:

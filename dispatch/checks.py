@@ -22,6 +22,21 @@ def check_seconds(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r} must be 0 or more seconds; None means no limit")
 
 
+def a_time(when: Any) -> float:
+    """*when* as a float.
+
+    Raises:
+        TypeError: no number.
+        ValueError: more than a clock can show.
+    """
+    if not isinstance(when, (int, float)):
+        raise TypeError(f"{when=} is no time: give seconds on the clock of Loop.time()")
+    try:
+        return float(when)
+    except OverflowError:
+        raise ValueError("when is a number of more than 300 digits, and no clock comes to it: give seconds") from None
+
+
 def check_count(name: str, value: Any, least: int) -> None:
     """*value* as a number of things.
 

@@ -113,6 +113,7 @@ class Datagram(Channel):
             raise TypeError(f"send() takes bytes, not {type(data).__name__}; encode text first")
         if self._channel_state & (CLOSING | CLOSED):
             return False
+        self.loop._check_thread()
         if self._queue:
             if addr is not None:
                 check_address(addr, self.socket.family)
@@ -121,7 +122,6 @@ class Datagram(Channel):
                 return False
             self._queue.append((bytes(data), addr))
             return True
-        self.loop._check_thread()
         try:
             self._send(data, addr)
         except OverflowError as error:

@@ -105,6 +105,8 @@ class Dispatcher(Channel):
         """Make a socket. It is polled from :meth:`connect`, :meth:`listen` or (datagrams) :meth:`bind` on."""
         if self.socket is not None:
             raise RuntimeError(f"{self!r} has a socket already; a channel has one")
+        if self._channel_state & CLOSED or self.loop.closed:
+            raise RuntimeError(f"{self!r} is closed, or {self.loop!r} is; make a new one")
         self.socket = self.loop.network.socket(family, type)
         self.socket.setblocking(False)
 
@@ -134,13 +136,17 @@ class Dispatcher(Channel):
         if self._channel_state & (CONNECTING | CONNECTED | ACCEPTING):
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
         self.addr = address
-        self._channel_state |= CONNECTING
-        code = self.socket.connect_ex(address)
+        try:
+            code = self.socket.connect_ex(address)
+        except OSError as error:  # no such name
+            self._finish(error)
+            return
         # The queue of a Unix listener: nothing is under way.
         full = code in TRY_AGAIN and self.socket.family == getattr(_socket, "AF_UNIX", None)
         if code and (full or code not in UNDER_WAY):
             self._finish(socket_error(code))
         else:
+            self._channel_state |= CONNECTING
             self._adopt(self.socket)
             self.loop._want(self, OUT)
 

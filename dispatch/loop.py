@@ -16,7 +16,7 @@ from contextvars import ContextVar, Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.checks import check_seconds, refuse_what_waits
+from dispatch.checks import a_time, check_seconds, refuse_what_waits
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
 from dispatch.forks import making, remember
@@ -142,8 +142,8 @@ class Loop:
 
     def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call when the loop's clock shows *when*; in the next pass if that is past."""
-        if not isinstance(when, (int, float)):
-            raise TypeError(f"{when=} is no time: give seconds on the clock of Loop.time()")
+        if type(when) is not float:
+            when = a_time(when)
         self._check_thread()
         timer = self._timer(when, function, args)
         self._timers.add(timer)
@@ -239,7 +239,7 @@ class Loop:
     def stop(self) -> None:
         """``run()`` returns when this turn is over; channels stay as they are."""
         self._check_thread()
-        self._stopping = True
+        self._stopping = self.running or not self._thread  # a single turn ends by itself
 
     def run_once(self, timeout: float | None = None) -> int:
         """One turn, sleeping for at most *timeout* seconds (None: until something happens); returns how many channels were ready."""

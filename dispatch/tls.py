@@ -12,7 +12,7 @@ from __future__ import annotations
 import ssl
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING
+from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING, SHUT
 from dispatch.errors import Timeout
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def start(
         return  # the peer may go at any time, and its program need not ask before
     if stream._channel_state & LAYERED:
         raise RuntimeError(f"{stream!r} speaks TLS already")
+    if stream._channel_state & SHUT:
+        raise RuntimeError(f"{stream!r} cannot shake hands: write_eof() was the last it had to say")
     if stream._channel_state & PRODUCING:
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     layer = Layer(context, server_side, server_hostname)

@@ -41,6 +41,7 @@ def test_a_loop_refuses_what_is_no_network_poller_or_time(world):
         refused(TypeError, "None is no time: give seconds", call, None, nothing)
         refused(ValueError, "nan", call, NAN, nothing)
         refused(TypeError, "5 is not callable", call, 1, 5)
+    refused(ValueError, "no clock comes to it", loop.call_at, 10**400, nothing)
     for interval in (0, -1):
         refused(ValueError, f"interval={interval} is not above 0", loop.call_every, interval, nothing)
     for timeout in (-1, -0.001, NAN):
@@ -425,9 +426,40 @@ def test_a_dispatcher_says_what_comes_first_and_when_it_is_too_late(world):
     verbs.close()
     for call, *args in calls:
         refused(RuntimeError, "is closed; make a new one", call, *args)
+    early = dispatch.Dispatcher(loop=loop)
+    early.close()
+    refused(RuntimeError, "is closed", early.create_socket)
 
+    assert early.socket is None
     assert verbs.send(b"x") == 0
     assert verbs.recv(1) == b""
+
+
+def test_a_dispatcher_whose_loop_is_closed_gets_no_socket(world):
+    loop = world.loop()
+    verbs = dispatch.Dispatcher(loop=loop)
+    loop.close()
+    refused(RuntimeError, "is closed", verbs.create_socket)
+
+    assert verbs.socket is None
+
+
+def test_a_dispatcher_hears_that_there_is_no_such_host_and_may_correct_what_is_none(world):
+    loop, told = world.loop(), []
+
+    class Verbs(dispatch.Dispatcher):
+        def handle_close(self, reason):
+            told.append(reason)
+
+    verbs = Verbs(loop=loop)
+    verbs.create_socket()
+    refused(TypeError, "null character", verbs.connect, ("a\0b", 80))
+    assert not verbs.connecting
+    verbs.connect(("::1", 80))  # of another family
+    assert told == []
+    world.turn(loop)
+
+    assert [type(reason) for reason in told] == [socket.gaierror]
 
 
 def test_a_pipe_refuses_what_has_no_descriptor():

@@ -169,6 +169,16 @@ def test_run_ends_when_nothing_is_left(world):
     assert loop.channels == {}
 
 
+def test_stop_in_a_single_turn_leaves_the_next_ones_their_sleep(world):
+    loop, seen = world.loop(), []
+    loop.call_soon(loop.stop)
+    loop.run_once(0)
+    loop.call_later(0.02, seen.append, 1)
+    loop.run_once(5)
+
+    assert seen == [1]
+
+
 def test_stop_ends_run_and_leaves_the_channels(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)

@@ -561,6 +561,21 @@ def test_wrong_use_is_refused_at_the_call(world, server_context, client_context)
         channel.start_tls(server_context, server_side=True)
     channel.abort()
     channel.start_tls(server_context, server_side=True)
+    channel, _ = world.connected(loop, Secure)
+    channel.write_eof()
+    with pytest.raises(RuntimeError, match="the last it had to say"):
+        channel.start_tls(server_context, server_side=True)
+
+
+def test_who_is_refused_tls_keeps_what_has_arrived(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Chat)
+    client.send(b"a part")
+    world.run(loop, lambda: channel.pending_input)
+    with pytest.raises(TypeError, match="SSLContext"):
+        channel.start_tls("yes")
+
+    assert channel.pending_input == b"a part"
 
 
 def test_importing_dispatch_loads_neither_ssl_nor_asyncio():
