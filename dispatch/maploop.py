@@ -250,8 +250,8 @@ class MapLoop(Loop):
         """Find what a program did to its own dict by hand."""
         if self._looks(mirror) and not _same(mirror, self.map):
             self._mirror = now = items(self.map)  # in one step: another thread may be changing it
-            stayed = [key for key in mirror if key in now]
-            moved = stayed != [key for key in now if key in mirror]  # by hand, to another place in the order
+            # The same are there, in another order, and nobody has told.
+            moved = len(now) == len(mirror) and not self.touched and now.keys() == mirror.keys() and [*now] != [*mirror]
             for key in mirror:
                 if moved or key not in now:
                     self.taken(key)
