@@ -60,9 +60,15 @@ class Party:
     def connect(self) -> None:
         if len(self.everybody) < 16:
             client = Meddling(self, loop=self.loop)
+            if self.dice.random() < 0.2:
+                client.pause()
             client.connect(self.listener.addr if self.dice.random() < 0.9 else self.nobody)
-            if self.inside is None and self.dice.random() < 0.5:
+            if self.outside is not None and self.dice.random() < 0.5:
+                client.secure()
+            if client.may_write and self.dice.random() < 0.5:
                 client.put()
+            if self.dice.random() < 0.05:
+                client.close()
 
     def somebody_meddles(self) -> None:
         if self.everybody:
@@ -81,7 +87,12 @@ class Party:
         assert self.loop.time() - began < 10
 
     def nobody_is_forgotten(self) -> None:
+        peers = {each.addr: each for each in self.everybody if each.connected}
         for each in self.everybody:
+            peer = peers.get(each.local)
+            since = float("inf") if peer is None else max(each.asked_for_tls, peer.born)
+            if since < self.loop.time() - 1 and each.connected and "secure" not in each.told:
+                self.broken.append(AssertionError(f"{each.told}: the handshake was never made"))
             idle = each.connected and not each.closing and not each.queued
             if idle and each.promised < self.loop.time() - 1:
                 self.broken.append(AssertionError(f"{each.told}: handle_drained never came"))
@@ -98,12 +109,19 @@ class Meddling(dispatch.Stream):
         self.low_water, self.high_water = dice.choice(WATER)
         super().__init__(sock, **options)
         self.party = party
+        self.born = self.loop.time()
         self.told: list[str] = []
         self.put_in = self.came_out = 0
         self.promised = float("inf")  # when a write gave False
         self.may_write = party.inside is None
+        self.asked_for_tls = float("inf")  # when
         self.local: Any = None
         party.everybody.append(self)
+
+    def secure(self) -> None:
+        self.may_write = True
+        self.asked_for_tls = self.loop.time()
+        self.start_tls(self.party.outside, server_hostname="server")
 
     def put(self) -> None:
         """Write, in one of the ways there are."""
@@ -169,8 +187,8 @@ class Meddling(dispatch.Stream):
     def handle_connect(self) -> None:
         assert "connect" not in self.told
         self.local = self.socket.getsockname()
-        if self.party.outside is not None:
-            self.start_tls(self.party.outside, server_hostname="server")
+        if self.party.outside is not None and not self.may_write:
+            self.secure()
         self.hear("connect")
 
     def handle_secure(self) -> None:
