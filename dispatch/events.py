@@ -21,7 +21,7 @@ FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F  # of Linux; of BSD
 
 closes = 0  # of all objects so far; who was closed has the number of it
 
-ALONE = (-1, False)  # one event only: nothing that it could outlive follows
+ALONE = (-1, -1)  # one event only: nothing that it could outlive follows
 
 
 class ExitNow(Exception):
@@ -168,16 +168,16 @@ def drop_urgent(obj: Any) -> None:
         pass  # it was read, or ordinary data behind it was; or this is no socket, or none of its own
 
 
-def generation(obj: Any) -> tuple[int, bool]:
-    """Changes when *obj* is closed: the rest of what was polled is not for what comes after.
+def generation(obj: Any) -> tuple[int, int | None]:
+    """Changes when *obj* is closed, or gets another descriptor: the rest of what was polled is not for what comes after.
 
     Not when it gets another socket over the same connection, as a handler does that begins TLS, nor when it moves to
     another map.
     """
     try:
-        return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0) is None
+        return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0)
     except Exception:  # noqa: BLE001 - it need not be a dispatcher, and a __getattr__ of a program's may raise anything
-        return 0, False
+        return 0, 0
 
 
 def tells_itself(obj: Any) -> bool:
@@ -191,6 +191,21 @@ def tells_itself(obj: Any) -> bool:
 def closed_since(obj: Any, number: int) -> bool:
     """Whether *obj* was closed after so many closes."""
     return generation(obj)[0] > number
+
+
+def left_behind(map: Any, key: Any, obj: Any) -> bool:
+    """Whether *key* is what is left of a socket in whose place *obj* has made itself another, which stands in *map* as well.
+
+    Then it leaves the map, and nobody hears of it: the new connection has not ended.
+    """
+    try:
+        number = obj._fileno
+        if number is None or number == key or map.get(number) is not obj or obj.socket.fileno() != number:
+            return False
+        del map[key]
+    except Exception:  # noqa: BLE001 - it need not be a dispatcher, and another thread may have taken it out
+        return False
+    return True
 
 
 def closed_by_connect(obj: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.events import RERAISED, failed_to_say
+from dispatch.events import RERAISED, failed_to_say, left_behind
 from dispatch.filewrapper import file_wrapper
 from dispatch.interfaces import ERR, IN, NVAL, OUT, PRI, READ, TROUBLE
 from dispatch.predicates import still_has, uses_writable
@@ -117,6 +117,8 @@ class Guest(Channel):
         whole = loop._serves_whole
         asked = self._bits | OUT if whole and self._fileno in loop.grumblers else self._bits
         flags = shown(bits, asked, whole)
+        if flags == NVAL and left_behind(loop.map, self.key, self.obj):
+            return
         if flags:
             loop._ready.append((self.number, self, flags))
         elif bits & TROUBLE:

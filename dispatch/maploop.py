@@ -21,7 +21,7 @@ from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items
-from dispatch.events import closed_since, drop_urgent, tells_itself
+from dispatch.events import closed_since, drop_urgent, left_behind, tells_itself
 from dispatch.guest import Guest
 from dispatch.interfaces import HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -339,6 +339,9 @@ class MapLoop(Loop):
             sock = obj.socket if fd is key else key
             if sock.fileno() == fd:
                 guest.socket = sock
+            elif left_behind(self.map, key, obj):
+                self.taken(key)
+                return
         except Exception:  # noqa: BLE001 - it has something else there, or a way of its own to say that it has nothing
             pass
         guest._fileno = fd
@@ -370,7 +373,7 @@ class MapLoop(Loop):
 
     def _invalid(self, guest: Guest) -> None:
         obj = guest.obj
-        if obj is not None and self.map.get(guest.key) is obj:
+        if obj is not None and self.map.get(guest.key) is obj and not left_behind(self.map, guest.key, obj):
             self._serve_whole(obj, NVAL)
 
     def put(self, key: Any) -> None:
@@ -460,10 +463,10 @@ class MapLoop(Loop):
                 pass
             if guest._fileno < 0 or not guest.present():
                 continue
-            if guest.moved():
+            if guest.moved() and not left_behind(self.map, guest.key, obj):
                 self.touched[guest.key] = guest.number
             elif guest.stale():
-                self._serve_whole(obj, NVAL)
+                self._invalid(guest)
             else:
                 bits, told = guest._bits, guest.reads is not None
                 guest.ask_again()
@@ -477,8 +480,7 @@ class MapLoop(Loop):
         guests, self._guests = self._guests, {}
         for guest in guests.values():
             if guest._fileno >= 0:
-                # The poller is not asked: it is closed, with all that it watches.
-                self.channels.pop(guest._fileno, None)
+                self.channels.pop(guest._fileno, None)  # its poller is closed, with all that it watches
                 guest._fileno, guest._bits = -1, ASLEEP
                 self._tell_closed(guest)
             guest.obj = guest.socket = guest.reads = None

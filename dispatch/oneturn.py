@@ -12,7 +12,7 @@ import time
 from dispatch import events
 from dispatch.annotations import Any
 from dispatch.channelmap import items
-from dispatch.events import RERAISED, closed_since, drop_urgent, failed_to_say
+from dispatch.events import RERAISED, closed_since, drop_urgent, failed_to_say, left_behind
 from dispatch.guest import shown
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
 from dispatch.predicates import uses_writable
@@ -65,7 +65,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
         ready = pollster.poll(math.ceil(timeout * 1000))  # rounded up, as the poller that is named so
     number = events.closes
     for key in invalid:
-        if map.get(key) is there[key]:
+        if map.get(key) is there[key] and not left_behind(map, key, there[key]):
             serve(there[key], NVAL)
     if kinds is not None:
         while (deaf := _serve_by_kind(map, there, ready, odd, number, kinds, serve)) and len(deaf) == len(ready):
@@ -79,7 +79,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
         else:
             key, asked = odd.get(fd) or (fd, READ)
             flags = shown(bits, asked, whole=True)
-            if not flags:
+            if not flags or (flags == NVAL and left_behind(map, key, there[key])):
                 continue
         obj = there[key]
         if map.get(key) is obj and (events.closes == number or not closed_since(obj, number)):
@@ -112,7 +112,7 @@ def _serve_by_kind(
         if map.get(key) is obj and (events.closes == number or not closed_since(obj, number)):
             if flags & IN:
                 read(obj)
-            else:
+            elif not left_behind(map, key, obj):
                 serve(obj, NVAL)
     for kind, handle in ((OUT, write), (PRI, exception)):
         for key, flags in later:

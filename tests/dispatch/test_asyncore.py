@@ -956,6 +956,51 @@ def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, 
     assert list(map.values()) == [channel]
 
 
+@pytest.mark.parametrize("reused", [False, True], ids=["free", "reused"])
+def test_who_makes_itself_another_socket_and_forgets_the_old_one_keeps_the_new_connection(map, turn, reused):
+    """Its old number stands in the map, and nobody is there any more, or somebody else: that is not the end of what has come since."""
+    if reused and type(map) is dict and not turn.use_poll:
+        pytest.skip("all are polled anew each turn, and who is polled is told")
+    told, peers = [], []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        class Again(asyncore.dispatcher):
+            def again(self):
+                old = self.socket
+                self.create_socket()
+                if reused and old is not None:
+                    old.close()  # its peer gets the number
+                self.connect(listener.getsockname())
+                peers.append(listener.accept()[0])
+                if old is not None:
+                    old.close()  # as the collector does
+
+            def handle_connect(self):
+                told.append("connect")
+
+            def handle_read(self):
+                told.append(self.recv(10))
+
+            def handle_close(self):
+                told.append("close")
+                self.again()
+
+        client = Again(map=map)
+        client.again()
+        until(lambda: told, turn, map)
+        peers[0].close()
+        until(lambda: told.count("connect") == 2, turn, map)
+        until(lambda: len(map) == 1, turn, map)
+        peers[1].send(b"still here")
+        until(lambda: b"still here" in told, turn, map)
+        assert map == {client._fileno: client}
+        client.close()
+        for peer in peers:
+            peer.close()
+
+    assert [each for each in told if each] == ["connect", "close", "connect", b"still here"]
+
+
 def test_a_socket_closed_behind_the_maps_back_may_want_something_else_then(map, turn):
     a, b = socket.socketpair()
     stale = Recorder(a, map)

@@ -144,6 +144,23 @@ def test_a_socket_closed_behind_the_maps_back_ended_the_loop():
     assert seen(program) == [(("OSError", errno.EBADF), []), (None, [("it", "close")])]
 
 
+@pytest.mark.parametrize("habit", [SELECT, POLL])
+def test_a_new_connection_ended_with_the_number_of_the_old_socket(habit):
+    def program(asyncore, asynchat):
+        story, ends = Story(asyncore), [*socket.socketpair(), *socket.socketpair()]
+        channel = story.channel("it", ends[0], writable=lambda self: False)
+        channel.set_socket(ends[2])
+        ends[0].close()
+        ends[3].send(b"x")
+        told = outcome(story.turn, habit)
+        for end in ends:
+            end.close()
+        return told, story.end()
+
+    old = [(("OSError", errno.EBADF), []), (None, [("it", "close")])]
+    assert seen(program) == [old[habit], (None, [("it", "read", b"x")])]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("habit", [SELECT, POLL])
 def test_an_urgent_byte_that_nobody_read_was_told_for_ever(habit):
