@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import CLOSED, CLOSING, HELD, PAUSED
+from dispatch.channel import BUSY, CLOSED, CLOSING, HELD, PAUSED
 from dispatch.interfaces import Address
 from dispatch.limits import guard, guard_limits
 from dispatch.observers import observers
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 STOP = PAUSED | HELD | CLOSING | CLOSED  # in these states no message is handed over
+AT_ONCE = 1024  # messages in one turn: of empty lines one read brings a quarter of a million, and the other channels wait meanwhile
 
 
 class MessageTooLong(ValueError):
@@ -22,7 +23,7 @@ class MessageTooLong(ValueError):
 class Chat(Stream):
     """Calls :meth:`handle_message` for each message. ``terminator`` may change at any time, for the bytes that follow."""
 
-    __slots__ = ("__dict__", "_cutting", "_input", "_scanned", "_start", "_terminator")
+    __slots__ = ("__dict__", "_cutting", "_input", "_made", "_scanned", "_start", "_terminator")
 
     #: What ends a message: bytes, a number of bytes, or None: whatever arrives is handed over as it comes.
     terminator: bytes | int | None = b"\r\n"
@@ -34,6 +35,7 @@ class Chat(Stream):
         self._start = 0  # where the next message begins in it
         self._scanned = 0  # up to where there is no terminator
         self._cutting = False
+        self._made = False  # output, from the messages that were handed over last
         self._terminator = self.terminator
         super().__init__(sock, addr=addr, loop=loop)
 
@@ -106,10 +108,13 @@ class Chat(Stream):
             self._cut()
 
     def _cut(self) -> None:
-        """Hand over all messages that are complete. One loop, however handlers come back into it."""
+        """Hand over the messages that are complete, but not too many at once. One loop, however handlers come back into it."""
         self._cutting = True
+        more = False
         try:
-            while not self._channel_state & STOP and self._start < len(self._input):
+            for _ in _TIMES:
+                if self._channel_state & STOP or self._start >= len(self._input):
+                    break
                 try:
                     message = self._next_message()
                     if message is None:
@@ -120,6 +125,8 @@ class Chat(Stream):
                         self.handle_message(message)
                 except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
                     self._failed("handle_message", error)
+            else:
+                more = self._start < len(self._input) and not self._channel_state & STOP
         finally:
             self._cutting = False
         if self._start == len(self._input):
@@ -128,6 +135,10 @@ class Chat(Stream):
             del self._input[: self._start]  # amortised: never more bytes moved than were handed over
             self._scanned -= self._start
             self._start = 0
+        if more:
+            self._channel_state |= BUSY
+            self._update()
+            self.loop.call_soon(self._cut_again)
 
     def _next_message(self) -> bytes | None:
         buffer, start, terminator = self._input, self._start, self.terminator
@@ -159,18 +170,25 @@ class Chat(Stream):
 
     def _cut_later(self) -> None:
         """Bytes that are here already may be a message now."""
-        if self._start < len(self._input) and not self._cutting:
+        if self._start < len(self._input) and not self._cutting and not self._channel_state & BUSY:
             self.loop.call_soon(self._cut_again)
 
     def _cut_again(self) -> None:
-        if not self._cutting:
-            self._cut()
+        if self._cutting:
+            return
+        if self._made:
+            self._hold_back()  # as at the end of a turn that has read
+        self._channel_state &= ~BUSY
+        queued = self.queued
+        self._cut()
+        self._made = self._channel_state & BUSY != 0 and self.queued > queued
+        self._update()
 
     def _peer_finished(self) -> None:
         """The end comes after the last message; if a handler pauses before it, the socket will say it again."""
         if not self._channel_state & STOP:
             self._cut()
-        if not self._channel_state & STOP:
+        if not self._channel_state & (STOP | BUSY):
             super()._peer_finished()
 
     def _below_low_water(self) -> None:
@@ -192,6 +210,8 @@ def check_terminator(terminator: Any) -> bytes | int | None:
         raise ValueError(f"{terminator=} is no length of a message; it must be 1 or more")
     raise TypeError(f"{terminator!r} cannot end a message: bytes, a number of bytes, or None can")
 
+
+_TIMES = (None,) * AT_ONCE
 
 guard(Chat, "terminator", lambda owner, name, value: check_terminator(value))
 guard_limits(Chat, (), ("max_message",))

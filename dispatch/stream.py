@@ -14,6 +14,7 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
     BLOCKED,
     BROKEN,
+    BUSY,
     CLOSED,
     CLOSING,
     CONNECTED,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.statistics import StreamStatistics
 
-SILENT = PAUSED | HELD | EOF | CLOSING | CONNECTING  # in these states nothing is read
+SILENT = PAUSED | HELD | BUSY | EOF | CLOSING | CONNECTING  # in these states nothing is read
 TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
 BEFORE = PAUSED | SHUT | LAYERED | PRODUCING | PROMISED | FULL  # what may be asked for before there is a connection
 

@@ -12,7 +12,20 @@ from __future__ import annotations
 import ssl
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, CONNECTED, EOF, HELD, LAYERED, PAUSED, PRODUCING, SHUT
+from dispatch.channel import (
+    BLOCKED,
+    BROKEN,
+    BUSY,
+    CLOSED,
+    CLOSING,
+    CONNECTED,
+    EOF,
+    HELD,
+    LAYERED,
+    PAUSED,
+    PRODUCING,
+    SHUT,
+)
 from dispatch.errors import Timeout
 
 if TYPE_CHECKING:
@@ -22,7 +35,7 @@ if TYPE_CHECKING:
 SECOND_RECORD = (
     0.5  # seconds; Nagle's rule keeps a second ticket back until the first is acknowledged, 40 ms and a trip later
 )
-STOP = PAUSED | HELD | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
+STOP = PAUSED | HELD | BUSY | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
 
 
 def start(

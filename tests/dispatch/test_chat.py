@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dispatch
-from dispatch.chat import Chat, MessageTooLong
+from dispatch.chat import AT_ONCE, Chat, MessageTooLong
 
 
 class Talk(Chat):
@@ -150,6 +150,76 @@ def test_a_pause_holds_back_messages_that_have_arrived_and_the_end(world):
     channel.resume()
     world.run(loop, lambda: channel.closed)
     assert channel.events[3] == "eof"
+
+
+class Lines(Talk):
+    terminator = b"\n"
+
+
+def test_a_peer_of_empty_lines_does_not_hold_the_others_up(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Lines)
+    other, second = world.connected(loop, Lines)
+    channel.read_size = channel._read_size = 50_000
+    client.send(b"\n" * 20_000)
+    world.run(loop, lambda: channel.events)
+    assert len(channel.events) <= 2 * AT_ONCE  # where it was read, and among the calls of that turn
+
+    second.send(b"me\n")
+    world.run(loop, lambda: other.events)
+    assert len(channel.events) < 20_000
+    client.shutdown(socket.SHUT_WR)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+    assert channel.events == [b""] * 20_000 + ["eof", ("close", None)]
+
+
+def test_messages_that_wait_for_their_turn_wait_for_a_resume_as_well(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Lines)
+    channel.read_size = channel._read_size = 50_000
+    client.send(b"\n" * 5_000)
+    world.run(loop, lambda: channel.events)
+    channel.pause()
+    world.turn(loop, 5)
+    came = len(channel.events)
+    assert came <= 2 * AT_ONCE
+
+    for _ in range(2):
+        channel.resume()
+    world.turn(loop, 1)
+    assert came < len(channel.events) < 5_000
+    channel.pause()
+    channel.resume()
+    client.send(b"more\n")
+    world.run(loop, lambda: channel.events[-1] == b"more")
+    assert channel.events == [b""] * 5_000 + [b"more"]
+
+
+@pytest.mark.slow
+def test_replies_to_many_messages_wait_no_higher_than_the_mark_for_a_peer_that_does_not_read(world):
+    class Answering(Lines):
+        high_water, low_water = 10_000, 100
+
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.write(b"x" * 500)
+
+    loop = world.loop()
+    channel, client = world.connected(loop, Answering)
+    channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 50_000)
+    channel.read_size = channel._read_size = 50_000
+    client.send(b"\n" * 20_000)
+    most = came = 0
+    for turn in range(300):
+        world.turn(loop, 1)
+        most = max(most, channel.queued)
+        came += len(client.recv(20_000)) if turn > 100 else 0
+    assert most <= 3 * AT_ONCE * 500
+    assert len(channel.events) < 20_000
+
+    client.shutdown(socket.SHUT_WR)
+    assert came + len(world.read_all(loop, client)) == 10_000_000
 
 
 def test_a_message_without_end_is_given_up(world):
