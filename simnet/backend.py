@@ -13,6 +13,7 @@ from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from inspect import signature
 from itertools import count
 from random import Random
 from typing import Any, cast
@@ -27,6 +28,7 @@ from simnet.calls.masks import mask_call
 from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
+from simnet.calls.splice import splice
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.epoll import Epoll
 from simnet.eventloops import in_a_loop, loop_given_back, loop_set_aside
@@ -57,8 +59,16 @@ ARGUMENTS = {  # beside the descriptor
     "set_inheritable": (1, 1),
 }
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
-OF_PIPES = ("read", "write", "close", *OF_EVENTFDS)  # the calls that move somebody on who waits for a pipe
+OF_PIPES = (
+    "read",
+    "readv",
+    "write",
+    "writev",
+    "close",
+    *OF_EVENTFDS,
+)  # the calls that move somebody on who waits for a pipe
 NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
+BoundSplice = signature(splice)
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -142,6 +152,15 @@ class SimulatedBackend:
             return sent
         return sendfile(self._scheduler.current, *arguments, **options)
 
+    def splice(self, original: Any, *arguments: Any, **options: Any) -> int:
+        """``os.splice``, of which one end is a pipe."""
+        try:
+            BoundSplice.bind(None, None, *arguments, **options)
+        except TypeError:
+            went: int = original(*arguments, **options)  # which says what is wrong
+            return went
+        return splice(self._scheduler, original, *arguments, **options)
+
     def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
         """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""
         ends: tuple[int, int] = original(*arguments)
@@ -170,7 +189,7 @@ class SimulatedBackend:
 
         A pipe's of this run is waited for here, and who waits for it is told.
         """
-        if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR and call not in OF_EVENTFDS:
+        if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR:
             return descriptors.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
@@ -253,8 +272,8 @@ class SimulatedBackend:
         machine = getattr(process, "machine", None)
         if machine is None:  # it was a fault's, and is over: what is due meanwhile may import a module
             return None
-        if call == "stat" and isinstance(path, int) and path >= FIRST_DESCRIPTOR:
-            return (descriptors.status(process, path),)
+        if isinstance(path, int) and path >= FIRST_DESCRIPTOR and call in descriptors.BY_NUMBER:
+            return (descriptors.by_number(process, call, path, arguments),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)

@@ -24,6 +24,7 @@ __all__ = ["Pipe", "Pipes"]
 
 Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
+BUFFERS_MAX = 1024  # UIO_MAXIOV, of writev(2)
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
 
 _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
@@ -32,7 +33,7 @@ _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 class Pipe(File):
     """A real descriptor of a pipe, as a poller looks at it."""
 
-    __slots__ = ("alone", "fd", "inode", "seen", "writes")
+    __slots__ = ("alone", "fd", "inode", "reads", "seen", "writes")
 
     def __init__(self, fd: int, inode: Inode) -> None:
         self.refs = 1
@@ -42,7 +43,9 @@ class Pipe(File):
         self.inode = inode
         # An eventfd: read and written by one number, and all have one inode.
         self.alone = not stat.S_IFMT(os.fstat(fd).st_mode)
-        self.writes = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY  # is it the end to write to?
+        mode = fcntl(fd, F_GETFL) & os.O_ACCMODE
+        self.reads = mode != os.O_WRONLY
+        self.writes = mode != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
 
     def mask(self) -> int:
@@ -119,10 +122,10 @@ class Pipes:
             each.wake(READABLE)
             each.seen |= READABLE
 
-    def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., bytes], *arguments: Any) -> bytes:
-        """``os.read``: a blocking one waits for bytes, or the end."""
-        if os.get_blocking(pipe.fd):
-            self._wait(scheduler, pipe, reading=True)
+    def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
+        """``os.read`` and ``os.readv``: a blocking one waits for bytes, or the end."""
+        if pipe.reads and os.get_blocking(pipe.fd):
+            self.wait_for(scheduler, pipe, reading=True)
         full = self._full(pipe)
         data = read(pipe.fd, *arguments)
         pipe.seen &= pipe.mask()
@@ -131,6 +134,18 @@ class Pipes:
                 each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
                 each.seen |= WRITABLE
         return data
+
+    readv = read
+
+    def writev(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
+        """``os.writev``: as one write of all."""
+        try:
+            data = b"".join(buffers) if len(buffers) <= BUFFERS_MAX else None
+        except TypeError:
+            data = None
+        if data is None:
+            return writev(pipe.fd, buffers)  # it says itself what is wrong with them
+        return self.write(scheduler, pipe, lambda fd, left: writev(fd, [left]), data)
 
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile."""
@@ -151,8 +166,9 @@ class Pipes:
                     sent += write(pipe.fd, left)
                 except BlockingIOError:
                     pass
-                except OSError:
-                    scheduler.backend.broken_pipe(scheduler.current)
+                except OSError as error:
+                    if isinstance(error, BrokenPipeError):
+                        scheduler.backend.broken_pipe(scheduler.current)
                     if not sent:
                         raise
                     return sent
@@ -160,14 +176,14 @@ class Pipes:
                 left = memoryview(data).cast("B")[sent:]
                 if not left:
                     return sent
-                self._wait(scheduler, pipe, reading=False)
+                self.wait_for(scheduler, pipe, reading=False)
         finally:
             os.set_blocking(pipe.fd, True)
 
     def eventfd_read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., int]) -> int:
         """``os.eventfd_read``: a blocking one waits for a number; an edge for who writes is each."""
         if os.get_blocking(pipe.fd):
-            self._wait(scheduler, pipe, reading=True)
+            self.wait_for(scheduler, pipe, reading=True)
         number = read(pipe.fd)
         pipe.seen &= pipe.mask()
         pipe.wake(WRITABLE)
@@ -178,7 +194,14 @@ class Pipes:
         write(pipe.fd, *arguments)
         self._written(pipe)
 
-    def _wait(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
+    def moved(self, pipe: Pipe) -> None:
+        """Something has moved in or out of *pipe* that no call of its own has seen."""
+        for writing in (False, True):
+            for each in self._ends(pipe, writing=writing):
+                each.notice()
+
+    def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
+        """Until it can be read from, or written to."""
         me = scheduler.current
         pipe.watch_last(me)
         try:

@@ -412,7 +412,12 @@ class Socket(UnixCalls):
                 return  # its network closed it at the process's end; `with` statements and finalizers close it once more
             raise socket_error(errno.EBADF)
         linger_ns = 0
-        if file.options is not None and file.refs == 1 and file.type == 1 and file.family != AF_UNIX:
+        try:
+            options = file.options
+        except AttributeError:  # an epoll has this number by now
+            process.descriptors.close(fd)
+            return
+        if options is not None and file.refs == 1 and file.type == 1 and file.family != AF_UNIX:
             linger_ns = file.linger_ns()  # by the file's own kind: another one may have this number, by dup2
         tag = file.tag
         if tag.place is not None and tag.place.form == "listener":

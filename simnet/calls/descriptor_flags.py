@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
-    "NOBODY", "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "locked", "owner", "refused", "set_blocking",
+    "NOBODY", "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "kept", "locked", "owner", "refused", "set_blocking",
     "set_inheritable", "set_owner", "set_status", "status",
 ]  # fmt: skip
 
@@ -75,7 +75,7 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
     if command == F_SETSIG:
         if not 0 <= number <= SIGNALS:
             raise socket_error(errno.EINVAL)
-        _kept(file)["signal"] = number
+        kept(file)["signal"] = number
         return 0
     if command == F_GETSIG:
         return _told(file, "signal")
@@ -130,11 +130,12 @@ def _dup_from(process: Process, fd: int, least: int) -> int:
     return least
 
 
-def _kept(file: Any) -> dict[str, int]:
-    kept: dict[str, int] | None = getattr(file, "kept", None)
-    if kept is None:
-        kept = file.kept = {}
-    return kept
+def kept(file: Any) -> dict[str, int]:
+    """What was set of *file* by its number, and nothing but a question for it tells."""
+    known: dict[str, int] | None = getattr(file, "kept", None)
+    if known is None:
+        known = file.kept = {}
+    return known
 
 
 def _told(file: Any, what: str) -> int:
@@ -150,7 +151,7 @@ def status(file: Any) -> int:
 def set_status(process: Process, file: Any, flags: int) -> None:
     """Keep *flags*; with O_ASYNC an owner would get SIGIO, which is not modelled."""
     if flags or status(file):
-        _kept(file)["status"] = flags
+        kept(file)["status"] = flags
     _refuse_signals(process, file)
 
 
@@ -164,7 +165,7 @@ def set_owner(process: Process, file: Any, number: int) -> None:
     if number not in (0, real.getpid()):
         raise socket_error(errno.ESRCH)
     if number or owner(file):
-        _kept(file)["owner"] = number
+        kept(file)["owner"] = number
     _refuse_signals(process, file)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from simnet.calls.descriptor_flags import refused
+from simnet.calls.descriptor_flags import kept, refused
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.socket import Socket
@@ -17,9 +19,13 @@ from simnet.socket import Socket
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["close", "descriptor_call", "status", "terminal_refusal"]
+__all__ = ["BY_NUMBER", "by_number", "close", "descriptor_call", "socket_of", "status", "terminal_refusal"]
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
+PAGE = 4096
+BUFFERS_MAX = 1024  # UIO_MAXIOV, of readv(2) and writev(2); what is more is EMSGSIZE to sendmsg(2)
+WHENCE_MAX = 4  # SEEK_HOLE
+NUMBER = 8  # bytes of that of an eventfd
 # What needs a position, a disk, a folder or a terminal.
 REFUSED = {
     **dict.fromkeys(("lseek", "pread", "pwrite", "preadv", "pwritev"), errno.ESPIPE),
@@ -48,6 +54,8 @@ def descriptor_call(
     file = process.holder_of(fd).descriptors.get(fd) if call != "close" else None
     refusal = REFUSED.get(call)
     if refusal is not None:
+        if call == "lseek" and not 0 <= index(arguments[1]) <= WHENCE_MAX:
+            raise socket_error(errno.EINVAL)
         if isinstance(file, Epoll):
             if call == "lseek":
                 return 0
@@ -78,7 +86,34 @@ def status(process: Process, fd: int) -> os.stat_result:
     epoll = isinstance(file, Epoll)
     mode, device = (0o600, ANON_INODES) if epoll else (stat.S_IFSOCK | 0o777, SOCKFS)
     _, uid, gid = process.machine.stack.credentials
-    return os.stat_result((mode, inode, device, 1, uid, gid, 0, 0, 0, 0))
+    changed: dict[str, int] = getattr(file, "kept", {})
+    mode = stat.S_IFMT(mode) | changed.get("mode", stat.S_IMODE(mode))
+    owners = changed.get("uid", uid), changed.get("gid", gid)
+    return os.stat_result((mode, inode, device, 1, *owners, 0, 0, 0, 0), {"st_blksize": PAGE, "st_blocks": 0})
+
+
+def _fchmod(process: Process, fd: int, mode: int) -> None:
+    kept(_no_epoll(process, fd, errno.EOPNOTSUPP))["mode"] = stat.S_IMODE(mode)
+
+
+def _fchown(process: Process, fd: int, uid: int, gid: int) -> None:
+    file = _no_epoll(process, fd, errno.EOPNOTSUPP)
+    for name, number, own in zip(("uid", "gid"), (uid, gid), process.machine.stack.credentials[1:], strict=True):
+        if number not in (-1, own) and os.geteuid():
+            raise socket_error(errno.EPERM)
+        if number != -1:
+            kept(file)[name] = number
+
+
+def _eventfd_read(process: Process, fd: int) -> int:
+    data = _read(process, fd, NUMBER)
+    if len(data) < NUMBER:
+        raise refused(process, "os.eventfd_read of a socket that has less than a number")
+    return int.from_bytes(data, sys.byteorder)
+
+
+def _eventfd_write(process: Process, fd: int, value: int) -> None:
+    _write(process, fd, value.to_bytes(NUMBER, sys.byteorder))
 
 
 def _dup(process: Process, fd: int) -> int:
@@ -113,6 +148,8 @@ def _write(process: Process, fd: int, data: Any) -> int:
 
 
 def _readv(process: Process, fd: int, buffers: Any) -> int:
+    if len(buffers) > BUFFERS_MAX:
+        raise socket_error(errno.EINVAL)
     if not any(map(len, buffers)):
         return 0  # recvmsg takes a datagram then
     count: int = _through(process, fd, lambda sock: Socket.recvmsg_into(sock, buffers)[0])
@@ -120,6 +157,8 @@ def _readv(process: Process, fd: int, buffers: Any) -> int:
 
 
 def _writev(process: Process, fd: int, buffers: Any) -> int:
+    if len(buffers) > BUFFERS_MAX:
+        raise socket_error(errno.EINVAL)
     sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers))
     return sent
 
@@ -128,12 +167,55 @@ CALLS: dict[str, Callable[..., Any]] = {
     "close": close,
     "dup": _dup,
     "dup2": _dup2,
+    "eventfd_read": _eventfd_read,
+    "eventfd_write": _eventfd_write,
+    "fchmod": _fchmod,
+    "fchown": _fchown,
     "fstat": status,
     "read": _read,
     "readv": _readv,
     "write": _write,
     "writev": _writev,
 }
+
+
+def _no_folder(process: Process, fd: int) -> None:
+    process.holder_of(fd).descriptors.get(fd)
+    raise socket_error(errno.ENOTDIR)
+
+
+def _truncate(process: Process, fd: int, _: Any) -> None:
+    process.holder_of(fd).descriptors.get(fd)
+    raise socket_error(errno.EINVAL)
+
+
+BY_NUMBER: dict[str, Callable[..., Any]] = {
+    "chmod": _fchmod,
+    "listdir": _no_folder,
+    "scandir": _no_folder,
+    "stat": status,
+    "truncate": _truncate,
+}
+
+
+def by_number(process: Process, call: str, fd: int, arguments: Any) -> Any:
+    """The answer of one of `BY_NUMBER`, the calls of ``os`` that take a number in the place of a path, and name it."""
+    try:
+        return BY_NUMBER[call](process, fd, *arguments)
+    except OSError as error:
+        if call == "truncate" or (
+            call in ("listdir", "scandir") and error.errno == errno.EBADF
+        ):  # CPython says no more
+            raise
+        raise OSError(error.errno, error.strerror, fd) from None
+
+
+def _no_epoll(process: Process, fd: int, code: int = errno.EINVAL) -> Any:
+    """The file of that number, if it is a socket's; the error *code* if it is an epoll's."""
+    file = process.holder_of(fd).descriptors.get(fd)
+    if isinstance(file, Epoll):
+        raise socket_error(code)
+    return file
 
 
 def _socket(fd: int, file: Any) -> Socket:
@@ -150,12 +232,19 @@ def _through(process: Process, fd: int, call: Callable[[Socket], Any]) -> Any:
     Raises:
         OSError: EINVAL, it is of an epoll; and as *call*.
     """
-    process = process.holder_of(fd)
-    file = process.descriptors.get(fd)
-    if isinstance(file, Epoll):
-        raise socket_error(errno.EINVAL)
-    sock = _socket(fd, file)
-    try:
+    with socket_of(process, fd) as sock:
         return call(sock)
+
+
+@contextmanager
+def socket_of(process: Process, fd: int) -> Iterator[Socket]:
+    """An object more for that number, which waits as the number does, for as long as it takes.
+
+    Raises:
+        OSError: EINVAL, it is an epoll's.
+    """
+    sock = _socket(fd, _no_epoll(process, fd))
+    try:
+        yield sock
     finally:
         sock.detach()

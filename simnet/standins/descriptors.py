@@ -75,22 +75,30 @@ def _(original: Any) -> Any:
 
 for _name in (
     *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat"),
-    *("lseek", "ftruncate", "fsync", "fdatasync", "eventfd_read", "eventfd_write"),
+    *("lseek", "ftruncate", "fchmod", "fchown", "fsync", "fdatasync", "eventfd_read", "eventfd_write"),
     *("preadv", "pwritev", "posix_fallocate", "posix_fadvise", "lockf", "fchdir"),
     *("ttyname", "tcgetpgrp", "tcsetpgrp", "get_terminal_size"),
 ):
     if hasattr(os, _name):
         PAIRS.standin(os, _name)(_descriptor_call(_name))
 
-if hasattr(os, "sendfile"):
 
-    @PAIRS.standin(os, "sendfile")
-    def _(original: Any) -> Any:
+def _between(name: str) -> Maker:
+    """A maker of stand-ins for what moves bytes from one descriptor to another."""
+
+    def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
-            sendfile = getattr(whose.world(), "sendfile", None)  # as above
-            return original(*args, **kwargs) if sendfile is None else sendfile(original, *args, **kwargs)
+            moves = getattr(whose.world(), name, None)  # as above
+            return original(*args, **kwargs) if moves is None else moves(original, *args, **kwargs)
 
         return standin
+
+    return maker
+
+
+for _name in ("sendfile", "splice"):
+    if hasattr(os, _name):
+        PAIRS.standin(os, _name)(_between(_name))
 
 
 def _terminal_call(original: Any) -> Any:

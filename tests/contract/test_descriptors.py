@@ -529,3 +529,68 @@ def test_k133_who_was_handed_a_socket_may_use_its_number(world: World, send: Any
 def within(sock: Any, call: Any) -> Any:
     with sock:
         return call(sock)
+
+
+def test_k133_a_socket_whose_number_is_an_epolls_by_now_closes_it(world: World) -> None:
+    sock = socket.socket()
+    os.close(sock.fileno())
+    poll = select.epoll()
+    assert poll.fileno() == sock.fileno()
+    sock.close()
+    world.gives("EBADF", lambda: poll.poll(0))
+    world.gives("EBADF", os.fstat, poll.fileno())
+    poll.close()
+
+
+def test_k133_more_than_1024_buffers_are_too_many(world: World) -> None:
+    here, there = pair(world)
+    world.gives("EINVAL", os.writev, here.fileno(), [b"x"] * 1025)
+    assert os.writev(here.fileno(), [b"x"] * 1024) == 1024
+    world.gives("EINVAL", os.readv, there.fileno(), [bytearray(1)] * 1025)
+    assert os.readv(there.fileno(), [bytearray(1) for _ in range(1024)]) == 1024
+
+
+def test_k133_a_socket_has_a_mode_and_an_owner_that_can_be_changed(world: World) -> None:
+    here, there = pair(world)
+    number = here.fileno()
+    os.fchmod(number, 0o4600)
+    assert os.fstat(number).st_mode == stat.S_IFSOCK | 0o4600
+    os.chmod(number, 0o711)
+    assert os.stat(number).st_mode == stat.S_IFSOCK | 0o711
+    before = os.fstat(number)
+    os.fchown(number, -1, os.getgid())
+    assert (os.fstat(number).st_uid, os.fstat(number).st_gid) == (before.st_uid, os.getgid())
+    assert (before.st_blksize, before.st_blocks) == (4096, 0)
+    assert os.fstat(there.fileno()).st_mode == stat.S_IFSOCK | 0o777
+    with select.epoll() as poll:
+        world.gives("ENOTSUP", os.fchmod, poll.fileno(), 0o600)
+        world.gives("ENOTSUP", os.fchown, poll.fileno(), -1, -1)
+    there.close()
+    world.gives("EBADF", os.fchmod, there.fileno(), 0o600)
+
+
+@pytest.mark.parametrize("call", ["listdir", "scandir", "truncate", "lseek"])
+def test_k133_a_number_in_the_place_of_a_path_is_named_as_one_is(world: World, call: str) -> None:
+    here, _ = pair(world)
+    code = errno.ENOTDIR if call in {"listdir", "scandir"} else errno.EINVAL
+    with select.epoll() as poll:
+        for each, closed in ((here, False), (poll, False), (here, True)):
+            number = each.fileno()
+            if closed:
+                here.close()
+            with pytest.raises(OSError) as caught:
+                getattr(os, call)(number, *{"truncate": (0,), "lseek": (0, 9)}.get(call, ()))
+            assert caught.value.errno == (errno.EBADF if closed else code)
+            assert caught.value.filename == (number if code == errno.ENOTDIR and not closed else None)
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd_read"), reason="Linux")
+def test_k133_a_socket_carries_the_number_of_an_eventfd(world: World) -> None:
+    here, there = pair(world)
+    os.eventfd_write(here.fileno(), 5)
+    assert os.eventfd_read(there.fileno()) == 5
+    world.gives("EAGAIN", os.eventfd_read, there.fileno())
+    world.gives("ENOTCONN", os.eventfd_read, world.socket().fileno())
+    with select.epoll() as poll:
+        world.gives("EINVAL", os.eventfd_read, poll.fileno())
+        world.gives("EINVAL", os.eventfd_write, poll.fileno(), 1)

@@ -101,3 +101,37 @@ def test_a_device_that_keeps_nobody_waiting_is_ready(world: World, path: str) ->
             assert outcome(lambda: epoll.register(fd, IN)) == "EPERM"
     finally:
         os.close(fd)
+
+
+def test_only_one_end_of_a_pipe_is_read_and_the_other_written(world: World) -> None:
+    reader, writer = os.pipe()
+    try:
+        world.gives("EBADF", os.read, writer, 1)
+        world.gives("EBADF", os.readv, writer, [bytearray(1)])
+        world.gives("EBADF", os.write, reader, b"x")
+        world.gives("EBADF", os.writev, reader, [b"x"])
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_several_buffers_are_waited_for_as_one_is(world: World) -> None:
+    reader, writer = os.pipe()
+    try:
+        join = world.beside(lambda: os.writev(writer, [b"ab", b"", bytearray(b"c")]))
+        buffers = [bytearray(2), bytearray(3)]
+        assert os.readv(reader, buffers) == 3
+        assert buffers == [b"ab", b"c\0\0"]
+        join()
+        with select.epoll() as poll:
+            poll.register(reader, select.EPOLLIN | select.EPOLLET)
+            for _ in range(2):
+                os.writev(writer, [b"x"])
+                assert poll.poll(0) == [(reader, select.EPOLLIN)]
+        assert os.writev(writer, []) == 0
+        world.gives("EINVAL", os.writev, writer, [b"x"] * 1025)
+        world.gives("TypeError: a bytes-like object is required, not 'str'", os.writev, writer, ["x"])
+        world.gives("TypeError: writev() arg 2 must be a sequence", os.writev, writer, 5)
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,156 @@
+"""``os.splice``: from a pipe of the program's into a simulated socket, or out of one into a pipe."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simnet.calls.descriptors import socket_of
+from simnet.kernel.epoll import Epoll
+from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
+from simnet.kernel.readiness import ERR, OUT
+from simnet.socket import Socket
+
+if TYPE_CHECKING:
+    from simnet.pipes import Pipe
+    from simnet.wait import Scheduler
+
+__all__ = ["splice"]
+
+SPLICE_F_NONBLOCK = 2
+MSG_DONTWAIT = 0x40
+PAGE = 4096
+F_GETPIPE_SZ = 1032
+
+
+def splice(
+    scheduler: Scheduler,
+    original: Callable[..., int],
+    src: Any,
+    dst: Any,
+    count: int,
+    offset_src: int | None = None,
+    offset_dst: int | None = None,
+    flags: int = 0,
+) -> int:
+    """How many bytes went.
+
+    Raises:
+        TypeError, ValueError, OverflowError: as CPython's, text included.
+        OSError: ESPIPE, a pipe has no positions; EBADF, it is not the pipe's end for this; EINVAL, neither is a pipe, or the
+            other can not be asked for a position; EPIPE, nobody reads; EAGAIN; what the socket says.
+    """
+    ends = [_end(scheduler, each) for each in (src, dst)]
+    if not any(simulated for simulated, _ in ends):
+        return _real(scheduler, ends, lambda: original(src, dst, count, offset_src, offset_dst, flags), flags)
+    try:
+        return original(
+            src, dst, count, offset_src, offset_dst, flags
+        )  # nothing was asked for, or what is wrong with it
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+    (_, source), (_, target) = ends
+    if source is None or target is None:  # a file on the disk, or no file at all
+        raise socket_error(
+            errno.EINVAL if all(_is_open(*each) for each in zip((src, dst), ends, strict=True)) else errno.EBADF
+        )
+    pipe, other = (source, offset_dst) if ends[1][0] else (target, offset_src)
+    if (ends[0][0] and ends[1][0]) or pipe.alone:
+        raise socket_error(errno.EINVAL)
+    if (offset_src if pipe is source else offset_dst) is not None:
+        raise socket_error(errno.ESPIPE)
+    if not (pipe.reads if pipe is source else pipe.writes):
+        raise socket_error(errno.EBADF)
+    if other is not None or isinstance(target if pipe is source else source, Epoll):
+        raise socket_error(errno.EINVAL)
+    nonblocking = bool(flags & SPLICE_F_NONBLOCK) or not os.get_blocking(pipe.fd)
+    return (_out_of if pipe is source else _into)(scheduler, pipe, dst if pipe is source else src, count, nonblocking)
+
+
+def _end(scheduler: Scheduler, fd: Any) -> tuple[bool, Any]:
+    """Is *fd* simulated? And its file; ``None`` for a real file that is no pipe of the run's."""
+    process = scheduler.current
+    file: Any = process.holder_of(fd).descriptors.open.get(fd) if isinstance(fd, int) else None
+    if file is not None:
+        return True, file
+    return False, None if scheduler.pipes is None else scheduler.pipes.find(fd)
+
+
+def _is_open(fd: Any, end: tuple[bool, Any]) -> bool:
+    try:
+        return end[1] is not None or bool(os.fstat(fd))
+    except (OSError, OverflowError):
+        return False
+
+
+def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) -> int:
+    """Between real files: a pipe of the run's is waited for here, and who waits for it is told."""
+    (_, source), (_, target) = ends
+    pipes: Any = scheduler.pipes
+    if not flags & SPLICE_F_NONBLOCK:
+        for pipe, reading in ((source, True), (target, False)):
+            if pipe is not None and not pipe.alone and os.get_blocking(pipe.fd):
+                pipes.wait_for(scheduler, pipe, reading=reading)
+    went = go()
+    for pipe in (source, target):
+        if pipe is not None:
+            pipes.moved(pipe)
+    return went
+
+
+def _held(pipe: Pipe) -> int:
+    """How many bytes lie in *pipe*."""
+    return int(struct.unpack("=i", fcntl.ioctl(pipe.fd, termios.FIONREAD, bytes(4)))[0])
+
+
+def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:
+    pipes: Any = scheduler.pipes
+    if not nonblocking:
+        pipes.wait_for(scheduler, pipe, reading=True)
+    held = _held(pipe)
+    if not held:
+        if pipe.mask():  # its writers are gone
+            return 0
+        raise socket_error(errno.EAGAIN)
+    data = os.read(pipe.fd, held)
+    sent = 0
+    try:
+        with socket_of(scheduler.current, fd) as sock:
+            sent = Socket.send(sock, data[:count], MSG_DONTWAIT if nonblocking else 0)
+    finally:
+        if sent < len(data):
+            _put_back(pipe, data[sent:])
+    return sent
+
+
+def _put_back(pipe: Pipe, data: bytes) -> None:
+    """What did not go stays in *pipe*, which has been emptied: whoever reads from it may also write to it, by its file."""
+    end = os.open(f"/proc/self/fd/{pipe.fd}", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        os.write(end, data)
+    finally:
+        os.close(end)
+
+
+def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:
+    pipes: Any = scheduler.pipes
+    if pipe.mask() & ERR:
+        os.write(pipe.fd, b"\0")  # which says that nobody reads, by signal too
+    if not nonblocking:
+        pipes.wait_for(scheduler, pipe, reading=False)
+    if not pipe.mask() & OUT:
+        raise socket_error(errno.EAGAIN)
+    pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-_held(pipe) // PAGE)
+    with socket_of(scheduler.current, fd) as sock:
+        streams = sock.family == AF_UNIX and sock.type == SOCK_STREAM  # those alone go by the flag
+        data = Socket.recv(sock, min(count, max(pages, 1) * PAGE), MSG_DONTWAIT if nonblocking and streams else 0)
+    if data:
+        os.write(pipe.fd, data)
+    return len(data)

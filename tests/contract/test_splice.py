@@ -1,0 +1,168 @@
+"""``os.splice``: bytes that go from a pipe into a socket, or out of one into a pipe."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.worlds import World
+
+Pipe = tuple[int, int]
+KINDS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM)
+
+
+@pytest.fixture
+def pipe(world: World) -> Iterator[Pipe]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for fd in (reader, writer):
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # by the test, already
+
+
+def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
+    here, there = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))
+    here.setblocking(False)
+    there.setblocking(False)
+    return here, there
+
+
+def test_k133_what_lies_in_a_pipe_goes_into_a_connection(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = world.pair()
+    os.write(writer, b"one")
+    os.write(writer, b"two")
+    assert os.splice(reader, here.fileno(), 4) == 4
+    world.gives(b"onet", there.recv, 9)
+    assert os.splice(reader, here.fileno(), 100) == 2
+    world.gives(b"wo", there.recv, 9)
+    world.gives("EAGAIN", lambda: os.splice(reader, here.fileno(), 1, flags=os.SPLICE_F_NONBLOCK))
+    os.write(writer, b"end")
+    os.close(writer)
+    assert os.splice(reader, here.fileno(), 9) == 3
+    assert os.splice(reader, here.fileno(), 9) == 0
+
+
+def test_k133_what_has_come_goes_into_a_pipe(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = world.pair()
+    world.gives("EAGAIN", os.splice, there.fileno(), writer, 9)
+    here.send(b"hello")
+    world.readable(there)
+    assert os.splice(there.fileno(), writer, 4) == 4
+    assert os.splice(there.fileno(), writer, 9) == 1
+    assert os.read(reader, 9) == b"hello"
+    here.close()
+    world.ready(there, "IN|OUT|RDHUP")
+    assert os.splice(there.fileno(), writer, 9) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k133_a_message_goes_as_one_and_is_cut(world: World, pipe: Pipe, kind: int) -> None:
+    reader, writer = pipe
+    here, there = pair(world, kind)
+    os.write(writer, b"one")
+    os.write(writer, b"two")
+    assert os.splice(reader, here.fileno(), 100) == 6
+    assert there.recv(9) == b"onetwo"
+    here.send(b"abc")
+    here.send(b"defg")
+    streams = kind == socket.SOCK_STREAM
+    assert os.splice(there.fileno(), writer, 2) == 2
+    assert os.splice(there.fileno(), writer, 9) == (5 if streams else 4)
+    assert os.read(reader, 9) == (b"abcdefg" if streams else b"abdefg")
+
+
+def test_k133_what_a_socket_does_not_take_stays_in_the_pipe(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    os.write(writer, b"abc")
+    fresh, listener = world.socket(), world.listener()
+    for sock, code in ((fresh, "EPIPE"), (listener, "EPIPE"), (world.socket(kind=socket.SOCK_DGRAM), "EDESTADDRREQ")):
+        world.gives(code, os.splice, reader, sock.fileno(), 2)
+    for sock in (fresh, listener):
+        world.gives("ENOTCONN", os.splice, sock.fileno(), writer, 2)
+    assert os.read(reader, 9) == b"abc"
+
+
+def test_k133_nobody_reads_a_pipe(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = pair(world)
+    os.close(reader)
+    here.send(b"x")
+    world.gives("EPIPE", os.splice, there.fileno(), writer, 2)
+    assert there.recv(9) == b"x"
+
+
+def test_k133_no_more_goes_into_a_pipe_than_has_room(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = world.pair()
+    here.send(bytes(100_000))
+    world.readable(there)
+    assert fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096) == 4096
+    os.set_blocking(writer, False)
+    for _ in range(2):
+        assert os.splice(there.fileno(), writer, 100_000) == 4096
+        world.gives("EAGAIN", os.splice, there.fileno(), writer, 1)
+        assert len(os.read(reader, 100_000)) == 4096
+
+
+def test_k133_a_pipe_is_waited_for(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = pair(world)
+    join = world.beside(lambda: os.write(writer, b"late"))
+    assert os.splice(reader, here.fileno(), 9) == 4
+    join()
+    assert there.recv(9) == b"late"
+    os.set_blocking(there.fileno(), True)
+    join = world.beside(lambda: here.send(b"later"))
+    assert os.splice(there.fileno(), writer, 9) == 5
+    join()
+    assert os.read(reader, 9) == b"later"
+
+
+def test_k133_what_splice_refuses(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = pair(world)
+    a, b = here.fileno(), there.fileno()
+    with select.epoll() as poll:
+        for code, *arguments in (
+            ("EINVAL", a, b, 1),
+            ("EINVAL", reader, poll.fileno(), 1),
+            ("EINVAL", poll.fileno(), writer, 1),
+            ("EINVAL", a, writer, 1, 0),
+            ("EINVAL", reader, a, 1, None, 0),
+            ("EINVAL", a, writer, 1, None, None, 100),
+            ("ESPIPE", a, writer, 1, None, 0),
+            ("ESPIPE", reader, a, 1, 0),
+            ("EBADF", a, reader, 1),
+            ("EBADF", writer, a, 1),
+            ("EBADF", a, 1_000_000, 1),
+            ("EBADF", 1_000_000, a, 1),
+            (0, a, b, 0),
+            ("TypeError: 'socket' object cannot be interpreted as an integer", here, writer, 1),
+        ):
+            world.gives(code, os.splice, *arguments)
+
+
+def test_k133_from_pipe_to_pipe_who_watches_is_told(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    other, end = os.pipe()
+    try:
+        with select.epoll() as poll:
+            poll.register(other, select.EPOLLIN | select.EPOLLET)
+            join = world.beside(lambda: os.write(writer, b"late"))
+            assert os.splice(reader, end, 9) == 4
+            join()
+            assert poll.poll(0) == [(other, select.EPOLLIN)]
+        assert os.read(other, 9) == b"late"
+    finally:
+        os.close(other)
+        os.close(end)
