@@ -200,7 +200,7 @@ class Socket(UnixCalls):
         resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
         host = self._machine
-        if self._net_family == AF_UNIX:
+        if file.family == AF_UNIX:
             self._connect_unix(file, resolved)
             return
         try:

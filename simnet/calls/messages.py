@@ -9,9 +9,10 @@ from simnet.arguments import MISSING, checked_bytes, iterable, look_over, taken,
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
 from simnet.calls.systemcall import READABLE, WRITABLE
+from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC, SOCK_DGRAM, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.options import INT_MAX
 from simnet.resolver.addresses import kernel_address
 
@@ -132,6 +133,8 @@ class MessageCalls(FullSends):
         fd = self._fd
 
         def attempt(file: Any, _: int) -> int:
+            if file.family != AF_UNIX:  # its object says what it is not
+                inet.check_size(file.family, name if file.family == AF_INET else b"")  # IPv6 looks at no size
             waits = not flags & MSG_DONTWAIT and file.blocks() if timeout is None else timeout > 0
             deadline = self._deadline()
             if deadline is None and file.options:

@@ -24,7 +24,13 @@ class UnixCalls(MessageCalls):
     def _connect_unix(self, file: Any, name: Any) -> None:
         """A connect of a Unix socket of any type."""
         host = self._machine
-        opens = file.family == AF_UNIX and file.type != SOCK_DGRAM and file.state == CLOSED and name
+        opens = (
+            file.family == AF_UNIX
+            and file.type != SOCK_DGRAM
+            and file.state == CLOSED
+            and name
+            and not isinstance(name, tuple)
+        )
         refusal = None
         arguments = (name, RECORDS) if opens and file.type != SOCK_STREAM else (name,)
         if opens:

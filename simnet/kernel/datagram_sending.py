@@ -49,7 +49,7 @@ from simnet.kernel.options import (
     SO_SNDBUF,
     SOL_SOCKET,
 )
-from simnet.kernel.packed_options import go_by_scope
+from simnet.kernel.packed_options import go_by_scope, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
 from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
@@ -132,17 +132,17 @@ class DatagramSender(File):
     # Names.
 
     def getsockname(self) -> tuple[Any, ...]:
-        return inet.shown_local(self.family, self.local)
+        return with_link(self, inet.shown_local(self.family, self.local))
 
     def getpeername(self) -> tuple[Any, ...]:
         if self.peer is None or not self.peer[1]:
             raise socket_error(ENOTCONN)
-        return peer_name(self.family, self.peer, self.options)
+        return with_link(self, peer_name(self.family, self.peer, self.options))
 
     def bind(self, address: Sequence[Any]) -> None:
         """Take an address and a port; the errors of ``TcpSocket.bind``."""
         stack = self.stack
-        ip, port = inet.endpoint(self.family, address)
+        ip, port = inet.named(self.family, address)
         if self.port and self.family == AF_INET6:  # which IPv4 looks at last
             raise socket_error(EINVAL)
         if ip[0] == "f":
@@ -195,6 +195,7 @@ class DatagramSender(File):
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect
+        inet.check_size(self.family, address, whole=False)
         if address[0][:1] == "f":
             go_by_scope(self, address)
         peer = self._destination(address)

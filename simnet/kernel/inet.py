@@ -7,7 +7,7 @@ talks to an IPv4 one sees ``::ffff:`` before the same address (K-034).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EAFNOSUPPORT, ENETUNREACH
+from errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
 from typing import Any
 
 from simnet.kernel.errors import socket_error
@@ -19,16 +19,44 @@ ANY6 = "::"
 MAPPED = "::ffff:"
 BROADCAST = "255.255.255.255"
 LOOPBACK_BROADCAST = "127.255.255.255"
+FAMILY_SIZE, SIZE4, SIZE6 = 2, 16, 24  # bytes of struct sockaddr's family, of struct sockaddr_in, SIN6_LEN_RFC2133
 LOOPBACK_LINK = 1
 ONLY_LINK = 2  # the index of the link that leads to other hosts
 
 
 def endpoint(family: int, address: Sequence[Any]) -> Endpoint:
-    """A program's address as packets carry it."""
+    """A program's address as packets carry it.
+
+    Raises:
+        OSError: EAFNOSUPPORT, it is one of IPv6, and the socket is not, whatever its object says.
+    """
     ip: str = address[0]
-    if family == AF_INET6 and ip.startswith(MAPPED) and "." in ip:
-        ip = ip[len(MAPPED) :]
+    if ":" in ip:
+        if family != AF_INET6:
+            raise socket_error(EAFNOSUPPORT)
+        if ip.startswith(MAPPED) and "." in ip:
+            ip = ip[len(MAPPED) :]
     return (ip, address[1])
+
+
+def named(family: int, address: Any) -> Endpoint:
+    """The same of what ``bind`` or ``connect`` is given, which may be shorter, too; the errors of `check_size`."""
+    check_size(family, address)
+    return endpoint(family, address)
+
+
+def check_size(family: int, address: Any, *, whole: bool = True) -> None:
+    """Is *address* as long as one of *family*? It need not be, from an object that was made of another's descriptor.
+
+    Raises:
+        OSError: EINVAL, it is shorter, be it one of IPv4 where IPv6 wants the *whole*; EAFNOSUPPORT, the name of a Unix socket.
+    """
+    if not isinstance(address, tuple):
+        path = address if isinstance(address, bytes) else address.encode("utf-8", "surrogateescape") + b"\0"
+        short = len(path) + FAMILY_SIZE < (SIZE6 if family == AF_INET6 else SIZE4)
+        raise socket_error(EINVAL if short else EAFNOSUPPORT)
+    if whole and family == AF_INET6 and ":" not in address[0]:
+        raise socket_error(EINVAL)
 
 
 def shown(family: int, pair: Endpoint) -> tuple[Any, ...]:

@@ -193,6 +193,13 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
         _keep(socket, LINK, LINKS[scope - 1] + b"\0")
 
 
+def with_link(socket: AnySocket, name: tuple[Any, ...]) -> tuple[Any, ...]:
+    """*name* of *socket* as it shows: an IPv6 address of one link, or a group on it, with the link that the socket is bound to."""
+    if len(name) == 4 and name[0][0] == "f" and of_a_link(name[0]) and (link := _link_of(socket)):
+        return (*name[:3], link)
+    return name
+
+
 def _link_of(socket: AnySocket) -> int:
     """The number of the link that *socket* is bound to; 0 for none."""
     name = _kept(socket, LINK)

@@ -81,7 +81,7 @@ class TcpSocket(Stream):
             OSError: EADDRNOTAVAIL, not an address of this host; EINVAL, bound or connected; EADDRINUSE.
         """
         stack = self.stack
-        ip, port = inet.endpoint(self.family, address)
+        ip, port = inet.named(self.family, address)
         taken = self.state != CLOSED or self.port
         if taken and self.family == AF_INET6:  # which IPv4 looks at last
             raise socket_error(EINVAL)
@@ -205,7 +205,7 @@ class TcpSocket(Stream):
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""
         stack = self.stack
-        ip, port = inet.endpoint(self.family, address)
+        ip, port = inet.named(self.family, address)
         local = self.local
         chosen = local[0] if local is not None and self.locks & LOCK_ADDRESS else None
         bound = local[0] if local is not None and self.port else chosen

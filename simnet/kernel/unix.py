@@ -137,6 +137,7 @@ class UnixSocket(File):
 
     def bind(self, name: Name) -> None:
         """Take a name; the empty one stands for an abstract name of the kernel's choice (K-104)."""
+        _check(name)
         names = self.stack.unix_names
         if not name:
             if self.bound is None:
@@ -176,6 +177,7 @@ class UnixSocket(File):
 
     def find(self, name: Name) -> UnixSocket:
         """Who is bound to *name*, of this type."""
+        _check(name)
         names = self.stack.unix_names
         if isinstance(name, bytes):
             other = names.get(key_of(self.type, name))
@@ -382,3 +384,9 @@ class UnixSocket(File):
     def sendto(self, data: Data, flags: int, address: Name) -> int:
         """Send *data* to *address*; a connected stream says EISCONN (K-058)."""
         return self.sendmsg((data,), (), flags, address)
+
+
+def _check(name: Any) -> None:
+    """EINVAL for what is no name: the socket has another object, which is of IPv4 or IPv6."""
+    if isinstance(name, tuple):
+        raise socket_error(EINVAL)

@@ -529,3 +529,45 @@ def test_k034_who_is_bound_to_the_mapped_wildcard_has_an_address_once_it_has_tri
     socks[1].bind(("::ffff:0.0.0.0", port))
     assert socks[1].connect_ex(("::ffff:127.0.0.1", port)) == errno.EADDRNOTAVAIL
     assert socks[1].getsockname() == ("::ffff:127.0.0.1", port, 0, 0)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize(
+    ("family", "said", "address", "answer"),
+    [
+        (socket.AF_INET, socket.AF_INET6, ("::1", 9), "EAFNOSUPPORT"),
+        (socket.AF_INET, socket.AF_INET6, ("::ffff:127.0.0.1", 9), "EAFNOSUPPORT"),
+        (socket.AF_INET, socket.AF_UNIX, "\0short", "EINVAL"),
+        (socket.AF_INET, socket.AF_UNIX, "/as/long/as/one", "EAFNOSUPPORT"),
+        (socket.AF_INET6, socket.AF_INET, ("127.0.0.1", 9), "EINVAL"),
+        (socket.AF_INET6, socket.AF_UNIX, "/as/long/as/one", "EINVAL"),
+        (socket.AF_INET6, socket.AF_UNIX, "\0which is as long as one", "EAFNOSUPPORT"),
+        (socket.AF_UNIX, socket.AF_INET, ("127.0.0.1", 9), "EINVAL"),
+        (socket.AF_UNIX, socket.AF_INET6, ("::1", 9), "EINVAL"),
+    ],
+)
+def test_k130_what_an_object_says_of_its_family_is_not_what_the_socket_is_of(
+    world: World, kind: int, family: int, said: int, address: Any, answer: str
+) -> None:
+    sock = world.socket(family, kind)
+    known = sock.getsockname()
+    other = world.keep(socket.fromfd(sock.fileno(), said, kind))
+    other.setblocking(False)
+    assert other.family == said
+    world.gives(answer, other.bind, address)
+    assert sock.getsockname() == known
+    datagrams = kind == socket.SOCK_DGRAM
+    through = datagrams and family == socket.AF_INET6 and said == socket.AF_INET  # Linux sends by IPv4 then
+    world.gives(None if through else answer, other.connect, address)
+    if datagrams and not through:
+        answer = "EINVAL" if family == socket.AF_INET6 else answer
+        world.gives(answer, other.sendto, b"x", address)
+        world.gives(answer, other.sendmsg, [b"x"], [], 0, address)
+
+
+@pytest.mark.parametrize("group", ["ff01::5", "ff02::5", "ff12::5", "ff05::5"])
+def test_a_group_on_a_link_is_named_with_the_link(world: World, group: str) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind((group, 0, 0, 1))
+    assert sock.getsockname()[3] == (0 if group == "ff05::5" else 1)
+    assert f"'{group}'" in repr(sock)
