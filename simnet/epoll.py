@@ -142,9 +142,10 @@ class Epoll(Poller):
             self._check()
         return fd, self._process.descriptors.open.get(fd) or refuse_disk_file(self._member(fd)), eventmask
 
-    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_epoll("register", fd, eventmask, *more)
+    def register(self, fd: Any = MISSING, eventmask: Any = POLL_DEFAULT, *more: Any, **named: Any) -> None:
+        if fd is MISSING or more or named:
+            given = () if eventmask is POLL_DEFAULT and not more else (eventmask, *more)
+            look_over_epoll("register", fd, *given, **named)
         number, file, bits = self._registration(fd, eventmask)
         if type(file) is Pipe:
             file.notice()
@@ -157,14 +158,14 @@ class Epoll(Poller):
         else:
             self._epoll.register(number, file, bits)
 
-    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any) -> None:
-        if fd is MISSING or eventmask is MISSING or more:
-            look_over_epoll("modify", fd, eventmask, *more)
+    def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any, **named: Any) -> None:
+        if fd is MISSING or eventmask is MISSING or more or named:
+            look_over_epoll("modify", fd, eventmask, *more, **named)
         self._epoll.modify(*self._registration(fd, eventmask))
 
-    def unregister(self, fd: Any = MISSING, *more: Any) -> None:
-        if fd is MISSING or more:
-            look_over_epoll("unregister", fd, *more)
+    def unregister(self, fd: Any = MISSING, *more: Any, **named: Any) -> None:
+        if fd is MISSING or more or named:
+            look_over_epoll("unregister", fd, *more, **named)
         number, file, _ = self._registration(fd, 0)
         self._epoll.unregister(number, file)
         if self._pipes:

@@ -200,7 +200,7 @@ class Socket(UnixCalls):
         resolved = kernel_address(self._machine, self._net_family, address, call)
         file = self._file()
         host = self._machine
-        if file.family == AF_UNIX:
+        if getattr(file, "family", 0) == AF_UNIX:  # an epoll is of none
             self._connect_unix(file, resolved)
             return
         try:
@@ -384,7 +384,7 @@ class Socket(UnixCalls):
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags, _ = taken("sendto", payload, flags, address)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
-        if self._net_family == AF_UNIX and self._kind == 2:
+        if self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == 2:
             return self._send_to_name((payload, resolved), payload, (), flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",

@@ -24,7 +24,7 @@ F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GET
 F_DUPFD_CLOEXEC = 1030
 LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK, F_SETLK ...: do they ask only?
 REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno.ENOTDIR}  # of pipes, leases, folders
-F_GETLEASE, F_UNLCK = 1025, 2
+F_GETLEASE, F_UNLCK, F_NOTIFY = 1025, 2, 1026
 SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS
 COMMANDS = frozenset({*range(17), *range(1024, 1044)})  # of Linux; what is none is EINVAL
 FD_CLOEXEC = 1
@@ -84,10 +84,12 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
         if command == F_DUPFD:
             process.descriptors.inheritable.add(twin)
         return twin
-    if command in REFUSED:
+    if command in REFUSED and (number or command != F_NOTIFY):  # to be told of nothing is granted
         raise socket_error(REFUSED[command])
     if command == F_GETLEASE:
         return F_UNLCK
+    if command == F_NOTIFY:
+        return 0
     if command in LOCKS:
         raise socket_error(errno.EFAULT)  # a number where a lock should be
     if command not in COMMANDS or command in SEALS:

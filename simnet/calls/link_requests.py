@@ -44,13 +44,14 @@ def link_request(machine: Machine, file: Any, request: int, asked: bytes) -> byt
         names = [name for name, index in INTERFACES.items() if index == number]
         if not names:
             raise socket_error(ENODEV)
-        return names[0].encode().ljust(IFNAMSIZ, b"\0") + asked[IFNAMSIZ:]
+        name = names[0].encode() + b"\0"
+        return (name + asked[len(name) : IFNAMSIZ - 1]).ljust(IFNAMSIZ, b"\0") + asked[IFNAMSIZ:]
     if request in OF_IPV4 and file.family != AF_INET:
         raise socket_error(ENOTTY)
-    name = asked[: IFNAMSIZ - 1].partition(b"\0")[0].decode(errors="replace")
-    if name not in INTERFACES:
+    link = asked[: IFNAMSIZ - 1].partition(b"\0")[0].decode(errors="replace")
+    if link not in INTERFACES:
         raise socket_error(ENODEV)
-    told = _told(machine, request, name)
+    told = _told(machine, request, link)
     return None if told is None else asked[:IFNAMSIZ] + told + asked[IFNAMSIZ + len(told) :]
 
 

@@ -111,7 +111,7 @@ class MessageCalls(FullSends):
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == SOCK_STREAM:
             return self._send_once(payload, flags)
-        if resolved is not None and self._net_family == AF_UNIX and self._kind == SOCK_DGRAM:
+        if resolved is not None and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",

@@ -27,7 +27,7 @@ from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.flow_labels import note_label, peer_name
-from simnet.kernel.groups import Membership, hops_to_group, link_to_groups, sent_to_group, source_to_group
+from simnet.kernel.groups import Membership, Sources, hops_to_group, link_to_groups, sent_to_group, source_to_group
 from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.ip_options import OPTIONS_MAX
 from simnet.kernel.messages import (
@@ -126,7 +126,7 @@ class DatagramSender(File):
         self.flow: Endpoint | None = None  # where IPv4 sends what names no target; see `_way`
         self.rerouted = False  # the next send looks the way up anew
         self.reports: deque[Report] | None = None  # the error queue
-        self.groups: set[Membership] | None = None
+        self.groups: dict[Membership, Sources | None] | None = None
         self.group_link = 0  # where IP_MULTICAST_IF sends, 0 for by address
 
     # Names.

@@ -41,7 +41,15 @@ EVERY_GROUP: Final = (IPPROTO_IP, IP_MULTICAST_ALL)
 ALL: Final = (EVERY_GROUP, (IPPROTO_IPV6, IPV6_MULTICAST_ALL))
 LOOP: Final = ((IPPROTO_IP, IP_MULTICAST_LOOP), (IPPROTO_IPV6, IPV6_MULTICAST_LOOP))
 
+MOST_SOURCES: Final = 10  # of one membership: net.ipv4.igmp_max_msf
+UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE = range(
+    37, 41
+)  # IP_UNBLOCK_SOURCE, IP_BLOCK_SOURCE, IP_ADD_SOURCE_MEMBERSHIP ...
+SOURCES: Final = frozenset((IPPROTO_IP, name) for name in (UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE))
+SOURCES_SIZE: Final = 12  # of struct ip_mreq_source: group, address of a link, source
+
 Membership = tuple[str, int]  # group and link
+Sources = tuple[bool, tuple[str, ...]]  # are these alone heard? or all others? ``None`` for everybody
 
 
 class ToGroup(Datagram):
@@ -104,12 +112,12 @@ def _link_at(socket: DatagramSender, at: bytes) -> int:
 def _join(socket: DatagramSender, membership: Membership, level: int) -> None:
     groups = socket.groups
     if groups is None:
-        groups = socket.groups = set()
+        groups = socket.groups = {}
     if membership in groups:
         raise socket_error(EADDRINUSE)
     if level == IPPROTO_IP and sum(":" not in group for group, _ in groups) >= MOST_GROUPS:
         raise socket_error(ENOBUFS)
-    groups.add(membership)
+    groups[membership] = None
     members = socket.stack.udp_ports.members
     members[membership] = members.get(membership, 0) + 1
 
@@ -119,10 +127,49 @@ def _leave(socket: DatagramSender, group: str, link: int) -> None:
     links = (link,) if link or ":" not in group else (LOOPBACK_LINK, OTHER_LINK)
     for each in links:
         if socket.groups and (group, each) in socket.groups:
-            socket.groups.remove((group, each))
+            del socket.groups[group, each]
             _forget(socket, (group, each))
             return
     raise socket_error(EADDRNOTAVAIL)
+
+
+def choose_sources(socket: DatagramSender, name: int, value: bytes) -> None:
+    """IP_ADD_SOURCE_MEMBERSHIP and its kin: whom of those who send to a group the socket hears; ``ip_mc_source``.
+
+    Raises:
+        OSError: EINVAL, no group, or it is in none such, or chooses the other way; ENODEV, no such link; EADDRNOTAVAIL, the
+            source is chosen already, or is not; ENOBUFS, too many.
+    """
+    if len(value) != SOURCES_SIZE or not 224 <= value[0] < 240:
+        raise socket_error(EINVAL)
+    group, source = str(ip_address(value[:4])), str(ip_address(value[8:]))
+    link = _link_at(socket, value[4:8])
+    if not link:
+        raise socket_error(ENODEV)
+    membership, includes = (group, link), name in (ADD_SOURCE, DROP_SOURCE)
+    if name == ADD_SOURCE and membership not in (socket.groups or ()):
+        _join(socket, membership, IPPROTO_IP)
+    groups = socket.groups or {}
+    if membership not in groups:
+        raise socket_error(EINVAL)
+    chosen = groups[membership]
+    if chosen and chosen[1] == () and chosen[0]:  # nobody yet: it may still choose the other way
+        chosen = None
+    if chosen and chosen[0] is not includes:
+        raise socket_error(EINVAL)
+    if not chosen:
+        groups[membership] = (True, ()) if includes else None
+    sources = chosen[1] if chosen else ()
+    if (source in sources) is (name in (ADD_SOURCE, BLOCK)):
+        raise socket_error(EADDRNOTAVAIL)
+    if name in (ADD_SOURCE, BLOCK):
+        if len(sources) >= MOST_SOURCES:
+            raise socket_error(ENOBUFS)
+        groups[membership] = (includes, (*sources, source))
+    elif includes and len(sources) == 1:
+        _leave(socket, group, link)
+    else:
+        groups[membership] = (includes, tuple(each for each in sources if each != source))
 
 
 def leave_all(socket: DatagramSender) -> None:
@@ -229,10 +276,14 @@ def copy_for_others(datagram: Datagram, stack: Stack) -> Datagram | None:
 # Hearing.
 
 
-def hears_group(socket: Any, group: str, link: int) -> bool:
-    """Does *socket* hear what comes in for *group* by *link*, which its host is in: ip_mc_sf_allow, inet6_mc_check."""
+def hears_group(socket: Any, group: str, link: int, source: str) -> bool:
+    """Does *socket* hear what comes in from *source* for *group* by *link*, which its host is in?
+
+    ``ip_mc_sf_allow``, ``inet6_mc_check``.
+    """
     if socket.groups and (group, link) in socket.groups:
-        return True
+        chosen: Sources | None = socket.groups[group, link]
+        return chosen is None or (source in chosen[1]) is chosen[0]
     six = ":" in group
     options = socket.options
     default = six or socket.family == AF_INET

@@ -10,11 +10,19 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPERM, E
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.groups import MULTICAST_LINK, choose_link, join_or_leave
+from simnet.kernel.groups import (
+    ADD_SOURCE,
+    MULTICAST_LINK,
+    SOURCES,
+    SOURCES_SIZE,
+    choose_link,
+    choose_sources,
+    join_or_leave,
+)
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import compiled
-from simnet.kernel.messages import AF_INET, AF_UNIX, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     IPPROTO_IP,
     IPPROTO_IPV6,
@@ -84,16 +92,22 @@ MEMBERSHIPS: Final = frozenset(
         (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
     }
 )
+# MCAST_JOIN_GROUP and its kin, for groups of either family: struct group_req, or group_source_req.
+GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
+OF_A_GROUP: Final = (42, 45)  # MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP; the others name a source, too
+GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = 136, 264
 PACKED: Final = (
     HEADERS
     | MEMBERSHIPS
+    | SOURCES
+    | GROUP_REQUESTS
     | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
 )
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
-    if key not in PACKED or key == FORM:
+    if key not in PACKED or key == FORM or key in SOURCES | GROUP_REQUESTS:
         return told(socket, key, buflen)
     if key == PACE:
         rate = _kept(socket, key) or NO_LIMIT
@@ -144,6 +158,14 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
+    elif key in GROUP_REQUESTS:
+        _refuse_group_request(key, value)
+    elif key in SOURCES:
+        if socket.type == SOCK_STREAM:  # which may be a member, and hears nothing
+            if len(value) == SOURCES_SIZE and key[1] == ADD_SOURCE:
+                not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) of a stream")
+            raise socket_error(EINVAL)
+        choose_sources(cast("DatagramSender", socket), key[1], value)
     elif key == LINK:
         name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
         if name and name not in LINKS:
@@ -284,3 +306,14 @@ def _set_membership(socket: Any, key: Key, value: bytes) -> None:
     if socket.type == SOCK_STREAM:
         raise socket_error(EINVAL if len(value) < 20 and key[0] == IPPROTO_IPV6 else EPROTO)
     join_or_leave(socket, key[0], value, leaves=key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP))
+
+
+def _refuse_group_request(key: Key, value: bytes) -> None:
+    """NotModelled, unless Linux refuses it too: it has another size, or a group of another family."""
+    fits = len(value) >= GROUP_REQ_SIZE if key[1] in OF_A_GROUP else len(value) == GROUP_SOURCE_REQ_SIZE
+    six = key[0] == IPPROTO_IPV6
+    if not fits:
+        raise socket_error(EINVAL)
+    if struct.unpack_from("=H", value, 8)[0] != (AF_INET6 if six else AF_INET):
+        raise socket_error(EADDRNOTAVAIL if six else EINVAL)
+    not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")

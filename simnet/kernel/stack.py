@@ -292,7 +292,9 @@ class Stack:
         if group and not (link and (ip in EVERYBODY or (ip, link) in ports.members)):
             return
         for socket in ports.of(port):
-            if hears_all(socket, ip, datagram.source) and (not group or hears_group(socket, ip, link)):
+            if hears_all(socket, ip, datagram.source) and (
+                not group or hears_group(socket, ip, link, datagram.source[0])
+            ):
                 socket.take_in(datagram)
 
     def _arrive_icmp(self, icmp: Icmp) -> None:

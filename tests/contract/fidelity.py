@@ -39,9 +39,9 @@ LEFT_OUT = """
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to everybody (netlink, vsock, XDP, MPTCP) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |
-| Members of a group by source (`IP_ADD_SOURCE_MEMBERSHIP` ...) | NotModelled |
+| Groups by the options for either family (`MCAST_JOIN_GROUP` ...) | NotModelled |
 | IP options that are written into on the way (routes, timestamps), flow labels, and extension headers of IPv6 | NotModelled; other IP options travel along |
-| `os.fdopen`, `open(fd)` and other real system calls on a simulated descriptor than those of K-133, `os.sendfile`, and what `fcntl` and `os` tell and set; a simulated descriptor in the place of a real one (`os.dup2(fd, 1)`), or the other way round | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
+| `os.fdopen`, `open(fd)` and other real system calls on a simulated descriptor than those of K-133, `os.sendfile`, `os.splice`, and what `fcntl` and `os` tell and set; a simulated descriptor in the place of a real one (`os.dup2(fd, 1)`), or the other way round | EBADF: the numbers lie far above real ones, so that no such call hits a file by chance |
 | SIGIO, the list of links (`SIOCGIFCONF`), netmask and broadcast address of a host's link to others | NotModelled: a host has no netmask there. Numbers, names, addresses, flags and MTU of its links are told by `ioctl` |
 | Signals from outside a simulated process | a process has handlers of its own and hears what it sends itself, by `os.kill(os.getpid(), ...)`, `signal.pthread_kill` or `signal.raise_signal`, and SIGPIPE; it blocks signals and waits for them (`pthread_sigmask`, `sigwait`, `pause`); its `signal.alarm` and ITIMER_REAL ring in virtual time, timers of the processor's time are `simnet.Escape`; SIGINT ends the run |
 | Threads and subprocesses in a simulated process | `simnet.Escape` names the line; several processes on one host are what simnet has instead. A function that `asyncio.to_thread`, `run_in_executor` or a `ThreadPoolExecutor` is given, and that need not wait, is done at once; `socketserver.ThreadingMixIn` makes a process of its host for each connection |
@@ -76,7 +76,7 @@ DIFFERENT = """
 | The pid in SO_PEERCRED and in SCM_CREDENTIALS is a simulated process's own number, and `os.getpid()` tells the real one's | a run is the same on every machine |
 | An IPv6 socket whose connect to a mapped IPv4 address has failed reaches an IPv6 one at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; one in the address of a `sendto` goes with no datagram | few name one, and each send would have to look |
-| `recv` and `send` of a keyword, and `register` of an epoll of an unknown one: TypeError, in other words than CPython's | to look for keywords in each call takes as long as the look at its arguments |
+| `recv` and `send` of a keyword, and `poll` of an epoll of an unknown one: TypeError, in other words than CPython's | to look for keywords in each call takes as long as the look at its arguments |
 | Two hosts of a network share no clock skew | time is one integer; a fault sets a host's wall clock apart |
 | Unix sockets that lie in each other's queues, and that no process holds any more | Linux's collector closes them when another one is closed; here they are when the run ends |
 """

@@ -380,6 +380,17 @@ def test_an_argument_of_the_wrong_type_is_the_only_error_there_was(simnet_networ
 
 
 POLL = ((), (1,), (1, 2), (1, 2, 3), ("x",), (1, "x"))
+UNKNOWN_NAMES: tuple[Callable[..., object], ...] = (
+    lambda epoll, _, sock: epoll.register(sock, x=1),
+    lambda epoll, _, sock: epoll.register(sock, 1, x=1),
+    lambda epoll, *_: epoll.register(x=1),
+    lambda epoll, _, sock: epoll.modify(sock, x=1),
+    lambda epoll, *_: epoll.unregister(x=1),
+    lambda epoll, *_: epoll.nothing,
+    lambda _, poll, __: poll.fileno,
+    lambda _, __, sock: sock.recv(2**62),
+    lambda _, __, sock: sock.recvfrom(2**62),
+)
 IOCTLS = (
     *((request, *rest) for request in ("x", 1.5, None) for rest in ((), (b"",))),
     *(
@@ -411,6 +422,8 @@ def of_descriptors() -> dict[str, str]:
             told[f"epoll.poll{arguments}"] = said(lambda *given: len(epoll.poll(*given)), *arguments)
         for arguments in ((), ([],), ([], []), ([], [], [], 0, 0), (1, 2, 3, "x")):
             told[f"select{arguments}"] = said(select.select, *arguments)
+        for n, call in enumerate(UNKNOWN_NAMES):
+            told[f"unknown name {n}"] = said(call, epoll, poll, one)
         for arguments in ((-2,), (1, "x"), (1, 1), (1, 0, 0)):
             told[f"epoll{arguments}"] = said(select.epoll, *arguments)
         for wrong in ("x", 1.5, None, 2**31):

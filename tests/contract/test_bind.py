@@ -563,6 +563,9 @@ def test_k130_what_an_object_says_of_its_family_is_not_what_the_socket_is_of(
         answer = "EINVAL" if family == socket.AF_INET6 else answer
         world.gives(answer, other.sendto, b"x", address)
         world.gives(answer, other.sendmsg, [b"x"], [], 0, address)
+        other = world.keep(socket.fromfd(sock.fileno(), said, socket.SOCK_STREAM))
+        world.gives(answer, other.sendto, b"x", address)
+        world.gives(answer, other.sendmsg, [b"x"], [], 0, address)
 
 
 @pytest.mark.parametrize("group", ["ff01::5", "ff02::5", "ff12::5", "ff05::5"])

@@ -359,6 +359,7 @@ def test_k133_who_is_to_get_the_signals_of_a_socket(world: World) -> None:
         ("F_GETLEASE", 0, 2),
         ("F_SETLEASE", 2, "EINVAL"),
         ("F_NOTIFY", 1, "ENOTDIR"),
+        ("F_NOTIFY", 0, 0),
         ("F_GET_SEALS", 0, "EINVAL"),
         ("F_ADD_SEALS", 1, "EINVAL"),
         ("F_GETLK", 0, "EFAULT"),
@@ -429,6 +430,8 @@ def test_k133_links_are_told_by_ioctl(world: World, kind: tuple[int, int]) -> No
     assert ask(SIOCGIFMTU) == b"\0\0\1"
     assert ask(SIOCGIFHWADDR) == struct.pack("=H", 772)  # ARPHRD_LOOPBACK
     assert fcntl.ioctl(sock, SIOCGIFNAME, bytes(16) + b"\1" + bytes(23))[:3] == b"lo\0"
+    told = fcntl.ioctl(sock, SIOCGIFNAME, b"name" * 4 + b"\1" + bytes(23))
+    assert told[:16] == b"lo\0" + b"enamenamenam\0"  # the name alone is written
     for request in (SIOCGIFINDEX, SIOCGIFFLAGS):
         assert ask(request, b"nobody") == "ENODEV"
     assert outcome(lambda: fcntl.ioctl(sock, SIOCGIFNAME, bytes(16) + b"\x77" + bytes(23))) == "ENODEV"

@@ -6,6 +6,8 @@ import socket
 import struct
 from typing import Any
 
+import pytest
+
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
@@ -175,3 +177,72 @@ def test_k089_who_is_bound_to_an_address_of_several_hosts_has_not_named_a_link(w
     outcome(lambda: sender.sendto(b"x", (GROUP, port_of(sock))))  # elsewhere, or nowhere if there is no other link
     world.pause()
     world.gives("EAGAIN", sock.recvfrom, 9)
+
+
+UNBLOCK, BLOCK, ADD, DROP = 37, 38, 39, 40  # IP_UNBLOCK_SOURCE ...: the socket module has them from Python 3.12 on
+SOURCED = socket.inet_aton("232.1.2.3") + socket.inet_aton("127.0.0.1")
+
+
+@pytest.fixture
+def sourced(world: World) -> tuple[Any, Any]:
+    """One that may choose whom it hears, and a way to choose: what it hears of two then."""
+    hearer = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    hearer.bind(("", 0))
+    senders = {}
+    for host in ("127.0.0.5", "127.0.0.7"):
+        senders[host[-1]] = sender = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        sender.bind((host, 0))
+
+    def choose(option: int, who: str = "") -> Any:
+        value = SOURCED + (socket.inet_aton(f"127.0.0.{who}") if who else b"")
+        said = outcome(lambda: hearer.setsockopt(socket.IPPROTO_IP, option, value))
+        if said is not None:
+            return said
+        for name, sender in senders.items():
+            sender.sendto(name.encode(), ("232.1.2.3", hearer.getsockname()[1]))
+        world.pause()
+        heard = ""
+        while isinstance(got := outcome(lambda: hearer.recv(9)), bytes):
+            heard += got.decode()
+        return heard
+
+    return hearer, choose
+
+
+def test_a_member_may_hear_some_sources_alone(sourced: tuple[Any, Any]) -> None:
+    _, choose = sourced
+    for option in (UNBLOCK, BLOCK, DROP):
+        assert choose(option, "5") == "EINVAL"
+    assert choose(ADD, "5") == "5"
+    assert choose(ADD, "5") == "EADDRNOTAVAIL"
+    assert choose(BLOCK, "5") == "EINVAL"
+    assert choose(ADD, "7") == "57"
+    assert choose(DROP, "5") == "7"
+    assert choose(DROP, "5") == "EADDRNOTAVAIL"
+    assert choose(DROP, "7") == ""
+    assert choose(socket.IP_DROP_MEMBERSHIP) == "EADDRNOTAVAIL"  # nobody is left to hear: it is no member any more
+
+
+def test_a_member_may_hear_all_sources_but_some(sourced: tuple[Any, Any]) -> None:
+    hearer, choose = sourced
+    assert choose(socket.IP_ADD_MEMBERSHIP) == "57"
+    assert choose(BLOCK, "5") == "7"
+    assert choose(BLOCK, "5") == "EADDRNOTAVAIL"
+    assert choose(ADD, "5") == "EINVAL"
+    assert choose(UNBLOCK, "7") == "EADDRNOTAVAIL"
+    assert choose(UNBLOCK, "5") == "57"
+    assert choose(ADD, "5") == "EINVAL"
+    assert choose(socket.IP_DROP_MEMBERSHIP) == ""
+    assert choose(socket.IP_ADD_MEMBERSHIP) == "57"
+    assert choose(DROP, "5") == "EADDRNOTAVAIL"  # but it would choose, and has chosen nobody
+    assert choose(BLOCK, "7") == "5"
+    for value in (b"", SOURCED, SOURCED + bytes(8), socket.inet_aton("127.0.0.1") * 3):
+        assert outcome(lambda value=value: hearer.setsockopt(0, ADD, value)) == "EINVAL"  # type: ignore[misc]
+    nowhere = socket.inet_aton("232.1.2.3") + socket.inet_aton("192.0.2.1") * 2
+    assert outcome(lambda: hearer.setsockopt(0, ADD, nowhere)) == "ENODEV"
+
+
+def test_ten_sources_are_the_most(sourced: tuple[Any, Any]) -> None:
+    _, choose = sourced
+    assert [choose(ADD, str(100 + n)) for n in range(11)] == [""] * 10 + ["ENOBUFS"]
