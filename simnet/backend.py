@@ -25,6 +25,7 @@ from simnet.calls import descriptor_flags, descriptors, socket_files
 from simnet.calls.alarms import alarm_call
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
+from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
@@ -105,7 +106,7 @@ class SimulatedBackend:
             return Socket.__new__(Socket)
         if issubclass(cls, Socket):
             return None
-        if any(base.__module__ == "ssl" for base in cls.__mro__):
+        if any(getattr(base, "__module__", None) == "ssl" for base in cls.__mro__):
             tls.place()
         called_by_class(Socket)
         both = _classes.get(cls)
@@ -160,6 +161,14 @@ class SimulatedBackend:
             went: int = original(*arguments, **options)  # which says what is wrong
             return went
         return splice(self._scheduler, original, *arguments, **options)
+
+    def fdopen(self, original: Any, *arguments: Any, **options: Any) -> Any:
+        """``os.fdopen`` of a simulated descriptor, of a pipe of this run, or of a real file."""
+        fd = arguments[0] if arguments else options.get("fd")
+        pipes = self._scheduler.pipes
+        if isinstance(fd, int) and (fd >= FIRST_DESCRIPTOR or (pipes is not None and pipes.find(fd))):
+            return fdopen(original, *arguments, **options)
+        return original(*arguments, **options)
 
     def pipe(self, original: Any, *arguments: Any) -> tuple[int, int]:
         """``os.pipe`` and ``os.pipe2``: a real one, which the run knows."""
@@ -454,7 +463,7 @@ class SimulatedBackend:
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`Socket`: in its MRO ours stands before the real one."""
-    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__slots__": ()}
+    names = {"__module__": getattr(cls, "__module__", None), "__qualname__": cls.__qualname__, "__slots__": ()}
     return type(cls.__name__, (cls, Socket), names)
 
 

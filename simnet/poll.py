@@ -175,6 +175,9 @@ class Poll(Poller):
     def __new__(cls, *_args: Any, **_named: Any) -> Poll:
         raise TypeError("cannot create 'select.poll' instances")  # but by the function of that name, as in CPython
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("type 'select.poll' is not an acceptable base type")
+
     @classmethod
     def made(cls) -> Poll:
         """What ``select.poll()`` gives."""

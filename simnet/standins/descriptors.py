@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from typing import Any
@@ -99,6 +100,18 @@ def _between(name: str) -> Maker:
 for _name in ("sendfile", "splice"):
     if hasattr(os, _name):
         PAIRS.standin(os, _name)(_between(_name))
+
+
+_true_fdopen = os.fdopen
+
+
+@functools.wraps(_true_fdopen)
+def _fdopen(*args: Any, **kwargs: Any) -> Any:
+    fdopen = getattr(whose.world(), "fdopen", None)  # as above
+    return _true_fdopen(*args, **kwargs) if fdopen is None else fdopen(_true_fdopen, *args, **kwargs)
+
+
+PAIRS.add(_true_fdopen, _fdopen)
 
 
 def _terminal_call(original: Any) -> Any:
