@@ -11,6 +11,7 @@ import struct
 import sys
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from inspect import signature
@@ -59,6 +60,7 @@ ARGUMENTS = {  # beside the descriptor
     "get_inheritable": (0, 0),
     "set_inheritable": (1, 1),
 }
+OF_OBJECTS = ("fchdir", "fdatasync", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
 OF_PIPES = (
     "read",
@@ -139,6 +141,9 @@ class SimulatedBackend:
         number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)
+        if call == "set_blocking" and arguments[0].__class__ is not bool:
+            with suppress(OSError):
+                original(descriptor_flags.NOBODY, *arguments)  # CPython looks at it
         process = self._scheduler.current.holder_of(number)
         if call in ("flock", "lockf"):
             process.descriptors.get(number)
@@ -152,6 +157,16 @@ class SimulatedBackend:
             sent: int = original(*arguments, **options)
             return sent
         return sendfile(self._scheduler.current, *arguments, **options)
+
+    def closerange(self, original: Any, *arguments: Any, **options: Any) -> None:
+        """``os.closerange``: simulated descriptors, which are closed as ``os.close`` does it, and real ones."""
+        original(*arguments, **options)
+        if options or not any(each >= FIRST_DESCRIPTOR for each in arguments):
+            return
+        process = self._scheduler.current
+        for fd in [fd for fd in process.descriptors if arguments[0] <= fd < arguments[1]]:
+            descriptors.close(process, fd)
+        process.machine.flush()
 
     def splice(self, original: Any, *arguments: Any, **options: Any) -> int:
         """``os.splice``, of which one end is a pipe."""
@@ -198,6 +213,8 @@ class SimulatedBackend:
 
         A pipe's of this run is waited for here, and who waits for it is told.
         """
+        if call in OF_OBJECTS and not isinstance(fd, int) and hasattr(fd, "fileno"):
+            fd = descriptor_of(fd)
         if isinstance(fd, int) and fd >= FIRST_DESCRIPTOR:
             return descriptors.descriptor_call(self._scheduler.current, call, original, fd, arguments, options)
         pipes = self._scheduler.pipes

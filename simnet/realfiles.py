@@ -11,6 +11,7 @@ from simnet import real
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import READABLE, WRITABLE
+from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -56,6 +57,11 @@ def real_file(scheduler: Scheduler, fd: int) -> Any:
         return None
     if stat.S_ISSOCK(mode):
         return None
+    if not stat.S_IFMT(mode):  # a pidfd, a timerfd and their like
+        refusal = NotModelled("a poll of a descriptor that is no socket, pipe, eventfd or file")
+        process = scheduler.current
+        scheduler.record(Verdict("NotModelled", str(refusal), process.host_name, refusal))
+        raise refusal
     plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISCHR(mode) and not _can_wait(fd))
     return DiskFile() if plain else Outside()
 

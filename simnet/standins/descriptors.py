@@ -29,7 +29,7 @@ def _flags(name: str) -> Maker:
         def standin(_: Origin, *args: Any) -> Any:
             # Only a world with descriptors of its own has one.
             descriptor_flags = getattr(whose.world(), "descriptor_flags", None)
-            return original(*args) if descriptor_flags is None else descriptor_flags(name, original, *args)
+            return original(*args) if descriptor_flags is None or not args else descriptor_flags(name, original, *args)
 
         return standin
 
@@ -84,22 +84,33 @@ for _name in (
         PAIRS.standin(os, _name)(_descriptor_call(_name))
 
 
-def _between(name: str) -> Maker:
-    """A maker of stand-ins for what moves bytes from one descriptor to another."""
+@PAIRS.standin(os, "timerfd_create")  # from Python 3.13 on
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
+        backend = whose.world()
+        if getattr(backend, "eventfd", None) is not None:  # as above
+            backend.escape("os.timerfd_create, which counts real time,")  # type: ignore[union-attr]
+        return original(*args, **kwargs)
+
+    return standin
+
+
+def _of_several(name: str) -> Maker:
+    """A maker of stand-ins for what concerns more than one descriptor."""
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
-            moves = getattr(whose.world(), name, None)  # as above
-            return original(*args, **kwargs) if moves is None else moves(original, *args, **kwargs)
+            does = getattr(whose.world(), name, None)  # as above
+            return original(*args, **kwargs) if does is None else does(original, *args, **kwargs)
 
         return standin
 
     return maker
 
 
-for _name in ("sendfile", "splice"):
+for _name in ("closerange", "sendfile", "splice"):
     if hasattr(os, _name):
-        PAIRS.standin(os, _name)(_between(_name))
+        PAIRS.standin(os, _name)(_of_several(_name))
 
 
 _true_fdopen = os.fdopen

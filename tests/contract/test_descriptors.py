@@ -10,6 +10,7 @@ import select
 import socket
 import stat
 import struct
+import sys
 import tempfile
 import termios
 import tty
@@ -597,3 +598,32 @@ def test_k133_a_socket_carries_the_number_of_an_eventfd(world: World) -> None:
     with select.epoll() as poll:
         world.gives("EINVAL", os.eventfd_read, poll.fileno())
         world.gives("EINVAL", os.eventfd_write, poll.fileno(), 1)
+
+
+def test_k133_a_range_of_numbers_is_closed(world: World) -> None:
+    here, there = pair(world)
+    number = here.fileno()
+    os.closerange(number, number)
+    assert here.send(b"x") == 1
+    os.closerange(number, number + 1)
+    world.gives("EBADF", here.send, b"x")
+    assert there.recv(2) == b"x"
+    assert there.recv(2) == b""
+    here.detach()
+    world.gives("TypeError: 'str' object cannot be interpreted as an integer", os.closerange, "x", 1)
+
+
+def test_k133_calls_that_take_objects_take_sockets(world: World) -> None:
+    here, _ = pair(world)
+    world.gives("EINVAL", os.fsync, here)
+    world.gives("EINVAL", os.fdatasync, here)
+    world.gives("ENOTDIR", os.fchdir, here)
+    said = outcome(os.set_blocking)  # type: ignore[arg-type]
+    assert said == "TypeError: set_blocking expected 2 arguments, got 0"
+    before = os.get_blocking(here.fileno())
+    said = outcome(lambda: os.set_blocking(here.fileno(), "yes"))  # type: ignore[arg-type]
+    if sys.version_info < (3, 12):  # what passes for a bool is the interpreter's own affair
+        assert said == "TypeError: 'str' object cannot be interpreted as an integer"
+        assert os.get_blocking(here.fileno()) is before
+    else:
+        assert os.get_blocking(here.fileno()) is True

@@ -236,3 +236,20 @@ def test_commands_that_the_standard_library_runs_to_see_the_machine_have_pipes_o
 ) -> None:
     # Where nobody knows the library, `ld` is asked, and both of its pipes are read by a selector.
     assert simnet_network.host("server").run(ctypes.util.find_library, "nobody_has_this") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux")
+@pytest.mark.parametrize("ready", POLLERS)
+def test_what_is_none_of_those_is_refused_by_name(ready: Any) -> None:
+    fd = os.pidfd_open(os.getpid())
+    try:
+        with pytest.raises(simnet.NotModelled, match="no socket, pipe, eventfd or file"), Network():
+            ready(fd, 0)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.skipif(not hasattr(os, "timerfd_create"), reason="Python 3.13 and Linux")
+def test_a_timer_of_the_machines_is_a_way_out() -> None:
+    with pytest.raises(simnet.Escape, match="timerfd_create, which counts real time"), Network():
+        os.timerfd_create(time.CLOCK_MONOTONIC)
