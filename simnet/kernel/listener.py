@@ -19,6 +19,7 @@ from simnet.kernel.options import (
     WINDOW_CLAMP,
 )
 from simnet.kernel.packed_options import IP_OPTIONS
+from simnet.kernel.rare_options import FASTOPEN_KEY
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 from simnet.kernel.stream_messages import note_arrivals
@@ -32,6 +33,7 @@ SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
 OF_A_LISTENER: Final = (
     (IPPROTO_TCP, TCP_DEFER_ACCEPT),
     (IPPROTO_TCP, TCP_FASTOPEN),
+    FASTOPEN_KEY,
     (SOL_SOCKET, SO_PRIORITY),
     (IPPROTO_IP, IP_OPTIONS),
 )

@@ -6,7 +6,7 @@ What would have to do something is NotModelled: to send with a header.
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EPERM, EPROTO
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ENOPROTOOPT, ENOTCONN, EPERM, EPROTO
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -33,7 +33,16 @@ from simnet.kernel.options import (
     NoBuffer,
     read_nothing,
 )
-from simnet.kernel.rare_options import IPV6_ADDRFORM, NOT_READ, SO_LOCK_FILTER, SO_MAX_PACING_RATE, told
+from simnet.kernel.rare_options import (
+    FASTOPEN_KEY,
+    FASTOPEN_KEY_SIZES,
+    IPV6_ADDRFORM,
+    NOT_READ,
+    SO_LOCK_FILTER,
+    SO_MAX_PACING_RATE,
+    ULP,
+    told,
+)  # fmt: skip
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 
@@ -101,13 +110,16 @@ PACKED: Final = (
     | MEMBERSHIPS
     | SOURCES
     | GROUP_REQUESTS
+    | {ULP, FASTOPEN_KEY}
     | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
 )
+
+TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | {ULP, FASTOPEN_KEY}
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
-    if key not in PACKED or key == FORM or key in SOURCES | GROUP_REQUESTS:
+    if key not in PACKED or key == FORM or key in TOLD_ELSEWHERE:
         return told(socket, key, buflen)
     if key == PACE:
         rate = _kept(socket, key) or NO_LIMIT
@@ -158,6 +170,12 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
+    elif key == ULP:
+        raise socket_error(ENOENT if value else EINVAL)  # no module is there, kTLS's for one
+    elif key == FASTOPEN_KEY:
+        if len(value) not in FASTOPEN_KEY_SIZES:
+            raise socket_error(EINVAL)
+        _keep(socket, key, value)
     elif key in GROUP_REQUESTS:
         _refuse_group_request(key, value)
     elif key in SOURCES:

@@ -94,6 +94,9 @@ TCP_ULP: Final = 31
 TCP_MD5SIG_EXT: Final = 32
 TCP_FASTOPEN_KEY: Final = 33
 TCP_ZEROCOPY_RECEIVE: Final = 35
+ULP: Final = (IPPROTO_TCP, TCP_ULP)
+FASTOPEN_KEY: Final = (IPPROTO_TCP, TCP_FASTOPEN_KEY)
+FASTOPEN_KEY_SIZES: Final = (16, 32)  # one key, or one and its successor
 TCP_IS_MPTCP: Final = 43
 TCP_RTO_MIN_US: Final = 45
 TCP_DELACK_MAX_US: Final = 46
@@ -207,16 +210,16 @@ RARE_TCP: Final[dict[Key, Option]] = {
     **{(IPPROTO_TCP, name): refused(0, EPERM) for name in (TCP_REPAIR_QUEUE, TCP_TIMESTAMP, TCP_REPAIR_WINDOW)},
     **{
         (IPPROTO_TCP, name): refused(0, EINVAL)
-        for name in (TCP_MD5SIG, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT, TCP_FASTOPEN_KEY)
+        for name in (TCP_MD5SIG, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT)
     },
     **{
         (IPPROTO_TCP, name): refused(0, ENOPROTOOPT)
         for name in (TCP_CC_INFO, TCP_SAVED_SYN, TCP_ZEROCOPY_RECEIVE, TCP_IS_MPTCP)
     },
     (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
-    (IPPROTO_TCP, TCP_REPAIR): Option(0, fixed=True),
-    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 1, INT_MAX, fixed=True),
-    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 1, INT_MAX, fixed=True),
+    (IPPROTO_TCP, TCP_REPAIR): Option(0, fixed=True, minus_one=True),
+    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 4001, 200_000, fixed=True),  # from two ticks on
+    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 4001, 200_000, fixed=True),
 }
 
 RARE_UDP: Final[dict[Key, Option]] = {
@@ -255,7 +258,6 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
     (SOL_SOCKET, SO_TXTIME): bytes(8),
     (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
     (IPPROTO_TCP, TCP_ULP): b"",
-    (IPPROTO_TCP, TCP_FASTOPEN_KEY): b"",
 }
 
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
@@ -280,6 +282,9 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         if socket.type == SOCK_STREAM:
             return b""
         raise socket_error(ENOPROTOOPT)
+    if key == FASTOPEN_KEY:
+        kept_key: bytes = (socket.options or {}).get(key, b"")
+        return kept_key
     if level != SOL_SOCKET or name < SO_PEERNAME:
         return _IN_BYTES.get(key)
     if name == SO_PEERNAME:

@@ -35,7 +35,7 @@ PARTS = (
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
 LEFT_OUT = """
-| Options that Linux knows and no table here has, when they are set (`SO_ATTACH_FILTER`, `SO_TXTIME`, `TCP_ULP` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMPING` of what goes out, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
+| Options that Linux knows and no table here has, when they are set (`SO_ATTACH_FILTER`, `SO_TXTIME`, `SO_BUF_LOCK` ...), and values that would have to do something (`IP_MINTTL` 1, `SO_TIMESTAMPING` of what goes out, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: keeping a number that has no effect would be a lie. What shows through no socket is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
 | The error queue of a TCP socket | it stays empty; IP_RECVERR makes an unreachable peer known at once, as on Linux |
 | Raw and packet sockets, SCTP, other families than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to everybody (netlink, vsock, XDP, MPTCP) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 is heard by all of them, a group by its members on any host, one hop away |

@@ -596,3 +596,33 @@ def test_k131_a_value_may_be_longer_than_it_need_be(world: World, kind: str) -> 
         sock = fresh(world, kind)
         sock.setsockopt(level, name, (1 << 2).to_bytes(4, "little") + bytes(2000))
         assert sock.getsockopt(level, name) == (1 if name == socket.SO_KEEPALIVE and level == SOL else 4)
+
+
+def test_k131_a_key_of_fast_open_is_kept(world: World) -> None:
+    option = (TCP, 33)  # TCP_FASTOPEN_KEY
+    listener = world.listener(options={option: b"k" * 16})  # type: ignore[dict-item]
+    client, server = world.client(listener), world.accept(listener)
+    assert [sock.getsockopt(*option, 40) for sock in (listener, client, server)] == [b"k" * 16, b"", b""]
+    client.setsockopt(*option, b"K" * 32)
+    assert client.getsockopt(*option, 40) == b"K" * 32
+    assert client.getsockopt(*option, 3) == b"KKK"
+    for value in (5, b"", b"k" * 15, b"k" * 17):
+        world.gives("EINVAL", client.setsockopt, *option, value)
+
+
+def test_k131_there_is_no_protocol_above_tcp(world: World) -> None:
+    option = (TCP, 31)  # TCP_ULP
+    for sock in (world.socket(), world.pair()[0], world.listener()):
+        for name in (b"x", b"nothing", b"n" * 300, 5):
+            world.gives("ENOENT", sock.setsockopt, *option, name)
+        world.gives("EINVAL", sock.setsockopt, *option, b"")
+        assert sock.getsockopt(*option, 16) == b""
+
+
+@pytest.mark.parametrize("option", [45, 46])  # TCP_RTO_MIN_US, TCP_DELACK_MAX_US
+def test_k131_a_limit_of_a_timer_has_limits(world: World, option: int) -> None:
+    sock = world.socket()
+    for microseconds in (-1, 0, 1, 4000, 200_001, 2**31 - 1):
+        world.gives("EINVAL", sock.setsockopt, TCP, option, microseconds)
+    sock.setsockopt(TCP, option, 200_000)
+    assert sock.getsockopt(TCP, option) == 200_000
