@@ -94,7 +94,9 @@ def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) ->
     """Between real files: a pipe of the run's is waited for here, and who waits for it is told."""
     (_, source), (_, target) = ends
     pipes: Any = scheduler.pipes
-    if not flags & SPLICE_F_NONBLOCK:
+    waits = not (source is not None and target is not None and source.inode == target.inode)  # nothing goes round
+    waits = waits and (source is None or source.reads) and (target is None or target.writes)
+    if waits and not flags & SPLICE_F_NONBLOCK:
         for pipe, reading in ((source, True), (target, False)):
             if pipe is not None and not pipe.alone and os.get_blocking(pipe.fd):
                 pipes.wait_for(scheduler, pipe, reading=reading)

@@ -135,6 +135,8 @@ def test_k133_what_splice_refuses(world: World, pipe: Pipe) -> None:
     with select.epoll() as poll:
         for code, *arguments in (
             ("EINVAL", a, b, 1),
+            ("EINVAL", reader, writer, 1),
+            ("EBADF", writer, reader, 1),
             ("EINVAL", reader, poll.fileno(), 1),
             ("EINVAL", poll.fileno(), writer, 1),
             ("EINVAL", a, writer, 1, 0),
