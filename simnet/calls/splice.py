@@ -47,7 +47,8 @@ def splice(
             other can not be asked for a position; EPIPE, nobody reads; EAGAIN; what the socket says.
     """
     ends = [_end(scheduler, each) for each in (src, dst)]
-    if not any(simulated for simulated, _ in ends):
+    there = all(_is_open(*each) for each in zip((src, dst), ends, strict=True))
+    if there and not any(simulated for simulated, _ in ends):
         return _real(scheduler, ends, lambda: original(src, dst, count, offset_src, offset_dst, flags), flags)
     try:
         return original(
@@ -58,9 +59,7 @@ def splice(
             raise
     (_, source), (_, target) = ends
     if source is None or target is None:  # a file on the disk, or no file at all
-        raise socket_error(
-            errno.EINVAL if all(_is_open(*each) for each in zip((src, dst), ends, strict=True)) else errno.EBADF
-        )
+        raise socket_error(errno.EINVAL if there else errno.EBADF)
     pipe, other = (source, offset_dst) if ends[1][0] else (target, offset_src)
     if (ends[0][0] and ends[1][0]) or pipe.alone:
         raise socket_error(errno.EINVAL)
@@ -86,7 +85,7 @@ def _end(scheduler: Scheduler, fd: Any) -> tuple[bool, Any]:
 def _is_open(fd: Any, end: tuple[bool, Any]) -> bool:
     try:
         return end[1] is not None or bool(os.fstat(fd))
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, TypeError):
         return False
 
 

@@ -148,6 +148,7 @@ def test_k133_what_splice_refuses(world: World, pipe: Pipe) -> None:
             ("EBADF", writer, a, 1),
             ("EBADF", a, 1_000_000, 1),
             ("EBADF", 1_000_000, a, 1),
+            ("EBADF", reader, -1, 1),
             (0, a, b, 0),
             ("TypeError: 'socket' object cannot be interpreted as an integer", here, writer, 1),
         ):
