@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from inspect import signature
 from itertools import count
 from random import Random
 from typing import Any, cast
@@ -71,7 +70,6 @@ OF_PIPES = (
     *OF_EVENTFDS,
 )  # the calls that move somebody on who waits for a pipe
 NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
-BoundSplice = signature(splice)
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -172,12 +170,7 @@ class SimulatedBackend:
 
     def splice(self, original: Any, *arguments: Any, **options: Any) -> int:
         """``os.splice``, of which one end is a pipe."""
-        try:
-            BoundSplice.bind(None, None, *arguments, **options)
-        except TypeError:
-            went: int = original(*arguments, **options)  # which says what is wrong
-            return went
-        return splice(self._scheduler, original, *arguments, **options)
+        return splice(self._scheduler, original, arguments, options)
 
     def fdopen(self, original: Any, *arguments: Any, **options: Any) -> Any:
         """``os.fdopen`` of a simulated descriptor, of a pipe of this run, or of a real file."""

@@ -29,23 +29,18 @@ PAGE = 4096
 F_GETPIPE_SZ = 1032
 
 
-def splice(
-    scheduler: Scheduler,
-    original: Callable[..., int],
-    src: Any,
-    dst: Any,
-    count: int,
-    offset_src: int | None = None,
-    offset_dst: int | None = None,
-    flags: int = 0,
-) -> int:
-    """How many bytes went.
+def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, options: Any) -> int:
+    """How many bytes went, where *original* is called with *arguments* and, by name, *options*.
 
     Raises:
         TypeError, ValueError, OverflowError: as CPython's, text included.
         OSError: ESPIPE, a pipe has no positions; EBADF, it is not the pipe's end for this; EINVAL, neither is a pipe, or the
             other can not be asked for a position; EPIPE, nobody reads; EAGAIN; what the socket says.
     """
+    try:
+        src, dst, count, offset_src, offset_dst, flags = _asked(*arguments, **options)
+    except TypeError:
+        return original(*arguments, **options)  # which says what is wrong
     ends = [_end(scheduler, each) for each in (src, dst)]
     there = all(_is_open(*each) for each in zip((src, dst), ends, strict=True))
     if there and not any(simulated for simulated, _ in ends):
@@ -71,6 +66,12 @@ def splice(
         raise socket_error(errno.EINVAL)
     nonblocking = bool(flags & SPLICE_F_NONBLOCK) or not os.get_blocking(pipe.fd)
     return (_out_of if pipe is source else _into)(scheduler, pipe, dst if pipe is source else src, count, nonblocking)
+
+
+def _asked(
+    src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None, flags: Any = 0
+) -> tuple[Any, ...]:
+    return src, dst, count, offset_src, offset_dst, flags
 
 
 def _end(scheduler: Scheduler, fd: Any) -> tuple[bool, Any]:
