@@ -73,9 +73,8 @@ NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor 
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
-_classes: WeakValueDictionary[type, type] = (
-    WeakValueDictionary()
-)  # a user's subclass of socket.socket -> the same over Socket
+# A user's subclass of socket.socket -> the same over Socket.
+_classes: WeakValueDictionary[type, type] = WeakValueDictionary()
 
 
 class SimulatedBackend:

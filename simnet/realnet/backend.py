@@ -31,9 +31,8 @@ from simnet.whereabouts import caller_outside
 
 __all__ = ["RealBackend", "provider"]
 
-_classes: WeakValueDictionary[type, type] = (
-    WeakValueDictionary()
-)  # a user's subclass of socket.socket -> the same over RealSocket
+# A user's subclass of socket.socket -> the same over RealSocket.
+_classes: WeakValueDictionary[type, type] = WeakValueDictionary()
 
 
 class RealBackend:
