@@ -332,7 +332,7 @@ class Loop:
                 refuse_what_waits(function, made)
         except Exception as error:  # noqa: BLE001 - a call may raise anything, the loop goes on
             owner = getattr(function, "__self__", None)
-            if isinstance(owner, Channel):
+            if isinstance(owner, Channel) and not owner.closed:
                 owner._failed(getattr(function, "__name__", "call"), error)
             else:
                 for observer in observers:

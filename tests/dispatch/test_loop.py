@@ -169,6 +169,25 @@ def test_run_ends_when_nothing_is_left(world):
     assert loop.channels == {}
 
 
+def test_a_call_that_comes_after_the_end_of_its_channel_fails_in_the_log(world, caplog):
+    class Late(Recorder):
+        def remember(self):
+            raise ValueError("too late")
+
+        def handle_error(self, error):
+            self.events.append(error)
+
+    loop = world.loop()
+    channel, _ = world.connected(loop, Late)
+    channel.close()
+    world.turn(loop, 1)
+    loop.call_soon(channel.remember)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", None)]
+    assert "too late" in caplog.text
+
+
 def test_stop_in_a_single_turn_leaves_the_next_ones_their_sleep(world):
     loop, seen = world.loop(), []
     loop.call_soon(loop.stop)
