@@ -88,6 +88,7 @@ class Dispatcher(Channel):
 
     @reading.setter
     def reading(self, wanted: bool) -> None:
+        self.loop._check_thread()
         self._reading = wanted
         self._update()
 
@@ -98,6 +99,7 @@ class Dispatcher(Channel):
 
     @writing.setter
     def writing(self, wanted: bool) -> None:
+        self.loop._check_thread()
         self._writing = wanted
         self._update()
 

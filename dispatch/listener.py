@@ -186,6 +186,7 @@ class Listener(Channel):
     def limit(self, limit: int | None) -> None:
         if limit is not None:
             check_count("limit", limit, 1)
+        self.loop._check_thread()
         self._limit = limit
         self._update()
 

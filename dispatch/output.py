@@ -143,7 +143,6 @@ class Sender(Channel):
             producer = Items(producer)
         if self._channel_state & DONE:
             return False
-        self._channel_state |= PRODUCING
         if self._waiting is None:
             if self.loop._turning is not self:
                 self.loop._written_to(self)
@@ -151,6 +150,7 @@ class Sender(Channel):
         else:
             self._spread_out()
             self._waiting.append(producer)
+        self._channel_state |= PRODUCING
         return self._waiting_bytes <= self.high_water or self._promise()
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:

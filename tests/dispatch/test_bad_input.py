@@ -505,6 +505,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     channel, _ = kernel_world.connected(loop, Recorder)
     listener = kernel_world.listen(loop, Recorder)
     datagram = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
+    verbs, _ = kernel_world.connected(loop, dispatch.Dispatcher)
     started = threading.Event()
     loop.call_soon(started.set)
     thread = threading.Thread(target=loop.run)
@@ -516,7 +517,8 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
             (channel.write_eof,), (channel.close,), (channel.abort,), (listener.pause,), (listener.resume,),
             (listener.close,), (datagram.send, b"x", NOBODY), (datagram.close,), (loop.call_soon, nothing),
             (loop.call_later, 1, nothing), (loop.call_every, 1, nothing), (loop.stop,), (loop.close,),
-            (loop.run_once, 0), (Recorder(loop=loop).connect, NOBODY),
+            (loop.run_once, 0), (Recorder(loop=loop).connect, NOBODY), (setattr, verbs, "reading", False),
+            (setattr, verbs, "writing", True), (setattr, listener, "limit", 5),
             (dispatch.Listener, ("127.0.0.1", 0), Recorder),
         ):  # fmt: skip
             options = {"loop": loop} if call is dispatch.Listener else {}
@@ -528,6 +530,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert not thread.is_alive()
     assert not channel.closed
     assert channel.queued == 0
+    channel.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)  # no producer was taken
 
 
 def test_another_thread_is_refused_while_a_single_turn_is_made(kernel_world, in_thread):
