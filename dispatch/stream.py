@@ -122,9 +122,12 @@ class Stream(Receiver):
             check_address(source, family)
         if self._channel_state & ~BEFORE or self.socket is not None:
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already; make a new one")
-        from dispatch.connector import Connector
-
         self.addr = address
+        try:
+            from dispatch.connector import Connector
+        except OSError as error:  # no descriptor is left to read it with, nor for a socket
+            self._finish(error)
+            return
         self._channel_state |= CONNECTING
         self._extras().connector = connector = Connector(self, address, family, source)
         try:

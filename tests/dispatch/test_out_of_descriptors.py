@@ -83,6 +83,24 @@ assert os.wait()[1] == 0
 assert sorted(map(str, told)) == ["Aborted", "ValueError", "b'abort'", "b'read'"], told
 """
 
+CONNECTING = """
+import errno, dispatch
+
+told = []
+
+class Client(dispatch.Stream):
+    def handle_close(self, reason):
+        told.append(reason.errno)
+
+with socket.create_server(("127.0.0.1", 0)) as listener, dispatch.Loop() as loop:
+    client = Client(loop=loop)
+    exhaust()
+    client.connect(listener.getsockname())
+    assert told == []
+    loop.run()
+assert told == [errno.EMFILE], told
+"""
+
 
 def run(program: str) -> str:
     unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # which opens a file
@@ -108,3 +126,7 @@ def test_a_handlers_error_is_told_and_costs_its_channel_only():
 
     assert "a handler failed" in told
     assert "ValueError: odd" in told
+
+
+def test_a_connect_that_cannot_even_begin_is_told_to_handle_close():
+    assert run(CONNECTING) == ""
