@@ -116,8 +116,8 @@ class UnixSocket(File):
         return mask
 
     def writable(self) -> bool:
-        """OUT: a quarter of the send buffer at most is in use (K-103)."""
-        return self.state != LISTEN and self.held * 4 <= self.sndbuf
+        """OUT: less than a quarter of the send buffer is in use (K-103); Linux counts one byte for the socket itself."""
+        return self.state != LISTEN and self.held < self.sndbuf >> 2
 
     def give_back(self, memory: int) -> None:
         """Somebody read, or threw away, what this socket sent."""

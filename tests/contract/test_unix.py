@@ -688,3 +688,22 @@ def test_k105_a_closed_datagram_socket_has_no_peer_any_more(world: World, whom: 
     world.gives("EPERM", there.send, b"x")
     here.close()
     world.gives("ECONNREFUSED", there.send, b"x")
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_k103_just_a_quarter_of_the_send_buffer_is_too_much(world: World, kind: int) -> None:
+    here, there = pair(world, kind)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)  # which is doubled: four times three times 768
+    for _ in range(3):
+        world.ready(here, "OUT")
+        assert here.send(b"x") == 1
+    world.ready(here, "0")
+    here.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        here.send(b"x")
+    here.setblocking(False)
+    assert here.send(b"x") == 1  # who asks for no room first is served
+    assert there.recv(1) == b"x"
+    world.ready(here, "0")
+    assert there.recv(1) == b"x"
+    world.ready(here, "OUT")
