@@ -43,7 +43,8 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.standins.sockets import called_by_class
-from simnet.verdicts import BLOCKS_THE_LOOP, Escape, Verdict, blocks_the_loop
+from simnet.stuck import reached_out
+from simnet.verdicts import BLOCKS_THE_LOOP, Verdict, blocks_the_loop
 from simnet.wait import TICKS_MAX, Scheduler, running
 from simnet.whereabouts import caller, caller_outside
 
@@ -437,12 +438,7 @@ class SimulatedBackend:
         process = self._scheduler.current
         if (first := process.state.get("escape")) is not None:
             raise first  # what its clean-up runs into is no news, as when asyncio ends a pool of threads that never was
-        frame = sys._getframe(1)
-        where = f" at {caller_outside(frame)}" if caller(frame) is not None else ""  # else it was spawned itself
-        error = process.state["escape"] = Escape(
-            f"{process.name} reached for {what}{where}: a simulated process has no threads, "
-            "no subprocesses and no real sockets. Spawn a process on a host instead, or run this test on RealNetwork."
-        )
+        error = process.state["escape"] = reached_out(process, what, sys._getframe(1))
         self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))
         raise error
 

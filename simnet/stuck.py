@@ -1,15 +1,15 @@
-"""What is told of a run that goes nowhere: who did what how often, at what time, and what to do about it."""
+"""What is told of a run that goes nowhere, or out of the simulation: who did what how often, and what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from simnet.verdicts import Deadlock, Hang, Spin
-from simnet.whereabouts import placed
+from simnet.verdicts import Deadlock, Escape, Hang, Spin
+from simnet.whereabouts import caller, caller_outside, placed
 
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, FrameType
 
     from simnet.process import Process
 
@@ -21,6 +21,7 @@ __all__ = [
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
+    "reached_out",
     "read_for_nothing",
     "remedy",
     "told_for_nothing",
@@ -114,3 +115,12 @@ def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
     if processes == 1:
         return f"No other process is there. {CALLED}"
     return "Give the test's socket a time-out to go on, or look at whom it waits for."
+
+
+def reached_out(process: Process, what: str, frame: FrameType) -> Escape:
+    """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
+    where = f" at {caller_outside(frame)}" if caller(frame) is not None else ""
+    return Escape(
+        f"{process.name} reached for {what}{where}: a simulated process has no threads, no subprocesses and no real "
+        "sockets. Spawn a process on a host instead, or run this test on RealNetwork."
+    )
