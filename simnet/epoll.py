@@ -158,6 +158,14 @@ class Epoll(Poller):
         else:
             self._epoll.register(number, file, bits)
 
+    def register_socket(self, fd: int, eventmask: int) -> None:
+        """The same of numbers that are right, for `selectors`."""
+        file: Any = self._process.descriptors.open.get(fd)
+        if file is None or type(file) is Pipe or self._fd == -1 or not self._epoll.refs:
+            self.register(fd, eventmask)
+        else:
+            self._epoll.register(fd, file, eventmask)
+
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any, **named: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more or named:
             look_over_epoll("modify", fd, eventmask, *more, **named)
@@ -274,46 +282,49 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     poller = self._selector
     if poller.__class__ is not Epoll:
         return _select(self, timeout)  # type: ignore[no-any-return]
-    if timeout is None:
-        timeout = -1
-    elif timeout <= 0:
-        timeout = 0
-    else:
-        # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers of binary,
-        # 100; on a machine something has passed between them.
-        timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
     keys = self._fd_to_key
-    most = len(keys) or 1
     epoll = poller._epoll
     ready = epoll.ready
     scheduler = poller._process.scheduler
-    me = scheduler.current
+    plain = epoll.refs and not (poller._rare or poller._steered)
     try:
-        if (
-            me.told_at == scheduler.effects
-            or timeout > PLAIN_SECONDS
-            or len(ready) > most
-            or poller._rare
-            or poller._steered
-            or not epoll.refs
-        ):
-            found = poller.poll(timeout, most)
-        else:  # as `poll` does
-            recording = scheduler.recording
-            if ready and not recording:
-                chosen: list[tuple[selectors.SelectorKey, int]] = epoll.collect(MAXEVENTS_MAX, keys)
-                if chosen:
-                    poller._process.machine.polls += 1
-                    me.told_at = scheduler.effects
-                    me.fruitless = 1
-                    return chosen
-            found = epoll.collect(most) if ready else []
-            if not found:
-                found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), most)
-            if found or recording:
-                poller._report(found, timeout)
+        if plain and not ready and timeout is not None and timeout <= 0:
+            scheduler.pause()  # asyncio looks for news between two turns, and has more to do
+            if not ready and not scheduler.recording:
+                return []
+            found = epoll.collect(len(keys) or 1) if ready else []
+            poller._report(found, 0)
+        else:
+            if timeout is None:
+                timeout = -1
+            elif timeout <= 0:
+                timeout = 0
+            else:
+                # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers
+                # of binary, 100; on a machine something has passed between them.
+                timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
+            most = len(keys) or 1
+            me = scheduler.current
+            if not plain or me.told_at == scheduler.effects or timeout > PLAIN_SECONDS or len(ready) > most:
+                found = poller.poll(timeout, most)
+            else:  # as `poll` does
+                recording = scheduler.recording
+                if ready and not recording:
+                    chosen: list[tuple[selectors.SelectorKey, int]] = epoll.collect(MAXEVENTS_MAX, keys)
+                    if chosen:
+                        poller._process.machine.polls += 1
+                        me.told_at = scheduler.effects
+                        me.fruitless = 1
+                        return chosen
+                found = epoll.collect(most) if ready else []
+                if not found:
+                    found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), most)
+                if found or recording:
+                    poller._report(found, timeout)
     except InterruptedError:
         return []
+    if not found:
+        return found
     return [
         (key, (mask if mask == IN else events_of(mask)) & key.events)
         for fd, mask in found

@@ -33,6 +33,7 @@ from simnet.standins import (
     resolver,
     sockets,
     timers,
+    turns,
     uv,
 )
 
@@ -129,6 +130,7 @@ def place_at_loops() -> None:
     ends.place()
     executors.place()
     timers.place()
+    turns.place()
     uv.place()
 
 
@@ -145,6 +147,7 @@ def _unplace() -> None:
     ends.unplace()
     executors.unplace()
     timers.unplace()
+    turns.unplace()
     uv.unplace()
     tls.unplace()
     tellers.unplace()

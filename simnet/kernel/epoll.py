@@ -43,7 +43,10 @@ class Entry:
         self.epoll = epoll
         self.fd = fd
         self.file = file
-        self.want(events)
+        self.events = events  # as `want` does
+        self.wanted = events & ~_MODES
+        self.once = events & _ONCE
+        self.exclusive = events & EPOLLEXCLUSIVE != 0
         self.listed = False
 
     def want(self, events: int) -> None:
@@ -121,19 +124,29 @@ class Epoll(File):
         """
         if file is self:
             raise socket_error(EINVAL)
-        if events & EPOLLEXCLUSIVE and (events & ~_WITH_EXCLUSIVE or isinstance(file, Epoll)):
+        exclusive = events & EPOLLEXCLUSIVE
+        if isinstance(file, Epoll):
+            if exclusive:
+                raise socket_error(EINVAL)
+            if file.reaches(self) or file.depth() + 1 + self.height() > _NESTS_MAX:
+                raise socket_error(ELOOP)
+        if exclusive and events & ~_WITH_EXCLUSIVE:
             raise socket_error(EINVAL)
-        if isinstance(file, Epoll) and (file.reaches(self) or file.depth() + 1 + self.height() > _NESTS_MAX):
-            raise socket_error(ELOOP)
         key = (fd, file)
         if key in self.entries:
             raise socket_error(EEXIST)
         entry = self.entries[key] = Entry(self, fd, file, events | ALWAYS)
-        if events & EPOLLEXCLUSIVE:
+        if exclusive:
             file.watch_last(entry)
+        elif file.watchers is None:  # as `watch` does
+            file.watchers = [entry]
         else:
             file.watch(entry)
-        self._list_if_ready(entry)
+        if file.mask() & entry.wanted:
+            entry.listed = True
+            self.ready[entry] = None
+            if self.watchers is not None:
+                self.wake(IN)
 
     def modify(self, fd: int, file: File, events: int) -> None:
         """EPOLL_CTL_MOD; also re-arms ONESHOT, and makes a new edge if ready."""

@@ -15,6 +15,7 @@ from simnet.standins import (
     locks,
     own_signals,
     pollers,
+    registrations,
     sockets,
     ways_out,
 )
@@ -26,6 +27,7 @@ __all__ = ["PAIRS", "Backend", "Pair", "Provider", "active", "answer_from"]
 PAIRS: tuple[Pair, ...] = (
     *clocks.PAIRS,
     *pollers.PAIRS,
+    *registrations.PAIRS,
     *sockets.PAIRS,
     *descriptors.PAIRS,
     *files.PAIRS,

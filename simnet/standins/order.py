@@ -68,19 +68,16 @@ def _numbered(task: type) -> type:
     class Task(task):  # type: ignore[misc]  # which there is when asyncio has been loaded
         __slots__ = ("_number",)
 
-        def __init__(self, coro: Any, *, number: int, **options: Any) -> None:
-            self._number = number  # asyncio puts it into a set while it is made
-            super().__init__(coro, **options)
-
         def __hash__(self) -> int:
-            return self._number
+            return self._number  # type: ignore[no-any-return]
 
     Task.__module__, Task.__qualname__ = task.__module__, task.__qualname__
     return Task
 
 
 def _create_task(original: Any, tasks: Any) -> Any:
-    task = _numbered(tasks.Task)
+    task: Any = _numbered(tasks.Task)
+    new, make = task.__new__, task.__init__
     eager = getattr(tasks, "eager_task_factory", original)  # from Python 3.12 on
 
     def create_task(self: Any, coro: Any, **options: Any) -> Any:
@@ -89,9 +86,11 @@ def _create_task(original: Any, tasks: Any) -> Any:
             self._check_closed()
             if factory is not None:
                 options["eager_start"] = True
-            made = task(coro, loop=self, number=world.number(), **options)
+            made: Any = new(task)
+            made._number = world.number()  # asyncio puts it into a set while it is made
+            make(made, coro, loop=self, **options)
             if made._source_traceback:  # in debug mode: where it was made is not here
-                del made._source_traceback[-2:]
+                del made._source_traceback[-1]
             return made
         return original(self, coro, **options)
 

@@ -1,0 +1,180 @@
+"""A turn of asyncio's loop in one frame, where the library's own takes one for each step of it.
+
+A run is mostly turns: a loop takes one for each event, or bunch of them, and each asks for the time, looks for what is
+ready, and makes handles of what is to be called. What stands here does what the library's own functions do, in their
+order, wherever it runs; with debug mode on, and for whatever is rare, it calls them. It is put in place only if they are
+made of what is known here.
+
+asyncio is not imported for this; it is looked for when the stand-ins are put in place, and whenever a loop may be made.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import copy_context
+from heapq import heappop
+from typing import Any, Final
+
+from simnet.standins import clocks
+from simnet.wait import running
+
+__all__ = ["place", "unplace"]
+
+MONOTONIC: Final = next(pair.standin for pair in clocks.PAIRS if pair.standin.__name__ == "monotonic")
+RULED_OUT_FROM: Final = (
+    100  # timers, of which the library's own turn takes out those called off, if they are half of them
+)
+
+KNOWN: Final = {  # which names a function of the library goes by, in all versions of it that have been looked at
+    "_run_once": {
+        *(
+            "_scheduled",
+            "_MIN_SCHEDULED_TIMER_HANDLES",
+            "_timer_cancelled_count",
+            "_MIN_CANCELLED_TIMER_HANDLES_FRACTION",
+        ),
+        *("_cancelled", "append", "heapq", "heapify", "heappop", "_ready", "_stopping", "_when", "time", "_selector"),
+        *("MAXIMUM_SELECT_TIMEOUT", "select", "_process_events", "_clock_resolution", "popleft", "_debug", "_run"),
+        *("_current_handle", "slow_callback_duration", "logger", "warning", "_format_handle"),
+        *("len", "min", "max", "range"),
+    },
+    "_process_events": {
+        *(
+            "fileobj",
+            "data",
+            "selectors",
+            "EVENT_READ",
+            "EVENT_WRITE",
+            "_cancelled",
+            "_remove_reader",
+            "_remove_writer",
+        ),
+        "_add_callback",
+    },
+    "call_soon": {"_check_closed", "_debug", "_check_thread", "_check_callback", "_call_soon", "_source_traceback"},
+    "time": {"time", "monotonic"},
+}
+A_HANDLE: Final = {  # its slots
+    *("_callback", "_args", "_cancelled", "_loop", "_source_traceback", "_repr", "__weakref__", "_context"),
+}
+
+_originals: dict[str, tuple[Any, Any]] = {}  # by the function's name: the class that it is of, and what stood there
+
+
+def _turn(original: Any, longest: float) -> Any:
+    def _run_once(self: Any) -> None:
+        scheduled, ready = self._scheduled, self._ready
+        called_off = self._timer_cancelled_count
+        if self._debug or (called_off and len(scheduled) > RULED_OUT_FROM and called_off * 2 > len(scheduled)):
+            original(self)
+            return
+        while scheduled and scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heappop(scheduled)._scheduled = False
+        timeout: Any = None
+        if ready or self._stopping:
+            timeout = 0
+        elif scheduled:
+            timeout = scheduled[0]._when - self.time()
+            if not 0 <= timeout <= longest:
+                timeout = 0 if timeout < 0 else longest
+        found = self._selector.select(timeout)
+        if found:
+            self._process_events(found)
+            found = None  # else it and an exception would hold each other
+        now = self.time()
+        if scheduled:
+            end = now + self._clock_resolution
+            while scheduled and scheduled[0]._when < end:
+                handle = heappop(scheduled)
+                handle._scheduled = False
+                ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+        handle = None  # as above
+
+    return _run_once
+
+
+def _process_events(self: Any, event_list: Any) -> None:
+    ready = self._ready
+    for key, mask in event_list:
+        reader, writer = key.data
+        if mask & 1 and reader is not None:
+            if reader._cancelled:
+                self._remove_reader(key.fileobj)
+            else:
+                ready.append(reader)
+        if mask & 2 and writer is not None:
+            if writer._cancelled:
+                self._remove_writer(key.fileobj)
+            else:
+                ready.append(writer)
+
+
+def _soon(original: Any, handles: Any) -> Any:
+    new = handles.__new__
+
+    def call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        if self._closed or self._debug:
+            asked = original(self, callback, *args, context=context)
+            if asked._source_traceback:
+                del asked._source_traceback[-1]  # it ends where it was asked for, not here
+            return asked
+        handle: Any = new(handles)
+        handle._context = copy_context() if context is None else context
+        handle._loop = self
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
+        handle._repr = handle._source_traceback = None
+        self._ready.append(handle)
+        return handle
+
+    return call_soon
+
+
+def _clock(original: Any, base: Any) -> Any:
+    def time(self: Any) -> Any:
+        scheduler = running.scheduler
+        if scheduler is None or base.time.monotonic is not MONOTONIC:  # a test has put something of its own there
+            return original(self)
+        scheduler.activity += 1  # as the stand-in does
+        if scheduler.activity >= scheduler.looks_end:
+            scheduler.looked()
+        return scheduler.clock.now_ns / 1e9
+
+    return time
+
+
+def place() -> None:
+    """If asyncio is loaded: its loops take their turns this way from now on."""
+    events, base, selecting = (
+        sys.modules.get(f"asyncio.{each}") for each in ("events", "base_events", "selector_events")
+    )
+    handle: Any = getattr(events, "Handle", None)
+    loop: Any = getattr(base, "BaseEventLoop", None)
+    selector_loop: Any = getattr(selecting, "BaseSelectorEventLoop", None)
+    if (
+        _originals or None in (handle, loop, selector_loop) or set(handle.__slots__) != A_HANDLE
+    ):  # not all loaded, perhaps
+        return
+    _put(loop, "_run_once", _turn(loop._run_once, getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)))
+    _put(selector_loop, "_process_events", _process_events)
+    _put(loop, "call_soon", _soon(loop.call_soon, handle))
+    _put(loop, "time", _clock(loop.time, base))
+
+
+def _put(owner: Any, name: str, ours: Any) -> None:
+    original = vars(owner).get(name)
+    if set(getattr(getattr(original, "__code__", None), "co_names", (None,))) <= KNOWN[name]:
+        _originals[name] = owner, original
+        setattr(owner, name, ours)
+
+
+def unplace() -> None:
+    while _originals:
+        name, (owner, original) = _originals.popitem()
+        setattr(owner, name, original)
