@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 from operator import index
@@ -15,7 +16,7 @@ from simnet.kernel.options import INT_MAX, INT_MIN
 
 __all__ = [
     "PLAIN_SECONDS",
-    "c_int", "descriptor_of", "epoll_bits", "epoll_limit_ns", "look_over_epoll", "look_over_poll", "poll_bits",
+    "c_int", "c_ints", "descriptor_of", "epoll_bits", "epoll_limit_ns", "look_over_epoll", "look_over_poll", "poll_bits",
     "poll_limit_ns", "select_limit_ns",
 ]  # fmt: skip
 
@@ -57,6 +58,14 @@ def c_int(value: Any) -> int:
         raise OverflowError("Python int too large to convert to C int")
     whole: int = number
     return whole
+
+
+def c_ints(*values: Any) -> Sequence[int]:
+    """Several of them, looked at in their order."""
+    for value in values:
+        if value.__class__ is not int or not INT_MIN <= value <= INT_MAX:
+            return [c_int(each) for each in values]
+    return values
 
 
 def descriptor_of(thing: Any) -> int:

@@ -38,7 +38,7 @@ from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK
 from simnet.kernel.options import INT_MAX, SO_ERROR, SOL_SOCKET
-from simnet.poll_arguments import c_int
+from simnet.poll_arguments import c_ints
 from simnet.realfiles import real_file
 from simnet.resolver.addresses import kernel_address
 from simnet.trace import CALL, Failed
@@ -48,10 +48,12 @@ from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
+    from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["Socket"]
+__all__ = ["Socket", "socket_of"]
 
+FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC
 FAMILIES = {int(each): each for each in _stdlib.AddressFamily}  # a look-up; the enum's own costs a microsecond
 KINDS = {int(each): each for each in _stdlib.SocketKind}
 _BYTES, _FROM = itemgetter(0), itemgetter(0, 3)  # of what recvmsg gives: what recv and recvfrom give
@@ -95,14 +97,15 @@ class Socket(UnixCalls):
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
         if fileno is None:
-            family = 2 if family == -1 else c_int(family)
-            kind = 1 if type == -1 else c_int(type)
-            proto = 0 if proto == -1 else c_int(proto)
-            if kind & SOCK_NONBLOCK:
-                self._timeout = 0.0
-            self._net_family = family
-            self._kind = kind = kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
-            self._protocol = proto
+            family, kind, proto = c_ints(family, type, proto)
+            self._net_family = family = 2 if family == -1 else family
+            self._protocol = proto = 0 if proto == -1 else proto
+            kind = 1 if kind == -1 else kind
+            if kind & FLAGS:
+                if kind & SOCK_NONBLOCK:
+                    self._timeout = 0.0
+                kind &= ~FLAGS
+            self._kind = kind
             _made(scheduler, machine, (family, kind, proto))
             try:
                 file = machine.stack.socket(family, kind, proto)
@@ -114,7 +117,7 @@ class Socket(UnixCalls):
                 file.nonblocking = True
             self._fd = process.descriptors.add(file)
         else:
-            family, kind, proto = c_int(family), c_int(type), c_int(proto)
+            family, kind, proto = c_ints(family, type, proto)
             fd = given_descriptor(fileno)
             known: Any = process.descriptors.open.get(fd)
             if known is None:
@@ -128,7 +131,7 @@ class Socket(UnixCalls):
                 self._machine = machine.fabric.machines[home]
             self._fd = fd
             self._net_family = known.family if family == -1 else family
-            self._kind = known.type if kind == -1 else kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._kind = known.type if kind == -1 else kind & ~FLAGS
             self._protocol = known.proto if proto == -1 else proto
             if kind != -1 and kind & SOCK_NONBLOCK:
                 self._timeout = 0.0
@@ -268,18 +271,7 @@ class Socket(UnixCalls):
             if isinstance(fault, ResetBeforeAccept):
                 file.sever()
                 host.flush()
-        accepted = Socket.__new__(Socket)  # whatever class the listener is of, as CPython does
-        accepted._fd = -1
-        accepted._io_refs = 0
-        accepted._closed = False
-        accepted._process = process
-        accepted._machine = host
-        accepted._timeout = process.default_timeout
-        accepted._net_family, accepted._kind, accepted._protocol = self._net_family, self._kind, self._protocol
-        if process.default_timeout is not None:
-            file.nonblocking = True
-        accepted._fd = process.descriptors.add(file)
-        return accepted, address
+        return socket_of(process, host, file, (self._net_family, self._kind, self._protocol)), address
 
     # --- bytes in --------------------------------------------------------------------------------------------------
 
@@ -450,6 +442,28 @@ class Socket(UnixCalls):
 
 
 name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)
+
+
+def socket_of(process: Process, machine: Machine, file: Any, kind: tuple[int, int, int]) -> Socket:
+    """A socket over *file*, which gets a number: what accept() gives, whatever class the listener is of, and an end of a pair.
+
+    *kind* is its family, type and protocol.
+
+    Raises:
+        OSError: EMFILE.
+    """
+    made: Socket = _new(Socket)
+    made._fd = -1
+    made._io_refs = 0
+    made._closed = False
+    made._process = process
+    made._machine = machine
+    made._timeout = process.default_timeout
+    made._net_family, made._kind, made._protocol = kind
+    if process.default_timeout is not None:
+        file.nonblocking = True
+    made._fd = process.descriptors.add(file)
+    return made
 
 
 def _given(nbytes: Any, flags: Any, more: Any) -> tuple[Any, ...]:

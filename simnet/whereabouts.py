@@ -34,7 +34,7 @@ def caller_outside(frame: FrameType) -> str:
 def caller(frame: FrameType) -> FrameType | None:
     """The nearest frame that is not simnet's: who called it."""
     step: FrameType | None = frame
-    while step is not None and _is_ours(name := _module(step)) and name.partition(".")[0] == "simnet":
+    while step is not None and _is_simnet(_module(step)):
         step = step.f_back
     return step
 
@@ -77,7 +77,8 @@ def leads_out(frame: FrameType, *, stopped: bool) -> bool:
 
 
 def _module(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", ""))
+    name = frame.f_globals.get("__name__", "")
+    return name if name.__class__ is str else str(name)
 
 
 def _told(frame: FrameType) -> str:
@@ -93,3 +94,8 @@ def placed(code: CodeType, line: int) -> str:
 def _is_ours(module: str) -> bool:
     """Is a module of that name one of those between a user's code and the network?"""
     return module.partition(".")[0] in OURS and not module.startswith("simnet.demo")
+
+
+@lru_cache(maxsize=1024)
+def _is_simnet(module: str) -> bool:
+    return _is_ours(module) and module.partition(".")[0] == "simnet"

@@ -8,9 +8,9 @@ from errno import EINVAL
 from simnet.faults.inject import Tag
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOCK_TYPE_MASK
-from simnet.socket import Socket
+from simnet.socket import Socket, socket_of
 from simnet.unixplaces import paired
-from simnet.wait import current_scheduler
+from simnet.wait import running
 from simnet.whereabouts import asked_by_a_library
 
 __all__ = ["socketpair"]
@@ -18,7 +18,7 @@ __all__ = ["socketpair"]
 
 def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     """Two connected sockets of the current process, as ``socket.socketpair`` gives them."""
-    scheduler = current_scheduler()
+    scheduler = running.scheduler
     assert scheduler is not None
     process = scheduler.current
     if type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC):
@@ -30,9 +30,8 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
         file.tag = Tag(None, f"pair {process.pairs}.{number} of {process.name}", "", process.host_name)
     if kind == SOCK_STREAM and not asked_by_a_library(sys._getframe(1)):
         paired(process.machine, *files)
-    ends: list[Socket] = []
-    for file in files:
-        ends.append(end := Socket(family, type, proto, fileno=process.descriptors.add(file)))
-        if type & SOCK_NONBLOCK:
+    ends = [socket_of(process, process.machine, file, (family, kind, proto)) for file in files]
+    if type & SOCK_NONBLOCK:
+        for end in ends:
             end.setblocking(False)
     return ends[0], ends[1]
