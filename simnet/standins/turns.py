@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import sys
 from contextvars import copy_context
-from heapq import heappop
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from simnet.standins import clocks
+from simnet.standins.timers import A_HANDLE
 from simnet.wait import running
 
 __all__ = ["place", "unplace"]
@@ -52,10 +53,11 @@ KNOWN: Final = {  # which names a function of the library goes by, in all versio
         "_add_callback",
     },
     "call_soon": {"_check_closed", "_debug", "_check_thread", "_check_callback", "_call_soon", "_source_traceback"},
+    "call_at": {
+        *("TypeError", "_check_closed", "_debug", "_check_thread", "_check_callback", "events", "TimerHandle"),
+        *("_source_traceback", "heapq", "heappush", "_scheduled"),
+    },
     "time": {"time", "monotonic"},
-}
-A_HANDLE: Final = {  # its slots
-    *("_callback", "_args", "_cancelled", "_loop", "_source_traceback", "_repr", "__weakref__", "_context"),
 }
 
 _originals: dict[str, tuple[Any, Any]] = {}  # by the function's name: the class that it is of, and what stood there
@@ -136,6 +138,21 @@ def _soon(original: Any, handles: Any) -> Any:
     return call_soon
 
 
+def _at(original: Any, events: Any) -> Any:
+    def call_at(self: Any, when: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        if when is None or self._closed or self._debug:
+            set_ = original(self, when, callback, *args, context=context)
+            if set_._source_traceback:
+                del set_._source_traceback[-1]  # as above
+            return set_
+        timer = events.TimerHandle(when, callback, args, self, context)
+        heappush(self._scheduled, timer)
+        timer._scheduled = True
+        return timer
+
+    return call_at
+
+
 def _clock(original: Any, base: Any) -> Any:
     def time(self: Any) -> Any:
         scheduler = running.scheduler
@@ -164,6 +181,7 @@ def place() -> None:
     _put(loop, "_run_once", _turn(loop._run_once, getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)))
     _put(selector_loop, "_process_events", _process_events)
     _put(loop, "call_soon", _soon(loop.call_soon, handle))
+    _put(loop, "call_at", _at(loop.call_at, events))
     _put(loop, "time", _clock(loop.time, base))
 
 
