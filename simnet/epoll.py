@@ -282,49 +282,47 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     poller = self._selector
     if poller.__class__ is not Epoll:
         return _select(self, timeout)  # type: ignore[no-any-return]
+    if timeout is None:
+        timeout = -1
+    elif timeout <= 0:
+        timeout = 0
+    else:
+        # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers of binary,
+        # 100; on a machine something has passed between them.
+        timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
     keys = self._fd_to_key
     epoll = poller._epoll
     ready = epoll.ready
     scheduler = poller._process.scheduler
-    plain = epoll.refs and not (poller._rare or poller._steered)
+    found: list[Any]
     try:
-        if plain and not ready and timeout is not None and timeout <= 0:
-            scheduler.pause()  # asyncio looks for news between two turns, and has more to do
-            if not ready and not scheduler.recording:
-                return []
-            found = epoll.collect(len(keys) or 1) if ready else []
-            poller._report(found, 0)
-        else:
-            if timeout is None:
-                timeout = -1
-            elif timeout <= 0:
-                timeout = 0
+        if poller._rare or poller._steered or len(ready) > len(keys) or timeout > PLAIN_SECONDS or not epoll.refs:
+            found = poller.poll(timeout, len(keys) or 1)
+        else:  # as `poll` does
+            # Some may be registered past the selector; who is told of that, by number, is told of nobody.
+            by_key = None if scheduler.recording or len(epoll.entries) != len(keys) else keys
+            found = epoll.collect(FD_SETSIZE, by_key) if ready else []
+            if not found:
+                if timeout:
+                    found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), len(keys) or 1, by_key)
+                else:  # asyncio looks for news between two turns
+                    scheduler.pause()
+                    if ready:
+                        found = epoll.collect(len(keys) or 1, by_key)
+            if by_key is None:
+                poller._report(found, timeout)
             else:
-                # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers
-                # of binary, 100; on a machine something has passed between them.
-                timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
-            most = len(keys) or 1
-            me = scheduler.current
-            if not plain or me.told_at == scheduler.effects or timeout > PLAIN_SECONDS or len(ready) > most:
-                found = poller.poll(timeout, most)
-            else:  # as `poll` does
-                recording = scheduler.recording
-                if ready and not recording:
-                    chosen: list[tuple[selectors.SelectorKey, int]] = epoll.collect(MAXEVENTS_MAX, keys)
-                    if chosen:
-                        poller._process.machine.polls += 1
+                if found:  # as `_report` does
+                    me = scheduler.current
+                    poller._process.machine.polls += 1
+                    if me.told_at != scheduler.effects:
                         me.told_at = scheduler.effects
                         me.fruitless = 1
-                        return chosen
-                found = epoll.collect(most) if ready else []
-                if not found:
-                    found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), most)
-                if found or recording:
-                    poller._report(found, timeout)
+                    elif scheduler.told_again():
+                        scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
+                return found
     except InterruptedError:
         return []
-    if not found:
-        return found
     return [
         (key, (mask if mask == IN else events_of(mask)) & key.events)
         for fd, mask in found

@@ -38,7 +38,7 @@ def _ordered(original: Any) -> Any:
         __doc__ = original.__doc__
         __hash__ = original.__hash__
 
-        def __init__(self, when: Any, callback: Any, args: Any, loop: Any, context: Any = None) -> None:
+        def __init__(self: Any, when: Any, callback: Any, args: Any, loop: Any, context: Any = None) -> None:
             self._number = next(_numbers)
             if plain and not loop.get_debug():  # as the library does, in one frame instead of three
                 self._context = copy_context() if context is None else context
