@@ -294,6 +294,8 @@ class UnixSocket(File):
                 child._end(embryo=True)
             self.queue = None
             self.wake(0)  # who waits for room in the backlog is to be refused
+        if peer is not None and not peer.refs and peer.peer is self and self.course is None is peer.course:
+            self.peer = peer.peer = None  # both are closed, and hold each other no longer
 
     def hang_up(self, peer: UnixSocket, error: int) -> None:
         """*peer* hears that this end has closed; an *error* if that was in a bad way."""
