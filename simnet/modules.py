@@ -30,6 +30,7 @@ from simnet.standins import (
     executors,
     interrupts,
     order,
+    readers,
     resolver,
     sockets,
     timers,
@@ -131,6 +132,7 @@ def place_at_loops() -> None:
     executors.place()
     timers.place()
     turns.place()
+    readers.place()
     uv.place()
 
 
@@ -148,6 +150,7 @@ def _unplace() -> None:
     executors.unplace()
     timers.unplace()
     turns.unplace()
+    readers.unplace()
     uv.unplace()
     tls.unplace()
     tellers.unplace()

@@ -8,19 +8,19 @@ library's own functions do all else, and say what is wrong.
 from __future__ import annotations
 
 import selectors
+from functools import partial
 from typing import Any
 
 from simnet.epoll import Epoll
 from simnet.standins.pairs import Pairs
 
-__all__ = ["PAIRS"]
+__all__ = ["BITS", "PAIRS", "new_key"]
 
 PAIRS = Pairs()
 
 _SELECTOR: Any = getattr(selectors, "EpollSelector", None)
-_KEY = selectors.SelectorKey
-_BITS = {selectors.EVENT_READ: 0x1, selectors.EVENT_WRITE: 0x4, selectors.EVENT_READ | selectors.EVENT_WRITE: 0x5}
-_new_key = tuple.__new__
+BITS = {selectors.EVENT_READ: 0x1, selectors.EVENT_WRITE: 0x4, selectors.EVENT_READ | selectors.EVENT_WRITE: 0x5}
+new_key = partial(tuple.__new__, selectors.SelectorKey)
 
 
 def _get_key(self: Any, fileobj: Any) -> Any:
@@ -35,10 +35,10 @@ def _get_key(self: Any, fileobj: Any) -> Any:
 def _register(self: Any, fileobj: Any, events: Any, data: Any = None) -> Any:
     if self.__class__ is _SELECTOR and self._selector.__class__ is Epoll and fileobj.__class__ is int:
         keys = self._fd_to_key
-        bits = _BITS.get(events) if events.__class__ is int else None
+        bits = BITS.get(events) if events.__class__ is int else None
         if bits is not None and fileobj >= 0 and fileobj not in keys:
             self._selector.register_socket(fileobj, bits)
-            key = keys[fileobj] = _new_key(_KEY, (fileobj, fileobj, events, data))
+            key = keys[fileobj] = new_key((fileobj, fileobj, events, data))
             return key
     return _true_register(self, fileobj, events, data)
 

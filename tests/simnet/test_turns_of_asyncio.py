@@ -14,7 +14,7 @@ import pytest
 
 import simnet
 from simnet import modules
-from simnet.standins import registrations, turns
+from simnet.standins import readers, registrations, turns
 
 Told = list[Any]
 Program = Callable[[asyncio.AbstractEventLoop, Told], object]
@@ -83,6 +83,42 @@ def events(loop: Any, told: Told) -> None:
         loop.remove_reader(one)
 
 
+def by_number(loop: Any, told: Told) -> None:
+    """Readers and writers of a descriptor's number: added, replaced, and removed in either order, with and without debug mode."""
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        fd = one.fileno()
+        for debug in (False, True):
+            loop.set_debug(debug)
+            told.extend([loop.remove_reader(fd), loop.remove_writer(fd)])
+            reader = loop._add_reader(fd, lambda: told.append(one.recv(10)))
+            told.extend([reader.cancelled(), repr(reader).partition("<")[0], stood(reader), loop.remove_writer(fd)])
+            again = loop._add_reader(fd, lambda: told.append(("again", one.recv(10))))
+            told.extend([reader.cancelled(), stood(again)])
+            writer = loop._add_writer(fd, lambda: told.append(("room", loop.remove_writer(fd))))
+            told.append(stood(writer))
+            loop.call_later(1, other.send, b"news")
+            loop.call_later(2, loop.stop)
+            loop.run_forever()
+            told.extend([loop.remove_reader(fd), again.cancelled(), writer.cancelled(), loop.remove_reader(fd)])
+            loop._add_writer(fd, told.append, "never")
+            told.extend([loop.remove_reader(fd), loop.remove_writer(fd), sorted(loop._selector.get_map())])
+            for wrong in (-1, 10**9, "1", None):
+                told.extend([outcome(call, wrong) for call in (loop.remove_reader, loop.remove_writer)])
+                told.append(outcome(loop.add_reader, wrong, print))
+        loop.close()
+        told.extend(
+            [outcome(loop.add_reader, fd, print), outcome(loop.remove_reader, fd), outcome(loop.remove_writer, fd)]
+        )
+
+
+def stood(handle: Any) -> Any:
+    """Where *handle* says that it was made: the two frames at the end."""
+    trace = handle._source_traceback
+    return None if trace is None else [(each.name, each.lineno) for each in trace][-2:]
+
+
 def failures(loop: Any, told: Told) -> None:
     loop.set_exception_handler(lambda _, context: told.append((context["message"].split("<")[0], context["exception"])))
     loop.call_soon(int, "none")
@@ -129,6 +165,7 @@ PROGRAMS: list[Program] = [
     called_off_at_the_head,
     soon,
     events,
+    by_number,
     failures,
     closed,
     wrong,
@@ -152,12 +189,16 @@ def seen(program: Program) -> tuple[list[str], str]:
 def test_a_turn_in_one_frame_is_the_librarys(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = seen(program)
     assert "_run_once" in turns._originals
-    turns.unplace()
+    assert "_add_reader" in readers._originals
     with monkeypatch.context() as patch:
-        patch.setattr(turns, "place", lambda: None)
+        for room in (turns, readers):
+            room.unplace()
+            patch.setattr(room, "place", lambda: None)
         theirs = seen(program)
         assert not turns._originals
-    turns.place()
+        assert not readers._originals
+    for room in (turns, readers):
+        room.place()
     assert ours == theirs
 
 
