@@ -34,6 +34,7 @@ from simnet.clock import FOREVER_NS, deadline_after
 from simnet.epoll import Epoll
 from simnet.eventloops import in_a_loop, loop_given_back, loop_set_aside
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import AF_UNIX
 from simnet.pipes import Pipes
 from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
@@ -115,7 +116,9 @@ class SimulatedBackend:
         return cast(Any, both).__new__(both)
 
     def socketpair(self, family: int | None, type: int, proto: int) -> Any:
-        given = (int(_stdlib.AF_UNIX) if family is None else family, type, proto)
+        if family is None and type is _stdlib.SOCK_STREAM and proto.__class__ is int and not proto:  # as a loop asks
+            return socketpair(AF_UNIX, int(type), 0)
+        given = (AF_UNIX if family is None else family, type, proto)
         return socketpair(*[whole("listen", last=each) for each in given])
 
     def dup(self, fd: int) -> int:

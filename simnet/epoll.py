@@ -282,45 +282,43 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     poller = self._selector
     if poller.__class__ is not Epoll:
         return _select(self, timeout)  # type: ignore[no-any-return]
-    if timeout is None:
-        timeout = -1
-    elif timeout <= 0:
-        timeout = 0
-    else:
-        # Whole milliseconds, rounded up: of what is left of 100 ms by two exact clocks, which are no round numbers of binary,
-        # 100; on a machine something has passed between them.
-        timeout = (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3
-    keys = self._fd_to_key
     epoll = poller._epoll
     ready = epoll.ready
+    keys = self._fd_to_key
     scheduler = poller._process.scheduler
     found: list[Any]
-    try:
-        if poller._rare or poller._steered or len(ready) > len(keys) or timeout > PLAIN_SECONDS or not epoll.refs:
-            found = poller.poll(timeout, len(keys) or 1)
-        else:  # as `poll` does
-            # Some may be registered past the selector; who is told of that, by number, is told of nobody.
-            by_key = None if scheduler.recording or len(epoll.entries) != len(keys) else keys
-            found = epoll.collect(FD_SETSIZE, by_key) if ready else []
+    if (
+        (timeout is None or timeout <= PLAIN_SECONDS)
+        and epoll.refs
+        and not (scheduler.recording or poller._rare or poller._steered)
+        and len(epoll.entries) == len(keys)  # else some were registered past the selector
+    ):
+        found = []
+        try:
+            if ready and len(ready) <= len(keys):
+                found = epoll.collect(FD_SETSIZE, keys)
             if not found:
-                if timeout:
-                    found = poller._later(None if timeout == -1 else epoll_limit_ns(timeout), len(keys) or 1, by_key)
+                if timeout is None:
+                    found = poller._later(None, len(keys), keys)
+                elif timeout > 0:
+                    found = poller._later(epoll_limit_ns(_whole_ms(timeout)), len(keys), keys)
                 else:  # asyncio looks for news between two turns
                     scheduler.pause()
                     if ready:
-                        found = epoll.collect(len(keys) or 1, by_key)
-            if by_key is None:
-                poller._report(found, timeout)
-            else:
-                if found:  # as `_report` does
-                    me = scheduler.current
-                    poller._process.machine.polls += 1
-                    if me.told_at != scheduler.effects:
-                        me.told_at = scheduler.effects
-                        me.fruitless = 1
-                    elif scheduler.told_again():
-                        scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
-                return found
+                        found = epoll.collect(len(keys), keys)
+        except InterruptedError:
+            return []
+        if found:  # as `_report` does
+            me = scheduler.current
+            poller._process.machine.polls += 1
+            if me.told_at != scheduler.effects:
+                me.told_at = scheduler.effects
+                me.fruitless = 1
+            elif scheduler.told_again():
+                scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
+        return found
+    try:
+        found = poller.poll(-1 if timeout is None else _whole_ms(timeout), len(keys) or 1)
     except InterruptedError:
         return []
     return [
@@ -328,3 +326,12 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
         for fd, mask in found
         if (key := keys.get(fd)) is not None
     ]
+
+
+def _whole_ms(timeout: Any) -> Any:
+    """*timeout* in whole milliseconds, rounded up, as a selector asks.
+
+    Of what is left of 100 ms by two exact clocks, which are no round numbers of binary, 100; on a machine something has
+    passed between them.
+    """
+    return 0 if timeout <= 0 else (math.ceil(timeout * 1e3 - 5e-7) or 1) * 1e-3

@@ -360,16 +360,16 @@ class SystemCalls(_stdlib.socket):
 
     def _record_failure(self, tag: Tag, op: str, n: int, arguments: Any, error: OSError) -> None:
         """Write down a call that raised *error*."""
-        if error.errno is None:
-            result = Failed("timed out")
-        else:
-            result = Failed(errno.errorcode.get(error.errno, str(error.errno)))
-            if op == "send" and error.errno == errno.EAGAIN and self._io_refs:
-                # The BufferedWriter of a makefile() reads the C variable errno for its own error. A real call that fails in
-                # the same way sets it: a wait of no length for no signal, half a microsecond.
-                real.sigtimedwait((), 0)
+        if op == "send" and error.errno == errno.EAGAIN and self._io_refs:
+            # The BufferedWriter of a makefile() reads the C variable errno for its own error. A real call that fails in
+            # the same way sets it: a wait of no length for no signal, half a microsecond.
+            real.sigtimedwait((), 0)
         scheduler = self._process.scheduler
         scheduler.no_effect(op, tag.text)
+        if not scheduler.recording:
+            return
+        code = error.errno
+        result = Failed("timed out" if code is None else errno.errorcode.get(code, str(code)))
         entries = scheduler.trace.entries
         entries.append(
             (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,

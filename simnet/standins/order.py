@@ -83,7 +83,8 @@ def _create_task(original: Any, tasks: Any) -> Any:
     def create_task(self: Any, coro: Any, **options: Any) -> Any:
         factory = self._task_factory
         if (factory is None or factory is eager) and (world := whose.world()) is not None:
-            self._check_closed()
+            if self._closed:
+                self._check_closed()
             if factory is not None:
                 options["eager_start"] = True
             made: Any = new(task)

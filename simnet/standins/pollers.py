@@ -45,6 +45,8 @@ class _EpollType(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
+        if backend is not None and not (args or kwargs):
+            return backend.epoll()
         wrong = len(args) > 2 or not kwargs.keys() <= {"sizehint", "flags"}.difference(
             ("sizehint", "flags")[: len(args)]
         )

@@ -58,6 +58,7 @@ KNOWN: Final = {  # which names a function of the library goes by, in all versio
         *("_source_traceback", "heapq", "heappush", "_scheduled"),
     },
     "time": {"time", "monotonic"},
+    "_init_event_loop_policy": {"_lock", "_event_loop_policy", "DefaultEventLoopPolicy"},
 }
 
 _originals: dict[str, tuple[Any, Any]] = {}  # by the function's name: the class that it is of, and what stood there
@@ -166,6 +167,15 @@ def _clock(original: Any, base: Any) -> Any:
     return time
 
 
+def _first_policy(events: Any, asyncio: Any) -> Any:
+    def _init_event_loop_policy() -> None:
+        with events._lock:
+            if events._event_loop_policy is None:
+                events._event_loop_policy = asyncio.DefaultEventLoopPolicy()  # by no import: each run begins with this
+
+    return _init_event_loop_policy
+
+
 def place() -> None:
     """If asyncio is loaded: its loops take their turns this way from now on."""
     events, base, selecting = (
@@ -181,6 +191,7 @@ def place() -> None:
     _put(loop, "_run_once", _turn(loop._run_once, getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)))
     _put(selector_loop, "_process_events", _process_events)
     _put(loop, "call_soon", _soon(loop.call_soon, handle))
+    _put(events, "_init_event_loop_policy", _first_policy(events, sys.modules["asyncio"]))
     _put(loop, "call_at", _at(loop.call_at, events))
     _put(loop, "time", _clock(loop.time, base))
 
