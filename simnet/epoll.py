@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from simnet import real
@@ -209,29 +209,30 @@ class Epoll(Poller):
                 return found
         if not epoll.refs:
             self._check()
-        found = self._later(self._limit_ns, maxevents)
+        found = self._later(self._limit_ns, self._chosen if self._steered else epoll.collect, maxevents)
         if found or scheduler.recording:
             self._report(found, timeout)
         return found
 
-    def _later(self, limit_ns: int | None, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[Any]:
-        """What there is once somebody has woken who waits here, or *limit_ns* have passed. Whoever waits has looked before."""
+    def _later(self, limit_ns: int | None, look: Callable[[Any], list[Any]], asked: Any) -> list[Any]:
+        """What *look*, of what is *asked*, finds once somebody has woken who waits here, or *limit_ns* have passed. Whoever
+        waits has looked before.
+        """
         epoll = self._epoll
         scheduler = self._process.scheduler
-        look = self._chosen if self._steered else epoll.collect
         if limit_ns == 0:
             scheduler.pause()
-            return look(maxevents, keys) if epoll.ready else []
+            return look(asked) if epoll.ready else []
         if epoll.watchers is not None:
-            return self._wait_for(look, self._watched, limit_ns, maxevents, keys)
+            return self._wait_for(look, self._watched, limit_ns, asked)
         epoll.watchers = [me := scheduler.current]  # as there, for one file that nobody else watches
         deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
         try:
             while scheduler.wait(self._sleep, deadline):
-                found = look(maxevents, keys)
+                found = look(asked)
                 if found:
                     return found
-            return look(maxevents, keys) if epoll.ready else []
+            return look(asked) if epoll.ready else []
         finally:
             watchers = epoll.watchers
             if watchers is not None and len(watchers) == 1 and watchers[0] is me:
@@ -257,7 +258,7 @@ class Epoll(Poller):
             raise socket_error(errno.EINVAL)
         raise ValueError(f"maxevents must be greater than 0, got {most}")
 
-    def _chosen(self, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[tuple[Any, int]]:
+    def _chosen(self, maxevents: int) -> list[tuple[int, int]]:
         """What is reported when a fault may choose: the rest stays in the ready list, so that no wake-up is lost."""
         epoll = self._epoll
         ready = epoll.rotate(0)
@@ -265,7 +266,7 @@ class Epoll(Poller):
         if choice is not None:
             epoll.rotate(choice[0])
             maxevents = min(maxevents, choice[1])
-        found: list[tuple[Any, int]] = epoll.collect(maxevents, keys)
+        found: list[tuple[int, int]] = epoll.collect(maxevents)
         return found
 
 
@@ -295,17 +296,17 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     ):
         found = []
         try:
-            if ready and len(ready) <= len(keys):
-                found = epoll.collect(FD_SETSIZE, keys)
+            if ready:
+                found = epoll.collect_keys(keys)
             if not found:
                 if timeout is None:
-                    found = poller._later(None, len(keys), keys)
+                    found = poller._later(None, epoll.collect_keys, keys)
                 elif timeout > 0:
-                    found = poller._later(epoll_limit_ns(_whole_ms(timeout)), len(keys), keys)
+                    found = poller._later(epoll_limit_ns(_whole_ms(timeout)), epoll.collect_keys, keys)
                 else:  # asyncio looks for news between two turns
                     scheduler.pause()
                     if ready:
-                        found = epoll.collect(len(keys), keys)
+                        found = epoll.collect_keys(keys)
         except InterruptedError:
             return []
         if found:  # as `_report` does

@@ -182,13 +182,10 @@ class Epoll(File):
             self.ready[entry] = None
             self.wake(IN)
 
-    def collect(self, maxevents: int, keys: Mapping[int, Any] | None = None) -> list[tuple[Any, int]]:
-        """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``.
-
-        With the *keys* of a selector: those of a key and a selector's events instead.
-        """
+    def collect(self, maxevents: int) -> list[tuple[int, int]]:
+        """At most *maxevents* pairs of descriptor and events that are true now; ``ep_send_events``."""
         ready = self.ready
-        found: list[tuple[Any, int]] = []
+        found: list[tuple[int, int]] = []
         many = len(ready) > maxevents
         again: list[Entry] = []
         gone: list[Entry] = []
@@ -203,10 +200,7 @@ class Epoll(File):
             if not mask:
                 gone.append(entry)
                 continue
-            if keys is None:
-                found.append((entry.fd, mask))
-            elif (key := keys.get(entry.fd)) is not None:
-                found.append((key, (mask if mask == IN else events_of(mask)) & key.events))
+            found.append((entry.fd, mask))
             if entry.once:
                 gone.append(entry)
                 if entry.events & EPOLLONESHOT:
@@ -221,6 +215,32 @@ class Epoll(File):
         for entry in again:  # level: to the tail, which changes nothing where all were asked
             del ready[entry]
             ready[entry] = None
+        return found
+
+    def collect_keys(self, keys: Mapping[int, Any]) -> list[tuple[Any, int]]:
+        """The same of all that are ready, as `selectors` tells it: their *keys*, and events of its kind."""
+        found: list[tuple[Any, int]] = []
+        gone: list[Entry] = []
+        for entry in self.ready:
+            file: Any = entry.file
+            if file.calm and not file.slow and ((outbox := file.outbox) is None or not outbox.size):  # as above
+                inbox = file.inbox
+                mask = (READABLE_AND_WRITABLE if inbox is not None and inbox.size else WRITABLE) & entry.wanted
+            else:
+                mask = file.mask() & entry.wanted
+            if mask:
+                key = keys.get(entry.fd)
+                if key is not None:
+                    found.append((key, (mask if mask == IN else events_of(mask)) & key.events))
+                if entry.once:
+                    gone.append(entry)
+                    if entry.events & EPOLLONESHOT:
+                        entry.want(entry.events & _MODES)
+            else:
+                gone.append(entry)
+        for entry in gone:
+            entry.listed = False
+            del self.ready[entry]
         return found
 
     def rotate(self, count: int) -> int:
