@@ -83,7 +83,7 @@ def option_value(level: Any, name: Any, value: tuple[Any, ...]) -> tuple[int, in
     """
     given: Any = value[0] if len(value) == 1 else None
     plain = type(level) is int and type(name) is int and type(given) in INTEGERS
-    if plain and -INT_MAX <= given <= INT_MAX and -INT_MAX <= level <= INT_MAX and -INT_MAX <= name <= INT_MAX:
+    if plain and abs(given) | abs(level) | abs(name) <= INT_MAX:
         return level, name, int(given)
     look_over("setsockopt", level, name, *value)
     if len(value) == 2:

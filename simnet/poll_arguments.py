@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 from operator import index
@@ -60,12 +59,16 @@ def c_int(value: Any) -> int:
     return whole
 
 
-def c_ints(*values: Any) -> Sequence[int]:
-    """Several of them, looked at in their order."""
-    for value in values:
-        if value.__class__ is not int or not INT_MIN <= value <= INT_MAX:
-            return [c_int(each) for each in values]
-    return values
+def c_ints(one: Any, two: Any, three: Any) -> tuple[int, int, int]:
+    """Three of them; of what is wrong the first is told."""
+    try:
+        first, second, third = index(one), index(two), index(three)  # members of enumerations, mostly
+    except TypeError:
+        pass
+    else:
+        if INT_MIN <= first <= INT_MAX and INT_MIN <= second <= INT_MAX and INT_MIN <= third <= INT_MAX:
+            return first, second, third
+    return c_int(one), c_int(two), c_int(three)
 
 
 def descriptor_of(thing: Any) -> int:
