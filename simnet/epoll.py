@@ -17,7 +17,7 @@ from simnet.kernel.options import INT_MAX
 from simnet.kernel.readiness import IN
 from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
-from simnet.poll_arguments import PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
+from simnet.poll_arguments import MS, PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
 from simnet.realfiles import refuse_disk_file
 
 __all__ = ["Epoll", "select_of_selector"]
@@ -302,7 +302,8 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
                 if timeout is None:
                     found = poller._later(None, epoll.collect_keys, keys)
                 elif timeout > 0:
-                    found = poller._later(epoll_limit_ns(_whole_ms(timeout)), epoll.collect_keys, keys)
+                    limit_ns = -(-math.ceil(_whole_ms(timeout) * 1e9) // MS) * MS  # as `epoll_limit_ns` has it
+                    found = poller._later(limit_ns, epoll.collect_keys, keys)
                 else:  # asyncio looks for news between two turns
                     scheduler.pause()
                     if ready:

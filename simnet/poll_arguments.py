@@ -14,7 +14,7 @@ from simnet.arguments import MISSING
 from simnet.kernel.options import INT_MAX, INT_MIN
 
 __all__ = [
-    "PLAIN_SECONDS",
+    "MS", "PLAIN_SECONDS",
     "c_int", "c_ints", "descriptor_of", "epoll_bits", "epoll_limit_ns", "look_over_epoll", "look_over_poll", "poll_bits",
     "poll_limit_ns", "select_limit_ns",
 ]  # fmt: skip

@@ -208,8 +208,9 @@ class Scheduler:
         if me.cannot_wait:
             self._wait_when_it_cannot(me, 0)
             return
-        if self.effects != self.seen:
-            self.account()
+        if self.effects != self.seen:  # as `account` does
+            self.seen = self.effects
+            self.ticks = self.calls = self.forced = 0
         clock = self.clock
         if me.paused_ns != clock.now_ns or me.paused_at != self.effects:
             me.pauses, me.paused_ns, me.paused_at = 0, clock.now_ns, self.effects
