@@ -9,34 +9,25 @@ from __future__ import annotations
 import selectors
 import sys
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final
 
 from simnet.epoll import Epoll
+from simnet.standins.known import Known
 from simnet.standins.registrations import BITS, new_key
 from simnet.standins.timers import A_HANDLE
 
 __all__ = ["place", "unplace"]
 
 BOTH: Final = (("reader", selectors.EVENT_READ), ("writer", selectors.EVENT_WRITE))
-KNOWN: Final = {  # which names the library's functions go by
-    *(
-        "_check_closed",
-        "events",
-        "Handle",
-        "_selector",
-        "get_key",
-        "get_map",
-        "get",
-        "data",
-        "modify",
-        "selectors",
-        "register",
-    ),
-    *("EVENT_READ", "EVENT_WRITE", "cancel", "KeyError", "is_closed", "unregister"),
-}
+KNOWN: Final = (  # by which names the library's functions go
+    *("_check_closed", "is_closed", "events", "Handle", "_selector", "get_key", "get_map", "get", "data", "modify"),
+    *("selectors", "EVENT_READ", "EVENT_WRITE", "register", "unregister", "cancel", "KeyError"),
+)
 _SELECTOR: Any = getattr(selectors, "EpollSelector", None)
+_ours = Known()
 
-_originals: dict[str, tuple[Any, Any]] = {}  # by the function's name: the class that it is of, and what stood there
+unplace = _ours.unplace
 
 
 def _simulated(loop: Any, fd: Any) -> Any:
@@ -53,7 +44,7 @@ def _simulated(loop: Any, fd: Any) -> Any:
     return None
 
 
-def _adding(original: Any, event: int, handles: Any) -> Any:
+def _adding(event: int, handles: Any, original: Any) -> Any:
     bits = BITS[event]
     reads = event == selectors.EVENT_READ
     new = handles.__new__
@@ -79,7 +70,7 @@ def _adding(original: Any, event: int, handles: Any) -> Any:
     return add
 
 
-def _removing(original: Any, event: int) -> Any:
+def _removing(event: int, original: Any) -> Any:
     index = 0 if event == selectors.EVENT_READ else 1
 
     def remove(self: Any, fd: Any) -> Any:
@@ -105,21 +96,8 @@ def place() -> None:
     """If asyncio is loaded: its loops register this way from now on."""
     handle: Any = getattr(sys.modules.get("asyncio.events"), "Handle", None)
     loop: Any = getattr(sys.modules.get("asyncio.selector_events"), "BaseSelectorEventLoop", None)
-    if _originals or _SELECTOR is None or None in (handle, loop) or set(handle.__slots__) != A_HANDLE:
+    if _ours.originals or _SELECTOR is None or None in (handle, loop) or set(handle.__slots__) != A_HANDLE:
         return
     for name, event in BOTH:
-        _put(loop, f"_add_{name}", lambda original, event=event: _adding(original, event, handle))
-        _put(loop, f"_remove_{name}", lambda original, event=event: _removing(original, event))
-
-
-def _put(owner: Any, name: str, make: Any) -> None:
-    original = vars(owner).get(name)
-    if set(getattr(getattr(original, "__code__", None), "co_names", (None,))) <= KNOWN:
-        _originals[name] = owner, original
-        setattr(owner, name, make(original))
-
-
-def unplace() -> None:
-    while _originals:
-        name, (owner, original) = _originals.popitem()
-        setattr(owner, name, original)
+        _ours.put(loop, f"_add_{name}", KNOWN, partial(_adding, event, handle))
+        _ours.put(loop, f"_remove_{name}", KNOWN, partial(_removing, event))

@@ -12,45 +12,32 @@ from __future__ import annotations
 
 import sys
 from contextvars import copy_context
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Final
 
 from simnet.standins import clocks
+from simnet.standins.known import Known
 from simnet.standins.timers import A_HANDLE
 from simnet.wait import running
 
 __all__ = ["place", "unplace"]
 
 MONOTONIC: Final = next(pair.standin for pair in clocks.PAIRS if pair.standin.__name__ == "monotonic")
-RULED_OUT_FROM: Final = (
-    100  # timers, of which the library's own turn takes out those called off, if they are half of them
-)
+# With more timers than that, the library's own turn takes out those that were called off, if they are half of them.
+SIFTED_FROM: Final = 100
 
 KNOWN: Final = {  # which names a function of the library goes by, in all versions of it that have been looked at
     "_run_once": {
-        *(
-            "_scheduled",
-            "_MIN_SCHEDULED_TIMER_HANDLES",
-            "_timer_cancelled_count",
-            "_MIN_CANCELLED_TIMER_HANDLES_FRACTION",
-        ),
-        *("_cancelled", "append", "heapq", "heapify", "heappop", "_ready", "_stopping", "_when", "time", "_selector"),
-        *("MAXIMUM_SELECT_TIMEOUT", "select", "_process_events", "_clock_resolution", "popleft", "_debug", "_run"),
-        *("_current_handle", "slow_callback_duration", "logger", "warning", "_format_handle"),
+        *("_scheduled", "_timer_cancelled_count", "_cancelled", "heapq", "heapify", "heappop", "_when", "append"),
+        *("_MIN_SCHEDULED_TIMER_HANDLES", "_MIN_CANCELLED_TIMER_HANDLES_FRACTION", "MAXIMUM_SELECT_TIMEOUT"),
+        *("_ready", "_stopping", "time", "_selector", "select", "_process_events", "_clock_resolution", "popleft"),
+        *("_debug", "_run", "_current_handle", "slow_callback_duration", "logger", "warning", "_format_handle"),
         *("len", "min", "max", "range"),
     },
     "_process_events": {
-        *(
-            "fileobj",
-            "data",
-            "selectors",
-            "EVENT_READ",
-            "EVENT_WRITE",
-            "_cancelled",
-            "_remove_reader",
-            "_remove_writer",
-        ),
-        "_add_callback",
+        *("fileobj", "data", "selectors", "EVENT_READ", "EVENT_WRITE", "_cancelled", "_add_callback"),
+        *("_remove_reader", "_remove_writer"),
     },
     "call_soon": {"_check_closed", "_debug", "_check_thread", "_check_callback", "_call_soon", "_source_traceback"},
     "call_at": {
@@ -61,14 +48,16 @@ KNOWN: Final = {  # which names a function of the library goes by, in all versio
     "_init_event_loop_policy": {"_lock", "_event_loop_policy", "DefaultEventLoopPolicy"},
 }
 
-_originals: dict[str, tuple[Any, Any]] = {}  # by the function's name: the class that it is of, and what stood there
+_ours = Known()
+
+unplace = _ours.unplace
 
 
-def _turn(original: Any, longest: float) -> Any:
+def _turn(longest: float, original: Any) -> Any:
     def _run_once(self: Any) -> None:
         scheduled, ready = self._scheduled, self._ready
         called_off = self._timer_cancelled_count
-        if self._debug or (called_off and len(scheduled) > RULED_OUT_FROM and called_off * 2 > len(scheduled)):
+        if self._debug or (called_off and len(scheduled) > SIFTED_FROM and called_off * 2 > len(scheduled)):
             original(self)
             return
         while scheduled and scheduled[0]._cancelled:
@@ -117,7 +106,7 @@ def _process_events(self: Any, event_list: Any) -> None:
                 ready.append(writer)
 
 
-def _soon(original: Any, handles: Any) -> Any:
+def _soon(handles: Any, original: Any) -> Any:
     new = handles.__new__
 
     def call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -139,7 +128,7 @@ def _soon(original: Any, handles: Any) -> Any:
     return call_soon
 
 
-def _at(original: Any, events: Any) -> Any:
+def _at(events: Any, original: Any) -> Any:
     def call_at(self: Any, when: Any, callback: Any, *args: Any, context: Any = None) -> Any:
         if when is None or self._closed or self._debug:
             set_ = original(self, when, callback, *args, context=context)
@@ -154,7 +143,7 @@ def _at(original: Any, events: Any) -> Any:
     return call_at
 
 
-def _clock(original: Any, base: Any) -> Any:
+def _clock(base: Any, original: Any) -> Any:
     def time(self: Any) -> Any:
         scheduler = running.scheduler
         if scheduler is None or base.time.monotonic is not MONOTONIC:  # a test has put something of its own there
@@ -167,7 +156,9 @@ def _clock(original: Any, base: Any) -> Any:
     return time
 
 
-def _first_policy(events: Any, asyncio: Any) -> Any:
+def _first_policy(events: Any, _: Any) -> Any:
+    asyncio: Any = sys.modules["asyncio"]
+
     def _init_event_loop_policy() -> None:
         with events._lock:
             if events._event_loop_policy is None:
@@ -178,32 +169,20 @@ def _first_policy(events: Any, asyncio: Any) -> Any:
 
 def place() -> None:
     """If asyncio is loaded: its loops take their turns this way from now on."""
-    events, base, selecting = (
-        sys.modules.get(f"asyncio.{each}") for each in ("events", "base_events", "selector_events")
-    )
+    parts = ("events", "base_events", "selector_events")
+    events, base, selecting = (sys.modules.get(f"asyncio.{each}") for each in parts)
     handle: Any = getattr(events, "Handle", None)
     loop: Any = getattr(base, "BaseEventLoop", None)
     selector_loop: Any = getattr(selecting, "BaseSelectorEventLoop", None)
-    if (
-        _originals or None in (handle, loop, selector_loop) or set(handle.__slots__) != A_HANDLE
-    ):  # not all loaded, perhaps
+    if _ours.originals or None in (handle, loop, selector_loop) or set(handle.__slots__) != A_HANDLE:
         return
-    _put(loop, "_run_once", _turn(loop._run_once, getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)))
-    _put(selector_loop, "_process_events", _process_events)
-    _put(loop, "call_soon", _soon(loop.call_soon, handle))
-    _put(events, "_init_event_loop_policy", _first_policy(events, sys.modules["asyncio"]))
-    _put(loop, "call_at", _at(loop.call_at, events))
-    _put(loop, "time", _clock(loop.time, base))
-
-
-def _put(owner: Any, name: str, ours: Any) -> None:
-    original = vars(owner).get(name)
-    if set(getattr(getattr(original, "__code__", None), "co_names", (None,))) <= KNOWN[name]:
-        _originals[name] = owner, original
-        setattr(owner, name, ours)
-
-
-def unplace() -> None:
-    while _originals:
-        name, (owner, original) = _originals.popitem()
-        setattr(owner, name, original)
+    longest = getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)
+    for owner, name, make in (
+        (loop, "_run_once", partial(_turn, longest)),
+        (selector_loop, "_process_events", lambda _: _process_events),
+        (loop, "call_soon", partial(_soon, handle)),
+        (loop, "call_at", partial(_at, events)),
+        (loop, "time", partial(_clock, base)),
+        (events, "_init_event_loop_policy", partial(_first_policy, events)),
+    ):
+        _ours.put(owner, name, KNOWN[name], make)

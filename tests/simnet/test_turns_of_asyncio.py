@@ -188,15 +188,15 @@ def seen(program: Program) -> tuple[list[str], str]:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_a_turn_in_one_frame_is_the_librarys(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = seen(program)
-    assert "_run_once" in turns._originals
-    assert "_add_reader" in readers._originals
+    assert "_run_once" in turns._ours.originals
+    assert "_add_reader" in readers._ours.originals
     with monkeypatch.context() as patch:
         for room in (turns, readers):
             room.unplace()
             patch.setattr(room, "place", lambda: None)
         theirs = seen(program)
-        assert not turns._originals
-        assert not readers._originals
+        assert not turns._ours.originals
+        assert not readers._ours.originals
     for room in (turns, readers):
         room.place()
     assert ours == theirs
@@ -209,6 +209,35 @@ def test_it_goes_away_with_the_other_stand_ins() -> None:
     assert asyncio.BaseEventLoop.call_soon is not before
     assert asyncio.BaseEventLoop.call_soon.__module__ == "asyncio.base_events"
     assert asyncio.BaseEventLoop._run_once.__module__ == "asyncio.base_events"  # type: ignore[attr-defined]
+
+
+def test_what_a_program_has_put_in_their_place_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def _run_once(self: Any) -> None:
+        """As packages have it that let a loop run within a loop."""
+
+    modules.restore()
+    with monkeypatch.context() as patch:
+        with simnet.Network():
+            placed = vars(asyncio.BaseEventLoop)["_run_once"]
+            library = turns._ours.originals["_run_once"][1]
+        patch.setattr(asyncio.BaseEventLoop, "_run_once", _run_once)
+        modules.restore()
+        assert vars(asyncio.BaseEventLoop)["_run_once"] is _run_once
+    asyncio.BaseEventLoop._run_once = library  # type: ignore[attr-defined]
+    assert placed is not library
+
+
+def test_a_library_that_is_made_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self.in_a_way_of_its_own(callback, args, context)
+
+    modules.restore()
+    monkeypatch.setattr(asyncio.BaseEventLoop, "call_soon", call_soon)
+    with simnet.Network():
+        assert vars(asyncio.BaseEventLoop)["call_soon"] is call_soon
+        assert vars(asyncio.BaseEventLoop)["_run_once"].__module__ == "simnet.standins.turns"
+    modules.restore()
+    assert vars(asyncio.BaseEventLoop)["call_soon"] is call_soon
 
 
 @pytest.mark.parametrize("where", ["the loop", "its class", "the module"])
