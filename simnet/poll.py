@@ -42,11 +42,6 @@ class Poller:
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(f"cannot pickle 'select.{type(self).__name__}' object")
 
-    def __getattr__(self, name: str) -> Any:
-        """What is not there, in the words of a class of C."""
-        kind = f"select.{type(self).__name__}"
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
-
     def __init__(self, kind: str) -> None:
         scheduler = running.scheduler
         if scheduler is None:
