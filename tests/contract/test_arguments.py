@@ -386,8 +386,6 @@ UNKNOWN_NAMES: tuple[Callable[..., object], ...] = (
     lambda epoll, *_: epoll.register(x=1),
     lambda epoll, _, sock: epoll.modify(sock, x=1),
     lambda epoll, *_: epoll.unregister(x=1),
-    lambda epoll, *_: epoll.nothing,
-    lambda _, poll, __: poll.fileno,
     lambda _, poll, __: type("Own", (type(poll),), {}),
     lambda _, __, sock: sock.recv(2**62),
     lambda _, __, sock: sock.recvfrom(2**62),
