@@ -11,6 +11,7 @@ from typing import Any
 
 from simnet.conform.bench import Bench
 from simnet.conform.program import TIGHT, Step
+from simnet.kernel.control import NARROW_ROOM
 from simnet.kernel.epoll import EPOLLET
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.readiness import ERR, PRI, READABLE
@@ -52,7 +53,7 @@ class Loose:
             return False
         if call == "fill" and file.family != AF_UNIX and file.state not in CANNOT_SEND:
             peer = self._peer(file)
-            if peer is None or peer.rcv_room != file.rcv_room:
+            if peer is None or peer.rcv_room != file.rcv_room or file.rcv_room == NARROW_ROOM:
                 return True  # with uneven buffers the kernel counts what is on its way, and for how long
             if peer.unread and file.snd_room <= 4 * TIGHT:
                 return True  # a few bytes in front take as much of a small buffer as a whole chunk does

@@ -13,6 +13,7 @@ from typing import Final
 
 from simnet.kernel.receiving_account import (
     ATO_NS,
+    BUFFER_MAX,
     LEAST,
     OF_A_SEGMENT,
     SMALL,
@@ -31,7 +32,6 @@ WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is
 SEND_BUFFER: Final = 3_939_840  # of who has not set it: room for thrice ten of the largest segments, in powers of two
 SEND_BUFFER_MAX: Final = 4_194_304  # net.ipv4.tcp_wmem[2]
 RECEIVE_BUFFER: Final = 131_072  # net.ipv4.tcp_rmem[1]
-RECEIVE_BUFFER_MAX: Final = 33_554_432
 _UNCLAMPED: Final = 65535 << 14
 
 
@@ -44,7 +44,7 @@ class Account(ReceivingAccount):
     )  # fmt: skip
 
     def __init__(self, send_buffer: int | None, receive_buffer: int | None, wire: Wire) -> None:
-        super().__init__(receive_buffer or RECEIVE_BUFFER)
+        super().__init__(receive_buffer or RECEIVE_BUFFER, not receive_buffer)
         self.wire = wire
         self.send_buffer = send_buffer or SEND_BUFFER
         self.taken = 0  # bytes of memory that wait or are not acknowledged (sk_wmem_queued)
@@ -70,6 +70,12 @@ class Account(ReceivingAccount):
     @property
     def unread(self) -> int:
         return self.rcv_nxt - self.ended - self.copied
+
+    @property
+    def full(self) -> bool:
+        """Would a write take nothing?"""
+        room = self._full() - self.unsent[-1].size if self.unsent else 0
+        return room <= 0 and self.taken >= self.send_buffer
 
     @property
     def writable(self) -> bool:
@@ -419,13 +425,14 @@ class Terms:
         self.maxseg = maxseg
 
 
-def open_accounts(client: Terms, server: Terms, six: bool = False) -> tuple[Account, Account]:
+def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) -> tuple[Account, Account]:
     """The accounts of a connection that nothing has gone over."""
     wire = Wire()
     largest = LARGEST_V6 if six else LARGEST
     ends = []
     for terms in (client, server):
         end = Account(terms.send_buffer, terms.receive_buffer, wire)
+        end.now_ns = end.read_ns = now_ns
         end.advertised = min(terms.maxseg or largest + TIMESTAMPS, largest + TIMESTAMPS) - TIMESTAMPS
         ends.append(end)
     opener, other = ends
@@ -451,7 +458,7 @@ def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
     if space > segment:
         space -= space % segment
     end.rcv_wnd = end.threshold = min(space, UNSCALED_MAX)
-    end.scale = max(min(RECEIVE_BUFFER_MAX, clamp).bit_length() - 16, 0)
+    end.scale = max(min(BUFFER_MAX, clamp).bit_length() - 16, 0)
     end.clamp = min(UNSCALED_MAX << end.scale, clamp)
 
 
@@ -462,4 +469,5 @@ def _establish(end: Account) -> None:
     if end.clamp > 2 * segment and end.clamp + segment > full:
         end.clamp = max(2 * segment, full - segment)
     end.threshold = min(end.threshold, end.clamp)
+    end.reads = min(end.threshold, end.rcv_wnd, WINDOW_OF_PACKETS * segment)
     end.largest = max(min(segment, end.mss, end.rcv_wnd // 2, SMALL), LEAST)

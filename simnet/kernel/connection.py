@@ -27,7 +27,7 @@ from simnet.kernel.states import (
     TIME_WAIT,
 )
 from simnet.kernel.tampering import Tamperable
-from simnet.kernel.window import acknowledge_later
+from simnet.kernel.window import acknowledge_later, narrow
 
 SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
 DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
@@ -202,8 +202,11 @@ class Connection(Tamperable):
             self._established()
             self.wake(ANY_NEWS)
             if self.state == ESTABLISHED:
+                here = self.stack.is_local(segment.source[0])
+                if here:
+                    narrow(self, segment.sender)
                 self._complete()
-                if self.stack.is_local(segment.source[0]):
+                if here:
                     begin(self, segment.sender)
         else:  # both sides opened at once, or a socket connected to itself (K-017)
             self.state = SYN_RECV

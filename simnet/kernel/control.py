@@ -62,6 +62,7 @@ AUTOTUNED_SEND_ROOM_LATER: Final = 4_125_211
 AUTOTUNED_SEND_ROOM_GROWN: Final = 5_583_299
 AUTOTUNED_RECEIVE_ROOM: Final = 128_000  # of who connected; who accepted has 27 bytes less
 ACCEPTED_RECEIVE_ROOM: Final = 127_973
+NARROW_ROOM: Final = 65_537  # of both, on one host, until a write exceeds it: Linux has told no more of its window
 
 WHOLE: Final = 1 << 62  # an MSS that cuts nothing: a segment is as large as a write
 

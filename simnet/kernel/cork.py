@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import FIN_DUE, ISN
+from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
 from simnet.kernel.nagle import answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.options import (
     IPPROTO_TCP,
@@ -144,7 +144,11 @@ def segment_of(connection: Sender) -> int:
     room: int | None = getattr(peer, "rcv_room", None)
     if connection.guard is not None or room is None:
         return mss_of(connection)
-    if connection.origin == "client" and not (connection.received or connection.sent) and room >= BY_HAND:
+    if (
+        connection.origin == "client"
+        and not (connection.received or connection.sent)
+        and (room >= BY_HAND or room == NARROW_ROOM)
+    ):
         return mss_of(connection)  # of the window that the SYN-ACK has offered
     return min(connection.mss, full_segment(room, connection.sent))
 

@@ -1,13 +1,14 @@
 """What the accounts of a connection would say by now, that nobody has kept: its writes made once more.
 
 While data flows between two ends that have set nothing, nothing is counted. What has not been read still lies there, write
-by write, and each end knows how far it had heard the other when it wrote last. Where that tells all that ever happened, in
-its order, `look_back` plays it through new accounts.
+by write; of what was read nothing is left but how much it was, and how far each end had heard the other when it wrote last.
+Where that tells all that happened, in its order, `look_back` plays it through new accounts. What was read is taken for one
+write, or two with the last answer between them: of many the accounts may be wrong about how large segments are.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from simnet.kernel.account import Account, Terms, open_accounts
 from simnet.kernel.control import ISN, ControlBlock
@@ -18,55 +19,66 @@ _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
 _KNOWN: Final = frozenset((_NODELAY, (IPPROTO_TCP, TCP_CORK)))  # what was corked has a cork
 
 
+class Writes(NamedTuple):
+    """The sizes of all that one end has written."""
+
+    read: list[int]  # what the other has read, as far as that is known
+    there: list[int]  # what lies there
+    heard: int  # bytes of all that, which the other had heard of when it wrote last
+
+
 def look_back(sender: ControlBlock, peer: Any) -> tuple[Account, Account] | None:
     """The accounts of *sender* and its *peer*, on one host; None if what was sent cannot be told from what lies there."""
     if _is_beside(sender) or _is_beside(peer):
         return None
     writes, answers = _writes(sender, peer), _writes(peer, sender)
-    if writes is None or answers is None or len(writes) + len(answers) > MANY:
-        return None
-    if len(writes) > 1 and len(answers) > 1:
+    many, more = (len(each.read) + len(each.there) for each in (writes, answers))
+    if many + more > MANY or (many > 1 and more > 1):
         return None  # who knows in which order
-    opener, acceptor = open_accounts(Terms(), Terms(), ":" in peer.local[0])
+    opener, acceptor = open_accounts(Terms(), Terms(), sender.stack.clock.now_ns, ":" in peer.local[0])
     mine, other = (opener, acceptor) if sender.origin == "client" else (acceptor, opener)
     mine.nodelay, other.nodelay = (bool(end.option(*_NODELAY)) for end in (sender, peer))
-    if len(answers) <= 1:
-        _play(mine, writes, other, answers, peer.rcv_wup - ISN - 1)
+    if more <= 1:
+        _play(mine, writes, other, answers)
     else:
-        _play(other, answers, mine, writes, sender.rcv_wup - ISN - 1)
+        _play(other, answers, mine, writes)
     for end, account in ((sender, mine), (peer, other)):
-        if end.received > end.unread:
-            account.read(end.received - end.unread)
+        if account.unread > end.unread:
+            account.read(account.unread - end.unread)
     for end, account in ((sender, mine), (peer, other)):
         if account.snd_nxt != end.sent or account.waiting or account.lost:
             return None  # they would not have sent all of it yet
     return mine, other
 
 
-def _writes(sender: Any, peer: Any) -> list[int] | None:
-    """The sizes of all that *sender* has written, if it lies with *peer*.
-
-    Of what was read nothing is left but how much it was, and how much of it *peer* had heard when it wrote last.
-    """
+def _writes(sender: Any, peer: Any) -> Writes:
     inbox = peer.inbox
-    if inbox is None or not inbox.size:
-        heard = max(peer.rcv_wup - ISN - 1, 0) if peer.sent else 0
-        return [size for size in (heard, sender.sent - heard) if size]
-    if inbox.size + inbox.offset != sender.sent:
-        return None
-    return [len(each) for each in (inbox.head, *(inbox.rest or ()))]
+    there = [] if inbox is None or not inbox.size else [len(each) for each in (inbox.head, *(inbox.rest or ()))]
+    read = sender.sent - sum(there)
+    heard = max(peer.rcv_wup - ISN - 1, 0)
+    before = min(heard, read) if peer.sent else 0
+    return Writes([size for size in (before, read - before) if size], there, heard)
 
 
-def _play(account: Account, writes: list[int], other: Account, answers: list[int], heard: int) -> None:
-    """All *writes*, and the one answer after *heard* bytes of them."""
-    made = 0
-    for size in writes:
-        if answers and made >= heard:
-            other.write(answers.pop())
+def _play(account: Account, writes: Writes, other: Account, answers: Writes) -> None:
+    """All *writes*, and of *answers* the only one; what was read is read at once."""
+    answer = [*answers.read, *answers.there]
+    read, made = sum(writes.read), 0
+    for size in (*writes.read, *writes.there):
+        if answer and made >= writes.heard:
+            _write(other, answer.pop(), account, answers)
         account.write(size)
         made += size
-    if answers:
-        other.write(answers.pop())
+        if made <= read:
+            other.read(size)
+    if answer:
+        _write(other, answer.pop(), account, answers)
+
+
+def _write(other: Account, size: int, account: Account, answers: Writes) -> None:
+    other.write(size)
+    if answers.read:
+        account.read(size)
 
 
 def _is_beside(end: Any) -> bool:

@@ -2,8 +2,8 @@
 
 Its ends do what their accounts (``account``) say: a send takes what the account takes, data goes out when the account has
 sent it, and who waits for room hears of it when the account has some. Where nobody has set SO_SNDBUF, SO_RCVBUF or
-TCP_MAXSEG, nothing is counted while data flows. Nor is it where a fault stands in the way, a path may lose, or a byte is
-urgent: from then on the connection goes by windows, as ``sending`` has it.
+TCP_MAXSEG, nothing is counted until a write waits, fills the window or may exceed it, and not for long. Nor is it where a
+fault stands in the way, a path may lose, or a byte is urgent: there a connection goes by windows, as ``sending`` has it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ from simnet.kernel.options import (
     TCP_WINDOW_CLAMP,
 )  # fmt: skip
 from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
-from simnet.kernel.window import DELAYED_NS, HELD_NS, acknowledge_later, owes_acknowledgement, window_of
+from simnet.kernel.window import (
+    DELAYED_NS,
+    HELD_NS,
+    STREAM,
+    acknowledge_later,
+    owes_acknowledgement,
+    widen,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -44,13 +52,18 @@ NOT_COUNTED: Final = frozenset(
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
-STREAM: Final = 1 << 20
+LONG_STREAM: Final = 4 * STREAM
+MANY_WRITES: Final = 400
+CALM_WRITES: Final = 40
 
 
 class Ledger:
     """One end of such a connection."""
 
-    __slots__ = ("account", "for_long", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went")
+    __slots__ = (
+        "account", "calm_writes", "for_long", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went",
+        "writes",
+    )  # fmt: skip
 
     other: Ledger
 
@@ -61,6 +74,8 @@ class Ledger:
         self.held_ns = NEVER  # since when something waits with nothing on its way
         self.timer: Any = None
         self.went = account.snd_nxt  # up to where the sender has sent
+        self.writes = 0
+        self.calm_writes = 0  # in a row that left nothing waiting
         self.for_long = True  # not only while something is held back
         self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
@@ -72,7 +87,7 @@ class Ledger:
 
     def takes(self, flags: int) -> bool:
         """May a write with *flags* go on as the account says? Not an urgent one, nor a long stream that has set nothing."""
-        if not self.for_long and self.account.wrote > STREAM and self._is_quiet():
+        if not self.for_long and self._is_over():
             self.close()
             return False
         if not flags & ~COUNTED_FLAGS:
@@ -80,8 +95,17 @@ class Ledger:
             reads = peer.refs and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED)
             self.other.account.deaf = not reads
             return True
+        if self.account.full:
+            return True  # nothing of it is taken
         self.close()
         return False
+
+    def _is_over(self) -> bool:
+        """Is there nothing left to count, or too much, at its next rest or without one? Counting takes its time."""
+        wrote = self.account.wrote
+        if wrote > LONG_STREAM or self.writes > MANY_WRITES:
+            return True
+        return (wrote > STREAM or self.calm_writes > CALM_WRITES) and self._is_quiet()
 
     def _is_quiet(self) -> bool:
         accounts = (self.account, self.other.account)
@@ -93,6 +117,8 @@ class Ledger:
         account, sender = self.account, self.sender
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
         taken = account.write(len(data), bool(flags & MSG_MORE))
+        self.writes += 1
+        self.calm_writes = 0 if account.unsent else self.calm_writes + 1
         if taken < len(data):
             sender.no_space = True
         if taken:
@@ -262,6 +288,8 @@ class Ledger:
                     sender.cork = sender.cork or Cork()
                     sender.cork.more = each.account.more
                     sender.stack.clock.at(sender.stack.clock.now_ns, _go_on, sender)
+                if sender.unread:
+                    widen(sender)
                 sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room
                 peer = each.other.sender
                 peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
@@ -299,6 +327,7 @@ def set_size(sender: Sender, name: int) -> None:
             ledger.account.send_buffer = size
         else:
             ledger.account.buffer = size
+            ledger.account.grows = False
         ledger.follow()
 
 
@@ -344,7 +373,7 @@ def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms) -> 
     if client is server or _is_beside(client) or _is_beside(server):
         return
     assert client.local is not None
-    account, other = open_accounts(terms, other_terms, ":" in client.local[0])
+    account, other = open_accounts(terms, other_terms, client.stack.clock.now_ns, ":" in client.local[0])
     _open(client, account, server, other)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN
+from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN, NARROW_ROOM
 from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
@@ -94,7 +94,7 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
     child.low_water = socket.low_water
     child.snd_room = socket.snd_room
     child.slow = child.slow or child.snd_room < AUTOTUNED_SEND_ROOM
-    if socket.rcv_room != AUTOTUNED_RECEIVE_ROOM:
+    if socket.rcv_room not in (AUTOTUNED_RECEIVE_ROOM, NARROW_ROOM):
         child.rcv_edge = child.rcv_told = child.rcv_edge - child.rcv_room + socket.rcv_room
         child.rcv_room = socket.rcv_room
     if socket.options is not None:

@@ -17,6 +17,7 @@ OF_A_SEGMENT: Final = 832  # bytes of memory that a segment takes besides its ow
 PAGE: Final = 4096  # memory is lent to a socket by the page
 RATIO: Final = 128  # 256ths of memory that are bytes, before a segment has come
 LEAST_CLAMP: Final = 1152  # SOCK_MIN_RCVBUF, halved
+BUFFER_MAX: Final = 33_554_432  # net.ipv4.tcp_rmem[2]
 UNSCALED_MAX: Final = 65535
 QUICK: Final = 16  # TCP_MAX_QUICKACKS
 SMALL: Final = 536  # TCP_MSS_DEFAULT: what segments are taken for before one has come
@@ -77,16 +78,23 @@ class ReceivingAccount:
     """The half that hears."""
 
     __slots__ = (
-        "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages",
+        "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages", "grows",
         "heard_ns", "in_call",
         "largest", "last_size", "lost", "memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
-        "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "scale", "threshold", "urgently",
+        "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "read_before", "read_ns", "reads", "scale",
+        "threshold", "urgently", "window_end", "window_ns", "window_since_ns",
     )  # fmt: skip
 
     peer: Account
 
-    def __init__(self, buffer: int) -> None:
+    def __init__(self, buffer: int, grows: bool) -> None:
         self.buffer = buffer  # sk_rcvbuf
+        self.grows = grows  # nobody has set it
+        self.window_ns = 0  # the least time in which a window came; 0 before one has
+        self.window_end = self.window_since_ns = 0  # when so much has come, another one has; since when
+        self.read_before = 0  # what was read when that was looked at last
+        self.read_ns = 0  # when it was
+        self.reads = 0  # most that was read in the time of a window
         self.ratio = RATIO
         self.memory = 0  # sk_rmem_alloc
         self.free_pages = 0  # sk_forward_alloc
@@ -229,6 +237,8 @@ class ReceivingAccount:
         """tcp_event_data_recv."""
         self.owes = True
         self._measure(size, letter)
+        if self.grows and self.rcv_nxt >= self.window_end:
+            self._time_window()
         if self.heard_ns < 0 or self.now_ns - self.heard_ns > IDLE_NS:
             self.quick = max(self.quick, min(self.rcv_wnd // (2 * self.largest) or 2, QUICK))
         self.heard_ns = self.now_ns
@@ -281,16 +291,39 @@ class ReceivingAccount:
 
     def take_out(self, n: int) -> None:
         """*n* bytes were read; a parcel gives its memory back when all of it is."""
-        self.copied += n
         while self.queue and (n > 0 or not self.queue[0].size):
             first = self.queue[0]
             part = min(n, first.size)
             first.size -= part
             n -= part
+            self.copied += part
+            if self.window_ns and self.now_ns - self.read_ns >= self.window_ns:
+                self._grow_with_reader()
             if not first.size:
                 self.queue.popleft()
                 self.memory -= first.memory
                 self.give_back(first.memory)
+
+    def _time_window(self) -> None:
+        """tcp_rcv_rtt_measure: how long did it take until a window had come? At least a microsecond."""
+        if self.window_end:
+            passed_ns = max(self.now_ns - self.window_since_ns, 1000)
+            self.window_ns = min(self.window_ns or passed_ns, passed_ns)
+        self.window_since_ns = self.now_ns
+        self.window_end = self.rcv_nxt + self.rcv_wnd
+
+    def _grow_with_reader(self) -> None:
+        """tcp_rcv_space_adjust: who has read more than ever in the time of a window is offered more."""
+        read = self.copied - self.read_before - (self.rcv_nxt - self.ended - self.copied)
+        self.read_before, self.read_ns = self.copied, self.now_ns
+        if read > self.reads:
+            window = 2 * read
+            window += 2 * (window * (read - self.reads) // self.reads)
+            self.reads = read
+            buffer = min((window << 8) // self.ratio, BUFFER_MAX)
+            if buffer > self.buffer:
+                self.buffer = buffer
+                self.clamp = self.in_bytes(buffer)
 
     @property
     def would_tell_more(self) -> bool:

@@ -21,6 +21,7 @@ from simnet.kernel.control import (
     ISN,
     LOCK_ADDRESS,
     LOCK_PORT,
+    NARROW_ROOM,
     WHOLE,
     ControlBlock,
 )
@@ -54,6 +55,7 @@ from simnet.kernel.window import (
     FIRST_WINDOW,
     FIRST_WINDOW_V6,
     LATER_WINDOW,
+    STREAM,
     UNSCALED,
     fill,
     hold,
@@ -62,6 +64,7 @@ from simnet.kernel.window import (
     owes_acknowledgement,
     owes_for_much,
     tell_when_probed,
+    widen,
     window_of,
 )
 
@@ -226,6 +229,8 @@ class Sender(ControlBlock):
             self.ledger.read()
             return
         room = self.rcv_room
+        if room == NARROW_ROOM and self.copied_seq > STREAM:
+            room = widen(self)  # it is told less often
         owes = owes_acknowledgement(self)
         if room < UNSCALED:
             offer_whole_segments(self)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.control import (
+    AUTOTUNED_RECEIVE_ROOM,
     CONNECTED,
     CONNECTING,
     DISCONNECTING,
@@ -25,6 +26,7 @@ from simnet.kernel.control import (
     ISN,
     LOCK_ADDRESS,
     LOCK_PORT,
+    NARROW_ROOM,
     SPEAKS_IPV4,
     UNCONNECTED,
 )
@@ -251,6 +253,8 @@ class TcpSocket(Stream):
         self.snd_nxt = ISN
         self.fin = FIN_NONE
         self.rcv_nxt = self.rcv_wup = 0
+        if self.rcv_room == NARROW_ROOM:
+            self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.rcv_edge = self.rcv_told = ISN + 1 + self.rcv_room
         connections[(local, peer)] = self
         if stack.demanding:

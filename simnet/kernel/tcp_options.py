@@ -38,7 +38,7 @@ from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS, stamp_option
-from simnet.kernel.window import owes_acknowledgement
+from simnet.kernel.window import owes_acknowledgement, widen
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -199,7 +199,7 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
             clamp = _shown_of_a_connection(socket, o.TCP_WINDOW_CLAMP, socket.option(*_WINDOW_CLAMP))
             if clamp is not None and 0 < clamp < socket.low_water:
                 keep(socket, *_WINDOW_CLAMP, socket.low_water)
-        if socket.low_water > socket.rcv_room:
+        if socket.low_water > widen(socket):
             _set_receive_room(socket, socket.low_water)
             socket.freed()
     if socket.done or (socket.unread and socket.enough_to_read()):  # tcp_data_ready

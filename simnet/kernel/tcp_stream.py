@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from simnet.kernel.buffer import Buffer, Data, scatter
 from simnet.kernel.connection import Connection
-from simnet.kernel.control import FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
+from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
 from simnet.kernel.cork import Cork, segment_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.ledger import begin_in_hindsight, begin_to_hold
@@ -49,9 +49,10 @@ from simnet.kernel.states import (
     SYN_SENT,
 )
 from simnet.kernel.stream_messages import beside, left
-from simnet.kernel.window import full_segment
+from simnet.kernel.window import STREAM, full_segment, give_more_room
 
 SEGMENTS_AT_ONCE: Final = 16
+FITS_AT_FIRST: Final = ACCEPTED_RECEIVE_ROOM  # bytes of the first write of all: a larger one does not arrive at once
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
 
@@ -241,7 +242,7 @@ class Stream(Connection):
     def _hold_back(self, data: bytes) -> int:
         """What Nagle's rule has wait."""
         size = len(data)
-        if self.cork is None and (size >= FULL or self.sent >= FULL):
+        if self.cork is None:
             begin_to_hold(self)
         if self.ledger is None and self.cork is None and size < FULL:
             self.cork = Cork()
@@ -273,8 +274,14 @@ class Stream(Connection):
         if tampering is not None and tampering.cut:
             return size  # lost, as everything after the cut
         ledger = self.ledger
-        if ledger is None and flags & MSG_MORE and self.cork is None:
-            ledger = begin_in_hindsight(self, for_long=False)
+        if ledger is None:
+            fills = size >= self.snd_edge - self.snd_nxt and not self.unsent
+            if self.cork is None and (
+                flags & MSG_MORE or (fills and (0 < self.sent < STREAM or size >= FITS_AT_FIRST))
+            ):
+                ledger = begin_in_hindsight(self, for_long=False)
+            if fills and ledger is None:
+                give_more_room(self)
         if ledger is not None and ledger.takes(flags):
             taken = ledger.write(data, flags)
             if not taken:

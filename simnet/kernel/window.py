@@ -11,11 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import (
+    ACCEPTED_RECEIVE_ROOM,
     AUTOTUNED_RECEIVE_ROOM,
     AUTOTUNED_SEND_ROOM,
     AUTOTUNED_SEND_ROOM_GROWN,
     AUTOTUNED_SEND_ROOM_LATER,
     ISN,
+    NARROW_ROOM,
+    ControlBlock,
 )
 from simnet.kernel.options import TICK_NS
 from simnet.kernel.segment import ACK, FILLS
@@ -31,7 +34,9 @@ LATER_WINDOW: Final = 65536
 GROWN_WINDOW: Final = 70656
 LARGEST_WINDOW: Final = 2 * FIRST_WINDOW  # no segment is larger than what the interface takes
 BY_HAND: Final = 127_000  # a smaller receive buffer is one that SO_RCVBUF has set; a window of it offers two thirds
+AUTOTUNED: Final = (AUTOTUNED_RECEIVE_ROOM, ACCEPTED_RECEIVE_ROOM)
 UNSCALED: Final = 65536  # a smaller one is told in bytes, and offered in whole segments
+STREAM: Final = 1 << 20  # bytes after which what has set nothing is counted no more
 FILLS_TO_GROW: Final = 3  # the peer has read twice
 DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 ms
 # When a sender that was told of a shut window asks for it, from then on: it waits twice as long each time, and its second
@@ -96,9 +101,46 @@ def full_segment(room: int, taken: int) -> int:
 
     It is half of the largest window that was offered, which grows with the traffic, in more steps than these.
     """
-    if room < BY_HAND:
+    if room < BY_HAND and room != NARROW_ROOM:
         return room // 3
     return (LATER_WINDOW if not taken else GROWN_WINDOW if taken < LATER_WINDOW else LARGEST_WINDOW) >> 1
+
+
+def narrow(client: Sender, server: Any) -> None:
+    """A handshake within a host, whose ends have not set what they receive: what exceeds the first window shall show.
+
+    A write that does is looked at more closely (``Stream._write``).
+    """
+    for end, other in ((client, server), (server, client)):
+        if end.rcv_room in AUTOTUNED and end.guard is None is end.tampering and end.low_water == 1:
+            _move_edge(end, other, NARROW_ROOM)
+
+
+def give_more_room(sender: Sender) -> None:
+    """*sender* needs more than the first window, and nobody can tell how much Linux would let it have: all of it."""
+    peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+    if getattr(peer, "rcv_room", 0) == NARROW_ROOM:
+        if sender.sent:
+            widen(peer)
+        else:
+            sender.snd_edge += ACCEPTED_RECEIVE_ROOM - NARROW_ROOM  # for once
+
+
+def widen(receiver: Sender) -> int:
+    """What *receiver* may be sent, if it is as little as at first, becomes what it is for long."""
+    if receiver.rcv_room == NARROW_ROOM:
+        peer: Any = receiver.stack.connections.get((receiver.peer, receiver.local))
+        _move_edge(receiver, peer, AUTOTUNED[receiver.origin != "client"])
+    return receiver.rcv_room
+
+
+def _move_edge(receiver: Sender, peer: Any, room: int) -> None:
+    more = room - receiver.rcv_room
+    receiver.rcv_room = room
+    receiver.rcv_edge += more
+    receiver.rcv_told += more
+    if isinstance(peer, ControlBlock):  # not what one leaves behind
+        peer.snd_edge += more
 
 
 def window_of(connection: Sender) -> Window:
