@@ -209,7 +209,7 @@ class Account(ReceivingAccount):
         room = self.snd_una + self.snd_wnd - first.start
         if room > 0:
             if first.size > min(room, self.mss):
-                self._cut(first, min(room, self.mss))
+                self._cut(first, min(room, self.mss), self.unsent)
             self._send(self.unsent.popleft(), self.mss)
         else:
             self.peer.acknowledge()
@@ -274,10 +274,31 @@ class Account(ReceivingAccount):
                         if not (at_once or self.finishes) and self._nagle(needed, mss, holds):
                             limit -= needed % mss
             if size > limit:
-                self._cut(parcel, limit)
+                self._cut(parcel, limit, self.unsent)
+            if self.peer.lost and not self.backlog:
+                self.send_again(everything=True)  # for the next segment shows that it is missing
             self._send(self.unsent.popleft(), mss)
             if one:
                 break
+
+    def send_again(self, everything: bool = False) -> None:
+        """tcp_retransmit_skb: what the peer had no memory for, a segment of it or *everything*, if there is room."""
+        peer = self.peer
+        for parcel in tuple(self.sent):
+            if parcel.end + parcel.fin <= peer.rcv_nxt:
+                continue
+            room = self.snd_una + self.snd_wnd - parcel.start
+            if room <= 0 and everything:
+                return
+            limit = min(room // self.mss * self.mss or room, room if everything else self.mss) if room > 0 else self.mss
+            if parcel.size > limit:
+                self._cut(parcel, limit, self.sent)
+            letter = Letter(parcel)
+            self.stamp(letter)
+            self.wire.post(letter, peer)
+            if not everything:
+                return
+            peer.urgently = True  # what fills a hole is acknowledged at once
 
     def _grow(self, parcel: Parcel, room: int) -> None:
         """tcp_grow_skb: what stands behind moves up, as far as one parcel may get."""
@@ -293,7 +314,7 @@ class Account(ReceivingAccount):
             del self.unsent[1]
             self._let_go(behind.memory)
 
-    def _cut(self, parcel: Parcel, limit: int) -> None:
+    def _cut(self, parcel: Parcel, limit: int, queue: deque[Parcel]) -> None:
         rest = Parcel(parcel.start + limit)
         rest.end = parcel.end
         rest.memory += rest.size
@@ -301,7 +322,8 @@ class Account(ReceivingAccount):
         rest.pushed, parcel.pushed = parcel.pushed, False
         rest.fin, parcel.fin = parcel.fin, 0
         parcel.memory -= rest.size
-        self.unsent.insert(1, rest)
+        rest.kept, rest.packets = parcel.kept, -(-rest.size // self.mss)
+        queue.insert(queue.index(parcel) + 1, rest)
         self._hold(OF_A_SEGMENT)
 
     def _let_go(self, memory: int) -> None:
@@ -342,10 +364,9 @@ class Account(ReceivingAccount):
         )
         if not plain:
             self.note_acknowledged(letter)
-        if parcel is not None and not self.take_in(letter, plain):
-            return
+        taken = parcel is not None and self.take_in(letter, plain)
         if not plain:
-            self.fast = self.fast or (parcel is not None and self.rcv_wnd > 0 and self.memory < self.buffer)
+            self.fast = self.fast or (taken and self.rcv_wnd > 0 and self.memory < self.buffer)
             if self.unsent:
                 self.push()
             self._look_for_space()
@@ -440,7 +461,7 @@ def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) 
     opener.limit = other.limit = min(opener.advertised, other.advertised)
     _offer_first(opener, opener.advertised + TIMESTAMPS, client.receive_buffer > 0)
     _offer_first(other, other.advertised, server.receive_buffer > 0)
-    opener.snd_wnd = opener.largest_window = other.rcv_wnd
+    opener.snd_wnd = opener.largest_window = min(other.rcv_wnd, UNSCALED_MAX)  # no SYN scales
     opener.sync()
     _establish(opener)
     other.snd_wnd = other.largest_window = opener.tell_window()
@@ -457,7 +478,7 @@ def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
     clamp = space if set_by_hand else _UNCLAMPED
     if space > segment:
         space -= space % segment
-    end.rcv_wnd = end.threshold = min(space, UNSCALED_MAX)
+    end.rcv_wnd = end.threshold = space
     end.scale = max(min(BUFFER_MAX, clamp).bit_length() - 16, 0)
     end.clamp = min(UNSCALED_MAX << end.scale, clamp)
 

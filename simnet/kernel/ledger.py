@@ -52,6 +52,7 @@ NOT_COUNTED: Final = frozenset(
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
+AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
 LONG_STREAM: Final = 4 * STREAM
 MANY_WRITES: Final = 400
 CALM_WRITES: Final = 40
@@ -61,8 +62,8 @@ class Ledger:
     """One end of such a connection."""
 
     __slots__ = (
-        "account", "calm_writes", "for_long", "held_ns", "late_ns", "other", "sender", "timer", "waits_for_end", "went",
-        "writes",
+        "account", "again_after", "again_ns", "calm_writes", "for_long", "held_ns", "late_ns", "other", "sender", "timer",
+        "tries", "waits_for_end", "went", "writes",
     )  # fmt: skip
 
     other: Ledger
@@ -72,6 +73,9 @@ class Ledger:
         self.account = account
         self.late_ns = NEVER  # when the acknowledgement that the account owes is due
         self.held_ns = NEVER  # since when something waits with nothing on its way
+        self.again_ns = NEVER  # when what the other had no memory for is sent again
+        self.again_after = -1  # what came before that
+        self.tries = 0
         self.timer: Any = None
         self.went = account.snd_nxt  # up to where the sender has sent
         self.writes = 0
@@ -193,12 +197,6 @@ class Ledger:
 
     def follow(self) -> None:
         """Let both ends send what their accounts have sent."""
-        if self.account.lost or self.other.account.lost:
-            self.close()
-            for each in (self, self.other):
-                if each.sender.unsent or each.sender.fin == FIN_DUE:
-                    each.sender.transmit()
-            return
         self._go()
         if self.other.waits_for_end and self.sender.fin == FIN_DUE:
             self.other.waits_for_end = False  # it does not go yet
@@ -208,17 +206,19 @@ class Ledger:
         if self.waits_for_end:
             return
         sender, account = self.sender, self.account
-        if account.snd_nxt != self.went:
-            n = min(account.snd_nxt, account.wrote - account.finishes) - self.went
-            self.went = account.snd_nxt
+        lost = self.other.account.lost
+        gone = self.other.account.rcv_nxt if lost else account.snd_nxt
+        if gone != self.went:
+            n = min(gone, account.wrote - account.finishes) - self.went
+            self.went = gone
             outbox = sender.outbox
             if n > 0 and outbox is not None and outbox.size:
                 sender.send_data(outbox.take(n))
-            if sender.fin == FIN_DUE and not account.waiting:
+            if sender.fin == FIN_DUE and not account.waiting and not lost:
                 sender.send_fin()
         if sender.no_space:
             sender.space_came()
-        if account.owes or account.unsent or self.timer is not None:
+        if account.owes or account.unsent or lost or self.timer is not None:
             self._wait()
         else:
             self.late_ns = self.held_ns = NEVER
@@ -242,6 +242,14 @@ class Ledger:
             if account.room_for_part or other.account.would_tell_more:
                 held_ns = max(self.held_ns + HELD_NS, clock.now_ns)
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
+        if not other.account.lost:
+            self.again_ns, self.again_after = NEVER, -1
+        else:
+            if self.again_after != other.account.rcv_nxt:
+                self.again_after, self.tries = other.account.rcv_nxt, 0
+                self.again_ns = clock.now_ns + AGAIN_NS
+            again_ns = max(self.again_ns, clock.now_ns)
+            due_ns = again_ns if due_ns == NEVER else min(due_ns, again_ns)
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -268,6 +276,10 @@ class Ledger:
         if NEVER < self.held_ns <= now_ns - HELD_NS:
             self.held_ns = NEVER
             self.account.send_what_fits()
+        if NEVER < self.again_ns <= now_ns:
+            self.again_ns = now_ns + (AGAIN_NS << self.tries)
+            self.tries = min(self.tries + 1, 9)
+            self.account.send_again()
         self.follow()
 
     def close(self) -> None:

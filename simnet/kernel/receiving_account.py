@@ -80,7 +80,7 @@ class ReceivingAccount:
     __slots__ = (
         "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages", "grows",
         "heard_ns", "in_call",
-        "largest", "last_size", "lost", "memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
+        "largest", "last_size", "lost", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
         "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "read_before", "read_ns", "reads", "scale",
         "threshold", "urgently", "window_end", "window_ns", "window_since_ns",
     )  # fmt: skip
@@ -104,7 +104,8 @@ class ReceivingAccount:
         self.in_call = False
         self.defers = False  # an acknowledgement, to the end of the call
         self.deaf = False  # nobody will read here: what comes is answered with an RST, after the call
-        self.lost = False  # a segment found no memory: what follows is a matter of retransmissions
+        self.lost = False  # a segment found no memory, and has not come again
+        self.no_memory = False  # it is to be told
         self.fast = False  # plain data is only put into the queue (header prediction)
         self.rcv_nxt = self.rcv_wup = self.copied = 0
         self.rcv_wnd = self.threshold = self.clamp = self.scale = self.advertised = 0
@@ -157,7 +158,11 @@ class ReceivingAccount:
         return -(-window >> self.scale << self.scale)
 
     def tell_window(self) -> int:
-        """tcp_select_window: never less than was told before."""
+        """tcp_select_window: never less than was told before, but where a segment found no memory."""
+        if self.no_memory:
+            self.no_memory = self.fast = False
+            self.rcv_wnd, self.rcv_wup = 0, self.rcv_nxt
+            return 0
         left, window = self.offered, self.choose_window()
         if window < left:
             window = self.scaled(left)
@@ -191,9 +196,13 @@ class ReceivingAccount:
         parcel = letter.parcel
         assert parcel is not None
         memory = parcel.size + OF_A_SEGMENT
+        if parcel.start > self.rcv_nxt:  # behind what was lost, and beyond the window
+            self.owes = self.urgently = True
+            return False
         short = not plain and self.memory > self.buffer and not self._collapse()
         if parcel.size and (short or not self.offered):
-            self.lost = True
+            self.owes = self.urgently = self.lost = True
+            self.no_memory = short
             return False
         if parcel.fin:
             self.ended = 1
@@ -210,6 +219,7 @@ class ReceivingAccount:
         self.memory += memory
         self.lend(memory)
         self.rcv_nxt = parcel.end + parcel.fin
+        self.lost = self.lost and self.rcv_nxt < self.peer.snd_nxt
         if parcel.size:
             self._learn(parcel.size, letter)
         return True

@@ -1,0 +1,126 @@
+"""How much of it arrives, and when, where nobody has set a buffer before the connection was made: K-062, K-064 and K-065."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.contract.test_amounts import DIALOGUES, RCVBUF, SPEAKS_AGAIN, do, look, pair
+from tests.contract.worlds import World, open_world
+
+# fmt: off
+UNASKED: dict[str, list[tuple[str, int, int, int]]] = {  # what is done, the answer, what opener and acceptor may read
+    "larger-than-the-first-window": [
+        ("opener sends 10", 10, 0, 10),
+        ("acceptor reads 100", 10, 0, 0),
+        ("acceptor sends 10", 10, 10, 0),
+        ("opener reads 100", 10, 0, 0),
+        ("opener sends 100000", 100_000, 0, 65_536),
+        ("acceptor reads 200000", 65_536, 0, 34_464),
+    ],
+    "the-second-large-answer": [
+        ("opener sends 100", 100, 0, 100),
+        ("acceptor reads 1000", 100, 0, 0),
+        ("acceptor sends 100000", 100_000, 100_000, 0),
+        ("opener reads 200000", 100_000, 0, 0),
+        ("opener sends 100", 100, 0, 100),
+        ("acceptor reads 1000", 100, 0, 0),
+        ("acceptor sends 100000", 100_000, 95_232, 0),
+        ("opener reads 200000", 95_232, 4_768, 0),
+    ],
+    "a-large-one-after-one-that-was-read": [
+        ("opener sends 65482", 65_482, 0, 65_482),
+        ("acceptor reads 65536", 65_482, 0, 0),
+        ("opener sends 100000", 100_000, 0, 95_232),
+    ],
+    "two-that-fill-the-window": [
+        ("opener sends 65536", 65_536, 0, 65_536),
+        ("opener sends 65536", 65_536, 0, 113_152),
+        ("acceptor reads 200000", 113_152, 0, 17_920),
+    ],
+    "one-that-fills-the-window": [
+        ("opener sends 1000000", 1_000_000, 0, 127_973),
+        ("acceptor reads 65536", 65_536, 0, 130_021),
+        ("acceptor reads 65536", 65_536, 0, 64_485),
+    ],
+    "a-large-one-on-top": [
+        ("opener sends 40000", 40_000, 0, 40_000),
+        ("opener sends 70000", 70_000, 0, 87_616),
+        ("acceptor reads 200000", 87_616, 0, 22_384),
+    ],
+    "each-has-unread": [
+        ("opener sends 10", 10, 0, 10),
+        ("acceptor sends 1000", 1_000, 1_000, 10),
+        ("opener sends 100000", 100_000, 1_000, 65_546),
+    ],
+    "two-that-make-a-segment": [
+        ("opener sends 100", 100, 0, 100),
+        ("acceptor sends 100", 100, 100, 100),
+        ("opener sends 300", 300, 100, 400),
+        ("opener sends 16384", 16_384, 100, 400),
+        ("opener sends 16384", 16_384, 100, 33_168),
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_k065_so_is_one_that_nobody_asks_about_once_a_write_is_large(world: World, name: str) -> None:
+    for left in reversed(range(SPEAKS_AGAIN)):
+        ends = pair(world, {}, {})
+        try:
+            for what, answer, *unread in UNASKED[name]:
+                assert do(ends, what) == answer, what
+                for _ in range(10):
+                    found = [world.ioctl(each, "FIONREAD") for each in ends.values()]
+                    if found == unread:
+                        break
+                    world.pause()
+                assert found == unread, what
+            break
+        except AssertionError:
+            if world.name != "kernel" or not left:
+                raise
+
+
+def test_k064_a_window_grows_with_who_reads_all_of_it(world: World) -> None:
+    most = 0
+    for _ in range(SPEAKS_AGAIN):
+        opener, acceptor = world.pair()
+        assert opener.send(bytes(1_000_000)) == 1_000_000
+        for _ in range(4):
+            time.sleep(0.003)
+            most = max(most, len(acceptor.recv(1_000_000)))
+        if most > 600_000:  # it began with 127,973
+            return
+    raise AssertionError(f"{most} bytes at most")
+
+
+def test_k064_what_finds_no_memory_is_sent_again_after_a_fifth_of_a_second(world: World) -> None:
+    """A receive buffer that is made small on an open connection, whose window was told before: 8 kB a fifth of a second."""
+    opener, acceptor = world.pair()
+    acceptor.setsockopt(*RCVBUF, 4096)
+    assert opener.send(bytes(50_000)) == 50_000
+    world.gives(32_741, lambda: len(acceptor.recv(65_536)))
+    time.sleep(0.1)
+    world.gives("EAGAIN", acceptor.recv, 1)
+    time.sleep(0.15)
+    world.gives(8192, lambda: len(acceptor.recv(65_536)))
+
+
+@pytest.mark.parametrize("name", ["a-small-one-on-top", "after-an-answer", "a-third-of-a-window-more"])
+def test_k062_what_is_looked_back_at_is_counted_from_when_it_was(name: str) -> None:
+    """It makes no difference how old the network is."""
+    looks = []
+    for seconds in (0, 1):
+        with open_world("simnet") as world:
+            time.sleep(seconds)
+            ends = pair(world, {}, {})
+            for what, _, *_ in DIALOGUES[name][2]:
+                do(ends, what)
+            world.ioctl(ends["opener"], "SIOCOUTQ")
+            for what in ("opener sends 1", "opener sends 1", "acceptor sends 1", "opener sends 2"):
+                do(ends, what)
+            looks.append([look(world, each) for each in ends.values()])
+    assert looks[0] == looks[1]
