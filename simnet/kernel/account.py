@@ -13,11 +13,8 @@ from typing import Final
 
 from simnet.kernel.receiving_account import (
     ATO_NS,
-    BUFFER_MAX,
-    LEAST,
     OF_A_SEGMENT,
     SMALL,
-    UNSCALED_MAX,
     Letter,
     Parcel,
     ReceivingAccount,
@@ -29,17 +26,18 @@ TIMESTAMPS: Final = 12
 AT_ONCE: Final = 65215  # bytes that the interface takes as one, to cut them itself (sk_gso_max_size)
 BACKLOG: Final = 16  # parcels after which a call looks at what has come meanwhile
 WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is acknowledged
-SEND_BUFFER: Final = 3_939_840  # of who has not set it: room for thrice ten of the largest segments, in powers of two
+SEND_BUFFER: Final = 16_384  # net.ipv4.tcp_wmem[1]
+SEGMENTS_HELD: Final = 3  # a buffer that nobody has set has room for so many times the window of packets
+OF_A_BUFFER: Final = 256  # and besides that
 SEND_BUFFER_MAX: Final = 4_194_304  # net.ipv4.tcp_wmem[2]
 RECEIVE_BUFFER: Final = 131_072  # net.ipv4.tcp_rmem[1]
-_UNCLAMPED: Final = 65535 << 14
 
 
 class Account(ReceivingAccount):
     """One end."""
 
     __slots__ = (
-        "corked", "finishes", "largest_window", "limit", "more", "mss", "no_space", "nodelay", "packets", "pushed",
+        "corked", "each", "finishes", "largest_window", "limit", "more", "mss", "no_space", "nodelay", "packets", "pushed",
         "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "wire", "wrote",
     )  # fmt: skip
 
@@ -47,6 +45,7 @@ class Account(ReceivingAccount):
         super().__init__(receive_buffer or RECEIVE_BUFFER, not receive_buffer)
         self.wire = wire
         self.send_buffer = send_buffer or SEND_BUFFER
+        self.each = 0 if send_buffer else OF_A_BUFFER  # bytes that a segment counts where nobody has set the buffer
         self.taken = 0  # bytes of memory that wait or are not acknowledged (sk_wmem_queued)
         self.unsent: deque[Parcel] = deque()
         self.sent: deque[Parcel] = deque()
@@ -379,10 +378,15 @@ class Account(ReceivingAccount):
     def _look_for_space(self) -> None:
         """tcp_check_space: who lacked room has more of it from then on, unless it has set how much."""
         if self.no_space:
-            if SEND_BUFFER <= self.send_buffer < SEND_BUFFER_MAX:
-                self.send_buffer = SEND_BUFFER_MAX
+            if sum(each.packets for each in self.sent) < self.packets:
+                self.expand()
             if self.writable:
                 self.no_space = False
+
+    def expand(self) -> None:
+        """tcp_sndbuf_expand."""
+        room = SEGMENTS_HELD * self.packets * self.each
+        self.send_buffer = max(self.send_buffer, min(room, SEND_BUFFER_MAX))
 
     def note_acknowledged(self, letter: Letter) -> None:
         if letter.acknowledged < self.snd_una:
@@ -433,62 +437,3 @@ class Wire:
                 if letter.parcel is not None:
                     to.backlog_memory += letter.parcel.size + OF_A_SEGMENT
         self.busy = False
-
-
-class Terms:
-    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set."""
-
-    __slots__ = ("maxseg", "receive_buffer", "send_buffer")
-
-    def __init__(self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0) -> None:
-        self.send_buffer = send_buffer
-        self.receive_buffer = receive_buffer
-        self.maxseg = maxseg
-
-
-def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) -> tuple[Account, Account]:
-    """The accounts of a connection that nothing has gone over."""
-    wire = Wire()
-    largest = LARGEST_V6 if six else LARGEST
-    ends = []
-    for terms in (client, server):
-        end = Account(terms.send_buffer, terms.receive_buffer, wire)
-        end.now_ns = end.read_ns = now_ns
-        end.advertised = min(terms.maxseg or largest + TIMESTAMPS, largest + TIMESTAMPS) - TIMESTAMPS
-        ends.append(end)
-    opener, other = ends
-    opener.peer, other.peer = other, opener
-    opener.limit = other.limit = min(opener.advertised, other.advertised)
-    _offer_first(opener, opener.advertised + TIMESTAMPS, client.receive_buffer > 0)
-    _offer_first(other, other.advertised, server.receive_buffer > 0)
-    opener.snd_wnd = opener.largest_window = min(other.rcv_wnd, UNSCALED_MAX)  # no SYN scales
-    opener.sync()
-    _establish(opener)
-    other.snd_wnd = other.largest_window = opener.tell_window()
-    other.sync()
-    _establish(other)
-    other.fast = True
-    opener.fast = not other.scale
-    return opener, other
-
-
-def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
-    """tcp_select_initial_window."""
-    space = end.in_bytes(end.buffer)
-    clamp = space if set_by_hand else _UNCLAMPED
-    if space > segment:
-        space -= space % segment
-    end.rcv_wnd = end.threshold = space
-    end.scale = max(min(BUFFER_MAX, clamp).bit_length() - 16, 0)
-    end.clamp = min(UNSCALED_MAX << end.scale, clamp)
-
-
-def _establish(end: Account) -> None:
-    """tcp_init_buffer_space, and tcp_initialize_rcv_mss."""
-    full, segment = end.in_bytes(end.buffer), end.advertised
-    end.clamp = min(end.clamp, full)
-    if end.clamp > 2 * segment and end.clamp + segment > full:
-        end.clamp = max(2 * segment, full - segment)
-    end.threshold = min(end.threshold, end.clamp)
-    end.reads = min(end.threshold, end.rcv_wnd, WINDOW_OF_PACKETS * segment)
-    end.largest = max(min(segment, end.mss, end.rcv_wnd // 2, SMALL), LEAST)

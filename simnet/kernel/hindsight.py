@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from simnet.kernel.account import Account, Terms, open_accounts
+from simnet.kernel.account import Account
 from simnet.kernel.control import ISN, ControlBlock
+from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import IPPROTO_TCP, TCP_CORK, TCP_NODELAY
 
 MANY: Final = 40  # writes: more of them are not played again

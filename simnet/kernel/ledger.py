@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.account import Account, Terms, open_accounts
+from simnet.kernel.account import Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, WHOLE
 from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL
+from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -336,7 +337,7 @@ def set_size(sender: Sender, name: int) -> None:
     if ledger is not None:
         size = sender.option(SOL_SOCKET, name)
         if name == SO_SNDBUF:
-            ledger.account.send_buffer = size
+            ledger.account.send_buffer, ledger.account.each = size, 0
         else:
             ledger.account.buffer = size
             ledger.account.grows = False

@@ -213,6 +213,20 @@ DIALOGUES: dict[str, tuple[Options, Options, list[Step]]] = {
             ("opener sends 40000", 40_000, (7_233, 0, 0, True), (0, 0, 40_000, True)),
         ],
     ),
+    "a-send-buffer-for-segments-of-488": (
+        {MAXSEG: 500},
+        {RCVBUF: 1},
+        [
+            ("opener sends 400000", 16_104, (15_616, 15_128, 0, False), (0, 0, 976, True)),
+        ],
+    ),
+    "a-send-buffer-for-segments-of-524": (
+        {MAXSEG: 536},
+        {RCVBUF: 4096},
+        [
+            ("opener sends 400000", 48_112, (46_540, 44_016, 0, False), (0, 0, 4_096, True)),
+        ],
+    ),
     "no-memory-for-what-is-sent": (
         {SNDBUF: 2048},
         {},

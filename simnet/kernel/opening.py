@@ -1,0 +1,74 @@
+"""The accounts of a connection that nothing has gone over: what its ends have agreed on in the handshake."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simnet.kernel.account import LARGEST, LARGEST_V6, TIMESTAMPS, WINDOW_OF_PACKETS, Account, Wire
+from simnet.kernel.receiving_account import BUFFER_MAX, LEAST, SMALL, UNSCALED_MAX
+
+HEADERS: Final = 512  # bytes of a segment besides its own, for which a send buffer has room in a power of two
+_UNCLAMPED: Final = 65535 << 14
+
+
+class Terms:
+    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set."""
+
+    __slots__ = ("maxseg", "receive_buffer", "send_buffer")
+
+    def __init__(self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0) -> None:
+        self.send_buffer = send_buffer
+        self.receive_buffer = receive_buffer
+        self.maxseg = maxseg
+
+
+def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) -> tuple[Account, Account]:
+    """The accounts of a connection that nothing has gone over."""
+    wire = Wire()
+    largest = LARGEST_V6 if six else LARGEST
+    ends = []
+    for terms in (client, server):
+        end = Account(terms.send_buffer, terms.receive_buffer, wire)
+        end.now_ns = end.read_ns = now_ns
+        end.advertised = min(terms.maxseg or largest + TIMESTAMPS, largest + TIMESTAMPS) - TIMESTAMPS
+        ends.append(end)
+    opener, other = ends
+    opener.peer, other.peer = other, opener
+    opener.limit = other.limit = min(opener.advertised, other.advertised)
+    for end in ends:
+        if end.each:
+            end.each += 1 << (opener.limit + TIMESTAMPS + HEADERS - 1).bit_length()
+            end.expand()
+    _offer_first(opener, opener.advertised + TIMESTAMPS, client.receive_buffer > 0)
+    _offer_first(other, other.advertised, server.receive_buffer > 0)
+    opener.snd_wnd = opener.largest_window = min(other.rcv_wnd, UNSCALED_MAX)  # no SYN scales
+    opener.sync()
+    _establish(opener)
+    other.snd_wnd = other.largest_window = opener.tell_window()
+    other.sync()
+    _establish(other)
+    other.fast = True
+    opener.fast = not other.scale
+    return opener, other
+
+
+def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
+    """tcp_select_initial_window."""
+    space = end.in_bytes(end.buffer)
+    clamp = space if set_by_hand else _UNCLAMPED
+    if space > segment:
+        space -= space % segment
+    end.rcv_wnd = end.threshold = space
+    end.scale = max(min(BUFFER_MAX, clamp).bit_length() - 16, 0)
+    end.clamp = min(UNSCALED_MAX << end.scale, clamp)
+
+
+def _establish(end: Account) -> None:
+    """tcp_init_buffer_space, and tcp_initialize_rcv_mss."""
+    full, segment = end.in_bytes(end.buffer), end.advertised
+    end.clamp = min(end.clamp, full)
+    if end.clamp > 2 * segment and end.clamp + segment > full:
+        end.clamp = max(2 * segment, full - segment)
+    end.threshold = min(end.threshold, end.clamp)
+    end.reads = min(end.threshold, end.rcv_wnd, WINDOW_OF_PACKETS * segment)
+    end.largest = max(min(segment, end.mss, end.rcv_wnd // 2, SMALL), LEAST)
