@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from math import ceil, nextafter
+from math import ceil, inf, nextafter
 from typing import Any
 
 __all__ = ["Clock", "Timer", "deadline_after"]
@@ -15,17 +15,19 @@ MANY = 0xFFF  # so many of one instant, and those called off are thrown away
 
 
 def deadline_after(now_ns: int, seconds: float) -> int:
-    """The instant *seconds* from *now_ns*, in nanoseconds.
+    """The instant *seconds* from *now_ns*, in nanoseconds: the first at which ``monotonic() - then >= seconds`` is true.
 
-    A positive time-out is never cut to nothing: at least 1 ns, and at least one float step of the clock, rounded up. A
-    program that computes ``deadline - monotonic()`` in floats would otherwise wake a hair too early and spin for ever.
+    A real clock has always gone on a little more. In floats a time-out that is exactly over may be a hair short of it, and
+    a program that computes ``deadline - monotonic()`` would wake too early and spin for ever.
     """
     if seconds <= 0:
         return now_ns
     if seconds > FOREVER_NS / 1e9:
         return FOREVER_NS
     now = now_ns / 1e9
-    return max(now_ns + 1, ceil(max(now + seconds, nextafter(now, float("inf"))) * 1e9))
+    deadline_ns = max(now_ns + 1, ceil((now + seconds) * 1e9))
+    then = deadline_ns / 1e9
+    return deadline_ns if then - now >= seconds else max(deadline_ns + 1, ceil(nextafter(then, inf) * 1e9))
 
 
 class Timer:

@@ -226,7 +226,12 @@ class Epoll(Poller):
         if epoll.watchers is not None:
             return self._wait_for(look, self._watched, limit_ns, asked)
         epoll.watchers = [me := scheduler.current]  # as there, for one file that nobody else watches
-        deadline = None if limit_ns is None else scheduler.clock.now_ns + limit_ns
+        deadline = None
+        if limit_ns is not None:
+            now_ns = scheduler.clock.now_ns
+            deadline = now_ns + limit_ns
+            if deadline / 1e9 - now_ns / 1e9 < limit_ns / 1e9:
+                deadline += 1  # as `deadline_after`
         try:
             while scheduler.wait(self._sleep, deadline):
                 found = look(asked)

@@ -61,7 +61,12 @@ class Poller:
         if timeout_ns == 0:
             scheduler.pause()
             return look(*args)
-        deadline = None if timeout_ns is None else scheduler.clock.now_ns + timeout_ns
+        deadline = None
+        if timeout_ns is not None:
+            now_ns = scheduler.clock.now_ns
+            deadline = now_ns + timeout_ns
+            if deadline / 1e9 - now_ns / 1e9 < timeout_ns / 1e9:
+                deadline += 1  # as `deadline_after`
         me = scheduler.current
         for file in watched:
             if file.watchers is None:  # as `watch` does

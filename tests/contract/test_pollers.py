@@ -378,6 +378,25 @@ def test_k114_an_epoll_is_readable_when_its_set_is(world: World, epoll: Any) -> 
 # --- select and poll -----------------------------------------------------------------------------------------------
 
 
+def test_k115_no_wait_is_over_before_its_time(world: World) -> None:
+    """In floats, by the clock that the program reads, at whatever instant it began."""
+    world.pause()
+    epoll, poll = select.epoll(), select.poll()
+    waits = (
+        time.sleep,
+        lambda seconds: select.select([], [], [], seconds),
+        epoll.poll,
+        lambda seconds: poll.poll(1000 * seconds),
+    )
+    for milliseconds in (1, 2, 3, 7):
+        seconds = milliseconds / 1000
+        for wait in waits:
+            then = time.monotonic()
+            wait(seconds)
+            assert time.monotonic() - then >= seconds
+    epoll.close()
+
+
 def test_k115_select_refuses_what_is_no_descriptor(world: World) -> None:
     sock = world.socket()
     fd = sock.fileno()
