@@ -29,6 +29,7 @@ from simnet.kernel.options import (
     TCP_QUICKACK,
     TCP_WINDOW_CLAMP,
 )  # fmt: skip
+from simnet.kernel.receiving_account import SMALL
 from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
 from simnet.kernel.window import (
     DELAYED_NS,
@@ -292,11 +293,16 @@ class Ledger:
             sender = each.sender
             if sender.ledger is each:
                 flight = sender.sent - each.account.snd_una
-                if flight > 0:
+                told = each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle.in_flight`
+                if flight > 0 and not told:
                     window_of(sender).flight = flight
                     if each.other.sender.state in RECEIVING:
                         acknowledge_later(each.other.sender)
                 sender.ledger = None
+                if (
+                    each.account.pingpong
+                ):  # it has answered, though what it sent may have gone before what it heard came
+                    sender.rcv_wup = max(sender.rcv_wup, ISN + 1 + each.account.rcv_wup)
                 if sender.unsent and sender.state != CLOSED:
                     sender.cork = sender.cork or Cork()
                     sender.cork.more = each.account.more

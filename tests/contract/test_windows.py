@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -124,3 +125,18 @@ def test_k062_what_is_looked_back_at_is_counted_from_when_it_was(name: str) -> N
                 do(ends, what)
             looks.append([look(world, each) for each in ends.values()])
     assert looks[0] == looks[1]
+
+
+def test_k062_an_urgent_byte_waits_for_an_answer_where_what_was_held_was_one(world: World) -> None:
+    for left in reversed(range(SPEAKS_AGAIN)):
+        opener, acceptor = world.pair()
+        opener.send(b"held", socket.MSG_MORE)
+        acceptor.send(b"lets it go")
+        world.readable(acceptor)
+        acceptor.send(b"word")
+        acceptor.send(b"!", socket.MSG_OOB)
+        world.ready(opener, "IN|PRI|OUT")
+        queued = world.ioctl(acceptor, "SIOCOUTQ")
+        if queued or not left or world.name != "kernel":  # 0 if the kernel has paused
+            assert queued == 5
+            return
