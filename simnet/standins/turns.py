@@ -71,9 +71,8 @@ def _turn(longest: float, original: Any) -> Any:
             if not 0 <= timeout <= longest:
                 timeout = 0 if timeout < 0 else longest
         found = self._selector.select(timeout)
-        if found:
-            self._process_events(found)
-            found = None  # else it and an exception would hold each other
+        self._process_events(found)
+        found = None  # else it and an exception would hold each other
         now = self.time()
         if scheduled:
             end = now + self._clock_resolution
@@ -90,20 +89,26 @@ def _turn(longest: float, original: Any) -> Any:
     return _run_once
 
 
-def _process_events(self: Any, event_list: Any) -> None:
-    ready = self._ready
-    for key, mask in event_list:
-        reader, writer = key.data
-        if mask & 1 and reader is not None:
-            if reader._cancelled:
-                self._remove_reader(key.fileobj)
-            else:
-                ready.append(reader)
-        if mask & 2 and writer is not None:
-            if writer._cancelled:
-                self._remove_writer(key.fileobj)
-            else:
-                ready.append(writer)
+def _events(original: Any) -> Any:
+    def _process_events(self: Any, event_list: Any) -> None:
+        if "_add_callback" in self.__dict__:  # a test's own
+            original(self, event_list)
+            return
+        ready = self._ready
+        for key, mask in event_list:
+            reader, writer = key.data
+            if mask & 1 and reader is not None:
+                if reader._cancelled:
+                    self._remove_reader(key.fileobj)
+                else:
+                    ready.append(reader)
+            if mask & 2 and writer is not None:
+                if writer._cancelled:
+                    self._remove_writer(key.fileobj)
+                else:
+                    ready.append(writer)
+
+    return _process_events
 
 
 def _soon(handles: Any, original: Any) -> Any:
@@ -179,7 +184,7 @@ def place() -> None:
     longest = getattr(base, "MAXIMUM_SELECT_TIMEOUT", 24 * 3600)
     for owner, name, make in (
         (loop, "_run_once", partial(_turn, longest)),
-        (selector_loop, "_process_events", lambda _: _process_events),
+        (selector_loop, "_process_events", _events),
         (loop, "call_soon", partial(_soon, handle)),
         (loop, "call_at", partial(_at, events)),
         (loop, "time", partial(_clock, base)),
