@@ -36,6 +36,7 @@ from simnet.kernel.window import (
     HELD_NS,
     STREAM,
     acknowledge_later,
+    next_probe_ns,
     owes_acknowledgement,
     widen,
     window_of,
@@ -242,7 +243,10 @@ class Ledger:
             if self.held_ns == NEVER:
                 self.held_ns = clock.now_ns
             if account.room_for_part or other.account.would_tell_more:
-                held_ns = max(self.held_ns + HELD_NS, clock.now_ns)
+                held_ns = self.held_ns + HELD_NS
+                if held_ns < clock.now_ns:
+                    deaf = self.other.sender.shut & SHUT_RECEIVE  # Linux tells nobody of the room that was made
+                    held_ns = next_probe_ns(self.held_ns, clock.now_ns) if deaf else clock.now_ns
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
         if not other.account.lost:
             self.again_ns, self.again_after = NEVER, -1

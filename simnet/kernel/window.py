@@ -241,9 +241,13 @@ def tell_when_probed(receiver: Sender) -> None:
     if window.probed is None:
         clock = receiver.stack.clock
         since_ns = clock.now_ns if window.told_ns < 0 else window.told_ns
-        passed_ns = clock.now_ns - since_ns
-        due_ns = next((each for each in PROBED_NS if each > passed_ns), passed_ns + PROBED_LATER_NS)
-        window.probed = clock.at(since_ns + due_ns, _tell, receiver)
+        window.probed = clock.at(next_probe_ns(since_ns, clock.now_ns), _tell, receiver)
+
+
+def next_probe_ns(since_ns: int, now_ns: int) -> int:
+    """When a sender asks next for a window that it was told at *since_ns* is shut."""
+    passed_ns = now_ns - since_ns
+    return since_ns + next((each for each in PROBED_NS if each > passed_ns), passed_ns + PROBED_LATER_NS)
 
 
 def _tell(receiver: Sender) -> None:
