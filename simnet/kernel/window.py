@@ -136,11 +136,12 @@ def widen(receiver: Sender) -> int:
 
 def _move_edge(receiver: Sender, peer: Any, room: int) -> None:
     more = room - receiver.rcv_room
+    before = receiver.rcv_edge
+    edge = receiver.rcv_edge = before + more  # one number where both ends agree: thousands of idle connections have some
     receiver.rcv_room = room
-    receiver.rcv_edge += more
-    receiver.rcv_told += more
+    receiver.rcv_told = edge if receiver.rcv_told == before else receiver.rcv_told + more
     if isinstance(peer, ControlBlock):  # not what one leaves behind
-        peer.snd_edge += more
+        peer.snd_edge = edge if peer.snd_edge == before else peer.snd_edge + more
 
 
 def window_of(connection: Sender) -> Window:
