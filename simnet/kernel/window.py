@@ -137,7 +137,7 @@ def widen(receiver: Sender) -> int:
 def _move_edge(receiver: Sender, peer: Any, room: int) -> None:
     more = room - receiver.rcv_room
     before = receiver.rcv_edge
-    edge = receiver.rcv_edge = before + more  # one number where both ends agree: thousands of idle connections have some
+    edge = receiver.rcv_edge = before + more  # one number for both ends: there may be thousands of idle connections
     receiver.rcv_room = room
     receiver.rcv_told = edge if receiver.rcv_told == before else receiver.rcv_told + more
     if isinstance(peer, ControlBlock):  # not what one leaves behind
