@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["heard_ns", "on_the_way"]
 
-OTHER = {"client": "server", "server": "client"}
-
 
 def heard_ns(fabric: Fabric, connection: Any) -> int:
     """When *connection* last heard of its peer: data, or the acknowledgement of its own, or the handshake."""

@@ -118,8 +118,14 @@ class SystemCalls(_stdlib.socket):
             file.unwatch(me)
 
     def _recv_some(self, size: int, deadline: int | None, on: Any = None) -> bytes:
-        """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several."""
-        data: bytes = self._call("recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline, on=on)
+        """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several.
+
+        *on* is the file, if this is the rest of one that has waited.
+        """
+        begun = on is not None
+        data: bytes = self._call(
+            "recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline, on=on, begun=begun
+        )
         return data
 
     def _quick(self, file: Any, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
@@ -161,11 +167,12 @@ class SystemCalls(_stdlib.socket):
         accept: bool = False,
         nothing: Any = b"",
         on: Any = None,
+        begun: bool = False,
     ) -> Any:
         """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded.
 
-        *nothing* is what a read from a datagram socket gives that may hear no more. *on* is the file, if the call has begun and
-        goes on with it.
+        *nothing* is what a read from a datagram socket gives that may hear no more. *on* is the file, if the kernel has it
+        already; if the call has also *begun*, what a plan may do to it has been done.
         """
         fd = self._fd
         file = self._file() if on is None else on
@@ -176,14 +183,18 @@ class SystemCalls(_stdlib.socket):
         timeout = self._timeout if on is None else None
         # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
         waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags, self._kind))
-        from_kernel = on is not None and deadline is not None
+        from_kernel = begun and deadline is not None
         fault: Fault | None = None
         result: Any = None
-        if on is not None:
-            pass  # what a plan may do to it has been done
-        elif tag.faults is not None or tag.dice is not None:
+        if not begun and (tag.faults is not None or tag.dice is not None):
             fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
-        elif op == "send" and tag.end and host.fabric.injector.dice is not None and self._kind != SOCK_DGRAM:
+        elif (
+            not begun
+            and op == "send"
+            and tag.end
+            and host.fabric.injector.dice is not None
+            and self._kind != SOCK_DGRAM
+        ):
             host.fabric.injector.throw_for_bytes(
                 file, tag, "client" if tag.end == "server" else "server", file.sent, size
             )
@@ -241,14 +252,12 @@ class SystemCalls(_stdlib.socket):
                 if file.mask() & events:
                     continue
             there = self._wait(file, events, deadline, op)
-            if (
-                on is None and file.watchers is not None and file.has_no_name()
-            ):  # closed meanwhile by another process of the host
-                counts[op] = n - 1
-                rest = partial(
-                    self._call, op, arguments, attempt, events, size, flags, deadline, accept, nothing, on=file
+            if not begun and file.watchers is not None and file.has_no_name():
+                counts[op] = n - 1  # it goes on without a name, which another process of the host has closed meanwhile
+                asked = (op, arguments, attempt, events, size, flags, deadline, accept, nothing)
+                return self._call_without_a_name(
+                    file, timeout, op, arguments, partial(self._call, *asked, on=file, begun=True)
                 )
-                return self._call_without_a_name(file, timeout, op, arguments, rest)
             if not there:
                 if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
                     with contextlib.suppress(BlockingIOError):

@@ -15,6 +15,7 @@ import pytest
 import simnet
 from simnet import FaultPlan, faults
 from simnet.explore.ladder import ladder
+from simnet.run import play
 
 CONNECTION = "test->server:7#1"
 
@@ -433,3 +434,27 @@ def test_after_a_black_hole_there_is_silence_in_one_direction(end: str) -> None:
         assert (deaf.recv(100), mute.recv(100)) == (b"hello", b"never acknowledged")
         time.sleep(2_000)
         assert (outcome(lambda: deaf.recv(100)), outcome(lambda: mute.recv(100))) == ("TimeoutError", "TimeoutError")
+
+
+def test_each_part_of_a_send_that_waits_is_a_call_that_a_fault_may_touch() -> None:
+    def read_all(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            while connection.recv(65536):
+                pass
+
+    def sends(net: simnet.Network) -> str:
+        net.host("server").spawn(read_all, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            try:
+                sock.sendall(bytes(9_000_000))
+            except OSError as error:
+                return errno.errorcode[error.errno or 0]
+        return "sent"
+
+    run = play(sends, target="test")
+    parts = [event.n for event in run.trace.of("call") if event.op == "send"]
+    assert (run.outcome.returned, parts) == ("sent", [1, 2, 3, 4])
+    for part in parts:
+        hurt = play(sends, f"reset test->server:7#1 end=client send call={part} when=before", target="test")
+        assert not hurt.unreached
+        assert hurt.outcome.returned in ("ECONNRESET", "EPIPE")
