@@ -38,9 +38,8 @@ SECOND: Final = 1_000_000_000
 RTO_FIRST_NS: Final = SECOND  # TCP_TIMEOUT_INIT: before the first round trip is measured
 RTO_MIN_NS: Final = SECOND // 5  # TCP_RTO_MIN
 RTO_MAX_NS: Final = 120 * SECOND  # TCP_RTO_MAX
-SYN_LINEAR_TIMEOUTS: Final = (
-    4  # net.ipv4.tcp_syn_linear_timeouts, Linux 6.5 and later: 67 s to the last SYN, 131 s to ETIMEDOUT
-)
+# net.ipv4.tcp_syn_linear_timeouts, Linux 6.5 and later: 67 s to the last SYN, 131 s to ETIMEDOUT.
+SYN_LINEAR_TIMEOUTS: Final = 4
 SYNACK_RETRIES: Final = 5  # net.ipv4.tcp_synack_retries
 GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to (ip-sysctl)
 ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
