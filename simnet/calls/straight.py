@@ -18,9 +18,10 @@ from typing import Any
 from simnet.arguments import MISSING, SIZE_MAX
 from simnet.calls.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.clock import deadline_after
+from simnet.kernel.account import LARGEST
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
-from simnet.kernel.nagle import LARGEST, must_wait
+from simnet.kernel.nagle import must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.tcp import TcpSocket

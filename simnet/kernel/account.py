@@ -22,7 +22,7 @@ from simnet.kernel.receiving_account import (
 
 LARGEST: Final = 65483  # bytes of a segment on a loopback: what the interface takes, less the headers
 LARGEST_V6: Final = 65464
-TIMESTAMPS: Final = 12
+TIMESTAMPS: Final = 12  # bytes of each segment
 AT_ONCE: Final = 65215  # bytes that the interface takes as one, to cut them itself (sk_gso_max_size)
 BACKLOG: Final = 16  # parcels after which a call looks at what has come meanwhile
 WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is acknowledged

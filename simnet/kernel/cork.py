@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.account import TIMESTAMPS
 from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
-from simnet.kernel.nagle import answers, must_wait, peer_of, urgent_waits
+from simnet.kernel.nagle import FULL, FULL_V6, answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
 
 CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
-LOOPBACK_MSS: Final = 32741  # TCP_MAXSEG on loopback, measured
-LOOPBACK_MSS_V6: Final = 32732
 ETHERNET_MSS: Final = 1448
-TIMESTAMPS: Final = 12  # bytes of each segment
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 UNSCALED_BUFFER: Final = 131072  # SO_RCVBUF, doubled: half of it is for the window
 
@@ -135,7 +133,7 @@ def mss_of(connection: Sender) -> int:
     peer = connection.peer
     if peer is None or not (peer[0].startswith("127.") or peer == connection.local or peer[0] == "::1"):
         return min(connection.mss, ETHERNET_MSS)
-    return min(connection.mss, LOOPBACK_MSS_V6 if ":" in peer[0] else LOOPBACK_MSS)
+    return min(connection.mss, FULL_V6 if ":" in peer[0] else FULL)
 
 
 def segment_of(connection: Sender) -> int:

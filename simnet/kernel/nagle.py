@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.control import FIN_SENT, ISN
 from simnet.kernel.hindsight import look_back
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
+from simnet.kernel.receiving_account import QUICK, SMALL
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
 from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from simnet.kernel.control import ControlBlock
     from simnet.kernel.sending import Sender
 
-QUICK: Final = 16  # TCP_MAX_QUICKACKS
-FULL, FULL_V6 = 32741, 32732  # bytes of the first full segments on a loopback; Nagle's rule is about smaller ones
+FULL: Final = (
+    32741  # bytes of the first full segments on a loopback, as TCP_MAXSEG says; Nagle's rule is about smaller ones
+)
+FULL_V6: Final = 32732
 FULL_LATER: Final = 32768  # bytes of those that follow
-SMALL: Final = 536  # TCP_MSS_DEFAULT: what a receiver takes segments for before it has seen one
 UNKNOWN: Final = -1
-LARGEST: Final = 65483  # bytes of a segment once the window has grown: no larger write waits
 FEW: Final = 3  # writes that are played again before one that is small
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0

@@ -7,8 +7,9 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
+from simnet.kernel.account import TIMESTAMPS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
-from simnet.kernel.cork import LOOPBACK_MSS, LOOPBACK_MSS_V6, TIMESTAMPS, Cork, mss_of
+from simnet.kernel.cork import Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
@@ -26,7 +27,7 @@ from simnet.kernel.idle_options import (
 from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.nagle import acknowledge_at_once, answers
+from simnet.kernel.nagle import FULL, FULL_V6, acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
@@ -401,7 +402,7 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
     later = max(socket.snd_nxt, socket.rcv_nxt) > ISN + 1
-    if mss in (LOOPBACK_MSS, LOOPBACK_MSS_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
+    if mss in (FULL, FULL_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from errno import EAGAIN, EINVAL, ENOTCONN, EPIPE
 from typing import Any, Final
 
+from simnet.kernel.account import LARGEST
 from simnet.kernel.buffer import Buffer, Data, scatter
 from simnet.kernel.connection import Connection
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
@@ -29,7 +30,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
     fitted,
 )
-from simnet.kernel.nagle import FULL, LARGEST, in_flight, must_wait
+from simnet.kernel.nagle import FULL, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.receiving_account import OF_A_SEGMENT
