@@ -107,7 +107,7 @@ class SimulatedBackend:
             return Socket.__new__(Socket)
         if issubclass(cls, Socket):
             return None
-        if any(getattr(base, "__module__", None) == "ssl" for base in cls.__mro__):
+        if tls.is_of_tls(cls):
             tls.place()
         called_by_class(Socket)
         both = _classes.get(cls)

@@ -129,7 +129,7 @@ def _nanoseconds(value: Any, unit: int, refusal: str) -> int:
 
 def _whole_ms(ms: int) -> int | None:
     """Milliseconds as poll(2) and epoll_wait(2) take them, in ns; ``None`` for no limit."""
-    if not -INT_MAX - 1 <= ms <= INT_MAX:
+    if not INT_MIN <= ms <= INT_MAX:
         raise OverflowError("timeout is too large")
     return None if ms < 0 else ms * MS
 

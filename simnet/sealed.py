@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from simnet.kernel.messages import MSG_OOB
+
 __all__ = ["Sealed", "sealed"]
 
 CALL, SEGMENT = "call", "segment"  # as in trace.py, which asks here
-MSG_OOB = 0x1
 HEAD = 5  # bytes: type, version, and the length of what follows
 HELLO = b"\x16\x03"  # a record of a handshake, of any version
 HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its body

@@ -36,7 +36,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_NONBLOCK
+from simnet.kernel.messages import AF_INET, AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, SO_ERROR, SOL_SOCKET
 from simnet.poll_arguments import c_ints
 from simnet.realfiles import real_file
@@ -98,9 +98,9 @@ class Socket(UnixCalls):
         self._timeout = process.default_timeout
         if fileno is None:
             family, kind, proto = c_ints(family, type, proto)
-            self._net_family = family = 2 if family == -1 else family
+            self._net_family = family = AF_INET if family == -1 else family
             self._protocol = proto = 0 if proto == -1 else proto
-            kind = 1 if kind == -1 else kind
+            kind = SOCK_STREAM if kind == -1 else kind
             if kind & FLAGS:
                 if kind & SOCK_NONBLOCK:
                     self._timeout = 0.0
@@ -207,7 +207,7 @@ class Socket(UnixCalls):
             self._connect_unix(file, resolved)
             return
         try:
-            begun = file.type == 1 and file.begin(resolved)
+            begun = file.type == SOCK_STREAM and file.begin(resolved)
             if not begun:
                 file.connect(resolved)
         except OSError as error:
@@ -219,7 +219,7 @@ class Socket(UnixCalls):
                 return
             self._record_failure(file.tag, "connect", n, (resolved,), error)
             raise
-        if begun or self._kind == 2:
+        if begun or self._kind == SOCK_DGRAM:
             host.fabric.connecting(host, file)
         n = file.tag.count("connect")
         if not begun:
@@ -376,7 +376,7 @@ class Socket(UnixCalls):
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags, _ = taken("sendto", payload, flags, address)
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
-        if self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == 2:
+        if self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload, resolved), payload, (), flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",
@@ -409,7 +409,7 @@ class Socket(UnixCalls):
         except AttributeError:  # an epoll has this number by now
             process.descriptors.close(fd)
             return
-        if options is not None and file.refs == 1 and file.type == 1 and file.family != AF_UNIX:
+        if options is not None and file.refs == 1 and file.type == SOCK_STREAM and file.family != AF_UNIX:
             linger_ns = file.linger_ns()  # by the file's own kind: another one may have this number, by dup2
         tag = file.tag
         if tag.place is not None and tag.place.form == "listener":

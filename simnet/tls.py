@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["place", "unplace"]
+__all__ = ["is_of_tls", "place", "unplace"]
 
 AN_END, NO_ROOM = "EOF occurred in violation of protocol", "The operation did not complete (write)"
 DONE = "TLS/SSL connection has been closed (EOF)"
@@ -24,6 +24,11 @@ LINES_ABOVE = 17  # that one stands above the other where do_handshake says that
 HEAD = 5  # bytes: type, version, and the length of what follows (RFC 8446, 5.1)
 
 _original: Any = None  # SSLContext._wrap_socket
+
+
+def is_of_tls(cls: type) -> bool:
+    """Whether *cls* is ``ssl.SSLSocket`` or derived from it; ``ssl`` need not be loaded."""
+    return any(getattr(base, "__module__", None) == "ssl" for base in cls.__mro__)
 
 
 def place() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.calls.descriptors import socket_of
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, SOCK_STREAM
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, SOCK_STREAM
 from simnet.kernel.readiness import ERR, OUT
 from simnet.socket import Socket
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["splice"]
 
 SPLICE_F_NONBLOCK = 2
-MSG_DONTWAIT = 0x40
 PAGE = 4096
 F_GETPIPE_SZ = 1032
 

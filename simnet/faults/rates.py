@@ -45,6 +45,7 @@ from simnet.faults.kinds import (
     kind_class,
 )
 from simnet.faults.place import Place
+from simnet.faults.plan import refuse_seed
 
 __all__ = ["Dice", "FaultRates"]
 
@@ -103,10 +104,8 @@ class FaultRates:
                     name,
                 )
             object.__setattr__(self, name, float(rate) + 0.0)  # 1 prints as 1.0, and -0.0 as 0.0
-        if type(self.seed) is not int:  # not a bool, which is an int to isinstance
-            raise FaultTypeError(f"seed={self.seed!r} is {type(self.seed).__name__}; it is a whole number", "seed")
-        if not 0 <= self.seed <= INTEGER_MAX:
-            raise FaultError(f"seed={self.seed} is outside 0..{INTEGER_MAX}", "seed")
+        if type(self.seed) is not int or not 0 <= self.seed <= INTEGER_MAX:  # not a bool, which is an int to isinstance
+            refuse_seed(self.seed)
 
     @classmethod
     def even(cls, rate: float, kinds: Iterable[object] | str = TRANSPARENT, *, seed: int = 0) -> FaultRates:

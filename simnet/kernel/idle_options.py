@@ -24,6 +24,8 @@ from simnet.kernel.options import (
     SO_TIMESTAMP,
     SO_ZEROCOPY,
     SOL_SOCKET,
+    STAYS_OFF,
+    SWITCH,
     TCP_INFO,
     TCP_OPTIONS,
     TCP_WINDOW_CLAMP,
@@ -96,22 +98,20 @@ TCP_RTO_MAX_MS: Final = 44
 
 FASTOPEN: Final = (TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE)  # EINVAL once there is a connection
 
-_SWITCH: Final = Option(0, switch=True)
 _STAYS_ON: Final = Option(1, switch=True)
 _ON_BY_A_BYTE: Final = Option(1, switch=True, shortest=1)
 _BY_A_BYTE: Final = Option(0, switch=True, shortest=1)
-_STAYS_OFF: Final = Option(0, switch=True, fixed=True)
 
 
 _EVERYWHERE: Final[dict[Key, Option]] = {
-    (SOL_SOCKET, SO_DEBUG): _SWITCH,
-    (SOL_SOCKET, SO_NO_CHECK): _SWITCH,  # checksums do not go wrong here
+    (SOL_SOCKET, SO_DEBUG): SWITCH,
+    (SOL_SOCKET, SO_NO_CHECK): SWITCH,  # checksums do not go wrong here
     (SOL_SOCKET, SO_MARK): Option(0, INT_MIN, INT_MAX),  # no routing asks for it; to set it takes CAP_NET_ADMIN
-    (SOL_SOCKET, SO_PREFER_BUSY_POLL): _SWITCH,
-    (SOL_SOCKET, SO_TIMESTAMP): _SWITCH,  # a stream of Unix tells no time
-    (SOL_SOCKET, SO_TIMESTAMPNS): _SWITCH,
-    (SOL_SOCKET, SO_RXQ_OVFL): _SWITCH,
-    (SOL_SOCKET, SO_SELECT_ERR_QUEUE): _SWITCH,
+    (SOL_SOCKET, SO_PREFER_BUSY_POLL): SWITCH,
+    (SOL_SOCKET, SO_TIMESTAMP): SWITCH,  # a stream of Unix tells no time
+    (SOL_SOCKET, SO_TIMESTAMPNS): SWITCH,
+    (SOL_SOCKET, SO_RXQ_OVFL): SWITCH,
+    (SOL_SOCKET, SO_SELECT_ERR_QUEUE): SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): Option(-1, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
 }
@@ -122,17 +122,17 @@ _INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, idle=64, shortest=1),
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
-    (IPPROTO_IP, IP_RECVERR): _SWITCH,
+    (IPPROTO_IP, IP_RECVERR): SWITCH,
     (IPPROTO_IP, IP_MULTICAST_ALL): Option(1, shortest=1),
     (IPPROTO_IP, IP_HDRINCL): refused(0, ENOPROTOOPT),  # it is a raw socket's
     (IPPROTO_IP, IP_FREEBIND): _BY_A_BYTE,
     (IPPROTO_IP, IP_TRANSPARENT): _BY_A_BYTE,
-    (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): _SWITCH,
+    (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT): SWITCH,
     (IPPROTO_IPV6, IPV6_MTU_DISCOVER): Option(1, 0, 5),
     (IPPROTO_IPV6, IPV6_MULTICAST_LOOP): Option(1),
     (IPPROTO_IPV6, IPV6_DONTFRAG): Option(0, switch=True, shortest=0),
     (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL): Option(1, switch=True, shortest=0),
-    (IPPROTO_IPV6, IPV6_RECVERR): _SWITCH,
+    (IPPROTO_IPV6, IPV6_RECVERR): SWITCH,
     (IPPROTO_IPV6, IPV6_MULTICAST_ALL): _STAYS_ON,
 }
 
@@ -151,7 +151,7 @@ _ABOUT_DATAGRAMS: Final[tuple[Key, ...]] = (  # what recvmsg is to have beside a
 ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     **RARE_TCP,
     **_INTERNET,
-    **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
+    **dict.fromkeys(_ABOUT_DATAGRAMS, SWITCH),
     (IPPROTO_IP, IP_MULTICAST_TTL): refused(1, EINVAL),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): refused(1, ENOPROTOOPT),
     (IPPROTO_IPV6, IPV6_MULTICAST_IF): refused(0, ENOPROTOOPT),
@@ -171,8 +171,8 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
 ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     **RARE_UDP,
     **_INTERNET,
-    **dict.fromkeys(_ABOUT_DATAGRAMS, _SWITCH),
-    (IPPROTO_UDP, UDP_CORK): _SWITCH,
+    **dict.fromkeys(_ABOUT_DATAGRAMS, SWITCH),
+    (IPPROTO_UDP, UDP_CORK): SWITCH,
     (IPPROTO_IP, IP_MULTICAST_TTL): Option(1, 0, 255, minus_one=True, shortest=1),
     (IPPROTO_IPV6, IPV6_MULTICAST_HOPS): Option(1, 0, 255, minus_one=True),
     (IPPROTO_IPV6, IPV6_MULTICAST_IF): Option(0, 0, 2, ENODEV),
@@ -184,9 +184,9 @@ ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
 ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
     **RARE_EVERYWHERE,
     **_EVERYWHERE,
-    (SOL_SOCKET, SO_PASSSEC): _SWITCH,
+    (SOL_SOCKET, SO_PASSSEC): SWITCH,
     (SOL_SOCKET, SO_ZEROCOPY): refused(0, EOPNOTSUPP),
-    (SOL_SOCKET, SO_PASSPIDFD): _STAYS_OFF,
+    (SOL_SOCKET, SO_PASSPIDFD): STAYS_OFF,
     (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
     **UNIX_OPTIONS,
 }

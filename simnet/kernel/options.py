@@ -125,17 +125,18 @@ class Option(NamedTuple):
     hole: int | None = None  # a value within the range that is refused
 
 
-_SWITCH: Final = Option(0, switch=True)
+SWITCH: Final = Option(0, switch=True)
+STAYS_OFF: Final = Option(0, switch=True, fixed=True)
 
 # Every socket has these. What a stack does with a value is in the room of that socket; "no effect" means that the kernel
 # keeps the number for getsockopt and nothing a program can see through a socket depends on it.
 SOCKET_OPTIONS: Final[dict[Key, Option]] = {
-    (SOL_SOCKET, SO_REUSEADDR): _SWITCH,
-    (SOL_SOCKET, SO_REUSEPORT): _SWITCH,
-    (SOL_SOCKET, SO_BROADCAST): _SWITCH,
-    (SOL_SOCKET, SO_KEEPALIVE): _SWITCH,
-    (SOL_SOCKET, SO_OOBINLINE): _SWITCH,
-    (SOL_SOCKET, SO_DONTROUTE): _SWITCH,  # no effect: one hop to everywhere
+    (SOL_SOCKET, SO_REUSEADDR): SWITCH,
+    (SOL_SOCKET, SO_REUSEPORT): SWITCH,
+    (SOL_SOCKET, SO_BROADCAST): SWITCH,
+    (SOL_SOCKET, SO_KEEPALIVE): SWITCH,
+    (SOL_SOCKET, SO_OOBINLINE): SWITCH,
+    (SOL_SOCKET, SO_DONTROUTE): SWITCH,  # no effect: one hop to everywhere
     (SOL_SOCKET, SO_PRIORITY): Option(0, INT_MIN, INT_MAX),  # no effect
     (SOL_SOCKET, SO_BSDCOMPAT): Option(0, INT_MIN, INT_MAX, keeps=False),  # no effect since Linux 2.2
     (SOL_SOCKET, SO_BUSY_POLL): Option(0, 0, INT_MAX),  # no effect
@@ -149,7 +150,7 @@ _IP_LEVEL: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_TTL): Option(64, 1, 255, minus_one=True),  # no effect: no router counts it down
     (IPPROTO_IPV6, IPV6_UNICAST_HOPS): Option(64, 0, 255, minus_one=True),
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True),  # no effect
-    (IPPROTO_IPV6, IPV6_V6ONLY): _SWITCH,
+    (IPPROTO_IPV6, IPV6_V6ONLY): SWITCH,
 }
 
 TCP_OPTIONS: Final[dict[Key, Option]] = {
@@ -159,8 +160,8 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_RCVBUF): Option(131072, INT_MIN, INT_MAX),  # net.ipv4.tcp_rmem[1]
     (IPPROTO_IP, IP_TOS): Option(0, INT_MIN, INT_MAX, bits=0xFC),  # the lower two belong to TCP itself, for ECN
     (IPPROTO_IPV6, IPV6_TCLASS): Option(0, 0, 255, minus_one=True, bits=0xFC),
-    (IPPROTO_TCP, TCP_NODELAY): _SWITCH,  # setting it lets go what is held back
-    (IPPROTO_TCP, TCP_CORK): _SWITCH,
+    (IPPROTO_TCP, TCP_NODELAY): SWITCH,  # setting it lets go what is held back
+    (IPPROTO_TCP, TCP_CORK): SWITCH,
     (IPPROTO_TCP, TCP_MAXSEG): Option(536, 88, 32767),
     (IPPROTO_TCP, TCP_KEEPIDLE): Option(KEEPALIVE_TIME, 1, 32767),
     (IPPROTO_TCP, TCP_KEEPINTVL): Option(KEEPALIVE_INTERVAL, 1, 32767),
@@ -175,7 +176,7 @@ TCP_OPTIONS: Final[dict[Key, Option]] = {
 
 UDP_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, **_IP_LEVEL}
 
-UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): _SWITCH}
+UNIX_OPTIONS: Final[dict[Key, Option]] = {**SOCKET_OPTIONS, (SOL_SOCKET, SO_PASSCRED): SWITCH}
 
 # SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD and SO_PASSRIGHTS: EOPNOTSUPP elsewhere.
 FOR_UNIX: Final = frozenset({SO_PASSCRED, 34, 76, 83})

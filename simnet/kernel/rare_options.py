@@ -35,6 +35,8 @@ from simnet.kernel.options import (
     SO_TIMESTAMPING,
     SO_TIMESTAMPING_NEW,
     SOL_SOCKET,
+    STAYS_OFF,
+    SWITCH,
     AnySocket,
     Key,
     Option,
@@ -141,18 +143,15 @@ def refused(default: int, error: int) -> Option:
     return Option(default, 1, 0, error)
 
 
-_SWITCH: Final = Option(0, switch=True)
-_STAYS_OFF: Final = Option(0, switch=True, fixed=True)
-
 RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DETACH_FILTER): refused(0, ENOENT),
-    (SOL_SOCKET, SO_WIFI_STATUS): _SWITCH,  # no link here is one
-    (SOL_SOCKET, SO_NOFCS): _SWITCH,
-    (SOL_SOCKET, SO_LOCK_FILTER): _SWITCH,
-    (SOL_SOCKET, SO_TIMESTAMP_NEW): _SWITCH,
-    (SOL_SOCKET, SO_TIMESTAMPNS_NEW): _SWITCH,
-    (SOL_SOCKET, SO_RCVMARK): _STAYS_OFF,
-    (SOL_SOCKET, SO_RCVPRIORITY): _STAYS_OFF,
+    (SOL_SOCKET, SO_WIFI_STATUS): SWITCH,  # no link here is one
+    (SOL_SOCKET, SO_NOFCS): SWITCH,
+    (SOL_SOCKET, SO_LOCK_FILTER): SWITCH,
+    (SOL_SOCKET, SO_TIMESTAMP_NEW): SWITCH,
+    (SOL_SOCKET, SO_TIMESTAMPNS_NEW): SWITCH,
+    (SOL_SOCKET, SO_RCVMARK): STAYS_OFF,
+    (SOL_SOCKET, SO_RCVPRIORITY): STAYS_OFF,
     (SOL_SOCKET, SO_TIMESTAMPING): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_CNX_ADVICE): Option(0, INT_MIN, INT_MAX, keeps=False),  # there is no other way to take
@@ -172,20 +171,20 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     **RARE_EVERYWHERE,
     (IPPROTO_IP, IP_ROUTER_ALERT): refused(0, EINVAL),  # it is a raw socket's
     (IPPROTO_IP, IP_PKTOPTIONS): refused(0, ENOPROTOOPT),
-    (IPPROTO_IP, IP_PASSSEC): _SWITCH,
+    (IPPROTO_IP, IP_PASSSEC): SWITCH,
     (IPPROTO_IP, IP_NODEFRAG): refused(0, ENOPROTOOPT),  # a raw socket's
     (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
-    (IPPROTO_IP, IP_CHECKSUM): _STAYS_OFF,
+    (IPPROTO_IP, IP_CHECKSUM): STAYS_OFF,
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
     (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4, longest=4),
     PORT_RANGE: Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
     **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
     (IPPROTO_IPV6, IPV6_ADDRFORM): NEVER._replace(refusal=EINVAL),
-    (IPPROTO_IPV6, IPV6_FLOWINFO): _SWITCH,
-    (IPPROTO_IPV6, IPV6_FLOWINFO_SEND): _SWITCH,
-    (IPPROTO_IPV6, IPV6_ORIGDSTADDR): _SWITCH,
+    (IPPROTO_IPV6, IPV6_FLOWINFO): SWITCH,
+    (IPPROTO_IPV6, IPV6_FLOWINFO_SEND): SWITCH,
+    (IPPROTO_IPV6, IPV6_ORIGDSTADDR): SWITCH,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT): NEVER,
-    (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): _SWITCH,
+    (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): refused(0, EINVAL),
     (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, INT_MIN, INT_MAX, fixed=True),
@@ -193,7 +192,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, longest=4),
     (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
     **{
-        (IPPROTO_IPV6, name): _STAYS_OFF
+        (IPPROTO_IPV6, name): STAYS_OFF
         for name in (
             IPV6_2292PKTINFO, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT,
             IPV6_TRANSPARENT, IPV6_FREEBIND,
@@ -224,12 +223,12 @@ RARE_TCP: Final[dict[Key, Option]] = {
 
 RARE_UDP: Final[dict[Key, Option]] = {
     **RARE_INTERNET,
-    (IPPROTO_IP, IP_RECVFRAGSIZE): _SWITCH,  # nothing is fragmented where IPv4 would tell
+    (IPPROTO_IP, IP_RECVFRAGSIZE): SWITCH,  # nothing is fragmented where IPv4 would tell
     (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 3, ENOPROTOOPT, hole=1),  # 2 and 3: for what is wrapped in its datagrams
-    (IPPROTO_UDP, UDP_NO_CHECK6_TX): _SWITCH,
-    (IPPROTO_UDP, UDP_NO_CHECK6_RX): _SWITCH,
+    (IPPROTO_UDP, UDP_NO_CHECK6_TX): SWITCH,
+    (IPPROTO_UDP, UDP_NO_CHECK6_RX): SWITCH,
     (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535),
-    (IPPROTO_UDP, UDP_GRO): _SWITCH,
+    (IPPROTO_UDP, UDP_GRO): SWITCH,
 }
 
 _NOT_TOLD: Final[dict[Key, int]] = {

@@ -60,7 +60,7 @@ class RealBackend:
             return None
         if cls is _stdlib.socket:
             return _socket.socket.__new__(RealSocket)
-        if not any(base.__module__ == "ssl" for base in cls.__mro__):
+        if not tls.is_of_tls(cls):
             called_by_class(RealSocket)
         both = _classes.get(cls)
         if both is None:
@@ -250,7 +250,7 @@ class RealBackend:
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`RealSocket`: in its MRO ours stands before the library's."""
-    if any(base.__module__ == "ssl" for base in cls.__mro__):
+    if tls.is_of_tls(cls):
         tls.place()  # OpenSSL would wait in C, where nobody ends its wait, and plans could not touch its calls
     return type(cls.__name__, (cls, RealSocket), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
 

@@ -23,6 +23,7 @@ from simnet.process import FACE
 from simnet.realnet.machine import Machine
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
+from simnet.wait import FRUITLESS_MAX, WAITS_WHEN_ENDED_MAX
 from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ __all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
 SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself
 LOOKS_MAX = 100  # polls without waiting after which it counts as one that waits
-FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about (as in `simnet.wait`)
-WAITS_WHEN_ENDED_MAX = 100  # waits in `finally` code (as there)
 
 _current: dict[int, RealProcess] = {}  # by thread
 
