@@ -15,7 +15,7 @@ from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
-from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult
+from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
 from simnet.explore.shrink import with_verdict
 from simnet.explore.sweep import (
     RUNS_A_COLLECTION,
@@ -83,7 +83,6 @@ def _run_all(
     progress: Progress | None,
 ) -> None:
     kinds = options.kinds or tuple(name for name in KINDS if drawn(name))
-    groups: dict[tuple[str, str, str], Failure] = {}
     for seed in seeds:
         rates = FaultRates.swarm(seed, kinds)
         run, judgement = with_verdict(play(test, rates=rates, **options.playing), result.baseline, options)
@@ -94,17 +93,13 @@ def _run_all(
         count(result, KindRow(""), run, judgement)
         if judgement.warnings:
             result.warn(judgement.warnings, plan)
-        key = judgement.key
-        if key is not None:
-            failure = groups.get(key)
-            if failure is None:
-                failure = groups[key] = Failure(run, judgement, plan, plan)
-                result.failures.append(failure)
+        failure, _ = result.failure_of(run, judgement, plan)
+        if failure is not None:
             failure.count += 1
             for kind in dict.fromkeys(fault.kind for fault in plan):
                 failure.kinds[kind] = failure.kinds.get(kind, 0) + 1
         if progress is not None:
-            progress(result.runs, len(seeds), len(groups))
-        if key is not None and options.first:
+            progress(result.runs, len(seeds), len(result.failures))
+        if failure is not None and options.first:
             result.stopped = FIRST_FAILURE
             return

@@ -30,7 +30,7 @@ from simnet.slips import NO_SUCH_HOST
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["EXACT", "FIXED", "NOT_REACHED", "OTHER_PATH", "Replayed", "as_expected", "replay"]
+__all__ = ["EXACT", "FIXED", "NOTHING", "NOT_REACHED", "OTHER_PATH", "OnRecord", "Replayed", "as_expected", "replay"]
 
 EXACT = "exact"
 OTHER_PATH = "same failure on another path"
@@ -39,6 +39,17 @@ OTHER_FAILURE = "another failure"
 A_FAILURE = "a failure"  # nothing on record to compare with
 NO_FAILURE = "no failure"  # the same, the other way round
 NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """What is known of a plan beforehand: what its run is compared with, and how a report names it."""
+
+    expect: Expect = field(default_factory=Expect)
+    found: Found | None = None
+    test_id: str = ""
+    by_pytest: bool = True
+    file: Path | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +106,7 @@ class Replayed:
         raise as_exception(self.error, self.report, *([self.why] if self.expect.known else []))  # else it says no more
 
 
+NOTHING = OnRecord()
 _STATUS = {
     "equal": "equal to the run without faults",
     "noted": "another outcome, as a disruptive fault may cause",
@@ -108,37 +120,23 @@ def replay(
     plan: FaultPlan | None,
     *,
     options: SweepOptions | None = None,
-    expect: Expect | None = None,
-    found: Found | None = None,
-    test_id: str = "",
-    by_pytest: bool = True,
-    file: Path | None = None,
+    record: OnRecord = NOTHING,
     baseline: Run | None = None,
 ) -> Replayed:
-    """Play *plan* on simnet, beside a run without faults, and compare with what *expect* and *found* have on record."""
+    """Play *plan* on simnet, beside a run without faults, and compare it with what is on *record*."""
     options = options or SweepOptions()
     plan = plan or FaultPlan()
     if baseline is None:
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     run, judgement = judged(test, plan, baseline, options)
-    return weigh(baseline, run, judgement, expect=expect, found=found, test_id=test_id, by_pytest=by_pytest, file=file)
+    return weigh(baseline, run, judgement, record)
 
 
-def weigh(
-    baseline: Run,
-    run: Run,
-    judgement: Judgement,
-    *,
-    expect: Expect | None = None,
-    found: Found | None = None,
-    test_id: str = "",
-    by_pytest: bool = True,
-    file: Path | None = None,
-) -> Replayed:
+def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Replayed:
     """The answer to one replay."""
-    expect = expect or Expect()
+    expect, file = record.expect, record.file
     unreached = unreached_texts(run.unreached, run.points, run.targets)
-    word = _word(run, judgement, expect, found)
+    word = _word(run, judgement, expect, record.found)
     expected, why = as_expected(expect, judgement)
     slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
     if word == NOT_REACHED:
@@ -148,7 +146,7 @@ def weigh(
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
     shown = (
-        report_run(run, judgement, baseline, test_id=test_id, by_pytest=by_pytest, file=file)
+        report_run(run, judgement, baseline, test_id=record.test_id, by_pytest=record.by_pytest, file=file)
         if judgement.findings
         else None
     )

@@ -9,13 +9,11 @@ one on record.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simnet.expect import Expect, Found
 from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
-from simnet.explore.replay import OTHER_FAILURE, OTHER_PATH, Replayed, weigh
+from simnet.explore.replay import NOTHING, OTHER_FAILURE, OTHER_PATH, OnRecord, Replayed, weigh
 from simnet.explore.report import what_broke
 from simnet.explore.shrink import with_verdict
 from simnet.faults.plan import FaultPlan
@@ -36,11 +34,7 @@ def replay_real(
     plan: FaultPlan | None,
     *,
     options: SweepOptions | None = None,
-    expect: Expect | None = None,
-    found: Found | None = None,
-    test_id: str = "",
-    by_pytest: bool = True,
-    file: Path | None = None,
+    record: OnRecord = NOTHING,
     baseline: RealRun | None = None,
     seconds: float | None = None,
 ) -> Replayed:
@@ -64,9 +58,7 @@ def replay_real(
         tries -= 1
         if not tries or judgement.failure is not None:
             break
-    played = weigh(
-        baseline, run, judgement, expect=expect, found=found, test_id=test_id, by_pytest=by_pytest, file=file
-    )
+    played = weigh(baseline, run, judgement, record)
     played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel

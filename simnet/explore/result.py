@@ -133,6 +133,7 @@ class SweepResult:
     by_pytest: bool = True  # else the test is a function that pytest knows nothing of
     asked_target: tuple[str, ...] = ()  # the hosts under test that a command line has named
     root: Path | None = None  # of the project, where it is known: what the test's id counts from
+    _failure_by_key: dict[tuple[str, str, str], Failure] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -177,6 +178,18 @@ class SweepResult:
 
     def __repr__(self) -> str:
         return f"<SweepResult {self.name or 'of a test'} [{self.summary()}]>"
+
+    def failure_of(self, run: Run, judgement: Judgement, plan: FaultPlan) -> tuple[Failure | None, bool]:
+        """The distinct failure that *run* shows, kept if it is new, and whether it is; ``None`` where nothing failed."""
+        key = judgement.key
+        if key is None:
+            return None, False
+        known = self._failure_by_key.get(key)
+        if known is not None:
+            return known, False
+        failure = self._failure_by_key[key] = Failure(run, judgement, plan, plan)
+        self.failures.append(failure)
+        return failure, True
 
     def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> None:
         """Count *warnings*; the same one, at the same place, once."""

@@ -21,7 +21,7 @@ from simnet.explore.pairs import PAIRS, pairs_after
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
-from simnet.explore.result import CTRL_C, FIRST_FAILURE, Failure, KindRow, SweepResult, Warned
+from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
@@ -89,10 +89,9 @@ def run_sweep(
         plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
             try:
-                groups: dict[tuple[str, str, str], Failure] = {}
-                harmless = _run_all(test, plans, options, result, groups, progress, len(plans))
+                harmless = _run_all(test, plans, options, result, progress, len(plans))
                 if options.depth != 1 and plan is None and not result.stopped:
-                    _run_pairs(test, harmless, options, result, groups, progress)
+                    _run_pairs(test, harmless, options, result, progress)
             finally:
                 result.simulations += result.runs
                 result.seconds = watch.seconds
@@ -192,7 +191,6 @@ def _run_all(
     plans: Iterable[FaultPlan],
     options: SweepOptions,
     result: SweepResult,
-    groups: dict[tuple[str, str, str], Failure],
     progress: Progress | None,
     total: int = 0,
 ) -> list[Fault]:
@@ -209,12 +207,9 @@ def _run_all(
         count(result, row, run, judgement)
         if judgement.warnings:
             result.warn(judgement.warnings, plan)
-        key = judgement.key
-        if key is not None:
-            failure = groups.get(key)
-            if failure is None:
-                failure = groups[key] = Failure(run, judgement, plan, plan)
-                result.failures.append(failure)
+        failure, new = result.failure_of(run, judgement, plan)
+        if failure is not None:
+            if new:
                 _look_for_what_stays(test, plan, options, result)
             elif failure.judgement.disruptive and not judgement.disruptive:
                 # The better witness: every program has to live with it.
@@ -224,8 +219,8 @@ def _run_all(
         elif plan and not run.unreached:
             harmless.append(plan[0])
         if progress is not None:
-            progress(result.runs, max(total, result.runs), len(groups))
-        if key is not None and options.first:
+            progress(result.runs, max(total, result.runs), len(result.failures))
+        if failure is not None and options.first:
             result.stopped = FIRST_FAILURE
             break
     return harmless
@@ -236,7 +231,6 @@ def _run_pairs(
     firsts: list[Fault],
     options: SweepOptions,
     result: SweepResult,
-    groups: dict[tuple[str, str, str], Failure],
     progress: Progress | None,
 ) -> None:
     """What the budget has left goes to plans of two faults."""
@@ -245,7 +239,7 @@ def _run_pairs(
     budget = options.runs - result.runs
     if budget > 0:
         pairs = pairs_after(test, firsts, result.baseline, options, budget, row)
-        _run_all(test, pairs, options, result, groups, progress, options.runs)
+        _run_all(test, pairs, options, result, progress, options.runs)
         result.simulations += row.points
     result.planned += row.variants
     result.budget_line += (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from simnet.expect import Expect, Found
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
-from simnet.explore.replay import Replayed, replay
+from simnet.explore.replay import OnRecord, Replayed, replay
 from simnet.faces.refusals import Refused
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
@@ -22,15 +20,11 @@ def play_again(
     test: Callable[[Any], object],
     plan: FaultPlan,
     options: SweepOptions,
+    record: OnRecord,
     *,
     real: bool = False,
     seconds: float | None = None,
     heard: bool = True,
-    expect: Expect | None = None,
-    found: Found | None = None,
-    test_id: str = "",
-    by_pytest: bool = True,
-    file: Path | None = None,
 ) -> Replayed:
     """Play *plan*, on simnet or on real sockets, where a run may take *seconds*; what its programs print is *heard*, or not."""
     aloud = contextlib.nullcontext() if heard else quiet()
@@ -47,29 +41,8 @@ def play_again(
         with quiet():
             without = play_real(test, FaultPlan((), plan.schedule, plan.seed), seconds=allowed, **options.playing)
         with aloud:
-            return replay_real(
-                test,
-                plan,
-                options=options,
-                expect=expect,
-                found=found,
-                test_id=test_id,
-                by_pytest=by_pytest,
-                file=file,
-                baseline=without,
-                seconds=allowed,
-            )
+            return replay_real(test, plan, options=options, record=record, baseline=without, seconds=allowed)
     with quiet():
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     with aloud:
-        return replay(
-            test,
-            plan,
-            options=options,
-            expect=expect,
-            found=found,
-            test_id=test_id,
-            by_pytest=by_pytest,
-            file=file,
-            baseline=baseline,
-        )
+        return replay(test, plan, options=options, record=record, baseline=baseline)

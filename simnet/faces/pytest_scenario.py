@@ -16,7 +16,7 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import Replayed
+from simnet.explore.replay import OnRecord, Replayed
 from simnet.faces.naming import NeedsPytest, test_of
 from simnet.faces.playing import play_again
 from simnet.faces.pytest_options import Asked
@@ -54,15 +54,11 @@ class ScenarioItem(pytest.Item):
         except NeedsPytest:
             self._run_by_pytest(asked)
             return
-        words: dict[str, Any] = {
-            "options": named.options,
-            "expect": self.scenario.expect,
-            "found": self.scenario.found,
-            "test_id": named.id,
-            "file": self.path,
-        }
+        record = OnRecord(self.scenario.expect, self.scenario.found, named.id, file=self.path)
         with named.at_home():
-            played = play_again(named.test, self.scenario.plan, real=asked.real, seconds=asked.seconds, **words)
+            played = play_again(
+                named.test, self.scenario.plan, named.options, record, real=asked.real, seconds=asked.seconds
+            )
         self._tell(played, asked.trace)
         played.raise_failure()
 

@@ -16,6 +16,7 @@ from simnet.explore.baseline import NotRepeatable
 from simnet.explore.ladder import ladder
 from simnet.explore.quiet import quiet
 from simnet.explore.raising import SweepFailure
+from simnet.explore.replay import OnRecord
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import NothingToTest
@@ -106,15 +107,10 @@ def _identity(item: pytest.Item, wrapper: Any, arguments: Sequence[Any]) -> str:
 def _play_one(item: pytest.Item, told: Told, test: Any, options: Any, asked: Asked, test_id: str) -> None:
     """One run instead of a sweep: the plan of the command line, on simnet or on real sockets."""
     __tracebackhide__ = True
-    words: dict[str, Any] = {
-        "options": options,
-        "expect": asked.expect or Expect(interrupted=True),  # whoever replays wants to see the failure, known or not
-        "found": asked.found,
-        "test_id": test_id,
-        "file": asked.file,
-    }
+    expect = asked.expect or Expect(interrupted=True)  # a replay is made to see the failure, known or not
+    record = OnRecord(expect, asked.found, test_id, file=asked.file)
     try:
-        played = play_again(test, asked.plan or FaultPlan(), real=asked.real, seconds=asked.seconds, **words)
+        played = play_again(test, asked.plan or FaultPlan(), options, record, real=asked.real, seconds=asked.seconds)
     except Refused as error:
         told.verdict = error
         raise

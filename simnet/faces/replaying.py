@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from simnet.explore.ladder import ladder
-from simnet.explore.replay import NOT_REACHED, Replayed
+from simnet.explore.replay import NOT_REACHED, OnRecord, Replayed
 from simnet.explore.replay_real import CUT_SHORT
 from simnet.faces.naming import test_of
 from simnet.faces.playing import play_again
@@ -34,16 +34,11 @@ def replay_file(
     named = test_of(
         scenario, path, f"{' --simnet-real' * real}{'' if seconds is None else f' --simnet-seconds {seconds:g}'}"
     )
-    words: dict[str, Any] = {
-        "options": named.options,
-        "expect": scenario.expect,
-        "found": scenario.found,
-        "test_id": named.id,
-        "by_pytest": named.swept,
-        "file": path,
-    }
+    record = OnRecord(scenario.expect, scenario.found, named.id, named.swept, path)
     with named.at_home():
-        played = play_again(named.test, scenario.plan, real=real, seconds=seconds, heard=not as_json, **words)
+        played = play_again(
+            named.test, scenario.plan, named.options, record, real=real, seconds=seconds, heard=not as_json
+        )
     if as_json:
         click.echo(json.dumps(as_object(scenario, path, played), indent=2))
     else:

@@ -14,13 +14,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from simnet.expect import Found, ScenarioError
 from simnet.explore.keep import failure_text
 from simnet.explore.looks import many
 from simnet.explore.quiet import quiet
-from simnet.explore.replay import Replayed, replay
+from simnet.explore.replay import OnRecord, Replayed, replay
 from simnet.explore.replay_real import replay_real
 from simnet.explore.result import CTRL_C, Failure, SweepResult
 from simnet.faces.naming import Named, named_test
@@ -197,15 +196,11 @@ def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
     again = []
     with screen.progress("replaying") as progress, named.at_home(), quiet():
         for number, failure in enumerate(result.failures, 1):
-            words: dict[str, Any] = {
-                "options": named.options,
-                "found": Found(by="sweep", failure=failure_text(failure.finding), trace=failure.run.digest),
-                "test_id": named.id,
-                "file": failure.file,
-            }
-            first = replay(named.test, failure.plan, **words)
-            second = replay(named.test, failure.plan, **words)
-            real = replay_real(named.test, failure.plan, **words)
+            found = Found(by="sweep", failure=failure_text(failure.finding), trace=failure.run.digest)
+            record = OnRecord(found=found, test_id=named.id, file=failure.file)
+            first = replay(named.test, failure.plan, options=named.options, record=record)
+            second = replay(named.test, failure.plan, options=named.options, record=record)
+            real = replay_real(named.test, failure.plan, options=named.options, record=record)
             again.append(_Again(failure, first, second, real))
             failure.kernel = real.kernel
             progress(number, len(result.failures), 0)

@@ -17,7 +17,7 @@ import simnet
 from simnet import FaultPlan, RealNetwork, faults
 from simnet.expect import Found
 from simnet.explore.options import SweepOptions
-from simnet.explore.replay import replay
+from simnet.explore.replay import OnRecord, replay
 from simnet.explore.replay_real import replay_real
 from simnet.realnet.classes import CONFIRMED, INJECTED, SIMULATOR_ONLY, verdict_class
 from simnet.realnet.run import play_real
@@ -337,7 +337,7 @@ def test_a_failure_on_a_path_is_replayed_with_a_word_on_who_did_it(path: str, fa
     options = SweepOptions.of(target="server")
     short = FaultPlan.parse(f"short-recv server->server:{path}#1 end=server call=1 bytes=2")
     found = Found(by="sweep", failure=replay(talk, short, options=options).line.partition("; ")[2])
-    assert replay_real(talk, plan, options=options, found=found).kernel == verdict
+    assert replay_real(talk, plan, options=options, record=OnRecord(found=found)).kernel == verdict
 
 
 def conversation(path: str, half: bool) -> Any:

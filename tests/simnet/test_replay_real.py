@@ -9,7 +9,7 @@ import pytest
 
 from simnet.expect import Found
 from simnet.explore.options import SweepOptions
-from simnet.explore.replay import replay
+from simnet.explore.replay import OnRecord, replay
 from simnet.explore.replay_real import replay_real
 from simnet.faults.plan import FaultPlan
 from tests.simnet.faces_samples import SERVERS
@@ -48,7 +48,7 @@ def talk(net: Any) -> None:
     ],
 )
 def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdict: str) -> None:
-    played = replay_real(talk, FaultPlan.parse(plan), options=OPTIONS, found=FOUND)
+    played = replay_real(talk, FaultPlan.parse(plan), options=OPTIONS, record=OnRecord(found=FOUND))
     assert played.kernel == verdict
     assert played.line == verdict
     if played.report is not None:
@@ -72,7 +72,7 @@ def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end(
 
     plan = FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=2")
     found = Found(by="sweep", failure="TimeoutError at x.py:1")
-    played = replay_real(patient, plan, options=OPTIONS, found=found, seconds=2)
+    played = replay_real(patient, plan, options=OPTIONS, record=OnRecord(found=found), seconds=2)
     assert played.kernel.startswith("real sockets: not ended there when its time was up, Hang at "), played.kernel
 
 
