@@ -17,14 +17,11 @@ from simnet.kernel.states import LISTEN
 from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 
 
-class PlainSocket(Protocol):
-    """What a socket must have for its options to be kept here."""
+class AskedSocket(Protocol):
+    """What a socket must have for `fixed` to answer."""
 
     state: str
     error: int
-    port: int
-    peer: Any
-    sharing: int
     options: dict[o.Key, Any] | None
 
     @property
@@ -33,6 +30,15 @@ class PlainSocket(Protocol):
     def type(self) -> int: ...
     @property
     def proto(self) -> int: ...
+
+
+class PlainSocket(AskedSocket, Protocol):
+    """What a socket must have for its options to be kept here."""
+
+    port: int
+    peer: Any
+    sharing: int
+
     @property
     def credentials(self) -> tuple[int, int, int]: ...
     def options_changed(self, level: int, name: int) -> None: ...
@@ -117,7 +123,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
             return o.packed_answer(o.pack_timeval(kept or 0), buflen)
         if name == o.SO_PEERCRED:
             return o.packed_answer(struct.pack("=iii", *socket.credentials), buflen)
-        value = _fixed(socket, name)
+        value = fixed(socket, name)
         if value is not None:
             return o.answer(value, buflen)
     packed = get_packed(socket, (level, name), buflen)
@@ -133,7 +139,8 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
     return o.answer(option.default if kept is None else kept, buflen, level)
 
 
-def _fixed(socket: PlainSocket, name: int) -> int | None:
+def fixed(socket: AskedSocket, name: int) -> int | None:
+    """The value of a SOL_SOCKET option that follows from what the socket is or was sent; ``None`` for any other."""
     if name == o.SO_ERROR:
         error, socket.error = socket.error, 0
         return error

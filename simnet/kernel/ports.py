@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from errno import EADDRINUSE, EADDRNOTAVAIL
 from typing import Any, Final, Protocol
 
@@ -169,16 +169,9 @@ class Ports:
                     return port
             raise socket_error(EADDRINUSE)
         for parity in (1, 0):
-            port = self._next_odd if parity else self._next_even
-            for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
-                following = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL + parity
+            for port in self._walk(parity):
                 if port not in self.users or self._expired(port, now_ns):
-                    if parity:
-                        self._next_odd = following
-                    else:
-                        self._next_even = following
                     return port
-                port = following
         raise socket_error(EADDRINUSE)
 
     def choose_for_connect(self, user: Any, ip: str, peer: Endpoint, now_ns: int) -> int:
@@ -193,25 +186,28 @@ class Ports:
         connections = user.stack.connections
         for shared in (False, True):
             for parity in (0, 1):
-                port = self._next_odd if parity else self._next_even
-                for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
-                    following = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL + parity
+                for port in self._walk(parity):
                     if port not in self.users or self._expired(port, now_ns):
-                        usable = True
-                    else:
-                        usable = (
-                            shared
-                            and ((ip, port), peer) not in connections
-                            and all(user.autobound for user in self.of(port))
-                        )
-                    if usable:
-                        if parity:
-                            self._next_odd = following
-                        else:
-                            self._next_even = following
                         return port
-                    port = following
+                    if (
+                        shared
+                        and ((ip, port), peer) not in connections
+                        and all(user.autobound for user in self.of(port))
+                    ):
+                        return port
         raise socket_error(EADDRNOTAVAIL)
+
+    def _walk(self, parity: int) -> Iterator[int]:
+        """Each ephemeral port of *parity* once, from the next one on; where the walk stops, the one after it is the next."""
+        port = self._next_odd if parity else self._next_even
+        for _ in range((LAST_EPHEMERAL - FIRST_EPHEMERAL + 1) // 2):
+            following = port + 2 if port + 2 <= LAST_EPHEMERAL else FIRST_EPHEMERAL + parity
+            if parity:
+                self._next_odd = following
+            else:
+                self._next_even = following
+            yield port
+            port = following
 
     def _expired(self, port: int, now_ns: int) -> bool:
         """Is nobody left on *port* but TIME_WAITs that are over? They go."""

@@ -30,6 +30,7 @@ from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import FULL, FULL_V6, acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
+from simnet.kernel.plain_options import fixed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
@@ -38,7 +39,7 @@ from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
-from simnet.kernel.timestamps import STAMPS, stamp_option
+from simnet.kernel.timestamps import STAMPS
 from simnet.kernel.window import owes_acknowledgement, widen
 
 if TYPE_CHECKING:
@@ -341,30 +342,13 @@ def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
 def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
     if name in _FLAGS:
         return int(bool(socket.sharing & _FLAGS[name]))
-    if name == o.SO_ERROR:
-        error, socket.error = socket.error, 0
-        return error
-    if name == o.SO_TYPE:
-        return socket.type
-    if name == o.SO_DOMAIN:
-        return socket.family
-    if name == o.SO_PROTOCOL:
-        return o.IPPROTO_TCP
-    if name == o.SO_ACCEPTCONN:
-        return int(socket.state == LISTEN)
-    if name == o.SO_SNDLOWAT:
-        return 1
     if name == o.SO_RCVLOWAT:
         return socket.low_water
-    if name in o.FOR_UNIX:
-        raise socket_error(EOPNOTSUPP)
     if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
         return _grown_rcvbuf(socket)
-    if (o.SOL_SOCKET, name) in STAMPS and name not in (o.SO_TIMESTAMPING, o.SO_TIMESTAMPING_NEW):
-        return stamp_option(socket.options, name)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
         return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
-    return None
+    return fixed(socket, name)
 
 
 def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> int | None:
