@@ -35,6 +35,14 @@ class House:
         self.fabric.run()
         return a
 
+    def come(self, number: int) -> list[Any]:
+        """So many at once: their handshakes have begun, and nothing has arrived yet."""
+        several: list[Any] = [self.client.socket(AF_INET, SOCK_STREAM) for _ in range(number)]
+        for a in several:
+            with fails(EINPROGRESS):
+                a.connect(("10.0.0.2", 7))
+        return several
+
 
 def test_accept_is_first_come_first_served(fabric: Fabric) -> None:
     house = House(fabric, 5)
@@ -90,14 +98,11 @@ def test_a_listener_that_closes_meanwhile_refuses_at_the_retry(fabric: Fabric) -
 def test_a_queue_that_fills_during_handshakes_holds_the_last_ones_back() -> None:
     fabric = Fabric(10_000_000)
     house = House(fabric, 0)
-    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(3)]
-    for a in clients:
-        with fails(EINPROGRESS):
-            a.connect(("10.0.0.2", 7))
+    clients = house.come(3)
     fabric.run(0.1)
     assert [a.state for a in clients] == ["ESTABLISHED"] * 3  # the clients cannot know
     for a in clients:
-        a.send(b"hello")  # type: ignore[union-attr]
+        a.send(b"hello")
     fabric.run(0.1)
     assert len(house.listener.listener.queue) == 1
     assert house.listener.accept()[0].recv(9) == b"hello"
@@ -125,17 +130,14 @@ def test_who_is_held_back_for_too_long_is_reset() -> None:
 def test_who_is_held_back_when_the_listener_closes_is_reset_when_it_speaks() -> None:
     fabric = Fabric(10_000_000)
     house = House(fabric, 0)
-    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(3)]
-    for a in clients:
-        with fails(EINPROGRESS):
-            a.connect(("10.0.0.2", 7))
+    clients = house.come(3)
     fabric.run(0.1)
-    clients[2].send(b"spoke before")  # type: ignore[union-attr]
+    clients[2].send(b"spoke before")
     fabric.run(0.1)
     house.listener.release()
     fabric.run(5)
     assert [mask(a) for a in clients] == ["IN|OUT|RDHUP|ERR|HUP", "OUT", "IN|OUT|RDHUP|ERR|HUP"]
-    clients[1].send(b"speaks now")  # type: ignore[union-attr]
+    clients[1].send(b"speaks now")
     fabric.run(5)
     assert clients[1].getsockopt(*SO_ERROR) == ECONNRESET
 
@@ -297,10 +299,7 @@ def test_a_client_that_resets_while_it_is_held_back_is_forgotten(why: str) -> No
     house = House(fabric, 0)
     if why == "deferred":
         house.listener.setsockopt(6, 9, 5)
-    clients = [house.client.socket(AF_INET, SOCK_STREAM) for _ in range(2)]
-    for a in clients:
-        with fails(EINPROGRESS):
-            a.connect(("10.0.0.2", 7))
+    clients = house.come(2)
     fabric.run(0.1)
     assert house.listener.listener.half_open
     for a in clients:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from simnet.explore.options import SweepOptions
-from simnet.explore.result import Failure, SweepResult
+from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from tests.quality import servers
+from tests.quality.found import only
 from tests.quality.servers import line_of
 
 SERVER = SweepOptions.of(target="server")
@@ -39,11 +40,6 @@ def sweep(test: Callable[[Any], None], **options: Any) -> SweepResult:
     assert result.runs == sum(row.runs for row in result.kinds)
     assert result.runs == result.equal + result.noted + result.interrupted + result.failed + result.unreached
     return result
-
-
-def only(result: SweepResult) -> Failure:
-    assert len(result.failures) == 1, [failure.key for failure in result.failures]
-    return result.failures[0]
 
 
 def test_a_careful_server_passes_every_single_fault() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from simnet.explore.options import SweepOptions
-from simnet.explore.result import Failure, SweepResult
+from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.run import play
 from tests.quality import servers
+from tests.quality.found import only
 from tests.quality.servers import line_of
 
 PATH = "/run/echo.sock"
@@ -43,11 +44,6 @@ def echo(server: type[servers.Careful], reply: bytes = b"ping\n") -> Callable[[A
 
 def sweep(test: Callable[[Any], None]) -> SweepResult:
     return run_sweep(test, SweepOptions.of(target="server"))
-
-
-def only(result: SweepResult) -> Failure:
-    assert len(result.failures) == 1, [failure.key for failure in result.failures]
-    return result.failures[0]
 
 
 def test_a_careful_server_passes_every_single_fault() -> None:

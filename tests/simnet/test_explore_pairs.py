@@ -15,6 +15,7 @@ from simnet.explore.pairs import PAIRS
 from simnet.explore.sweep import run_sweep
 from simnet.faces.screen import Screen
 from simnet.faces.sweeping import kinds_table
+from tests.simnet.servers import echo
 
 
 def patient_once(port: int) -> None:
@@ -38,15 +39,6 @@ def patient_once(port: int) -> None:
                             raise RuntimeError("surprised twice") from None
                     except OSError:
                         break
-
-
-def readers(port: int) -> None:
-    with socket.create_server(("", port)) as listener:
-        while True:
-            connection, _ = listener.accept()
-            with connection:
-                while data := connection.recv(100):
-                    connection.sendall(data)
 
 
 def talk_to(serve: Any) -> Any:
@@ -79,8 +71,8 @@ def test_a_pair_finds_what_no_single_fault_does() -> None:
 @pytest.mark.parametrize("runs", [1, 10, 60, 5_000])
 def test_pairs_get_what_the_single_faults_leave_of_the_budget(runs: int) -> None:
     options = SweepOptions.of(target="server", kinds=KINDS, depth=2, runs=runs)
-    result = run_sweep(talk_to(readers), options)
-    singles = run_sweep(talk_to(readers), options.but(depth=1))
+    result = run_sweep(talk_to(echo), options)
+    singles = run_sweep(talk_to(echo), options.but(depth=1))
     row = result.kinds[-1]
     assert row.kind == "two faults"
     assert result.runs == min(runs, singles.runs + row.variants) or row.runs < row.variants
@@ -88,7 +80,7 @@ def test_pairs_get_what_the_single_faults_leave_of_the_budget(runs: int) -> None
     assert row.runs == max(0, result.runs - singles.runs)
     assert result.planned == singles.planned + row.variants
     assert f"{row.runs:,} of {row.variants:,} pairs after {row.points:,} of" in result.budget_line
-    again = run_sweep(talk_to(readers), options)
+    again = run_sweep(talk_to(echo), options)
     assert (again.equal, again.interrupted, again.unreached) == (result.equal, result.interrupted, result.unreached)
 
 
@@ -107,7 +99,7 @@ def listened_to(monkeypatch: pytest.MonkeyPatch) -> list[simnet.FaultPlan]:
 
 def test_no_pair_comes_twice_and_the_second_stands_behind_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = listened_to(monkeypatch)
-    run_sweep(talk_to(readers), SweepOptions.of(target="server", kinds=KINDS, depth=2, runs=5_000))
+    run_sweep(talk_to(echo), SweepOptions.of(target="server", kinds=KINDS, depth=2, runs=5_000))
     pairs = [plan for plan in plans if len(plan) == 2]
     assert len({frozenset(map(str, plan)) for plan in pairs}) == len(pairs) > 100
     assert all(plan[0].anchor != plan[1].anchor for plan in pairs)
@@ -119,7 +111,7 @@ def test_no_pair_comes_twice_and_the_second_stands_behind_the_first(monkeypatch:
 @pytest.mark.parametrize("depth", [2, "recovery"])
 def test_a_budget_for_all_of_them_tries_each_pair_once(depth: int | str) -> None:
     options = SweepOptions.of(target="server", kinds=["short-recv", "would-block", "split"], runs=20_000, depth=depth)
-    result = run_sweep(talk_to(readers), options)
+    result = run_sweep(talk_to(echo), options)
     (row,) = (each for each in result.kinds if each.kind == PAIRS)
     assert row.runs == row.variants > 10
     assert result.runs == result.planned < 20_000
@@ -127,7 +119,7 @@ def test_a_budget_for_all_of_them_tries_each_pair_once(depth: int | str) -> None
 
 def test_recovery_looks_only_where_the_first_fault_has_made_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = listened_to(monkeypatch)
-    run_sweep(talk_to(readers), SweepOptions.of(target="server", kinds=["short-recv"], depth="recovery"))
+    run_sweep(talk_to(echo), SweepOptions.of(target="server", kinds=["short-recv"], depth="recovery"))
     single = {str(plan[0]) for plan in plans if len(plan) == 1}
     seconds = {str(plan[1]) for plan in plans if len(plan) == 2}
     assert seconds
@@ -135,5 +127,5 @@ def test_recovery_looks_only_where_the_first_fault_has_made_a_point(monkeypatch:
 
 
 def test_a_sweep_with_a_row_of_pairs_has_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    kinds_table(Screen(), run_sweep(talk_to(readers), SweepOptions.of(target="server", kinds=KINDS, depth=2)))
+    kinds_table(Screen(), run_sweep(talk_to(echo), SweepOptions.of(target="server", kinds=KINDS, depth=2)))
     assert "two faults" in capsys.readouterr().out

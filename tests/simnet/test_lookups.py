@@ -17,15 +17,7 @@ from simnet.explore.nearest import unreached_texts
 from simnet.explore.points import families
 from simnet.explore.verdict import judge
 from simnet.points import Points
-
-
-def serve(port: int) -> None:
-    with socket.create_server(("", port)) as listener:
-        while True:
-            connection, _ = listener.accept()
-            with connection:
-                while data := connection.recv(100):
-                    connection.sendall(data)
+from tests.simnet.servers import echo
 
 
 def ask() -> list[Any]:
@@ -74,7 +66,7 @@ def ask_in_asyncio() -> list[Any]:
 
 def talk(client: Callable[[], Any]) -> Callable[[simnet.Network], Any]:
     def test(net: simnet.Network) -> Any:
-        net.host("server").spawn(serve, 7)
+        net.host("server").spawn(echo, 7)
         return net.host("client").run(client)
 
     return test
@@ -172,7 +164,7 @@ def test_a_server_that_gets_no_socket_did_not_begin_and_one_that_loses_its_loop_
                     connection.sendall(behind.recv(100))
 
     def test(net: simnet.Network) -> bytes:
-        net.host("server").spawn(serve, 7)
+        net.host("server").spawn(echo, 7)
         net.host("proxy").spawn(forward, 8)
         with socket.create_connection(("proxy", 8)) as client:
             client.sendall(b"hello")

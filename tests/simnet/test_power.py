@@ -14,6 +14,7 @@ import pytest
 
 import dispatch
 import simnet
+from tests.simnet.servers import echo
 
 
 class Echo(dispatch.Stream):
@@ -28,25 +29,16 @@ def by_loop(port: int) -> None:
 
 
 def by_asyncio(port: int) -> None:
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(100):
             writer.write(data)
         writer.close()
 
     async def serve() -> None:
-        async with await asyncio.start_server(echo, None, port) as server:
+        async with await asyncio.start_server(answer, None, port) as server:
             await server.serve_forever()
 
     asyncio.run(serve())
-
-
-def by_hand(port: int) -> None:
-    with socket.create_server(("", port)) as listener:
-        while True:
-            conn, _ = listener.accept()
-            with conn:
-                while data := conn.recv(100):
-                    conn.sendall(data)
 
 
 def asks(sock: socket.socket, data: bytes) -> bytes:
@@ -55,7 +47,7 @@ def asks(sock: socket.socket, data: bytes) -> bytes:
         return replies.read(len(data))
 
 
-@pytest.mark.parametrize("serve", [by_loop, by_asyncio, by_hand])
+@pytest.mark.parametrize("serve", [by_loop, by_asyncio, pytest.param(echo, id="by_hand")])
 def test_peers_of_a_crashed_host_see_silence_and_after_its_restart_a_reset(serve: Callable[[int], None]) -> None:
     with simnet.Network() as net:
         server = net.host("server")
@@ -85,7 +77,7 @@ def test_peers_of_a_crashed_host_see_silence_and_after_its_restart_a_reset(serve
 def test_who_has_nothing_to_send_learns_of_a_crash_when_it_has() -> None:
     with simnet.Network() as net:
         server = net.host("server")
-        server.spawn(by_hand, 7)
+        server.spawn(echo, 7)
         with socket.create_connection(("server", 7), timeout=5) as idle:
             net.sleep(1)  # the last of the handshake has arrived, too
             server.restart()

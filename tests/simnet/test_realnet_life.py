@@ -32,15 +32,7 @@ from simnet import Deadlock, Network, modules, play, real
 from simnet.realnet import RealNetwork, guard, play_real
 from simnet.realnet.process import RealProcess
 from tests.certificates import contexts
-
-
-def echo(port: int, host: str = "") -> None:
-    with socket.create_server((host, port)) as listener:
-        while True:
-            connection, _ = listener.accept()
-            with connection:
-                while data := connection.recv(100):
-                    connection.sendall(data)
+from tests.simnet.servers import echo
 
 
 def ask(address: tuple[str, int], question: bytes) -> bytes:

@@ -20,15 +20,7 @@ from simnet.explore.nearest import unreached_texts
 from simnet.explore.points import families
 from simnet.explore.replay import replay
 from simnet.scenario import Scenario
-
-
-def serve(port: int) -> None:
-    with socket.create_server(("", port)) as listener:
-        while True:
-            conn, _ = listener.accept()
-            with conn:
-                while data := conn.recv(100):
-                    conn.sendall(data)
+from tests.simnet.servers import echo
 
 
 def ask() -> list[bytes | str]:
@@ -46,13 +38,13 @@ def ask() -> list[bytes | str]:
 
 
 def talk(net: simnet.Network) -> Any:
-    net.host("server").spawn(serve, 7)
+    net.host("server").spawn(echo, 7)
     return net.host("client").run(ask)
 
 
 def wait_for_ever(net: simnet.Network) -> None:
     """A client without a time-out: a server that falls silent keeps it for ever."""
-    net.host("server").spawn(serve, 7)
+    net.host("server").spawn(echo, 7)
 
     def client() -> None:
         with socket.create_connection(("server", 7)) as sock:
@@ -102,7 +94,7 @@ def test_a_partition_lets_nothing_through_for_a_while(line: str, outcome: list[A
 
 def test_a_partition_by_hand_outlasts_one_of_the_plan() -> None:
     def body(net: simnet.Network) -> Any:
-        net.host("server").spawn(serve, 7)
+        net.host("server").spawn(echo, 7)
         net.partition("client", "server", one_way=True)
         process = net.host("client").spawn(ask)
         net.sleep(10)
@@ -254,7 +246,7 @@ def test_nothing_of_them_is_left_to_the_collector() -> None:
 )
 def test_a_host_that_stands_still_answers_when_it_goes_on(line: str, when: list[int], schedule: str) -> None:
     def body(net: simnet.Network) -> list[int]:
-        net.host("server").spawn(serve, 7)
+        net.host("server").spawn(echo, 7)
         answered = []
         with socket.create_connection(("server", 7)) as client:
             for _ in when:
@@ -294,7 +286,7 @@ def test_time_outs_that_pass_while_a_host_stands_still_are_noticed_afterwards() 
 def test_the_kernel_of_a_host_that_stands_still_accepts_and_acknowledges() -> None:
     with simnet.Network() as net:
         server = net.host("server")
-        process = server.spawn(serve, 7)
+        process = server.spawn(echo, 7)
         server.pause(5)
         with socket.create_connection(("server", 7), timeout=1) as client:
             client.sendall(b"x")
