@@ -39,14 +39,14 @@ def _deferred_over_a_new_listen(program: Program, difference: Difference) -> boo
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        "A socket bound to :: has been given an address by a connect that failed: whether 0.0.0.0 may be bound beside it.",
-        "Linux finds the conflict in one of its two tables of bound ports and not in the other, by how the first port was "
+        "Whether 0.0.0.0 may be bound beside a socket bound to :: that a failed connect has given an address.",
+        "Linux has two tables of bound ports and finds the conflict in only one of them, depending on how the first port was "
         "chosen. simnet goes by the address the socket has now.",
         _bind_after_a_failed_connect,
     ),
     Known(
         "A client that TCP_DEFER_ACCEPT holds back while its listener is shut down and listens again.",
-        "Linux keeps the handshake in a table of its own and finds the listener once more; simnet forgets it with the queue, "
+        "Linux keeps the handshake in a separate table and finds the listener again; simnet drops it with the queue, "
         "and answers later data with RST.",
         _deferred_over_a_new_listen,
     ),
