@@ -7,6 +7,7 @@ why, in the table it is an exception to.
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import subprocess
 import sys
@@ -221,6 +222,20 @@ def test_imports_go_down_the_stairs() -> None:
         "Let the upper hand in what the lower needs.",
         broken(),
     )
+
+
+def test_the_stairs_of_the_architecture_page_are_those_of_the_house() -> None:
+    """Each line names rooms of one step or several, and no room stands above one that it may not import."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    for package, steps in STEPS.items():
+        at = {name.removeprefix(f"{package}."): number for number, step in enumerate(steps) for name in step}
+        _, _, rest = page.partition(f"\n`{package}`:\n\n")
+        block = rest[: rest.index("\n\n")].splitlines()
+        rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1)[0].split(", ") for line in block]
+        named = [name for row in rows for name in row]
+        assert sorted(named) == sorted(at.keys() - {package, "__main__"}), package
+        for above, below in itertools.pairwise(rows):
+            assert min(at[name] for name in above) >= max(at[name] for name in below), (above, below)
 
 
 def test_there_are_no_circles() -> None:
