@@ -1,7 +1,7 @@
 """An event loop in the tradition of asyncore and asynchat, on an abstract socket interface.
 
-One :class:`Loop`, many channels: a :class:`Stream` or :class:`Chat` for each connection, a :class:`Listener` where they come in,
-:class:`Datagram` and :class:`Pipe` for the rest, :class:`Dispatcher` for those who want to read and write themselves.
+One :class:`Loop` serves many channels: a :class:`Stream` or :class:`Chat` for each connection, a :class:`Listener` that accepts
+them, :class:`Datagram` and :class:`Pipe` for the rest, :class:`Dispatcher` for programs that read and write themselves.
 ``dispatch.asyncore`` and ``dispatch.asynchat`` are the modules that Python 3.12 removed, on the same core.
 """
 

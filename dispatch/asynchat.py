@@ -1,7 +1,7 @@
-"""The names and habits of asynchat, which Python 3.12 removed: chat by terminators, output by producers.
+"""The interface and behaviour of asynchat, which Python 3.12 removed: chat by terminators, output by producers.
 
-Mended: ``push`` from inside a producer keeps its place, a pushed buffer may be used again, nothing is parsed after ``close()``,
-a long push is not copied for each piece of it. Kept: everything else, see docs/migrating-from-asyncore.md.
+Fixed: ``push`` from inside a producer keeps its place, a pushed buffer may be reused, nothing is parsed after ``close()``,
+a long push is not copied for each piece of it. Everything else is kept; see docs/migrating-from-asyncore.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The names, hooks and habits of asyncore, which Python 3.12 removed, on this library's pollers.
+"""The interface and behaviour of asyncore, which Python 3.12 removed, on this library's pollers.
 
 ``from dispatch import asyncore`` in your own code, ``dispatch.install()`` for third-party code. What programs rely on is kept:
-the map and its re-look-up, the flags, the errno tables, the log lines, ``handle_error`` that closes the channel. What lost
-data is mended: see docs/migrating-from-asyncore.md.
+the map and its re-look-up, the flags, the errno tables, the log lines, ``handle_error`` that closes the channel. Bugs that
+lost data are fixed; see docs/migrating-from-asyncore.md.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class dispatcher:
         return self.socket.listen(min(num, 5) if os.name == "nt" else num)
 
     def bind(self, addr: _Any) -> _Any:
-        """Take a local address."""
+        """Bind to a local address."""
         self.addr = addr
         return self.socket.bind(addr)
 

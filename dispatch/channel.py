@@ -47,7 +47,7 @@ NEVER = -1  # value of Channel._plain: no poller reports such bits
 
 
 class Channel:
-    """The part that all channels share. Subclasses say what a turn is."""
+    """What all channels have in common. Subclasses define what a turn does."""
 
     __slots__ = ("_bits", "_born", "_channel_state", "_fileno", "_plain", "loop", "socket")
 
@@ -131,7 +131,7 @@ class Channel:
         """The channel is closed. *reason* is None after an orderly end, else the error that ended it."""
 
     def handle_error(self, error: Exception, /) -> None:
-        """A handler of this channel raised *error*. By default: log it with its traceback, and give the channel up."""
+        """A handler of this channel raised *error*. By default: log it with its traceback, and abort the channel."""
         self.loop.log_exception(f"{self!r} is given up: a handler failed", error)
         self.abort(error)
 

@@ -21,7 +21,7 @@ class MessageTooLong(ValueError):
 
 
 class Chat(Stream):
-    """Calls :meth:`handle_message` for each message. ``terminator`` may change at any time, for the bytes that follow."""
+    """A stream that calls :meth:`handle_message` for each message. ``terminator`` may change at any time, for the bytes that follow."""
 
     __slots__ = ("__dict__", "_cutting", "_input", "_made", "_scanned", "_start", "_terminator")
 
@@ -50,18 +50,18 @@ class Chat(Stream):
         """A message, without its terminator; it may be empty."""
 
     def handle_too_long(self, error: MessageTooLong, /) -> None:
-        """The peer sends a message without an end. By default: give up the connection."""
+        """A message is longer than ``max_message``. By default: abort the connection."""
         self.abort(error)
 
     # ---- what a program does
 
     def set_terminator(self, terminator: bytes | int | None) -> None:
-        """Cut by this from here on, also in what has arrived already. In ``handle_message`` an assignment does the same."""
+        """Use this terminator from here on, also for data that has already arrived. In ``handle_message`` an assignment does the same."""
         self.terminator = check_terminator(terminator)
         self._cut_later()
 
     def get_terminator(self) -> bytes | int | None:
-        """What messages are cut by now."""
+        """The current terminator."""
         return self.terminator
 
     def push(self, data: bytes | bytearray | memoryview) -> bool:
@@ -82,19 +82,19 @@ class Chat(Stream):
         self._cut_later()
 
     def start_tls(self, context: Any, **options: Any) -> None:
-        """As for a stream. Input that came unencrypted after the request is thrown away: somebody may have slipped it in."""
+        """As for a stream. Unencrypted input that came after the request is discarded: it may have been injected."""
         super().start_tls(context, **options)
         self._input, self._start, self._scanned = b"", 0, 0
 
     @property
     def pending_input(self) -> bytes:
-        """What has arrived and is not handed over yet."""
+        """Data that has arrived and was not delivered yet."""
         return bytes(self._input[self._start :])
 
     # ---- cutting
 
     def handle_data(self, data: bytes, /) -> None:
-        """Cuts; override :meth:`handle_message` instead."""
+        """Cut *data* into messages; override :meth:`handle_message` instead."""
         if self._start == len(self._input):
             self._input, self._start, self._scanned = data, 0, 0
         else:

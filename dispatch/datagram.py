@@ -42,9 +42,9 @@ class Datagram(Channel):
         family: int | None = None,
         loop: Loop | None = None,
     ) -> None:
-        """Raises OSError if the address cannot be had. *sock* is a datagram socket that exists already.
+        """Raises OSError if the address is not available. *sock* is an existing datagram socket.
 
-        A path is a Unix socket; a socket file that nobody is bound to any more is replaced.
+        A path is a Unix socket; a socket file that no socket is bound to any more is replaced.
         """
         self._attach(loop)
         self._queue: deque[tuple[bytes, Address]] = deque()
@@ -103,7 +103,7 @@ class Datagram(Channel):
         """*data*, possibly empty, has arrived from *addr*."""
 
     def handle_failure(self, error: OSError, /) -> None:
-        """The network says that one sent earlier did not arrive (ECONNREFUSED from a *peer*), or cannot be sent."""
+        """A datagram sent earlier did not arrive (ECONNREFUSED from a *peer*), or cannot be sent."""
 
     # ---- what a program does
 
@@ -141,7 +141,7 @@ class Datagram(Channel):
         return True
 
     def close(self) -> None:
-        """Send what waits if the kernel takes it now, and close."""
+        """Send what is queued if the kernel accepts it now, and close."""
         self.loop._check_thread()
         if not self._channel_state & CLOSED:
             self._flush()

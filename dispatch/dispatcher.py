@@ -26,7 +26,7 @@ class Dispatcher(Channel):
     __slots__ = ("_asked", "_reading", "_writing", "addr")
 
     def __init__(self, sock: Any = None, *, addr: Address = None, loop: Any = None) -> None:
-        """*sock* is connected already; without one, call :meth:`create_socket` next."""
+        """*sock* is already connected; without one, call :meth:`create_socket` next."""
         self._attach(loop)
         self.addr = addr
         self._reading = True
@@ -50,11 +50,11 @@ class Dispatcher(Channel):
     # ---- what a subclass says
 
     def readable(self) -> bool:
-        """Whether to be told when there is something to read, if overridden: asked before each turn."""
+        """Whether to call ``handle_read`` when there is something to read. If overridden, it is asked before each turn."""
         return self._reading
 
     def writable(self) -> bool:
-        """Whether to be told when there is room to write, if overridden: asked before each turn."""
+        """Whether to call ``handle_write`` when there is room to write. If overridden, it is asked before each turn."""
         return self._writing
 
     def handle_read(self) -> None:
@@ -67,7 +67,7 @@ class Dispatcher(Channel):
         """:meth:`connect` has succeeded."""
 
     def handle_accept(self) -> None:
-        """Somebody connects. By default: accept, and hand over to :meth:`handle_accepted`."""
+        """A connection is waiting. By default: accept it, and call :meth:`handle_accepted`."""
         pair = self.accept()
         if pair is not None:
             self.handle_accepted(*pair)
@@ -117,7 +117,7 @@ class Dispatcher(Channel):
         self._open_socket().setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
 
     def bind(self, address: Address) -> None:
-        """Take a local address."""
+        """Bind to a local address."""
         check_address(address, self._open_socket().family)
         self.socket.bind(address)
         self.addr = self.socket.getsockname()
@@ -153,7 +153,7 @@ class Dispatcher(Channel):
             self.loop._want(self, OUT)
 
     def accept(self) -> tuple[Any, Address] | None:
-        """The next connection, or None if there is none after all, or none can be had at the moment."""
+        """The next connection; None if there is none after all, or none can be accepted at the moment."""
         try:
             pair: tuple[Any, Address] = self._open_socket().accept()
         except OSError as error:
@@ -172,7 +172,7 @@ class Dispatcher(Channel):
         """At most *size* bytes; ``b""`` at the end, after which the channel closes.
 
         Raises:
-            NotReady: nothing there after all. A handler may let it out: the turn ends, nothing else happens.
+            NotReady: there is nothing to read after all. A handler need not catch it: the turn just ends.
         """
         try:
             data: bytes = self.socket.recv(size)
@@ -201,7 +201,7 @@ class Dispatcher(Channel):
         return data
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """How many bytes the kernel took: 0 if it is full. A connection that is over closes the channel."""
+        """How many bytes the kernel accepted: 0 if it is full. If the connection is over, the channel closes."""
         if self._channel_state & CLOSED:
             return 0
         try:

@@ -53,7 +53,7 @@ class Timeout(TimeoutError):
 
 
 class Aborted(ConnectionAbortedError):
-    """The program itself gave the channel up: ``abort()``, or its loop was closed."""
+    """The program itself ended the channel, by ``abort()`` or by closing its loop."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.ECONNABORTED, why)

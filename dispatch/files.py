@@ -114,7 +114,7 @@ class FileSocket:
 
 
 class Pipe(Stream):
-    """A pipe, FIFO or terminal as a stream: what can be read is read, what can be written may be written. POSIX.
+    """A pipe, FIFO or terminal as a stream, readable, writable or both, as it was opened. POSIX only.
 
     It works on a duplicate of the descriptor, which becomes non-blocking, and so does the caller's: they share that flag. A class
     made of Chat and Pipe cuts what it reads into messages.

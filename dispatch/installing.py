@@ -55,9 +55,9 @@ finder = Finder()
 def install() -> None:
     """Make ``asyncore`` and ``asynchat`` importable as this library's, from now on and for the whole program.
 
-    Call it before anything that uses them is imported. If others are loaded already they are named in a RuntimeWarning, with
-    the modules that imported them: classes built on them stay on them. ``smtpd`` is re-executed on ours then, so that
-    ``import smtpd`` may come first, but what was taken *from* it before has to be taken again.
+    Call it before anything that uses them is imported. If other modules of these names are already loaded, a RuntimeWarning
+    names the modules that imported them: classes built on them stay on them. ``smtpd`` is then re-executed on ours, so that
+    ``import smtpd`` may come first, but names imported *from* it earlier have to be imported again.
     """
     from dispatch import asynchat, asyncore
 

@@ -37,7 +37,7 @@ _once = str if sys.version_info[:2] == (3, 12) else sys.intern
 
 
 class Listener(Channel):
-    """Accepts connections and makes a channel of each: ``handler(sock, addr=addr, loop=loop)``."""
+    """Accepts connections and makes a channel from each: ``handler(sock, addr=addr, loop=loop)``."""
 
     __slots__ = (
         "_batch",
@@ -73,10 +73,10 @@ class Listener(Channel):
 
         Args:
             address: ``("", port)`` is every IPv4 address of the machine, ``("::", port)`` every one of both families, port 0
-                any free port (see ``addr``), a path a Unix socket. A socket file that nobody listens on is replaced.
-            handler: a Stream class, or any function that makes a channel of a socket.
-            loop: where the listener and its connections live; None: the current loop.
-            sock: a socket that is bound already, instead of *address*.
+                any free port (see ``addr``), a path a Unix socket. A socket file on which no socket listens is replaced.
+            handler: a Stream class, or any function that makes a channel from a socket.
+            loop: the loop of the listener and its connections; None: the current one.
+            sock: a bound socket, instead of *address*.
             family: guessed from *address* if None.
             backlog: how many connections may wait in the kernel.
             limit: how many streams may be open at once; others wait in the kernel until one closes.
@@ -84,7 +84,7 @@ class Listener(Channel):
             tls: an ``ssl.SSLContext``: each stream begins with a handshake.
 
         Raises:
-            OSError: the address cannot be had: EADDRINUSE, EACCES, EADDRNOTAVAIL.
+            OSError: the address is not available: EADDRINUSE, EACCES, EADDRNOTAVAIL.
         """
         if handler is None or not callable(handler):
             raise TypeError(f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel")
@@ -161,12 +161,12 @@ class Listener(Channel):
     # ---- what a program does
 
     def close(self) -> None:
-        """Accept no more. Connections that were accepted live on."""
+        """Stop accepting. Accepted connections stay open."""
         self.loop._check_thread()
         self._finish(None)
 
     def pause(self) -> None:
-        """Leave those who connect in the kernel's queue until :meth:`resume`."""
+        """Leave new connections in the kernel's queue until :meth:`resume`."""
         self.loop._check_thread()
         self._channel_state |= PAUSED
         self._update()
@@ -191,7 +191,7 @@ class Listener(Channel):
         self._update()
 
     def statistics(self) -> ListenerStatistics:
-        """Counters, as they are now."""
+        """The counters at this moment."""
         from dispatch.statistics import ListenerStatistics
 
         return ListenerStatistics(self.accepted, -1 if self._limit is None else self._open, self.shed, self.rests)

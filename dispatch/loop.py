@@ -47,7 +47,7 @@ def current_loop() -> Loop:
 
 
 class Loop:
-    """One poller and the channels it serves. For one thread, except for ``call_soon_threadsafe``."""
+    """One poller and the channels it serves. For use in one thread, except for ``call_soon_threadsafe``."""
 
     __slots__ = (
         "__weakref__",
@@ -124,18 +124,18 @@ class Loop:
     # ---- time and calls
 
     def time(self) -> float:
-        """Seconds on the clock that ``call_at`` counts on."""
+        """The loop's clock in seconds, which ``call_at`` goes by."""
         return self.network.monotonic()
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> Timer:
-        """Call in the next pass, in the order asked."""
+        """Call in the next pass, in the order of these requests."""
         self._check_thread()
         timer = self._timer(0.0, function, args)
         self._soon.append(timer)
         return timer
 
     def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> Timer:
-        """Call in *delay* seconds; ``cancel()`` of the result takes it back."""
+        """Call in *delay* seconds; ``cancel()`` of the result calls it off."""
         if not isinstance(delay, (int, float)):
             raise TypeError(f"{delay=} is no time: give seconds")
         return self.call_at(self.network.monotonic() + delay, function, *args)
@@ -150,7 +150,7 @@ class Loop:
         return timer
 
     def call_every(self, interval: float, function: Callable[..., object], *args: Any) -> Timer:
-        """Call every *interval* seconds, the first time after one. Times that were missed are left out, not made up for.
+        """Call every *interval* seconds, the first time after one. Missed times are skipped.
 
         Raises:
             ValueError: *interval* is not above 0; the loop would do nothing else.
@@ -422,9 +422,9 @@ class Loop:
     # ---- the end
 
     def close(self, deadline: float = 0.0) -> None:
-        """Stop accepting, let what was written go out for at most *deadline* seconds, give up the rest.
+        """Stop accepting, send what was written for at most *deadline* seconds, and abort the rest.
 
-        Every channel is told. In a handler this begins the end: ``run()`` returns when it is reached.
+        Every channel's ``handle_close`` is called. In a handler this only begins the end: ``run()`` returns when it is reached.
         """
         check_seconds("deadline", deadline)
         if deadline is None:
@@ -481,11 +481,11 @@ class Loop:
         self.close()
 
     def log_exception(self, message: str, error: BaseException) -> None:
-        """Where exceptions of handlers and calls are written: the logger ``dispatch``, with the traceback."""
+        """Log an exception of a handler or a call, with its traceback, to the logger ``dispatch``."""
         log_exception(message, error)
 
     def log_warning(self, message: str) -> None:
-        """Where debug mode writes what it noticed: the logger ``dispatch``."""
+        """Log what debug mode noticed to the logger ``dispatch``."""
         log_warning(message)
 
     def __repr__(self) -> str:

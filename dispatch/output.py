@@ -63,13 +63,13 @@ class Sender(Channel):
     bytes_sent: int
 
     def handle_full(self) -> None:
-        """More than ``high_water`` bytes wait: whoever produces them should stop until :meth:`handle_drained`.
+        """More than ``high_water`` bytes are queued: stop writing until :meth:`handle_drained`.
 
         If they were written by this stream's own ``handle_data``, it stops reading by itself.
         """
 
     def handle_drained(self) -> None:
-        """After :meth:`handle_full`, or a :meth:`write` that gave False: ``low_water`` or less waits."""
+        """After :meth:`handle_full`, or a :meth:`write` that returned False: at most ``low_water`` bytes are queued."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -78,10 +78,10 @@ class Sender(Channel):
     # ---- what a program does
 
     def write(self, data: bytes | bytearray | memoryview) -> bool:
-        """Send *data*, after all that was written before. False if more than ``high_water`` waits: handle_drained follows.
+        """Send *data* after all that was written before. False if more than ``high_water`` is queued: handle_drained follows.
 
-        After ``close()`` nothing is sent any more and the answer is False: a peer may go at any time, and its program
-        need not ask before each write.
+        After ``close()`` nothing more is sent and the result is False: a peer may leave at any time, and a program
+        need not check before each write.
         """
         if self._waiting is None:
             # The first piece of a handler, and mostly the last, is asked no more than this.
@@ -132,10 +132,10 @@ class Sender(Channel):
         return queued <= LITTLE or queued <= self.high_water or self._promise()
 
     def write_from(self, producer: Any) -> bool:
-        """Send what *producer* gives: its ``more()`` until that is empty, or the items of an iterable.
+        """Send what *producer* returns: ``more()`` until that is empty, or the items of an iterable.
 
-        It is asked when its turn to be sent has come, so a long reply needs no memory. What is written meanwhile, by the
-        producer too, comes after all of it.
+        It is called when its output is next to be sent, so a long reply needs no memory. What is written meanwhile, even
+        by the producer, comes after all of it.
         """
         if not hasattr(producer, "more"):
             if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
@@ -154,7 +154,7 @@ class Sender(Channel):
         return self._waiting_bytes <= self.high_water or self._promise()
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
-        """Send *count* bytes (None: to its end) of an open binary file from *offset*, by ``sendfile`` if that can be had.
+        """Send *count* bytes (None: to its end) of an open binary file from *offset*, with ``sendfile`` where possible.
 
         The file must stay open until it is sent; its own position is neither used nor changed.
         """
@@ -169,7 +169,7 @@ class Sender(Channel):
 
     @property
     def queued(self) -> int:
-        """Bytes written that the kernel has not taken yet, without those that producers hold."""
+        """Bytes written that the kernel has not accepted yet, not counting those of producers."""
         return len(self._waiting) if type(self._waiting) is bytes else self._waiting_bytes
 
     # ---- sending

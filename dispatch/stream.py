@@ -60,7 +60,7 @@ class Stream(Receiver):
     idle_timeout: float | None = None
 
     def __init__(self, sock: Any = None, *, addr: Address = None, loop: Loop | None = None) -> None:
-        """*sock* is connected already, a Listener's for example; without one, call :meth:`connect` next."""
+        """*sock* is already connected, for example by a Listener; without one, call :meth:`connect` next."""
         self._attach(loop)
         self.addr = addr
         self._waiting = None
@@ -89,14 +89,14 @@ class Stream(Receiver):
     # ---- what a subclass says
 
     def handle_eof(self) -> None:
-        """The peer has finished sending, and may still read. By default: send what waits, and close."""
+        """The peer has finished sending, and may still read. By default: send what is queued, and close."""
         self.close()
 
     def handle_connect(self) -> None:
         """:meth:`connect` has succeeded. Not called for a socket that was connected already."""
 
     def handle_idle(self, error: Timeout, /) -> None:
-        """Nothing was read or sent for ``idle_timeout`` seconds. By default: give up; :meth:`touch` waits once more."""
+        """Nothing was read or sent for ``idle_timeout`` seconds. By default: abort; :meth:`touch` waits once more."""
         self.abort(error)
 
     def handle_secure(self) -> None:
@@ -107,14 +107,14 @@ class Stream(Receiver):
     def connect(self, address: Address, *, family: int | None = None, source: Address = None) -> None:
         """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never both, and never inside this call.
 
-        A host's name may stand for several addresses: they are tried as RFC 8305 says, each 250 ms after the one before,
-        and the first that answers wins. The reason of a failure has the error of each in ``attempts``. What is written
-        meanwhile waits. *source* is the local address. A path means a Unix socket.
+        A host name may have several addresses: they are tried as in RFC 8305, each 250 ms after the previous one,
+        and the first that answers wins. The reason of a failure has the error of each in ``attempts``. Data written
+        meanwhile is queued. *source* is the local address. A path means a Unix socket.
 
-        The name is looked up here and now, by ``getaddrinfo``, and the loop waits for the answer; an address needs none.
+        The name is looked up at once, with ``getaddrinfo``, and the loop blocks until the answer; an address needs none.
 
         Raises:
-            RuntimeError: it was connected before; make a new one.
+            RuntimeError: it has been connected before; make a new one.
         """
         check_made(self)
         check_address(address, family, looked_up=True)
@@ -160,10 +160,10 @@ class Stream(Receiver):
             self.loop._written_to(self)
 
     def write_eof(self) -> None:
-        """Send what was written, then tell the peer that this is all (half-close). Reading goes on until its end.
+        """Send what was written, then end the output (half-close). Reading goes on until the peer's end.
 
         Raises:
-            RuntimeError: over TLS, whose end is one of both directions.
+            RuntimeError: over TLS, which ends both directions together.
         """
         if self._channel_state & (SHUT | CLOSING | CLOSED):
             return
@@ -176,7 +176,7 @@ class Stream(Receiver):
             self._output_over()
 
     def pause(self) -> None:
-        """Read nothing until :meth:`resume`; no handle_data comes in between."""
+        """Read nothing until :meth:`resume`; handle_data is not called in between."""
         self.loop._check_thread()
         self._channel_state |= PAUSED
         self._update()
@@ -190,11 +190,11 @@ class Stream(Receiver):
 
     @property
     def paused(self) -> bool:
-        """Whether :meth:`pause` holds."""
+        """Whether reading is paused."""
         return self._channel_state & PAUSED != 0
 
     def touch(self) -> None:
-        """Count ``idle_timeout`` from now; also after setting it on this object."""
+        """Restart ``idle_timeout`` from now; also needed after setting it on this object."""
         if self._channel_state & CLOSED:
             return
         more = self._extras()
@@ -209,9 +209,9 @@ class Stream(Receiver):
         server_hostname: str | None = None,
         handshake_timeout: float | None = 30.0,
     ) -> None:
-        """Speak TLS from here on: at once, or in the middle (STARTTLS). :meth:`handle_secure` follows.
+        """Use TLS from here on, at the beginning or later (STARTTLS). :meth:`handle_secure` follows.
 
-        What was written before goes out in clear, before the handshake; what is written after it is encrypted.
+        What was written before is sent unencrypted, before the handshake; what is written afterwards is encrypted.
         """
         from dispatch.tls import start
 
@@ -224,7 +224,7 @@ class Stream(Receiver):
         return None if self._more is None or self._more.layer is None else self._more.layer.tls
 
     def statistics(self) -> StreamStatistics:
-        """Counters, as they are now."""
+        """The counters at this moment."""
         from dispatch.statistics import StreamStatistics
 
         lost = 0 if self._more is None else self._more.lost

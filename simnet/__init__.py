@@ -1,8 +1,8 @@
 """A deterministic simulated network that tests network code against what networks do to it.
 
-Above a test, ``@simnet.sweep(target="server")`` runs it once for every single fault at every point where one could act;
-``simnet.check(test)`` does so here and now, ``simnet.play(test, plan)`` is one run. ``with simnet.Network() as net:`` is a
-network in your own hands, and the fixture ``simnet_network`` one around a test of pytest's: ``net.host("server").spawn(serve, 7)``
+``@simnet.sweep(target="server")`` on a test runs it once for every single fault at every point where one could act.
+``simnet.check(test)`` does so at once, and ``simnet.play(test, plan)`` makes one run. ``with simnet.Network() as net:`` is a
+network of your own, and the pytest fixture ``simnet_network`` puts one around a test: ``net.host("server").spawn(serve, 7)``
 runs a program on it, unmodified. Faults are in ``simnet.faults``, plans and payloads for hypothesis in ``simnet.strategies``,
 state machines in ``simnet.stateful``.
 

@@ -25,7 +25,7 @@ class Holding(NotALink):
     def always(self, check: Callable[[], object] | None = None) -> Any:
         """``with net.always(): assert ...`` states what must hold under every fault; a failure there is the target's.
 
-        ``@net.always`` on a function has it called when the network has become quiet.
+        ``@net.always`` on a function calls it when the network has become quiet.
         """
         if check is None:
             return self._always()

@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class Host(NotALink):
-    """A machine of the network: a kernel, addresses, a name. Its functions run as processes."""
+    """A machine of the network: a kernel, addresses, a name. Functions run on it as processes."""
 
     __slots__ = ("machine", "_network")
 
@@ -111,9 +111,9 @@ class Host(NotALink):
             scheduler.wait((f"a listener on {where}", None), min(deadline, scheduler.clock.now_ns + 1_000_000))
 
     def crash(self) -> None:
-        """Cut its power: its processes end without a word, and nothing leaves or reaches it, until `restart`.
+        """Cut its power: its processes end without notice, and nothing leaves or reaches it, until `restart`.
 
-        Its peers see silence. Sockets that a test made here by hand say ENETDOWN. Crashed already, it stays so.
+        Its peers see silence. Sockets that a test made here by hand fail with ENETDOWN. A second crash changes nothing.
 
         Raises:
             RuntimeError: called by a process of this host, the test on ``test`` included.
@@ -133,14 +133,14 @@ class Host(NotALink):
         stand_still(self.network._going_on(), self.machine, wanted.seconds)
 
     def set_clock(self, seconds: float) -> None:
-        """Set its wall clock, ``time.time()``, forwards by *seconds*, or back. The monotonic one does not move."""
+        """Move its wall clock, ``time.time()``, forwards by *seconds*, or back. The monotonic clock does not change."""
         wanted = ClockJump(on=self.name, at=0, seconds=seconds)
         set_clock(self.network._going_on(), self.machine, wanted.seconds)
 
     def restart(self) -> None:
-        """Come up again, with no process, no socket and no memory of connections: whoever uses one gets RST.
+        """Start again, with no process, no socket and no memory of connections: a peer that uses one gets RST.
 
-        A host that has not crashed does so first. Spawn again what is to run.
+        A running host crashes first. Spawn again what is to run.
 
         Raises:
             RuntimeError: as `crash`.

@@ -36,11 +36,11 @@ FACE = ("a", "b", "latency", "jitter", "bandwidth", "loss", "duplication", "reor
 
 
 class Link:
-    """Both directions between two hosts, as the user holds it: ``net.link("test", "server").latency = 0.2``.
+    """Both directions between two hosts: ``net.link("test", "server").latency = 0.2``.
 
     ``latency`` and ``jitter`` are seconds each way (each segment takes up to *jitter* longer), ``bandwidth`` bytes a
     second or ``None``; ``loss``, ``duplication`` and ``reordering`` are probabilities of a segment, below TCP. With one
-    of the last three, or in a partition, TCP acknowledges, keeps and repeats, as it does anywhere.
+    of the last three, or in a partition, TCP acknowledges and retransmits, as it does anywhere.
     """
 
     __slots__ = (
@@ -149,7 +149,7 @@ class Link:
         self._note()
 
     def use(self, profile: str) -> None:
-        """Be like one of ``simnet.link.PROFILES``: loopback, lan, wan, 3g, satellite."""
+        """Take the values of one of ``simnet.link.PROFILES``: loopback, lan, wan, 3g, satellite."""
         like = PROFILES.get(profile)
         if like is None:
             raise ValueError(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
@@ -163,7 +163,7 @@ class Link:
         return [name for name in object.__dir__(self) if name.startswith("__") or name in FACE]
 
     def block(self, *sources: str) -> None:
-        """Let nothing through that these of its two hosts send; none of them: let everything through again."""
+        """Drop everything that these of its two hosts send; without hosts, let everything through again."""
         self._blocked = sources
         self._note()
 

@@ -45,7 +45,7 @@ FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where
 
 
 class Process:
-    """What :meth:`Host.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
+    """What :meth:`Host.spawn` returns. ``result`` and ``error`` are set once it is ``done``."""
 
     __slots__ = (
         "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",

@@ -65,7 +65,7 @@ class Waiting:
 
 @dataclass(slots=True, repr=False)
 class Run:
-    """All that is known of one run."""
+    """Everything that is known about one run."""
 
     plan: FaultPlan
     happened: FaultPlan

@@ -38,7 +38,7 @@ _KEY = re.compile(r"""\s*\[{0,2}\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]""")  # `k
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """A test, a plan, and what is expected of them together; a value, whatever file it stands in."""
+    """A test, a plan, and what is expected of them together; a value, independent of any file."""
 
     test: str
     """The test's node id, from the project's root."""

@@ -1,7 +1,7 @@
-"""State machines for hypothesis over a simulated network: clients come, talk and leave in any order, beside the user's own rules.
+"""State machines for hypothesis over a simulated network: clients connect, talk and leave in any order, beside the user's rules.
 
-A `NetworkMachine` makes a fresh network for each example, with faults that are drawn; the user says what is spawned in it
-and what a client is to get. What happened is judged after each step and at the end, by the table of a sweep.
+A `NetworkMachine` makes a fresh network for each example, with drawn faults; the user defines what is spawned in it
+and what a client should get. Each step and the end are judged by a sweep's verdict table.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Nothing(list[Entry]):
 
 
 class Trace:
-    """The record of one run, in the order in which things happened; with *recording* off, of nothing."""
+    """The record of one run, in the order in which things happened; empty with *recording* off."""
 
     __slots__ = ("entries", "recording")
 
@@ -122,9 +122,9 @@ class Trace:
         return (Event._make(entry) for entry in self.entries if entry[1] == kind)
 
     def first_difference(self, other: Trace) -> int | None:
-        """The index of the first event in which the two differ; ``None`` if neither goes another way.
+        """The index of the first event in which the two differ; ``None`` if there is none.
 
-        When one trace is a beginning of the other, that is where it ends.
+        If one trace is the beginning of the other, that is where it ends.
         """
         for index, (mine, theirs) in enumerate(zip(sealed(self.entries), sealed(other.entries), strict=False)):
             if mine != theirs:

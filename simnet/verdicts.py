@@ -27,19 +27,19 @@ __all__ = [
 
 
 class Deadlock(BaseException):
-    """The test waits without a deadline for what can no longer happen."""
+    """The test waits without a deadline for something that can no longer happen."""
 
 
 class Hang(BaseException):
-    """Code that computed, or a network that kept itself busy, beyond the bounds of a run."""
+    """Code that computed, or a network that kept itself busy, beyond a run's limits."""
 
 
 class Escape(BaseException):
-    """A simulated process reached for the real world: a thread, a subprocess, a real socket."""
+    """A simulated process tried to use the real world: a thread, a subprocess, a real socket."""
 
 
 class Spin(BaseException):
-    """A loop that is told again and again of readiness, and does nothing about it (busy loop)."""
+    """A loop that wakes for the same readiness again and again, and does nothing about it (busy loop)."""
 
 
 class ProcessEnded(BaseException):

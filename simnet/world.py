@@ -49,12 +49,12 @@ _right_names: set[str] = set()  # names of hosts that have been looked at; asked
 class Network(Holding):
     """A simulated network: hosts, links, one virtual clock.
 
-    ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets everybody else go on
+    ``with Network(plan) as net:`` makes the block a process on the host ``test``. Leaving it lets all other processes go on
     until the network is quiet, then raises what failed: the exception of a process, or a broken invariant.
 
-    *plan*, or its one-line form, and *rates* are the faults, *seed* all dice; *target* the hosts under test (default: every host with a
-    spawned process). *invariants* maps names to ``"failure"``, ``"warning"`` or ``"off: why"``; *may_raise* are exceptions a target may
-    end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and keeps its memory.
+    *plan*, or its one-line form, and *rates* are the faults, *seed* seeds all random numbers, *target* names the hosts under test
+    (default: every host with a spawned process). *invariants* maps names to ``"failure"``, ``"warning"`` or ``"off: why"``; *may_raise* are exceptions a target may
+    end with. Without *trace* nothing is recorded, which makes a run of millions of calls faster and saves memory.
     """
 
     __slots__ = (  # what is set by a mistaken name is refused
@@ -118,7 +118,7 @@ class Network(Holding):
     # --- the world -------------------------------------------------------------------------------------------------
 
     def host(self, name: str) -> Host:
-        """The host of this name, made when first named. Its name resolves everywhere in the network."""
+        """The host of this name, created on first use. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
             if name not in _right_names:
@@ -143,7 +143,7 @@ class Network(Holding):
         return self._fabric.links
 
     def partition(self, a: str, b: str, *, one_way: bool = False) -> None:
-        """Let nothing through between two hosts any more; with *one_way*, nothing from *a* to *b*."""
+        """Drop everything between two hosts from now on; with *one_way*, everything from *a* to *b*."""
         self.link(a, b).block(*((a,) if one_way else (a, b)))
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
@@ -167,7 +167,7 @@ class Network(Holding):
         """Let all other processes go on: for *seconds* of virtual time; without them until the network is quiet, at most 300 s.
 
         Raises:
-            RuntimeError: the network has been left, or it is not the test that calls.
+            RuntimeError: the network has been left, or the caller is not the test's body.
         """
         scheduler = self._going_on()
         if (caller := scheduler.current) is not scheduler.body or caller.cannot_wait:
@@ -179,7 +179,7 @@ class Network(Holding):
             scheduler.backend.sleep(seconds_of("run", seconds))
 
     def observe(self, name: str, value: Any) -> None:
-        """*value* is part of the outcome: under transparent faults it must be the same as without faults."""
+        """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((name, value))
         self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 

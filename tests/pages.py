@@ -18,6 +18,7 @@ At the end what no command of the page has tried is tried: pytest runs on its te
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import os
@@ -270,9 +271,11 @@ def abridged(shown: str, now: str) -> str:
     return "\n".join(lines)
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("python -m tests.pages", description="Update the tables and outputs that pages show.")
+    parser.add_argument("page", nargs="*", type=Path, help="a Markdown file; without one, every page")
     trouble = []
-    for page in [Path(name).resolve() for name in names] or PAGES:
+    for page in [name.resolve() for name in parser.parse_args(arguments).page] or PAGES:
         with tempfile.TemporaryDirectory() as folder:
             trouble += renew(page, Path(folder).resolve())
     for text in trouble:

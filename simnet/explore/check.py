@@ -37,9 +37,9 @@ def sweep(**options: Unpack[Asked]) -> Callable[[_Function], _Function]: ...
 def sweep(test: _Function | classmethod[Any, Any, Any] | None = None, /, **options: Any) -> Any:
     """Run a test once for every fault at every point; the network is given to its first parameter, whatever its name.
 
-    ``target``: hosts under test. ``kinds``: which faults. ``survives``: kinds that must not change the outcome though they break something.
+    ``target``: hosts under test. ``kinds``: which faults. ``survives``: disruptive kinds that must not change the outcome.
     ``may_raise``: what a target may end with under a disruptive fault. ``strict``: an interrupted body is a failure.
-    ``runs``: the most simulations. ``depth``: 2 for pairs of faults, ``"recovery"`` for a second one where the first makes a point.
+    ``runs``: the maximum of simulations. ``depth``: 2 for pairs of faults, ``"recovery"`` for a second one where the first makes a point.
     ``invariants``: levels by name. ``first``: stop at the first failure. ``shrink=False``: leave plans as they were found.
     ``seed``: the network's. ``per_process``: globals, as ``"module:name"``, that each process of each run finds fresh.
 
@@ -105,10 +105,10 @@ def _above(test: Any, decorate: Callable[[Any], Any], word: str) -> Any:
 
 
 def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Unpack[Asked]) -> SweepResult:
-    """Sweep *test* here and now, or fuzz it if it is decorated so; raises its failures, else returns what was done.
+    """Sweep *test* at once, or fuzz it if it is decorated so; raises its failures, otherwise returns the result.
 
-    A test that is decorated already brings its options; those given here change them. With a *plan*, or its one-line form,
-    only that one is played, and what the programs print is heard.
+    The options given here override those of a decorated test. With a *plan*, or its one-line form,
+    only that one is played, and what the programs print is shown.
     """
     plan = plan_of(plan) if plan is not None else None
     known = getattr(test, "simnet_options", None)

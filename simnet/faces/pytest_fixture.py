@@ -114,10 +114,10 @@ def fixture(
 
 
 def fixture(function: _Function | None = None, /, **options: Any) -> Any:
-    """A pytest fixture that is set up afresh in each run of a swept or fuzzed test, and beside ``simnet_network`` once.
+    """A pytest fixture that is set up afresh in each run of a swept or fuzzed test, or once beside ``simnet_network``.
 
-    Its first parameter gets the network, whatever its name; the others name fixtures, of either sort. What comes before a
-    ``yield`` happens at the beginning of a run, what comes after it when the test's body has ended. ``name``, ``params``,
+    Its first parameter gets the network, whatever its name; the others name fixtures, of either sort. Code before a
+    ``yield`` runs at the beginning of a run, code after it when the test's body has ended. ``name``, ``params``,
     ``ids`` and ``autouse`` are pytest's.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a network does to programs: faults, plans of faults, and rates from which plans grow.
+"""What a network does to programs: faults, plans of faults, and rates from which plans are drawn.
 
 ``faults.WouldBlock(on='server:7', op='accept', call=1)`` is one deviation at one point of a run; `FaultPlan` is a list of them.
 """

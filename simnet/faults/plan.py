@@ -34,10 +34,10 @@ class PlanError(FaultError):
 
 
 class FaultPlan(msgspec.Struct, frozen=True):
-    """A list of faults, in the order in which they win if two meet at one point, and the order of what is simultaneous.
+    """A list of faults, of which the earlier one wins where two meet, and the order of simultaneous events.
 
-    ``schedule`` orders what is simultaneous: ``"fifo"``, or ``"random:SEED"`` or ``"pct:SEED"``. ``seed`` is what the run's other dice
-    are made from: a link's jitter, and what a program asks of ``random``.
+    ``schedule`` orders simultaneous events: ``"fifo"``, ``"random:SEED"`` or ``"pct:SEED"``. ``seed`` seeds the run's other random
+    numbers: a link's jitter, and what programs draw from ``random``.
     """
 
     faults: tuple[Fault, ...] = ()

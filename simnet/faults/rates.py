@@ -67,7 +67,7 @@ SWARM_RATES: Final = (0.002, 0.5)  # from one call in 500, with which long trans
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FaultRates:
-    """A probability (0 to 1) for each kind of fault that dice draw, and the seed of the dice.
+    """A probability (0 to 1) for each kind of fault that can be drawn, and the seed for drawing.
 
     Where the rates at one point add up to more than 1, the kinds share it in that proportion.
     """
@@ -127,7 +127,7 @@ class FaultRates:
         return cls(**rates, seed=seed)
 
     def rate(self, kind: str | type[Fault]) -> float:
-        """The rate of a kind given by name or class; 0 for one that dice do not draw."""
+        """The rate of a kind given by name or class; 0 for one that is never drawn."""
         rate = getattr(self, _field(kind_class(kind)), 0.0)
         assert isinstance(rate, float)
         return rate

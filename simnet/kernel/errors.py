@@ -13,10 +13,10 @@ def socket_error(code: int) -> OSError:
 
 
 class NotModelled(BaseException):
-    """A program asked the fake kernel for something it does not imitate.
+    """A program used something that the simulated kernel does not imitate.
 
-    A ``BaseException``, since asyncore's bare ``except`` and asyncio's tasks swallow the other kind, and a call that
-    silently did nothing would make every result after it a guess.
+    A ``BaseException``, since asyncore's bare ``except`` and asyncio's tasks swallow an ``Exception``, and after a call
+    that silently did nothing every result would be a guess.
     """
 
     def __init__(self, call: str) -> None:

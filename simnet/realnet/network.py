@@ -51,7 +51,7 @@ TICK = 0.002  # seconds between two looks
 
 
 class RealNetwork(Holding):
-    """The same face as `simnet.Network`, over this machine's loopback sockets.
+    """The interface of `simnet.Network`, over this machine's loopback sockets.
 
     Processes are threads, time is real, and the kernel answers. Faults on bytes, connections and calls are played as far as
     a kernel can be made to show them (`verdict_class` says what it did itself). A run takes at most *seconds*.
@@ -141,7 +141,7 @@ class RealNetwork(Holding):
     # --- the world -------------------------------------------------------------------------------------------------
 
     def host(self, name: str) -> RealHost:
-        """The host of this name, made when first named. Its name resolves everywhere in the network."""
+        """The host of this name, created on first use. Its name resolves everywhere in the network."""
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name_of(name)))
@@ -149,7 +149,7 @@ class RealNetwork(Holding):
         return host
 
     def link(self, a: str, b: str) -> Link:
-        """Takes what a test sets on a link, and does nothing with it: loopback has the latency it has."""
+        """Accepts what a test sets on a link, and ignores it: loopback has its own latency."""
         self.host(a)
         self.host(b)
         note = f"the link between {a} and {b} is loopback: what is set on it has no effect"
@@ -171,7 +171,7 @@ class RealNetwork(Holding):
         classes.refuse("partition")
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
-        """Nothing is ever cut here."""
+        """Does nothing: no link is ever cut here."""
 
     @property
     def time(self) -> float:
@@ -186,7 +186,7 @@ class RealNetwork(Holding):
         """Let all other processes go on: for *seconds* of real time; without them until nothing moves, at most 1 s.
 
         Raises:
-            RuntimeError: the network has been left, or it is not the test that calls.
+            RuntimeError: the network has been left, or the caller is not the test's body.
         """
         body, now_ns = self._running(), self._stage.clock.now_ns
         if body is not self._stage.body:
@@ -198,7 +198,7 @@ class RealNetwork(Holding):
             body.wait("time to pass", (), now_ns + round(seconds_of("run", seconds) * 1e9))
 
     def observe(self, name: str, value: Any) -> None:
-        """*value* is part of the outcome: under transparent faults it must be the same as without faults."""
+        """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((name, value))
         self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 

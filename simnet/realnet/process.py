@@ -77,7 +77,7 @@ class Open(NamedTuple):
 
 
 class RealProcess:
-    """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are there once it is ``done``."""
+    """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are set once it is ``done``."""
 
     def __dir__(self) -> list[str]:
         """As of a simulated one."""
