@@ -272,7 +272,9 @@ def abridged(shown: str, now: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("python -m tests.pages", description="Update the tables and outputs that pages show.")
+    parser = argparse.ArgumentParser(
+        "python -m tests.pages", description="Update the tables and outputs that pages show."
+    )
     parser.add_argument("page", nargs="*", type=Path, help="a Markdown file; without one, every page")
     trouble = []
     for page in [name.resolve() for name in parser.parse_args(arguments).page] or PAGES:

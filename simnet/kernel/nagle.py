@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from simnet.kernel.control import ControlBlock
     from simnet.kernel.sending import Sender
 
-FULL: Final = (
-    32741  # bytes of the first full segments on a loopback, as TCP_MAXSEG says; Nagle's rule is about smaller ones
-)
+# Bytes of the first full segments on a loopback, as TCP_MAXSEG says, and of those that follow. Nagle's rule is about smaller ones.
+FULL: Final = 32741
 FULL_V6: Final = 32732
-FULL_LATER: Final = 32768  # bytes of those that follow
+FULL_LATER: Final = 32768
 UNKNOWN: Final = -1
 FEW: Final = 3  # writes that are played again before one that is small
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
