@@ -1,4 +1,4 @@
-"""accept() and the type of the interpreter's own sockets, without what makes them slow."""
+"""accept() for the sockets of the real kernel, without what makes the standard library's slow, and their type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an address says about its family."""
+"""The family that an address belongs to."""
 
 from __future__ import annotations
 

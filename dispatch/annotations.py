@@ -1,4 +1,4 @@
-"""Names for annotations: the type checker gets typing's, a running program gets stand-ins that cost nothing.
+"""Names for annotations: a type checker sees those of typing, a running program sees stand-ins that cost nothing.
 
 Importing ``typing`` takes longer, and more memory, than the whole loop.
 """

@@ -1,4 +1,4 @@
-"""What a program gives its class under a name that is a property here: it is what the objects begin with, as it was."""
+"""Class attributes whose names are properties here: what a program assigns in its class is the initial value of its objects."""
 
 from __future__ import annotations
 

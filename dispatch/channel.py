@@ -1,10 +1,10 @@
 """What a loop serves: a descriptor, the bits it is polled for, a turn when one of them is ready, and one end.
 
-Rules every channel keeps, whatever is built on it:
+Rules that every channel keeps, whatever is built on it:
 
-- It joins one loop, and leaves it once. ``handle_close(reason)`` comes after that, in a moment of its own: never inside
-  the turn of another channel, never twice, and no other handler after it.
-- An exception of a handler goes to ``handle_error(error)`` of that channel. If that fails too, the channel is closed and
+- It joins one loop, and leaves it once. ``handle_close(reason)`` is called after that, by itself: never inside
+  the turn of another channel, never twice, and no other handler is called after it.
+- An exception in a handler goes to ``handle_error(error)`` of its channel. If that fails too, the channel is closed and
   the loop goes on. Only what is not an ``Exception`` (Ctrl-C, SystemExit) leaves the loop.
 """
 

@@ -1,7 +1,7 @@
-"""A dict of channels by descriptor that tells the loop serving it what changes: what ``asyncore.socket_map`` is here.
+"""A dict of channels by descriptor that reports its changes to the loop that serves it: here this is ``asyncore.socket_map``.
 
-While some of a few channels come and go it has none: to make a guest of each, and register it with the poller, costs more for a
-connection that ends at once than to ask and poll the few anew in each turn.
+It has no loop while it holds few channels and some of them come and go: for a connection that ends at once, making a guest and
+registering it with the poller costs more than asking and polling the few anew in each turn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stream cut into messages: up to a terminator, or of a length. The cuts do not depend on how the bytes arrived."""
+"""A stream cut into messages, by a terminator or by length. The cuts do not depend on how the bytes arrived."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program hands over is looked at when it does: a mistake is told at its line, not later inside the loop."""
+"""What a program passes in is checked when it does: a mistake is reported at its line, not later inside the loop."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How a stream gets connected: the addresses of a name, tried as RFC 8305 (happy eyeballs) says.
+"""How a stream gets connected: the addresses of a name, tried as in RFC 8305 (happy eyeballs).
 
-Addresses of both families take turns, in the order the resolver gave. Each gets 250 ms before the next is tried beside it, a
-refusal at once brings the next, and the first connection wins. Names are looked up by the network's ``getaddrinfo``, which
-blocks: give an address, or look up beforehand, where that matters.
+Addresses of both families take turns, in the resolver's order. Each gets 250 ms before the next is tried in parallel, an
+immediate refusal starts the next at once, and the first connection wins. Names are looked up by the network's ``getaddrinfo``,
+which blocks: give an address, or look up beforehand, where that matters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Datagrams: one in, one call; one written, one out. An empty one is a datagram, no end."""
+"""Datagrams: one in, one call; one written, one out. An empty datagram is a datagram, not an end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Each channel that is ready gets its turn; the turn of most, a read and the sending of what it led to, is written out here.
+"""Each ready channel gets its turn; the usual turn, a read and the sending of what it led to, is inlined here.
 
-A call costs as much as all that is decided in such a turn, so there is none but the socket's and the handler's. Whatever is not
-usual goes to the channel's own ``_turn``, or to a method named for it.
+A function call costs as much as everything decided in such a turn, so only the socket and the handler are called. Anything
+unusual goes to the channel's own ``_turn``, or to a method named for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""asyncore's verbs on the new loop: the channel that only says when, and leaves reading and writing to its handlers.
+"""asyncore's verbs on the new loop: the channel only reports events, and leaves reading and writing to its handlers.
 
-Interest is state: set ``reading`` and ``writing`` when it changes, and a turn costs nothing for channels that wait. A class
-that overrides ``readable`` or ``writable`` is asked before each turn instead, as asyncore did; that costs a call per channel
+Interest is state: set ``reading`` and ``writing`` when it changes, and channels that wait cost a turn nothing. A class
+that overrides ``readable`` or ``writable`` is asked before each turn instead, as in asyncore; that costs a call per channel
 and turn.
 """
 

@@ -1,6 +1,6 @@
-"""Families of errnos, by the question a program asks, and the reasons a channel is closed for.
+"""Families of errnos, by the question a program asks, and the reasons for which a channel is closed.
 
-The numbers are taken by name where the platform has them; what it lacks is left out.
+Errnos are looked up by name; those that the platform lacks are left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One event for one object of an asyncore map: which handlers are called, and where what they raise goes.
+"""One event for one object of an asyncore map: which handlers are called, and where their exceptions go.
 
-An exception of a handler goes to ``handle_error`` of its object, whatever it is; only ExitNow, KeyboardInterrupt and SystemExit
-leave the loop. After each handler it is looked whether the object is still open: what else was polled for it is dropped if not.
+A handler's exception goes to ``handle_error`` of its object, whatever it is; only ExitNow, KeyboardInterrupt and SystemExit
+leave the loop. After each handler the object is checked: once it is closed, its other events of this turn are dropped.
 """
 
 from __future__ import annotations

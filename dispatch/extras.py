@@ -1,4 +1,4 @@
-"""What few channels need: deadlines, a TLS layer, output that has to be made first. Others hold None instead."""
+"""What few channels need: deadlines, a TLS layer, output that is yet to be produced. The others hold None instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A descriptor of a file or a pipe with as much of a socket's face as an asyncore dispatcher needs."""
+"""A file's or pipe's descriptor, with as much of a socket's interface as an asyncore dispatcher needs."""
 
 from __future__ import annotations
 

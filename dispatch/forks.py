@@ -1,4 +1,4 @@
-"""What a forked child changes in its loops: what they wait at must not be shared with the parent's."""
+"""What a forked child changes in its loops: what they sleep on must not be shared with the parent's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Who stands in the loop for an object of an asyncore map: it knows what the object is polled for, and when to ask it.
+"""The loop's channel for an object of an asyncore map: it knows what the object is polled for, and when to ask it.
 
-A class that overrides ``readable`` or ``writable`` is asked before each turn, as asyncore asked everybody. One that has them
-from this library is asked when something happens to it: it joined, it had its turn, it says that it changed. So the second
+A class that overrides ``readable`` or ``writable`` is asked before each turn, as in asyncore. A class that has them
+from this library is asked only when something happens to it: it joined, it had its turn, it reported a change. So the second
 kind costs nothing while it waits.
 """
 

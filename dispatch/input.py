@@ -1,9 +1,9 @@
-"""What arrives comes once, in order; and one channel never takes a whole turn for itself.
+"""Input is delivered once and in order, and one channel never takes a whole turn for itself.
 
-A turn reads once, sends what its handler wrote, and is over. Reads grow while they come back full. While more than ``high_water``
-waits of what ``handle_data`` wrote, nothing is read: a peer that stops reading its replies stops being read, and costs no
-memory. Output that others write does not hold reading back; if it did, two ends that both have much to say would wait for each
-other for ever.
+A turn reads once and sends what its handler wrote. Reads grow while they come back full. While more than ``high_water``
+bytes that ``handle_data`` wrote are queued, nothing is read: a peer that stops reading its replies is no longer read from, and
+costs no memory. Output that others write does not hold back reading; if it did, two ends that both have much to send would wait
+for each other for ever.
 """
 
 from __future__ import annotations

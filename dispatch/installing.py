@@ -1,4 +1,4 @@
-"""``dispatch.install()``: third-party code that says ``import asyncore`` gets this library's."""
+"""``dispatch.install()``: ``import asyncore`` in third-party code imports this library's."""
 
 from __future__ import annotations
 

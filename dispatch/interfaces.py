@@ -1,6 +1,6 @@
-"""What dispatch asks of a network. Whoever has these shapes can carry it; nobody needs to import them.
+"""What dispatch asks of a network. Anything of these shapes can carry it, and need not import them.
 
-A kernel socket, a simulated one and a TLS stream all satisfy :class:`Socket`. A :class:`Network` hands out sockets,
+A kernel socket, a simulated one and a TLS stream all satisfy :class:`Socket`. A :class:`Network` provides sockets,
 pollers and the time; :func:`current_network` says which one a new loop runs on.
 """
 

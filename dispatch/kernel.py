@@ -1,7 +1,7 @@
 """The real network: the kernel's sockets, its pollers, its clock.
 
-Every function of ``socket``, ``select`` and ``time`` is looked up in its module when it is called, never bound at import:
-whoever stands in for those modules (a simulator, a test) is obeyed.
+Every function of ``socket``, ``select`` and ``time`` is looked up in its module when it is called, never bound at import, so
+that a simulator or a test can replace it there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Limits that a class has and its objects may change: what cannot be one is refused at the assignment, on either.
+"""Limits that a class sets and its objects may change; an invalid value is refused at the assignment, on either.
 
-A plain attribute of a class takes anything on an object, and the loop would find out later. So what a class was given is
-replaced by a guard, which looks at each assignment on an object. Reading costs no more where it matters: a whole number
-stays one, and is its own guard; so do bytes.
+A plain class attribute would take anything on an object, and the loop would find out later. So a class's value is
+replaced by a guard that checks each assignment on an object. Reading costs no more where it matters: a whole number
+stays one and is its own guard, and so do bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where connections come in. Whatever accept() says, the listener listens on.
+"""Accepts connections, and keeps listening whatever accept() reports.
 
-It takes one connection a turn, twice as many each turn while they keep coming. One that died in the queue is skipped. When the
-machine has no descriptor left it rests for a moment, longer each time; if there is still none then, it spends the descriptor
-it kept in reserve to hang up on those who wait, so that they know, and do not wait for ever.
+It accepts one connection a turn, twice as many each turn while they keep coming. One that died in the queue is skipped. When the
+machine has no descriptor left it pauses for a moment, longer each time. If there is still none then, it uses the descriptor
+it kept in reserve to hang up on those that wait, so that they do not wait for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a loop has to say goes to the logger ``dispatch``, which is loaded when there is something to say."""
+"""The loop's messages go to the logger ``dispatch``, which is loaded when there is something to log."""
 
 from __future__ import annotations
 

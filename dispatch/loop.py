@@ -1,9 +1,9 @@
 """Poll, deliver, repeat. What a turn costs depends on what is ready, not on how many channels there are.
 
 A turn is: sleep in the poller until something is ready or due; give each ready channel its turn; make the calls that are
-due; send what was written outside its writer's turn; tell the channels that ended. Two rules keep events with their owners:
-a channel that joined during this turn gets nothing of what was polled before, and a channel masks what it no longer
-asks for. The loop blocks in its poller's ``poll`` and nowhere else.
+due; send what was written outside its writer's turn; call ``handle_close`` of the channels that ended. Two rules keep events
+with their owners: a channel that joined during this turn gets no event that was polled before, and events that a channel no
+longer asks for are masked. The loop blocks in its poller's ``poll`` and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The loop that serves the objects of one asyncore map: the map stays a dict that programs may change as they like.
 
 Each object in the map gets a :class:`~dispatch.guest.Guest`, which is the loop's channel for it. A turn brings the poller up to
-date with the map, polls once, and serves who is ready in the order of the map.
+date with the map, polls once, and serves what is ready in the order of the map.
 
-A :class:`ChannelMap` reports its own changes. Of an ordinary dict the channels say that they join or leave; what a program does
-to it by hand is found by comparing it with what it was: each turn where it is small, and before long where it is large.
+A :class:`ChannelMap` reports its own changes. With an ordinary dict, the channels report that they join or leave; changes made
+by hand are found by comparing it with its previous state: every turn if it is small, and every few turns if it is large.
 """
 
 from __future__ import annotations

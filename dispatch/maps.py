@@ -1,6 +1,6 @@
-"""Which loop serves which asyncore map, for how long, and what channels tell it.
+"""Which loop serves which asyncore map, for how long, and what channels report to it.
 
-A :class:`ChannelMap` keeps its loop while somebody is in it. An ordinary dict has one for a call of loop(), if that is for
+A :class:`ChannelMap` keeps its loop while it holds a channel. An ordinary dict has one during a call of loop() that is for
 more than a few turns.
 """
 

@@ -1,4 +1,4 @@
-"""What is written goes out when its turn ends, and waits for nobody."""
+"""Nagle's rule is off: what is written is sent when its turn ends."""
 
 from __future__ import annotations
 

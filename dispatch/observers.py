@@ -1,4 +1,4 @@
-"""Who watches the loops. The list is empty in production, and every loop looks whether it is."""
+"""The observers of all loops. The list is empty in production, and every loop checks whether it is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One turn over a map that nobody serves: all are asked and polled anew, as asyncore did it, and nothing is kept for another.
+"""One turn over a map that has no loop: every object is asked and polled anew, as in asyncore, and nothing is kept.
 
-To serve a map for one turn only would cost ten times as much; programs that call ``loop(count=1)`` do it each turn.
+Serving a map with a loop for a single turn would cost ten times as much, and programs that call ``loop(count=1)`` do so each turn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What was written goes out once, in order, and as little of it as possible waits here.
+"""Output is sent once and in order, and as little of it as possible waits here.
 
-A handler's writes are collected and go out when its turn ends: one call to the kernel for many small pieces, no copy for
-large ones. Only what the kernel does not take waits for the poller. Waiting output is a queue of pieces, so that neither
-adding to it nor taking from it costs more than the bytes that are moved.
+A handler's writes are collected and sent when its turn ends: one system call for many small pieces, no copy for
+large ones. Only what the kernel does not accept waits for the poller. Waiting output is a queue of pieces, so that
+adding to it or taking from it costs no more than the bytes that are moved.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Who is asked before each turn what it waits for, and who only when something happened to it.
+"""Which objects are asked before each turn what they wait for, and which only when something happened to them.
 
-A program's own ``readable`` or ``writable`` may answer anything at any time. This library's own say when their answer changes.
+A program's own ``readable`` or ``writable`` may answer anything at any time. This library's own report when their answer changes.
 """
 
 from __future__ import annotations

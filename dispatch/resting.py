@@ -1,4 +1,4 @@
-"""Listeners that cannot accept at the moment, since the machine has nothing to give: whoever serves them lets them rest."""
+"""Listeners that cannot accept at the moment, since the machine is out of descriptors or memory: the loop lets them rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a bound Unix socket: one that nobody is bound to any more makes room, and who has made one removes it."""
+"""The file of a bound Unix socket: a stale one is replaced at bind, and the one that made it removes it."""
 
 from __future__ import annotations
 

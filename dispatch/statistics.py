@@ -1,4 +1,4 @@
-"""What channels tell about themselves, as values of one moment."""
+"""Counters of channels, as values of one moment."""
 
 from __future__ import annotations
 

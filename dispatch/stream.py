@@ -1,7 +1,7 @@
-"""A connection from its beginning to its end, which is told once.
+"""A connection from its beginning to its end, which is reported once.
 
-After ``close()`` what waits is still sent. When sending fails, what the peer had sent before is still read. How bytes come in is
-in input.py, how they go out in output.py.
+After ``close()``, queued output is still sent. When sending fails, what the peer had sent before is still read. Input is in
+input.py, output in output.py.
 """
 
 from __future__ import annotations

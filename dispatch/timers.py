@@ -1,4 +1,4 @@
-"""The heap of what is due when. It knows no clock: the time comes as an argument."""
+"""The heap of what is due when. It knows no clock: the time is an argument."""
 
 from __future__ import annotations
 

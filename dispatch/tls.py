@@ -1,10 +1,11 @@
-"""TLS over a stream, by memory: records in, records out, and no socket in between. So it runs on any network.
+"""TLS over a stream, in memory: records in, records out, and no socket in between. So it runs on any network.
 
-The rules: data of one record that was read is handed over although the socket has nothing more; a connection that ends without
-close_notify was cut off, and ``handle_close`` gets an SSLEOFError rather than ``handle_eof`` a call; our own close sends
-close_notify, and does not wait for the peer's, which may never come. Only a client of TLS 1.3 to which the server has said nothing yet
-stays for its end, or a moment after its first record: its tickets would meet a closed socket, whose reset throws away what is
-not sent yet, and a certificate of the client's that it does not trust is told of no earlier.
+All data of a record is delivered even though the socket has nothing more. A connection that ends without close_notify
+was cut off, and ``handle_close`` gets an SSLEOFError instead of a call of ``handle_eof``. Our own close sends
+close_notify and does not wait for the peer's, which may never come. The exception is a client of TLS 1.3 to which the server has
+sent nothing yet: it waits for the server's end, or for a moment after its first record. Otherwise the server's tickets would meet a
+closed socket, whose reset discards what is not sent yet; and a server that does not trust the client's certificate says so no
+earlier.
 """
 
 from __future__ import annotations

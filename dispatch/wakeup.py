@@ -1,4 +1,4 @@
-"""How another thread, or a signal, ends the sleep of a loop: a byte on a socket pair that the loop polls."""
+"""How another thread, or a signal, wakes a sleeping loop: a byte on a socket pair that the loop polls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loop looks for with ``debug=True``: handlers that take long, and channels that spin."""
+"""What a loop reports with ``debug=True``: handlers that take long, and channels that spin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door: the command ``simnet`` and ``python -m simnet``. Where dispatch alone is installed, it says what to install."""
+"""The entry point of ``simnet`` and ``python -m simnet``. Where only dispatch is installed, it says what to install."""
 
 from __future__ import annotations
 

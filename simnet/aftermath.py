@@ -1,4 +1,4 @@
-"""What is raised when a run is over, and what is noted on the exception that the test itself has raised."""
+"""What is raised when a run is over, and what is noted on an exception of the test's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold under every fault, whatever else a run does: that part of a network's face is the same in both worlds."""
+"""``net.always``: what must hold under every fault. This part of a network is the same in both worlds."""
 
 from __future__ import annotations
 

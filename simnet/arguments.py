@@ -1,7 +1,7 @@
-"""What programs hand to a socket's calls, checked as CPython checks it: class and text of the error are its own.
+"""Arguments of a socket's calls, checked as CPython checks them: class and text of an error are its own.
 
-What is usual is seen here; what is not is shown to CPython's own method, which looks at its arguments before it asks the
-kernel, and has no descriptor to ask it about. So an error says what this interpreter says, whichever it is.
+Usual arguments are handled here. Others are passed to CPython's own method, which checks its arguments before it calls the
+kernel, on a socket that has no descriptor. So an error says what this interpreter says, whichever it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a network may be asked for, simulated or real, checked where it is asked: a wrong value speaks up at once."""
+"""Arguments of a network, simulated or real, checked where they are given: a wrong value is reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated world's answers to the stand-ins: sockets, pollers, clocks, names, dice of the process that asks."""
+"""The simulated answers to the stand-ins: sockets, pollers, clocks, names and random numbers of the calling process."""
 
 from __future__ import annotations
 

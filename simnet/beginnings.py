@@ -1,4 +1,4 @@
-"""The beginning of a process: it has the floor until it first waits, and who only looks has not waited yet."""
+"""The beginning of a process: it runs until it first waits, and a poll that does not block is not a wait."""
 
 from __future__ import annotations
 

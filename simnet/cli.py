@@ -1,8 +1,8 @@
-"""The command ``simnet``: one face to a terminal, exit codes and JSON to a script.
+"""The command ``simnet``: for a person at a terminal, with exit codes and JSON for scripts.
 
-What a command does stands in ``simnet/faces/``, one room each, imported when it is asked for: ``simnet --help`` must not
-wait for a simulator. Here are its words, and what becomes of an error: place, reason and remedy on stderr, never a
-traceback for what a user got wrong.
+What a command does is in ``simnet/faces/``, one file each, imported when it is used: ``simnet --help`` must not
+wait for a simulator. Here are the declarations, and how errors are shown: place, reason and remedy on stderr, and no
+traceback for a user's mistake.
 """
 
 from __future__ import annotations

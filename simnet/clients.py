@@ -1,4 +1,4 @@
-"""``Client``: one connection in the hands of a state machine, which never waits and keeps an account."""
+"""``Client``: one connection of a state machine, which never blocks and records what it sent and got."""
 
 from __future__ import annotations
 

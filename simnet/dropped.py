@@ -1,4 +1,4 @@
-"""A socket that nobody closed and nobody holds any more: closed as CPython closes it, and told in the same words."""
+"""A socket that was not closed and that nothing refers to any more: closed as CPython closes it, with its warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands where a run has been, for a program that goes on with its sockets."""
+"""Stand-ins for what belonged to a run that is over, for a program that goes on using its sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face of ``select.epoll`` over the simulated kernel, and the ``selectors`` way to ask one."""
+"""The face of ``select.epoll`` over the simulated kernel, and how ``selectors`` asks it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""asyncio's loops of simulated processes: which one runs where, and what a loop leaves behind whose process is ended.
+"""asyncio's loops of simulated processes: which one runs where, and what a loop leaves behind when its process is ended.
 
-Nothing here imports asyncio: where nobody has, there is no loop.
+Nothing here imports asyncio: if no program has, there is no loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scenario promises, and what it remembers of how it was found; the error that says what is wrong with one."""
+"""What a scenario expects, what it records of how it was found, and the error that says what is wrong with one."""
 
 from __future__ import annotations
 

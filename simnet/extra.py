@@ -1,4 +1,4 @@
-"""What simnet needs and dispatch does not: the extra ``[simnet]``, and how to say that it is missing."""
+"""What simnet needs and dispatch does not, the extra ``[simnet]``, and the message if it is missing."""
 
 from __future__ import annotations
 

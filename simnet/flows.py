@@ -1,4 +1,4 @@
-"""Datagrams under way: each is the n-th of its flow, and a plan may lose, repeat or delay it, or have others overtake it."""
+"""Datagrams in flight: each is the n-th of its flow, and a plan may lose, repeat or delay it, or have others overtake it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What stands at the path of a Unix socket on this machine's disk: its folder, or a file that is in the way.
+"""What is at the path of a Unix socket on this machine's disk: its folder, or a file in the way.
 
-Sockets live in the network and not on the disk, but programs make their folders there, and one that forgot to is told so.
-Sockets of other programs on the disk are not looked at.
+Sockets are in the network, not on the disk, but programs create their folders there, and a program that did not gets the error.
+Sockets of other programs on the disk are ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``Host``: a machine of a network, as users hold it."""
+"""``Host``: a machine of a network."""
 
 from __future__ import annotations
 

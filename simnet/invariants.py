@@ -1,6 +1,6 @@
-"""What is always checked, when a network has become quiet and its processes still hold what they hold.
+"""What is always checked once a network has become quiet, while its processes still hold what they hold.
 
-Those that arise while a run goes on are recorded where they arise: *no-spin* in `wait`, the ones about handlers in
+Violations that occur during a run are recorded where they occur: *no-spin* in `wait`, those about handlers in
 `observe`. Each has a name; ``invariants={"nothing-left": "off"}`` turns one off, ``"warning"`` makes it a warning.
 """
 

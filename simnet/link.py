@@ -1,4 +1,4 @@
-"""The way between two hosts: how long a segment takes, and whether it arrives."""
+"""The path between two hosts: how long a segment takes, and whether it arrives."""
 
 from __future__ import annotations
 

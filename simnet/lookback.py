@@ -1,7 +1,7 @@
-"""What a connection without timers would know if it had them, read off the trace: when it heard, what is on its way.
+"""What a connection without timers would know if it had them, read from the trace: when it last received, what is in flight.
 
-Where nothing is lost, acknowledgements are elided and nobody notes when a segment came (see the kernel's ``guard``). What
-hangs on either is asked for seldom: SIOCOUTQ, and a keepalive whose link has been cut. Without a trace nothing is known.
+Where nothing is lost, acknowledgements are elided and nothing records when a segment came (see the kernel's ``guard``). Few
+questions depend on either: SIOCOUTQ, and a keepalive whose link has been cut. Without a trace they cannot be answered.
 """
 
 from __future__ import annotations

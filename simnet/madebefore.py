@@ -1,4 +1,4 @@
-"""What was made before a run began, when a module was imported say, is the real kernel's: it is known by what comes of it."""
+"""Objects made before a run, for example when a module was imported, belong to the real kernel: how their errors are recognised."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Where the stand-ins stand: each place in the loaded modules that holds an original, changed and put back.
+"""Where stand-ins are placed: each place in the loaded modules that holds an original, replaced and restored.
 
 The first `install` scans ``sys.modules`` and puts each stand-in wherever its original is found: module globals, class
 attributes (``selectors.EpollSelector._selector_cls``), defaults of functions. Modules loaded later bind the stand-ins
-by themselves. Since thousands of networks are entered a second, `remove` leaves them in place: without a provider a
-stand-in hands on to its original, at the price of one call. `restore` puts every original back; it also runs when the
-interpreter ends.
+by themselves. Since thousands of networks are entered per second, `remove` leaves them in place: without a provider a
+stand-in calls its original, at the cost of one call. `restore` puts every original back; it also runs at interpreter exit.
 
-What no scan can reach: an original kept in an instance, a closure, or a container other than a module's globals before
+A scan cannot reach an original that was kept in an instance, a closure, or a container other than a module's globals before
 the first network was entered. ``docs/fidelity.md`` says so.
 """
 

@@ -1,7 +1,7 @@
 """A test, named as pytest names it: ``tests/test_echo.py::test_echo``, and how to get from the name to the function.
 
-The file's path is relative to the project's root, the nearest folder above with a ``pyproject.toml``. A name that leads nowhere is
-found without importing anything; what a test imports from beside it is found as under pytest.
+The file's path is relative to the project's root, the nearest folder above with a ``pyproject.toml``. A name that does not exist is
+detected without importing anything; what a test imports from its own folder is found as under pytest.
 """
 
 from __future__ import annotations

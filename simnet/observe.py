@@ -1,7 +1,7 @@
-"""The one room that may look at loaded event loops: what their handlers did, as their observers tell it.
+"""The one module that may look at loaded event loops: what their handlers did, as reported to observers.
 
-dispatch tells of itself through ``dispatch.loop.observers``; for the interpreter's own asyncore, asyncio and socketserver the
-tellers of `simnet.tellers` do. Nothing here changes what a program sees, and a loop that nobody imported is not imported here.
+dispatch reports through ``dispatch.loop.observers``; for the interpreter's own asyncore, asyncio and socketserver
+`simnet.tellers` does. Nothing here changes what a program sees, and no loop is imported here that no program has imported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pipes and eventfds that a program makes in a run: the machine's own, beside simulated sockets in simulated pollers.
 
-A program wakes itself by one, or hands one of its descriptors to a dispatcher of files. Bytes and limits are the real
-kernel's; who waits for a pipe, in a poller, a blocking ``os.read`` or ``os.write``, waits in virtual time, and is woken by the
-process that writes to it, reads from it or closes it by the calls of ``os``.
+A program wakes itself with one, or passes one of its descriptors to a file dispatcher. Bytes and limits are the real
+kernel's. A process that waits for a pipe, in a poller or a blocking ``os.read`` or ``os.write``, waits in virtual time, and is woken
+by the process that writes to it, reads from it or closes it with the calls of ``os``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What programs hand to select, poll and epoll, checked as CPython checks it: class and text of the error are its own."""
+"""Arguments of select, poll and epoll, checked as CPython checks them: class and text of an error are its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A host without power: what a cut takes with it, and what comes up again.
+"""A host without power: what a crash takes with it, and what starts again.
 
-Its kernel is another one afterwards, which knows nothing of the old one's connections. In between there is one that answers
-nothing, and every link of the host lets nothing through, as in a partition: so its peers repeat what they have sent.
+Afterwards it has a new kernel, which knows nothing of the old one's connections. In between it has one that answers
+nothing, and every link of the host drops everything, as in a partition: so its peers retransmit.
 """
 
 from __future__ import annotations

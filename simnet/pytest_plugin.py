@@ -1,14 +1,14 @@
-"""The pytest plugin: hooks only. What they do stands in ``simnet/faces``, and is imported when a test needs it.
+"""The pytest plugin: hooks only. What they do is in ``simnet/faces``, imported when a test needs it.
 
-A suite that has nothing to do with networks pays for the import of this file and no more; coverage sees all of simnet
+A suite that has nothing to do with networks pays for importing this file and no more; and coverage sees all of simnet
 that a test uses, since none of it is loaded before measuring begins.
 
-* ``@simnet.sweep`` functions are ordinary tests. While one runs, its decorator hands it to us, through whatever other
-  decorators, classes or ``unittest`` lie between, so that options, progress, reports and saved failures are pytest's.
+* ``@simnet.sweep`` functions are ordinary tests. While one runs, its decorator hands it to us, through any other
+  decorators, classes or ``unittest`` in between, so that options, progress, reports and saved failures are pytest's.
 * ``simnet_network`` is a network entered around one test.
 * Scenario files (``*.toml`` in a folder named ``scenarios``, or named on the command line) are tests of their own.
 
-Fixtures of a swept test are set up once, around all of its runs, but for those of ``@simnet.fixture``.
+Fixtures of a swept test are set up once, around all of its runs, except those of ``@simnet.fixture``.
 """
 
 from __future__ import annotations

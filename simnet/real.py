@@ -1,7 +1,7 @@
-"""The true clock, sleep, pollers and dice, for the few rooms that must not follow a process's own.
+"""The real clock, sleep, pollers and random numbers, for the few modules that must not use a process's own.
 
 Inside a process ``time.monotonic()`` is that process's clock. The watchdog, progress bars and `RealNetwork` ask here
-instead; the scan of `simnet.modules` spares this room.
+instead; the scan of `simnet.modules` skips this module.
 """
 
 import importlib

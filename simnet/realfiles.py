@@ -1,4 +1,4 @@
-"""What a number is of that no simulated file has: a pipe of this run, a file on the disk, or a terminal of the program's own."""
+"""What a descriptor is that no simulated file has: a pipe of this run, a file on the disk, or the program's terminal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The file that keeps a found failure: a test, a plan, and what is expected of them together.
+"""The file that keeps a failure: a test, a plan, and what is expected of them together.
 
-A scenario is TOML that a person reads and edits. Reading checks everything and says of each error where it is, why, and the remedy;
-writing adds what the network does in words. Playing one is the business of ``simnet.explore``.
+A scenario is TOML that a person reads and edits. Reading checks everything, and each error has its place, the reason and the
+remedy; writing adds comments on what the network does. `simnet.explore` plays scenarios.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which of several processes that may run at one instant does: the schedules of a fault plan.
+"""Which process runs when several can at one instant: the schedules of a fault plan.
 
-``fifo`` is the order in which they were woken. ``random:SEED`` throws dice at every choice. ``pct:SEED`` gives each
+``fifo`` is the order in which they were woken. ``random:SEED`` makes every choice at random. ``pct:SEED`` gives each
 process a priority and changes one of them now and then: few changes in many orders find the bugs that need two processes
 to meet in an unlikely one (Burckhardt and others, "A randomized scheduler with probabilistic guarantees", 2010).
 """

@@ -1,9 +1,8 @@
-"""What TLS carries is random to whoever does not hold the key, so two runs of one test never show the same bytes.
+"""TLS data is random without the key, so two runs of one test never show the same bytes: what is compared of it.
 
-What a trace says of it is compared without: of each TLS record (RFC 8446, 5.1) the head stays, with its type and length,
-and the body is blanked. A stream is TLS from where a segment begins with a hello, so STARTTLS is found too; what calls read
-and write of it is blanked alike. A stream that begins as SSH's do is blanked behind that: of it the lengths stay. Where nothing is
-either, nothing is changed.
+Of each TLS record (RFC 8446, 5.1) the head is kept, with its type and length, and the body is blanked. A stream is TLS from
+where a segment begins with a hello, so STARTTLS is found too; what calls read and write of it is blanked alike. A stream that
+begins as SSH does is blanked after that, and its lengths are kept. Other streams are not changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a project has told pytest, in whichever of its files: the settings that decide what is imported and what is played."""
+"""pytest's settings of a project, in whichever file: those that decide what is imported and what is played."""
 
 from __future__ import annotations
 

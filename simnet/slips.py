@@ -1,4 +1,4 @@
-"""Names of hosts that are a slip of the pen away from another's: a network makes a host of each, and nothing ever is there."""
+"""Misspelt host names: a network makes a host of every name, so one on which nothing ever was gets a warning."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The face of ``socket.socket``: blocking, with a time-out, or non-blocking, over the simulated kernel.
 
-What happens in a call is the rooms below (`calls`); here are the arguments, as CPython checks them, and the results.
-``makefile``, ``with`` and ``sendfile``'s fall-back come from the standard library, since :class:`Socket` is a
+Here are the arguments, checked as CPython checks them, and the results; what happens in a call is in `calls`.
+``makefile``, ``with`` and the fallback of ``sendfile`` come from the standard library, since :class:`Socket` is a
 ``socket.socket``; everything that would reach C is overridden.
 """
 

@@ -1,6 +1,6 @@
-"""What befalls a host that goes on running: its processes stand still for a while, or somebody sets its wall clock.
+"""What can happen to a host that goes on running: its processes are paused for a while, or its wall clock is set.
 
-A process that stands still is neither asleep nor does it run, as one that was sent SIGSTOP, or on a machine whose hypervisor
+A paused process is neither asleep nor running, like one that was sent SIGSTOP, or one on a machine whose hypervisor
 gives it no time: its kernel acknowledges, accepts and queues meanwhile.
 """
 

@@ -1,7 +1,7 @@
-"""What life keeps per process and CPython per thread or module: exchanged whenever another process runs.
+"""State that real programs have per process and CPython has per thread or module: swapped whenever another process runs.
 
-A table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop, its policy, which knows the loop of those
-who ask for one, and its hooks of generators. Each process finds them fresh; after the run, the interpreter has its own back.
+It is a table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop, its policy, which knows the loop of
+code that asks for one, and its generator hooks. Each process starts with fresh ones; after the run, the interpreter's own are back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Fault plans and payloads for hypothesis: values that print as Python and shrink towards nothing at all.
+"""Fault plans and payloads for hypothesis: values that print as Python and shrink towards nothing.
 
-A plan drawn here is not tied to a program: its places are patterns (``*->*:*#1``, ``*:*``, ``*``), so that it applies to whatever connections a
-test makes. Give ``places=`` to aim at some. Values are drawn in composites rather than built or mapped: hypothesis then prints them
-by their own ``repr``, which is Python that makes the same plan again.
+A plan drawn here is not tied to a program: its places are patterns (``*->*:*#1``, ``*:*``, ``*``), so that it applies to any
+connections that a test makes. Give ``places=`` to aim at some. Values are drawn in composites rather than built or mapped:
+hypothesis then prints them by their own ``repr``, which is Python that makes the same plan again.
 """
 
 from __future__ import annotations

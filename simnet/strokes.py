@@ -1,4 +1,4 @@
-"""What a plan does to hosts and links when the time has come: power, time and links fail them."""
+"""What a plan does to hosts and links at its time: crashes, pauses, clock jumps, partitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a run that goes nowhere, or out of the simulation: who did what how often, and what to do about it."""
+"""Messages about a run that makes no progress or leaves the simulation: who did what how often, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where the standard library's loops call handlers, and where they tell what nobody caught: tellers stand there.
+"""Tellers: stand-ins where the standard library's loops call handlers, and where they report unhandled exceptions.
 
-They do what the originals do, and tell every watcher. As stand-ins they stay in place, for a class that is changed slows
-down whoever uses it next; without a watcher they hand on to the original. A program may lay something of its own over one,
-or put back what was there: then the next network lays another, and the first one is silent.
+They do what the originals do, and notify every watcher. Like other stand-ins they stay in place, since changing a class slows
+down its next user; without a watcher they only call the original. A program may put something of its own over one,
+or put back the original: then the next network places another, and the first one is silent.
 """
 
 from __future__ import annotations

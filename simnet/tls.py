@@ -1,9 +1,9 @@
 """``ssl.SSLSocket`` in a run: TLS as OpenSSL speaks it, its bytes moved by the calls of the run's own sockets.
 
-Elsewhere it hands its descriptor to OpenSSL, which reads and writes it in C. Here OpenSSL works on memory, and what is to be
-read and written goes through the socket's own calls: they wait, time out and meet faults as any other, simulated or on a
-real kernel. All else of ``SSLSocket`` is the standard library's. The calls are those that OpenSSL makes: the head of a record, then the rest of it,
-so that what is not asked for stays in the kernel, where pollers see it; one send for each record, or for a handshake's flight.
+Outside a run it hands its descriptor to OpenSSL, which reads and writes it in C. Here OpenSSL works in memory, and its bytes
+go through the socket's own calls, which wait, time out and meet faults like any other, simulated or on a real kernel. The rest
+of ``SSLSocket`` is the standard library's. The calls are those that OpenSSL makes: the head of a record, then the rest of it,
+so that further data stays in the kernel, where pollers see it; one send for each record, or for a handshake's flight.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a person can type here: files and tests as seen from the current folder, quoted for a shell."""
+"""Names as a person can type them: files and tests relative to the current folder, quoted for a shell."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Unix streams and connections of records as plans name them: their places, the faults that act there, and the calls in which they get both.
+"""Unix streams and connections of records as plans name them: their places, and the faults that act there.
 
-A connection of Unix sockets stays within its host, and stands as soon as ``connect()`` is answered. So it gets its name there, by
-what its listener is bound to, and by how many were attempted before.
+A connection of Unix sockets stays within its host, and exists as soon as ``connect()`` is answered. So it gets its name there,
+from what its listener is bound to and how many were attempted before.
 
-Both ends are of one host, so that who calls is told by the *caller*, the host of the calling process: of a socket that a test has made
-through ``net.host("server").connect(path)`` that is ``test``, which is no target.
+Both ends are on one host, so the caller is identified by the host of the calling process: for a socket that a test has made
+with ``net.host("server").connect(path)`` that is ``test``, which is no target.
 """
 
 from __future__ import annotations

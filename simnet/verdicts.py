@@ -1,6 +1,6 @@
-"""The simulator's own verdicts on a run. Few, recorded when they arise, each ending with a remedy.
+"""The simulator's own verdicts on a run. There are few; each is recorded when it arises, and ends with a remedy.
 
-They are ``BaseException``s: a bare ``except:`` in asyncore or a task of asyncio may swallow one, the record stays. When the
+They are ``BaseException``s: a bare ``except:`` in asyncore or a task of asyncio may swallow one, but the record stays. When the
 run is over and no program is left that could, they are ``Exception``s as well.
 """
 

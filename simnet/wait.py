@@ -1,21 +1,21 @@
-"""Where somebody waits, and time moves. Nowhere else.
+"""Where code waits and time moves, and nowhere else.
 
 Everything that blocks is a call of :meth:`Scheduler.wait`: a poll, a blocking ``recv``, ``sleep``, joining a process.
-One process runs at a time. When it waits, the greenlet it runs on takes over the scheduler's part: it lets happen what
-is due, and switches to the next process that may run; there is no hub, so a switch is one switch, not two.
+One process runs at a time. When it waits, its greenlet takes over the scheduler's part: it lets everything happen that
+is due, and switches to the next process that can run. There is no hub, so a switch is one switch, not two.
 
-The test's body runs on whatever greenlet the caller has, so plain code under ``with Network():`` is a process like all
+The test's body runs on the caller's greenlet, so plain code under ``with Network():`` is a process like all
 others. Rules that hold here:
 
-* Order is FIFO, unless a schedule permutes those that may run at one instant. Who is woken goes to the end of the line.
-* The clock moves only when nobody can run; all that is due in one instant happens before anybody runs in it.
-* A poll that may not block and finds nothing lets everybody else run first (``pause``); ``PAUSES_MAX`` of one process in
+* Order is FIFO, unless a schedule permutes the processes that can run at one instant. A woken process goes to the end of the queue.
+* The clock moves only when no process can run; all that is due in one instant happens before any process runs in it.
+* A poll that may not block and finds nothing lets all others run first (``pause``); ``PAUSES_MAX`` of one process in
   one instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
-* Who looks at a clock as often, and does nothing else, waits for it to move: so it moves.
+* A process that reads a clock as often, and does nothing else, waits for it to move: so it moves.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
-  waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is so at once when
-  whoever still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without so much as reading a clock;
-  of a loop that is known to ask nobody in between, once.
+  waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is quiet at once when
+  each process that still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without even reading a clock;
+  once is enough for a loop that is known to call nobody in between.
 * A trace function (coverage, a debugger) belongs to its process: it is carried over each switch.
 """
 

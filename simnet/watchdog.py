@@ -1,9 +1,9 @@
-"""Stops code that computes and never waits: a real thread that looks, now and then, whether a run still moves.
+"""Stops code that computes and never waits: a real thread that checks now and then whether a run still moves.
 
-It reads the true clock, and never touches a run that switches processes. Off under a debugger, where a person waits; and what
-passes while this thread is not let run either, as behind Ctrl-Z or on a machine that is paused, is not the program's time.
-A thread that sits in a call of the true kernel hears of no exception; a signal ends the call. Code that swallows the Ctrl-C that
-ends its run, again and again, is told of it until one comes where it catches nothing.
+It reads the real clock, and never touches a run that switches processes. It is off under a debugger. Time in which this thread
+itself does not run, as after Ctrl-Z or on a paused machine, does not count as the program's. An exception does not reach a thread
+in a call of the real kernel; a signal ends the call. Code that swallows the Ctrl-C that ends its run is sent it again, until one
+arrives where nothing catches it.
 """
 
 from __future__ import annotations

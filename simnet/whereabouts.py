@@ -1,4 +1,4 @@
-"""Where somebody waits, in the user's own code: a line of its stack, or the lines at which the tasks of its event loop stand."""
+"""Where a process waits, in the user's own code: a line of its stack, or the lines at which its event loop's tasks are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Network``: the face users hold, and the life of a run."""
+"""``Network``: the class users hold, and the life of a run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One file per backend, the same four verbs: watch, change, forget, poll."""
+"""One file per backend, with the same four verbs: watch, change, forget, poll."""

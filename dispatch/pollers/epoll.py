@@ -1,7 +1,7 @@
 """epoll(7): registration stays in the kernel, a turn costs what is ready. Linux.
 
-Where most of what is watched is ready in every turn, poll(2) tells it in two thirds of the time. So it is asked first, without
-waiting, while that lasts and nothing changes in what is watched.
+Where most of what is watched is ready in every turn, poll(2) finds it in two thirds of the time. So poll(2) is asked first,
+without waiting, as long as that lasts and the watched set does not change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a program put in the place of ``asyncore.select`` or ``asyncore.time``, as tests do: it is asked, the old way."""
+"""A program, a test mostly, may replace ``asyncore.select`` or ``asyncore.time``: here the replacement is used, as in asyncore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""select(2): three lists each turn, descriptors below 1,024. The last resort, and all there is on Windows."""
+"""select(2): three lists each turn, descriptors below 1,024. The last resort, and the only poller on Windows."""
 
 from __future__ import annotations
 
