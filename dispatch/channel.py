@@ -138,7 +138,7 @@ class Channel:
     def abort(self, reason: BaseException | None = None) -> None:
         """Close at once; output that waits is lost. ``handle_close`` gets *reason*."""
         if reason is not None and not isinstance(reason, BaseException):
-            raise TypeError(f"{reason=} must be an exception, since handle_close is told of one; or None")
+            raise TypeError(f"{reason=} must be an exception, since handle_close gets one; or None")
         self.loop._check_thread()
         self._finish(Aborted("abort() was called") if reason is None else reason)
 
@@ -229,7 +229,7 @@ _WORDS = (
 def _warn_of(cls: type, name: str) -> None:
     """Say that nobody will call the handler *name* of *cls*, and who is called."""
     called = (each for each in dir(cls) if each.startswith("handle_") and each not in ASYNCORES)
-    _warn(f"{cls.__name__}.{name} is a handler of asyncore's, and nobody calls it here; called are {', '.join(called)}")
+    _warn(f"{cls.__name__}.{name} is a handler of asyncore's, which is not called here; called are {', '.join(called)}")
 
 
 def _warn(text: str) -> None:

@@ -193,7 +193,7 @@ class Loop:
         if when != when:
             raise ValueError("a timer cannot be due at nan")
         if self.closed:
-            raise RuntimeError(f"{self!r} is closed; it calls nobody any more")
+            raise RuntimeError(f"{self!r} is closed; it makes no more calls")
         return Timer(when, function, args)
 
     def _check_thread(self) -> None:

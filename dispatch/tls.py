@@ -54,7 +54,7 @@ def start(
     if stream._channel_state & LAYERED:
         raise RuntimeError(f"{stream!r} speaks TLS already")
     if stream._channel_state & SHUT:
-        raise RuntimeError(f"{stream!r} cannot shake hands: write_eof() was the last it had to say")
+        raise RuntimeError(f"{stream!r} cannot begin a handshake after write_eof()")
     if stream._channel_state & PRODUCING:
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     layer = Layer(context, server_side, server_hostname)

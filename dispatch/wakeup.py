@@ -63,7 +63,7 @@ def make_waker(loop: Loop) -> Waker:
         RuntimeError: the loop was closed just now, by another thread.
     """
     if loop.closed:
-        raise RuntimeError(f"{loop!r} is closed; it calls nobody any more")
+        raise RuntimeError(f"{loop!r} is closed; it makes no more calls")
     made = None if loop._waker else Waker(loop)
     if loop._waker is None:
         loop._waker = made

@@ -38,5 +38,5 @@ class Watch:
         if idle == self.spin:
             loop.log_warning(
                 f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
-                "A handler takes what it is told of, or stops asking for it"
+                "A handler must take what is ready, or stop asking for it"
             )

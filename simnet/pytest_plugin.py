@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--simnet-seconds",
         type=float,
         metavar="N",
-        help="with --simnet-real: what a run may take of real time, 20 by itself",
+        help="with --simnet-real: real seconds that a run may take, 20 by default",
     )
     group.addoption(
         "--simnet-trace",

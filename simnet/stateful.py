@@ -353,7 +353,7 @@ class NetworkMachine(RuleBasedStateMachine):
             if answer is None:
                 continue
             if not isinstance(answer, bytes | bytearray):
-                raise TypeError(f"{type(self).__name__}.answer() gave {answer!r}: bytes, or None where nobody can say")
+                raise TypeError(f"{type(self).__name__}.answer() gave {answer!r}: bytes, or None where that is unknown")
             if not answer.startswith(client.received):
                 ending = ""
             elif whole and client.received != answer and not (client.gone or client.urged):

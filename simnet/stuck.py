@@ -57,7 +57,7 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
 def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[str]) -> Spin:
     """Polls that told of the readiness of *what*, and nothing was done about it."""
     return Spin(
-        f"{process.name} was told {times} times in a row, {_at(now_ns)}, of {', '.join(what[:4])} and no call it made had "
+        f"{process.name} was woken {times} times in a row, {_at(now_ns)}, for {', '.join(what[:4])}, and no call it made had "
         "any effect: on a kernel this loop takes a whole processor. Read it, close it, or stop asking for it."
     )
 
@@ -92,14 +92,14 @@ def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
 def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
     """Wake-ups by time alone, while *body* waits."""
     return Hang(
-        f"{times:,} times in a row, until {now_ns / 1e9:,.0f} s, somebody woke by time alone and nothing else happened: "
+        f"{times:,} times in a row, until {now_ns / 1e9:,.0f} s, a process woke by time alone and nothing else happened: "
         f"{body.describe_wait()}. {CALLED} A test that waits for something waits longer at a time."
     )
 
 
 def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
-    lines = [f"{_at(now_ns)} nothing is on a link and nobody who could act will wake:"]
+    lines = [f"{_at(now_ns)} nothing is on a link and no process that could act will wake:"]
     lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
     ended = [process.name for process in processes if process.done]
     if ended:

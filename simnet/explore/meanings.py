@@ -54,7 +54,7 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     "support-waits": Happening(
         "support",
         "waits for ever without a deadline",
-        "look at whom it waits for, which the report tells; or give its socket a time-out",
+        "see in the report whom it waits for; or give its socket a time-out",
     ),
     "body-raised": Happening(
         "body",
@@ -64,7 +64,7 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
     "body-waits": Happening(
         "body",
         "waits for ever without a deadline",
-        "look at whom it waits for, which the report tells; or give the test's socket a time-out",
+        "see in the report whom it waits for; or give the test's socket a time-out",
     ),
     "outcome": Happening(
         "body",
@@ -99,7 +99,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         "let an error of a connection end that one alone: catch it where a message is written to each of many; where some belong "
         "together, as two players of a game, say `invariants={'others-survive': 'off: why'}`",
     ),
-    "one-close": Invariant("each channel is closed once, and told so once", "close in one place"),
+    "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(
         "no handler of a channel is called after its close", "return from the handler that has closed it"
     ),

@@ -153,7 +153,7 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "") -> Failu
     akin = akin_to(failure, result.failures)
     if akin is not None:
         found.akin = (
-            f"to {akin}: the same input, cut elsewhere. Mend that one first, and sweep again: this may be the same bug"
+            f"to {akin}: the same input, cut elsewhere. Fix that one first, and sweep again: this may be the same bug"
         )
     bug = "1 bug" if akin is None else f"akin to {akin}"
     runs = f"{bug}, {failure.count:,} of {result.runs:,} runs" if failure.plan else "1 bug, without any fault"

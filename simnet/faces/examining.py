@@ -128,7 +128,7 @@ def _folder() -> Told:
         return None, f"{here} is in no project: a pyproject.toml, or a folder `scenarios`, says where one begins"
     if os.access(root, os.W_OK):
         return True, f"{root} is the project; failures go to its .simnet/failures"
-    return None, f"{root} cannot be written to: failures are told, and not saved"
+    return None, f"{root} cannot be written to: failures are reported, but not saved"
 
 
 def _repeats() -> Told:

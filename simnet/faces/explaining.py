@@ -75,6 +75,6 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         yield "fault", (kind.__doc__ or "").partition("\n")[0]
         yield "class", "transparent" if kind.transparent else "disruptive"
         if not kind.drawn:
-            yield "asked", f'no sweep tries it unasked: kinds=["{name}"], or a plan'
+            yield "asked", f'no sweep tries it by default: kinds=["{name}"], or a plan'
     if name in INVARIANTS:
         yield "level", f'invariants={{"{name}": "failure"}}, or "warning", or "off: why"'

@@ -43,7 +43,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if expect is not None:
         click.echo(f"Known: {expect}. It is green while that failure is there, and red once it is fixed.")
     else:
-        click.echo(f"It is red until the bug is mended: pytest {quoted_from_here(target)}")
+        click.echo(f"It fails until the bug is fixed: pytest {quoted_from_here(target)}")
     if unseen := _unseen(target.resolve(), root.resolve()):
         click.echo(unseen)
     return 0

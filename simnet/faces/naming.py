@@ -192,7 +192,7 @@ def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario) -
     if before := set_up_by(function):
         return f"is set up by {before}, which pytest calls"
     if not swept and not _takes_a_network(function):
-        return "takes no network: what it sweeps itself is swept as pytest is told"
+        return "takes no network: it sweeps by itself, with the options that pytest is given"
     return ""
 
 

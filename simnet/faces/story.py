@@ -125,7 +125,7 @@ def _named(file: str) -> Named:
         return named_test(f"{file}::{TEST}")
     except (Refused, ScenarioError) as error:
         raise Refused(
-            f"{error}\nThe example's files are in {Path.cwd()}; delete one to have it written anew."
+            f"{error}\nThe example's files are in {Path.cwd()}; delete one to have it written again."
         ) from error
 
 
@@ -174,7 +174,7 @@ def _sweep(screen: Screen, named: Named) -> SweepResult:
 def _failures(screen: Screen, named: Named, result: SweepResult) -> None:
     number = len(result.failures)
     if not number:
-        screen.title("4. No failure: whoever changed the tutorial's server has mended it")
+        screen.title("4. No failure: the tutorial's server has been fixed")
         return
     screen.title(f"4. {many(number, 'distinct failure')}, each with the smallest plan that shows it")
     print_failures(screen, named, result)
@@ -263,5 +263,5 @@ def _what_next(screen: Screen, place: Path, result: SweepResult) -> None:
             screen.paragraph(f"{what}.")
     screen.say()
     screen.paragraph(
-        "Then mend tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them."
+        "Then fix tutorial_server.py, and run `simnet demo` here again: it works on the files as you left them."
     )

@@ -172,7 +172,7 @@ def drawn_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault
     for kind in classes:
         if not kind.drawn:
             raise FaultError(
-                f"{kind.kind!r} is played where a plan or the kinds of a sweep name it; dice do not draw it",
+                f"{kind.kind!r} is played where a plan or the kinds of a sweep name it; fault rates do not draw it",
                 "kind",
             )
     return classes

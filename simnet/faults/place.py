@@ -224,7 +224,7 @@ def _looks_like(text: str) -> str:
     if re.search(r":[A-Za-z_][\w.-]*(?:#|$)", text):
         return "a port is a number, a path begins with '/' or './', an abstract name with '@'"
     if text.count(":") > 1 and "[" not in text:
-        return "an IPv6 address stands in brackets, as in '[::1]:7'"
+        return "an IPv6 address is written in brackets, as in '[::1]:7'"
     return (
         "places are written 'client->server:7#1' (a connection), 'server:7' or 'server:/run/app.sock' (a listener) or 'server' (a host); "
         "'*' stands for any"

@@ -175,7 +175,7 @@ def _no_rate(name: str) -> str:
     if kind is None:
         return f"{name!r} is no kind of fault that has a rate{meant(name, _TAKEN)}"
     return (
-        f"{name}: dice do not draw {kind.kind!r}, so it has no rate. Put it into a plan, "
+        f"{name}: fault rates do not draw {kind.kind!r}, so it has no rate. Put it into a plan, "
         f"FaultPlan([faults.{kind.__name__}(...)]), or have a sweep try it everywhere, kinds=[{kind.kind!r}]"
     )
 

@@ -114,7 +114,7 @@ class RealNetwork(Holding):
         self.invariants = checks.checked({} if invariants is None else invariants)
         if checks.WAITS_FOR_EVER in self.invariants:
             raise ValueError(
-                f"invariants: {checks.WAITS_FOR_EVER!r} cannot be told of real sockets, where something may always come; "
+                f"invariants: {checks.WAITS_FOR_EVER!r} cannot be judged on real sockets, where something may always come; "
                 "simnet.Network and a sweep judge it"
             )
         self.may_raise = exceptions_of(may_raise)

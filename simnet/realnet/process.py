@@ -310,7 +310,7 @@ class RealProcess:
         if self.fruitless > FRUITLESS_MAX:
             self.fruitless = 0
             error = Spin(
-                f"{self.name} was told {FRUITLESS_MAX} times in a row, at {self.stage.clock.now_ns / 1e9:.6f} s, of {what()} "
+                f"{self.name} was woken {FRUITLESS_MAX} times in a row, at {self.stage.clock.now_ns / 1e9:.6f} s, for {what()}, "
                 "and no call it made had any effect: this loop takes a whole processor. "
                 "Read it, close it, or stop asking for it."
             )

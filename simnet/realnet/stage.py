@@ -204,7 +204,7 @@ class Stage:
 
     def _deadlock_text(self) -> str:
         lines = [
-            f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {self.still_for_ns() / 1e9:.0f} s, and nobody who could act will:"
+            f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {self.still_for_ns() / 1e9:.0f} s, and no process that could act will:"
         ]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
         ended = [process.name for process in self.processes if process.done]

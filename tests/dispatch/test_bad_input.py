@@ -76,7 +76,7 @@ def test_a_closed_loop_refuses_everything_but_a_second_close(world):
     for call in (loop.run, loop.run_once):
         refused(RuntimeError, "is closed; make a new one", call)
     for call in (loop.call_soon, loop.call_soon_threadsafe):
-        refused(RuntimeError, "is closed; it calls nobody", call, nothing)
+        refused(RuntimeError, "is closed; it makes no more calls", call, nothing)
     refused(RuntimeError, "is closed; a channel needs a loop", Recorder, loop=loop)
     refused(RuntimeError, "is closed; a channel needs a loop", dispatch.Listener, NOBODY, Recorder, loop=loop)
     loop.close()

@@ -183,7 +183,7 @@ def test_who_waits_for_ever_is_told_where_somebody_asks() -> None:
     with pytest.raises(AssertionError, match=r"\[waits-for-ever\] server/serve waits for recv on .*, so for ever"):
         run(lambda conn: conn.recv(1), "failure")
     run(lambda conn: conn.recv(1), "off: it is what this is about")
-    with pytest.raises(ValueError, match="'waits-for-ever' cannot be told of real sockets"):
+    with pytest.raises(ValueError, match="'waits-for-ever' cannot be judged on real sockets"):
         simnet.RealNetwork(invariants={"waits-for-ever": "warning"})
 
 

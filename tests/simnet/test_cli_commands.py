@@ -305,7 +305,7 @@ def test_keep_makes_no_folder_that_is_named_like_a_file(simnet: Run, failure: Pa
 
 def test_what_keep_says_to_type_is_quoted_for_a_shell(simnet: Run, failure: Path) -> None:
     ran = simnet("keep", failure, "--to", "scenarios/my story.toml")
-    assert ran.out.endswith("It is red until the bug is mended: pytest 'scenarios/my story.toml'\n")
+    assert ran.out.endswith("It fails until the bug is fixed: pytest 'scenarios/my story.toml'\n")
 
 
 def test_keep_overwrites_nothing(simnet: Run, failure: Path) -> None:
@@ -713,7 +713,7 @@ def test_marks_change_what_a_command_does_as_they_do_under_pytest(simnet: Run) -
         ("test_odd", "test_kinds.py:1: test_odd is `async def`: called, it returns at once and would pass without"),
         ("test_even", "test_kinds.py:2: test_even is a generator (it holds `yield`): called, it returns at once"),
         ("TestMade::test_it", "no TestMade can be made: TypeError: TestMade.__init__() missing 1 required positional"),
-        ("test_alone", "test_alone takes no network: what it sweeps itself is swept as pytest is told. "),
+        ("test_alone", "test_alone takes no network: it sweeps by itself, with the options that pytest is given. "),
         ("TestEmpty::test_it", "there is no 'test_it' in "),
     ],
 )

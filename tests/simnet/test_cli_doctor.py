@@ -53,6 +53,6 @@ def test_what_is_not_fine_is_told_with_who_needs_it(
     assert packages.endswith('no-package-of-this-name is not there; pip install "simnet-dispatch[simnet]"')
     assert loopback.startswith("NOT   loopback     127.0.0.1: Cannot assign requested address; replay --real, ")
     assert ipv6.startswith("note  IPv6         ::1: Cannot assign requested address; simulated hosts have IPv6")
-    assert folder == f"note  folder       {tmp_path} cannot be written to: failures are told, and not saved"
+    assert folder == f"note  folder       {tmp_path} cannot be written to: failures are reported, but not saved"
     assert other == "NOT   other        RuntimeError: no such thing"
     assert last == "3 of 5 are not"

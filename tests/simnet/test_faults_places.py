@@ -44,7 +44,7 @@ def test_a_place_is_read_and_written_alike(text: str, place: Place) -> None:
         pytest.param("client→server:7#1", "the arrow is one '->'", id="drawn-arrow"),
         pytest.param("client>server:7#1", "the arrow is one '->'", id="half-arrow"),
         pytest.param("a->b->c:7#1", "the arrow is one '->'", id="two-arrows"),
-        pytest.param("::1:7", "stands in brackets", id="ipv6-bare"),
+        pytest.param("::1:7", "written in brackets", id="ipv6-bare"),
         pytest.param("server:0", "port 0 is outside 1..65535", id="port-0"),
         pytest.param("server:65536", "port 65536 is outside 1..65535", id="port-too-large"),
         pytest.param("server:07", "without leading zeros", id="port-leading-zero"),

@@ -50,9 +50,11 @@ def test_a_rate_that_is_no_probability_is_refused(rates: dict[str, object], comp
 
 
 def test_a_kind_that_is_not_drawn_has_no_rate() -> None:
-    with pytest.raises(TypeError, match=r"dice do not draw 'blackhole'.*faults\.Blackhole\(.*kinds=\['blackhole'\]"):
+    with pytest.raises(
+        TypeError, match=r"fault rates do not draw 'blackhole'.*faults\.Blackhole\(.*kinds=\['blackhole'\]"
+    ):
         FaultRates(blackhole=0.5)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"dice do not draw 'name-error'.*faults\.NameError_\("):
+    with pytest.raises(TypeError, match=r"fault rates do not draw 'name-error'.*faults\.NameError_\("):
         FaultRates(name_error=0.5)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="'crash' is played where a plan or the kinds of a sweep name it"):
         FaultRates.even(0.5, ["crash", "split"])

@@ -119,7 +119,7 @@ def test_schedules_are_drawn_only_when_asked_for() -> None:
         ({"places": []}, "acts on nothing"),
         ({"places": ["server=7"]}, "is no place"),
         ({"kinds": ["spilt"]}, "did you mean 'split'"),
-        ({"kinds": ["blackhole"]}, "dice do not draw it"),
+        ({"kinds": ["blackhole"]}, "fault rates do not draw it"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_at_once(options: dict[str, object], complaint: str) -> None:

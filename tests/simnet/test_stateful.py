@@ -550,7 +550,7 @@ def test_an_answer_is_bytes() -> None:
 
     error = failure(Text)
     assert isinstance(error, TypeError)
-    assert "Text.answer() gave 'x': bytes, or None where nobody can say" in str(error)
+    assert "Text.answer() gave 'x': bytes, or None where that is unknown" in str(error)
 
 
 def test_a_machine_in_which_nothing_can_be_done_any_more_is_told_so() -> None:

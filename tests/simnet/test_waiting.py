@@ -255,7 +255,7 @@ def test_a_servers_loop_in_the_test_itself_is_a_hang_that_says_so(monkeypatch: p
 
     for others in range(2):
         with (
-            pytest.raises(simnet.Hang, match=r"somebody woke by time alone .* called in the test"),
+            pytest.raises(simnet.Hang, match=r"a process woke by time alone .* called in the test"),
             simnet.Network() as net,
         ):
             for _ in range(others):

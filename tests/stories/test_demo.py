@@ -88,7 +88,7 @@ def test_files_that_are_there_are_worked_on_as_they_are(empty: Path, capsys: pyt
     (folder / "tutorial_server.py").write_text(mended)
     told = tell(capsys)
     assert "As you left it: tutorial_server.py." in told
-    assert "4. No failure: whoever changed the tutorial's server has mended it" in told
+    assert "4. No failure: the tutorial's server has been fixed" in told
     assert (folder / "tutorial_server.py").read_text() == mended
     assert sorted(path.name for path in empty.iterdir()) == ["notes.txt", "simnet-demo"]
 
