@@ -28,7 +28,7 @@ check: .venv/.dev  ## form and types: ruff, mypy --strict
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-fix: .venv/.dev  ## let ruff mend what it can, and format
+fix: .venv/.dev  ## let ruff fix what it can, and format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

@@ -34,7 +34,7 @@ def failure_text(finding: Finding) -> str:
 
 
 def _scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenario:
-    """The scenario that shows *failure*. It fails until the bug is mended: it expects the baseline's outcome, or, where a
+    """The scenario that shows *failure*. It fails until the bug is fixed: it expects the baseline's outcome, or, where a
     disruptive fault may rightly interrupt the test, no failure of the target's; what fails by ``strict`` alone is such an interruption.
     """
     strictly = TABLE.get(failure.finding.reason, ("", ""))[1] == INTERRUPTED

@@ -1,4 +1,4 @@
-"""Which errors are the user's to mend, and how a command says so: place, reason, remedy, and no traceback."""
+"""Errors that the user has to fix, and how a command says so: place, reason, remedy, and no traceback."""
 
 from __future__ import annotations
 

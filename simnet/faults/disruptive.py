@@ -132,7 +132,7 @@ class Reset(Fault, frozen=True, kw_only=True):
 
 
 class Blackhole(Fault, frozen=True, kw_only=True):
-    """Nothing arrives any more in this direction, acknowledgements included."""
+    """From here on nothing arrives in this direction, acknowledgements included."""
 
     kind: ClassVar[str] = "blackhole"
     not_unix: ClassVar[str] = "between which nothing gets lost; what a peer keeps to itself is stall"
@@ -147,7 +147,7 @@ class Blackhole(Fault, frozen=True, kw_only=True):
 
 
 class Refuse(Fault, frozen=True, kw_only=True):
-    """Nobody listens: ECONNREFUSED."""
+    """Nothing listens there: ECONNREFUSED."""
 
     kind: ClassVar[str] = "refuse"
     anchors: ClassVar[tuple[str, ...]] = ("connect",)
@@ -157,7 +157,7 @@ class Refuse(Fault, frozen=True, kw_only=True):
 
 
 class Unreachable(Fault, frozen=True, kw_only=True):
-    """No way there: EHOSTUNREACH."""
+    """There is no route: EHOSTUNREACH."""
 
     kind: ClassVar[str] = "unreachable"
     not_unix: ClassVar[str] = "to which no way leads that could be missing; use refuse"
@@ -181,7 +181,7 @@ class ConnectTimeout(Fault, frozen=True, kw_only=True):
 
 
 class ResetBeforeAccept(Fault, frozen=True, kw_only=True):
-    """The peer reset while in the backlog; accept still hands it out, dead, as the kernel does."""
+    """The peer reset while in the backlog; accept still returns it, dead, as on the kernel."""
 
     kind: ClassVar[str] = "reset-before-accept"
     anchors: ClassVar[tuple[str, ...]] = ("accept",)
@@ -195,7 +195,7 @@ class ResetBeforeAccept(Fault, frozen=True, kw_only=True):
 
 
 class Error(Fault, frozen=True, kw_only=True):
-    """The call says *errno* (by name); the socket is left as the kernel would leave it."""
+    """The call fails with *errno* (by name); the socket is left as the kernel would leave it."""
 
     kind: ClassVar[str] = "error"
     anchors: ClassVar[tuple[str, ...]] = ("call", "accept")

@@ -93,7 +93,7 @@ class Delay(Fault, frozen=True, kw_only=True):
 
 
 class Crash(Fault, frozen=True, kw_only=True):
-    """The host dies without a word when the time has come: no FIN, no RST; its processes end."""
+    """The host loses its power: it sends no FIN and no RST; its processes end."""
 
     kind: ClassVar[str] = "crash"
     drawn: ClassVar[bool] = False
@@ -111,7 +111,7 @@ class Crash(Fault, frozen=True, kw_only=True):
 
 
 class Restart(Fault, frozen=True, kw_only=True):
-    """The host comes up again, without a process, knowing nothing of its connections: whoever uses one gets RST. If it runs, it crashes first."""
+    """The host starts again, with no process and no connection: a peer that uses one gets RST. A running host crashes first."""
 
     kind: ClassVar[str] = "restart"
     drawn: ClassVar[bool] = False
@@ -129,7 +129,7 @@ class Restart(Fault, frozen=True, kw_only=True):
 
 
 class Pause(Fault, frozen=True, kw_only=True):
-    """The host's processes stand still for *seconds*; its kernel goes on."""
+    """The host's processes are paused for *seconds*; its kernel goes on."""
 
     kind: ClassVar[str] = "pause"
     drawn: ClassVar[bool] = False
@@ -150,7 +150,7 @@ class Pause(Fault, frozen=True, kw_only=True):
 
 
 class ClockJump(Fault, frozen=True, kw_only=True):
-    """The host's wall clock jumps by *seconds*, backwards if negative; the monotonic one does not."""
+    """The host's wall clock jumps by *seconds*, backwards if negative; its monotonic clock does not."""
 
     kind: ClassVar[str] = "clock-jump"
     drawn: ClassVar[bool] = False

@@ -35,7 +35,7 @@ class ShortRecv(Fault, frozen=True, kw_only=True):
 
 
 class PartialSend(Fault, frozen=True, kw_only=True):
-    """``send`` accepts only *bytes*. Not on blocking sockets: there a kernel waits until all is taken."""
+    """``send`` accepts only *bytes*. Not on blocking sockets: there a kernel waits until all is accepted."""
 
     kind: ClassVar[str] = "partial-send"
     transparent: ClassVar[bool] = True
@@ -52,7 +52,7 @@ class PartialSend(Fault, frozen=True, kw_only=True):
 
 
 class WouldBlock(Fault, frozen=True, kw_only=True):
-    """Readiness was reported, the call says EAGAIN; the wake-up comes again. Not on blocking sockets."""
+    """Readiness was reported, but the call fails with EAGAIN; the wake-up comes again. Not on blocking sockets."""
 
     kind: ClassVar[str] = "would-block"
     transparent: ClassVar[bool] = True
@@ -85,7 +85,7 @@ class Split(Fault, frozen=True, kw_only=True):
 
 
 class Coalesce(Fault, frozen=True, kw_only=True):
-    """The *bytes* from here on arrive together, however many writes they were; what there is after 40 ms waits no longer."""
+    """The *bytes* from here on arrive together, even from several writes; they wait for each other for 40 ms at most."""
 
     kind: ClassVar[str] = "coalesce"
     transparent: ClassVar[bool] = True
