@@ -22,7 +22,7 @@ ENOUGH = 1 << 16  # bytes that one read asks for
 class Client:
     """A connection to the server, and what it has sent and received so far.
 
-    Nothing here waits or raises what the network says: how the connection ended stands in `error` and `ended`.
+    Nothing here waits, or raises an error of the network: how the connection ended is in `error` and `ended`.
     """
 
     __slots__ = ("sock", "name", "sent", "received", "error", "ended", "half_closed", "gone", "urged", "judged")
@@ -59,7 +59,7 @@ class Client:
         return f"Client({self.name}: {len(self.sent):,} B sent, {len(self.received):,} B received)"
 
     def send(self, data: bytes) -> None:
-        """As much of *data* as there is room for."""
+        """Send as much of *data* as there is room for."""
         if not self.half_closed:
             self._do(lambda: self._count(self.sock.send(data), data))
 
@@ -73,7 +73,7 @@ class Client:
         return not over and bool(self.sock._file().mask() & IN)
 
     def receive(self) -> bytes:
-        """All that has arrived since the last time."""
+        """Everything that has arrived since the last time."""
         before = len(self.received)
         while self.readable and self._do(self._read):
             pass
@@ -85,7 +85,7 @@ class Client:
         self.ended = not data
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent."""
+        """End the output; nothing more will be sent."""
         if not self.half_closed:
             self.half_closed = True
             self._do(lambda: self.sock.shutdown(SHUT_WR))
@@ -93,7 +93,7 @@ class Client:
     def urge(self) -> None:
         """Send an urgent byte, once.
 
-        By a second one the kernel makes the first, if nobody has read it, one of the stream's.
+        With a second one, the kernel turns an unread first one into a byte of the stream.
         """
         if not (self.half_closed or self.urged):
             self.urged = True

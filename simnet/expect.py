@@ -24,7 +24,7 @@ IN_WORDS = {"outcome": "another outcome"}  # of a rule whose name alone says lit
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be: where (``path``, ``line``, ``fault`` counted from 1, ``key``), and ``reason`` with the remedy."""
+    """A scenario that is wrong: where (``path``, ``line``, ``fault`` counted from 1, ``key``), and ``reason`` with the remedy."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class ScenarioError(ValueError):
 
 
 class Expect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the run is to end: exactly one of ``outcome``, ``error``, ``invariant`` and ``interrupted``; by itself, like the baseline.
+    """How the run is to end: exactly one of ``outcome``, ``error``, ``invariant`` and ``interrupted``; by default, like the baseline.
 
-    A failure that is expected is *known*, and green until it is fixed. ``reason`` says why it may stay, as in ``"#123"``.
+    An expected failure is *known*: it passes until it is fixed. ``reason`` says why it may stay, as in ``"#123"``.
     """
 
     outcome: str | None = None
@@ -114,7 +114,7 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """How the scenario came about; for the reader, and for replay to compare with."""
+    """How the scenario was found; for the reader, and for replay to compare with."""
 
     by: str = ""
     """``sweep``, ``fuzz``, a person's name."""

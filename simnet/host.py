@@ -91,10 +91,10 @@ class Host(NotALink):
         return self.socket(AF_UNIX if is_unix(where) else -1)
 
     def wait_listening(self, port: int | str | bytes, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here, or on that path of a Unix socket.
+        """Wait until a socket listens on *port* here, or on that path of a Unix socket.
 
         Raises:
-            TimeoutError: nobody did within *timeout* seconds of virtual time.
+            TimeoutError: none did within *timeout* seconds of virtual time.
         """
         scheduler = self.network._going_on()
         number = port_of(port)
@@ -127,7 +127,7 @@ class Host(NotALink):
 
         Raises:
             RuntimeError: as `crash`.
-            ValueError: it is ``test``, the host of the test's own body, or *seconds* is no time that passes.
+            ValueError: it is ``test``, the host of the test's own body, or *seconds* is less than a nanosecond.
         """
         wanted = Pause(on=self.name, at=0, seconds=seconds)
         stand_still(self.network._going_on(), self.machine, wanted.seconds)

@@ -51,7 +51,7 @@ def shown_address(address: Any) -> str:
 
 
 def snapshot(processes: Iterable[Any]) -> Netstat:
-    """What the processes' descriptors are, now."""
+    """The sockets among the processes' descriptors, now."""
     rows = []
     for process in processes:
         for fd, file in process.descriptors.items():

@@ -93,10 +93,10 @@ _STEPS = _steps()
 
 
 class NetworkMachine(RuleBasedStateMachine):
-    """A state machine with a network, a server of the user's, and clients that do whatever hypothesis thinks of.
+    """A state machine with a network, a server of the user's, and clients whose steps hypothesis chooses.
 
-    A subclass says in `start` what is spawned, and may say in `answer` what a client is to get. ``Machine.TestCase`` is
-    the test. The rules named in `moves` are there; more are added as to any state machine of hypothesis.
+    A subclass spawns the server in `start`, and may say in `answer` what a client should get. ``Machine.TestCase`` is
+    the test. The rules named in `moves` are there; others are added as to any hypothesis state machine.
     """
 
     address: ClassVar[tuple[str, int]] = ("server", 7)
@@ -167,18 +167,18 @@ class NetworkMachine(RuleBasedStateMachine):
         raise NotImplementedError(f"{type(self).__name__}.start() is yours: spawn there what is under test")
 
     def answer(self, client: Client) -> bytes | None:
-        """What *client* is to get for all that it has sent so far, by ``client.sent``; None if nobody can say.
+        """What *client* should get for everything it has sent so far, ``client.sent``; None if that is unknown.
 
-        What it has received begins the answer at any time, and is all of it in the end, but for a client that left, that sent
-        an urgent byte, or that a disruptive fault or a partition has kept from it.
+        At any time, what it has received must be a beginning of the answer, and in the end all of it, except for a client that left,
+        sent an urgent byte, or was hit by a disruptive fault or a partition.
         """
         return None
 
     def end(self) -> None:
-        """The last look: every client has received what there was, and all are still there."""
+        """The last check: every client has received everything there was, and is still connected."""
 
     def new_client(self) -> Client:
-        """Connect one more: for a rule of one's own, ``@rule(target=clients)``."""
+        """Connect another client, in a rule of your own: ``@rule(target=clients)``."""
         client = Client(self.net.host(BODY).connect(self.address, timeout=self.timeout))
         self.clients.append(client)
         return client
@@ -230,7 +230,7 @@ class NetworkMachine(RuleBasedStateMachine):
 
     @rule(client=clients, data=_of_the_class("payloads"))
     def send(self, client: Client, data: bytes) -> None:
-        """As much of *data* as there is room for."""
+        """Send as much of *data* as there is room for."""
         client.send(data)
 
     @rule(client=clients)

@@ -66,7 +66,7 @@ def faults(
 ) -> st.SearchStrategy[Fault]:
     """One fault of *kinds* (names or classes) at one of *places*.
 
-    *ends* says whose calls and towards whom the bytes. Calls are drawn up to *max_call*, bytes up to *max_byte*, stalls up to
+    *ends* says whose calls are hit, and in which direction bytes travel. Calls are drawn up to *max_call*, bytes up to *max_byte*, stalls up to
     *max_seconds*: a stall is transparent as long as it fires no deadline. Shrinks towards the first of each.
 
     Raises:
@@ -157,7 +157,7 @@ def fault_plans(
 ) -> st.SearchStrategy[FaultPlan]:
     """Plans of up to *max_faults* faults; the other arguments are those of `faults`.
 
-    With *schedules*, what is simultaneous is sometimes permuted as well. Shrinks towards the plan without faults.
+    With *schedules*, simultaneous events are sometimes permuted as well. Shrinks towards the plan without faults.
     """
     __tracebackhide__ = True  # what is wrong is the line that asks for them
     if type(max_faults) is not int or max_faults < 0:
@@ -193,7 +193,7 @@ def fault_rates(kinds: Iterable[object] | str = TRANSPARENT) -> st.SearchStrateg
 
 
 def payloads(*, min_size: int = 0, max_size: int = 100_000) -> st.SearchStrategy[bytes]:
-    """Bytes as handlers stumble over them: terminators, halves of terminators, text in UTF-8, and more than a buffer holds.
+    """Bytes that handlers stumble over: terminators, halves of terminators, text in UTF-8, and more than a buffer holds.
 
     Shrinks towards few and plain bytes.
     """

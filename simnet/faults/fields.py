@@ -54,7 +54,7 @@ LEAST: Final[Mapping[str, tuple[int, str]]] = {
 
 
 class FaultError(ValueError):
-    """A fault that cannot be; ``key`` is the field that is wrong, if it is one."""
+    """A fault that is wrong; ``key`` is the field that is wrong, if it is one."""
 
     def __init__(self, message: str, key: str | None = None) -> None:
         super().__init__(message)
@@ -153,7 +153,7 @@ CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
 def lasts(kind: str, seconds: float) -> None:
     """Refuse a time in which nothing can happen."""
     if seconds < NANOSECOND:
-        raise FaultError(f"{kind}: seconds={seconds!r} is no time that passes; at least a nanosecond (1e-9)", "seconds")
+        raise FaultError(f"{kind}: seconds={seconds!r} is too short; it is at least a nanosecond (1e-9)", "seconds")
 
 
 def comes(kind: str, at: float) -> None:

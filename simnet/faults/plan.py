@@ -26,7 +26,7 @@ _SCHEDULE = re.compile(r"fifo|(?:random|pct):(?:0|[1-9][0-9]{0,18})")
 
 
 class PlanError(FaultError):
-    """A plan that cannot be; ``index`` is the fault that is wrong (from 0), ``key`` the field, where they are known."""
+    """A plan that is wrong; ``index`` is the fault that is wrong (from 0), ``key`` the field, where they are known."""
 
     def __init__(self, message: str, index: int | None = None, key: str | None = None) -> None:
         super().__init__(message, key)

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class RealHost(NotALink):
-    """A machine of the network. Its functions run as processes, which are threads."""
+    """A machine of the network. Functions run on it as processes, which are threads."""
 
     __slots__ = ("_console", "machine", "network")
 
@@ -62,7 +62,7 @@ class RealHost(NotALink):
         return result
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _stdlib.socket:
-        """A socket of this host in the hands of the caller."""
+        """A socket of this host, for the caller."""
         network = self.network
         caller = network._running()
         if self._console is None:
@@ -87,10 +87,10 @@ class RealHost(NotALink):
         return self.socket(AF_UNIX if is_unix(where) else -1)
 
     def wait_listening(self, port: int | str | bytes, timeout: float = 30.0) -> None:
-        """Wait until somebody listens on *port* here, or on that path of a Unix socket.
+        """Wait until a socket listens on *port* here, or on that path of a Unix socket.
 
         Raises:
-            TimeoutError: nobody did within *timeout* seconds.
+            TimeoutError: none did within *timeout* seconds.
         """
         process, stage = self.network._running(), self.network._stage
         where = f"{self.name}:{port_of(port)}"

@@ -265,9 +265,7 @@ def test_a_fault_says_what_the_network_did(fault: Fault, sentence: str) -> None:
         ),
         pytest.param(lambda: faults.Wake("server", call=1), "keep", "would answer as ever", id="wake-nothing"),
         pytest.param(lambda: faults.Wake("server", call=1, keep=0), "keep", "never reports nothing", id="wake-none"),
-        pytest.param(
-            lambda: faults.Stall(ON, end="server", byte=1, seconds=0), "seconds", "no time that passes", id="no-stall"
-        ),
+        pytest.param(lambda: faults.Stall(ON, end="server", byte=1, seconds=0), "seconds", "too short", id="no-stall"),
         pytest.param(
             lambda: faults.Stall(ON, end="server", byte=1, seconds=float("nan")), "seconds", "no time", id="nan"
         ),
