@@ -281,7 +281,7 @@ def _sweep_options() -> str:
     for name in SweepOptions.__dataclass_fields__:
         value = getattr(default, name)
         rows.append((f"`{name}`", f"`{value!r}`", _plain(words[name])))
-    return table(("option", "by itself", "what it says"), rows)
+    return table(("option", "default", "what it says"), rows)
 
 
 def _pytest_options() -> str:
