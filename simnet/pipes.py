@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.kernel.descriptors import File
+from simnet.kernel.messages import UIO_MAXIOV
 from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE, WRITABLE
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["Pipe", "Pipes"]
 
 Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
-BUFFERS_MAX = 1024  # UIO_MAXIOV, of writev(2)
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
 
 _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
@@ -140,7 +140,7 @@ class Pipes:
     def writev(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
         """``os.writev``: as one write of all."""
         try:
-            data = b"".join(buffers) if len(buffers) <= BUFFERS_MAX else None
+            data = b"".join(buffers) if len(buffers) <= UIO_MAXIOV else None
         except TypeError:
             data = None
         if data is None:

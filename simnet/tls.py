@@ -15,13 +15,14 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from simnet.sealed import HEAD
+
 __all__ = ["is_of_tls", "place", "unplace"]
 
 AN_END, NO_ROOM = "EOF occurred in violation of protocol", "The operation did not complete (write)"
 DONE = "TLS/SSL connection has been closed (EOF)"
 LINE = " (_ssl.c:"
 LINES_ABOVE = 17  # that one stands above the other where do_handshake says that its time is over
-HEAD = 5  # bytes: type, version, and the length of what follows (RFC 8446, 5.1)
 
 _original: Any = None  # SSLContext._wrap_socket
 

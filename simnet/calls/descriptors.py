@@ -12,8 +12,10 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.calls.descriptor_flags import kept, refused
+from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import UIO_MAXIOV
 from simnet.socket import Socket
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["BY_NUMBER", "by_number", "close", "descriptor_call", "socket_of", "status", "terminal_refusal"]
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
-PAGE = 4096
-BUFFERS_MAX = 1024  # UIO_MAXIOV, of readv(2) and writev(2); what is more is EMSGSIZE to sendmsg(2)
 WHENCE_MAX = 4  # SEEK_HOLE
 NUMBER = 8  # bytes of that of an eventfd
 # What needs a position, a disk, a folder or a terminal.
@@ -148,7 +148,7 @@ def _write(process: Process, fd: int, data: Any) -> int:
 
 
 def _readv(process: Process, fd: int, buffers: Any) -> int:
-    if len(buffers) > BUFFERS_MAX:
+    if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
     if not any(map(len, buffers)):
         return 0  # recvmsg takes a datagram then
@@ -157,7 +157,7 @@ def _readv(process: Process, fd: int, buffers: Any) -> int:
 
 
 def _writev(process: Process, fd: int, buffers: Any) -> int:
-    if len(buffers) > BUFFERS_MAX:
+    if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
     sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers))
     return sent

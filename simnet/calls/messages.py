@@ -12,13 +12,20 @@ from simnet.calls.systemcall import READABLE, WRITABLE
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_INET, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC, SOCK_DGRAM, SOCK_STREAM
+from simnet.kernel.messages import (
+    AF_INET,
+    AF_UNIX,
+    MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+    UIO_MAXIOV,
+)
 from simnet.kernel.options import INT_MAX
 from simnet.resolver.addresses import kernel_address
 
 __all__ = ["MessageCalls"]
-
-UIO_MAXIOV = 1024  # buffers in one message, linux/uio.h
 
 
 class MessageCalls(FullSends):

@@ -12,6 +12,7 @@ import socket as _stdlib
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["send_file", "sendfile"]
 
 PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
-PAGE = 4096
 SENDFILE_MAX = 0x7FFFF000  # bytes of one sendfile(2): MAX_RW_COUNT
 
 

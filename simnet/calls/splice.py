@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet.calls.descriptors import socket_of
+from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, SOCK_STREAM
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["splice"]
 
 SPLICE_F_NONBLOCK = 2
-PAGE = 4096
 F_GETPIPE_SZ = 1032
 
 

@@ -11,7 +11,7 @@ SMALL_HEAD, SMALL_MEMORY = 256, 832  # bytes that a small sk_buff holds, and wha
 SHARED_INFO: Final = 320  # struct skb_shared_info
 SKB: Final = 256  # struct sk_buff
 HEAD_MIN: Final = 1024  # of those that are not small
-PAGE: Final = 4096
+PAGE: Final = 4096  # memory is lent to a socket by the page
 HEAD_MAX: Final = 4 * PAGE - SHARED_INFO  # SKB_MAX_ALLOC
 IN_HEAD_V4, IN_HEAD_V6 = 44, 64  # bytes before the payload in its buffer
 

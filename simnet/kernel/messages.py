@@ -32,6 +32,8 @@ SIOCOUTQ: Final = 0x5411  # TIOCOUTQ
 SIOCATMARK: Final = 0x8905
 SIOCOUTQNSD: Final = 0x894B
 
+UIO_MAXIOV: Final = 1024  # buffers of one message, and of readv(2) and writev(2)
+
 SHUT_RD: Final = 0
 SHUT_WR: Final = 1
 SHUT_RDWR: Final = 2

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from simnet.kernel.datagram_memory import PAGE
+
 if TYPE_CHECKING:
     from simnet.kernel.account import Account
 
 OF_A_SEGMENT: Final = 832  # bytes of memory that a segment takes besides its own
-PAGE: Final = 4096  # memory is lent to a socket by the page
 RATIO: Final = 128  # 256ths of memory that are bytes, before a segment has come
 LEAST_CLAMP: Final = 1152  # SOCK_MIN_RCVBUF, halved
 BUFFER_MAX: Final = 33_554_432  # net.ipv4.tcp_rmem[2]
