@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
 from dispatch.checks import meant_by, misfit, refuse_private_names, refuse_waiting
+from dispatch.current import current_loop
 from dispatch.errors import Aborted
 from dispatch.observers import observers
 
@@ -81,8 +82,6 @@ class Channel:
     def _attach(self, loop: Loop | None) -> None:
         """Belong to *loop* (None: the current one), without a socket yet."""
         if loop is None:
-            from dispatch.loop import current_loop
-
             loop = current_loop()
         else:
             try:

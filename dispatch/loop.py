@@ -12,11 +12,12 @@ import sys
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import a_time, check_seconds, refuse_what_waits
+from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
 from dispatch.forks import making, remember
@@ -30,20 +31,6 @@ if TYPE_CHECKING:
     from dispatch.watchful import Watch
 
 __all__ = ["Loop", "Observer", "current_loop", "observers"]
-
-_current: ContextVar[Loop] = ContextVar("dispatch.current_loop")
-
-
-def current_loop() -> Loop:
-    """The loop that is in ``run()`` here, or the innermost ``with Loop() as loop:`` around this code.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    loop = _current.get(None)
-    if loop is None:
-        raise RuntimeError("no loop here: pass loop=, or make channels inside `with dispatch.Loop() as loop:`")
-    return loop
 
 
 class Loop:
@@ -225,14 +212,14 @@ class Loop:
         self._check_thread()
         self.running = True
         self._thread = get_ident()
-        token = _current.set(self)
+        token = enter(self)
         try:
             while not self._stopping and self._alive():
                 self._once(None)
         finally:
             self.running = self._stopping = False
             self._thread, self._turning = 0, None
-            _current.reset(token)
+            leave(token)
         if self._draining:
             self._shut()
 
@@ -248,6 +235,9 @@ class Loop:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
         before, self._thread = self._thread, get_ident()
+        token = (
+            None if current.get(None) is self else current.set(self)
+        )  # as enter() and leave(), which would cost a call each
         try:
             return self._once(timeout if timeout is None else min(timeout, LONGEST))
         except ValueError:
@@ -256,6 +246,8 @@ class Loop:
             return 0  # type: ignore[unreachable]  # a handler has closed it: its poller is not to be asked any more
         finally:
             self._thread = before
+            if token is not None:
+                current.reset(token)
 
     def _once(self, timeout: float | None) -> int:
         if self._asked:
@@ -457,11 +449,15 @@ class Loop:
         """The end of it: tell who is still to be told, and give everything back."""
         if self.closed:
             return
-        for _ in range(100):  # handlers of the last channels may open others; some would do so for ever
-            self._give_up()
-            self._settle()
-            if all(channel is self._waker for channel in self.channels.values()):
-                break
+        token = enter(self)
+        try:
+            for _ in range(100):  # handlers of the last channels may open others; some would do so for ever
+                self._give_up()
+                self._settle()
+                if all(channel is self._waker for channel in self.channels.values()):
+                    break
+        finally:
+            leave(token)
         with making:
             self.closed = True
         if self._waker is not None:
@@ -473,11 +469,11 @@ class Loop:
         self.poller.close()
 
     def __enter__(self) -> Loop:
-        self._tokens.append(_current.set(self))
+        self._tokens.append(current.set(self))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _current.reset(self._tokens.pop())
+        current.reset(self._tokens.pop())
         self.close()
 
     def log_exception(self, message: str, error: BaseException) -> None:

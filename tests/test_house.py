@@ -74,6 +74,7 @@ STEPS = {
             "dispatch.addresses",
             "dispatch.beginnings",
             "dispatch.checks",
+            "dispatch.current",
             "dispatch.interfaces",
             "dispatch.log",
             "dispatch.nodelay",
@@ -109,7 +110,6 @@ STEPS = {
 # Arrows up that are meant, each inside a function: (from, to) -> why.
 ARROWS_UP = {
     ("dispatch.interfaces", "dispatch.kernel"): "the kernel is the network of whoever names none, looked up when asked",
-    ("dispatch.channel", "dispatch.loop"): "a channel made without a loop joins the current one",
     ("dispatch.output", "dispatch.files"): "what sends a file is loaded by the first program that sends one",
 }
 

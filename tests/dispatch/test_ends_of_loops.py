@@ -167,3 +167,22 @@ def test_a_loop_may_end_in_another_thread_than_the_one_that_catches_its_signal(k
         assert came == ["before"]
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("way", [dispatch.Loop.run, lambda loop: loop.run_once(0), dispatch.Loop.close])
+def test_a_handler_makes_its_channels_on_the_loop_that_calls_it(world, way):
+    loop, other, made = world.loop(), world.loop(), []
+
+    class Again(Recorder):
+        def handle_close(self, reason):
+            made.append(Recorder(world.pair()[0]))
+            loop.stop()
+
+    Again(world.pair()[0], loop=loop).abort()
+    with other:
+        way(loop)
+
+        assert made[0].loop is loop
+        assert dispatch.current_loop() is other
+    with pytest.raises(RuntimeError, match="no loop here"):
+        dispatch.current_loop()
