@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import socket
 
 from dispatch.annotations import Any
+from dispatch.errors import DIED_IN_QUEUE
 
 # What a socket is, as numbers. As attributes they are looked up in enumerations, three times a connection: that costs as much
 # of the interpreter's time as all the rest of accept().
@@ -28,3 +30,17 @@ def accept(sock: Any) -> tuple[Any, Any]:
         return sock.accept()  # type: ignore[no-any-return]
     fd, addr = sock._accept()  # type: ignore[attr-defined]
     return plain(_family(sock), _kind(sock), _protocol(sock), fd), addr  # type: ignore[misc]
+
+
+#: They have no connections: who asks one of them for the next hears EOPNOTSUPP, each time.
+_WITHOUT = tuple(getattr(_socket, name) for name in ("SOCK_DGRAM", "SOCK_RAW", "SOCK_RDM") if hasattr(_socket, name))
+
+
+def has_connections(sock: Any) -> bool:
+    """Whether *sock* is of a kind that can accept any."""
+    return kind(sock) not in _WITHOUT
+
+
+def died_in_queue(sock: Any, code: int | None) -> bool:
+    """Whether accept() says *code* of a connection that died, and may find another, or of *sock* itself."""
+    return code in DIED_IN_QUEUE and (code != errno.EOPNOTSUPP or has_connections(sock))

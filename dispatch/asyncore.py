@@ -36,7 +36,6 @@ from dispatch import predicates as _predicates
 from dispatch.annotations import Any as _Any
 from dispatch.annotations import ClassVar as _ClassVar
 from dispatch.channelmap import ChannelMap as _ChannelMap
-from dispatch.errors import DIED_IN_QUEUE as _DIED_IN_QUEUE
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
 from dispatch.observers import observers as _observers
 from dispatch.pollers.replaced import replaced as _replaced
@@ -230,7 +229,7 @@ class dispatcher:
                 self.log_info(f"cannot accept at the moment: {why}", "warning")
                 _maps.rest(self)
                 return None
-            if why.errno in (EWOULDBLOCK, EAGAIN, ECONNABORTED) or why.errno in _DIED_IN_QUEUE:
+            if why.errno in (EWOULDBLOCK, EAGAIN, ECONNABORTED) or _accepting.died_in_queue(self.socket, why.errno):
                 return None
             raise
         return conn, addr

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket as _socket
 
+from dispatch.accepting import died_in_queue
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.checks import check_address, no_socket
-from dispatch.errors import BREATH, DIED_IN_QUEUE, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
+from dispatch.errors import BREATH, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE, Address
 
 
@@ -157,7 +158,7 @@ class Dispatcher(Channel):
         try:
             pair: tuple[Any, Address] = self._open_socket().accept()
         except OSError as error:
-            if error.errno in TRY_AGAIN or error.errno in DIED_IN_QUEUE:
+            if error.errno in TRY_AGAIN or died_in_queue(self.socket, error.errno):
                 return None
             if error.errno in OUT_OF_RESOURCES:
                 # The connection stays in the queue and keeps the listener ready: rest, or spin.

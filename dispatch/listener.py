@@ -12,7 +12,7 @@ import socket as _socket
 import sys
 from collections.abc import Callable
 
-from dispatch.accepting import accept
+from dispatch.accepting import accept, has_connections
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
@@ -116,6 +116,8 @@ class Listener(Channel):
             )
         if not hasattr(sock, "accept"):
             raise no_socket(sock)
+        if not has_connections(sock):
+            raise TypeError(f"{sock!r} has no connections to accept: give a stream socket; datagrams are for Datagram")
         try:
             sock.setblocking(False)
             sock.listen(backlog)

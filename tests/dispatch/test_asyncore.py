@@ -863,6 +863,19 @@ def test_a_listener_out_of_descriptors_does_not_spin(map, turn):
     assert len(server.socket.calls) < 8
 
 
+def test_a_listener_over_datagrams_is_closed_when_somebody_writes_to_it(map, turn, capsys):
+    server = asyncore.dispatcher(map=map)
+    server.create_socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    with pytest.raises(OSError, match="not supported"):
+        server.listen(5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", server.socket.getsockname())
+    until(lambda: not map, turn, map)
+
+    assert f"[Errno {errno.EOPNOTSUPP}]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_bytes_before_a_hang_up_are_read(pair, map, turn, how):
     channel, client = pair

@@ -398,6 +398,17 @@ def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
     ):
         refused(error, text, dispatch.Listener, ("127.0.0.1", 0), Recorder, loop=loop, **options)
     refused(TypeError, "'x' is no socket", dispatch.Listener, None, Recorder, loop=loop, sock="x")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        refused(
+            TypeError,
+            "no connections to accept: give a stream",
+            dispatch.Listener,
+            None,
+            Recorder,
+            loop=loop,
+            sock=sock,
+        )
+        assert sock.fileno() >= 0
     assert not loop.channels
 
 

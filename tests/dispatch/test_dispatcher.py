@@ -233,6 +233,23 @@ def test_accept_may_find_nobody(world, code):
     world.run(loop, lambda: server.made)
 
 
+def test_a_socket_that_has_no_connections_says_so_when_it_is_asked_for_one(world, caplog):
+    class Accepting(Recorder):
+        def handle_read(self):
+            self.accept()
+
+    loop = world.loop()
+    server = Accepting(loop=loop)
+    server.create_socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", server.addr)
+    world.run(loop, lambda: server.closed)
+
+    assert server.events == [("close", OSError)]
+    assert f"[Errno {errno.EOPNOTSUPP}]" in caplog.text
+
+
 def test_a_listener_out_of_descriptors_rests(world):
     clock = StoppedClock()
     loop = world.loop(network=clock)
