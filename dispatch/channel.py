@@ -37,6 +37,7 @@ RESTING = 8192  # the kernel had no memory for us; it is left alone for a moment
 HELD = 16384  # nothing is read until output has gone: what was read made it
 PROMISED = 32768  # write() has said that too much waits: handle_drained follows
 BUSY = 65536  # of a Chat: nothing is read until the messages that are here are handed over, some in each turn
+BEHIND = 131072  # of TLS: the same, of records
 
 ASLEEP = 1 << 30  # bit of Channel._bits: the poller does not know the descriptor
 # Handlers of asyncore and asynchat, which somebody may have brought along.

@@ -12,6 +12,7 @@ import sys
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
+    BEHIND,
     BLOCKED,
     BROKEN,
     BUSY,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.statistics import StreamStatistics
 
-SILENT = PAUSED | HELD | BUSY | EOF | CLOSING | CONNECTING  # in these states nothing is read
+SILENT = PAUSED | HELD | BUSY | BEHIND | EOF | CLOSING | CONNECTING  # in these states nothing is read
 TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
 BEFORE = PAUSED | SHUT | LAYERED | PRODUCING | PROMISED | FULL  # what may be asked for before there is a connection
 

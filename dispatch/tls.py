@@ -14,6 +14,7 @@ import ssl
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
+    BEHIND,
     BLOCKED,
     BROKEN,
     BUSY,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 SECOND_RECORD = (
     0.5  # seconds; Nagle's rule keeps a second ticket back until the first is acknowledged, 40 ms and a trip later
 )
+AT_ONCE = 256  # records in one turn, as of one byte each; those that are full are as many as a turn reads
 STOP = PAUSED | HELD | BUSY | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
+_TIMES = (None,) * AT_ONCE
 
 
 def start(
@@ -134,10 +137,17 @@ class Layer:
 
     def _pump_later(self, stream: Stream) -> None:
         self._pumping = False
+        stream._channel_state &= ~BEHIND
         if not stream._channel_state & STOP:
+            queued = stream.queued
             self.pump(stream)
-            if not stream._channel_state & (CLOSED | BLOCKED):
-                stream._flush_staged()
+            if not stream._channel_state & CLOSED:
+                made = stream.queued > queued
+                if not stream._channel_state & BLOCKED:
+                    stream._flush_staged()
+                if made:
+                    stream._hold_back()  # as at the end of a turn
+        stream._update()
 
     def pump(self, stream: Stream) -> None:
         """Hand over what can be decrypted."""
@@ -150,13 +160,20 @@ class Layer:
                     self.deadline.cancel()
                 stream._update()  # it may have been read only for the handshake
                 stream._call("handle_secure")
-            while not stream._channel_state & STOP:
+            for _ in _TIMES:
+                if stream._channel_state & STOP:
+                    return
                 data = self.tls.read(262144)
                 if not data:
                     self._peer_finished(stream)
                     return
                 self._silent = False
                 stream._hand_over(data)
+            if not stream._channel_state & STOP:
+                # There may be more. The other channels have their turn first, and until then nothing is read.
+                stream._channel_state |= BEHIND
+                stream._update()
+                self.resumed(stream)
         except ssl.SSLWantReadError:
             self._unread = False
         except ssl.SSLZeroReturnError:

@@ -379,6 +379,34 @@ def test_pending_records_are_handed_over_after_a_pause(world, server_context, cl
     assert len(client.data) == 50_000
 
 
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_peer_of_tiny_records_holds_no_turn_for_itself(world, server_context, client_context, pauses):
+    """One read brings thousands of records; what waits behind a pause, or behind other channels' turns, comes before the end."""
+    loop, turns = world.loop(), []
+
+    class Counting(Secure):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.write(b"y" * 1000)
+            turns.append(loop._turn_number)
+            if pauses and len(self.data) % 600 == 0:
+                self.pause()
+                loop.call_soon(self.resume)
+
+    server, client = secured(world, loop, server_context, client_context, server=Counting)
+    for _ in range(1500):
+        client.tls.write(b"x")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.unwrap()
+    client._flush_staged()
+    world.run(loop, lambda: server.closed and client.closed)
+
+    assert len(server.data) == 1500
+    assert server.events[-2:] == ["eof", ("close", None)]
+    assert max(turns.count(turn) for turn in set(turns)) <= 2 * 256  # before the other channels, and behind them
+    assert len(client.data) == 1_500_000
+
+
 @pytest.mark.parametrize("how", ["close", "pause"])
 def test_the_handshake_goes_on_though_nothing_more_is_to_be_read(world, server_context, client_context, how):
     """What was written behind it needs the peer's side of it; behind much that goes out in clear, it begins late."""
