@@ -291,6 +291,8 @@ class Sender(Channel):
 
     def _flush_staged(self) -> None:
         """As :meth:`_flush`, where the next bytes come from a producer or go through a layer."""
+        if self._channel_state & BROKEN:
+            return  # a layer may have something to say yet, but nothing goes out any more
         more = self._extras()
         budget = TURN_BYTES
         offered = 0  # as above

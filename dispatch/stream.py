@@ -153,7 +153,7 @@ class Stream(Receiver):
         if state & CONNECTING:
             self._arm_close()
             return
-        if self._waiting is None and not state & LAYERED:
+        if self._waiting is None and (not state & LAYERED or state & BROKEN):
             self._end_orderly()
         elif state & BLOCKED:
             self._left_over()
@@ -349,8 +349,8 @@ class Stream(Receiver):
             return
         self._lose_output()
         self._reset_at_close()  # a peer that lives, behind a route that is gone, must not take what it got for a whole
-        if self._channel_state & (EOF | CLOSING | PAUSED | LAYERED):
-            self._finish(error)
+        if self._channel_state & (EOF | CLOSING | PAUSED):
+            self._finish(self._extras().layer.last_word(self, error) if self._channel_state & LAYERED else error)
             return
         self._channel_state = (self._channel_state | BROKEN) & ~(FULL | PROMISED | HELD | BLOCKED)
         self._extras().broken = error

@@ -192,14 +192,37 @@ class Layer:
             return
         if error.reason == "UNEXPECTED_EOF_WHILE_READING" and not isinstance(error, ssl.SSLEOFError):
             error = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error))  # as Pythons after 3.11.2 call it
+        if stream._channel_state & BROKEN and isinstance(error, ssl.SSLEOFError):
+            stream._finish(stream._extras().broken)  # all has been read, and no alert was there
+            return
         alert = self._outgoing.read()
-        if alert and not stream._channel_state & BLOCKED:
+        if alert and not stream._channel_state & (BLOCKED | BROKEN):
             try:
                 stream.socket.send(alert)
             except OSError:
                 pass
         stream._lose_output()
         stream._finish(error)
+
+    def last_word(self, stream: Stream, error: OSError) -> OSError:
+        """Why the peer went, if it said so before sending failed with *error*: its alert. Data that came before it is thrown away."""
+        left = stream._drain
+        try:
+            while left > 0 and (data := stream.socket.recv(stream._read_size)):
+                self._incoming.write(data)
+                left -= len(data)
+        except OSError:
+            pass  # all is read
+        try:
+            if not self.open:
+                self.tls.do_handshake()
+            while self.tls.read(262144):
+                pass
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass
+        except ssl.SSLError as alert:
+            return alert
+        return error
 
     # ---- output
 

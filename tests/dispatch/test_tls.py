@@ -322,6 +322,53 @@ def test_a_client_that_closes_hears_that_its_certificate_was_refused(world, auth
     assert "CERTIFICATE_REQUIRED" in str(client.reason)
 
 
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_client_that_sends_much_hears_that_its_certificate_was_refused(world, authority, client_context, closing):
+    """The server has closed by then, with much of that unread: sending fails before the alert is read."""
+    strict = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(strict)
+    strict.verify_mode = ssl.CERT_REQUIRED
+
+    class Uploading(Secure):
+        def handle_secure(self):
+            self.write(b"x" * 6_000_000)
+            if closing:
+                self.close()
+
+    loop = world.loop()
+    listener = world.listen(loop, Echo, tls=strict)
+    client = Uploading(loop=loop)
+    client.connect(listener.addr)
+    client.start_tls(client_context, server_hostname="localhost")
+    world.run(loop, lambda: client.closed)
+    world.turn(loop, 1)
+
+    assert "CERTIFICATE_REQUIRED" in str(client.reason)
+    assert client.statistics().lost > 0
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_reply_is_read_though_sending_failed(world, server_context, client_context, closing):
+    class Polite(Secure):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if closing:
+                self.close()
+
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context, client=Polite)
+    server.write(b"413 too large")
+    server._flush_later()
+    client.socket = Fickle(client.socket, send=[-errno.EPIPE])
+    client.write(b"upload")
+    server.close()
+    world.run(loop, lambda: client.closed)
+    world.turn(loop, 1)
+
+    assert client.data == b"413 too large"
+    assert client.events == ["connect", "secure", "data", ("close", BrokenPipeError)]
+
+
 def test_a_client_does_not_stay_longer_than_its_output_may_take_for_a_server_that_says_nothing(
     world, authority, client_context
 ):
