@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 from _thread import _count  # threads beside the first
+from operator import is_
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.observers import observers
@@ -23,6 +24,12 @@ CALM = 8  # turns without a newcomer, after which a loop is made for them
 def items(map: Any) -> dict[Any, Any]:
     """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
     return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+
+
+def same(one: dict[Any, Any], other: Any) -> bool:
+    """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
+    other = other if isinstance(other, dict) else items(other)
+    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
 
 
 class ChannelMap(dict[Any, Any]):

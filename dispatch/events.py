@@ -193,6 +193,11 @@ def closed_since(obj: Any, number: int) -> bool:
     return generation(obj)[0] > number
 
 
+def is_closing(obj: Any) -> bool:
+    """Whether *obj* is the one that is being closed at this moment, if any is."""
+    return generation(obj)[0] == closes > 0
+
+
 def left_behind(map: Any, key: Any, obj: Any) -> bool:
     """Whether *key* is what is left of a socket in whose place *obj* has made itself another, which stands in *map* as well.
 

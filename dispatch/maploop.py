@@ -9,10 +9,8 @@ by hand are found by comparing it with its previous state: every turn if it is s
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable
-from operator import is_
 
 from dispatch import events
 
@@ -20,17 +18,17 @@ from dispatch import events
 from dispatch import kernel as _kernel  # noqa: F401
 from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
-from dispatch.channelmap import ChannelMap, items
-from dispatch.events import closed_since, drop_urgent, left_behind, tells_itself
+from dispatch.channelmap import ChannelMap, items, same
+from dispatch.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
 from dispatch.guest import Guest
-from dispatch.interfaces import HUP, IN, NVAL, OUT, PRI, READ, Poller
+from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
 from dispatch.pollers import epoll as _epoll  # noqa: F401
 from dispatch.pollers import kqueue as _kqueue  # noqa: F401
 from dispatch.pollers import poll as _poll  # noqa: F401
 from dispatch.pollers import select as _select  # noqa: F401
-from dispatch.predicates import own_functions, still_has
+from dispatch.predicates import own_functions, room_to_write, still_has
 from dispatch.resting import resting, tired
 
 PATIENT = 0.1  # seconds: a turn that may sleep for so long can afford an audit if nothing comes
@@ -55,6 +53,7 @@ class MapLoop(Loop):
         "_idle_turns",
         "_kind",
         "_known",
+        "_left",
         "_mirror",
         "_ready",
         "_restless",
@@ -91,6 +90,9 @@ class MapLoop(Loop):
         self._surprised = True  # who was ready stands in the map no more: more may have changed
         self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
         self._served: list[Ready] = []  # who had a turn since it was asked
+        self._left: dict[
+            Guest, tuple[Any, Any, int]
+        ] = {}  # who has left in this turn: object, socket, closes till then
         self.touched: dict[Any, int] = {}  # keys that were set since the last turn; their old places in the order, or 0
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         #: Descriptors of those that always want to write, only to say that nobody handles it: they are not woken for that.
@@ -131,7 +133,7 @@ class MapLoop(Loop):
                     # A program's own loop goes on as fast as it did when they were woken.
                     events = self.poller.poll(0)
                     if not events:
-                        if self._room_to_write():
+                        if room_to_write(self.grumblers):
                             timeout = 0
                         else:
                             events = self.poller.poll(pause)
@@ -177,20 +179,10 @@ class MapLoop(Loop):
             if found and self._served is not found:
                 self._served = self._served + found  # a handler has turned the loop
             self._ready = interrupted
+            if self._left and interrupted is None:
+                self._left.clear()
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
-
-    def _room_to_write(self) -> bool:
-        """Whether one of the grumblers would have been woken: not at a pipe that it reads, nor where its peer does not."""
-        if not hasattr(select, "poll"):
-            return True
-        pollster = select.poll()
-        for fd in list(self.grumblers):  # another thread may be closing them
-            if fd >= 0:
-                pollster.register(fd, OUT)
-                if any(bits & ~HUP for _, bits in pollster.poll(0)):
-                    return True
-        return False
 
     def _wished(self) -> bool:
         """Whether anybody waits for anything, were it only to grumble."""
@@ -206,12 +198,13 @@ class MapLoop(Loop):
         stand = None if self._mirror is None else self.map.get  # a ChannelMap has told who left it
         for _, guest, flags in ready:
             obj = guest.obj  # before it is looked whether it is there: another thread may be taking it out
-            if guest._fileno >= 0 and (stand is None or stand(guest.key) is obj):
-                serve(obj, flags)
-                if flags != IN and flags & PRI and guest.present():
-                    drop_urgent(obj)
-            else:
-                self._surprised = True
+            if guest._fileno < 0 or (stand is not None and stand(guest.key) is not obj):
+                obj = self._come_back(guest)
+                if obj is None:
+                    continue
+            serve(obj, flags)
+            if flags != IN and flags & PRI and (guest.present() or self._come_back(guest) is not None):
+                drop_urgent(obj)
 
     def _serve_by_kind(self, ready: list[Ready], serve: Serve, kinds: Kinds) -> None:
         """As the loop over select(2) did it: first all that is to be read, then all writes, then the exceptional."""
@@ -226,29 +219,40 @@ class MapLoop(Loop):
                 if not flags & (IN | NVAL):
                     continue
             obj = guest.obj  # before it is looked whether it is there, as above
-            if guest._fileno >= 0 and (stand is None or stand(guest.key) is obj):
-                if flags == IN or flags & IN:
-                    read(obj)
-                else:
-                    serve(obj, NVAL)
+            if guest._fileno < 0 or (stand is not None and stand(guest.key) is not obj):
+                obj = self._come_back(guest)
+                if obj is None:
+                    continue
+            if flags == IN or flags & IN:
+                read(obj)
             else:
-                self._surprised = True
+                serve(obj, NVAL)
         if not later:
             return
         for _, guest, flags in later:
-            obj = guest.obj
-            if flags & OUT and guest.present() and not closed_since(obj, number):
-                write(obj)
+            if flags & OUT:
+                obj = guest.obj if guest.present() else self._come_back(guest)
+                if obj is not None and not closed_since(obj, number):
+                    write(obj)
         for _, guest, flags in later:
-            obj = guest.obj
-            if flags & PRI and guest.present() and not closed_since(obj, number):
-                exception(obj)
-                if guest.present():
-                    drop_urgent(obj)
+            if flags & PRI:
+                obj = guest.obj if guest.present() else self._come_back(guest)
+                if obj is not None and not closed_since(obj, number):
+                    exception(obj)
+                    if guest.present() or self._come_back(guest) is not None:
+                        drop_urgent(obj)
+
+    def _come_back(self, guest: Guest) -> Any:
+        """The object of *guest*, which has left, if it is there again as it was; else None."""
+        self._surprised = True
+        obj, sock, number = self._left.get(guest, (None, None, 0))
+        if obj is None or self.map.get(guest.key) is not obj or closed_since(obj, number):
+            return None
+        return obj if sock is None or getattr(obj, "socket", sock) is sock else None
 
     def _compare(self, mirror: dict[Any, Any]) -> None:
         """Find what a program did to its own dict by hand."""
-        if self._looks(mirror) and not _same(mirror, self.map):
+        if self._looks(mirror) and not same(mirror, self.map):
             self._mirror = now = items(self.map)  # in one step: another thread may be changing it
             # The same are there, in another order, and nobody has told.
             moved = len(now) == len(mirror) and not self.touched and now.keys() == mirror.keys() and [*now] != [*mirror]
@@ -398,6 +402,8 @@ class MapLoop(Loop):
                 self._strike(guest)
                 if observers:
                     self._tell_closed(guest)
+            if self._ready is not None and not is_closing(guest.obj):
+                self._left[guest] = guest.obj, guest.socket, events.closes  # in a turn that it may come back in
             # It may stand among those that were served, until the next turn.
             guest.obj = guest.socket = guest.reads = None
 
@@ -492,9 +498,3 @@ class MapLoop(Loop):
 
 def _nobody(obj: Any, flags: int) -> None:
     """The serve of a map loop before its first turn."""
-
-
-def _same(one: dict[Any, Any], other: Any) -> bool:
-    """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
-    other = other if isinstance(other, dict) else items(other)
-    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))

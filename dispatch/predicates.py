@@ -5,9 +5,11 @@ A program's own ``readable`` or ``writable`` may answer anything at any time. Th
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterable
 
 from dispatch.annotations import Any
+from dispatch.interfaces import HUP, OUT
 
 _readable: set[Any] = set()
 _writable: set[Any] = set()
@@ -55,3 +57,16 @@ def uses_writable(obj: Any) -> bool:
         )
     except AttributeError:
         return True  # some function of the program's own
+
+
+def room_to_write(fds: Iterable[int]) -> bool:
+    """Whether one of these would be woken for it: not at a pipe that it reads, nor where its peer does not."""
+    if not hasattr(select, "poll"):
+        return True
+    pollster = select.poll()
+    for fd in list(fds):  # another thread may be closing them
+        if fd >= 0:
+            pollster.register(fd, OUT)
+            if any(bits & ~HUP for _, bits in pollster.poll(0)):
+                return True
+    return False

@@ -901,6 +901,44 @@ def test_the_close_is_told_once_and_no_write_follows(pair, map, turn):
     assert channel.events.count("close") == 1
 
 
+def test_nothing_reaches_who_comes_back_in_a_turn_with_another_socket_of_the_same_number(map, turn):
+    pairs = [socket.socketpair() for _ in range(2)]
+    events = []
+
+    class Returning(asyncore.dispatcher):
+        def handle_read(self):
+            self.recv(10)
+            for each in list(map.values()):
+                if each is not self:  # it has not had its turn yet
+                    number = each._fileno
+                    each.del_channel()
+                    each.socket.close()
+                    pairs.append(socket.socketpair())
+                    each.set_socket(next(end for end in pairs[-1] if end.fileno() == number))
+                    events.append("moved")
+
+        def handle_write(self):
+            events.append("write")
+
+        def writable(self):
+            return False
+
+    class Moved(Returning):
+        def handle_read(self):
+            events.append("read")
+
+    Returning(pairs[0][0], map)
+    Moved(pairs[1][0], map)
+    for _, far in pairs[:2]:
+        far.send(b"x")
+    turn(map, 6)  # of fewer each is polled anew, and knows no sockets
+
+    assert events == ["moved"]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
 def test_nothing_reaches_who_got_the_descriptor_of_a_closed_channel(map, turn):
     a, b = socket.socketpair(), socket.socketpair()
     other = socket.socketpair()

@@ -248,3 +248,85 @@ def test_who_closes_in_handle_read_is_not_asked_to_write_though_it_still_stands_
     members.clear()
 
     assert told == ["read"]
+
+
+@pytest.mark.parametrize("who", ["itself", "others"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("count", [1, 8])
+def test_who_leaves_the_map_and_comes_back_in_a_turn_hears_in_it_what_was_polled_for_it(who, use_poll, own_map, count):
+    def program(asyncore, asynchat):
+        told, members, channels, peers = [], {} if own_map else asyncore.socket_map, [], []
+
+        class Member(asyncore.dispatcher):
+            wants = True
+
+            def tell(self, what):
+                told.append((channels.index(self), what))
+
+            def writable(self):
+                return self.wants
+
+            def handle_read(self):
+                self.tell(self.recv(10))
+                if self is channels[0]:
+                    for each in channels[:1] if who == "itself" else channels[1:]:
+                        number = each._fileno
+                        each.del_channel()
+                        each._fileno = number
+                        each.add_channel()
+
+            def handle_write(self):
+                self.tell("write")
+                self.wants = False
+
+            def handle_expt(self):
+                self.tell(self.socket.recv(1, socket.MSG_OOB))
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            for _ in range(30):  # so many that they are not asked anew each turn
+                peers.append(socket.create_connection(listener.getsockname()))
+                channels.append(Member(listener.accept()[0], members))
+                peers[-1].send(b"x")
+                peers[-1].send(b"!", socket.MSG_OOB)
+        for turn in range(8 // count):
+            asyncore.loop(0, use_poll, members, count)
+            told.append(turn)
+        for each in [*channels, *peers]:
+            each.close()
+        return told
+
+    told = alike(program)
+    assert len([each for each in told if each != 0 and isinstance(each, tuple)]) == 90
+
+
+def test_who_is_closed_by_another_goes_at_once():
+    def program(asyncore, asynchat):
+        told, members = [], {}
+
+        class Member(asyncore.dispatcher):
+            def __del__(self):
+                told.append("gone")
+
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                self.recv(10)
+                for each in list(members.values()):
+                    if each is not self:
+                        each.close()
+                del each
+                told.append("closed")
+
+        pairs = [socket.socketpair() for _ in range(2)]
+        for near, far in pairs:
+            Member(near, members)
+            far.send(b"x")
+        asyncore.loop(0, False, members, 8)
+        asyncore.close_all(members)
+        for _, far in pairs:
+            far.close()
+        return told
+
+    assert alike(program) == ["gone", "closed", "gone"]
