@@ -7,6 +7,9 @@ kind costs nothing while it waits.
 
 from __future__ import annotations
 
+import os
+import stat
+
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.events import RERAISED, failed_to_say, left_behind
@@ -150,11 +153,14 @@ class Guest(Channel):
         return now is not None and now is not self.socket
 
     def stale(self) -> bool:
-        """Whether its socket was closed behind the map's back."""
+        """Whether its socket was closed behind the map's back. One that was only detached, to be wrapped in TLS, is still polled."""
         try:
-            return self.socket is not None and self.socket.fileno() != self._fileno
+            if self.socket is None or self.socket.fileno() == self._fileno:
+                return False
         except (AttributeError, OSError, TypeError, ValueError):
-            return True
+            pass
+        knows = None if self._bits & ASLEEP else getattr(self.loop.poller, "knows", None)
+        return not (_is_socket(self._fileno) if knows is None else knows(self._fileno, self._bits))
 
     def _turn_failed(self, error: Exception) -> None:
         raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
@@ -171,3 +177,11 @@ class Guest(Channel):
 
     def __repr__(self) -> str:
         return f"<guest {self.obj!r} fd={self._fileno}>"
+
+
+def _is_socket(fd: int) -> bool:
+    """Whether a socket stands under this number. Where numbers of sockets are not those of files, nobody can tell: then not."""
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False

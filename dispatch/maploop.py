@@ -341,11 +341,11 @@ class MapLoop(Loop):
         guest.number = place
         try:
             sock = obj.socket if fd is key else key
-            if sock.fileno() == fd:
-                guest.socket = sock
-            elif left_behind(self.map, key, obj):
+            number = sock.fileno()
+            if number != fd and left_behind(self.map, key, obj):
                 self.taken(key)
                 return
+            guest.socket = sock if number in (fd, -1) else None  # it may be detached already
         except Exception:  # noqa: BLE001 - it has something else there, or a way of its own to say that it has nothing
             pass
         guest._fileno = fd

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from dispatch.interfaces import IN, OUT
 
-# EINVAL: another thread has closed the epoll just now, and its number is a socket's already.
-_GONE = (errno.ENOENT, errno.EBADF, errno.EINVAL)
+# EINVAL: another thread has closed the epoll just now, and its number is a socket's already. EPERM: the number is a regular file's.
+_GONE = (errno.ENOENT, errno.EBADF, errno.EINVAL, errno.EPERM)
 CALM = 8  # crowded turns without a change, before poll(2) is told of all
 
 
@@ -84,8 +84,16 @@ class EpollPoller:
             return
         try:
             self._epoll.modify(fd, bits)
-        except FileNotFoundError:
-            self.watch(fd, bits)  # closed and opened again behind our back: the kernel forgot it
+        except (FileNotFoundError, PermissionError):
+            self.watch(fd, bits)  # closed and opened again behind our back, as a file perhaps: the kernel forgot it
+
+    def knows(self, fd: int, bits: int) -> bool:
+        """Whether what was watched under this number, for *bits*, still stands there: the kernel forgets what was closed."""
+        try:
+            self._epoll.modify(fd, bits)
+        except (OSError, ValueError):
+            return fd in self._files
+        return True
 
     def _poll_with_files(self, timeout: float | None = None) -> list[tuple[int, int]]:
         always = [(fd, bits & (IN | OUT)) for fd, bits in self._files.items() if bits & (IN | OUT)]

@@ -59,6 +59,18 @@ class KqueuePoller:
                 pass  # the kqueue itself is closed
             del self._bits[fd]
 
+    def knows(self, fd: int, bits: int) -> bool:
+        """Whether what was watched under this number, for *bits*, still stands there: the kernel forgets what was closed."""
+        if not bits & (IN | OUT):
+            return True  # it was told of nothing, and cannot be asked
+        which = select.KQ_FILTER_READ if bits & IN else select.KQ_FILTER_WRITE  # type: ignore[attr-defined,unused-ignore]
+        try:
+            for action in (select.KQ_EV_DELETE, select.KQ_EV_ADD):  # type: ignore[attr-defined,unused-ignore]
+                self._kqueue.control([select.kevent(fd, which, action)], 0)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         # Three filters a descriptor at most: room for all, and for at least one when nothing is watched.
         ready: dict[int, int] = {}

@@ -901,6 +901,39 @@ def test_the_close_is_told_once_and_no_write_follows(pair, map, turn):
     assert channel.events.count("close") == 1
 
 
+@pytest.mark.parametrize("then", ["lives", "closed", "closed and its number used"])
+def test_a_channel_whose_socket_was_detached_is_served_as_long_as_its_descriptor_is_open(
+    pair, map, turn, then, tmp_path
+):
+    """By who wraps it in TLS, and leaves the old one where it was; a loop that has nothing to do looks after such things."""
+    channel, client = pair
+    real = socket.socket(fileno=channel.socket.detach())
+    channel.recv = real.recv
+    turn(map, 6)
+    turn(map, 1, 0.11)
+    assert not channel.events
+    if then == "lives":
+        client.sendall(b"x")
+        until(lambda: channel.data, turn, map)
+        real.close()
+        return
+    number = real.fileno()
+    real.close()
+    if then != "closed" and number < 1 << 20:  # not a simulated one
+        used = os.open(tmp_path, os.O_RDONLY)
+        if used != number:
+            os.dup2(used, number)
+            os.close(used)
+    until(lambda: not map, turn, map)
+    if then != "closed" and number < 1 << 20:
+        os.close(number)
+
+    assert channel.events in (
+        ["close"],
+        [("error", OSError)],
+    )  # whatever stands there is read, where all are polled anew
+
+
 def test_nothing_reaches_who_comes_back_in_a_turn_with_another_socket_of_the_same_number(map, turn):
     pairs = [socket.socketpair() for _ in range(2)]
     events = []

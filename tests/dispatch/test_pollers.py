@@ -201,6 +201,42 @@ def test_a_regular_file_is_always_ready(kernel_poller, tmp_path):
         kernel_poller.forget(file.fileno())
 
 
+@pytest.mark.parametrize("verb", ["change", "forget"])
+def test_a_number_that_a_file_has_taken_may_be_changed_and_forgotten(kernel_poller, tmp_path, verb):
+    here, there = socket.socketpair()
+    fd = here.fileno()
+    kernel_poller.watch(fd, IN)
+    with here, there, open(tmp_path / "file", "w") as file:
+        os.dup2(file.fileno(), fd)
+        kernel_poller.change(fd, IN | OUT) if verb == "change" else kernel_poller.forget(fd)
+
+        assert bits_of(kernel_poller, fd) == (IN | OUT if verb == "change" else 0)
+
+
+@pytest.mark.parametrize("name", [name for name in ("epoll", *EMULATED) if name in EMULATED or hasattr(select, name)])
+def test_who_keeps_what_is_watched_knows_whether_it_is_there(name, monkeypatch):
+    if name in EMULATED:
+        emulated_kqueue.install(monkeypatch)
+    poller = KERNEL.poller(name.rpartition("-")[2])
+    here, there = socket.socketpair()
+    twin = socket.socket(fileno=here.detach())
+    fd = twin.fileno()
+    poller.watch(fd, IN)
+    assert poller.knows(fd, IN)
+    there.send(b"x")
+    assert bits_of(poller, fd) & IN
+
+    twin.close()
+    assert not poller.knows(fd, IN)
+    with there, there.dup() as other:
+        if other.fileno() != fd:
+            os.dup2(other.fileno(), fd)
+        assert not poller.knows(fd, IN)
+        if other.fileno() != fd:
+            os.close(fd)
+    poller.close()
+
+
 def test_select_refuses_a_descriptor_it_cannot_watch():
     poller = KERNEL.poller("select")
     try:
