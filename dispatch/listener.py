@@ -222,7 +222,7 @@ class Listener(Channel):
             if not self._channel_state & ACCEPTING or self._channel_state & PAUSED or self._is_full():
                 break
         self._update()
-        if self._spare is None and len(self.loop.channels) >= SPARE_FROM:
+        if self._spare is None and len(self.loop.channels) >= SPARE_FROM and not self._channel_state & CLOSED:
             self._keep_spare()
 
     def _welcome(self, sock: Any, addr: Address) -> None:

@@ -306,6 +306,8 @@ class Sender(Channel):
                     if self._channel_state & BLOCKED:
                         self._channel_state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
                         self._update()
+                    if self._channel_state & CLOSING:
+                        self._arm_close()
                     self._say_full()
                     return
                 staged = more.staged

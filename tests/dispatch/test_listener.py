@@ -261,6 +261,21 @@ def test_a_closed_listener_leaves_its_connections_alone(world):
         socket.create_connection(("127.0.0.1", 1), timeout=5)
 
 
+def test_a_listener_that_its_own_handler_closes_keeps_no_descriptor(world, monkeypatch):
+    monkeypatch.setattr("dispatch.listener.SPARE_FROM", 1)
+
+    def only_one(sock, **options):
+        listener.close()
+        return Recorder(sock, **options)
+
+    loop = world.loop()
+    listener = world.listen(loop, only_one)
+    world.connect(listener.addr)
+    world.run(loop, lambda: listener.closed)
+
+    assert listener._spare is None
+
+
 def test_an_address_in_use_is_said_at_the_call(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)

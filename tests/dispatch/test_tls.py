@@ -389,6 +389,23 @@ def test_a_client_does_not_stay_longer_than_its_output_may_take_for_a_server_tha
     assert client.events == [("close", None)]
 
 
+@pytest.mark.parametrize("seconds", [None, 60])
+def test_a_close_waits_no_longer_for_a_handshake_than_for_a_peer(world, client_context, seconds):
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    client = Secure(world.pair()[0], loop=loop)
+    client.close_timeout = 5
+    client.start_tls(client_context, server_hostname="localhost", handshake_timeout=seconds)
+    client.write(b"secret")
+    client.close()
+    world.turn(loop)
+    clock.now += 5
+    world.turn(loop)
+
+    assert client.closed
+    assert client.reason.which == "close"
+
+
 @pytest.mark.parametrize("code", [errno.EPIPE, errno.ECONNRESET])
 def test_a_peer_that_does_not_stay_for_our_goodbye_makes_no_other_end(world, server_context, client_context, code):
     """What was written is out, as it is where a stream without TLS closes and its peer has gone."""
