@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 STOP = PAUSED | HELD | CLOSING | CLOSED  # in these states no message is handed over
+SKIPPING: Any = object()  # what it was cut by, while a message that was too long is thrown away
 AT_ONCE = 1024  # messages in one turn: of empty lines one read brings a quarter of a million, and the other channels wait meanwhile
 
 
 class MessageTooLong(ValueError):
     """A peer sent more than ``max_message`` bytes without a terminator."""
+
+
+class _Left(Exception):
+    """A message was left out, and the next one may be there."""
 
 
 class Chat(Stream):
@@ -50,7 +55,11 @@ class Chat(Stream):
         """A message, without its terminator; it may be empty."""
 
     def handle_too_long(self, error: MessageTooLong, /) -> None:
-        """A message is longer than ``max_message``. By default: abort the connection."""
+        """A message is longer than ``max_message``. By default: abort the connection; if you keep it, the next message is delivered as usual.
+
+        The long message is discarded: what has arrived of it, and what follows up to its terminator. If you set another terminator
+        here, what arrives from now on is cut by that one instead.
+        """
         self.abort(error)
 
     # ---- what a program does
@@ -85,11 +94,12 @@ class Chat(Stream):
         """As for a stream. Unencrypted input that came after the request is discarded: it may have been injected."""
         super().start_tls(context, **options)
         self._input, self._start, self._scanned = b"", 0, 0
+        self._terminator = None  # nor is anything left of what was too long
 
     @property
     def pending_input(self) -> bytes:
         """Data that has arrived and was not delivered yet."""
-        return bytes(self._input[self._start :])
+        return b"" if self._terminator is SKIPPING else bytes(self._input[self._start :])
 
     # ---- cutting
 
@@ -123,6 +133,8 @@ class Chat(Stream):
                         self._call_raising("handle_message", message)
                     else:
                         self.handle_message(message)
+                except _Left:
+                    pass
                 except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
                     self._failed("handle_message", error)
             else:
@@ -143,6 +155,9 @@ class Chat(Stream):
     def _next_message(self) -> bytes | None:
         buffer, start, terminator = self._input, self._start, self.terminator
         if terminator is not self._terminator:
+            if self._terminator is SKIPPING and not self._skip(terminator):
+                return None
+            start = self._start
             terminator = self._terminator = check_terminator(terminator)
             self._scanned = start
         if isinstance(terminator, int):
@@ -153,20 +168,38 @@ class Chat(Stream):
             end = after = len(buffer)
         else:
             end = buffer.find(terminator, self._scanned)
-            if end < 0 or end - start > self.max_message:
-                # Look again from where the terminator may have begun already.
-                self._scanned = max(start, len(buffer) - len(terminator) + 1)
-                if (end if end >= 0 else len(buffer)) - start > self.max_message:
-                    self._too_long(len(buffer) - start)
-                return None
             after = end + len(terminator)
+            if end < 0:
+                # Look again from where the terminator may have begun already.
+                self._scanned = begun = max(start, len(buffer) - len(terminator) + 1)
+                if begun - start > self.max_message:
+                    self._input, self._start, self._scanned = bytes(buffer[begun:]), 0, 0
+                    self._terminator = SKIPPING
+                    self._too_long(f"{len(buffer) - start} bytes without {terminator!r}")
+                    if self.terminator != terminator:
+                        self._input, self._terminator = b"", None  # what comes now is cut in another way
+                return None
+            if end - start > self.max_message:
+                self._start = self._scanned = after
+                self._too_long(f"{end - start} bytes before {terminator!r}")
+                raise _Left
         self._start = self._scanned = after
         return buffer[start:end] if type(buffer) is bytes else bytes(memoryview(buffer)[start:end])
 
-    def _too_long(self, size: int) -> None:
-        error = MessageTooLong(f"{size} bytes without {self._terminator!r}; max_message is {self.max_message}")
-        self._input, self._start, self._scanned = b"", 0, 0
-        self._call("handle_too_long", error)
+    def _skip(self, terminator: Any) -> bool:
+        """Throw away what is left of a message that was too long; False if its end is still to come."""
+        if isinstance(terminator, (bytes, bytearray)):  # else the program cuts in another way by now
+            size = len(terminator)
+            end = self._input.find(terminator, self._start)
+            if end < 0:
+                self._input = bytes(self._input[max(self._start, len(self._input) - size + 1) :])
+                self._start = self._scanned = 0
+                return False
+            self._start = end + size
+        return True
+
+    def _too_long(self, what: str) -> None:
+        self._call("handle_too_long", MessageTooLong(f"{what}; max_message is {self.max_message}"))
 
     def _cut_later(self) -> None:
         """Bytes that are here already may be a message now."""

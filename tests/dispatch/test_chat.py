@@ -240,16 +240,48 @@ def test_a_message_without_end_is_given_up(world):
     assert len(channel.pending_input) == 0
 
 
+class Short(Talk):
+    """Keeps the connection when a message is too long."""
+
+    max_message = 10
+
+    def handle_too_long(self, error):
+        self.events.append(str(error))
+
+
 def test_a_long_message_that_ends_is_too_long_as_well():
-    class Short(Talk):
-        max_message = 10
+    chat = fed(Short, b"x" * 11 + b"\r\n", b"y" * 10 + b"\r\n")
 
-    with dispatch.Loop() as loop:
-        chat = Short(loop=loop)
-        chat.handle_too_long = lambda error: chat.events.append(str(error))
-        chat.handle_data(b"x" * 11 + b"\r\n")
+    assert chat.events == ["11 bytes before b'\\r\\n'; max_message is 10", b"y" * 10]
 
-    assert chat.events == ["13 bytes without b'\\r\\n'; max_message is 10"]
+
+@given(
+    st.lists(st.integers(0, 30).map(lambda size: b"x" * size)),
+    st.lists(st.integers(0, 100)),
+    st.sampled_from([b"\n", b"\r\n", b"aba", b"\r\n.\r\n"]),
+)
+def test_what_is_too_long_is_left_out_however_the_bytes_arrived_and_nothing_else(messages, marks, terminator):
+    class Cut(Short):
+        pass
+
+    Cut.terminator = terminator
+    data = b"".join(message + terminator for message in messages)
+    marks = sorted({0, len(data), *(mark for mark in marks if mark < len(data))})
+    chat = fed(Cut, *(data[a:b] for a, b in itertools.pairwise(marks)))
+
+    assert [each if isinstance(each, bytes) else "left out" for each in chat.events] == [
+        each if len(each) <= 10 else "left out" for each in messages
+    ]
+    assert not chat.pending_input
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 12, b"abc"], [b"x" * 11 + b"\r\nabc"]])
+def test_who_hears_of_a_message_that_is_too_long_may_cut_in_another_way_from_there(pieces):
+    class Taking(Short):
+        def handle_too_long(self, error):
+            self.set_terminator(3)
+
+    assert fed(Taking, *pieces).events == [b"abc"]
 
 
 def test_a_message_in_many_small_pieces_is_scanned_once(monkeypatch):
