@@ -18,7 +18,9 @@ def check_seconds(name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}={value!r} is no time: give seconds, or None for no limit")
-    if not value >= 0:
+    if not 0 <= value < _MANY and value != _INFINITE:
+        if value > 0:
+            raise no_time(name)
         raise ValueError(f"{name}={value!r} must be 0 or more seconds; None means no limit")
 
 
@@ -34,33 +36,51 @@ def a_time(when: Any) -> float:
     try:
         return float(when)
     except OverflowError:
-        raise ValueError("when is a number of more than 300 digits, and no clock comes to it: give seconds") from None
+        raise no_time("when") from None
 
 
-def check_count(name: str, value: Any, least: int) -> None:
+def no_time(name: str) -> ValueError:
+    """What to raise when a time turns out to be no float."""
+    return ValueError(f"{name} is a number of more than 300 digits, and no clock comes to it: give seconds")
+
+
+def check_count(name: str, value: Any, least: int, most: int | None = None) -> None:
     """*value* as a number of things.
 
     Raises:
         TypeError: no whole number.
-        ValueError: fewer than *least*.
+        ValueError: fewer than *least*, or more than *most*.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}={value!r} must be a whole number")
     if value < least:
         raise ValueError(f"{name}={value!r} must be {least} or more")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be {most} or less")
 
 
 def check_address(address: Any, family: int | None = None, *, looked_up: bool = False) -> None:
-    """An IP address by its looks: (host, port), for IPv6 with flow and scope. Paths and other families pass.
+    """An address by its looks: (host, port), for IPv6 with flow and scope, or a path. Other families pass.
 
     Where it is *looked_up*, the name of a service may stand for the port.
 
     Raises:
-        TypeError: not a tuple of a host and a port.
+        TypeError: not a tuple of a host and a port; or one of another family.
         ValueError: no such port.
     """
-    if family not in (None, _socket.AF_INET, _socket.AF_INET6):
-        return
+    if family is not None:
+        if not isinstance(family, int):
+            raise TypeError(
+                f"{family=} is no address family: give socket.AF_INET, AF_INET6 or AF_UNIX, or None to guess it"
+            )
+        if family == getattr(_socket, "AF_UNIX", None):
+            if not is_path(address):
+                raise TypeError(f"{address!r} is no path, and the family is AF_UNIX")
+            return
+        if family not in (_socket.AF_INET, _socket.AF_INET6):
+            return
+        if is_path(address):
+            raise TypeError(f"{address!r} is the path of a Unix socket, and the family is IP: give (host, port)")
     if isinstance(address, (str, bytes)):
         host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if colon and port.isdecimal() and "/" not in host:
@@ -84,11 +104,33 @@ def check_address(address: Any, family: int | None = None, *, looked_up: bool = 
         raise ValueError(f"{address!r} is no address: a port is a number from 0 to 65535")
 
 
+def is_path(address: Any) -> bool:
+    """Whether it can only be meant for a Unix socket."""
+    return isinstance(address, (str, bytes, bytearray)) or hasattr(address, "__fspath__")
+
+
+def descriptor(file: Any, remedy: str = "") -> int:
+    """The number of an open file.
+
+    Raises:
+        TypeError: it has none, as what is kept in memory.
+        ValueError: it is closed.
+    """
+    try:
+        fd = file.fileno()
+    except (AttributeError, OSError):  # io.UnsupportedOperation is an OSError
+        raise TypeError(f"{file!r} is no open file with a descriptor{remedy}") from None
+    if not isinstance(fd, int):
+        raise TypeError(f"{file!r} is no open file: its fileno() is {fd!r}")
+    return fd
+
+
 def no_socket(sock: Any) -> TypeError:
     """What to raise when *sock* turns out to be none."""
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
 
 
+_MANY, _INFINITE = 1e300, float("inf")  # seconds; a float holds not many more
 COROUTINE, GENERATOR = 0x80 | 0x200, 0x20  # of `async def`, with yields in it or without; of `def` with yields
 
 

@@ -67,9 +67,7 @@ class Datagram(Channel):
             if local is not None:
                 self._file = self._bind(sock, local)
             if peer is not None:
-                code = sock.connect_ex(os.fspath(peer) if isinstance(peer, os.PathLike) else peer)
-                if code:
-                    raise OSError(code, f"cannot talk to {peer}")
+                self._connect(sock, peer)
             self.socket = sock
             self.addr = sock.getsockname()
             self._channel_state = CONNECTED
@@ -84,6 +82,15 @@ class Datagram(Channel):
         super().__init_subclass__(**options)
         guard_limits(cls, (), ("max_size", "queue_limit"))
 
+    def _connect(self, sock: Any, peer: Address) -> None:
+        try:
+            code = sock.connect_ex(os.fspath(peer) if isinstance(peer, os.PathLike) else peer)
+        except Exception as error:
+            error.add_note(f"the peer's address is {peer!r}")
+            raise
+        if code:
+            raise OSError(code, f"{os.strerror(code)}: cannot talk to {peer!r}")
+
     def _bind(self, sock: Any, address: Address) -> Any:
         """Bind *sock*; the file that this makes, if it makes one."""
         is_path = isinstance(address, (str, bytes, os.PathLike))
@@ -92,7 +99,7 @@ class Datagram(Channel):
                 address = os.fspath(address)
                 make_room(self.loop.network, address, _socket.SOCK_DGRAM)
             sock.bind(address)
-        except OSError as error:
+        except Exception as error:
             error.add_note(f"the address of its own is {address!r}")
             raise
         return SocketFile(address) if is_path else None
@@ -126,6 +133,10 @@ class Datagram(Channel):
             self._send(data, addr)
         except OverflowError as error:
             raise ValueError(f"cannot send to {addr}: {error}") from None
+        except (TypeError, ValueError) as error:
+            check_address(addr, self.socket.family)  # it says more
+            error.add_note(f"the address to send to is {addr!r}")
+            raise
         except OSError as error:
             if addr is None and error.errno in NOWHERE and not isinstance(self.addr, (str, bytes)):
                 # At a path None may be the address of one that has sent without a name: that is no mistake of the program's.

@@ -106,10 +106,10 @@ class Dispatcher(Channel):
 
     def create_socket(self, family: int = _socket.AF_INET, type: int = _socket.SOCK_STREAM) -> None:
         """Make a socket. It is polled from :meth:`connect`, :meth:`listen` or (datagrams) :meth:`bind` on."""
-        if self.socket is not None:
-            raise RuntimeError(f"{self!r} has a socket already; a channel has one")
         if self._channel_state & CLOSED or self.loop.closed:
             raise RuntimeError(f"{self!r} is closed, or {self.loop!r} is; make a new one")
+        if self.socket is not None:
+            raise RuntimeError(f"{self!r} has a socket already; a channel has one")
         self.socket = self.loop.network.socket(family, type)
         self.socket.setblocking(False)
 
@@ -128,7 +128,10 @@ class Dispatcher(Channel):
 
     def listen(self, backlog: int = 1024) -> None:
         """Accept connections from now on."""
-        self._open_socket().listen(backlog)
+        sock = self._open_socket()
+        if not isinstance(backlog, int):
+            raise TypeError(f"{backlog=} must be a whole number")
+        sock.listen(backlog)
         self._channel_state |= ACCEPTING
         if self._fileno < 0:
             self._adopt(self.socket)
@@ -197,6 +200,9 @@ class Dispatcher(Channel):
         """The urgent byte, or ``b""`` if there is none."""
         try:
             data: bytes = self.socket.recv(1, _socket.MSG_OOB)
+        except AttributeError:
+            self._open_socket()  # says what is missing
+            raise
         except OSError:
             return b""
         return data

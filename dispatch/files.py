@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket as _socket
+import stat
 import sys
 
 from dispatch.annotations import Any
 from dispatch.channel import CONNECTED, EOF, SHUT
+from dispatch.checks import descriptor
 from dispatch.errors import TRY_AGAIN
 from dispatch.interfaces import READ
 from dispatch.stream import Stream
@@ -24,7 +26,7 @@ class FilePiece:
 
     def __init__(self, file: Any, offset: int, count: int | None) -> None:
         self._file = file  # keeps it alive
-        self._fd = file.fileno()
+        self._fd = descriptor(file, "; write_from() sends what an iterable gives")
         self._offset = offset
         try:
             os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -32,8 +34,11 @@ class FilePiece:
             raise ValueError(
                 f"{file!r} has no place to begin at, as pipes have none; write_from() sends what it gives"
             ) from None
+        about = os.fstat(self._fd)
+        if stat.S_ISDIR(about.st_mode) or not _is_readable(self._fd):
+            raise ValueError(f"{file!r} cannot be read: open a file for reading, in binary")
         # Linux says 0 of those in /proc, whatever is in them, and a device has no size.
-        size = os.fstat(self._fd).st_size or sys.maxsize
+        size = about.st_size or sys.maxsize
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
 
@@ -68,6 +73,15 @@ class FilePiece:
     def _moved(self, count: int) -> None:
         self._offset += count
         self._left = self._left - count if count else 0  # the file was shorter than it said
+
+
+def _is_readable(fd: int) -> bool:
+    """Whether it was opened for reading; true where that cannot be asked."""
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_WRONLY
 
 
 class FileSocket:
@@ -128,9 +142,7 @@ class Pipe(Stream):
         """*file* is a descriptor, or has a ``fileno()``; *addr* is a name for it, if it is to have one."""
         import fcntl
 
-        if not isinstance(file, int) and not hasattr(file, "fileno"):
-            raise TypeError(f"{file!r} is no descriptor, and has no fileno()")
-        fd = file if isinstance(file, int) else file.fileno()
+        fd = file if isinstance(file, int) and not isinstance(file, bool) else descriptor(file)
         super().__init__(addr=addr, loop=loop)
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
         self.socket = FileSocket(os.dup(fd))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
     from dispatch.statistics import ListenerStatistics
 
+BACKLOG_MAX = 0x7FFFFFFF  # an int in C; the kernel takes fewer, and says nothing
 BATCH = 64  # connections in one turn at most: the channels behind them wait meanwhile
 TOLD_FOR = 60.0  # seconds in which no second channel that could not be made for want of something is told of
 REST_MIN, REST_MAX = 0.05, 1.0  # seconds without accepting when resources are short; doubles each time
@@ -91,7 +92,7 @@ class Listener(Channel):
         refuse_waiting(repr(handler), handler)
         if limit is not None:
             check_count("limit", limit, 1)  # None means no limit
-        check_count("backlog", backlog, 0)
+        check_count("backlog", backlog, 0, BACKLOG_MAX)
         if (address is None) == (sock is None):
             raise ValueError("a Listener needs an address or a socket, and not both")
         if sock is None:
@@ -155,8 +156,7 @@ class Listener(Channel):
                 file = SocketFile(address)
         except BaseException as error:
             sock.close()
-            if isinstance(error, OSError):
-                error.add_note(f"the address to listen on is {address!r}")
+            error.add_note(f"the address to listen on is {address!r}")
             raise
         return sock, file
 

@@ -16,7 +16,7 @@ from contextvars import Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.checks import a_time, check_seconds, refuse_what_waits
+from dispatch.checks import a_time, check_seconds, no_time, refuse_what_waits
 from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
@@ -125,7 +125,11 @@ class Loop:
         """Call in *delay* seconds; ``cancel()`` of the result calls it off."""
         if not isinstance(delay, (int, float)):
             raise TypeError(f"{delay=} is no time: give seconds")
-        return self.call_at(self.network.monotonic() + delay, function, *args)
+        try:
+            when = self.network.monotonic() + delay
+        except OverflowError:
+            raise no_time("delay") from None
+        return self.call_at(when, function, *args)
 
     def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call when the loop's clock shows *when*; in the next pass if that is past."""
@@ -146,6 +150,7 @@ class Loop:
             raise TypeError(f"{interval=} is no time: give seconds")
         if not interval > 0:
             raise ValueError(f"{interval=} is not above 0; call_soon repeats at once")
+        check_seconds("interval", interval)
         self._check_thread()
         self._timer(0.0, function, args)
         repeat = Repeat(self.time() + interval, function, args, interval)

@@ -36,6 +36,7 @@ VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is fu
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 
+OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
@@ -158,11 +159,9 @@ class Sender(Channel):
 
         The file must stay open until it is sent; its own position is neither used nor changed.
         """
-        check_count("offset", offset, 0)
+        check_count("offset", offset, 0, OFFSET_MAX)
         if count is not None:
             check_count("count", count, 0)
-        if not hasattr(file, "fileno"):
-            raise TypeError(f"{file!r} is no open file; write_from() sends what an iterable gives")
         from dispatch.files import FilePiece
 
         return self.write_from(FilePiece(file, offset, count))

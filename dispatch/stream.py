@@ -32,7 +32,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_made, check_seconds, no_socket
+from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -121,6 +121,8 @@ class Stream(Receiver):
         check_address(address, family, looked_up=True)
         if source is not None:
             check_address(source, family)
+            if is_path(source) is not is_path(address):
+                raise TypeError(f"{source=} and {address!r} are of different families")
         if self._channel_state & ~BEFORE or self.socket is not None:
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already; make a new one")
         self.addr = address
@@ -133,8 +135,9 @@ class Stream(Receiver):
         self._extras().connector = connector = Connector(self, address, family, source)
         try:
             connector.start()
-        except Exception:
+        except Exception as error:
             connector.cancel()  # what cannot be an address is the caller's error, and nothing is under way
+            error.add_note(f"the address to connect to is {address!r}" + (f", from {source!r}" if source else ""))
             self._extras().disarm_limit()
             self._channel_state &= ~CONNECTING
             raise

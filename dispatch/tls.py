@@ -48,6 +48,11 @@ def start(
     """Put a layer between *stream* and its socket."""
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"start_tls() takes an ssl.SSLContext, not {context!r}")
+    if context.protocol == (ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER):
+        have, need = ("clients", "SERVER") if server_side else ("servers", "CLIENT")
+        raise ValueError(f"start_tls({server_side=}) got a context for {have}; make it with ssl.PROTOCOL_TLS_{need}")
+    if server_hostname is not None and not isinstance(server_hostname, str):
+        raise TypeError(f"{server_hostname=} must be a text, the name of the server")
     if context.check_hostname and not (server_side or server_hostname):
         raise ValueError(
             "start_tls() needs server_hostname: the context checks the name in the certificate, and OpenSSL checks none if told none"
@@ -60,7 +65,10 @@ def start(
         raise RuntimeError(f"{stream!r} cannot begin a handshake after write_eof()")
     if stream._channel_state & PRODUCING:
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
-    layer = Layer(context, server_side, server_hostname)
+    try:
+        layer = Layer(context, server_side, server_hostname)
+    except ValueError as error:  # of the codec that names of hosts go through
+        raise ValueError(f"{server_hostname=} is no name of a host: {error}") from None
     more = stream._extras()
     stream._read_size = stream.read_size  # records are large
     stream._spread_out()

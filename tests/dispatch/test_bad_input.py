@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import signal
 import socket
 import ssl
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,7 +43,9 @@ def test_a_loop_refuses_what_is_no_network_poller_or_time(world):
         refused(TypeError, "None is no time: give seconds", call, None, nothing)
         refused(ValueError, "nan", call, NAN, nothing)
         refused(TypeError, "5 is not callable", call, 1, 5)
-    refused(ValueError, "no clock comes to it", loop.call_at, 10**400, nothing)
+    for call in (loop.call_later, loop.call_at, loop.call_every):
+        refused(ValueError, "no clock comes to it", call, 10**400, nothing)
+    refused(ValueError, "no clock comes to it", loop.close, 10**400)
     for interval in (0, -1):
         refused(ValueError, f"interval={interval} is not above 0", loop.call_every, interval, nothing)
     for timeout in (-1, -0.001, NAN):
@@ -326,18 +330,39 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
     refused(TypeError, "offset='x' must be a whole number", channel.write_file, None, "x")
     refused(TypeError, "count=1.5 must be a whole number", channel.write_file, None, 0, 1.5)
     refused(ValueError, "offset=-1 must be 0 or more", channel.write_file, None, -1)
-    refused(TypeError, "is no open file", channel.write_file, "name")
-    with pytest.raises(ValueError, match="fileno"):
-        channel.write_file(io.BytesIO(b"x"))
+    refused(ValueError, "offset must be 9223372036854775807 or less", channel.write_file, None, 1 << 63)
+    for no_file in ("name", io.BytesIO(b"x"), io.StringIO("x"), None):
+        refused(TypeError, "is no open file with a descriptor; write_from() sends", channel.write_file, no_file)
     refused(TypeError, "reason='why' must be an exception", channel.abort, "why")
     refused(TypeError, "takes an ssl.SSLContext, not 'x'", channel.start_tls, "x")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     refused(ValueError, "handshake_timeout=-1 must", channel.start_tls, context, handshake_timeout=-1)
     refused(TypeError, "handshake_timeout='1'", channel.start_tls, context, handshake_timeout="1")
+    for name in (".example", "a" * 70 + ".example"):
+        refused(ValueError, f"{name!r} is no name of a host", channel.start_tls, context, server_hostname=name)
+    refused(TypeError, "server_hostname=5 must be a text", channel.start_tls, context, server_hostname=5)
+    refused(
+        ValueError,
+        "a context for clients; make it with ssl.PROTOCOL_TLS_SERVER",
+        channel.start_tls,
+        context,
+        server_side=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    refused(ValueError, "a context for servers; make it with ssl.PROTOCOL_TLS_CLIENT", channel.start_tls, context)
     world.turn(loop)
 
     assert not channel.closed
     assert channel.queued == 0
+
+
+def test_a_file_that_cannot_be_read_is_refused_before_it_is_its_turn(world, tmp_path):
+    channel, _ = world.connected(world.loop(), Recorder)
+    with open(tmp_path / "written", "wb") as file:
+        refused(ValueError, "cannot be read: open a file for reading", channel.write_file, file)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    refused(ValueError, "cannot be read", channel.write_file, SimpleNamespace(fileno=lambda: directory))
+    os.close(directory)
 
 
 ADDRESSES = [
@@ -370,8 +395,23 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
         refused(error, text, verbs.bind, address)
         refused(error, text, verbs.connect, address)
         verbs.socket.close()
-    with pytest.raises(ValueError, match="label"):
+    path, unix = "/tmp/nobody", socket.AF_UNIX
+    refused(TypeError, "are of different families", stream.connect, NOBODY, source=path)
+    for address, family, text in (
+        (NOBODY, "inet", "family='inet' is no address family"),
+        (NOBODY, unix, "is no path, and the family is AF_UNIX"),
+        (path, socket.AF_INET, "is the path of a Unix socket, and the family is IP"),
+    ):
+        refused(TypeError, text, stream.connect, address, family=family)
+        refused(TypeError, text, dispatch.Listener, address, Recorder, family=family, loop=loop)
+        refused(TypeError, text, dispatch.Datagram, address, family=family, loop=loop)
+        refused(TypeError, text, dispatch.Datagram, peer=address, family=family, loop=loop)
+    with pytest.raises(ValueError, match="label") as caught:
         stream.connect(("a" * 70 + ".example", 7))  # no name of a host: a label has 63 letters at most
+    assert caught.value.__notes__[-1].startswith("the address to connect to is ('aaaa")
+    with pytest.raises(ValueError, match="null") as caught:
+        dispatch.Listener("a\0b", Recorder, loop=loop)
+    assert caught.value.__notes__ == ["the address to listen on is 'a\\x00b'"]
     assert not stream.connecting
     assert not loop.channels
     stream.connect(NOBODY)
@@ -393,6 +433,7 @@ def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
         (ValueError, "limit=0 must be 1 or more", {"limit": 0}),
         (TypeError, "backlog='x' must be a whole number", {"backlog": "x"}),
         (ValueError, "backlog=-1 must be 0 or more", {"backlog": -1}),
+        (ValueError, "backlog must be 2147483647 or less", {"backlog": 1 << 40}),
         (TypeError, "tls='x' must be an ssl.SSLContext", {"tls": "x"}),
         (ValueError, "is a context for clients", {"tls": client_side}),
     ):
@@ -419,6 +460,9 @@ def test_a_datagram_refuses_what_it_cannot_send(world):
         refused(TypeError, "send() takes bytes", channel.send, data, NOBODY)
     refused(ValueError, "no peer, so give addr", channel.send, b"x")
     refused(ValueError, "port must be 0-65535", channel.send, b"x", ("127.0.0.1", 70_000))
+    refused(TypeError, "5 is no address", channel.send, b"x", 5)
+    refused(TypeError, "its port must be a number", channel.send, b"x", ("127.0.0.1", "7"))
+    refused(TypeError, "'path' is the path of a Unix socket", channel.send, b"x", "path")
     with socket.socket() as stream:
         refused(TypeError, "is no datagram socket", dispatch.Datagram, sock=stream, loop=loop)
     refused(TypeError, "is no datagram socket", dispatch.Datagram, sock="x", loop=loop)
@@ -431,12 +475,14 @@ def test_a_dispatcher_says_what_comes_first_and_when_it_is_too_late(world):
     loop = world.loop()
     verbs = dispatch.Dispatcher(loop=loop)
     calls = [(verbs.connect, NOBODY), (verbs.bind, NOBODY), (verbs.listen,), (verbs.accept,), (verbs.set_reuse_addr,)]
-    for call, *args in [*calls, (verbs.recv, 1), (verbs.send, b"x")]:
+    for call, *args in [*calls, (verbs.recv, 1), (verbs.send, b"x"), (verbs.recv_urgent,)]:
         refused(RuntimeError, "has no socket yet; call create_socket() first", call, *args)
     verbs.create_socket()
+    refused(TypeError, "backlog='x' must be a whole number", verbs.listen, "x")
     verbs.close()
-    for call, *args in calls:
-        refused(RuntimeError, "is closed; make a new one", call, *args)
+    for call, *args in [*calls, (verbs.create_socket,)]:
+        with pytest.raises(RuntimeError, match=r"is closed.+ make a new one"):
+            call(*args)
     early = dispatch.Dispatcher(loop=loop)
     early.close()
     refused(RuntimeError, "is closed", early.create_socket)
@@ -475,7 +521,8 @@ def test_a_dispatcher_hears_that_there_is_no_such_host_and_may_correct_what_is_n
 
 def test_a_pipe_refuses_what_has_no_descriptor():
     with dispatch.Loop() as loop:
-        refused(TypeError, "'x' is no descriptor, and has no fileno()", dispatch.Pipe, "x", loop=loop)
+        for no_file in ("x", True, None, io.BytesIO(b"x")):
+            refused(TypeError, "is no open file with a descriptor", dispatch.Pipe, no_file, loop=loop)
 
 
 def test_what_is_asked_before_the_connection_waits_for_it(world):

@@ -322,10 +322,16 @@ def test_a_unix_socket_is_a_path(kernel_world, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
-def test_a_listener_that_fails_leaves_no_file(kernel_world, tmp_path):
+def test_a_listener_that_fails_leaves_no_file(kernel_world, tmp_path, monkeypatch):
+    def listen(sock, backlog):
+        assert path.exists()
+        raise OSError(errno.EADDRINUSE, "taken")
+
     path = tmp_path / "socket"
-    with pytest.raises(OverflowError):
-        dispatch.Listener(path, Recorder, loop=kernel_world.loop(), backlog=1 << 40)
+    loop = kernel_world.loop()
+    monkeypatch.setattr(socket.socket, "listen", listen)
+    with pytest.raises(OSError, match="taken"):
+        dispatch.Listener(path, Recorder, loop=loop)
 
     assert not path.exists()
 
