@@ -85,7 +85,8 @@ class Connector:
                 self._timer = self.stream.loop.call_later(ATTEMPT_DELAY, self._try_next)
             return
         if not self._open:
-            self._give_up(self._errors[-1][1])
+            nowhere = _socket.gaierror(_socket.EAI_NONAME, "the look-up gave no address")  # some networks' own may
+            self._give_up(self._errors[-1][1] if self._errors else nowhere)
 
     def won(self, attempt: Attempt) -> None:
         """This attempt is connected: the others are not needed."""

@@ -227,6 +227,15 @@ def test_a_name_that_nobody_knows_is_the_reason_of_the_close(world):
     assert client.events == [("close", socket.gaierror)]
 
 
+def test_a_look_up_that_gives_no_address_is_as_good_as_none(world):
+    loop = world.loop(network=Names())
+    client = Recorder(loop=loop)
+    client.connect(("nobody.invalid", 1))
+    world.turn(loop)
+
+    assert client.events == [("close", socket.gaierror)]
+
+
 @pytest.mark.parametrize("how", ["connect", "abort"])
 def test_a_loop_whose_last_channel_ends_before_its_first_turn_has_nothing_to_wait_for(world, how):
     loop = world.loop()
