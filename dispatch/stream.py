@@ -216,6 +216,12 @@ class Stream(Receiver):
         """Use TLS from here on, at the beginning or later (STARTTLS). :meth:`handle_secure` follows.
 
         What was written before is sent unencrypted, before the handshake; what is written afterwards is encrypted.
+        *handshake_timeout* is in seconds, and counts from the connection if that is still under way.
+
+        Raises:
+            TypeError: *context* is no ``ssl.SSLContext``, or *server_hostname* no string.
+            ValueError: the context is for the other side, or *server_hostname* is not a valid host name, or is missing.
+            RuntimeError: TLS is in use already, ``write_eof`` was called, or a producer is still being sent.
         """
         from dispatch.tls import start
 

@@ -76,12 +76,10 @@ def start(
         more.staged = b"".join(stream._waiting)  # written before: goes out in clear
         stream._waiting = None
     more.layer = layer
+    layer.seconds = seconds
     stream._channel_state |= LAYERED
-    if seconds is not None:
-        layer.deadline = stream.loop.call_later(
-            seconds, stream.abort, Timeout("handshake", seconds, "the TLS handshake was not finished")
-        )
     if stream._channel_state & CONNECTED:
+        layer.wait_for_peer(stream)
         stream.loop.call_soon(layer.begin, stream)
 
 
@@ -90,7 +88,7 @@ class Layer:
 
     __slots__ = (
         *("_held", "_incoming", "_outgoing", "_pumping", "_silent", "_stays", "_unread"),
-        *("deadline", "open", "said_goodbye", "tls"),
+        *("deadline", "open", "said_goodbye", "seconds", "tls"),
     )
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
@@ -100,6 +98,7 @@ class Layer:
         self._outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self.open = False  # the handshake is done
+        self.seconds: float | None = None  # that the handshake may take, from when there is a connection
         self.deadline: Any = None
         self._held = b""  # written, but not encrypted yet
         self.said_goodbye = False  # our close_notify is on its way, behind all else
@@ -132,10 +131,17 @@ class Layer:
     def begin(self, stream: Stream) -> None:
         """The first step of the handshake: a client speaks first."""
         if not stream._channel_state & CLOSED:
+            self.wait_for_peer(stream)
             stream._update()  # closed or paused before it was connected, it is read for the handshake all the same
             self.pump(stream)
             if not stream._channel_state & (CLOSED | BLOCKED):
                 stream._flush_staged()
+
+    def wait_for_peer(self, stream: Stream) -> None:
+        """There is a connection: from now on the handshake may take so long."""
+        if self.seconds is not None and self.deadline is None and not self.open:
+            error = Timeout("handshake", self.seconds, "the TLS handshake was not finished")
+            self.deadline = stream.loop.call_later(self.seconds, stream.abort, error)
 
     def resumed(self, stream: Stream) -> None:
         """Reading goes on: hand over what was read already, in a moment of its own."""

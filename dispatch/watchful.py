@@ -20,7 +20,7 @@ class Watch:
     def __init__(self) -> None:
         self.slow = SLOW
         self.spin = SPIN
-        self._idle_turns: dict[int, int] = {}  # by descriptor
+        self._idle_turns: dict[int, tuple[int, int]] = {}  # by descriptor: since when it has it, and how many
 
     def serve(self, loop: Loop, channel: Channel, bits: int) -> None:
         """One channel's turn."""
@@ -34,7 +34,9 @@ class Watch:
         if channel._fileno != fd or before is None or channel._progress() != before:
             self._idle_turns.pop(fd, None)
             return
-        idle = self._idle_turns[fd] = self._idle_turns.get(fd, 0) + 1
+        born, idle = self._idle_turns.get(fd, (channel._born, 0))
+        idle = idle + 1 if born == channel._born else 1  # another had this number before
+        self._idle_turns[fd] = channel._born, idle
         if idle == self.spin:
             loop.log_warning(
                 f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "

@@ -588,6 +588,23 @@ def test_a_channel_that_spins_is_named_in_debug_mode(world, caplog):
     assert "spins" in caplog.text
 
 
+def test_who_gets_the_number_of_one_that_span_is_not_taken_for_it(world, caplog):
+    class Still(dispatch.Dispatcher):
+        pass
+
+    Still._progress = lambda self: 0
+    loop = world.loop(debug=True)
+    for _ in range(3):
+        ours, theirs = world.pair()
+        channel = Still(ours, loop=loop)
+        theirs.send(b"x")
+        world.turn(loop, 60)
+        loop.call_soon(channel.abort)
+        world.turn(loop)
+
+    assert not caplog.text
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_polls_for_itself(kernel_world):
     """An epoll shared over a fork would give each process the other's events."""

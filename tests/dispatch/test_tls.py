@@ -570,6 +570,28 @@ def test_a_handshake_that_does_not_come_is_given_up_and_does_not_spin(world, ser
     assert channel.reason.which == "handshake"
 
 
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_time_of_a_handshake_counts_from_the_connection(world, client_context, answers):
+    """Whose connection is slow has no handshake that could be late."""
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    client = Secure(loop=loop)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        others = [] if answers else [socket.create_connection(silent.getsockname(), timeout=PATIENCE)]
+        client.connect(silent.getsockname())
+        client.start_tls(client_context, server_hostname="localhost", handshake_timeout=10)
+        world.turn(loop)
+        clock.now += 11
+        world.turn(loop)
+
+        assert client.closed is answers
+        assert client.connecting is not answers
+        if answers:
+            assert client.reason.which == "handshake"
+        for each in others:
+            each.close()
+
+
 @pytest.mark.parametrize("when", ["before the handshake", "after it"])
 def test_an_urgent_byte_under_tls_is_dropped_and_does_not_spin(world, server_context, client_context, log, when):
     loop = world.loop()
