@@ -24,19 +24,19 @@ def check_seconds(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r} must be 0 or more seconds; None means no limit")
 
 
-def a_time(when: Any) -> float:
-    """*when* as a float.
+def a_time(name: str, value: Any, what: str = "seconds") -> float:
+    """*value* as a float; *what* says what it should be.
 
     Raises:
         TypeError: no number.
         ValueError: more than a clock can show.
     """
-    if not isinstance(when, (int, float)):
-        raise TypeError(f"{when=} is no time: give seconds on the clock of Loop.time()")
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r} is no time: give {what}")
     try:
-        return float(when)
+        return float(value)
     except OverflowError:
-        raise no_time("when") from None
+        raise no_time(name) from None
 
 
 def no_time(name: str) -> ValueError:

@@ -34,7 +34,8 @@ def _renew(loop: Loop) -> None:
     waker, loop._waker = loop._waker, None
     if waker is not None:
         del loop.channels[waker._fileno]
-        loop._background -= 1
+        loop._aside.discard(waker._fileno)
+        loop._background = len(loop._aside)
         waker.let_go()
     for channel in loop.channels.values():
         if not channel._bits & ASLEEP:

@@ -16,7 +16,7 @@ from contextvars import Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.checks import a_time, check_seconds, no_time, refuse_what_waits
+from dispatch.checks import a_time, check_seconds, refuse_what_waits
 from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
 from dispatch.errors import Aborted
@@ -38,6 +38,7 @@ class Loop:
 
     __slots__ = (
         "__weakref__",
+        "_aside",
         "_asked",
         "_background",
         "_draining",
@@ -89,7 +90,8 @@ class Loop:
         self._stopping = False
         self._draining = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
-        self._background = 0  # how many channels do not keep the loop running
+        self._aside: set[int] = set()  # descriptors of channels that do not keep the loop running
+        self._background = 0  # how many those are
         self._turn_number = 0
         self._now = 0.0  # when the last poll returned, on the network's clock; kept while there are timers
         self._turning: Channel | None = None  # whose turn it is: what it writes goes out when its turn ends
@@ -123,18 +125,14 @@ class Loop:
 
     def call_later(self, delay: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call in *delay* seconds; ``cancel()`` of the result calls it off."""
-        if not isinstance(delay, (int, float)):
-            raise TypeError(f"{delay=} is no time: give seconds")
-        try:
-            when = self.network.monotonic() + delay
-        except OverflowError:
-            raise no_time("delay") from None
-        return self.call_at(when, function, *args)
+        if type(delay) is not float:
+            delay = a_time("delay", delay)
+        return self.call_at(self.network.monotonic() + delay, function, *args)
 
     def call_at(self, when: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call when the loop's clock shows *when*; in the next pass if that is past."""
         if type(when) is not float:
-            when = a_time(when)
+            when = a_time("when", when, "seconds on the clock of Loop.time()")
         self._check_thread()
         timer = self._timer(when, function, args)
         self._timers.add(timer)
@@ -146,14 +144,12 @@ class Loop:
         Raises:
             ValueError: *interval* is not above 0; the loop would do nothing else.
         """
-        if not isinstance(interval, (int, float)):
-            raise TypeError(f"{interval=} is no time: give seconds")
-        if not interval > 0:
+        seconds = a_time("interval", interval)
+        if not seconds > 0:
             raise ValueError(f"{interval=} is not above 0; call_soon repeats at once")
-        check_seconds("interval", interval)
         self._check_thread()
         self._timer(0.0, function, args)
-        repeat = Repeat(self.time() + interval, function, args, interval)
+        repeat = Repeat(self.time() + seconds, function, args, seconds)
         self._timers.add(repeat)
         return repeat
 
@@ -371,7 +367,8 @@ class Loop:
         channel._born = self._turn_number
         self.channels[fd] = channel
         if channel.background:
-            self._background += 1
+            self._aside.add(fd)
+            self._background = len(self._aside)
         if observers:
             for observer in observers:
                 observer.opened(channel)
@@ -405,8 +402,9 @@ class Loop:
         if self.channels.get(fd) is channel:
             del self.channels[fd]
             self._asked.pop(fd, None)
-            if channel.background:
-                self._background -= 1
+            if fd in self._aside:  # what it says may have changed since it joined
+                self._aside.discard(fd)
+                self._background = len(self._aside)
             if not channel._bits & ASLEEP:
                 self.poller.forget(fd)
             for observer in observers:

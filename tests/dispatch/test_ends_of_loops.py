@@ -186,3 +186,22 @@ def test_a_handler_makes_its_channels_on_the_loop_that_calls_it(world, way):
         assert dispatch.current_loop() is other
     with pytest.raises(RuntimeError, match="no loop here"):
         dispatch.current_loop()
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_whether_a_channel_keeps_its_loop_running_is_decided_when_it_joins(world, background):
+    class Changing(Recorder):
+        pass
+
+    Changing.background = background
+    loop = world.loop()
+    channel, _ = world.connected(loop, Changing)
+    channel.background = not background
+    loop.call_soon(channel.close)
+    loop.call_later(1, loop.stop)
+    before = loop.time()
+    loop.run()
+    loop.run()
+
+    assert channel.closed
+    assert loop.time() - before < 5
