@@ -101,7 +101,12 @@ class FileSocket:
     def recv(self, size: int, flags: int = 0) -> bytes:
         if flags:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-        return os.read(self._fd, size)
+        try:
+            return os.read(self._fd, size)
+        except OSError as error:
+            if error.errno == errno.EIO and os.isatty(self._fd):
+                return b""  # Linux: nobody holds the other side of this pseudo-terminal any more
+            raise
 
     def send(self, data: Any) -> int:
         return os.write(self._fd, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import time
 
 from dispatch.errors import socket_error
@@ -90,12 +91,13 @@ class SelectPoller:
 
 
 def _is_write_only(fd: int) -> bool:
-    """Whether it is the writing end of a pipe, or something like it."""
+    """Whether it is the writing end of a pipe. Files and devices are readable to select whatever they were opened for."""
     if os.name != "posix":
         return False  # Windows' select takes nothing but sockets
     import fcntl
 
     try:
-        return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        written = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        return written and stat.S_ISFIFO(os.fstat(fd).st_mode)
     except OSError:
         return False  # closed already: poll() will tell

@@ -139,3 +139,35 @@ def test_a_file_has_no_urgent_data_and_no_error_of_its_own(pipe):
     sock.close()
     sock.close()
     assert sock.fileno() == -1
+
+
+def test_the_end_of_a_pseudo_terminal_is_an_end(kernel_world):
+    """Linux tells it as EIO, once what was said before has been read."""
+    loop = kernel_world.loop()
+    ours, theirs = os.openpty()
+    pytest.importorskip("tty").setraw(theirs)
+    channel = KeepingPipe(ours, loop=loop)
+    os.close(ours)
+    os.write(theirs, b"bye")
+    os.close(theirs)
+    kernel_world.run(loop, lambda: channel.closed)
+    kernel_world.turn(loop, 1)
+
+    assert channel.data == b"bye"
+    assert channel.events == ["data", "eof", ("close", None)]
+
+
+@pytest.mark.parametrize("kind", ["file", "device"])
+def test_a_file_that_is_only_written_stays_open(kernel_world, tmp_path, kind):
+    loop = kernel_world.loop()
+    path = tmp_path / "log" if kind == "file" else "/dev/null"
+    with open(path, "wb") as file:
+        channel = KeepingPipe(file, loop=loop)
+    channel.write(b"one ")
+    kernel_world.turn(loop, 3)
+    channel.write(b"two")
+    kernel_world.turn(loop, 3)
+
+    assert not channel.closed
+    assert channel.bytes_sent == 7
+    assert kind == "device" or path.read_bytes() == b"one two"
