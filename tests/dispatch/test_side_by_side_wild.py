@@ -295,6 +295,13 @@ class Program:
             other._map, other._fileno = self.elsewhere, other.socket.fileno()
             other.add_channel()
 
+    def do_come_back(self, other):
+        if other._fileno is not None and other._map.get(other._fileno) is other:
+            number = other._fileno
+            other.del_channel()
+            other._fileno = number
+            other.add_channel()
+
     def do_pop(self, other):
         self.tell(other, self.map.pop(other._fileno, None) is other)
 
