@@ -69,9 +69,12 @@ class Channel:
         if cls.__module__.partition(".")[0] == "dispatch" or Channel in cls.__bases__:
             return  # a new kind of channel has to say what a turn is
         refuse_private_names(cls)
+        for kind in cls.__mro__:
+            if kind is cls or not issubclass(kind, Channel):  # what is mixed in has handlers, too
+                for name, value in vars(kind).items():
+                    if name.startswith("handle_") and getattr(cls, name) is value:
+                        refuse_waiting(f"{kind.__name__}.{name}", value)
         for name, value in vars(cls).items():
-            if name.startswith("handle_"):
-                refuse_waiting(f"{cls.__name__}.{name}", value)
             if any(hasattr(base, name) for base in cls.__bases__):
                 if told := misfit(cls, name, value):
                     _warn(told)

@@ -130,6 +130,16 @@ def no_socket(sock: Any) -> TypeError:
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
 
 
+def refuse_tls(sock: Any, remedy: str) -> None:
+    """*sock* is none of the ``ssl`` module's, which say in errors of their own what they wait for.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if hasattr(sock, "do_handshake"):
+        raise TypeError(f"{sock!r} speaks TLS by itself; give the plain socket, and {remedy}")
+
+
 _MANY, _INFINITE = 1e300, float("inf")  # seconds; a float holds not many more
 COROUTINE, GENERATOR = 0x80 | 0x200, 0x20  # of `async def`, with yields in it or without; of `def` with yields
 

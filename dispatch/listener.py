@@ -16,7 +16,7 @@ from dispatch.accepting import accept, has_connections
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
-from dispatch.checks import check_address, check_count, check_made, no_socket, refuse_waiting
+from dispatch.checks import check_address, check_count, check_made, no_socket, refuse_tls, refuse_waiting
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.nodelay import no_delay
@@ -117,6 +117,7 @@ class Listener(Channel):
             )
         if not hasattr(sock, "accept"):
             raise no_socket(sock)
+        refuse_tls(sock, "tls=context")
         if not has_connections(sock):
             raise TypeError(f"{sock!r} has no connections to accept: give a stream socket; datagrams are for Datagram")
         try:

@@ -32,7 +32,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket
+from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket, refuse_tls
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -76,6 +76,8 @@ class Stream(Receiver):
                 sock.setblocking(False)
             except AttributeError:
                 raise no_socket(sock) from None
+            if hasattr(sock, "do_handshake"):
+                refuse_tls(sock, "call start_tls(context) on the channel")
             self.socket = sock
             self._channel_state = CONNECTED
             self.loop._join(self, READ)

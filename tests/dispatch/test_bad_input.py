@@ -138,6 +138,21 @@ def test_a_handler_that_is_a_coroutine_is_refused():
     type("Mine", (dispatch.Stream,), {"fetch": handler})  # what else a class has is its own
 
 
+def test_so_is_one_that_is_mixed_in():
+    class Mixed:
+        async def handle_data(self, data):
+            self.write(data)
+
+    with pytest.raises(TypeError, match=r"Mixed.handle_data is a coroutine"):
+        type("Echo", (Mixed, dispatch.Stream), {})
+
+    class Plain(Mixed, dispatch.Stream):
+        def handle_data(self, data):
+            """Comes before the other."""
+
+    assert Plain.handle_data is not Mixed.handle_data
+
+
 def test_a_handler_that_is_a_generator_is_refused():
     def handler(self, data):
         yield data
@@ -354,6 +369,18 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
 
     assert not channel.closed
     assert channel.queued == 0
+
+
+def test_a_socket_that_speaks_tls_by_itself_is_refused_with_what_to_use_instead(world):
+    loop = world.loop()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with context.wrap_socket(world.pair()[0], do_handshake_on_connect=False) as sock:
+        refused(TypeError, "give the plain socket, and call start_tls(context)", Recorder, sock, loop=loop)
+        refused(
+            TypeError, "give the plain socket, and tls=context", dispatch.Listener, None, Recorder, loop=loop, sock=sock
+        )
+    assert not loop.channels
 
 
 def test_a_file_that_cannot_be_read_is_refused_before_it_is_its_turn(world, tmp_path):
