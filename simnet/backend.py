@@ -43,7 +43,6 @@ from simnet.resolver import names
 from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
-from simnet.standins.sockets import called_by_class
 from simnet.stuck import reached_out
 from simnet.verdicts import BLOCKS_THE_LOOP, Verdict, blocks_the_loop
 from simnet.wait import TICKS_MAX, Scheduler, running
@@ -109,7 +108,6 @@ class SimulatedBackend:
             return None
         if tls.is_of_tls(cls):
             tls.place()
-        called_by_class(Socket)
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)

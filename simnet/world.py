@@ -34,7 +34,9 @@ from simnet.power import refuse_without_power
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
 from simnet.schedule import chooser
+from simnet.socket import Socket
 from simnet.standins import interrupts
+from simnet.standins.sockets import called_by_class
 from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Verdict
@@ -265,6 +267,7 @@ class Network(Holding):
             strokes.prepare(scheduler, self._fabric)
         watchdog.guard(scheduler, interrupts.rouse)
         modules.install(provider)
+        called_by_class(Socket)
         self._installed = True
         self._at_users_code = True
         if self._stopped:

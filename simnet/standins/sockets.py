@@ -2,9 +2,8 @@
 
 Where the library's own Python code calls a C function through its module, the C function is replaced and not the
 Python one: so ``from socket import getaddrinfo``, bound long ago, follows too. ``socket.socket`` stays the class it is,
-since programs subclass it and ask ``isinstance``; only its ``__new__`` asks whose socket is to be made. Once there is a
-subclass of a user's, its other methods ask as well: many write ``socket.socket.connect(self, address)`` where others
-write ``super()``.
+since programs subclass it and ask ``isinstance``; its ``__new__`` asks whose socket is to be made, and its other methods
+ask whose it is: some write ``socket.socket.connect(sock, address)``, or ``map(socket.socket.fileno, socks)``.
 """
 
 from __future__ import annotations
@@ -104,7 +103,9 @@ _lock = allocate_lock()  # a real network's processes are threads
 
 
 def called_by_class(ours: type) -> None:
-    """A class of a user's is made over *ours*: what it calls as ``socket.socket.connect(self, ...)`` is ours as well."""
+    """From here on ``socket.socket.connect(sock, ...)`` is that of *ours* if *sock* is one of them."""
+    if ours in _worlds:
+        return
     with _lock:
         if ours in _worlds:
             return
@@ -124,11 +125,11 @@ def called_by_class(ours: type) -> None:
 
 def _by_class(name: str, original: Any) -> Any:
     @functools.wraps(original)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(*args: Any, **kwargs: Any) -> Any:  # the socket is the first of them, if there is one
         for ours, way in _ways.get(name, {}).items():
-            if isinstance(self, ours):
-                return way(self, *args, **kwargs)
-        return original(self, *args, **kwargs)
+            if args and isinstance(args[0], ours):
+                return way(*args, **kwargs)
+        return original(*args, **kwargs)
 
     return method
 

@@ -1095,3 +1095,24 @@ def test_a_read_into_a_buffer_counts_what_it_is_given(world: World) -> None:
             call(5, 1, 1, other=1)
         with pytest.raises(TypeError, match=rf"{name}\(\) takes at most 3 arguments \(4 given\)"):
             call(bytearray(5), 1, 1, 1)
+
+
+def test_k124_the_methods_of_the_class_take_any_socket(world: World) -> None:
+    client, server = world.pair()
+    assert list(map(socket.socket.fileno, (client, server))) == [client.fileno(), server.fileno()]
+    assert socket.socket.send(client, b"abc") == 3
+    world.readable(server)
+    assert socket.socket.recv(server, 2) == b"ab"
+    assert socket.socket.recv_into(server, bytearray(2)) == 1
+    assert socket.socket.getpeername(client) == server.getsockname()
+    assert socket.socket.gettimeout(client) == 0.0
+    socket.socket.setsockopt(client, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    assert socket.socket.getsockopt(client, socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    for call in (socket.socket.send, socket.socket.fileno, socket.socket.connect):
+        with pytest.raises(TypeError, match=f"^unbound method socket.{call.__name__}.. needs an argument$"):
+            call()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^descriptor .send. for ._socket\.socket. objects doesn.t apply"):
+        socket.socket.send(1, b"x")  # type: ignore[arg-type]
+    number = client.fileno()
+    assert socket.socket.detach(client) == number
+    world.keep(socket.socket(fileno=number))
