@@ -66,6 +66,8 @@ def acknowledge_at_once(connection: Sender, number: int) -> None:
             acknowledge_later(connection)
         else:
             connection.acknowledge()
+        if not number & 1:  # it was about this one alone
+            options[ANSWERS_SINCE] = 0
 
 
 def inherit_quickack(child: Sender) -> None:

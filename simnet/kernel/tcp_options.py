@@ -27,7 +27,7 @@ from simnet.kernel.idle_options import (
 from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.nagle import FULL, FULL_V6, acknowledge_at_once, answers
+from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.plain_options import fixed
@@ -35,7 +35,7 @@ from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.saved_syn import keep_before, saved_syn
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
@@ -272,6 +272,8 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
         acknowledge_at_once(socket, number)
         if owes and number:
             socket.acknowledge()
+            if not number & 1 and socket.options is not None:
+                socket.options[ANSWERS_SINCE] = 0
 
 
 def _rounded_to_retries(seconds: int) -> int:
@@ -385,7 +387,9 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
-    later = max(socket.snd_nxt, socket.rcv_nxt) > ISN + 1
+    # A FIN that nobody has acknowledged yet has had no larger window told.
+    sent = socket.snd_nxt - (socket.state == FIN_WAIT1)
+    later = max(sent, socket.rcv_nxt) > ISN + 1
     if mss in (FULL, FULL_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss

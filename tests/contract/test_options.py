@@ -444,6 +444,29 @@ def test_k131_quickack_is_on_again_when_a_fin_was_acknowledged_late(world: World
     assert client.getsockopt(TCP, socket.TCP_QUICKACK) == 1
 
 
+def test_k131_a_quickack_of_an_even_number_is_about_what_waits_alone(world: World) -> None:
+    for number, left in ((1, 1), (2, 0), (3, 1), (100, 0)):
+        client, server = world.pair()
+        for sender, receiver in ((client, server), (server, client)):
+            sender.send(b"a")
+            world.gives(b"a", receiver.recv, 1)
+        client.send(b"b")  # its acknowledgement waits for an answer
+        world.readable(server)
+        server.setsockopt(TCP, socket.TCP_QUICKACK, number)
+        assert server.getsockopt(TCP, socket.TCP_QUICKACK) == left
+
+
+def test_k131_the_segment_of_loopback_grows_when_a_fin_is_acknowledged(world: World) -> None:
+    seen = set()
+    for _ in range(5):  # mostly after some milliseconds, but a kernel counts in ticks
+        client, _ = world.pair()
+        client.shutdown(socket.SHUT_WR)
+        seen.add(client.getsockopt(TCP, socket.TCP_MAXSEG))
+    assert 32741 in seen  # half of the window that the SYN-ACK told
+    time.sleep(0.03)
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
+
+
 @pytest.mark.parametrize("size", [1200, 8192, 60000])
 def test_k131_two_segments_fill_a_small_window(world: World, size: int) -> None:
     listener = world.listener(options={(SOL, socket.SO_RCVBUF): size})
