@@ -62,7 +62,7 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
     if request == FIONBIO:
         given = _integer(argument)
         file.nonblocking = any(given)
-        return given
+        return b""
     if request == FIGETBSZ:
         return INT.pack(BLOCK_SIZE)
     if request == FS_IOC_FIEMAP:
@@ -73,7 +73,7 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
     if request == FIOASYNC:
         given = _integer(argument)
         set_status(process, file, status(file) & ~O_ASYNC | (O_ASYNC if any(given) else 0))
-        return given
+        return b""
     if request in SET_OWNER:
         set_owner(process, file, INT.unpack(_integer(argument))[0])
         return b""
@@ -94,10 +94,11 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
 
 def _integer(argument: Any) -> bytes:
     """The bytes of the integer that a request is given."""
-    given = bytes(_bytes(argument)[: INT.size])
-    if len(given) < INT.size:
-        raise socket_error(errno.EFAULT)
-    return given
+    if hasattr(argument, "__index__"):
+        raise socket_error(errno.EFAULT)  # no program has anything at so low an address
+    return bytes(_bytes(argument)[: INT.size]).ljust(
+        INT.size, b"\0"
+    )  # as if nothing stood behind it in CPython's buffer
 
 
 def _bytes(argument: Any) -> memoryview:

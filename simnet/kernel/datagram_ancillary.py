@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from errno import EINVAL, ENETUNREACH, ENODEV
+from errno import EINVAL, ENETUNREACH, ENODEV, EPERM
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -274,14 +274,16 @@ def said(
 
 
 def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
-    """What else may be said of a datagram over IPv6: that it is not to be cut; extension headers are not modelled."""
+    """What else may be said of a datagram over IPv6: that it is not to be cut; extension headers take CAP_NET_RAW."""
     if kind == IPV6_DONTFRAG:
         return (marks or PLAIN)._replace(whole=bool(_number(value, 0, 0, highest=1)))
     if len(value) < (4 if kind == IPV6_FLOWINFO else 8):
         raise socket_error(EINVAL)
     if kind != IPV6_FLOWINFO and (value[1] + 1) * 8 > len(value):
         raise socket_error(EINVAL)
-    if kind != IPV6_FLOWINFO or any(value[:4]):
+    if kind != IPV6_FLOWINFO:
+        raise socket_error(EPERM)
+    if any(value[:4]):
         not_modelled(f"sendmsg with message {kind} of IPPROTO_IPV6")
     return marks
 

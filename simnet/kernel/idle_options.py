@@ -113,7 +113,7 @@ _EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_RXQ_OVFL): SWITCH,
     (SOL_SOCKET, SO_SELECT_ERR_QUEUE): SWITCH,
     (SOL_SOCKET, SO_PEEK_OFF): Option(-1, INT_MIN, INT_MAX),
-    (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # there is no CPU that anything comes in by
+    (SOL_SOCKET, SO_INCOMING_CPU): Option(-1, INT_MIN, INT_MAX),  # nothing has come in; a connection tells CPU 0
 }
 
 _INTERNET: Final[dict[Key, Option]] = {

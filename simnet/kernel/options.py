@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EDOM, EFAULT, EINVAL, ENOPROTOOPT
+from errno import EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
 from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -68,6 +68,8 @@ IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
 TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIMEO}  # and by their numbers ..._NEW
+TOS: Final = (IPPROTO_IP, IP_TOS)
+TOS_PRIORITIES: Final = (0, 2, 6, 4)  # ip_tos2prio: best effort, bulk, interactive, interactive bulk
 PORT_RANGE: Final = (IPPROTO_IP, 51)  # IP_LOCAL_PORT_RANGE: the lowest port in its lower half, the highest in its upper
 SHARED: Final = {78: (IPPROTO_IP, 15), 75: (IPPROTO_IP, 19)}  # IPV6_FREEBIND and IPV6_TRANSPARENT
 
@@ -95,6 +97,7 @@ Key = tuple[int, int]
 class AnySocket(Protocol):
     """What options ask of the socket that they are told of."""
 
+    stack: Any
     peer: Any
     port: int
     state: str
@@ -186,16 +189,22 @@ _READ_ONLY: Final = {SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, S
 # Known to Linux 6.18 and not to us: refused by name instead of ENOPROTOOPT, which would be a lie. What it refuses on every
 # socket we have, such as IPV6_CHECKSUM and SO_PEERSEC, is not among them.
 _KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
-    SOL_SOCKET: frozenset({*range(1, 85)}) - {19, 22, 23, 24, 31, 54, 58, 78, 79, 81},
-    IPPROTO_IP: frozenset({*range(1, 27), *range(32, 53), *range(64, 100)}),  # 64 and up are netfilter's
+    SOL_SOCKET: frozenset(range(1, 85)) - {19, 22, 23, 24, 31, 54, 58, 78, 79, 81},
+    IPPROTO_IP: frozenset({*range(1, 27), *range(32, 53)}),
     IPPROTO_TCP: frozenset(range(1, 47)) - {15, 38, 39, 40, 41},
     IPPROTO_UDP: frozenset({1, *range(100, 105)}),
-    IPPROTO_IPV6: frozenset(range(1, 81)) - {7, 9, 10, *range(12, 16), *range(36, 42), 52, 63, 71, 79},
+    IPPROTO_IPV6: frozenset(range(1, 79)) - {7, 9, 10, *range(12, 16), *range(36, 42), 52, 63, 71},
 }
+# What a process without CAP_NET_ADMIN is refused whatever the value: the policies of IPsec, and the tables of netfilter.
+_PRIVILEGED: Final = frozenset(
+    {*((IPPROTO_IP, name) for name in (16, 17, 64, 65, 96, 97)), (IPPROTO_IPV6, 34), (IPPROTO_IPV6, 35)}
+)
 
 
 def unknown(level: int, name: int, setting: bool) -> OSError:
     """What the kernel answers to an option that is in no table; NotModelled for one that only we do not know."""
+    if setting and (level, name) in _PRIVILEGED:
+        return socket_error(EPERM)
     if name in _KNOWN_TO_LINUX.get(level, ()):
         not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
     return socket_error(ENOPROTOOPT)
@@ -236,6 +245,12 @@ def _kept(option: Option, value: int) -> int:
     if not option.keeps:
         return option.default
     return value & option.bits if option.bits else value
+
+
+def note_priority(options: dict[Key, Any], tos: int) -> None:
+    """IP_TOS is about to become *tos*: another one brings its SO_PRIORITY along (rt_tos2priority)."""
+    if options.get(TOS, 0) != tos:
+        options[(SOL_SOCKET, SO_PRIORITY)] = TOS_PRIORITIES[tos >> 3 & 3]
 
 
 def check_length(level: int, option: Option | None, value: Any) -> Any:

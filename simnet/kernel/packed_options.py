@@ -1,6 +1,6 @@
 """Options whose value is no plain number: the name of a link, an address, a header, a group, what a path is like.
 
-What would have to do something is NotModelled: to send with a header.
+What would have to do something is NotModelled: a source of what is sent, a slower connection.
 """
 
 from __future__ import annotations
@@ -292,11 +292,11 @@ def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
 
 
 def _set_header(key: Key, value: bytes) -> None:
-    """An extension header of IPv6, of which only none is modelled."""
+    """An extension header of IPv6, which takes CAP_NET_RAW; but none may be set."""
     if value and (len(value) < 8 or len(value) % 8 or key[1] == IPV6_RTHDR):
         raise socket_error(EINVAL)
     if value:
-        not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) with a header")
+        raise socket_error(EPERM)
 
 
 def _rate(socket: AnySocket, value: bytes) -> bytes:

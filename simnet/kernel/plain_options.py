@@ -20,6 +20,7 @@ from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 class AskedSocket(Protocol):
     """What a socket must have for `fixed` to answer."""
 
+    stack: Any
     state: str
     error: int
     options: dict[o.Key, Any] | None
@@ -102,6 +103,8 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
     if socket.options is None:
         socket.options = {}
+    if (level, name) == o.TOS:
+        o.note_priority(socket.options, kept)
     socket.options[(level, name)] = kept
     socket.options_changed(level, name)
 

@@ -45,6 +45,8 @@ from simnet.kernel.states import ESTABLISHED
 
 SO_DETACH_FILTER: Final = 27
 SO_PEERNAME: Final = 28
+SO_SNDBUFFORCE: Final = 32
+SO_RCVBUFFORCE: Final = 33
 SO_WIFI_STATUS: Final = 41
 SO_NOFCS: Final = 43
 SO_LOCK_FILTER: Final = 44
@@ -71,6 +73,7 @@ SO_TXREHASH: Final = 74
 SO_RCVMARK: Final = 75
 SO_PEERPIDFD: Final = 77
 SO_RCVPRIORITY: Final = 82
+SO_INQ: Final = 84  # of Unix streams
 
 IP_ROUTER_ALERT: Final = 5
 IP_PKTOPTIONS: Final = 9
@@ -81,6 +84,9 @@ IP_RECVFRAGSIZE: Final = 25
 IP_RECVERR_RFC4884: Final = 26
 IP_UNICAST_IF: Final = 50
 IP_PROTOCOL: Final = 52
+IP_VS_SO_GET: Final = 83
+# Where somebody wanted to go before netfilter led him here, as struct sockaddr_in and sockaddr_in6.
+ORIGINAL_DST: Final = {(IPPROTO_IP, 80): 16, (IPPROTO_IPV6, 80): 28}
 
 TCP_MD5SIG: Final = 14
 TCP_THIN_DUPACK: Final = 17
@@ -145,6 +151,7 @@ def refused(default: int, error: int) -> Option:
 
 RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DETACH_FILTER): refused(0, ENOENT),
+    **{(SOL_SOCKET, name): refused(0, EPERM) for name in (SO_SNDBUFFORCE, SO_RCVBUFFORCE)},  # without CAP_NET_ADMIN
     (SOL_SOCKET, SO_WIFI_STATUS): SWITCH,  # no link here is one
     (SOL_SOCKET, SO_NOFCS): SWITCH,
     (SOL_SOCKET, SO_LOCK_FILTER): SWITCH,
@@ -169,6 +176,7 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
 
 RARE_INTERNET: Final[dict[Key, Option]] = {
     **RARE_EVERYWHERE,
+    (SOL_SOCKET, SO_INQ): refused(0, ENOPROTOOPT),
     (IPPROTO_IP, IP_ROUTER_ALERT): refused(0, EINVAL),  # it is a raw socket's
     (IPPROTO_IP, IP_PKTOPTIONS): refused(0, ENOPROTOOPT),
     (IPPROTO_IP, IP_PASSSEC): SWITCH,
@@ -198,7 +206,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
             IPV6_TRANSPARENT, IPV6_FREEBIND,
         )
     },
-    **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (*IPV6_MULTICAST_BY_SOURCE, 64, 65)},
+    **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (27, 28, *IPV6_MULTICAST_BY_SOURCE, 64, 65)},
     **{(IPPROTO_IPV6, name): refused(0, ENOPROTOOPT) for name in (68, 69)},
 }  # fmt: skip
 
@@ -216,7 +224,7 @@ RARE_TCP: Final[dict[Key, Option]] = {
         for name in (TCP_CC_INFO, TCP_SAVED_SYN, TCP_ZEROCOPY_RECEIVE, TCP_IS_MPTCP)
     },
     (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
-    (IPPROTO_TCP, TCP_REPAIR): Option(0, fixed=True, minus_one=True),
+    (IPPROTO_TCP, TCP_REPAIR): Option(0, 0, 0, EPERM, minus_one=True),  # without CAP_NET_ADMIN
     (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 4001, 200_000, fixed=True),  # from two ticks on
     (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 4001, 200_000, fixed=True),
 }
@@ -234,11 +242,12 @@ RARE_UDP: Final[dict[Key, Option]] = {
 _NOT_TOLD: Final[dict[Key, int]] = {
     **{
         (SOL_SOCKET, name): ENOPROTOOPT
-        for name in (SO_DETACH_FILTER, 32, 33, 50, 51, 52, SO_CNX_ADVICE, 68, SO_BUSY_POLL_BUDGET, 80, 84)
+        for name in (SO_DETACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE, 50, 51, 52, SO_CNX_ADVICE, 68, SO_BUSY_POLL_BUDGET, 80, SO_INQ)
     },
     **{(IPPROTO_IP, name): ENOPROTOOPT for name in (16, 17, *MULTICAST_BY_SOURCE, *NETFILTER)},
     **{(IPPROTO_IP, name): EINVAL for name in (41, 48)},  # IP_MSFILTER and MCAST_MSFILTER, of less than a filter
     **{(IPPROTO_IP, name): EINVAL for name in IPTABLES},
+    (IPPROTO_IP, IP_VS_SO_GET): EPERM,
     **{
         (IPPROTO_TCP, name): ENOPROTOOPT
         for name in (TCP_MD5SIG, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT, 42)
@@ -260,7 +269,8 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 }
 
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
-_OF_A_MACHINE: Final = (SO_MEMINFO, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE, SO_PEERPIDFD)
+_OF_A_MACHINE: Final = (SO_MEMINFO, SO_PEERGROUPS, SO_PEERPIDFD)
+_NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
 
 
 def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -273,6 +283,10 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         not_modelled(f"getsockopt(level {level}, option {name})")
     if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port
         return struct.pack("=i", socket.port)[: 1 if 0 < buflen < 4 and socket.port < 256 else 4]
+    if key in ORIGINAL_DST:
+        if socket.type != SOCK_STREAM:
+            raise socket_error(ENOPROTOOPT)
+        raise socket_error(EINVAL if buflen < ORIGINAL_DST[key] else ENOENT)  # he wanted to go here
     if key == (IPPROTO_IPV6, IPV6_ADDRFORM):
         if socket.state != ESTABLISHED:
             raise socket_error(ENOTCONN)
@@ -290,6 +304,10 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         return _peer_name(socket, buflen or 4)
     if name in (SO_COOKIE, SO_NETNS_COOKIE) and (buflen < 8 or (buflen > 8 and name == SO_NETNS_COOKIE)):
         raise socket_error(EINVAL)
+    if name == SO_COOKIE:
+        return struct.pack("=Q", socket.stack.cookie_of(socket))
+    if name == SO_NETNS_COOKIE:
+        return _NETNS
     if name in (SO_PEERGROUPS, SO_PEERPIDFD) and socket.family != AF_UNIX:
         raise socket_error(ENODATA)
     if name == SO_TXREHASH and (socket.type != SOCK_STREAM or socket.family == AF_UNIX):

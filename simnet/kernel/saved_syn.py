@@ -31,7 +31,9 @@ MSS: Final = {4: 65495, 6: 65476}  # over loopback, and so long is the window of
 
 def keep_before(socket: Any) -> None:
     """TCP_SAVE_SYN of *socket* is about to be set: what was saved is saved."""
-    if socket.options and socket.origin == "server":
+    if socket.origin == "server":
+        if socket.options is None:
+            socket.options = {}
         socket.options.setdefault(KEPT, socket.options.get(SAVE, 0))
 
 

@@ -95,7 +95,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
         "_unix_names", "credentials", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
-        "on_established", "path_error", "real_path", "muted", "carry",
+        "on_established", "path_error", "real_path", "muted", "carry", "_cookies",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -111,6 +111,7 @@ class Stack:
         self.tcp_ports = TcpPorts()
         self._udp_ports: UdpPorts | None = None
         self._unix_names: dict[Key, UnixSocket | None] | None = None
+        self._cookies: dict[Any, int] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
@@ -135,6 +136,12 @@ class Stack:
         if self._udp_ports is None:
             self._udp_ports = UdpPorts()
         return self._udp_ports
+
+    def cookie_of(self, socket: Any) -> int:
+        """SO_COOKIE: a number that no other socket ever has, given to who asks for it first."""
+        if self._cookies is None:
+            self._cookies = {}
+        return self._cookies.setdefault(socket, len(self._cookies) + 1)
 
     @property
     def unix_names(self) -> dict[Key, UnixSocket | None]:

@@ -7,7 +7,7 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.account import TIMESTAMPS
+from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
 from simnet.kernel.cork import Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
@@ -18,6 +18,7 @@ from simnet.kernel.idle_options import (
     IP_MULTICAST_TTL,
     IPV6_MULTICAST_HOPS,
     IPV6_MULTICAST_IF,
+    SO_INCOMING_CPU,
     SO_PEEK_OFF,
     TCP_FASTOPEN,
     TCP_FASTOPEN_CONNECT,
@@ -28,11 +29,12 @@ from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
+from simnet.kernel.opening import HEADERS
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.plain_options import fixed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
-from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_SAVED_SYN
+from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_REPAIR, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.saved_syn import keep_before, saved_syn
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN
@@ -68,6 +70,7 @@ _OF_A_CONNECTION: Final = frozenset(
 _MAXSEG: Final = (o.IPPROTO_TCP, o.TCP_MAXSEG)
 _SAVED_SYN: Final = (o.IPPROTO_TCP, TCP_SAVED_SYN)
 _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
+_INCOMING_CPU: Final = (o.SOL_SOCKET, SO_INCOMING_CPU)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
@@ -77,6 +80,7 @@ _MSS: Final = 536  # TCP_MSS_DEFAULT
 _MSS_V6: Final = 1220  # of the smallest MTU of IPv6
 _LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
 _LOOPBACK_MSS_LATER: Final = 32768
+_AT_FIRST: Final = SEGMENTS_HELD * WINDOW_OF_PACKETS  # segments that a send buffer has room for
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
 _AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]
 
@@ -117,6 +121,10 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
             socket.options.pop(key, None)
         return
     kept = o.stored(key, option, number)
+    if key == o.TOS:
+        if socket.options is None:
+            socket.options = {}
+        o.note_priority(socket.options, kept)
     if key != _MAXSEG or socket.state in (CLOSED, LISTEN):  # a connection has agreed on its own
         keep(socket, level, name, kept)
     if key == o.PORT_RANGE:
@@ -226,7 +234,7 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         not_modelled("TCP_FASTOPEN_CONNECT without a cookie, which connects when it sends")
     if name == TCP_SAVE_SYN:
         keep_before(socket)
-    if name == TCP_QUEUE_SEQ and socket.state != CLOSED:
+    if (name == TCP_QUEUE_SEQ and socket.state != CLOSED) or (name == TCP_REPAIR and socket.state == LISTEN):
         raise socket_error(EPERM)
     if name == TCP_FASTOPEN:
         return min(number, SOMAXCONN)
@@ -314,6 +322,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         kept = 0  # as with datagrams
     if kept is None and (level, name) == _MAXSEG and socket.peer is None:
         kept = socket.option(*_LAST_MSS)
+    if kept is None and (level, name) == _INCOMING_CPU and _was_established(socket):
+        kept = 0  # a host has but one
     if kept is None and (level, name) == _QUICKACK:
         kept = int(not (answers(socket) or (socket.done and owes_acknowledgement(socket))))
     if (level, name) == PEEK_OFF and kept is not None and kept >= 0 and socket.options is not None:
@@ -349,8 +359,18 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
     if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
         return _grown_rcvbuf(socket)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
-        return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
+        return _grown_sndbuf(socket)
     return fixed(socket, name)
+
+
+def _grown_sndbuf(socket: TcpSocket) -> int:
+    """SO_SNDBUF of a connection whose program has set none: room for as many segments as it begins with (tcp_sndbuf_expand)."""
+    peer: Any = socket.stack.connections.get((socket.peer, socket.local))
+    asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else socket.peer_mss)
+    segment = min((each for each in asked if each), default=0)
+    if segment:
+        return _AT_FIRST * (OF_A_BUFFER + (1 << (segment + HEADERS - 1).bit_length()))
+    return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
 
 
 def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> int | None:

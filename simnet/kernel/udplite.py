@@ -7,14 +7,24 @@ datagram a checksum covers is kept and told: none goes wrong here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EOPNOTSUPP
 from typing import Any, Final
 
 from simnet.kernel.buffer import Data
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.idle_options import UDPLITE_RECV_CSCOV, UDPLITE_SEND_CSCOV
-from simnet.kernel.options import IPPROTO_UDP, NoBuffer, answer, check_buflen, check_length, integer, read_nothing
+from simnet.kernel.options import (
+    IPPROTO_UDP,
+    SO_ZEROCOPY,
+    SOL_SOCKET,
+    NoBuffer,
+    answer,
+    check_buflen,
+    check_length,
+    integer,
+    read_nothing,
+)
 from simnet.kernel.ports import FIRST_EPHEMERAL, LAST_EPHEMERAL, own_range
 
 IPPROTO_UDPLITE: Final = 136
@@ -70,6 +80,9 @@ class UdpLiteSocket(UdpSocket):
         return super().getsockopt(level, name, buflen)
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
+        if (level, name) == (SOL_SOCKET, SO_ZEROCOPY) and not isinstance(value, NoBuffer):  # it is TCP's and UDP's
+            check_length(level, None, value)
+            raise socket_error(EOPNOTSUPP)
         if level not in LEVELS or name not in COVERAGES:
             super().setsockopt(level, name, value)
             return

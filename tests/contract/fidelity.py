@@ -35,7 +35,7 @@ PARTS = (
 
 # What Linux does and simnet refuses by name (`simnet.NotModelled`), or cannot reach, each with its reason.
 LEFT_OUT = """
-| Setting options that Linux has and no table here does (`SO_ATTACH_FILTER`, `SO_TXTIME`, `SO_BUF_LOCK` ...), or values that would have an effect that is not modelled (`IP_MINTTL` 1, `SO_TIMESTAMPING` of what is sent, `TCP_FASTOPEN_CONNECT` 1) | NotModelled: to accept a number and do nothing would be a lie. An option whose effect no socket shows is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`) |
+| Setting options that Linux has and no table here does (`SO_ATTACH_FILTER`, `SO_TXTIME`, `SO_BUF_LOCK` ...), or values that would have an effect that is not modelled (`IP_MINTTL` 65, `SO_TIMESTAMPING` of what is sent, a low `SO_MAX_PACING_RATE`) | NotModelled: to accept a number and do nothing would be a lie. An option whose effect no socket shows is kept (`IP_MTU_DISCOVER`, `TCP_CONGESTION`). What needs a privilege is EPERM (`SO_RCVBUFFORCE`, `TCP_REPAIR`, `IPV6_HOPOPTS`), and no packet filter redirects anything (`SO_ORIGINAL_DST`: ENOENT) |
 | The error queue of a TCP socket | always empty; IP_RECVERR reports an unreachable peer at once, as on Linux |
 | Raw and packet sockets, SCTP, families other than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to every user (netlink, vsock, XDP, MPTCP) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 reaches all of them, a group its members on any host, one hop away |

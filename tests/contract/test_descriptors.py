@@ -418,6 +418,19 @@ def test_k133_a_dup_from_a_number_on_is_the_first_free_one(world: World) -> None
         os.close(each)
 
 
+def test_k133_a_switch_may_be_shorter_than_an_integer(world: World) -> None:
+    for given in (
+        b"\1",
+        b"\0\1",
+        "on",
+    ):  # what stands behind it in CPython's buffer counts, too, so nothing is off for certain
+        sock = world.socket()
+        sock.setblocking(True)
+        assert fcntl.ioctl(sock, termios.FIONBIO, given) == (given if isinstance(given, bytes) else given.encode())
+        assert not os.get_blocking(sock.fileno())
+    world.gives("EFAULT", fcntl.ioctl, sock, termios.FIONBIO, 1)
+
+
 @pytest.mark.parametrize("kind", [(socket.AF_INET, 1), (socket.AF_INET, 2), (socket.AF_INET6, 1), (socket.AF_UNIX, 1)])
 def test_k133_links_are_told_by_ioctl(world: World, kind: tuple[int, int]) -> None:
     sock = world.socket(*kind)

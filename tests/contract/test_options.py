@@ -532,6 +532,7 @@ def test_k131_a_connection_over_ipv6_does_not_become_one_of_ipv4(world: World) -
     client, _ = world.pair(ip="::1")
     world.gives("EADDRNOTAVAIL", client.setsockopt, IPV6, 1, socket.AF_INET)
     world.gives("EPERM", client.setsockopt, TCP, 21, 0)  # TCP_QUEUE_SEQ
+    world.gives("EPERM", world.listener().setsockopt, TCP, 19, 0)  # TCP_REPAIR
     assert client.getsockopt(IP, 52) == client.getsockname()[1]  # IP_PROTOCOL of what is not raw
 
 
@@ -649,3 +650,50 @@ def test_k131_a_limit_of_a_timer_has_limits(world: World, option: int) -> None:
         world.gives("EINVAL", sock.setsockopt, TCP, option, microseconds)
     sock.setsockopt(TCP, option, 200_000)
     assert sock.getsockopt(TCP, option) == 200_000
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "unix"])
+def test_k131_a_cookie_is_a_sockets_own(world: World, kind: str) -> None:
+    one, other = fresh(world, kind), fresh(world, kind)
+    cookies = [sock.getsockopt(SOL, 57, 8) for sock in (one, other, one, world.keep(one.dup()))]  # SO_COOKIE
+    assert cookies[0] == cookies[2] == cookies[3] != cookies[1]
+    assert len(cookies[0]) == 8
+    assert bytes(8) not in cookies
+    assert one.getsockopt(SOL, 57, 64) == cookies[0]
+    world.gives("EINVAL", one.getsockopt, SOL, 57, 7)
+    assert one.getsockopt(SOL, 71, 8) == other.getsockopt(SOL, 71, 8) != bytes(8)  # SO_NETNS_COOKIE
+    world.gives("EINVAL", one.getsockopt, SOL, 71, 9)
+
+
+def test_k131_what_has_come_in_came_by_a_cpu(world: World) -> None:
+    client, server = world.pair()
+    assert fresh(world, "tcp").getsockopt(SOL, 49) == -1  # SO_INCOMING_CPU
+    assert min(end.getsockopt(SOL, 49) for end in (client, server)) >= 0
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "tcp6"])
+def test_k131_another_tos_brings_its_priority_along(world: World, kind: str) -> None:
+    priority = (SOL, socket.SO_PRIORITY)
+    for tos, shown in ((0, 0), (4, 0), (8, 2), (16, 6), (24, 4), (32, 0), (0xB8, 4)):
+        sock = fresh(world, kind)
+        sock.setsockopt(IP, socket.IP_TOS, tos)
+        assert sock.getsockopt(*priority) == shown
+    for tos, shown in ((0xB8, 3), (16, 6), (0, 0)):  # the same one brings nothing
+        sock.setsockopt(*priority, 3)
+        sock.setsockopt(IP, socket.IP_TOS, tos)
+        assert sock.getsockopt(*priority) == shown
+
+
+def test_k131_a_small_segment_makes_a_small_send_buffer(world: World) -> None:
+    for asked, size in ((88, 38400), (500, 38400), (536, 69120), (1460, 69120), (2000, 130560), (8192, 499200)):
+        for listens, opens in ((asked, 0), (0, asked), (asked, 20000)):
+            listener = world.listener(options={(TCP, socket.TCP_MAXSEG): listens} if listens else None)
+            client = world.client(listener, {(TCP, socket.TCP_MAXSEG): opens} if opens else None)
+            for end in (client, world.accept(listener)):
+                assert end.getsockopt(SOL, socket.SO_SNDBUF) == size
+
+
+def test_k131_a_syn_that_was_not_saved_is_not_told_later(world: World) -> None:
+    _, server = world.pair()
+    server.setsockopt(TCP, 27, 1)  # TCP_SAVE_SYN
+    assert server.getsockopt(TCP, 28, 99) == b""  # TCP_SAVED_SYN

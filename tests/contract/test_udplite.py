@@ -68,6 +68,11 @@ def test_k130_udp_lite_is_a_protocol_of_datagrams(world: World) -> None:
     world.gives("EPROTONOSUPPORT", socket.socket, socket.AF_INET, socket.SOCK_STREAM, UDPLITE)
 
 
+def test_k131_udp_lite_copies_what_it_sends(world: World) -> None:
+    for value, refused in ((0, "ENOTSUP"), (1, "ENOTSUP"), (2, "ENOTSUP"), (b"1", "EINVAL")):
+        world.gives(refused, lite(world).setsockopt, socket.SOL_SOCKET, 60, value)  # SO_ZEROCOPY
+
+
 def test_k131_the_coverage_of_a_checksum_is_kept(world: World) -> None:
     for value, answer in ((0, 0), (1, 8), (8, 8), (20, 20), (70_000, 65535), (-1, 8), (b"a", "EINVAL"), (bytes(4), 0)):
         for level in (socket.IPPROTO_UDP, UDPLITE):
