@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.calls.descriptor_flags import NOBODY, O_ASYNC, owner, refused, set_owner, set_status, status
-from simnet.calls.link_requests import LINK_REQUESTS, link_request
+from simnet.calls.link_requests import LINK_LIST, LINK_REQUESTS, link_list, link_request
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SOCK_STREAM
 from simnet.poll_arguments import descriptor_of
@@ -81,6 +81,10 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         raise socket_error(errno.ENOTTY)
     if request in GET_OWNER:
         return INT.pack(owner(file))
+    if request == LINK_LIST:
+        if hasattr(argument, "__index__"):
+            raise socket_error(errno.EFAULT)
+        return link_list(process.machine, bytes(_bytes(argument)))
     if request in LINK_REQUESTS:
         told = link_request(process.machine, file, request, bytes(_bytes(argument)))
         if told is not None:

@@ -6,7 +6,7 @@ A host has two, ``lo`` and the one that leads to other hosts. It has no netmask 
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, ENODEV, ENOTTY
+from errno import EADDRNOTAVAIL, EFAULT, ENODEV, ENOTTY
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,12 @@ from simnet.resolver.numeric import INTERFACES
 if TYPE_CHECKING:
     from simnet.machine import Machine
 
-__all__ = ["LINK_REQUESTS", "link_request"]
+__all__ = ["LINK_LIST", "LINK_REQUESTS", "link_list", "link_request"]
 
 NAME, FLAGS, ADDR, DSTADDR, BRDADDR, NETMASK = 0x8910, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B  # SIOCGIFNAME and so on
 METRIC, MTU, HWADDR, INDEX = 0x891D, 0x8921, 0x8927, 0x8933
+LINK_LIST = 0x8912  # SIOCGIFCONF
+IFCONF = struct.Struct("=i4xQ")  # struct ifconf: a length, and where the list goes
 OF_IPV4 = (ADDR, DSTADDR, BRDADDR, NETMASK)
 LINK_REQUESTS = frozenset({NAME, FLAGS, METRIC, MTU, HWADDR, INDEX, *OF_IPV4})
 IFREQ_SIZE = 40  # struct ifreq: a name, and what is told
@@ -53,6 +55,34 @@ def link_request(machine: Machine, file: Any, request: int, asked: bytes) -> byt
         raise socket_error(ENODEV)
     told = _told(machine, request, link)
     return None if told is None else asked[:IFNAMSIZ] + told + asked[IFNAMSIZ + len(told) :]
+
+
+def link_list(machine: Machine, asked: bytes) -> bytes:
+    """A struct ifconf with the length of the list: each link that has an IPv4 address, written to where *asked* says.
+
+    Raises:
+        OSError: EFAULT, nothing can be written there.
+    """
+    length, where = IFCONF.unpack(asked[: IFCONF.size].ljust(IFCONF.size, b"\0"))
+    names = [
+        name for name in INTERFACES if name == LOOPBACK or any(":" not in each for each in machine.stack.addresses)
+    ]
+    entries = [name.encode().ljust(IFNAMSIZ, b"\0") + (_told(machine, ADDR, name) or b"") for name in names]
+    listed = b"".join(entry.ljust(IFREQ_SIZE, b"\0") for entry in entries)
+    if where:
+        listed = listed[: max(length, 0) // IFREQ_SIZE * IFREQ_SIZE]
+        _write(where, listed)
+    return IFCONF.pack(len(listed), where)
+
+
+def _write(where: int, data: bytes) -> None:
+    """Put *data* into the memory of this very process, as a kernel does, which looks whether there is any."""
+    try:
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(where)
+            memory.write(data)
+    except (OSError, OverflowError):
+        raise socket_error(EFAULT) from None
 
 
 def _told(machine: Machine, request: int, name: str) -> bytes | None:

@@ -27,7 +27,7 @@ NO_NUMBER = 1_000_000
 FIOASYNC = 0x5452
 SIOCATMARK, SIOCGSTAMP, SIOCGSTAMPNS = 0x8905, 0x8906, 0x8907
 SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFNETMASK = 0x8910, 0x8913, 0x8915, 0x891B  # linux/sockios.h
-SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX = 0x8921, 0x8927, 0x8933
+SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFCONF = 0x8921, 0x8927, 0x8933, 0x8912
 
 
 def pair(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
@@ -455,6 +455,25 @@ def test_k133_links_are_told_by_ioctl(world: World, kind: tuple[int, int]) -> No
     assert ask(SIOCGIFADDR, b"nobody") == ("ENODEV" if of_ipv4 else "ENOTTY")
 
 
+@pytest.mark.parametrize("kind", [(socket.AF_INET, 2), (socket.AF_INET6, 1), (socket.AF_UNIX, 1)])
+def test_k133_links_are_listed_by_ioctl(world: World, kind: tuple[int, int]) -> None:
+    sock = world.socket(*kind)
+    needed, _ = struct.unpack("iL", fcntl.ioctl(sock, SIOCGIFCONF, struct.pack("iL", 0, 0)))
+    entries = array.array("B", b"\xaa" * (needed + 40))
+    where = entries.buffer_info()[0]
+    for length, listed in ((needed + 40, needed), (79, 40), (40, 40), (39, 0), (-1, 0)):
+        entries[:] = array.array("B", b"\xaa" * len(entries))
+        answer = fcntl.ioctl(sock, SIOCGIFCONF, struct.pack("iL", length, where))
+        assert struct.unpack("iL", answer) == (listed, where)
+        names = [entries[at : at + 16].tobytes().rstrip(b"\0") for at in range(0, listed, 40)]
+        assert names[:1] == [b"lo"][: listed // 40]
+        assert len(set(names)) == len(names)
+        assert entries[16:24].tobytes() == (b"\2\0\0\0\x7f\0\0\1" if listed else b"\xaa" * 8)
+        assert set(entries[listed:]) == {0xAA}
+    world.gives("EFAULT", fcntl.ioctl, sock, SIOCGIFCONF, struct.pack("iL", 400, 8))
+    world.gives("EFAULT", fcntl.ioctl, sock, SIOCGIFCONF, 0)
+
+
 def test_a_host_tells_its_own_address_by_the_name_of_its_link() -> None:
     with simnet.Network() as net:
         host = net.host("server")
@@ -464,9 +483,12 @@ def test_a_host_tells_its_own_address_by_the_name_of_its_link() -> None:
             with socket.socket() as sock:
                 answer = fcntl.ioctl(sock, SIOCGIFADDR, b"eth0".ljust(40, b"\0"))
                 told.append(socket.inet_ntoa(answer[20:24]))
+                entries = array.array("B", bytes(400))
+                fcntl.ioctl(sock, SIOCGIFCONF, struct.pack("iL", 400, entries.buffer_info()[0]))
+                told.append(socket.inet_ntoa(entries[60:64].tobytes()))
 
         host.spawn(ask).join()
-        assert told == [socket.gethostbyname("server")]
+        assert told == [socket.gethostbyname("server")] * 2
 
 
 CALLS: dict[str, Callable[[Any], object]] = {
