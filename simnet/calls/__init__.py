@@ -1,5 +1,5 @@
-"""What the calls of a program do: of a socket, of a descriptor's number, of signals and of the files of Unix sockets.
+"""What a program's calls do: on a socket, on a descriptor's number, on signals and on the files of Unix sockets.
 
-`systemcall` has what all calls of a socket have in common; `simnet.socket` puts them together, `simnet.backend` hands out
-the others. Their arguments are looked at above them, the kernel below answers.
+`systemcall` has what all calls of a socket have in common; `simnet.socket` combines them, `simnet.backend` offers
+the others. Their arguments are checked above them, the kernel below answers.
 """

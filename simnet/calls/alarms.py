@@ -1,5 +1,5 @@
-"""The alarm of a simulated process, ``signal.alarm`` and ITIMER_REAL: it rings in virtual time, and its handler runs where the
-process waits, as on a kernel: a wait is broken off if the handler raises, and goes on if it returns.
+"""The alarm of a simulated process, ``signal.alarm`` and ITIMER_REAL: it uses virtual time, and its handler runs where the
+process waits, as on a kernel: a wait ends if the handler raises, and goes on if it returns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Descriptors that travel through a Unix socket: numbers of one process here, open files in the kernel, numbers again."""
+"""Descriptors that travel through a Unix socket: numbers of one process here, open files in the kernel, numbers again there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` ask for them, and to whom its signals go: nobody."""
+"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` get and set them; its signals go nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``os`` does with the number of a simulated socket or epoll: read, write, double and close it, and tell what it is."""
+"""What ``os`` does with the number of a simulated socket or epoll: read, write, duplicate, close and describe it."""
 
 from __future__ import annotations
 

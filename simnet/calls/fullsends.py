@@ -1,4 +1,4 @@
-"""Sends that may take several goes: a blocking stream waits until all is taken, and ``sendall`` sends on."""
+"""Sends that may take several attempts: a blocking stream waits until everything is accepted, and so does ``sendall``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fcntl.ioctl`` on a simulated descriptor: how much is unread and unsent, is this the urgent mark, flags, and links."""
+"""``fcntl.ioctl`` on a simulated descriptor: how much is unread and unsent, whether this is the urgent mark, flags, and links."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What ``fcntl.ioctl`` tells of a simulated host's links, as netdevice(7) has it: their numbers, names, addresses and flags.
+"""What ``fcntl.ioctl`` says of a simulated host's links, as in netdevice(7): their numbers, names, addresses and flags.
 
-A host has two, ``lo`` and the one that leads to other hosts. It has no netmask there: addresses are all that it knows.
+A host has two, ``lo`` and the one that leads to other hosts. That one has no netmask, only addresses.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Signals that a process blocks, and those it waits for: ``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its kin,
-``pause``. What was sent meanwhile comes when the process lets it, as on a kernel; who waits for it, waits in virtual time.
+"""Signals that a process blocks, and those it waits for: ``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its
+relatives, ``pause``. A blocked signal is delivered when it is unblocked, as on a kernel; waits for signals take virtual time.
 """
 
 from __future__ import annotations

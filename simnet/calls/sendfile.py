@@ -1,7 +1,6 @@
-"""A file sent through a simulated socket, as ``socket.sendfile`` and ``os.sendfile`` do it where there is sendfile(2).
+"""A file sent through a simulated socket, as ``socket.sendfile`` and ``os.sendfile`` do it with sendfile(2).
 
-It is the one call of ``os`` that moves bytes and knows simulated descriptors: who finds it there sends by it unasked, and
-takes EBADF for the end of the connection.
+Programs that find ``os.sendfile`` use it without being asked to, and take EBADF for the end of the connection.
 """
 
 from __future__ import annotations

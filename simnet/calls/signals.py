@@ -1,7 +1,7 @@
 """The signals of a simulated process: the handlers it sets, the descriptor that wakes its loop, and what it sends itself.
 
-The interpreter has one handler of a signal, for all processes, so it hears nothing of these. SIGINT is not among them: it
-ends the run. A process of a real network, which is a thread, has its own in the same way.
+The interpreter has one handler per signal, for all processes, so it is not used for these. SIGINT is not among them: it
+ends the run. A process of a real network, which is a thread, has its own handlers in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a file system says of the files of Unix sockets, which a simulated host keeps itself: ``os.stat`` and its like."""
+"""What a file system says of Unix sockets' files, which a simulated host keeps itself: ``os.stat`` and the like."""
 
 from __future__ import annotations
 

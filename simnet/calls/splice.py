@@ -1,4 +1,4 @@
-"""``os.splice``: from a pipe of the program's into a simulated socket, or out of one into a pipe."""
+"""``os.splice``: from a program's pipe into a simulated socket, or out of one into a pipe."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""recv and send of a connection on which nothing is the matter: most of what a run does, in one frame each.
+"""recv and send of a connection with nothing unusual: most of what a run does, in one frame each.
 
-Everything here is said elsewhere too, and holds there: the arguments in `socket`, faults, waits and the trace in
+Everything here is also said elsewhere, and that is what counts: the arguments in `socket`, faults, waits and the trace in
 `systemcall`, the bytes in the kernel's ``tcp_stream`` and ``connection``, their way along a link in `network`. A call takes
-the short way if it can be seen at a glance that no fault may touch it, that it need not wait, and that neither end is at
-all unusual (``calm``, not ``slow``); else it takes the long one from its beginning. tests/contract/test_conform.py and
+the short way if it is plain at a glance that no fault may touch it, that it need not wait, and that neither end is in any way
+unusual (``calm``, not ``slow``); otherwise it takes the long one from its beginning. tests/contract/test_conform.py and
 tests/properties/test_runs.py play programs both ways.
 """
 

@@ -1,4 +1,4 @@
-"""connect() and accept() of Unix sockets: at once, or while the backlog is full when there is room."""
+"""connect() and accept() of Unix sockets: at once, or when there is room if the backlog is full."""
 
 from __future__ import annotations
 

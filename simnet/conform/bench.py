@@ -1,4 +1,4 @@
-"""Where a program of socket calls is carried out: one bench a run, the same code for the kernel and for simnet.
+"""Where a program of socket calls runs: one bench per run, the same code for the kernel and for simnet.
 
 Every call goes through the standard library's modules at the moment it is made. Inside a network they are the
 simulated ones, outside the real ones, and nothing here knows which.

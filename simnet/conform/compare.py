@@ -1,7 +1,7 @@
-"""One program in both worlds, and what to think of a difference.
+"""One program in both worlds, and how a difference is judged.
 
-A difference counts when it comes again: the same program, on fresh sockets and at a slower pace, must differ at the same
-step in the same way. What does not come again was the kernel's timing, and is counted apart.
+A difference counts if it recurs: the same program, on fresh sockets and at a slower pace, must differ at the same
+step in the same way. One that does not recur was the kernel's timing, and is counted separately.
 """
 
 from __future__ import annotations

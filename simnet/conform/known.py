@@ -1,6 +1,6 @@
-"""Divergences that we know of and have decided to live with, each with its reason: rows of docs/fidelity.md.
+"""Divergences that are known and accepted, each with its reason: rows of docs/fidelity.md.
 
-An entry says which differences it explains. It is for what the kernel does by accident of its own making, never for what
+An entry says which differences it explains. It is for what the kernel does by accident of its implementation, never for what
 a program could rely on.
 """
 

@@ -1,7 +1,7 @@
-"""What nobody should compare: answers that hang on the size of a kernel's buffers or on when it acknowledges.
+"""What must not be compared: answers that depend on the size of a kernel's buffers or on when it acknowledges.
 
-Such a step is left out, in both worlds. Which ones they are is seen on simnet, where one can look at both ends of a
-connection; the kernel's run follows. Each rule here is a place where Linux itself answers one way today and another way
+Such a step is left out, in both worlds. Which ones they are is decided on simnet, where both ends of a connection can be
+examined; the kernel's run follows. Each rule here is a place where Linux itself answers one way today and another way
 under load, or after an update.
 """
 

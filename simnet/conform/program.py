@@ -1,7 +1,7 @@
 """A program of socket calls as a value: it can be drawn from a seed, cut shorter, run in two worlds and printed.
 
-A step calls one thing on one *name*: ``c1 = l1.accept()``. Names stand for sockets and pollers; a name that was never
-made, because its accept found nobody or a shorter program left its maker out, makes a step a step over nothing. So any
+A step makes one call on one *name*: ``c1 = l1.accept()``. Names stand for sockets and pollers. If a name was never
+made, because its accept found nothing or a shorter program left out the step that makes it, steps on it are skipped. So any
 part of a program is a program, and that is what lets a long one shrink.
 """
 

@@ -1,6 +1,6 @@
 """A program of socket calls as a Python script that runs by itself, on the kernel or on simnet.
 
-It is what one sends to somebody else: no name of conform in it, plain calls, and after each what it answered and what
+It is meant to be sent to other people: no names of conform in it, plain calls, and after each what it answered and what
 poll says of every socket.
 """
 

@@ -1,7 +1,7 @@
 """A series of random programs, compared with the kernel one after another.
 
-The last look at a program's sockets is put off until eight more programs have run: by then whatever was late has
-arrived, and nobody slept for it.
+The last look at a program's sockets is put off until eight more programs have run: by then everything late has
+arrived, and no time was spent sleeping.
 """
 
 from __future__ import annotations

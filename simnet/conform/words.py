@@ -1,7 +1,7 @@
 """How the answer of a call is written down, so that two worlds can be compared word for word.
 
 A kernel chooses port numbers and buffer sizes as it likes; what a program may rely on is that the same port shows again
-where it should. So a port is written as the how-manieth one that was seen, and an error by its name.
+where it should. So a port is written as its number in the order of appearance, and an error by its name.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which distinct failures may be one bug: those of a program that takes for a message what one read brings.
+"""Which distinct failures may be one bug: those of a program that takes the data of one read for a whole message.
 
-Cut here, such a message fails at one line, cut there at another, and the sweep cuts everywhere. Mended, all of them are gone.
+Cut at one byte, the message fails at one line, cut at another, elsewhere, and a sweep cuts everywhere. One fix removes them all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The verdict on a run that is made once: no run without faults stands beside it, as beside those of a sweep.
+"""The verdict on a run that is made once, with no run without faults to compare it with, unlike those of a sweep.
 
-In its place stands how it began. Who listened then still listens when all is over, and no loop that ran then was ended by
-an exception; the outcome, and who waits for what, are compared with nothing.
+It is compared with how it began instead. Every listener that was open then must be open at the end, and no loop that ran then may be
+ended by an exception; the outcome, and who waits for what, are not compared.
 """
 
 from __future__ import annotations

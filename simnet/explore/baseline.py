@@ -1,7 +1,7 @@
-"""The test without faults: all that follows is compared with it, so it is made twice.
+"""The test without faults: everything that follows is compared with it, so it is made twice.
 
-Of a program that was just loaded the first run may go another way: a library looks once which poller there is, a module is
-imported, a cache is filled. Where such a run ends as the second does, a third decides: if that is the second again, event for
+The first run of a program that was just loaded may take another path: a library finds out once which pollers exist, a module is
+imported, a cache is filled. If such a run has the outcome of the second, a third decides: if it equals the second, event for
 event, the test does the same each time from then on, and so do the runs with faults.
 """
 

@@ -1,8 +1,8 @@
-"""Whether what befell one connection has cost another its own: the target hung up on a client to whom nothing had happened.
+"""Whether a fault on one connection has cost another its own: the target hung up on a client that no fault had hit.
 
-Both are connections of one listener, and the other one stood when the fault fired. In the run without faults its client is
-the first to close; here the target was, although the client has said nothing that it does not say there, and no time had run
-out. A proxy's two sides are no such pair, for it opened one of them itself.
+Both are connections of one listener, and the other one was open when the fault fired. In the run without faults its client is
+the first to close; here the target was, although the client has said nothing that it does not say there, and no time-out had
+elapsed. The two sides of a proxy are not such a pair, since it opened one of them itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The faces people hold: ``@simnet.sweep`` or ``@simnet.fuzz`` above a test, ``simnet.check(test)`` in unittest and notebooks."""
+"""What users call: ``@simnet.sweep`` or ``@simnet.fuzz`` on a test, ``simnet.check(test)`` in unittest and notebooks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which processes ended because a time of their own was up, later than the run without faults has looked.
+"""Which processes ended because a time of their own was up, later than the baseline lasted.
 
-A ``main`` that sleeps for an hour beside its servers ends when the hour is over. The baseline takes a few milliseconds; a run
-whose body waits for what never comes takes as long as there is a clock to tick, and comes to see that end.
+A ``main`` that sleeps for an hour beside its servers ends after that hour. The baseline takes a few milliseconds; a run
+whose body waits for something that never comes goes on as long as there is a clock to tick, and sees that end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which exceptions a target may end with, since the faults that fired made them.
 
-A disruptive fault makes an errno, and what it does to the support makes others: whoever talks to a peer that died may be
-told ECONNRESET, or nothing at all. A transparent fault excuses nothing.
+A disruptive fault makes an errno, and its effect on the support makes others: a program that talks to a peer that died may
+get ECONNRESET, or nothing at all. A transparent fault excuses nothing.
 """
 
 from __future__ import annotations

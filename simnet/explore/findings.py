@@ -1,7 +1,7 @@
 """What happened in a run that the verdict table knows: each row of it asks its question here, beside the baseline.
 
-Who *waits for ever* is judged by comparison: a server that waits for its next client does so in the baseline too. In the
-same way *the loop and the listener survive* is seen: what was still there without the fault, when the network had become
+Whether a process *waits for ever* is judged by comparison: a server that waits for its next client does so in the baseline too. So
+is whether *the loop and the listener survive*: what was still there without the fault, when the network had become
 quiet, must be there with it.
 """
 

@@ -1,7 +1,7 @@
-"""Random faults, seed after seed: for what needs several at once, in places that no sweep would pair.
+"""Random faults, seed after seed: for bugs that need several at once, in places that no sweep would pair.
 
-Each seed draws a subset of the kinds and a rate for each. What happened in a run that fails is a plan like any other, made
-small and replayed without dice. A seed is all there is to a run, so that whoever stops can go on, or share the seeds.
+Each seed draws a subset of the kinds and a rate for each. What happened in a run that fails is a plan like any other, which is shrunk
+and replayed without rates. A seed determines the run, so that a stopped fuzz can be resumed, and seeds can be shared.
 """
 
 from __future__ import annotations

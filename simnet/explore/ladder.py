@@ -4,8 +4,8 @@
       0.000   connect server:7 ──── SYN ────▶
       0.001                                   accept EAGAIN  ⚡ baseline: accepted 10.0.0.1:32768
 
-A row is one call with the segments it sent; what happens to nobody's surprise (wake-ups, bookkeeping) is left out. Beside
-a baseline it begins shortly before the two part.
+A row is one call with the segments it sent; routine events (wake-ups, bookkeeping) are left out. Beside
+a baseline it begins shortly before the two differ.
 """
 
 from __future__ import annotations

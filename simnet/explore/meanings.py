@@ -1,4 +1,4 @@
-"""What the words in a report's brackets mean, and what to do about each: for the pages, and for those who ask the command."""
+"""What the words in a report's brackets mean, and what to do about each: for the pages, and for ``simnet explain``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A fault whose anchor a run never reached: what it reached instead, so that a person can correct the anchor.
 
-An anchor has a place and a number. Where the place came up, the numbers that did are told; where it did not, the places
+An anchor has a place and a number. If the place occurred, the numbers that did are listed; if it did not, the places
 that did.
 """
 

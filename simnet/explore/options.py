@@ -1,6 +1,6 @@
-"""What a sweep is asked for: its options, checked and put in order where they are given.
+"""The options of a sweep, checked and normalised where they are given.
 
-A wrong option speaks up when the test is decorated, not in the thousandth run.
+A wrong option is reported when the test is decorated, not in the thousandth run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the application saw, and in what two runs of it differ, in one sentence."""
+"""What the application saw, and how two runs of it differ, in one sentence."""
 
 from __future__ import annotations
 

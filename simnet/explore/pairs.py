@@ -1,7 +1,7 @@
 """Two faults in one run: after a first one that did no harm, each that can act in what it made of the run.
 
-A program may take a short read well, and a reset well, and not the reset in the middle of what the short read left to do. So the
-second fault is looked for in the run with the first, whose points are others than the baseline's, and behind it: what comes
+A program may cope with a short read, and with a reset, but not with a reset in the middle of what the short read left to do. So the
+second fault is looked for in the run with the first, whose points differ from the baseline's, and after it: what comes
 before it is the same pair, found from its other end.
 """
 

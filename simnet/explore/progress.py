@@ -1,4 +1,4 @@
-"""How long it took, in real seconds, and who is told meanwhile. The one room of explore that looks at a real clock."""
+"""The real seconds that something took, and progress reports. The only module of explore that looks at a real clock."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""While a test runs a thousand times, what its programs print and log goes nowhere; one run alone may be heard.
+"""While a test runs a thousand times, what its programs print and log is discarded; the output of a single run may be shown.
 
 Logging stays switched on, since a program may do more with it than print (a syslog handler is a socket): only what
 writes to the terminal, or keeps records for a report, is taken out. Both belong to the whole process: a sweep in a thread
-beside others leaves them alone. A ``breakpoint()`` ends the silence: its prompt is to be seen.
+beside others leaves them alone. A ``breakpoint()`` ends the silence, so that its prompt shows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes round and round in a ladder is shown twice, and counted: a loop that spins, a heart that beats."""
+"""What repeats in a ladder is shown twice, and counted: a loop that spins, a heartbeat."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """One plan, played again: on simnet or on real sockets, and whether the failure it was kept for is still there.
 
-The word for it is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
-the bug did not), or ``fixed``. More say what else can come of a file that people edit: ``another failure``; ``a failure``
+The result is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
+the bug did not), or ``fixed``. Files that people edit have other results too: ``another failure``; ``a failure``
 or ``no failure`` where none is on record; ``not reached`` where the plan never acted, so that the run says nothing.
 
-On real sockets no trace can be the same, so there the question is whether it is the same failure; beside it stands what
-the kernel had to do with it.
+On real sockets no trace can be the same, so there the question is whether it is the same failure; the result also says
+what the kernel's part was.
 """
 
 from __future__ import annotations

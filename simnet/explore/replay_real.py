@@ -1,4 +1,4 @@
-"""One plan on this machine's own sockets, and what the kernel had to do with the result.
+"""One plan on this machine's own sockets, and the kernel's part in the result.
 
 The test is played there without faults first: what it does on real sockets, with real time, is what the plan's run is
 compared with. The verdict has two halves: who did it (``confirmed on the kernel``: the kernel itself; ``real sockets,

@@ -1,4 +1,4 @@
-"""The report of one failure: what broke, what the network did, where the run parts from the baseline, what to type next.
+"""The report of one failure: what broke, what the network did, where the run differs from the baseline, what to type next.
 
 A value with parts, so that an exception's notes, the command line and a test show the same.
 """

@@ -1,7 +1,7 @@
 """From the events of a trace to the rows of a ladder: one for a call and what it sent, none for bookkeeping.
 
-A call is written down when it has returned, after the segments it sent; a close before its FIN; a connect when it has been
-answered. Here each comes together with its own.
+In the trace a call comes when it has returned, after the segments it sent; a close before its FIN; a connect when it has been
+answered. Here each is put together with its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every single fault at every point of a test: two runs without, then one for each.
+"""Every single fault at every point of a test: two runs without faults, then one for each.
 
-The baseline is made twice (see ``baseline``), since all that follows compares with it. Then each fault that ``points`` selects gets a run of
-its own and ``verdict`` judges it; what fails is grouped into distinct failures, and each of these is made small. Only the
+The baseline is made twice (see ``baseline``), since everything that follows is compared with it. Then each fault that ``points`` selects
+gets its own run, which ``verdict`` judges; failures are grouped into distinct ones, and each of these is shrunk. Only the
 first run of each distinct failure is kept, so that a sweep of a million runs needs the memory of a few.
 """
 

@@ -1,4 +1,4 @@
-"""The verdict table: who did what, against which faults fired. As data; ``verdict`` asks it."""
+"""The verdict table as data: who did what, against which faults fired. ``verdict`` reads it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Was this run right? What happened in it, against the verdict table.
 
-What only **delays** (a stall, bytes that wait to arrive together) is transparent while no deadline fired that did not fire in
+A fault that only **delays** (a stall, bytes that wait to arrive together) is transparent while no deadline fired that did not fire in
 the baseline, and disruptive from then: a program that gives up after 30 s is right to do so. A loop that looks every 30 s
 and sleeps again gives up nothing.
 """

@@ -1,4 +1,4 @@
-"""What people meet: the commands of ``simnet`` and the hands of the pytest plugin, one room each.
+"""What users meet: the commands of ``simnet`` and what the pytest plugin does, one module each.
 
-Nothing below imports from here. ``cli.py`` and ``pytest_plugin.py`` import a room when it is asked for.
+Nothing below imports from here. ``cli.py`` and ``pytest_plugin.py`` import a module when it is used.
 """

@@ -1,4 +1,4 @@
-"""What the end of a command says to a shell."""
+"""The exit codes of the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``simnet doctor``: what this machine allows, and whether a run repeats here. What a bug report should begin with, too."""
+"""``simnet doctor``: what this machine allows, and whether a run repeats here; the first lines of a bug report."""
 
 from __future__ import annotations
 

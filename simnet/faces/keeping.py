@@ -1,4 +1,4 @@
-"""``simnet keep``: a found failure becomes a file that is played for ever, on purpose and with a title."""
+"""``simnet keep``: a failure becomes a file that is played from then on, by choice and with a title."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the marker ``simnet`` says of a test: to pytest, which finds its marks, and to a command, which looks where it does."""
+"""What the marker ``simnet`` says about a test: for pytest, which finds its marks, and for a command, which looks in the same places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person types to what is meant: a test named by its file, kinds of fault with commas between."""
+"""From what a person types to what is meant: a test named by its file, kinds of fault separated by commas."""
 
 from __future__ import annotations
 

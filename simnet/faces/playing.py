@@ -1,4 +1,4 @@
-"""A plan played once more for a person: the run without faults unheard, the one that matters aloud if they want."""
+"""A plan played again for a person: the run without faults in silence, the one that matters with its output, if wanted."""
 
 from __future__ import annotations
 

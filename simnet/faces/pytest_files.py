@@ -1,4 +1,4 @@
-"""Which TOML files mean to be scenarios. Asked of each in a folder of that name, be it ours or not, before anything is loaded."""
+"""Which TOML files are scenarios. Asked of each one in a folder of that name, ours or not, before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An option that is spelt wrong, where Python itself refuses it: from 3.13 on it names the one that was meant, here we do."""
+"""A misspelt option where Python itself refuses it: from 3.13 on Python suggests the right one, before that we do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A session of pytest within another's, as ``pytester`` runs one: what it has loaded of simnet goes with it, all or nothing.
+"""A pytest session within another one, as ``pytester`` runs them: what it has loaded of simnet goes with it, all or nothing.
 
 pytester takes the modules that such a session loads out of ``sys.modules`` again. What stays in the namespaces of packages then
-is of one copy, what is imported later of another, and each knows stand-ins of its own. So we take both back.
+is of one copy, what is imported later of another, and each has its own stand-ins. So both are taken back.
 """
 
 from __future__ import annotations

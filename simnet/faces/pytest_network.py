@@ -1,7 +1,7 @@
 """The network behind the fixture ``simnet_network``: entered when the fixture is set up, left when the test has ended.
 
 It is left before the fixtures are torn down, so that what failed in it fails the test and not its clean-up; a fixture
-that closes a socket of it afterwards finds it closed already, which is no error.
+that closes one of its sockets afterwards finds it closed already, which is no error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a simulated test's result looks under pytest: the user's own traceback, and the report under it.
 
-Of a traceback only the user's frames are shown: how a run is started, and what a loop does between its handlers, tells
-a reader nothing. Several distinct failures stand one after the other, each with its report.
+Only the user's frames of a traceback are shown: how a run is started, and what a loop does between its handlers, does not
+help a reader. Several distinct failures come one after the other, each with its report.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scenario files as tests: each is played, and must go as it says.
 
-A file whose failure is expected is *known*: green as long as the failure is there, red when it is fixed, since the file
-then says something that is not so.
+A file whose failure is expected is *known*: it passes as long as the failure is there, and fails when that is fixed, since
+the file is then out of date.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``simnet replay``: a scenario file, played on simnet or on real sockets, and the word for what came of it."""
+"""``simnet replay``: a scenario file, played on simnet or on real sockets, and the result in a word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pytest calls before a test, and nobody else does: set-up methods and functions, fixtures that come unasked."""
+"""What only pytest calls before a test: set-up methods and functions, autouse fixtures."""
 
 from __future__ import annotations
 

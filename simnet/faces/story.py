@@ -1,7 +1,7 @@
 """``simnet demo``: an echo server as tutorials write it, broken before your eyes, replayed on a real kernel, and fixed.
 
-The example's files are put where the reader can play with them. One that is there already is worked on as it is, so
-that whoever changes the server sees what becomes of it.
+The example's files are put where the reader can work with them. Existing ones are used as they are, so
+that a reader who changes the server sees the effect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``simnet sweep``: every single fault at every point of a test, told to a person or to a program."""
+"""``simnet sweep``: every single fault at every point of a test, reported to a person or to a program."""
 
 from __future__ import annotations
 

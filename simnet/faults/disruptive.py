@@ -1,6 +1,6 @@
 """Disruptive faults on connections and listeners: the outcome may differ under them, the invariants may not.
 
-``end`` is ``"client"`` (the opener) or ``"server"`` (the acceptor): whose call it is or, for bytes, towards whom they travel.
+``end`` is ``"client"`` (the opener) or ``"server"`` (the acceptor): whose call it is or, for bytes, the end they travel to.
 """
 
 from __future__ import annotations

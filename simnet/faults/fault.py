@@ -1,7 +1,7 @@
 """What every fault is: a frozen value that knows where it acts, checks itself, and prints as people and Python write it.
 
-A kind (``transparent.py``, ``disruptive.py``, ``hosts.py``) is a subclass with fields; ``kinds.py`` lists them all. Everything a kind
-says in its class attributes is enough for the rest of the house to know where its faults may act.
+A kind (``transparent.py``, ``disruptive.py``, ``hosts.py``) is a subclass with fields; ``kinds.py`` lists them all. A kind's class
+attributes are all that other modules need to know where its faults may act.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The fields of faults: their order in print, what each may hold, and how a wrong value is refused.
 
-A field's name means the same in every kind, so one table says what it may hold. Each refusal names the value, the reason and the
+A field's name means the same in every kind, so one table defines what it may hold. Each refusal names the value, the reason and the
 remedy.
 """
 

@@ -1,6 +1,6 @@
-"""Disruptive faults beyond one connection: what befalls datagrams, hosts, links and look-ups.
+"""Disruptive faults beyond one connection: on datagrams, hosts, links and look-ups.
 
-What happens at a time befalls a host when all that is due then has arrived there, and before anybody runs.
+A fault at a time acts on a host when everything due at that instant has arrived there, and before any process runs.
 """
 
 from __future__ import annotations

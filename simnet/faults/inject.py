@@ -1,6 +1,6 @@
 """Where a plan meets a run: which fault acts on this call, this byte, this connection; and the record of those that did.
 
-The socket face asks once for each call, through the :class:`Tag` it keeps with the kernel's socket; a tag without
+The socket's face asks once for each call, through the :class:`Tag` it keeps with the kernel's socket; a tag without
 faults answers after one ``is None``. Bytes are watched by the sending connection itself, which stops at each anchor.
 """
 

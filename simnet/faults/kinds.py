@@ -1,6 +1,6 @@
-"""The vocabulary: all the ways in which a network hurts a program, by class, by name, and by the point where they can act.
+"""The vocabulary: all kinds of fault, by class, by name, and by the point where they can act.
 
-A kind with ``drawn = False`` is played where a plan or a sweep names it, and tried by none that does not.
+A kind with ``drawn = False`` is played only where a plan or a sweep names it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Chances of faults, and the dice that turn them into a plan while a run goes on.
+"""Probabilities of faults, and the random streams that turn them into a plan during a run.
 
 A rate is the probability that a fault of its kind acts at one of its points: a call, an accept, a connect, a poll; for the kinds that
-act at a byte, one write that enters the stream (the byte is drawn from it). What the dice answer are ordinary faults with exact
-anchors: collected, they are the plan that happened, and replay without dice.
+act at a byte, one write that enters the stream (the byte is drawn from it). What is drawn are ordinary faults with exact
+anchors: together they are the plan that happened, and replay without rates.
 
-Each decision-maker (a listener, a host, one end of a connection) throws dice of its own, derived from the seed and its name. So a
-fault on one socket leaves all the others' dice alone.
+Each listener, host and end of a connection has its own random stream, seeded from the seed and its name. So a
+fault on one socket leaves what is drawn for all others alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Transparent faults: what a correct program may meet at any time with nothing lost.
 
 The outcome under them must equal the baseline's. ``end`` is ``"client"`` (the opener) or ``"server"`` (the acceptor): whose call it is
-or, for bytes, towards whom they travel. Calls count from 1, bytes from 0.
+or, for bytes, the end they travel to. Calls count from 1, bytes from 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real network's answers to the stand-ins: the machine's own, but for names, sockets, and the right to be stopped."""
+"""A real network's answers to the stand-ins: the machine's own, except for names, sockets, and waits that must be stoppable."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One system call on a real kernel: counted, faulted, tried until it need not wait, recorded.
 
-The kernel's socket is always non-blocking; blocking and time-outs are ours, over :meth:`RealProcess.wait`. What a plan
-wants of single calls is put in here, what it wants of bytes is done in `tamper.py`.
+The kernel's socket is always non-blocking; blocking and time-outs are done here, with :meth:`RealProcess.wait`. What a plan
+wants of single calls is injected here, what it wants of bytes is done in `tamper.py`.
 """
 
 from __future__ import annotations

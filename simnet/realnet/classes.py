@@ -1,8 +1,8 @@
 """What a kernel can be made to show, and how much of a run it did itself.
 
-A replay on real sockets is only as good as what the kernel had to do with it. Faults on bytes, connections and whole
-calls are done with means every program has (a shutdown, a reset, a byte out of band), by the end that is not under test:
-what the target sees then is the kernel's own answer. Results of single calls are put in by the socket's face.
+A replay on real sockets is only as good as the kernel's part in it. Faults on bytes, connections and whole
+calls are caused with the means of any program (a shutdown, a reset, a byte out of band), by the end that is not under test:
+what the target sees then is the kernel's own answer. Results of single calls are injected by the socket's face.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The thread that does later what was held back: bytes of a stalled stream, and what came behind them."""
+"""The thread that delivers later what was held back: bytes of a stalled stream, and what came after them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a target still holds when nothing moves any more: sockets whose peer is gone, by the kernel's own word."""
+"""What a target still holds when nothing moves any more: sockets whose peer is gone, as the kernel itself reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a life keeps per process and CPython per module, for processes that are threads: ``asyncore.socket_map``.
+"""State that real programs have per process and CPython has per module, for processes that are threads: ``asyncore.socket_map``.
 
-The simulator exchanges the attribute itself whenever another process runs. Threads run side by side, so here the module
-holds an object that is, for each process, a map of its own. What is no container cannot be divided so: of that each run
+The simulator swaps the attribute itself whenever another process runs. Threads run side by side, so here the module
+holds an object that is, for each process, a map of its own. State that is not a container cannot be divided like that: each run
 begins with a fresh one, which its processes share.
 """
 

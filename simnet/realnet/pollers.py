@@ -1,7 +1,7 @@
-"""``select.select``, ``select.poll`` and ``select.epoll`` on a real kernel: its own, waited for where we have a say.
+"""``select.select``, ``select.poll`` and ``select.epoll`` on a real kernel: the kernel's own, waited for in stoppable waits.
 
-The answer is the kernel's, but for two things: an end that is not under test may be shown less than its kernel has (see
-`Stream.allowed`), and a target's poll may be told of a part of what is ready (`wake`).
+The answer is the kernel's, except for two things: an end that is not under test may be shown less than its kernel has (see
+`Stream.allowed`), and a target's poll may report only a part of what is ready (`wake`).
 """
 
 from __future__ import annotations

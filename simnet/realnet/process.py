@@ -1,8 +1,8 @@
-"""A process of a real network: a thread, and others it starts, that can be told to end wherever they wait.
+"""A process of a real network: a thread, and others it starts, that can be ended wherever they wait.
 
-Nothing here blocks for good. Every wait polls a descriptor by which the process is told to end, beside what it waits
-for; what is no wait of ours (a lock, a long computation) gets an asynchronous exception, and a thread that survives even
-that is reported by its stack.
+Nothing here blocks for good. Every wait also polls a descriptor that tells the process to end; other waits
+(a lock, a long computation) get an asynchronous exception, and a thread that survives even
+that is reported with its stack.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What all processes of one real run share: the clock, the record, the plan, and whether anything still moves.
 
-It also has the shape in which `simnet.observe` and `simnet.faults.inject` know a run, so that both serve real sockets too.
+It has the attributes that `simnet.observe` and `simnet.faults.inject` expect of a run, so that both work on real sockets too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Unix streams and connections of records of a real network, as plans name them.
 
-Their paths are this machine's, whichever host binds one. An accepted Unix socket does not say who has opened it; but the
-kernel hands them out in the order in which they connected, and that we know of all that our own processes do.
+Their paths are this machine's, whichever host binds one. An accepted Unix socket does not say who opened it; but the
+kernel returns them in the order in which they connected, which is known for our own processes.
 """
 
 from __future__ import annotations

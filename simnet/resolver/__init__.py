@@ -1,1 +1,1 @@
-"""Names of hosts and services, and what a network answers for them: ``getaddrinfo`` and its kin, and addresses given to calls."""
+"""Names of hosts and services, and how a network answers them: ``getaddrinfo`` and its relatives, and addresses given to calls."""

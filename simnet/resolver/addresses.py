@@ -1,4 +1,4 @@
-"""What programs hand to ``connect``, ``bind`` and ``sendto``, checked and resolved as CPython does it."""
+"""Arguments of ``connect``, ``bind`` and ``sendto``, checked and resolved as CPython does it."""
 
 from __future__ import annotations
 

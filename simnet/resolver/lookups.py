@@ -1,4 +1,4 @@
-"""A host asks for a name: counted, written down, and where a plan says so the answer is an error, or late."""
+"""A host looks up a name: the call is counted and recorded, and a plan may make the answer an error, or late."""
 
 from __future__ import annotations
 

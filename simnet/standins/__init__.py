@@ -1,9 +1,9 @@
-"""What a program reaches for outside itself, and who answers.
+"""What a program uses from outside itself, and what answers.
 
-A stand-in takes the place of a function of the standard library. At each call it asks which world the running code
-belongs to: the `Backend` of a process answers, and where there is none the true function does, with the same
-arguments. Two worlds use them: the simulated network and `RealNetwork`. Where the stand-ins are put, and how they are
-taken away again, is the business of `simnet.modules`.
+A stand-in replaces a function of the standard library. At each call it asks which world the running code
+belongs to: the `Backend` of a process answers, and where there is none the original function does, with the same
+arguments. Two worlds use them: the simulated network and `RealNetwork`. `simnet.modules` puts the stand-ins in place
+and takes them away again.
 """
 
 from simnet.standins import (

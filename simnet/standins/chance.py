@@ -1,4 +1,4 @@
-"""Where chance comes from: the kernel's entropy, the generator behind ``random.random()``, and the one of ``uuid.uuid1()``."""
+"""Sources of randomness: the kernel's entropy, the generator behind ``random.random()``, and that of ``uuid.uuid1()``."""
 
 from __future__ import annotations
 

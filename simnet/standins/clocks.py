@@ -1,4 +1,4 @@
-"""The functions of ``time``: which clock they read, and who sleeps."""
+"""The functions of ``time``: which clock they read, and which process sleeps."""
 
 from __future__ import annotations
 

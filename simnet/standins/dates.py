@@ -1,8 +1,8 @@
 """``datetime.now()`` by the clock of the process that asks.
 
 In C it reads the kernel's clock itself, not ``time.time()``, and `datetime.datetime` cannot be replaced by another
-class: pickles and ``type(x) is datetime`` would tell. So two entries of the class's own dictionary are exchanged, and
-the interpreter is told that the class changed. ``date.today()`` needs no help: it calls ``time.time()`` by name.
+class: pickles and ``type(x) is datetime`` would show it. So two entries of the class's own dictionary are replaced, and
+the interpreter is informed that the class changed. ``date.today()`` needs no help: it calls ``time.time()`` by name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a program asks of descriptors by their numbers: bytes, ``sendfile``, ``fcntl``, flags, and how many it may open."""
+"""What a program does with descriptors by number: bytes, ``sendfile``, ``fcntl``, flags, and how many it may open."""
 
 from __future__ import annotations
 

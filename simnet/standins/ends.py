@@ -1,8 +1,8 @@
-"""A stream of asyncio that is read again and again at its end: a loop that neither waits nor makes a call of the kernel.
+"""An asyncio stream that is read again and again at its end: a loop that neither waits nor makes a system call.
 
-``while need: data += await reader.read(need)`` is given ``b""`` for ever, and no other task of its loop runs. A reader asks
-whether its input has ended by the truth of an attribute, so what is true there counts how often it was asked. Nothing that
-is read before the end is the slower for it.
+``while need: data += await reader.read(need)`` gets ``b""`` for ever, and no other task of its loop runs. A reader asks
+whether its input has ended by the truth of an attribute, so an object that is true there counts how often it was asked. Reads
+before the end are not slower for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Functions that a program hands to threads. A simulated process has none: what need not wait is done at once.
+"""Functions that a program hands to threads. A simulated process has none: what does not wait is done at once.
 
-Computing takes no time in a run, so a thread that only computes, or reads a file, has done so by the next turn of its loop.
-Who waits in one is refused: the process would have to go on beside it. The pools are asyncio's, those of
-``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is no coroutine. None of the packages is imported
+Computing takes no time in a run, so a thread that only computes, or reads a file, is done by the next turn of its loop.
+A function that waits is refused: the process would have to go on beside it. The pools are asyncio's, those of
+``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is not a coroutine. None of the packages is imported
 for this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
 
 A server of ``socketserver`` that gives each connection a thread gives it a process of its host instead: such threads have

@@ -1,7 +1,7 @@
-"""Ctrl-C during a run, and who is told of it.
+"""Ctrl-C during a run, and what it interrupts.
 
-To put a handler of SIGINT in place and take it away again costs as much as a connection. So ours stays when a run ends,
-does then what the interpreter's own does, and goes as soon as a program asks for the handler or sets one.
+Setting a handler of SIGINT and removing it again costs as much as a connection. So ours stays when a run ends,
+then does what the interpreter's own does, and goes as soon as a program asks for the handler or sets one.
 
 Between two runs of a sweep KeyboardInterrupt may be raised where Python swallows it: in a `__del__`, in a weak
 reference's callback, in a callback of the collector. So the next run of the series raises it again.

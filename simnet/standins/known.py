@@ -1,4 +1,4 @@
-"""Functions of the library that something stands in for only where they are made as the versions that have been looked at."""
+"""Functions of the library that are replaced only if they are made as in the versions that were examined."""
 
 from __future__ import annotations
 

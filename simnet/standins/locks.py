@@ -1,4 +1,4 @@
-"""``threading.Condition.wait``: what events, barriers and queues wait in, so that a world may end such a wait."""
+"""``threading.Condition.wait``: what events, barriers and queues wait in, so that a network may end such a wait."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Sets go in the order in which their members were made or met: a set of objects goes by hash, and the hash of an object that
-has none of its own is its address, another in each run.
+"""Sets iterate in the order in which their members were made or met: a set iterates by hash, and the hash of an object that
+defines none is its address, another in each run.
 
-So asyncio cancels tasks, and a program writes to its set of clients, in an order that no seed repeats. While a run goes on,
-tasks, transports, protocols, streams and channels have a number for a hash, and the sets that asyncio makes within itself
-keep the order of what they are made of. Objects of a program's own classes go by address as ever.
+So asyncio cancels tasks, and a program writes to its set of clients, in an order that no seed repeats. During a run,
+tasks, transports, protocols, streams and channels hash by a number, and the sets that asyncio makes within itself
+keep the order of what they are made of. Objects of a program's own classes still hash by address.
 """
 
 from __future__ import annotations

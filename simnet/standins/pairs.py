@@ -1,4 +1,4 @@
-"""A thing of the standard library and what stands in for it, and how such pairs are made.
+"""A thing of the standard library and its stand-in, and how such pairs are made.
 
 A stand-in for a C function is a *bound* method. A plain function kept as a class attribute (``clock = time.time``)
 would take the instance as its argument; C functions and bound methods do not. Its ``self`` is an `Origin`, by which it

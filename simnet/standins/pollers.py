@@ -1,4 +1,4 @@
-"""``select.select``, ``select.poll`` and ``select.epoll``: by them a program waits for many at once."""
+"""``select.select``, ``select.poll`` and ``select.epoll``, with which a program waits for many descriptors at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Readers and writers of asyncio's loops, where they are registered with a simulated epoll by plain numbers.
 
-Each connection registers three times and is dropped as often; the library looks first who is there, makes a handle in three
-frames, and hands it on through four. As with `turns`, what is unusual is the library's own business.
+Each connection registers three times and unregisters as often; the library first looks up the descriptor, makes a handle in three
+frames, and passes it on through four. As with `turns`, anything unusual is left to the library.
 """
 
 from __future__ import annotations

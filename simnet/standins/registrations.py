@@ -1,8 +1,8 @@
-"""What a selector knows of its descriptors, looked up at once where it is asked by number.
+"""What a selector knows of its descriptors, looked up directly where it is asked by number.
 
-asyncio asks ``EpollSelector`` who is registered before it registers, changes and drops anybody, and mostly hears that nobody
-is: the library says so by three exceptions. What stands here answers for a simulated epoll and for plain numbers; the
-library's own functions do all else, and say what is wrong.
+asyncio asks ``EpollSelector`` for a descriptor before it registers, changes or unregisters it, and mostly there is none:
+the library answers with three exceptions. These stand-ins answer for a simulated epoll and for plain numbers; the
+library's own functions do everything else, and raise the errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""asyncio asks for names in threads. A simulated process has none, and needs none: its network answers at once, or as late as
+"""asyncio looks up names in threads. A simulated process has none, and needs none: its network answers at once, or as late as
 a fault says.
 
 asyncio is not imported for this; it is looked for when the stand-ins are put in place, and whenever a loop may be made.

@@ -1,9 +1,9 @@
-"""Timers of asyncio that were set one after the other are due one after the other, though no time passed between.
+"""asyncio timers that were set one after the other are due one after the other, even if no time passed in between.
 
-A loop keeps them in a heap, by the time alone. On a machine each look at the clock gives another time, so what
-`call_later`, `sleep` and `timeout` set is told apart. Within an instant of virtual time it is not, and a heap of equals
-gives them back in an order of its own: here the first that was set comes first. What was set for one and the same time,
-by a number that ``call_at`` was given again and again, is as unordered as it is on a machine.
+A loop keeps them in a heap, by time alone. On a real machine each reading of the clock gives another time, so timers that
+`call_later`, `sleep` and `timeout` set differ. Within an instant of virtual time they do not, and a heap returns equal
+ones in an order of its own: here the first that was set comes first. Timers set for the very same time,
+with a number passed to ``call_at`` again and again, are as unordered as on a real machine.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A turn of asyncio's loop in one frame, where the library's own takes one for each step of it.
 
 A run is mostly turns: a loop takes one for each event, or bunch of them, and each asks for the time, looks for what is
-ready, and makes handles of what is to be called. What stands here does what the library's own functions do, in their
-order, wherever it runs; with debug mode on, and for whatever is rare, it calls them. It is put in place only if they are
-made of what is known here.
+ready, and makes handles for what is to be called. These stand-ins do what the library's own functions do, in their
+order, wherever they run; in debug mode, and for anything rare, they call them. They are put in place only if the library's
+functions are made as known here.
 
 asyncio is not imported for this; it is looked for when the stand-ins are put in place, and whenever a loop may be made.
 """

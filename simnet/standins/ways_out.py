@@ -1,4 +1,4 @@
-"""The ways out of a world: threads, subprocesses, pollers it does not have, waits for signals."""
+"""What would leave the simulation: threads, subprocesses, pollers it does not have, waits for signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which world the running code belongs to, and what that world is asked: the `Backend`."""
+"""Which world the running code belongs to, and what that world can be asked: the `Backend`."""
 
 from __future__ import annotations
 
