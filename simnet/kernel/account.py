@@ -1,9 +1,9 @@
-"""How Linux counts between two ends on one host: what is taken of a write, what goes out of it, what is acknowledged when.
+"""How Linux counts between two ends on one host: what a write may add, what is sent of it, what is acknowledged when.
 
-Beside the bytes, which go their own way, each end has an account: `Account`, the half that sends, on top of
+Beside the bytes, which are handled separately, each end has an account: `Account`, the half that sends, on top of
 `ReceivingAccount`. A write is cut into parcels of a full segment; each takes memory besides its bytes, until it is
-acknowledged. What is sent has arrived, and is perhaps acknowledged, within the call; but who is in a call hears of that at
-its end, or after sixteen parcels. So a call of one end may have both ends send several times.
+acknowledged. What is sent has arrived, and is perhaps acknowledged, within the call; but an end that is in a call learns of that
+only when the call ends, or after sixteen parcels. So a call of one end may have both ends send several times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A UDP socket: whole datagrams, and errors that come back only to who is connected."""
+"""A UDP socket: whole datagrams, and errors that are reported only to a connected socket."""
 
 from __future__ import annotations
 

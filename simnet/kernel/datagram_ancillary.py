@@ -1,6 +1,6 @@
-"""What is told beside a datagram: where it came in, with which TOS and TTL; and what a sender may say of its own.
+"""What comes with a datagram: where it came in, with which TOS and TTL; and what a sender may set for one.
 
-`told` makes the messages that ``recvmsg`` gives for the options that ask for them, `said` reads those that ``sendmsg`` is
+`told` makes the messages that ``recvmsg`` returns for the options that ask for them, `said` reads those that ``sendmsg`` is
 given.
 """
 

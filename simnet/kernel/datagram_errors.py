@@ -1,4 +1,4 @@
-"""The error queue of a UDP socket: what IP_RECVERR and IPV6_RECVERR keep, and ``recvmsg(MSG_ERRQUEUE)`` tells."""
+"""The error queue of a UDP socket: what IP_RECVERR and IPV6_RECVERR keep, and ``recvmsg(MSG_ERRQUEUE)`` returns."""
 
 from __future__ import annotations
 

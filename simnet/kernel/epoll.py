@@ -1,8 +1,8 @@
 """epoll: a set of files, and the list of those that became ready, in the order in which they did.
 
-As in Linux's ``fs/eventpoll.c`` a wake-up only puts an entry on the ready list; whether the file is ready still is asked
-when somebody collects. Level-triggered entries go to the tail after each report and leave when found not ready, so a
-small *maxevents* rotates through all (K-112). A collect costs as many steps as the list is long, not the set.
+As in Linux's ``fs/eventpoll.c`` a wake-up only puts an entry on the ready list; whether the file is still ready is checked
+when the list is read. Level-triggered entries go to the tail after each report and leave when found not ready, so a
+small *maxevents* rotates through all (K-112). Reading costs as many steps as the list is long, not the set.
 """
 
 from __future__ import annotations

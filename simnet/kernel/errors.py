@@ -1,4 +1,4 @@
-"""Where errors of the fake kernel are made: errno, text and class as the real one raises them."""
+"""Where the simulated kernel's errors are made: errno, text and class as the real one raises them."""
 
 import errno as _errno
 import os

@@ -1,4 +1,4 @@
-"""IPV6_FLOWINFO_SEND: the flow label that ``connect`` is given goes with what is sent, and ``getpeername`` tells it."""
+"""IPV6_FLOWINFO_SEND: the flow label given to ``connect`` is sent along, and ``getpeername`` returns it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Multicast groups: which sockets are in which, on which link, and who hears what is sent to one.
+"""Multicast groups: which sockets are in which, on which link, and which of them get what is sent to one.
 
-What goes to a group comes back to the members on its own host, as on Linux: over loopback always, over the other link if the
-sender's IP_MULTICAST_LOOP is on. Over that it reaches the members on other hosts, which are all on one segment.
+A datagram to a group comes back to the members on its own host, as on Linux: over loopback always, over the other link if the
+sender's IP_MULTICAST_LOOP is on. Over that link it reaches the members on other hosts, which are all on one segment.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A guard keeps each segment until it is acknowledged, asks for the acknowledgement, and sends the first unacknowledged
 one again when its timer runs out, with back-off, or when three duplicate acknowledgements say that there is a hole.
-The receiver keeps what came behind a hole, so that one segment a round trip mends it. Before the timer runs out for the
-first time the last segment is said once more, as a tail loss probe is; after that nothing new goes out until something is
-acknowledged, which is what a congestion window of one comes to. There is no SACK, and no congestion window else: a program
-cannot see the difference but in time. Loss-free connections have no guard and no timers.
+The receiver keeps what came after a hole, so that one segment a round trip fills it. Before the timer runs out for the
+first time, the last segment is sent once more, as a tail loss probe; after that nothing new is sent until something is
+acknowledged, which amounts to a congestion window of one. There is no SACK, and otherwise no congestion window: a program
+cannot see the difference except in time. Loss-free connections have no guard and no timers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What the accounts of a connection would say by now, that nobody has kept: its writes made once more.
+"""What a connection's accounts would say by now if they had been kept: its writes are made again.
 
-While data flows between two ends that have set nothing, nothing is counted. What has not been read still lies there, write
-by write; of what was read nothing is left but how much it was, and how far each end had heard the other when it wrote last.
-Where that tells all that happened, in its order, `look_back` plays it through new accounts. What was read is taken for one
-write, or two with the last answer between them: of many the accounts may be wrong about how large segments are.
+While data flows between two ends that have set nothing, nothing is counted. Unread data is still there, write
+by write; of data that was read only the amount is known, and how far each end had received when it wrote last.
+If that determines all that happened, in its order, `look_back` plays it through new accounts. What was read counts as one
+write, or as two with the last answer between them: if there were more, the accounts may be wrong about the size of segments.
 """
 
 from __future__ import annotations

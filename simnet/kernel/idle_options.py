@@ -1,8 +1,8 @@
-"""Options a kernel keeps for getsockopt while nothing a program sees depends on them, and the values of others that don't.
+"""Options that a kernel keeps for getsockopt while no program can see an effect, and values of others that have none.
 
 An option is here for one of two reasons. Either no value of it shows through a socket in a simulated network (how a path
-finds its MTU, which CPU polls), so each is kept as Linux keeps it. Or one value is as good as not setting it, and that one
-is accepted and told; any other would have to do something that is not modelled, and says so.
+finds its MTU, which CPU polls), so each is kept as Linux keeps it. Or one value is the same as not setting it, and that one
+is accepted and returned; any other would have an effect that is not modelled, and is refused.
 """
 
 from __future__ import annotations

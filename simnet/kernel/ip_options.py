@@ -1,4 +1,4 @@
-"""The options of an IPv4 header: what of them may stand there, and how they travel. None that a router writes into is modelled."""
+"""The options of an IPv4 header: which may be there, and how they travel. None that a router writes into is modelled."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A connection within a host that is counted as Linux counts: whose buffers or segments a program has made smaller.
+"""A connection within a host that is counted as Linux counts, since a program has made its buffers or segments smaller.
 
-Its ends do what their accounts (``account``) say: a send takes what the account takes, data goes out when the account has
-sent it, and who waits for room hears of it when the account has some. Where nobody has set SO_SNDBUF, SO_RCVBUF or
-TCP_MAXSEG, nothing is counted until a write waits, fills the window or may exceed it, and not for long. Nor is it where a
-fault stands in the way, a path may lose, or a byte is urgent: there a connection goes by windows, as ``sending`` has it.
+Its ends follow their accounts (``account``): a send accepts what the account accepts, data goes out when the account has
+sent it, and a waiting writer is woken when the account has room. If nobody has set SO_SNDBUF, SO_RCVBUF or
+TCP_MAXSEG, nothing is counted until a write waits, fills the window or may exceed it, and then not for long. Nor is it where a
+fault acts, a path may lose, or a byte is urgent: there a connection goes by windows, as in ``sending``.
 """
 
 from __future__ import annotations

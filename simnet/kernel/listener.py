@@ -1,4 +1,4 @@
-"""A listening socket: its backlog, and how a SYN becomes a connection somebody accepts."""
+"""A listening socket: its backlog, and how a SYN becomes a connection that can be accepted."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Nagle's rule: a small segment waits until the one before it is acknowledged (RFC 9293, 3.7.4), as it shows on a loopback.
 
 A kernel acknowledges the first segments at once, 16 small ones and fewer large ones. From then on it waits for a read that
-takes all, or for more than its largest segment so far; and once it has answered, for its next answer, or 40 ms. So of a
-program's first writes all arrive at once, and after a dialogue the second of two waits, a head's body say, if TCP_NODELAY
-is not set.
+takes everything, or for more than its largest segment so far; and once it has answered, for its next answer, or 40 ms. So a
+program's first writes all arrive at once, and after a dialogue the second of two waits, such as a body after its head, if
+TCP_NODELAY is not set.
 
-Nothing of this is counted while data flows: it is read from what both ends know when one writes twice, and from where the
-peer's last data acknowledged what had come to it. That is enough within a host, and as long as a connection is younger than
-the 40 ms in which an answer counts as one. Whoever is older, or far away, sends at once.
+None of this is counted while data flows: it is derived from what both ends know when one writes twice, and from where the
+peer's last data acknowledged what had come to it. That is enough within a host, as long as a connection is younger than
+the 40 ms in which an answer counts as one. On an older connection, or one to another host, writes go at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The accounts of a connection that nothing has gone over: what its ends have agreed on in the handshake."""
+"""The accounts of a connection over which nothing has gone yet: what its ends have agreed on in the handshake."""
 
 from __future__ import annotations
 

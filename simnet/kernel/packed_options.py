@@ -1,6 +1,6 @@
-"""Options whose value is no plain number: the name of a link, an address, a header, a group, what a path is like.
+"""Options whose value is not a plain number: the name of a link, an address, a header, a group, properties of a path.
 
-What would have to do something is NotModelled: a source of what is sent, a slower connection.
+Values with an effect that is not modelled are NotModelled: a source of what is sent, a slower connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who holds which port: conflicts of bind and listen, and the choice of ephemeral ports."""
+"""Which socket holds which port: conflicts of bind and listen, and the choice of ephemeral ports."""
 
 from __future__ import annotations
 

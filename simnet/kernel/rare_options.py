@@ -1,7 +1,7 @@
-"""Options that hardly a program knows: what getsockopt says of each while nobody has set it, and what setsockopt refuses.
+"""Rarely used options: what getsockopt returns for each while it is not set, and what setsockopt refuses.
 
-All are as measured on Linux 6.18, where no filter, no control group and no security module is at work. A value that would
-have to do something is NotModelled.
+All are as measured on Linux 6.18, without filters, control groups and security modules. A value whose effect is not
+modelled is NotModelled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What poll can say about a file, as bits, and which bits each kind of news may set."""
+"""What poll can report about a file, as bits, and which bits each kind of news may set."""
 
 from functools import lru_cache
 from typing import Final

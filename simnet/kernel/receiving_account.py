@@ -1,8 +1,8 @@
-"""What a receiver has, counted as Linux counts: the memory of what it queues, the window it offers, the acknowledgements it owes.
+"""A receiver, counted as Linux counts: the memory of its queue, the window it offers, the acknowledgements it owes.
 
 A window is offered out of the memory that is free, by the share of bytes that the largest segment so far had in its own
 (`ratio`). It grows when segments are large, shrinks to whole segments where it has no scale, and never goes back. The first
-segments are acknowledged at once; who has answered acknowledges along with its answers.
+segments are acknowledged at once; an end that has answered acknowledges along with its answers.
 """
 
 from __future__ import annotations

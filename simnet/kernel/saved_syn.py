@@ -1,7 +1,7 @@
 """TCP_SAVED_SYN: the head of the SYN that made a connection, kept for one reading if its listener had TCP_SAVE_SYN set.
 
-It is written down from what is known of the connection when it is read. The sequence number is the one that all connections
-begin with here, and the clock of its timestamp stands at 0.
+It is composed when it is read, from what is known of the connection. The sequence number is the one with which all connections
+begin here, and the clock of its timestamp is at 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What travels between stacks: TCP segments, UDP datagrams, ICMP errors, and the simulation's own notices.
 
-Addresses are ``(ip, port)`` pairs of text and number, for IPv6 too. ``sender`` is who emitted the packet: a connection,
-or the stack itself where there is none. Values: nobody changes one after it was emitted. They are not frozen by the
-interpreter, for a frozen class costs three times as much to make, and a simulation makes millions.
+Addresses are ``(ip, port)`` pairs of text and number, for IPv6 too. ``sender`` emitted the packet: a connection,
+or the stack itself where there is none. They are values: none is changed after it was emitted. They are not frozen by the
+interpreter, since a frozen class costs three times as much to make, and a simulation makes millions.
 """
 
 from __future__ import annotations

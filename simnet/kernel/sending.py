@@ -1,10 +1,10 @@
 """The sending side of a TCP connection: data, FIN and RST out, and how a connection ends.
 
-Flow control without acknowledgements: between loss-free ends an ACK tells the sender nothing but that the receiver
-reads, so none is sent. Bytes that went out stand in the peer's window, and only a window that moved by half its size is
-told, by the next segment or by one of its own. A sender that is out of window is always told: it filled all of it, so
-reading all of it moves the edge by the whole; and to it alone an acknowledgement shows, which ``window`` sees to. Where
-a path may lose, ``guard`` keeps what was sent until it is acknowledged.
+Flow control without acknowledgements: between loss-free ends an ACK tells the sender only that the receiver
+reads, so none is sent. Bytes that were sent occupy the peer's window, and the window is announced only once it has moved by
+half its size, with the next segment or with one of its own. It is always announced to a sender that is out of window: that sender
+filled all of it, so reading all of it moves the edge by the whole. Only such a sender sees an acknowledgement, which ``window``
+sends. Where a path may lose, ``guard`` keeps what was sent until it is acknowledged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The states of a connection, named as netstat names them, the moves that closing makes between them, and what is shut down."""
+"""The states of a connection, named as in netstat, the transitions that closing makes between them, and what is shut down."""
 
 from typing import Final
 

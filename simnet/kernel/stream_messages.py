@@ -1,7 +1,7 @@
-"""What recvmsg tells beside the bytes of a TCP stream: when they came in, and how many are left.
+"""What recvmsg returns beside the bytes of a TCP stream: when they came in, and how many are left.
 
-For SO_TIMESTAMP and SO_TIMESTAMPNS a socket that has asked is watched as a poller watches it, and each arrival noted, so that
-no other connection pays for it. The time is that of the last byte read; what had come before somebody asked has none.
+A socket that has asked for SO_TIMESTAMP or SO_TIMESTAMPNS is watched as by a poller, and each arrival recorded, so that
+no other connection pays for it. The time is that of the last byte read; what had come before the socket asked has none.
 """
 
 from __future__ import annotations

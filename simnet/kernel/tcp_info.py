@@ -1,4 +1,4 @@
-"""What a TCP socket tells of itself as a structure: TCP_INFO, and the name of its congestion control."""
+"""TCP_INFO, what a TCP socket reports of itself as a structure, and the name of its congestion control."""
 
 from __future__ import annotations
 

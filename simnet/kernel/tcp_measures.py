@@ -1,4 +1,4 @@
-"""What TCP_INFO tells beside the state: what was agreed on, what is counted, and what Linux begins with where it measures."""
+"""What TCP_INFO reports besides the state: what was agreed on, what is counted, and the initial values of what Linux measures."""
 
 from __future__ import annotations
 

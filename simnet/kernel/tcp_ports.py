@@ -1,4 +1,4 @@
-"""Who holds which TCP port, and what Linux remembers of those who bound it: sometimes it asks that instead of them."""
+"""Which socket holds which TCP port, and what Linux remembers of earlier binds, which it sometimes asks instead of them."""
 
 from __future__ import annotations
 

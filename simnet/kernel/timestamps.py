@@ -1,8 +1,8 @@
-"""SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING: when a packet came in, told beside it by ``recvmsg``.
+"""SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING: when a packet came in, returned by ``recvmsg``.
 
-What was queued before a socket asked for one of the first two is told the time of its reading, as Linux does. Each option has a
-second number, ``..._NEW``, for times of 64 bits on machines of 32: what is told differs by that number alone. To be told when
-something has gone out (``SOF_TIMESTAMPING_TX_SOFTWARE`` and the like) is not modelled.
+A packet that was queued before a socket asked for one of the first two gets the time of its reading, as on Linux. Each option has a
+second number, ``..._NEW``, for times of 64 bits on 32-bit machines; the message differs by that number alone. Reporting when
+something was sent (``SOF_TIMESTAMPING_TX_SOFTWARE`` and the like) is not modelled.
 """
 
 from __future__ import annotations

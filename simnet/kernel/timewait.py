@@ -1,4 +1,4 @@
-"""What stays of a connection after its end: TIME_WAIT, and FIN_WAIT2 without an owner."""
+"""What remains of a connection after its end: TIME_WAIT, and FIN_WAIT2 without an owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds which UDP port, and which of several sockets on one port hears a datagram (K-086)."""
+"""Which socket holds which UDP port, and which of several on one port gets a datagram (K-086)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A UDP-Lite socket (RFC 3828): UDP with ports of its own.
 
-Within a stack its ports lie above UDP's, so that the two meet nowhere; a program sees them where they belong. How much of a
-datagram a checksum covers is kept and told: none goes wrong here.
+Within a stack its ports are stored above UDP's, so that the two never meet; a program sees the usual numbers. How much of a
+datagram a checksum covers is stored and returned: no checksum goes wrong here.
 """
 
 from __future__ import annotations

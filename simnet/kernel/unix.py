@@ -1,4 +1,4 @@
-"""AF_UNIX sockets: their names, how they find each other, and how they end. What goes through them is beside.
+"""AF_UNIX sockets: their names, how they find each other, and how they end. What they carry is in the other ``unix_`` files.
 
 Everything is synchronous, within one host: no packet, no latency. Each end holds the other one, and a shutdown on one
 side sets the mirrored flag on the other (K-102).

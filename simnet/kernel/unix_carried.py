@@ -1,7 +1,7 @@
-"""A Unix datagram socket for runs that look at what it sends: somebody above says when each datagram arrives, and how often.
+"""A Unix datagram socket for runs that inspect what it sends: the layer above decides when each datagram arrives, and how often.
 
-On a kernel one is in its receiver's queue at once, and none is ever lost. What is refused is refused as there, before
-anybody above hears of it.
+On a kernel a datagram is in its receiver's queue at once, and none is ever lost. What is refused is refused as there, before
+that layer is asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a host keeps the name of a Unix socket, and what stands in the way of a path."""
+"""Where a host keeps the names of Unix sockets, and what can be in the way of a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unix seqpacket sockets: a connection as a stream has one, on which whole records travel."""
+"""Unix seqpacket sockets: connections as streams have, on which whole records travel."""
 
 from __future__ import annotations
 

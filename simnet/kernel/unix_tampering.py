@@ -1,8 +1,8 @@
 """What a fault may do to one direction of a Unix stream: a piece that comes later, an early end, a reset, an urgent byte.
 
 Unix sockets have no wire: what one end sends is in the other's queue at once. A direction on which a fault acts gets one, the
-:class:`Course`, which hands records on up to the next anchor, as :class:`~simnet.kernel.anchors.Tampering` does for a TCP
-connection. To a program that is a peer that writes in pieces, or late, or not to the end.
+:class:`Course`, which passes records on up to the next anchor, as :class:`~simnet.kernel.anchors.Tampering` does for a TCP
+connection. To a program that looks like a peer that writes in pieces, or late, or not to the end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Acknowledgements that come late: for who filled a window, and for a FIN.
+"""Acknowledgements that come late: for a sender that filled a window, and for a FIN.
 
-Elsewhere nobody acknowledges between loss-free ends (``sending.py``). Here a program sees it. What is not acknowledged
-takes room in the send buffer, so that one who fills the peer's window is full sooner, and has room again when the
+Elsewhere there are no acknowledgements between loss-free ends (``sending.py``). Here a program sees them. Data that is not
+acknowledged takes room in the send buffer, so that a sender that fills the peer's window is full sooner, and has room again when the
 acknowledgement comes (K-066): with the peer's first read, with its next segment, or 44 ms later. A FIN that is
 acknowledged is an edge, and what a lingering close waits for (K-073).
 """
