@@ -18,17 +18,31 @@ from simnet.verdicts import BLOCKS_THE_LOOP, Verdict
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["LEVELS", "NAMES", "OTHERS_SURVIVE", "WAITS_FOR_EVER", "at_quiet", "checked", "still_waiting", "with_levels"]
+__all__ = [
+    "LEVELS",
+    "NAMES",
+    "NOTHING_LEFT",
+    "OTHERS_ANSWERED",
+    "OTHERS_SURVIVE",
+    "WAITS_FOR_EVER",
+    "at_quiet",
+    "checked",
+    "still_waiting",
+    "with_levels",
+]
 
+NOTHING_LEFT = "nothing-left"
 OTHERS_SURVIVE = "others-survive"
+OTHERS_ANSWERED = "others-answered"
 NAMES = (
     "no-spin",
     "listener-survives",
     "loop-survives",
     OTHERS_SURVIVE,
+    OTHERS_ANSWERED,
     "one-close",
     "silence-after-close",
-    "nothing-left",
+    NOTHING_LEFT,
     "handler-raised",
     "always",
     BLOCKS_THE_LOOP,
@@ -85,7 +99,7 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
             continue
         verdicts += [
             Verdict(
-                "nothing-left",
+                NOTHING_LEFT,
                 f"{process.name} still holds {file.tag} ({_state(file)}), whose peer is gone: "
                 "nothing will ever come of it but a lost descriptor. Close it when it has ended.",
                 process.host_name,

@@ -105,7 +105,9 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
     lines.append(remedy(len(processes), processes[0].waiting))
-    return Deadlock("\n".join(lines))
+    error = Deadlock("\n".join(lines))
+    error.seen_until = len(processes[0].scheduler.trace.entries)
+    return error
 
 
 def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:

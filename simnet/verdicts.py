@@ -29,6 +29,9 @@ __all__ = [
 class Deadlock(BaseException):
     """The test waits without a deadline for something that can no longer happen."""
 
+    seen_until: int | None = None
+    """How much of the trace there was then: what comes after it, the end of the run has made."""
+
 
 class Hang(BaseException):
     """Code that computed, or a network that kept itself busy, beyond a run's limits."""

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["PEER_GONE", "excused"]
 
-# What a socket may say once its peer is gone (RFC 9293 3.10; `man 7 tcp`, `man 2 send`, `man 2 getpeername`), or silent.
+# What a socket may say once its peer is gone (RFC 9293 3.10; `man 7 tcp`, `man 2 send`, `man 2 getpeername`), or silent; and who
+# connects again, if it listens no more: a support may die of the fault, or serve nobody twice.
 PEER_GONE = frozenset(
-    {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ETIMEDOUT}
+    {
+        *(errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ETIMEDOUT),
+        errno.ECONNREFUSED,
+    }
 )
-NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED})
+NO_WAY = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 MADE_BY: Mapping[str, frozenset[int]] = {  # errnos beyond PEER_GONE that a kind makes by itself
-    "refuse": frozenset({errno.ECONNREFUSED}),
     "unreachable": frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH}),
     "blackhole": NO_WAY,
     "partition": NO_WAY,

@@ -18,8 +18,9 @@ from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
+from simnet.explore.unanswered import unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
-from simnet.invariants import OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
@@ -92,11 +93,13 @@ class Case:
         raised = list(self.raised())
         yield from (each for each in verdicts if each.reason in BOUNDS)
         yield from raised
-        yield from (each for each in verdicts if each.reason not in BOUNDS)
+        yield from (each for each in verdicts if each.reason not in (*BOUNDS, NOTHING_LEFT))
         gone = list(self.gone())
         yield from gone
         if not gone and not self.ended_early:
             yield from self.others()
+            yield from self.left_waiting()
+        yield from (each for each in verdicts if each.reason == NOTHING_LEFT)  # it waited, and has given up
         yield from self.waiting()
         yield from self.body()
 
@@ -173,6 +176,18 @@ class Case:
         if lost is not None:
             message = f"{lost.host} hung up on {lost.place}, to which nothing had happened; without the fault on {lost.struck} it does not"
             yield self.found(OTHERS_SURVIVE, message, lost.host)
+
+    def left_waiting(self) -> Iterator[Finding]:
+        """A connection on which no fault was, and whose client a target has left without an answer."""
+        if self.invariants.get(OTHERS_ANSWERED) == OFF:
+            return
+        left = unanswered(self.baseline, self.run, self.disruptive)
+        if left is not None:
+            message = (
+                f"{left.host} left {left.place} without an answer, to which nothing had happened; without the fault on "
+                f"{left.struck} it answers"
+            )
+            yield self.found(OTHERS_ANSWERED, message, left.host)
 
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simnet.invariants import OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 
 __all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
 
@@ -98,6 +98,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "whatever happens to one connection, a target does not hang up on another of the same listener",
         "let an error of a connection end that one alone: catch it where a message is written to each of many; where some belong "
         "together, as two players of a game, say `invariants={'others-survive': 'off: why'}`",
+    ),
+    OTHERS_ANSWERED: Invariant(
+        "whatever happens to one connection, a target does not leave the client of another waiting for ever for what it is told "
+        "without the fault",
+        "when the one side of a proxy ends, end the other; give back in a `finally` what a client holds, a lock or a place; where an "
+        "answer may rightly be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(

@@ -27,7 +27,7 @@ from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
-from simnet.invariants import OTHERS_SURVIVE
+from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE
 from simnet.nodeid import project_root
 from simnet.trace import CALL
 from simnet.typed import named_from_here, pytest_command, quoted_from_here
@@ -259,6 +259,11 @@ def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
         return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
     if main.reason == OTHERS_SURVIVE:
         return "where the two belong together, as players of one game do, invariants={'others-survive': 'off: why'} says so"
+    if main.reason == OTHERS_ANSWERED:
+        return (
+            "its client waits for ever, or until its time is up. Where an answer may be lost with another connection, "
+            "invariants={'others-answered': 'off: why'} says so"
+        )
     if plan:
         return _wrapped(main, plan)
     return "" if main.error is None else why_by_itself(main.error, run)

@@ -81,6 +81,7 @@ def test_a_target_may_end_with_the_errno_that_the_fault_made() -> None:
     for fault, code in (
         (RESET, errno.ECONNRESET),
         (RESET, errno.EPIPE),
+        (RESET, errno.ECONNREFUSED),  # who connects again, to a support that has died of it
         (EMFILE, errno.EMFILE),
         (EMFILE, errno.ECONNRESET),
     ):

@@ -1,0 +1,191 @@
+"""Whether what befell one connection has left the client of another without an answer: it waits for ever, or until its time is up.
+
+Nothing had happened to that one, its question is the baseline's, and there the target answers it, or hangs up. The connection that a
+fault was on is the target's own second leg, as a proxy's is; or it was another client's: then the target has not read the question, or
+that client had gone before this one came. Of two who talk to each other by a hub, the one may rightly wait for what the other
+could not say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from simnet.faults.place import Place
+from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Failed
+from simnet.verdicts import Deadlock
+
+if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
+    from simnet.run import Run
+    from simnet.trace import Entry
+
+__all__ = ["Unanswered", "unanswered"]
+
+SILENT = frozenset({"blackhole"})  # nobody can tell the target that its other side has gone
+RECEIVES, POLLS = "recv on ", "readiness of "
+WAITS = re.compile(r"^ *(\S+) waits for (.*?)(?: at |, since )")
+CLIENT, SERVER = "client", "server"
+
+
+class Unanswered(NamedTuple):
+    """A connection whose client waits in vain, and the one that the fault was on."""
+
+    place: str
+    host: str
+    struck: str
+
+
+class _Told(NamedTuple):
+    """What a trace says of one connection, as its acceptor and its opener called it."""
+
+    asked: int  # bytes that the client sent
+    read: int  # of these, what the target has read
+    sent: int  # bytes of the answer
+    ended: bool  # the target has closed it, or its own half, before the client did
+
+
+def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unanswered | None:
+    """The first connection of a target that *run* has left so, by faults that were *disruptive*."""
+    if not disruptive or any(fault.kind in SILENT for fault in disruptive):
+        return None
+    struck: dict[str, int] = {}  # by a fault: where in the trace the first one was
+    for index, entry in enumerate(run.trace.entries):
+        if entry[1] == FAULT:
+            struck.setdefault(entry[3], index)
+    if not all(_is_connection(place) or ("->" not in place and ":" in place) for place in struck):
+        return None  # some of it befell a host, a link, a datagram
+    for place, until in dict.fromkeys(_in_vain(run, disruptive, min(struck.values(), default=0))):
+        its = Place.parse(place)
+        if place in struck or its.target not in run.targets or its.source in run.targets:
+            continue
+        told = _told(place, run.trace.entries[:until])
+        due = _due(place, told.sent, baseline)
+        if due is None or told.ended or told.asked < due:
+            continue
+        for other in struck:
+            if _concerns(Place.parse(other), its) and (
+                Place.parse(other).source == its.target or told.read < due or _was_over(other, place, run)
+            ):
+                return Unanswered(place, str(its.target), other)
+    return None
+
+
+def _is_connection(place: str) -> bool:
+    return "->" in place and "#" in place
+
+
+def _concerns(struck: Place, its: Place) -> bool:
+    """Is *struck* what the target has opened itself, or of the same listener, or that listener?"""
+    return struck.source == its.target or (struck.target == its.target and struck.port == its.port)
+
+
+def _in_vain(run: Run, disruptive: tuple[Fault, ...], since: int) -> Iterator[tuple[str, int]]:
+    """The connections on which somebody who is no target waits for ever, or waited until the time was up; and where in the trace
+    that was seen.
+    """
+    entries, error = run.trace.entries, run.body_error
+    until = len(entries)
+    lines = [each.what for each in run.waiting]
+    if isinstance(error, Deadlock):
+        lines += str(error).splitlines()
+        until = until if error.seen_until is None else error.seen_until
+    for line in lines:
+        found = WAITS.match(line)
+        host = found[1].partition("/")[0] if found is not None else ""
+        if found is None or host in run.targets:
+            continue
+        if found[2].startswith(RECEIVES):
+            yield found[2].removeprefix(RECEIVES), until
+        elif found[2].startswith(POLLS):
+            yield from ((place, until) for place in _open(host, entries[:until]))
+    if any(fault.delays for fault in disruptive):
+        return  # what is late may come yet
+    for index, entry in enumerate(entries):
+        if index < since or entry[1] != WAKE or entry[7] is not False:
+            continue
+        if entry[2] in run.targets:
+            return  # it goes by a clock of its own, and may be about to try again
+        if entry[5] == "recv":
+            yield from ((each[3], index) for each in entries[index + 1 : index + 2] if _timed_out(each))
+        elif entry[5] == "readiness of":
+            yield from ((place, index) for place in _open(entry[2], entries[:index]))
+
+
+def _timed_out(entry: Entry) -> bool:
+    return entry[1] == CALL and entry[5] == "recv" and isinstance(entry[7][1], Failed)
+
+
+def _open(host: str, entries: list[Entry]) -> list[str]:
+    """The connections that *host* has opened and not closed."""
+    mine: dict[str, None] = {}
+    for entry in entries:
+        if entry[2] == host and entry[1] == CALL and entry[4] == CLIENT and _is_connection(entry[3]):
+            if entry[5] == "close":
+                mine.pop(entry[3], None)
+            else:
+                mine[entry[3]] = None
+    return list(mine)
+
+
+def _told(place: str, entries: list[Entry]) -> _Told:
+    asked = read = sent = 0
+    ended = False
+    for entry in entries:
+        if entry[3] != place:
+            continue
+        _, kind, _, _, end, op, _, detail = entry
+        if kind == SEGMENT:
+            ended = ended or (end == CLIENT and ("FIN" in op or "RST" in op))
+        elif kind == CALL and end == SERVER and op in ("close", "shutdown"):
+            ended = True
+        elif kind == CALL:
+            moved = _moved(op, detail[1])
+            if end == CLIENT:
+                asked += moved if op == "send" else 0
+            elif op == "recv":
+                read += moved
+            elif op == "send":
+                sent += moved
+    return _Told(asked, read, sent, ended)
+
+
+def _moved(op: str, result: object) -> int:
+    """How many bytes a call has moved."""
+    if isinstance(result, tuple) and result:
+        result = result[0]
+    if isinstance(result, bytes):
+        return len(result)
+    return result if op == "send" and isinstance(result, int) else 0
+
+
+def _due(place: str, sent: int, baseline: Run) -> int | None:
+    """How much of the question the target had read in *baseline* when it went beyond *sent* bytes, or ended. None: it never does."""
+    read = gone = 0
+    for entry in baseline.trace.entries:
+        if entry[3] != place or entry[1] != CALL:
+            continue
+        _, _, _, _, end, op, _, detail = entry
+        if op in ("close", "shutdown"):
+            if end == SERVER:
+                return read
+            if op == "close":
+                return None
+        elif end == SERVER and op == "recv":
+            read += _moved(op, detail[1])
+        elif end == SERVER and op == "send":
+            gone += _moved(op, detail[1])
+            if gone > sent:
+                return read
+    return None
+
+
+def _was_over(struck: str, place: str, run: Run) -> bool:
+    """Had the client of *struck* gone before that of *place* came?"""
+    for entry in run.trace.entries:
+        if entry[3] == place:
+            return False
+        if entry[3] == struck and entry[1] == CALL and entry[4] == CLIENT and entry[5] == "close":
+            return True
+    return False

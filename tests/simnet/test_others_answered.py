@@ -1,0 +1,193 @@
+"""What befalls one connection leaves nobody on another waiting: a target that does not answer there any more is told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
+
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+def upper(port: int) -> None:
+    """One client at a time, whose lines come back in capitals."""
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with listener.accept()[0] as sock, sock.makefile("rb") as lines:
+                try:
+                    for line in lines:
+                        sock.sendall(line.upper())
+                except OSError:
+                    pass
+
+
+def serving(talk: Callable[..., Any], port: int = 7) -> Callable[[], None]:
+    async def main() -> None:
+        await (await asyncio.start_server(talk, port=port)).serve_forever()
+
+    return lambda: asyncio.run(main())
+
+
+def proxy(careful: bool) -> Callable[[], None]:
+    """What a client says is passed on, and what comes back; who is not *careful* lets the client's side stand when the other breaks."""
+
+    async def pass_on(reader: Reader, writer: Writer) -> None:
+        try:
+            while data := await reader.read(100):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+        except OSError:
+            if careful:
+                writer.close()
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        kept.append(writer)
+        try:
+            back, there = await asyncio.open_connection("origin", 80)
+        except OSError:
+            if careful:
+                writer.close()
+            return
+        await asyncio.gather(pass_on(reader, there), pass_on(back, writer))
+        there.close()
+        writer.close()
+
+    kept: list[Writer] = []
+    return serving(talk)
+
+
+def through_a_proxy(careful: bool, patience: float | None = None) -> Callable[[Any], bytes]:
+    def test(net: Any) -> bytes:
+        net.host("origin").spawn(upper, 80)
+        net.host("server").spawn(proxy(careful))
+        with socket.create_connection(("server", 7), timeout=patience) as sock, sock.makefile("rb") as lines:
+            sock.sendall(b"hello\n")
+            return lines.readline()
+
+    return test
+
+
+def found(test: Callable[[Any], object], **options: Any) -> list[tuple[str, str, str]]:
+    result = run_sweep(test, SweepOptions.of(**{"target": "server", "kinds": ["refuse", "reset", "eof"], **options}))
+    return [(each.reason, str(each.plan), each.finding.message) for each in result.failures]
+
+
+LEFT = (
+    "server left test->server:7#1 without an answer, to which nothing had happened; without the fault on "
+    "server->origin:80#1 it answers"
+)
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+def test_a_proxy_whose_other_side_breaks_and_that_lets_its_client_wait_is_a_failure(patience: float | None) -> None:
+    ((reason, plan, message),) = found(through_a_proxy(careful=False, patience=patience))
+    assert (reason, message) == ("others-answered", LEFT)
+    assert "server->origin:80#1" in plan
+
+
+def test_one_that_hangs_up_on_its_client_passes() -> None:
+    assert found(through_a_proxy(careful=True)) == []
+
+
+def test_an_answer_that_is_only_late_is_none_that_is_missing() -> None:
+    """The client's time is up, and the other side's word still on its way."""
+    stall = FaultPlan.parse("stall server->origin:80#1 end=client byte=0 seconds=61")
+    result = run_sweep(through_a_proxy(careful=False, patience=5), SweepOptions.of(target="server"), plan=stall)
+    assert (result.ok, result.interrupted) == (True, 1)
+
+
+def test_who_lets_an_answer_be_lost_on_purpose_says_so() -> None:
+    result = run_sweep(through_a_proxy(careful=False), SweepOptions.of(target="server", kinds=["refuse"]))
+    assert "invariants={'others-answered': 'off: why'} says so" in result.reports()[0].why
+    off = {"others-answered": "off: a bridge", "nothing-left": "off"}
+    assert found(through_a_proxy(careful=False), kinds=["refuse"], invariants=off) == []
+
+
+# --- clients of one listener -----------------------------------------------------------------------------------------
+
+
+def one_at_a_time(careful: bool) -> Callable[[], None]:
+    """A printer: who has it is asked for a word before the next one gets it."""
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        kept.append(writer)
+        try:
+            line = await reader.readline()
+            await printer.acquire()
+            try:
+                writer.write(line)
+                await writer.drain()
+                await reader.readexactly(1)
+            except (OSError, asyncio.IncompleteReadError):
+                if not careful:
+                    return  # and keeps the printer
+            printer.release()
+        except OSError:
+            pass
+        finally:
+            if careful or not printer.locked():
+                writer.close()
+
+    kept: list[Writer] = []
+    printer = asyncio.Semaphore(1)
+    return serving(talk)
+
+
+def one_after_the_other(careful: bool) -> Callable[[Any], None]:
+    def test(net: Any) -> None:
+        net.host("server").spawn(one_at_a_time(careful))
+        for _ in range(2):
+            try:
+                with socket.create_connection(("server", 7)) as sock:
+                    sock.sendall(b"page\n")
+                    if sock.recv(100):
+                        sock.sendall(b"!")
+                        sock.recv(1)
+            except ConnectionError:
+                pass
+
+    return test
+
+
+def test_what_a_client_held_and_nobody_gave_back_leaves_the_next_one_waiting() -> None:
+    assert "others-answered" in [reason for reason, _, _ in found(one_after_the_other(careful=False))]
+    assert found(one_after_the_other(careful=True)) == []
+
+
+def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
+    """A hub: what the one cannot say any more, the other does not hear."""
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        clients.append(writer)
+        try:
+            while line := await reader.readline():
+                for each in clients:
+                    each.write(line)
+        except OSError:
+            pass
+        finally:
+            clients.remove(writer)
+            writer.close()
+
+    clients: list[Writer] = []
+
+    def test(net: Any) -> bytes:
+        clients.clear()
+        net.host("server").spawn(serving(talk))
+        at = ("server", 7)
+        with net.host("one").connect(at) as one, net.host("two").connect(at) as two:
+            one.sendall(b"here\n")
+            with one.makefile("rb") as lines:
+                heard = lines.readline()
+                two.sendall(b"hello\n")
+                return heard + lines.readline()
+
+    assert found(test) == []
