@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from simnet.kernel.datagram_sending import DatagramSender
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, TIME_WAIT
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.unix import UnixSocket
@@ -27,6 +28,7 @@ __all__ = [
     "WAITS_FOR_EVER",
     "at_quiet",
     "checked",
+    "is_alone",
     "still_waiting",
     "with_levels",
 ]
@@ -122,6 +124,19 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
     ):
         return None
     return Verdict(WAITS_FOR_EVER, f"{told}, without a deadline, so for ever", process.host_name)
+
+
+def is_alone(process: Process) -> bool:
+    """Whether *process* has no connection, and no socket for datagrams, by which it could be woken: listeners at most."""
+    return not any(
+        getattr(file, "state", None) != LISTEN and (isinstance(file, DatagramSender) or _is_linked(file))
+        for file in process.descriptors.files()
+    )
+
+
+def _is_linked(file: Any) -> bool:
+    """Is it a connection that has a name? The pair that wakes an event loop has none."""
+    return isinstance(file, (TcpSocket, UnixSocket)) and getattr(file.tag, "place", None) is not None
 
 
 def _is_over(file: TcpSocket) -> bool:

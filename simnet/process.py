@@ -18,7 +18,7 @@ from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded
-from simnet.whereabouts import caller_outside, tasks_outside
+from simnet.whereabouts import caller_outside, in_short, task_places
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -248,7 +248,7 @@ class Process:
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
         if where is None and (frame := self._frame()) is not None:
-            where = tasks_outside(frame) or caller_outside(frame)
+            where = in_short(task_places(frame)) or caller_outside(frame)
         if where:
             text += f" at {where}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"
@@ -257,6 +257,11 @@ class Process:
         """Where it waits, in the user's own code: ``server.py:12 in serve``."""
         frame = self._frame()
         return caller_outside(frame) if frame is not None else ""
+
+    def tasks(self) -> tuple[str, ...]:
+        """Where each task of the asyncio loop stands that it waits in; none of another loop."""
+        frame = self._frame()
+        return tuple(task_places(frame)) if frame is not None else ()
 
     def _frame(self) -> FrameType | None:
         if self.greenlet is getcurrent():  # who waits last looks, on its own stack, whether anything can still happen

@@ -61,6 +61,8 @@ class Waiting:
     what: str
     where: str
     since_ns: int
+    tasks: tuple[str, ...] = ()  # the lines at which those of its asyncio loop stand, each as often as one does
+    alone: bool = False  # it has no connection, nor a socket for datagrams, by which one of them could be woken
 
 
 @dataclass(slots=True, repr=False)
@@ -171,8 +173,8 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
     return Run(
         **known_of(network, returned, error),
         waiting=[
-            Waiting(process.name, process.host_name, process.target, what, where, process.since_ns)
-            for process, what, where in network.waiting
+            Waiting(process.name, process.host_name, process.target, what, where, process.since_ns, tasks, alone)
+            for process, what, where, tasks, alone in network.waiting
         ],
         time_ns=network._clock.now_ns,
     )

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["OURS", "asked_by_a_library", "caller", "caller_outside", "leads_out", "placed", "tasks_outside"]
+__all__ = [
+    "OURS",
+    "asked_by_a_library",
+    "caller",
+    "caller_outside",
+    "in_short",
+    "leads_out",
+    "placed",
+    "task_places",
+]
 
 OURS = (
     *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
@@ -45,16 +55,21 @@ def asked_by_a_library(frame: FrameType) -> bool:
     return step is not None and _is_ours(_module(step))
 
 
-def tasks_outside(frame: FrameType) -> str:
-    """Where the tasks of the asyncio loop stand that *frame* waits in, ``file.py:12 in function`` each; empty without one."""
+def task_places(frame: FrameType) -> list[str]:
+    """Where each task of the asyncio loop stands that *frame* waits in, ``file.py:12 in function`` each; none without a loop."""
     step: FrameType | None = frame
     while step is not None and not (_module(step) == "asyncio.base_events" and step.f_code.co_name == "run_forever"):
         step = step.f_back
     if step is None:
-        return ""
+        return []
     waiting = sys.modules["asyncio"].all_tasks(step.f_locals["self"])
-    places = sorted({place for task in waiting if (place := _stand(task.get_coro()))})  # sorted: tasks stand in a set
-    return ", ".join(places[:TASKS_SHOWN]) + (", ..." if len(places) > TASKS_SHOWN else "")
+    return sorted(place for task in waiting if (place := _stand(task.get_coro())))  # sorted: tasks stand in a set
+
+
+def in_short(places: Sequence[str]) -> str:
+    """The first few of *places*, each once."""
+    several = list(dict.fromkeys(places))
+    return ", ".join(several[:TASKS_SHOWN]) + (", ..." if len(several) > TASKS_SHOWN else "")
 
 
 def _stand(coroutine: Any) -> str:

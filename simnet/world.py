@@ -41,7 +41,7 @@ from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler
-from simnet.whereabouts import leads_out
+from simnet.whereabouts import in_short, leads_out
 
 __all__ = ["Host", "Network"]
 
@@ -110,7 +110,7 @@ class Network(Holding):
         self._failed = False  # the body has ended by an exception
         self._installed = False  # the stand-ins ask this network's backend
         self.verdicts: list[Verdict] = []
-        self.waiting: list[tuple[Process, str, str]] = []
+        self.waiting: list[tuple[Process, str, str, tuple[str, ...], bool]] = []
         self.listening: tuple[str, ...] = ()
         self.alive: tuple[str, ...] = ()
 
@@ -335,9 +335,9 @@ class Network(Holding):
                 files = process.descriptors.files()
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == LISTEN]
             if not process.has_deadline:
-                where = process.where()
-                told = process.describe_wait(where)
-                self.waiting.append((process, told, where))
+                where, tasks = process.where(), process.tasks()
+                told = process.describe_wait(in_short(tasks) or where)
+                self.waiting.append((process, told, where, tasks, bool(tasks) and checks.is_alone(process)))
                 if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
                     verdict = checks.still_waiting(process, told)
                     if verdict is not None:

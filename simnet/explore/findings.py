@@ -24,6 +24,7 @@ from simnet.invariants import NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAI
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
+from simnet.whereabouts import in_short
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
@@ -185,7 +186,7 @@ class Case:
         if left is not None:
             message = (
                 f"{left.host} left {left.place} without an answer, to which nothing had happened; without the fault on "
-                f"{left.struck} it answers"
+                f"{left.struck} it answers{left.stands and f': {left.stands}'}"
             )
             yield self.found(OTHERS_ANSWERED, message, left.host)
 
@@ -202,16 +203,34 @@ class Case:
         return any(entry[1] == kind and entry[5] == op and entry[3] == place for entry in self.run.trace.entries)
 
     def waiting(self) -> Iterator[Finding]:
-        usual = Counter(waits(self.baseline))
+        usual: dict[tuple[str, str, str], list[Waiting]] = {}
+        for waiting in self.baseline.waiting:
+            usual.setdefault(_wait(waiting), []).append(waiting)
         for waiting in self.run.waiting:
-            wait = _wait(waiting)
-            if usual[wait] > 0:
-                usual[wait] -= 1
-                continue
-            row = WAITS_FOR_EVER if waiting.target else "support-waits"
+            before = usual.get(_wait(waiting))
+            tasks = waiting.tasks
+            if before:
+                tasks = tuple((Counter(tasks) - Counter(before.pop(0).tasks)).elements())
+                if not tasks:
+                    continue
+            yield self.waits(waiting, tasks)
+
+    def waits(self, waiting: Waiting, tasks: tuple[str, ...]) -> Finding:
+        """A wait that is not in the baseline; or these *tasks* of it are not, if it is an event loop's."""
+        row = WAITS_FOR_EVER if waiting.target else "support-waits"
+        if not tasks:
             message = f"{waiting.what}, without a deadline, so for ever"
             found = self.found(row, message, waiting.host, process=waiting.process)
-            yield replace(found, at=waiting.where.partition(" ")[0])
+            return replace(found, at=waiting.where.partition(" ")[0])
+        who = (
+            f"a task of {waiting.process} waits" if len(tasks) == 1 else f"{len(tasks)} tasks of {waiting.process} wait"
+        )
+        message, level = f"{who} at {in_short(tasks)}, without a deadline, so for ever", ""
+        if waiting.target and waiting.alone:  # no peer can have anything to do with it any more
+            message += ": no connection is left by which anybody could wake it"
+            level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
+        found = self.found(row, message, waiting.host, level=level, process=waiting.process)
+        return replace(found, at=tasks[0].partition(" ")[0])
 
     def body(self) -> Iterator[Finding]:
         error = self.run.body_error
@@ -278,5 +297,5 @@ def _wait(waiting: Waiting) -> tuple[str, str, str]:
     return (waiting.host, waiting.process, waiting.where)
 
 
-def waits(run: Run) -> list[tuple[str, str, str]]:
-    return [_wait(each) for each in run.waiting]
+def waits(run: Run) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    return [(*_wait(each), each.tasks) for each in run.waiting]

@@ -121,10 +121,11 @@ INVARIANTS: Mapping[str, Invariant] = {
         "`await asyncio.sleep(...)`",
     ),
     WAITS_FOR_EVER: Invariant(
-        "no target waits for ever without a deadline, when it would not without the fault (a warning under disruptive "
-        "faults, unless it is set to `failure`); a `Network` of your own, which has no run without faults beside it, looks only "
+        "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
+        "disruptive faults, unless it is set to `failure`; a failure if it is a task, and there is no connection left by which it could "
+        "be woken); a `Network` of your own, which has no run without faults beside it, looks only "
         "if you set it, and passes over a server that waits for its next client",
-        "give it a time-out",
+        "give it a time-out; a future that waits for an answer fails when the connection is lost",
     ),
 }
 

@@ -2,7 +2,7 @@
 
 Nothing had happened to that one, its question is the baseline's, and there the target answers it, or hangs up. The connection that a
 fault was on is the target's own second leg, as a proxy's is; or it was another client's: then the target has not read the question, or
-that client had gone before this one came. Of two who talk to each other by a hub, the one may rightly wait for what the other
+that one was over before this one began. Of two who talk to each other by a hub, the one may rightly wait for what the other
 could not say.
 """
 
@@ -35,6 +35,7 @@ class Unanswered(NamedTuple):
     place: str
     host: str
     struck: str
+    stands: str  # what the target waits for meanwhile, if that is known
 
 
 class _Told(NamedTuple):
@@ -68,8 +69,13 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
             if _concerns(Place.parse(other), its) and (
                 Place.parse(other).source == its.target or told.read < due or _was_over(other, place, run)
             ):
-                return Unanswered(place, str(its.target), other)
+                return Unanswered(place, str(its.target), other, _stands(str(its.target), run))
     return None
+
+
+def _stands(host: str, run: Run) -> str:
+    lines = str(run.body_error).splitlines() if isinstance(run.body_error, Deadlock) else []
+    return ", ".join(line.strip() for line in lines if line.strip().startswith(f"{host}/"))
 
 
 def _is_connection(place: str) -> bool:
@@ -182,10 +188,12 @@ def _due(place: str, sent: int, baseline: Run) -> int | None:
 
 
 def _was_over(struck: str, place: str, run: Run) -> bool:
-    """Had the client of *struck* gone before that of *place* came?"""
+    """Was *struck* broken, or one of its ends closed, before the client of *place* came?"""
     for entry in run.trace.entries:
         if entry[3] == place:
             return False
-        if entry[3] == struck and entry[1] == CALL and entry[4] == CLIENT and entry[5] == "close":
+        if entry[3] == struck and (
+            (entry[1] == CALL and entry[5] == "close") or (entry[1] == SEGMENT and "RST" in entry[5])
+        ):
             return True
     return False

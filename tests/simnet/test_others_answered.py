@@ -89,7 +89,10 @@ LEFT = (
 @pytest.mark.parametrize("patience", [None, 5])
 def test_a_proxy_whose_other_side_breaks_and_that_lets_its_client_wait_is_a_failure(patience: float | None) -> None:
     ((reason, plan, message),) = found(through_a_proxy(careful=False, patience=patience))
-    assert (reason, message) == ("others-answered", LEFT)
+    assert reason == "others-answered"
+    assert message.startswith(LEFT)
+    if patience is None:
+        assert ": server/<lambda> waits for readiness of server/<lambda> epoll1 at test_others_answered.py:" in message
     assert "server->origin:80#1" in plan
 
 
