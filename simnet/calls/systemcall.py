@@ -19,6 +19,7 @@ from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
+from simnet.kernel.full import fill
 from simnet.kernel.messages import (
     AF_UNIX,
     MSG_DONTWAIT,
@@ -332,7 +333,9 @@ class SystemCalls(_stdlib.socket):
         blocking = timeout is None if op == "send" else waits
         fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
         if isinstance(fault, WouldBlock):
-            file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
+            late_ns = 0 if fault.seconds is None else max(1, round(fault.seconds * 1e9))
+            if not late_ns or not fill(file, self._process.scheduler.clock.now_ns + late_ns):
+                file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
             raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
         if isinstance(fault, Error):
             if fault.code == errno.ETIMEDOUT:

@@ -199,6 +199,8 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
         if succeeded:
             if not call.blocking:
                 yield k.WouldBlock(on=on, op=op, end=end, call=n)
+                if op == "send" and not call.whole:
+                    yield k.WouldBlock(on=on, op=op, end=end, call=n, seconds=STALL_SHORT)
             if call.whole:
                 pass
             elif op == "recv":

@@ -246,7 +246,7 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
     for fault in plan:
         if fault in run.unreached:
             kind = "never reached"
-        elif fault.delays and judgement.disruptive:
+        elif fault.late and judgement.disruptive:
             kind = "disruptive: a deadline fired that did not before"
         else:
             kind = "transparent" if fault.transparent else "disruptive"

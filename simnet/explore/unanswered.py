@@ -106,7 +106,7 @@ def _in_vain(run: Run, disruptive: tuple[Fault, ...], since: int) -> Iterator[tu
             yield found[2].removeprefix(RECEIVES), until
         elif found[2].startswith(POLLS):
             yield from ((place, until) for place in _open(host, entries[:until]))
-    if any(fault.delays for fault in disruptive):
+    if any(fault.late for fault in disruptive):
         return  # what is late may come yet
     for index, entry in enumerate(entries):
         if index < since or entry[1] != WAKE or entry[7] is not False:

@@ -89,7 +89,7 @@ def judge(
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
     if not fault.transparent:
         return True
-    return fault.delays and _deadline_fired(baseline, run)
+    return fault.late and _deadline_fired(baseline, run)
 
 
 def _deadline_fired(baseline: Run, run: Run) -> bool:

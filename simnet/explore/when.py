@@ -25,7 +25,9 @@ def _bytes(number: int) -> str:
 _WHEN: Mapping[str, Callable[[Any], str]] = {
     "short-recv": lambda fault: f"recv returns {_bytes(fault.bytes)}",
     "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
-    "would-block": lambda fault: f"{fault.op} says EAGAIN",
+    "would-block": lambda fault: (
+        f"{fault.op} says EAGAIN" + (f" for {fault.seconds:g} s" if fault.seconds is not None else "")
+    ),
     "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
     "coalesce": lambda fault: f"{_bytes(fault.bytes)} from byte {fault.byte:,} on arrive together",
     "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",

@@ -132,6 +132,11 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     def _check(self) -> None:
         """What the fields must fulfil together, in kinds where that is more than each for itself."""
 
+    @property
+    def late(self) -> bool:
+        """Whether this very fault makes somebody wait, and so is transparent only until a deadline fires by it."""
+        return self.delays
+
     @_Kept  # runs ask again and again; that is what dict=True is for
     def place(self) -> Place:
         """Where it acts, parsed."""

@@ -13,7 +13,7 @@ import msgspec
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FIELDS, LEAST, NS
-from simnet.faults.kinds import ALL, ERRNOS, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake
+from simnet.faults.kinds import ALL, ERRNOS, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake, WouldBlock
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS
@@ -60,7 +60,9 @@ def simpler(fault: Fault) -> Iterator[Fault]:
             for count in _down(value, least):
                 if not (isinstance(fault, Wake) and name == "first" and count == 0 and fault.keep is None):
                     yield _with(fault, name, count)
-        elif name in ("at", "seconds"):
+        elif name in ("at", "seconds") and value is not None:
+            if isinstance(fault, WouldBlock):
+                yield _with(fault, "seconds", None)
             may_vanish = name == "at" or (isinstance(fault, NameError_) and fault.errno is not None)
             for seconds in _shorter(value, 0.0 if may_vanish else None):
                 yield _with(fault, name, seconds)

@@ -52,7 +52,10 @@ class PartialSend(Fault, frozen=True, kw_only=True):
 
 
 class WouldBlock(Fault, frozen=True, kw_only=True):
-    """Readiness was reported, but the call fails with EAGAIN; the wake-up comes again. Not on blocking sockets."""
+    """Readiness was reported, but the call fails with EAGAIN; the wake-up comes again. Not on blocking sockets.
+
+    With *seconds*, a send finds no room for that long, as if the peer did not read, and the wake-up comes then.
+    """
 
     kind: ClassVar[str] = "would-block"
     transparent: ClassVar[bool] = True
@@ -62,8 +65,21 @@ class WouldBlock(Fault, frozen=True, kw_only=True):
     op: str
     call: int
     end: str | None = None
+    seconds: float | None = None
+
+    def _check(self) -> None:
+        if self.seconds is not None:
+            if self.op != "send":
+                raise self.wrong("seconds", "is for a send, whose peer does not read; what is read later is 'stall'")
+            lasts(self.kind, self.seconds)
+
+    @property
+    def late(self) -> bool:
+        return self.seconds is not None
 
     def sentence(self) -> str:
+        if self.seconds is not None:
+            return f"{self.anchor} said EAGAIN, and for {self.seconds:g} s there was no room: the peer did not read"
         what = "the listener" if self.op == "accept" else "the connection"
         return (
             f"{self.anchor} said EAGAIN, though {what} was reported {'writable' if self.op == 'send' else 'readable'}"

@@ -98,6 +98,10 @@ def _why_not(fault: Fault, seconds: float) -> str:
         return (
             f"it takes {late:g} s of real time, and the run has {seconds:g}: more by seconds=, --seconds in a command"
         )
+    if fault.kind == "would-block" and fault.late:
+        return (
+            "a peer that does not read has to be sent more than its kernel takes, and the program sends what it sends"
+        )
     if fault.kind in BY_THE_KERNEL or fault.kind in BY_THE_FACE:
         return ""
     return WHY_NOT.get(fault.kind, "there is no means to make it do so")

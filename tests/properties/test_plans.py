@@ -67,6 +67,8 @@ def any_faults(draw: st.DrawFn) -> Fault:
         form = kind.ops[op]
         if "op" in kind.__struct_fields__:
             fields["op"] = op
+    if kind is faults.WouldBlock and (fields["op"] != "send" or draw(st.booleans())):
+        fields["seconds"] = None
     if kind is faults.NameError_:
         fields["errno"] = draw(st.sampled_from((None, "EAI_AGAIN", "EAI_NONAME")))
     if "end" in kind.__struct_fields__ and form == "connection":
