@@ -69,7 +69,7 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
     wanted.sort(key=lambda name: TELLING.index(name) if name in TELLING else len(TELLING))
     found: list[Family] = []
     at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
-    for fault in _at_calls(points, targets):
+    for fault in _at_calls(points, targets, unasked=kinds is None):
         if fault.kind in at_calls and (kinds is not None or _unasked(fault)):
             faults, places = at_calls[fault.kind]
             faults.append(fault)
@@ -85,12 +85,10 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
 
 
 def _unasked(fault: Fault) -> bool:
-    """Whether a sweep that names no kinds tries it: not what keeps a program from its sockets, nor what breaks its own pair,
-    nor what no kernel does to a Unix datagram.
-    """
+    """Whether a sweep that names no kinds tries it: not what breaks a program's own pair, nor what no kernel does to a Unix datagram."""
     if fault.anchor.form == "datagram":
         return fault.kind == "delay" or not _unix(fault.on)
-    return getattr(fault, "op", "") != "socket" and (fault.transparent or not _is_pair(fault.on))
+    return fault.transparent or not _is_pair(fault.on)
 
 
 def _is_pair(on: str) -> bool:
@@ -142,10 +140,15 @@ def _spread(size: int, share: int) -> Iterable[int]:
 # --- calls, connects, accepts, polls ---------------------------------------------------------------------------------
 
 
-def _at_calls(points: Points, targets: Collection[str]) -> Iterator[Fault]:
+def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Iterator[Fault]:
+    serving: set[str] = (
+        set()
+    )  # hosts that have accepted somebody, and lose more than their beginning by a socket that they do not get
     for call in points.calls:
-        if call.target:
+        if call.target and not (unasked and call.op == "socket" and call.host not in serving):
             yield from _at_call(call)
+        if call.op == "accept" and call.result == "ok":
+            serving.add(call.host)
     for connect in points.connects:
         if connect.answered and (connect.client in targets or connect.server in targets):
             yield k.Refuse(on=connect.place)

@@ -55,8 +55,8 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
     for index, entry in enumerate(run.trace.entries):
         if entry[1] == FAULT:
             struck.setdefault(entry[3], index)
-    if not all(_is_connection(place) or ("->" not in place and ":" in place) for place in struck):
-        return None  # some of it befell a host, a link, a datagram
+    if not all(_may_concern(place, disruptive) for place in struck):
+        return None
     for place, until in dict.fromkeys(_in_vain(run, disruptive, min(struck.values(), default=0))):
         its = Place.parse(place)
         if place in struck or its.target not in run.targets or its.source in run.targets:
@@ -66,9 +66,7 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
         if due is None or told.ended or told.asked < due:
             continue
         for other in struck:
-            if _concerns(Place.parse(other), its) and (
-                Place.parse(other).source == its.target or told.read < due or _was_over(other, place, run)
-            ):
+            if _is_leg(other, its) or (_is_sibling(other, its) and (told.read < due or _was_over(other, place, run))):
                 return Unanswered(place, str(its.target), other, _stands(str(its.target), run))
     return None
 
@@ -82,9 +80,22 @@ def _is_connection(place: str) -> bool:
     return "->" in place and "#" in place
 
 
-def _concerns(struck: Place, its: Place) -> bool:
-    """Is *struck* what the target has opened itself, or of the same listener, or that listener?"""
-    return struck.source == its.target or (struck.target == its.target and struck.port == its.port)
+def _may_concern(place: str, disruptive: tuple[Fault, ...]) -> bool:
+    """Is it a connection, a listener, or a host that was refused a socket? Not what befalls a link or a datagram, or a whole host."""
+    if "->" in place:
+        return "#" in place
+    return ":" in place or all(fault.anchor.op == "socket" for fault in disruptive)
+
+
+def _is_leg(struck: str, its: Place) -> bool:
+    """Is *struck* what the target of *its* has opened itself, or could not open?"""
+    return struck == its.target or ("->" in struck and Place.parse(struck).source == its.target)
+
+
+def _is_sibling(struck: str, its: Place) -> bool:
+    """Is *struck* of the same listener, or that listener?"""
+    place = Place.parse(struck)
+    return place.target == its.target and place.port == its.port
 
 
 def _in_vain(run: Run, disruptive: tuple[Fault, ...], since: int) -> Iterator[tuple[str, int]]:

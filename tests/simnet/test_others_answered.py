@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from simnet.explore.options import SweepOptions
+from simnet.explore.points import families
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
+from simnet.run import play
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
@@ -194,3 +196,18 @@ def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
                 return heard + lines.readline()
 
     assert found(test) == []
+
+
+# --- who gets no socket ----------------------------------------------------------------------------------------------
+
+
+def test_a_proxy_that_gets_no_socket_for_its_other_side_is_tried_unasked_and_told() -> None:
+    baseline = play(through_a_proxy(careful=True), target="server")
+    tried = [family.make(n) for family in families(baseline.points, ("server",)) for n in range(family.size)]
+    refused = [fault for fault in tried if fault.anchor.op == "socket"]
+    assert {fault.anchor.number for fault in refused} == {3}  # the first two are listeners, of IPv4 and IPv6
+    assert len(refused) == 4  # errnos
+    for careful, reasons in ((True, []), (False, ["others-answered"])):
+        plan = FaultPlan((refused[0],))
+        result = run_sweep(through_a_proxy(careful), SweepOptions.of(target="server"), plan=plan)
+        assert [each.reason for each in result.failures] == reasons
