@@ -184,10 +184,8 @@ class Case:
             return
         left = unanswered(self.baseline, self.run, self.disruptive)
         if left is not None:
-            message = (
-                f"{left.host} left {left.place} without an answer, to which nothing had happened; without the fault on "
-                f"{left.struck} it answers{left.stands and f': {left.stands}'}"
-            )
+            message = f"{left.host} left {left.place} without an answer, though the fault was on {left.struck}"
+            message += left.stands and f": {left.stands}"
             yield self.found(OTHERS_ANSWERED, message, left.host)
 
     def could_not_begin(self, process: str) -> bool:

@@ -114,7 +114,9 @@ def _in_vain(run: Run, disruptive: tuple[Fault, ...], since: int) -> Iterator[tu
         if found is None or host in run.targets:
             continue
         if found[2].startswith(RECEIVES):
-            yield found[2].removeprefix(RECEIVES), until
+            place = found[2].removeprefix(RECEIVES).partition(" ")[0]  # on real sockets it is told which end
+            if _is_connection(place):
+                yield place, until
         elif found[2].startswith(POLLS):
             yield from ((place, until) for place in _open(host, entries[:until]))
     if any(fault.late for fault in disruptive):
@@ -126,7 +128,7 @@ def _in_vain(run: Run, disruptive: tuple[Fault, ...], since: int) -> Iterator[tu
             return  # it goes by a clock of its own, and may be about to try again
         if entry[5] == "recv":
             yield from ((each[3], index) for each in entries[index + 1 : index + 2] if _timed_out(each))
-        elif entry[5] == "readiness of":
+        elif entry[5].startswith("readiness"):
             yield from ((place, index) for place in _open(entry[2], entries[:index]))
 
 

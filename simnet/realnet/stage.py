@@ -182,7 +182,9 @@ class Stage:
                     f"the next to wake does so at {next_ns / 1e9:.3f} s, and the run may take {self.expires_ns / 1e9:g} s of real time",
                     process,
                 )
-            raise Deadlock(self._deadlock_text())
+            error = Deadlock(self._deadlock_text())
+            error.seen_until = len(self.trace.entries)
+            raise error
 
     def _next_beyond(self, but: RealProcess) -> int | None:
         """When somebody other than *but* who sleeps wakes behind the end of the run; None if nobody does. Who polls with a time-out mostly

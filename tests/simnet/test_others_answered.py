@@ -12,7 +12,9 @@ import pytest
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.sweep import run_sweep
+from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
+from simnet.realnet import play_real
 from simnet.run import play
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -82,10 +84,7 @@ def found(test: Callable[[Any], object], **options: Any) -> list[tuple[str, str,
     return [(each.reason, str(each.plan), each.finding.message) for each in result.failures]
 
 
-LEFT = (
-    "server left test->server:7#1 without an answer, to which nothing had happened; without the fault on "
-    "server->origin:80#1 it answers"
-)
+LEFT = "server left test->server:7#1 without an answer, though the fault was on server->origin:80#1"
 
 
 @pytest.mark.parametrize("patience", [None, 5])
@@ -196,6 +195,15 @@ def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
                 return heard + lines.readline()
 
     assert found(test) == []
+
+
+@pytest.mark.slow
+def test_real_sockets_say_so_too() -> None:
+    plan = FaultPlan.parse("reset server->origin:80#1 end=client byte=0")
+    test = through_a_proxy(careful=False)
+    baseline, run = (play_real(test, each, target="server") for each in (FaultPlan(), plan))
+    found = judge(baseline, run).findings[0]
+    assert (found.reason, found.message.startswith(LEFT)) == ("others-answered", True)
 
 
 # --- who gets no socket ----------------------------------------------------------------------------------------------
