@@ -464,6 +464,8 @@ class SimulatedBackend:
                 until = deadline if idle and due is None else max(due or 0, clock.now_ns) + 1
                 idle = due is None
                 scheduler.wait(("a notification", None), min(deadline, until))
+                if timeout is not None:
+                    scheduler.current.timed_out = False  # it is one wait of the program's, and no heart that beats
             return True
         finally:
             condition._acquire_restore(saved)

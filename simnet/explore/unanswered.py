@@ -1,8 +1,8 @@
 """Whether what befell one connection has left the client of another without an answer: it waits for ever, or until its time is up.
 
 Nothing had happened to that one, its question is the baseline's, and there the target answers it, or hangs up. The connection that a
-fault was on is the target's own second leg, as a proxy's is; or it was another client's: then the target has not read the question, or
-that one was over before this one began. Of two who talk to each other by a hub, the one may rightly wait for what the other
+fault was on is the target's own second leg, as a proxy's is, and it has heard of it; or it was another client's: then the target has not
+read the question, or that one had asked its own, and was over before this one began. Of two who talk to each other by a hub, the one may rightly wait for what the other
 could not say.
 """
 
@@ -27,6 +27,7 @@ SILENT = frozenset({"blackhole"})  # nobody can tell the target that its other s
 RECEIVES, POLLS = "recv on ", "readiness of "
 WAITS = re.compile(r"^ *(\S+) waits for (.*?)(?: at |, since )")
 CLIENT, SERVER = "client", "server"
+LATER = frozenset({"EAGAIN", "EINPROGRESS"})  # said to who need not wait
 
 
 class Unanswered(NamedTuple):
@@ -66,7 +67,10 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
         if due is None or told.ended or told.asked < due:
             continue
         for other in struck:
-            if _is_leg(other, its) or (_is_sibling(other, its) and (told.read < due or _was_over(other, place, run))):
+            if (_is_leg(other, its) and _has_heard(other, str(its.target), run.trace.entries[:until])) or (
+                _is_sibling(other, its)
+                and (told.read < due or (_was_asked(other, baseline, run) and _was_over(other, place, run)))
+            ):
                 return Unanswered(place, str(its.target), other, _stands(str(its.target), run))
     return None
 
@@ -198,6 +202,30 @@ def _due(place: str, sent: int, baseline: Run) -> int | None:
             if gone > sent:
                 return read
     return None
+
+
+def _has_heard(struck: str, host: str, entries: list[Entry]) -> bool:
+    """Has *host*, whose own connection that is, been told that something is wrong there, or of the end? Or has it given it up?"""
+    if struck == host:  # it got no socket
+        return True
+    for _, kind, whose, place, _, op, _, detail in entries:
+        if place != struck:
+            continue
+        if kind == SEGMENT and whose != host and ("FIN" in op or "RST" in op):
+            return True
+        if kind == CALL and whose == host:
+            given = detail[1]
+            if op == "close" or (op == "recv" and given == b"") or (op == "getsockopt" and given):  # SO_ERROR
+                return True
+            if isinstance(given, Failed) and given not in LATER:
+                return True
+    return False
+
+
+def _was_asked(struck: str, baseline: Run, run: Run) -> bool:
+    """Was the question on *struck* read that is answered first without the fault? Else what it asks for has never come about."""
+    asked = None if not _is_connection(struck) else _due(struck, 0, baseline)
+    return asked is None or _told(struck, run.trace.entries).read >= asked
 
 
 def _was_over(struck: str, place: str, run: Run) -> bool:

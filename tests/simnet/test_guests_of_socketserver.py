@@ -142,3 +142,25 @@ def test_an_exception_that_a_server_prints_and_goes_on_from_is_a_finding(capsys:
     reset = simnet.play(test, "reset test->server:7#1 end=server byte=3", target="server")
     assert judge(baseline, reset).status == "interrupted", "an errno that the fault made excuses"
     assert "ValueError" in capsys.readouterr().err, "and it is printed, as ever"
+
+
+def test_a_thread_that_waits_for_another_for_a_while_is_not_at_rest_before_its_time_is_up() -> None:
+    """The loop of the server beats meanwhile, which is no reason to think that nothing will come."""
+    ready = threading.Condition()
+
+    class Patient(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with ready:
+                ready.wait(5)
+
+    def serve() -> None:
+        with socketserver.ThreadingTCPServer(("", 7), Patient) as server:
+            server.daemon_threads = True
+            server.serve_forever()
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve)
+        socket.create_connection(("server", 7)).close()
+
+    run = simnet.play(test, target="server")
+    assert run.verdicts == []  # it has closed its connection

@@ -197,6 +197,48 @@ def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
     assert found(test) == []
 
 
+def test_who_never_put_it_there_leaves_the_next_one_waiting_rightly() -> None:
+    """A mailbox: what the first client could not say whole is not there for the second."""
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        try:
+            line = await reader.readline()
+            if line == b"take\n":
+                taking, gone = asyncio.ensure_future(mail.get()), asyncio.ensure_future(reader.read(1))
+                await asyncio.wait([taking, gone], return_when=asyncio.FIRST_COMPLETED)
+                writer.write(taking.result() if taking.done() else b"")
+                taking.cancel()
+            elif line.endswith(b"\n"):
+                mail.put_nowait(line)
+            await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def test(net: Any) -> bytes:
+        nonlocal mail
+        mail = asyncio.Queue()
+        net.host("server").spawn(serving(talk))
+        with socket.create_connection(("server", 7)) as one:
+            one.sendall(b"hello\n")
+            one.recv(1)
+        with socket.create_connection(("server", 7)) as other, other.makefile("rb") as lines:
+            other.sendall(b"take\n")
+            return lines.readline()
+
+    mail: asyncio.Queue[bytes]
+    assert found(test, kinds=["eof"]) == []
+
+
+def test_a_side_that_has_given_up_without_a_word_has_told_nobody() -> None:
+    """The origin's own kernel gives up the connection; to the proxy that is a peer that is silent."""
+    plan = FaultPlan.parse("error server->origin:80#1 end=server op=recv call=1 errno=ETIMEDOUT")
+    options = SweepOptions.of(target=["server", "origin"])
+    result = run_sweep(through_a_proxy(careful=True), options, plan=plan)
+    assert (result.failures, result.interrupted) == ([], 1)
+
+
 @pytest.mark.slow
 def test_real_sockets_say_so_too() -> None:
     plan = FaultPlan.parse("reset server->origin:80#1 end=client byte=0")
