@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
 from simnet.whereabouts import caller, caller_outside, placed
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from simnet.process import Process
+    from simnet.trace import Entry
 
 __all__ = [
     "called_for_nothing",
@@ -24,7 +26,9 @@ __all__ = [
     "reached_out",
     "read_for_nothing",
     "remedy",
+    "storms",
     "told_for_nothing",
+    "tries_for_ever",
 ]
 
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
@@ -87,6 +91,30 @@ def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
         f"more than {times:,} calls and segments {_at(now_ns)}, and no time passed: {process.name} is in a loop that never "
         "waits. If it should do so much, give its link a latency."
     )
+
+
+def storms(process: Process, now_ns: int, times: int, last: Entry) -> Spin:
+    """Attempts to connect in vain, *last* the latest, without a pause in between."""
+    return Spin(
+        f"{process.name} tried to connect {times:,} times in a row, until {_at(now_ns)[3:]}, all in vain and without a pause: "
+        f"{_attempt(last)}. On a network that is a flood. Sleep between two attempts, longer each time, and give up in the end."
+    )
+
+
+def tries_for_ever(process: Process, body: Process, now_ns: int, times: int, last: Entry) -> Deadlock:
+    """Attempts to connect in vain, *last* the latest, while *body* waits, or makes them itself."""
+    waits = "" if process is body else f" {body.describe_wait()}."
+    return Deadlock(
+        f"{_at(now_ns)} {process.name} has tried to connect {times:,} times in a row, all in vain, and nothing else happens: "
+        f"{_attempt(last)}.{waits} Let it give up after some attempts, or wait for it with a time-out."
+    )
+
+
+def _attempt(entry: Entry) -> str:
+    """The latest attempt, in words."""
+    arguments, result = entry[7][:2]
+    said = f", {result}" if isinstance(result, Failed) else ""
+    return f"the last to {arguments[0]}{said}" if arguments else f"the last{said}"
 
 
 def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:

@@ -32,6 +32,7 @@ from greenlet import getcurrent, greenlet
 from simnet import stuck
 from simnet.beginnings import ITS_TURN, begin
 from simnet.clock import Clock
+from simnet.storms import ENTRIES_A_LOOK, getting_nowhere
 from simnet.trace import WAKE, Trace
 from simnet.verdicts import Hang, ProcessEnded, Spin, Verdict
 from simnet.workers import idle_worker
@@ -54,7 +55,6 @@ CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop t
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
-ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 
 
 class _Running(threading.local):
@@ -86,7 +86,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
-        "entries_at_ns", "interrupted", "switches", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
@@ -115,8 +115,11 @@ class Scheduler:
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
         self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
-        self.entries_max = ENTRIES_AN_INSTANT_MAX  # so long a trace is a reason to look whether time passes
-        self.entries_at_ns = 0  # when that was set
+        self.entries_max = (
+            ENTRIES_A_LOOK  # so long a trace is a reason to look whether this leads anywhere: see `storms`
+        )
+        self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
+        self.in_vain = 0  # looks in a row that found nothing but attempts to connect
         self.calls = 0  # calls without effect since the last wait, or the last call with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches = 0
@@ -294,12 +297,10 @@ class Scheduler:
         self._blame(stuck.told_for_nothing(me, self.clock.now_ns, FRUITLESS_MAX, what), me)
 
     def too_much(self, process: Process) -> None:
-        """The trace has grown by a lot. Without a step of the clock, it is more than any program does on purpose."""
-        self.entries_max = len(self.trace.entries) + ENTRIES_AN_INSTANT_MAX
-        if self.entries_at_ns != self.clock.now_ns:
-            self.entries_at_ns = self.clock.now_ns
-            return
-        self._blame(stuck.does_not_wait(process, self.clock.now_ns, ENTRIES_AN_INSTANT_MAX), process)
+        """The trace has grown by a lot, by a call of *process* at last: does that lead anywhere?"""
+        error = getting_nowhere(self, process)
+        if error is not None:
+            self._blame(error, process)
 
     def still_going(self, process: Process) -> None:
         """A process that has been told to end makes one more call; after too many of them it is abandoned."""

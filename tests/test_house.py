@@ -37,7 +37,7 @@ STEPS = {
             "simnet.clients",
         ],
         ["simnet.arguments", "simnet.poll_arguments"],
-        ["simnet.schedule", "simnet.stuck", "simnet.workers", "simnet.beginnings", "simnet.wait"],
+        ["simnet.schedule", "simnet.stuck", "simnet.storms", "simnet.workers", "simnet.beginnings", "simnet.wait"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.eventloops", "simnet.state", "simnet.resolver"],
         [

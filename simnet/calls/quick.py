@@ -121,7 +121,10 @@ class QuickCalls(StraightCalls):
     def shutdown(self, *how: Any, **named: Any) -> None:
         number = whole("shutdown", last=only_one("shutdown", how, named))
         file = self._file()
+        before = (file.shut, file.state)
         self._quick(file, "shutdown", (number,), file.shutdown, number)
+        if (file.shut, file.state) != before:
+            self._process.scheduler.effects += 1  # said a second time, it does nothing
 
     def get_inheritable(self) -> bool:
         self._file()

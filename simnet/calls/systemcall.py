@@ -43,8 +43,8 @@ __all__ = ["EFFECTIVE", "READABLE", "WRITABLE", "SystemCalls"]
 
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
-# Calls that count as progress, though they give None.
-EFFECTIVE = frozenset({"bind", "connect", "listen", "shutdown", "close", "setsockopt", "accept"})
+# Calls that count as progress, though they give None. Not `shutdown`, which looks by itself whether it does anything.
+EFFECTIVE = frozenset({"bind", "connect", "listen", "close", "setsockopt", "accept"})
 
 
 def _fills(file: Any, size: int) -> bool:

@@ -49,6 +49,7 @@ class RealFile:
         "sent",
         "severed",
         "shown_host",
+        "shut",
         "tag",
     )
 
@@ -66,6 +67,7 @@ class RealFile:
         self.out: Stream | None = None  # None: no fault acts on what it sends
         self.into: Stream | None = None  # None: none acts on what it receives
         self.sent = 0  # bytes, of which the trace speaks
+        self.shut = 0  # the directions that the program has shut down: 1 for what it reads, 2 for what it sends
         self.severed = False  # reset by a fault of ours
         self.rescued = b""  # what it had received before that: a RST from outside would have left it readable (K-074)
         self.accepted: list[Connection] = []  # of a listener: those that have connected and not been accepted yet

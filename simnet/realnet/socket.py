@@ -129,9 +129,13 @@ class RealSocket(Calls):
 
     def shutdown(self, how: int, /) -> None:
         if how != _stdlib.SHUT_RD and not tamper.before_end(self._stage, self, self._file):
+            # Its end is announced already, or will be after what is held back.
             self._record("shutdown", self._file.tag.count("shutdown"), (how,), None)
-            return  # its end is announced already, or will be after what is held back
-        self._quick("shutdown", (int(how),), C.shutdown, self, how)
+        else:
+            self._quick("shutdown", (int(how),), C.shutdown, self, how)
+        if (how + 1) & ~self._file.shut:  # said a second time, it does nothing
+            self._file.shut |= how + 1
+            self._process.effect()
 
     def _own_address(self, host: str) -> str:
         """The kernel's address that stands for *host*, which a program binds."""

@@ -281,6 +281,23 @@ def test_a_spin_on_an_urgent_byte_is_a_verdict() -> None:
     assert "test->server:7#1 (server) PRI" in run.verdicts[0].message
 
 
+def test_a_spin_of_who_shuts_down_at_each_look_is_a_verdict() -> None:
+    def half_closer() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            while True:
+                select.select([connection], [], [])
+                if not connection.recv(100):
+                    connection.shutdown(socket.SHUT_RD)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(half_closer)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            net.sleep(0.2)
+
+    assert [verdict.name for verdict in play_real(test, FaultPlan(), target="server").verdicts] == ["no-spin"]
+
+
 @pytest.mark.parametrize(
     ("plan", "verdict"),
     [

@@ -300,6 +300,26 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_to_shut_down_again_what_is_shut_down_does_nothing_about_an_end(family: int) -> None:
+    def half_closer(port: int | str) -> None:
+        with socket.socket(family) as listener:
+            listener.bind(("", port) if isinstance(port, int) else port)
+            listener.listen()
+            conn, _ = listener.accept()
+            while True:
+                select.select([conn], [], [])
+                if not conn.recv(100):
+                    conn.shutdown(socket.SHUT_RD)  # and asks for reading as before
+
+    place: int | str = 7 if family == socket.AF_INET else "/run/half.sock"
+    with pytest.raises(simnet.Spin, match="was told 200 times in a row"), simnet.Network() as net:
+        net.host("server").spawn(half_closer, place)
+        with net.host("server").connect(("server", place) if isinstance(place, int) else place) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            net.sleep(1)
+
+
 def test_polls_that_find_nothing_between_calls_that_do_something_are_no_spin() -> None:
     with simnet.Network() as net:
         near, far = socket.socketpair()
@@ -462,7 +482,7 @@ def test_what_the_last_of_many_calls_in_vain_has_said_is_not_told_as_its_cause()
 def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("simnet.wait.ENTRIES_AN_INSTANT_MAX", 5_000)  # as it is, this takes seconds
+    monkeypatch.setattr("simnet.storms.ENTRIES_AN_INSTANT_MAX", 5_000)  # as it is, this takes seconds
 
     def test() -> None:
         with simnet.Network():

@@ -1,0 +1,80 @@
+"""Whether a run gets anywhere, looked at once in so many lines of its trace: if no time passes, or if all attempts to connect fail.
+
+A client that tries again for ever never ends, and whoever waits for it never goes on. If it does not pause in between, that is
+a busy loop, which on a kernel would send thousands of SYNs a second. If it does, it may be right to do so, and it is the test
+that waits for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simnet import stuck
+from simnet.trace import CALL, SEGMENT, WAKE, Entry, Failed
+from simnet.verdicts import Hang, Spin
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+    from simnet.wait import Scheduler
+
+__all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_LOOK", "getting_nowhere"]
+
+ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, some tenths of a second of real time
+ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
+ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
+LOOKS_BESIDE_OTHERS = 10  # in a row, if somebody else sleeps, who may start what they wait for when it wakes
+UNANSWERED = frozenset({"SYN", "RST"})  # the segments of an attempt that fails; what does not arrive is "lost" besides
+
+
+def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
+    """What to say of *process*, whose call has made the trace so long: that its loop never waits, or that it floods somebody.
+
+    If it is the body that should hear that nothing will come of it, that is arranged for.
+    """
+    entries = scheduler.trace.entries
+    begin, end = scheduler.entries_max - ENTRIES_A_LOOK, len(entries)
+    scheduler.entries_max = end + ENTRIES_A_LOOK
+    now_ns = scheduler.clock.now_ns
+    if scheduler.entries_at_ns != now_ns:
+        scheduler.entries_at_ns, scheduler.entries_then = now_ns, begin
+    elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
+        return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
+    attempts = _attempts_in_vain(entries, max(begin, 0), process)
+    scheduler.in_vain = scheduler.in_vain + 1 if attempts else 0
+    if not attempts:
+        return None
+    if process.target and not _pauses(entries, max(begin, 0), process):
+        return stuck.storms(process, now_ns, len(attempts), attempts[0])
+    body = scheduler.body
+    if body.done or not (process is body or (body.asleep and not body.has_deadline and body.pending is None)):
+        return None  # it ends when the time has come
+    others = any(each.has_deadline for each in scheduler.processes if each is not process)
+    if others and scheduler.in_vain < LOOKS_BESIDE_OTHERS:
+        return None
+    body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0])
+    if process is not body:
+        scheduler.wake(body)
+    return None
+
+
+def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
+    """The attempts to connect since *begin*, the latest first, if nothing else came of anything; the latest by the host of *process*."""
+    attempts: list[Entry] = []
+    for n in range(len(entries) - 1, begin - 1, -1):
+        entry = entries[n]
+        if entry[1] == SEGMENT:
+            if entry[5] not in UNANSWERED and not entry[5].endswith("lost"):
+                return []
+        elif entry[1] == CALL:
+            if entry[5] == "connect":
+                attempts.append(entry)
+            elif entry[5] in ("recv", "accept") and entry[7][1] and not isinstance(entry[7][1], Failed):
+                return []  # of a Unix socket, which sends no segments
+    if len(attempts) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin or attempts[0][2] != process.host_name:
+        return []
+    return attempts
+
+
+def _pauses(entries: list[Entry], begin: int, process: Process) -> bool:
+    """Has *process* woken by time alone since *begin*?"""
+    return any(entry[1] == WAKE and entry[3] == process.name and not entry[7] for entry in entries[begin:])
