@@ -273,6 +273,12 @@ def _part(kind: type[Any], key: str, table: object, example: str) -> Any:
         )
     try:
         check_keys(key, table, kind.__struct_fields__)
+        if kind is Expect and table.get("interrupted") is False:
+            raise ScenarioError(
+                "interrupted=false expects nothing: what no fault may interrupt ends as without faults, so write "
+                'outcome = "baseline"',
+                key="interrupted",
+            )
         return kind(**table)
     except ScenarioError as error:
         raise ScenarioError(f"{key}: {error.reason}", key=key) from error

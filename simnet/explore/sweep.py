@@ -175,6 +175,11 @@ def nothing(baseline: Run, options: SweepOptions) -> str:
     if there:
         assert options.kinds is not None
         return f"kinds={', '.join(options.kinds)}: none can act on what the test does; these can: {', '.join(there)}."
+    if called and any(event.op == "listen" and event.host in targets for event in baseline.trace.of(CALL)):
+        return (
+            f"target={', '.join(targets)}: it listens, but nobody connected to it, so no fault can act. Does the test talk to it "
+            'after it was spawned, as in socket.create_connection(("server", 7))?'
+        )
     if called:
         return (
             f"target={', '.join(targets)}: its processes made socket calls, but on no connection and no listener, and found "

@@ -131,7 +131,8 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         options = getattr(function, "simnet_options", None)
         swept = options is not None
         if why := _why_pytest(function, swept, scenario):
-            raise NeedsPytest(f"{scenario.test} {why}. {remedy.format(command=command)}")
+            how = "" if swept else _how_to_sweep(function)
+            raise NeedsPytest(f"{scenario.test} {why}. {how or remedy.format(command=command)}")
         try:
             refuse(function)
         except TypeError as error:
@@ -192,8 +193,28 @@ def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario) -
     if before := set_up_by(function):
         return f"is set up by {before}, which pytest calls"
     if not swept and not _takes_a_network(function):
-        return "takes no network: it sweeps by itself, with the options that pytest is given"
+        if _makes_networks(function):
+            return "takes no network: it sweeps by itself, with the options that pytest is given"
+        return "takes no network"
     return ""
+
+
+def _how_to_sweep(function: Callable[..., Any]) -> str:
+    """What to do about a function that pytest, too, would make nothing of; "" if it would."""
+    given = list(inspect.signature(function).parameters)
+    if getattr(function, "is_hypothesis_test", False) or "simnet_network" in given:
+        return ""
+    if _takes_a_network(function):
+        return "Decorate it with @simnet.sweep: then pytest gives it a network, and these, too"
+    if _makes_networks(function):
+        return ""
+    return f"Give it one, def {function.__name__}(net), and decorate it with @simnet.sweep"
+
+
+def _makes_networks(function: Callable[..., Any]) -> bool:
+    """Whether it sweeps, or enters a network, by itself, as far as its code says."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is None or any(name in code.co_names for name in ("simnet", "check", "play", "Network"))
 
 
 def _takes_a_network(function: Callable[..., Any]) -> bool:

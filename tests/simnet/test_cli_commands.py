@@ -713,7 +713,22 @@ def test_marks_change_what_a_command_does_as_they_do_under_pytest(simnet: Run) -
         ("test_odd", "test_kinds.py:1: test_odd is `async def`: called, it returns at once and would pass without"),
         ("test_even", "test_kinds.py:2: test_even is a generator (it holds `yield`): called, it returns at once"),
         ("TestMade::test_it", "no TestMade can be made: TypeError: TestMade.__init__() missing 1 required positional"),
-        ("test_alone", "test_alone takes no network: it sweeps by itself, with the options that pytest is given. "),
+        (
+            "test_alone",
+            "test_alone takes no network: it sweeps by itself, with the options that pytest is given. ",
+        ),
+        (
+            "test_none",
+            "test_none takes no network. Give it one, def test_none(net), and decorate it with @simnet.sweep\n",
+        ),
+        (
+            "test_bare",
+            "test_bare takes cache, which pytest provides. Decorate it with @simnet.sweep: then pytest gives it a network, ",
+        ),
+        (
+            "test_fixed",
+            "test_fixed takes cache, which pytest provides. ",
+        ),
         ("TestEmpty::test_it", "there is no 'test_it' in "),
     ],
 )
@@ -723,13 +738,18 @@ def test_what_nobody_could_call_is_refused_by_name(simnet: Run, test: str, told:
         "def test_even(net): yield\n"
         "class TestMade:\n    def __init__(self, of): ...\n    def test_it(self, net): ...\n"
         "class TestEmpty: ...\n"
-        "def test_alone(): ...\n"
+        "import simnet\n"
+        "def test_alone(): simnet.check(test_odd)\n"
+        "def test_none(): ...\n"
+        "def test_bare(net, cache): ...\n"
+        "def test_fixed(simnet_network, cache): ...\n"
     )
     for command in ("sweep", "show"):
         ran = simnet(command, f"test_kinds.py::{test}")
         assert ran.code == 2
         assert told in ran.err
         assert not ran.err.rstrip().endswith("known are")
+        assert ("Decorate it" in ran.err) == (test == "test_bare")
     forget_modules("test_kinds")
 
 

@@ -286,6 +286,14 @@ def test_a_test_without_a_network_is_nothing_to_test() -> None:
         run_sweep(lambda net: None)
 
 
+def test_a_server_that_nobody_talks_to_is_named() -> None:
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(socket.create_server, ("", 7))
+
+    with pytest.raises(NothingToTest, match=r"target=server: it listens, but nobody connected to it"):
+        run_sweep(test)
+
+
 def test_a_target_that_does_nothing_is_nothing_to_test_and_those_that_do_are_named() -> None:
     def echo_beside_an_idle_host(net: Any) -> bytes:
         net.host("idle")

@@ -243,6 +243,12 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
             id="expect-interrupted",
         ),
         pytest.param(
+            HEAD + "expect = { interrupted = false }",
+            3,
+            'interrupted=false expects nothing: what no fault may interrupt ends as without faults, so write outcome = "baseline"',
+            id="expect-not-interrupted",
+        ),
+        pytest.param(
             HEAD + '[expect]\ninvariant = ""',
             3,
             "invariant='' is str; it is a text that says something",
