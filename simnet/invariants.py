@@ -6,6 +6,8 @@ Violations that occur during a run are recorded where they occur: *no-spin* in `
 
 from __future__ import annotations
 
+import gc
+import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ __all__ = [
     "at_quiet",
     "checked",
     "is_alone",
+    "still_holds",
     "still_waiting",
     "with_levels",
 ]
@@ -102,14 +105,29 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
         verdicts += [
             Verdict(
                 NOTHING_LEFT,
-                f"{process.name} still holds {file.tag} ({_state(file)}), whose peer is gone: "
-                "nothing will ever come of it but a lost descriptor. Close it when it has ended.",
+                still_holds(process.name, file.tag, _state(file), _lent(process, file)),
                 process.host_name,
             )
             for file in process.descriptors.files()
             if (isinstance(file, TcpSocket) and _is_over(file)) or _is_left(file)
         ]
     return verdicts
+
+
+def still_holds(process: str, what: object, state: str, lent: bool) -> str:
+    """The text of *nothing-left*; *lent* if the socket itself has been closed, and a file of it has not."""
+    remedy = "Close it when it has ended."
+    if lent:
+        remedy = "Its close() waits for a file that makefile() has made of it: close that, too, as `with sock.makefile(...) as f` does."
+    return f"{process} still holds {what} ({state}), whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
+
+
+def _lent(process: Process, file: object) -> bool:
+    """Has the program closed its socket of *file*, which stays open for a file that ``makefile`` has made of it?"""
+    numbers = [fd for fd, each in process.descriptors.open.items() if each is file]
+    return any(
+        issubclass(type(each), socket.socket) and each._closed and each.fileno() in numbers for each in gc.get_objects()
+    )
 
 
 def still_waiting(process: Process, told: str) -> Verdict | None:

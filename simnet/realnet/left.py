@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import socket
 
+from simnet.invariants import still_holds
 from simnet.kernel import states
 from simnet.kernel.messages import AF_UNIX, SIOCOUTQ
 from simnet.realnet.connection import Connection, counted, opposite
@@ -32,8 +33,7 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
             verdicts.append(
                 Verdict(
                     "nothing-left",
-                    f"{process.name} still holds {file.tag} ({state}), whose peer is gone: "
-                    "nothing will ever come of it but a lost descriptor. Close it when it has ended.",
+                    still_holds(process.name, file.tag, state, sock._closed),
                     process.host_name,
                 )
             )

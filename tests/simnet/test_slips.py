@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import simnet
+from simnet.realnet import play_real
 
 
 def serve(port: int) -> None:
@@ -78,6 +80,27 @@ def test_a_sweep_tells_it_once() -> None:
 
     (warned,) = simnet.check(test, target="server", kinds="refuse").warnings
     assert (warned.name, warned.count) == ("no-such-host", 1)
+
+
+def _lends(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        with listener.accept()[0] as conn:
+            lines = conn.makefile("rb")
+            lines.readline()
+        listener.accept()
+        del lines
+
+
+def _conversation(net: Any) -> None:
+    net.host("server").spawn(_lends, 7)
+    socket.create_connection(("server", 7)).close()
+
+
+@pytest.mark.parametrize("play", [simnet.play, play_real])
+def test_who_closed_a_socket_and_not_the_file_that_it_made_of_it_is_told_of_that(play: Any) -> None:
+    (left,) = play(_conversation, target="server").verdicts
+    assert left.name == "nothing-left"
+    assert "Its close() waits for a file that makefile() has made of it: close that, too" in left.message
 
 
 def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
