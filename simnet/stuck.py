@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
-from simnet.whereabouts import caller, caller_outside, placed
+from simnet.whereabouts import caller, caller_outside, placed, tasks_at_once
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -51,10 +52,16 @@ def entrance(by: tuple[CodeType, int] | str) -> str:
 
 
 def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
-    """Polls without leave to wait that found nothing."""
+    """Polls without leave to wait that found nothing; an event loop's, while a task of it never waits."""
+    tasks = tasks_at_once(sys._getframe())
+    why = (
+        f"There are tasks that yield and wait for nothing: {tasks}. A read that gives b'' is the end of the input: stop there."
+        if tasks
+        else "Let it wait: give it a longer time-out, or none."
+    )
     return Spin(
         f"{process.name} polled {times:,} times in a row, {_at(now_ns)}, with a time-out of 0, and found nothing each "
-        "time: on a kernel this loop takes a whole processor. Let it wait: give it a longer time-out, or none."
+        f"time: on a kernel this loop takes a whole processor. {why}"
     )
 
 

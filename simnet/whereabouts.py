@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -17,6 +17,7 @@ __all__ = [
     "leads_out",
     "placed",
     "task_places",
+    "tasks_at_once",
 ]
 
 OURS = (
@@ -57,19 +58,33 @@ def asked_by_a_library(frame: FrameType) -> bool:
 
 def task_places(frame: FrameType) -> list[str]:
     """Where each task of the asyncio loop stands that *frame* waits in, ``file.py:12 in function`` each; none without a loop."""
-    step: FrameType | None = frame
-    while step is not None and not (_module(step) == "asyncio.base_events" and step.f_code.co_name == "run_forever"):
-        step = step.f_back
-    if step is None:
-        return []
-    waiting = sys.modules["asyncio"].all_tasks(step.f_locals["self"])
-    return sorted(place for task in waiting if (place := _stand(task.get_coro())))  # sorted: tasks stand in a set
+    loop = _loop_of(frame)
+    return [] if loop is None else _places(sys.modules["asyncio"].all_tasks(loop))
+
+
+def tasks_at_once(frame: FrameType) -> str:
+    """Where those of its tasks stand that are to go on in this turn of the loop, the first few of them."""
+    ready = getattr(_loop_of(frame), "_ready", ())
+    owners = [getattr(getattr(handle, "_callback", None), "__self__", None) for handle in ready]
+    return in_short(_places([owner for owner in owners if hasattr(owner, "get_coro")]))
 
 
 def in_short(places: Sequence[str]) -> str:
     """The first few of *places*, each once."""
     several = list(dict.fromkeys(places))
     return ", ".join(several[:TASKS_SHOWN]) + (", ..." if len(several) > TASKS_SHOWN else "")
+
+
+def _loop_of(frame: FrameType) -> Any:
+    """The asyncio loop that *frame* was called in."""
+    step: FrameType | None = frame
+    while step is not None and not (_module(step) == "asyncio.base_events" and step.f_code.co_name == "run_forever"):
+        step = step.f_back
+    return None if step is None else step.f_locals["self"]
+
+
+def _places(tasks: Iterable[Any]) -> list[str]:
+    return sorted(place for task in tasks if (place := _stand(task.get_coro())))  # sorted: tasks stand in a set
 
 
 def _stand(coroutine: Any) -> str:

@@ -150,6 +150,7 @@ REAL_BUT_MEANT = {
     ("simnet.arguments", "_socket"): "CPython's own method looks at arguments, on a socket that has no descriptor",
     ("simnet.calls.sendfile", "socket"): "it gives up by the standard library's own exception",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
+    ("simnet.invariants", "socket"): "it looks for a program's closed sockets, whatever class of them it made",
     ("simnet.faces.pytest_scenario", "subprocess"): "a test with fixtures is played by a pytest that provides them",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import Any
 
@@ -54,6 +55,24 @@ def test_a_sweep_tells_of_it_at_the_line_that_reads() -> None:
     (failure,) = run_sweep(test, SweepOptions.of(target="server", kinds=["eof"])).failures
     line = _until_all_is_there.__code__.co_firstlineno + 3
     assert (failure.reason, failure.judgement.findings[0].at) == ("no-spin", f"test_ends_of_streams.py:{line}")
+
+
+async def _with_a_yield(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            writer.write(await reader.readline())
+            await asyncio.sleep(0)
+    finally:
+        writer.close()
+
+
+def test_one_that_yields_in_between_is_told_by_its_line() -> None:
+    line = _with_a_yield.__code__.co_firstlineno + 4
+    told = rf"yield and wait for nothing: test_ends_of_streams\.py:{line} in _with_a_yield\. A read that gives b''"
+    with pytest.raises(simnet.Spin, match=told), simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, _serve(_with_a_yield))
+        socket.create_connection(("server", 7)).close()
+    gc.collect()  # what asyncio could not close tells of itself here
 
 
 def test_who_reads_the_end_many_times_and_waits_in_between_does_not_spin() -> None:
