@@ -176,7 +176,8 @@ class Case:
         lost = bystander(self.baseline, self.run, self.disruptive)
         if lost is not None:
             message = f"{lost.host} hung up on {lost.place}, to which nothing had happened; without the fault on {lost.struck} it does not"
-            yield self.found(OTHERS_SURVIVE, message, lost.host)
+            raised = [user_place(each.error).short for each in self.run.handler_errors if each.host == lost.host]
+            yield replace(self.found(OTHERS_SURVIVE, message, lost.host), at=next(filter(None, raised), ""))
 
     def left_waiting(self) -> Iterator[Finding]:
         """A connection on which no fault was, and whose client a target has left without an answer."""

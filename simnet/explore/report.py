@@ -258,7 +258,10 @@ def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
     if plan and plan.transparent:
         return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
     if main.reason == OTHERS_SURVIVE:
-        return "where the two belong together, as players of one game do, invariants={'others-survive': 'off: why'} says so"
+        return (
+            "catch an error where a message is written to each of many, so that it ends its own connection alone; where the two "
+            "belong together, as players of one game do, invariants={'others-survive': 'off: why'} says so"
+        )
     if main.reason == OTHERS_ANSWERED:
         return (
             "its client waits for ever, or until its time is up. Where an answer may be lost with another connection, "

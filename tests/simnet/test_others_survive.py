@@ -105,6 +105,33 @@ def test_an_error_of_one_client_that_costs_another_its_connection_is_a_failure()
     assert failures(hub, False) == [("others-survive", told)]
 
 
+def test_the_line_that_raised_is_named_where_the_program_lets_the_error_out() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.append(writer)
+        try:
+            while line := await reader.readline():
+                for other in clients:
+                    other.write(b"sent\n" if other is writer else line)
+                    await other.drain()
+        finally:
+            clients.remove(writer)
+            writer.close()
+
+    async def main() -> None:
+        clients.clear()
+        await (await asyncio.start_server(talk, port=PORT)).serve_forever()
+
+    clients: list[asyncio.StreamWriter] = []
+    (failure,) = run_sweep(
+        lambda net: two_clients(net, lambda: asyncio.run(main())), SweepOptions.of(target="server", kinds=BREAKING)
+    ).failures
+    finding = failure.judgement.findings[0]
+    assert (finding.reason, finding.at) == (
+        "others-survive",
+        f"test_others_survive.py:{talk.__code__.co_firstlineno + 6}",
+    )
+
+
 def test_a_server_that_ends_only_the_connection_that_has_failed_passes() -> None:
     assert failures(hub, True) == []
 
