@@ -255,6 +255,11 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
 
 
 def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
+    if plan and len(run.unreached) == len(plan) and run.digest != baseline.digest:
+        return (
+            "no fault acted in this run: an earlier one left something behind (a global, a class attribute, a file), and this is an echo "
+            "of it. per_process=['module:Class.name'] makes it new in each run"
+        )
     if plan and plan.transparent:
         return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
     if main.reason == OTHERS_SURVIVE:

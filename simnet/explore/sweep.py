@@ -216,8 +216,7 @@ def _run_all(
         if failure is not None:
             if new:
                 _look_for_what_stays(test, plan, options, result)
-            elif failure.judgement.disruptive and not judgement.disruptive:
-                # The better witness: every program has to live with it.
+            elif _better_witness(run, judgement, failure):
                 failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
@@ -229,6 +228,13 @@ def _run_all(
             result.stopped = FIRST_FAILURE
             break
     return harmless
+
+
+def _better_witness(run: Run, judgement: Judgement, failure: Failure) -> bool:
+    """Does *run* show *failure* better than the one that is kept: by a fault that was reached, by one that every program has to live with?"""
+    if run.unreached:
+        return False
+    return bool(failure.run.unreached) or (failure.judgement.disruptive and not judgement.disruptive)
 
 
 def _run_pairs(

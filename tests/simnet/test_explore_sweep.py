@@ -21,6 +21,7 @@ from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
+from simnet.explore.report import report
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real
@@ -194,6 +195,38 @@ def test_what_a_failure_leaves_for_later_runs_is_warned_of() -> None:
     assert "before it ended well. Something stays from run to run" in warned.text
     result = run_sweep(lambda net: echo(net) if not net.happened else 1 / 0, SERVER.but(kinds=["split"], runs=5))
     assert not result.warnings
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_the_witness_of_a_failure_is_a_run_whose_fault_was_reached_if_there_is_one(reached: bool) -> None:
+    runs = itertools.count()
+
+    def stumble() -> None:
+        raise LookupError("what an earlier run has left")
+
+    def careless(net: Any) -> None:
+        if net.plan and next(runs) % 2 == 0:
+            stumble()  # before the fault could act
+        echo(net)
+        if net.plan and reached:
+            stumble()
+
+    (failure,) = run_sweep(careless, SERVER.but(kinds=["split"], runs=4, shrink=False)).failures
+    assert failure.count == (4 if reached else 2)
+    assert bool(failure.run.unreached) != reached
+
+
+def test_a_failure_whose_fault_was_never_reached_is_called_an_echo() -> None:
+    runs = itertools.count()
+
+    def careless(net: Any) -> None:
+        assert not net.plan or next(runs) % 2
+        echo(net)
+
+    result = run_sweep(careless, SERVER.but(kinds=["split"], runs=4, shrink=False))
+    told = report(result.failures[0], result)
+    assert told.network[0][1] == "never reached"
+    assert told.why.startswith("no fault acted in this run: an earlier one left something behind")
 
 
 def test_two_ways_to_one_outcome_are_not_repeatable_either_and_the_ladder_shows_where_they_part() -> None:
