@@ -101,18 +101,18 @@ def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
 
 
 def storms(process: Process, now_ns: int, times: int, last: Entry) -> Spin:
-    """Attempts to connect in vain, *last* the latest, without a pause in between."""
+    """Failed attempts to connect, *last* the latest, without a pause between them."""
     return Spin(
-        f"{process.name} tried to connect {times:,} times in a row, until {_at(now_ns)[3:]}, all in vain and without a pause: "
-        f"{_attempt(last)}. On a network that is a flood. Sleep between two attempts, longer each time, and give up in the end."
+        f"{process.name} tried to connect {times:,} times in a row, until {_at(now_ns)[3:]}, without a pause, and never succeeded: "
+        f"{_attempt(last)}. On a real network this floods the peer. Sleep between attempts, longer each time, and give up in the end."
     )
 
 
 def tries_for_ever(process: Process, body: Process, now_ns: int, times: int, last: Entry) -> Deadlock:
-    """Attempts to connect in vain, *last* the latest, while *body* waits, or makes them itself."""
+    """Failed attempts to connect, *last* the latest, while *body* waits, or makes them itself."""
     waits = "" if process is body else f" {body.describe_wait()}."
     return Deadlock(
-        f"{_at(now_ns)} {process.name} has tried to connect {times:,} times in a row, all in vain, and nothing else happens: "
+        f"{_at(now_ns)} {process.name} has tried to connect {times:,} times in a row, never succeeded, and nothing else happens: "
         f"{_attempt(last)}.{waits} Let it give up after some attempts, or wait for it with a time-out."
     )
 

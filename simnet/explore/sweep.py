@@ -33,6 +33,7 @@ from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP
 
 if TYPE_CHECKING:
+    from simnet.explore.result import Failure
     from simnet.faults.kinds import Fault
     from simnet.run import Run
 

@@ -1,4 +1,4 @@
-"""A client that tries to connect again for ever, in vain: who does not pause spins, who pauses keeps the test waiting."""
+"""A client that tries to connect for ever and never succeeds: without a pause it spins, with one it keeps the test waiting."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _run(client: Callable[..., Any], pause: float, host: str = "client") -> None
 @CLIENTS
 def test_who_tries_again_without_a_pause_spins(client: Callable[..., Any]) -> None:
     with pytest.raises(
-        simnet.Spin, match=r"client/_\w+ tried to connect \d+ times in a row, until .*, all in vain and without"
+        simnet.Spin, match=r"client/_\w+ tried to connect \d+ times in a row, until .*, without a pause, and never"
     ):
         _run(client, 0.0)
 

@@ -313,7 +313,7 @@ def test_to_shut_down_again_what_is_shut_down_does_nothing_about_an_end(family: 
                     conn.shutdown(socket.SHUT_RD)  # and asks for reading as before
 
     place: int | str = 7 if family == socket.AF_INET else "/run/half.sock"
-    with pytest.raises(simnet.Spin, match="was told 200 times in a row"), simnet.Network() as net:
+    with pytest.raises(simnet.Spin, match="was woken 200 times in a row"), simnet.Network() as net:
         net.host("server").spawn(half_closer, place)
         with net.host("server").connect(("server", place) if isinstance(place, int) else place) as sock:
             sock.shutdown(socket.SHUT_WR)
