@@ -121,9 +121,9 @@ class QuickCalls(StraightCalls):
     def shutdown(self, *how: Any, **named: Any) -> None:
         number = whole("shutdown", last=only_one("shutdown", how, named))
         file = self._file()
-        before = (file.shut, file.state)
+        before = _how_far(file)
         self._quick(file, "shutdown", (number,), file.shutdown, number)
-        if (file.shut, file.state) != before:
+        if _how_far(file) != before:
             self._process.scheduler.effects += 1  # said a second time, it does nothing
 
     def get_inheritable(self) -> bool:
@@ -139,3 +139,8 @@ class QuickCalls(StraightCalls):
             self._process.descriptors.inheritable.add(self._fd)
         else:
             self._process.descriptors.inheritable.discard(self._fd)
+
+
+def _how_far(file: Any) -> tuple[Any, Any]:
+    """Which directions of *file* are shut, and its state; of an epoll, whose number a socket may have, neither."""
+    return getattr(file, "shut", None), getattr(file, "state", None)
