@@ -100,10 +100,9 @@ INVARIANTS: Mapping[str, Invariant] = {
         "together, as two players of a game, say `invariants={'others-survive': 'off: why'}`",
     ),
     OTHERS_ANSWERED: Invariant(
-        "whatever happens to one connection, a target does not leave the client of another waiting for ever for what it is told "
-        "without the fault",
-        "when the one side of a proxy ends, end the other; give back in a `finally` what a client holds, a lock or a place; where an "
-        "answer may rightly be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
+        "a fault on one connection does not leave a client on another one waiting for an answer that it gets without the fault",
+        "when one side of a proxy ends, close the other; release what a client holds, such as a lock, in a `finally`; if an answer "
+        "may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(
@@ -122,10 +121,9 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
-        "disruptive faults, unless it is set to `failure`; a failure if it is a task, and there is no connection left by which it could "
-        "be woken); a `Network` of your own, which has no run without faults beside it, looks only "
-        "if you set it, and passes over a server that waits for its next client",
-        "give it a time-out; a future that waits for an answer fails when the connection is lost",
+        "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it); a "
+        "`Network` of your own, which has no run without faults beside it, looks only if you set it, and passes over a server that waits for its next client",
+        "give it a time-out; when a connection is lost, set an exception on the futures that wait for it",
     ),
 }
 

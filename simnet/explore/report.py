@@ -269,7 +269,7 @@ def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
         )
     if main.reason == OTHERS_ANSWERED:
         return (
-            "its client waits for ever, or until its time is up. Where an answer may be lost with another connection, "
+            "its client waits for ever, or until it times out. If an answer may be lost with another connection, "
             "invariants={'others-answered': 'off: why'} says so"
         )
     if plan:

@@ -107,7 +107,7 @@ def test_who_closes_meanwhile_has_closed(port: int | str, place: str) -> None:
 
 def test_it_is_for_sends_and_lasts() -> None:
     on = "client->server:7#1"
-    for wrong, told in (({"op": "recv"}, "is for a send"), ({"seconds": 0}, "too short")):
+    for wrong, told in (({"op": "recv"}, "is for a send"), ({"seconds": 0}, "is too short")):
         given = {"op": "send", "seconds": 1, **wrong}
         with pytest.raises(FaultError, match=told):
             faults.WouldBlock(on=on, end="server", call=1, **given)
