@@ -63,6 +63,9 @@ def raise_what_failed(network: Over) -> None:
     __tracebackhide__ = True
     for verdict in network.verdicts:
         if verdict.level == "failure" and verdict.error is not None:
+            if not is_defect(verdict.error) and not user_place(verdict.error).path:
+                # It has no frames but simnet's: a function of the library's was spawned, as os.system.
+                verdict.error.__traceback__ = None
             raise let_out(verdict.error)
     for process in network.processes:
         if process.error is not None and not process.answered and not isinstance(process.error, network.may_raise):

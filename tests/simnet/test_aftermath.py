@@ -450,3 +450,10 @@ def test_what_has_no_line_of_anybodys_is_told_without_one() -> None:
 def test_within_the_network_no_except_exception_hides_a_verdict() -> None:
     with pytest.raises(simnet.Deadlock), simnet.Network() as net, contextlib.suppress(Exception):
         net.host("server").listen(7).accept()
+
+
+def test_what_a_spawned_function_of_the_library_reached_for_is_told_without_simnets_own_frames() -> None:
+    with pytest.raises(simnet.Escape, match=r"a/system reached for os\.system") as caught, simnet.Network() as net:
+        net.host("a").spawn(os.system, "true")
+    rooms = [frame.f_code.co_filename.rpartition("/")[2] for frame, _ in traceback.walk_tb(caught.tb)]
+    assert not {"process.py", "ways_out.py", "backend.py"}.intersection(rooms)
