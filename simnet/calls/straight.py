@@ -21,7 +21,7 @@ from simnet.clock import deadline_after
 from simnet.kernel.account import LARGEST
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
-from simnet.kernel.nagle import must_wait
+from simnet.kernel.nagle import FIRST, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.tcp import TcpSocket
@@ -205,7 +205,7 @@ class StraightCalls(SystemCalls):
             or end >= file.snd_edge
             or (outbox is not None and outbox.size)
             or machine.out
-            or ((heard := file.rcv_nxt) == file.rcv_wup and taken < LARGEST and must_wait(file))
+            or ((heard := file.rcv_nxt) == file.rcv_wup and (taken < LARGEST or seq == FIRST) and must_wait(file))
         ):
             return self._send_straight_down(payload, file)
         direction, place, towards, _, tcp, take = way

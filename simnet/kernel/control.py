@@ -115,7 +115,7 @@ class ControlBlock(File):
         self.owed = 0  # sequence numbers that nobody had acknowledged when it died, for SIOCOUTQ
         self.no_space = False  # somebody was told that there is no room (SOCK_NOSPACE)
         self.rcv_nxt = 0
-        self.rcv_wup = 0  # and as the last segment with data acknowledged it
+        self.rcv_wup = ISN + 1  # and as the last segment with data acknowledged it
         self.rcv_edge = self.rcv_told = ISN + 1 + AUTOTUNED_RECEIVE_ROOM
         self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.inbox: Buffer | None = None

@@ -13,11 +13,31 @@ from typing import Any, Final, NamedTuple
 from simnet.kernel.account import Account
 from simnet.kernel.control import ISN, ControlBlock
 from simnet.kernel.opening import Terms, open_accounts
-from simnet.kernel.options import IPPROTO_TCP, TCP_CORK, TCP_NODELAY
+from simnet.kernel.options import (
+    IPPROTO_TCP,
+    SO_RCVBUF,
+    SO_SNDBUF,
+    SOL_SOCKET,
+    TCP_DEFER_ACCEPT,
+    TCP_MAXSEG,
+    TCP_NODELAY,
+    TCP_NOTSENT_LOWAT,
+    TCP_QUICKACK,
+    TCP_WINDOW_CLAMP,
+)
+from simnet.kernel.packed_options import IP_HEADER
 
 MANY: Final = 40  # writes: more of them are not played again
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
-_KNOWN: Final = frozenset((_NODELAY, (IPPROTO_TCP, TCP_CORK)))  # what was corked has a cork
+# Options that change amounts, and what is noted of them beside; no other does, and what was corked has a cork.
+_CHANGES: Final = frozenset(
+    (
+        *((SOL_SOCKET, name) for name in (SO_SNDBUF, SO_RCVBUF, -SO_RCVBUF)),
+        *((IPPROTO_TCP, name) for name in (TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT, TCP_DEFER_ACCEPT)),
+        *((IPPROTO_TCP, name) for name in (TCP_QUICKACK, -TCP_QUICKACK, -100 - TCP_QUICKACK)),
+        IP_HEADER,  # takes room of each segment
+    )
+)
 
 
 class Writes(NamedTuple):
@@ -85,10 +105,10 @@ def _write(other: Account, size: int, account: Account, answers: Writes) -> None
 def _is_beside(end: Any) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
     unusual = (end.guard, end.window, end.tampering, end.ledger, end.cork, end.later)
-    known = not end.options or _KNOWN.issuperset(end.options)
+    changed = end.options is not None and not _CHANGES.isdisjoint(end.options)
     return (
         any(each is not None for each in unusual)
-        or not known
+        or changed
         or bool(end.urg_seq or end.unsent or end.shut)
         or end.low_water != 1
     )

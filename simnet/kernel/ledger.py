@@ -1,9 +1,9 @@
-"""A connection within a host that is counted as Linux counts, since a program has made its buffers or segments smaller.
+"""A connection within a host that is counted as Linux counts, since a program has limited its buffers, segments or queue.
 
 Its ends follow their accounts (``account``): a send accepts what the account accepts, data goes out when the account has
-sent it, and a waiting writer is woken when the account has room. If nobody has set SO_SNDBUF, SO_RCVBUF or
-TCP_MAXSEG, nothing is counted until a write waits, fills the window or may exceed it, and then not for long. Nor is it where a
-fault acts, a path may lose, or a byte is urgent: there a connection goes by windows, as in ``sending``.
+sent it, and a waiting writer is woken when the account has room. If nobody has set SO_SNDBUF, SO_RCVBUF,
+TCP_MAXSEG or TCP_NOTSENT_LOWAT, nothing is counted until a write waits, fills the window or may exceed it, and then not for
+long. Nor is it where a fault acts or a path may lose: there a connection goes by windows, as in ``sending``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from simnet.kernel.options import (
     TCP_NOTSENT_LOWAT,
     TCP_QUICKACK,
     TCP_WINDOW_CLAMP,
+    TICK_NS,
 )  # fmt: skip
 from simnet.kernel.receiving_account import SMALL
 from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
@@ -48,10 +49,9 @@ if TYPE_CHECKING:
 _SNDBUF: Final = (SOL_SOCKET, SO_SNDBUF)
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
 _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
-BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG))
-NOT_COUNTED: Final = frozenset(
-    (IPPROTO_TCP, name) for name in (TCP_NOTSENT_LOWAT, TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)
-)
+_LOWEST: Final = (IPPROTO_TCP, TCP_NOTSENT_LOWAT)
+BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST))
+NOT_COUNTED: Final = frozenset((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT))
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
@@ -87,6 +87,7 @@ class Ledger:
         self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
         account.corked = sender.cork is not None and sender.cork.corked
+        account.lowest = max(sender.option(*_LOWEST) or 0, 0)
         sender.slow = True
         sender.rcv_edge = sender.rcv_told = UNTOLD
 
@@ -165,6 +166,12 @@ class Ledger:
         if owed and not account.owes and owes_acknowledgement(sender):
             sender.acknowledge()
 
+    def limit(self, lowest: int) -> None:
+        """TCP_NOTSENT_LOWAT was set."""
+        self._catch_up()
+        self.account.lowest = max(lowest, 0)
+        self.follow()
+
     def finish(self) -> None:
         """Nothing more is written."""
         self._catch_up()
@@ -221,7 +228,7 @@ class Ledger:
                 sender.send_fin()
         if sender.no_space:
             sender.space_came()
-        if account.owes or account.unsent or lost or self.timer is not None:
+        if account.owes or account.unsent or lost or self.timer is not None or account.probe_ns > 0:
             self._wait()
         else:
             self.late_ns = self.held_ns = NEVER
@@ -234,7 +241,7 @@ class Ledger:
             self.late_ns = NEVER
         else:
             if self.late_ns == NEVER:
-                self.late_ns = clock.now_ns + DELAYED_NS
+                self.late_ns = clock.now_ns + (DELAYED_NS if account.heard_ns >= 0 else TICK_NS)
             if other.account.unsent or not other.account.writable:
                 due_ns = self.late_ns
         if not account.unsent or account.sent:
@@ -248,6 +255,8 @@ class Ledger:
                     deaf = self.other.sender.shut & SHUT_RECEIVE  # Linux tells nobody of the room that was made
                     held_ns = next_probe_ns(self.held_ns, clock.now_ns) if deaf else clock.now_ns
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
+        if account.probe_ns > 0 and (account.unsent or not account.writable):
+            due_ns = account.probe_ns if due_ns == NEVER else min(due_ns, account.probe_ns)
         if not other.account.lost:
             self.again_ns, self.again_after = NEVER, -1
         else:
@@ -269,6 +278,9 @@ class Ledger:
             return
         for each in (self, self.other):
             each.account.now_ns = now_ns
+        for each in (self, self.other):
+            if NEVER < each.account.probe_ns <= now_ns:
+                each.account.probe()
         for each in (self, self.other):
             if NEVER < each.late_ns <= now_ns:
                 each.late_ns = NEVER
@@ -374,10 +386,12 @@ def begin_to_hold(sender: Sender) -> None:
 
 def _look_back(sender: Sender) -> tuple[Account, Any, Account] | None:
     clock = sender.stack.clock
-    if sender.state != ESTABLISHED or clock.now_ns - sender.since_ns >= DELAYED_NS:
+    if sender.state != ESTABLISHED:
         return None
+    if clock.now_ns - sender.since_ns >= DELAYED_NS and not sender.snd_nxt == sender.rcv_nxt == ISN + 1:
+        return None  # who knows when it was
     peer: Any = sender.stack.connections.get((sender.peer, sender.local))
-    if peer is None or peer is sender or peer.state != ESTABLISHED or peer.parent is not None or sender.stack.out:
+    if peer is None or peer is sender or peer.state != ESTABLISHED or sender.stack.out:
         return None
     accounts = look_back(sender, peer)
     return None if accounts is None else (accounts[0], peer, accounts[1])

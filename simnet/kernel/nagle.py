@@ -6,7 +6,7 @@ program's first writes all arrive at once, and after a dialogue the second of tw
 TCP_NODELAY is not set.
 
 None of this is counted while data flows: it is derived from what both ends know when one writes twice, and from where the
-peer's last data acknowledged what had come to it. That is enough within a host, as long as a connection is younger than
+peer's last data acknowledged what had come to it. That is enough within a host, as long as the first data is younger than
 the 40 ms in which an answer counts as one. On an older connection, or one to another host, writes go at once.
 """
 
@@ -32,6 +32,7 @@ FULL: Final = 32741
 FULL_V6: Final = 32732
 FULL_LATER: Final = 32768
 UNKNOWN: Final = -1
+FIRST: Final = ISN + 1  # the number of the first byte
 FEW: Final = 3  # writes that are played again before one that is small
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0
@@ -79,7 +80,12 @@ def inherit_quickack(child: Sender) -> None:
 
 def must_wait(sender: Sender) -> bool:
     """Does Nagle's rule hold back less than a segment, written by *sender* that has heard nothing since its last one?"""
-    if sender.snd_nxt == ISN + 1 or sender.stack.clock.now_ns - sender.since_ns >= DELAYED_NS:
+    now_ns = sender.stack.clock.now_ns
+    if sender.snd_nxt == FIRST:
+        if now_ns - sender.since_ns >= DELAYED_NS and sender.rcv_nxt == FIRST:
+            _begin_now(sender, now_ns)
+        return False
+    if now_ns - sender.since_ns >= DELAYED_NS:
         return False
     peer: Any = sender.twin  # there where nothing is recorded
     if peer is None or peer.twin is not sender or peer.state != ESTABLISHED:
@@ -97,6 +103,13 @@ def must_wait(sender: Sender) -> bool:
         if found is not None:
             return found[0].small_end > found[0].snd_una
     return unacknowledged(sender, peer) != 0
+
+
+def _begin_now(sender: Sender, now_ns: int) -> None:
+    """The first data of a connection that was idle since its handshake: it is as young as one that was made now."""
+    peer = peer_of(sender)
+    if peer is not None and peer.state == ESTABLISHED:
+        sender.since_ns = peer.since_ns = now_ns
 
 
 def urgent_waits(sender: Sender) -> bool:

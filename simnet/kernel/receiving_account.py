@@ -197,6 +197,11 @@ class ReceivingAccount:
         parcel = letter.parcel
         assert parcel is not None
         memory = parcel.size + OF_A_SEGMENT
+        if parcel.end + parcel.fin <= self.rcv_nxt:  # once more
+            self.pingpong = False
+            self._be_quick()
+            self.owes = True
+            return False
         if parcel.start > self.rcv_nxt:  # behind what was lost, and beyond the window
             self.owes = self.urgently = True
             return False
@@ -251,13 +256,17 @@ class ReceivingAccount:
         if self.grows and self.rcv_nxt >= self.window_end:
             self._time_window()
         if self.heard_ns < 0 or self.now_ns - self.heard_ns > IDLE_NS:
-            self.quick = max(self.quick, min(self.rcv_wnd // (2 * self.largest) or 2, QUICK))
+            self._be_quick()
         self.heard_ns = self.now_ns
         if size >= GROWS:
             room = min(self.clamp, self.space) - self.threshold
             if room > 0:
                 self.threshold += min(room, max(2 * self.advertised, 2 * size))
                 self.quick |= 1
+
+    def _be_quick(self) -> None:
+        """tcp_incr_quickack."""
+        self.quick = max(self.quick, min(self.rcv_wnd // (2 * self.largest) or 2, QUICK))
 
     def _measure(self, size: int, letter: Letter) -> None:
         """tcp_measure_rcv_mss."""

@@ -252,7 +252,8 @@ class TcpSocket(Stream):
         self.done = False
         self.snd_nxt = ISN
         self.fin = FIN_NONE
-        self.rcv_nxt = self.rcv_wup = 0
+        self.rcv_nxt = 0
+        self.rcv_wup = ISN + 1
         if self.rcv_room == NARROW_ROOM:
             self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.rcv_edge = self.rcv_told = ISN + 1 + self.rcv_room

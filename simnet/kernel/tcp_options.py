@@ -244,6 +244,8 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         if not number and socket.state != CLOSED:
             raise socket_error(EINVAL)
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
+    if name == o.TCP_NOTSENT_LOWAT and number > 0 and socket.ledger is None:
+        begin_in_hindsight(socket)
     if name == o.TCP_CORK:
         if number and socket.cork is None:
             begin_in_hindsight(socket, for_long=False)
@@ -259,6 +261,9 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     if socket.ledger is not None:
         if name in (o.TCP_NODELAY, o.TCP_CORK):
             socket.ledger.settle(bool(number) == (name == o.TCP_NODELAY))
+            return
+        if name == o.TCP_NOTSENT_LOWAT:
+            socket.ledger.limit(number)
             return
         if name == o.TCP_QUICKACK:
             assert socket.options is not None

@@ -30,7 +30,7 @@ from simnet.kernel.messages import (
     check_zerocopy,
     fitted,
 )
-from simnet.kernel.nagle import FULL, in_flight, must_wait
+from simnet.kernel.nagle import FIRST, FULL, in_flight, must_wait
 from simnet.kernel.options import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NOTSENT_LOWAT
 from simnet.kernel.peeking import peek_place, peeked_over, peeked_to
 from simnet.kernel.receiving_account import OF_A_SEGMENT
@@ -226,7 +226,7 @@ class Stream(Connection):
                     # Nearly every send: it fits in the peer's window, and does not fill it.
                     edge = self.rcv_edge
                     heard = self.rcv_nxt
-                    if heard == self.rcv_wup and size < LARGEST and must_wait(self):
+                    if heard == self.rcv_wup and (size < LARGEST or seq == FIRST) and must_wait(self):
                         return self._hold_back(data)
                     self.snd_nxt = end
                     self.rcv_told = edge
@@ -275,19 +275,19 @@ class Stream(Connection):
         if tampering is not None and tampering.cut:
             return size  # lost, as everything after the cut
         ledger = self.ledger
-        if ledger is None:
+        if ledger is None and self.cork is None:
             fills = size >= self.snd_edge - self.snd_nxt and not self.unsent
-            if self.cork is None and (
-                flags & MSG_MORE or (fills and (0 < self.sent < STREAM or size >= FITS_AT_FIRST))
-            ):
+            if flags & MSG_MORE or (fills and (0 < self.sent < STREAM or size >= FITS_AT_FIRST)):
                 ledger = begin_in_hindsight(self, for_long=False)
-            if fills and ledger is None:
-                give_more_room(self)
         if ledger is not None and ledger.takes(flags):
             taken = ledger.write(data, flags)
             if not taken:
                 raise socket_error(EAGAIN)
             return taken
+        held = self.unsent
+        left = self.snd_edge - self.snd_nxt - held
+        if size >= left and (left > 0 or not held):
+            give_more_room(self)
         outbox = self.outbox
         if outbox is None:
             outbox = self.outbox = Buffer()

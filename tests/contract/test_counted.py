@@ -1,0 +1,142 @@
+"""Amounts that Linux counts whatever else a connection has set, however long it was idle, and whether it is accepted."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from tests.contract.worlds import World
+
+TCP = socket.IPPROTO_TCP
+OOB, MORE = socket.MSG_OOB, socket.MSG_MORE
+KEEPALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+RECVERR = (socket.IPPROTO_IP, 11)
+LOWEST = (TCP, socket.TCP_NOTSENT_LOWAT)
+NODELAY = (TCP, socket.TCP_NODELAY)
+SNDBUF, RCVBUF = ((socket.SOL_SOCKET, name) for name in (socket.SO_SNDBUF, socket.SO_RCVBUF))
+IDLE = 0.06  # seconds: an answer would have been one by then
+PROBED = 0.025  # seconds, by when the end of what was sent is probed, after 4 to 12 ms, and not acknowledged yet
+
+
+def wait_for(world: World, wanted: Any, sock: Any, request: str) -> None:
+    world.gives(wanted, lambda: "EAGAIN" if (n := world.ioctl(sock, request)) != wanted else n)
+
+
+@pytest.mark.parametrize("option", [KEEPALIVE, RECVERR, (TCP, socket.TCP_KEEPIDLE)])
+def test_k065_an_option_without_a_part_in_amounts_changes_none(world: World, option: tuple[int, int]) -> None:
+    client, server = world.pair(options={option: 1})
+    assert client.send(bytes(1_000_000)) == 1_000_000
+    wait_for(world, 127_973, server, "FIONREAD")
+    assert len(server.recv(131_072)) == 127_973
+    wait_for(world, 95_232, server, "FIONREAD")
+
+
+def test_k065_a_connection_that_was_idle_is_counted_from_its_first_data(world: World) -> None:
+    client, server = world.pair()
+    time.sleep(IDLE)
+    assert client.send(bytes(65_536)) == 65_536
+    wait_for(world, 65_536, server, "FIONREAD")
+    wait_for(world, 32_795, client, "SIOCOUTQ")
+
+
+def test_k060_after_a_pause_nagles_rule_holds_back_all_the_same(world: World) -> None:
+    client, server = world.pair()
+    time.sleep(IDLE)
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(b"first ")
+    client.send(b"second")
+    world.pause()
+    world.gives(b"first ", server.recv, 100)
+
+
+def test_k065_who_is_not_accepted_yet_is_counted(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener)
+    client.send(bytes(8192))
+    assert client.send(bytes(1_000_000), MORE) == 1_000_000
+    wait_for(world, 888_384, client, "SIOCOUTQ")
+
+
+def test_k060_the_end_goes_with_what_more_held_back_of_a_large_write(world: World) -> None:
+    client, server = world.pair(options={RECVERR: 1, (TCP, socket.TCP_WINDOW_CLAMP): 1_000_000})
+    client.send(b"of", MORE)
+    client.send(bytes(65_536), MORE)
+    client.shutdown(socket.SHUT_RDWR)
+    world.ready(server, "IN|OUT|RDHUP")
+    assert world.ioctl(server, "FIONREAD") == 65_538
+
+
+def test_k090_a_large_urgent_write_finds_the_window_that_a_set_buffer_counts(world: World) -> None:
+    listener = world.listener()
+    client = world.client(listener, options={RCVBUF: 20_000})
+    server = world.accept(listener)
+    assert client.send(bytes(100_000), OOB) == 100_000
+    world.ready(server, "IN|PRI|OUT")
+
+
+@pytest.mark.parametrize(("lowest", "taken"), [(1, 98_223), (3_000, 98_223), (65_000, 130_964), (0, 200_000)])
+def test_k068_notsent_lowat_is_counted_in_segments_as_they_go(world: World, lowest: int, taken: int) -> None:
+    client, server = world.pair(options={LOWEST: lowest})
+    assert client.send(bytes(200_000)) == taken
+    world.readable(server)
+
+
+def test_k068_notsent_lowat_of_an_open_connection_too(world: World) -> None:
+    client, server = world.pair()
+    client.setsockopt(*LOWEST, 3000)
+    assert client.send(bytes(200_000)) == 98_223
+    world.ready(client, "OUT")
+    assert client.send(bytes(200_000)) == 47_616
+    world.ready(client, "0")
+    world.gives("EAGAIN", client.send, b"x")
+    client.setsockopt(*LOWEST, 0)
+    world.ready(client, "OUT")
+    world.readable(server)
+
+
+def test_k062_what_waits_goes_with_the_probe_of_what_went_before(world: World) -> None:
+    client, server = world.pair()
+    client.send(bytes(65_536))
+    client.send(bytes(40_000))
+    time.sleep(PROBED)
+    assert (world.ioctl(server, "FIONREAD"), world.ioctl(client, "SIOCOUTQ")) == (105_536, 72_795)
+
+
+def test_k062_a_probe_that_has_nothing_new_is_acknowledged(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 100_000, NODELAY: 1})
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(b"more ")
+    client.send(b"than one")
+    assert world.ioctl(client, "SIOCOUTQ") == 13
+    time.sleep(PROBED)
+    assert world.ioctl(client, "SIOCOUTQ") == 0
+
+
+def test_k062_the_end_of_who_has_said_nothing_is_acknowledged_within_a_tick(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 100_000})
+    client.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|OUT|RDHUP")
+    time.sleep(PROBED)
+    assert world.ioctl(client, "SIOCOUTQ") == 0
+
+
+def test_k060_a_byte_that_more_holds_back_stops_nothing_that_comes(world: World) -> None:
+    client, server = world.full_pair()
+    client.shutdown(socket.SHUT_RDWR)
+    server.send(b"k", MORE)
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            server.recv(65_536)
+        world.acknowledge(server)
+        world.pause()
+    world.ready(server, "IN|OUT|RDHUP|HUP")  # what came let the byte go, and its answer was a reset
