@@ -56,8 +56,9 @@ COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
 AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
-LONG_STREAM: Final = 4 * STREAM
+LONG_STREAM: Final = 8 * STREAM
 MANY_WRITES: Final = 400
+MOST_WRITES: Final = 5000  # that fill a send buffer which nobody has set, some 800 bytes each
 CALM_WRITES: Final = 40
 
 
@@ -111,7 +112,7 @@ class Ledger:
     def _is_over(self) -> bool:
         """Is there nothing left to count, or too much, at its next rest or without one? Counting takes its time."""
         wrote = self.account.wrote
-        if wrote > LONG_STREAM or self.writes > MANY_WRITES:
+        if wrote > LONG_STREAM or self.writes > (MOST_WRITES if self.account.unsent else MANY_WRITES):
             return True
         return (wrote > STREAM or self.calm_writes > CALM_WRITES) and self._is_quiet()
 

@@ -140,3 +140,18 @@ def test_k060_a_byte_that_more_holds_back_stops_nothing_that_comes(world: World)
         world.acknowledge(server)
         world.pause()
     world.ready(server, "IN|OUT|RDHUP|HUP")  # what came let the byte go, and its answer was a reset
+
+
+@pytest.mark.parametrize(("each", "all_of_them", "there"), [(3000, 3_949_728, 86_176), (16_384, 3_940_352, 87_040)])
+def test_k064_a_buffer_that_nobody_has_set_takes_more_of_some_writes_than_of_others(
+    world: World, each: int, all_of_them: int, there: int
+) -> None:
+    client, server = world.pair()
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += client.send(bytes(each))
+    assert (taken, world.ioctl(server, "FIONREAD")) == (all_of_them, there)
+    world.ready(client, "0")
+    assert len(server.recv(65_536)) == 65_536
+    wait_for(world, there - 65_536, server, "FIONREAD")
