@@ -193,7 +193,7 @@ class Sender(ControlBlock):
 
     def send_fin(self) -> None:
         """Our FIN. Its acknowledgement is asked for where somebody may notice when it comes."""
-        wanted = self.refs > 0 or self.guard is not None or self.lingers
+        wanted = self.refs > 0 or self.guard is not None or self.lingers or self.keeps_no_half
         self.fin = FIN_SENT
         self.put(FIN | ACK | WANT_ACK if wanted else FIN | ACK, length=1)
         if not wanted:
@@ -210,7 +210,7 @@ class Sender(ControlBlock):
         else:
             self.state = state
             if self.refs == 0:
-                self.linger_on(FIN_WAIT2, closing=self.lingers)
+                self.linger_on(FIN_WAIT2)
             else:
                 self.wake(ANY_NEWS)
 
@@ -396,17 +396,23 @@ class Sender(ControlBlock):
             if unsent:
                 window_of(self).lost = unsent
 
-    def linger_on(self, state: str, closing: bool = False) -> None:
+    @property
+    def keeps_no_half(self) -> bool:
+        """Is TCP_LINGER2 negative?"""
+        seconds = self.option(IPPROTO_TCP, TCP_LINGER2)
+        return seconds is not None and seconds < 0
+
+    def linger_on(self, state: str) -> None:
         """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed.
 
-        With a negative TCP_LINGER2 nothing stays, and the peer is told so if close() is still under way.
+        With a negative TCP_LINGER2 there is no such FIN_WAIT2: the peer is told so when it has acknowledged our FIN.
         """
-        seconds = self.option(IPPROTO_TCP, TCP_LINGER2) if state == FIN_WAIT2 else None
-        if seconds is not None and seconds < 0 and closing:
+        ends = state == FIN_WAIT2 and self.keeps_no_half
+        if ends:
             self.send_reset()
         self.vanish()
         self.shut = SHUT_BOTH
-        if seconds is None or seconds >= 0:
+        if not ends:
             self.stack.leave_behind(self, state, self.snd_nxt, self.rcv_nxt)
         self.wake(ANY_NEWS)
 

@@ -353,7 +353,7 @@ class TcpSocket(Stream):
 
     def _orphan(self, state: str) -> None:
         if state == FIN_WAIT2:
-            self.linger_on(state, closing=True)
+            self.linger_on(state)
         else:
             self.finish_sending()
 

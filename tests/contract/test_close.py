@@ -143,6 +143,18 @@ def test_k073_who_keeps_no_half_closed_connection_resets_it_in_close(world: Worl
     assert world.error(server) == "EPIPE"
 
 
+@pytest.mark.parametrize("before", [b"", b"data"])
+def test_k073_and_once_its_fin_is_acknowledged(world: World, before: bytes) -> None:
+    client, server = world.pair()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, -1)
+    client.send(before)
+    client.close()
+    time.sleep(0.06)
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives(before, server.recv, 10)
+    assert world.error(server) == "EPIPE"
+
+
 def test_k073_on_a_listener_linger_has_no_part(world: World) -> None:
     listener = world.listener()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))

@@ -164,11 +164,12 @@ def test_a_half_closed_end_that_closes_waits_for_the_peer_as_a_small_entry(fabri
 
 
 def test_linger2_below_zero_keeps_no_entry(fabric: Fabric) -> None:
-    _, a, _ = fabric.pair()
+    _, a, c = fabric.pair()
     a.setsockopt(6, 8, -1)
     a.release()
-    fabric.run()
+    fabric.run(0.005)  # until the FIN is acknowledged
     assert (a.getsockopt(6, 8), a.stack.connections, a.stack.tcp_ports.users) == (-1, {}, {})
+    assert (c.state, c.error) == ("CLOSED", 32)
 
 
 def test_both_ends_may_close_at_once() -> None:
