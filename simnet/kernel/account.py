@@ -9,7 +9,7 @@ only when the call ends, or after sixteen parcels. So a call of one end may have
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from simnet.kernel.receiving_account import (
     ATO_NS,
@@ -19,6 +19,9 @@ from simnet.kernel.receiving_account import (
     Parcel,
     ReceivingAccount,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from simnet.kernel.wire import Wire
 
 LARGEST: Final = 65483  # bytes of a segment on a loopback: what the interface takes, less the headers
 LARGEST_V6: Final = 65464
@@ -40,7 +43,8 @@ class Account(ReceivingAccount):
 
     __slots__ = (
         "corked", "each", "finishes", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
-        "probed", "pushed", "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "wire", "wrote",
+        "probed", "pushed", "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "urgent", "wire",
+        "wrote",
     )  # fmt: skip
 
     def __init__(self, send_buffer: int | None, receive_buffer: int | None, wire: Wire) -> None:
@@ -58,6 +62,7 @@ class Account(ReceivingAccount):
         self.packets = WINDOW_OF_PACKETS
         self.probe_ns = NEVER  # when the end of what is on its way is probed, if it has been acknowledged by then
         self.probed = False  # it was, and that is not acknowledged
+        self.urgent = 0  # where the last urgent byte ends (snd_up)
         self.more = False  # is to come, said the last write
         self.nodelay = self.corked = self.no_space = self.finishes = False
 
@@ -93,14 +98,17 @@ class Account(ReceivingAccount):
 
     # The calls.
 
-    def write(self, n: int, more: bool = False) -> int:
-        """tcp_sendmsg: how many of *n* bytes are taken? 0 if there is no room."""
+    def write(self, n: int, more: bool = False, urgent: bool = False, closed: bool = False) -> int:
+        """tcp_sendmsg: how many of *n* bytes are taken? 0 if there is no room.
+
+        Of *urgent* ones nothing is pushed before all are taken; behind those that end with MSG_EOR, *closed*, nothing is put.
+        """
         self.in_call = True
         copied = begun = 0
-        full, gone = self._full(), self.snd_nxt
+        full, gone = self.mss if urgent else self._full(), self.snd_nxt
         while copied < n:
             parcel = self.unsent[-1] if self.unsent else None
-            room = 0 if parcel is None else full - parcel.size
+            room = 0 if parcel is None or parcel.closed else full - parcel.size
             if parcel is None or room <= 0:
                 if self._is_full():
                     break
@@ -110,7 +118,7 @@ class Account(ReceivingAccount):
                     begun = 0
                     if self.backlog:
                         self._hear_backlog()
-                        full = self._full()
+                        full = self.mss if urgent else self._full()
                         continue
                 parcel = Parcel(self.wrote)
                 self.unsent.append(parcel)
@@ -123,7 +131,9 @@ class Account(ReceivingAccount):
             self._hold(part)
             self.wrote += part
             copied += part
-            if copied == n or parcel.size < full:
+            if copied == n:
+                parcel.closed = closed
+            if copied == n or parcel.size < full or urgent:
                 continue
             if self._much():
                 self._mark()
@@ -131,6 +141,8 @@ class Account(ReceivingAccount):
             elif parcel is self.unsent[0]:
                 self.push(at_once=True, one=True)
         self.no_space = self.no_space or copied < n
+        if urgent and copied:
+            self.urgent = self.wrote
         if copied and self.unsent and copied < n:
             self._mark()
             self.push(at_once=True)
@@ -142,11 +154,17 @@ class Account(ReceivingAccount):
         self._leave()
         return copied
 
-    def read(self, n: int, shut: bool = False, peeked: bool = False) -> None:
-        """tcp_recvmsg has taken *n* bytes, or only *peeked* at some; with *shut* nothing more is wanted."""
+    def read(self, n: int, shut: bool = False, peeked: bool = False, marked: bool = False) -> None:
+        """tcp_recvmsg has taken *n* bytes, or only *peeked* at some; with *shut* nothing more is wanted.
+
+        *marked*: an urgent byte is still announced, or was not passed.
+        """
         self.in_call = True
         n = min(n, self.unread)
         self.take_out(n)
+        if self.marked and not marked:
+            self.marked = False
+            self.look_whether_fast()
         if self.tells_after_read(n > 0 or peeked, shut):
             self.acknowledge()
         self._leave()
@@ -244,7 +262,9 @@ class Account(ReceivingAccount):
         self.lend(memory)
 
     def _nagle(self, size: int, mss: int, corked: bool) -> bool:
-        """Does less than a segment wait?"""
+        """Does less than a segment wait? Nothing does while an urgent byte is not acknowledged."""
+        if self.urgent > self.snd_una:
+            return False
         return size % mss != 0 and (corked or (not self.nodelay and bool(self.sent) and self.small_end > self.snd_una))
 
     def push(self, *, at_once: bool = False, one: bool = False, corked: bool | None = None) -> None:
@@ -275,8 +295,8 @@ class Account(ReceivingAccount):
                 enough = room >= most * mss or (not last and room >= size)
                 if not (one or enough or room >= min(self.snd_wnd, self.packets * mss) // 3 or not self.sent):
                     break  # tcp_tso_should_defer
-                limit = packets * mss
-                if limit > window or last:
+                limit = mss if self.urgent > self.snd_una else packets * mss
+                if limit > mss and (limit > window or last):
                     needed = min(size, window)
                     if limit > needed:
                         limit = needed
@@ -338,6 +358,8 @@ class Account(ReceivingAccount):
 
     def _grow(self, parcel: Parcel, room: int) -> None:
         """tcp_grow_skb: what stands behind moves up, as far as one parcel may get."""
+        if parcel.closed:
+            return
         behind = self.unsent[1]
         part = min(room, behind.size)
         parcel.end += part
@@ -346,7 +368,7 @@ class Account(ReceivingAccount):
         behind.memory -= part
         parcel.pushed = parcel.pushed or behind.pushed
         if not behind.size:
-            parcel.fin = behind.fin
+            parcel.fin, parcel.closed = behind.fin, behind.closed
             del self.unsent[1]
             self._let_go(behind.memory)
 
@@ -356,6 +378,7 @@ class Account(ReceivingAccount):
         rest.memory += rest.size
         parcel.end = rest.start
         rest.pushed, parcel.pushed = parcel.pushed, False
+        rest.closed, parcel.closed = parcel.closed, False
         rest.fin, parcel.fin = parcel.fin, 0
         parcel.memory -= rest.size
         rest.kept, rest.packets = parcel.kept, -(-rest.size // self.mss)
@@ -369,6 +392,7 @@ class Account(ReceivingAccount):
     def _send(self, parcel: Parcel, mss: int) -> None:
         letter = Letter(parcel)
         letter.cut = mss if parcel.size > mss else 0
+        letter.urgent = parcel.start < self.urgent
         parcel.packets = -(-parcel.size // mss) or 1
         parcel.kept = True
         self.stamp(letter)
@@ -390,6 +414,8 @@ class Account(ReceivingAccount):
     def hear(self, letter: Letter) -> None:
         """tcp_rcv_established."""
         parcel = letter.parcel
+        if letter.urgent:
+            self.marked, self.fast = True, False
         plain = (
             parcel is not None
             and self.fast
@@ -403,7 +429,8 @@ class Account(ReceivingAccount):
             self.note_acknowledged(letter)
         taken = parcel is not None and self.take_in(letter, plain)
         if not plain:
-            self.fast = self.fast or (taken and self.rcv_wnd > 0 and self.memory < self.buffer)
+            if taken and not self.fast:
+                self.look_whether_fast()
             if self.unsent:
                 self.push()
             self._look_for_space()
@@ -431,7 +458,7 @@ class Account(ReceivingAccount):
             return
         if letter.window != self.snd_wnd:
             self.snd_wnd = letter.window
-            self.fast = self.rcv_wnd > 0 and self.memory < self.buffer
+            self.look_whether_fast()
             if letter.window > self.largest_window:
                 self.largest_window = letter.window
                 self.sync()
@@ -452,32 +479,3 @@ class Account(ReceivingAccount):
     def sync(self) -> None:
         """tcp_sync_mss."""
         self.mss = self._half_window(self.limit)
-
-
-class Wire:
-    """Between the two: what is posted has arrived, one letter after the other."""
-
-    __slots__ = ("busy", "letters")
-
-    def __init__(self) -> None:
-        self.letters: deque[tuple[Letter, Account]] = deque()
-        self.busy = False
-
-    def post(self, letter: Letter, to: Account) -> None:
-        self.letters.append((letter, to))
-        if self.busy:
-            return
-        self.busy = True
-        while self.letters:
-            letter, to = self.letters.popleft()
-            if to.deaf and letter.parcel is not None:
-                to.note_acknowledged(letter)
-            elif not to.in_call:
-                to.hear(letter)
-            elif letter.parcel is None and to.backlog and to.backlog[-1].parcel is None:
-                to.backlog[-1] = letter  # acknowledgements in a row count as their last
-            else:
-                to.backlog.append(letter)
-                if letter.parcel is not None:
-                    to.backlog_memory += letter.parcel.size + OF_A_SEGMENT
-        self.busy = False

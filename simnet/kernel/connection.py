@@ -142,8 +142,6 @@ class Connection(Tamperable):
         if self.state not in RECEIVING:
             return
         if flags & URG:
-            if self.ledger is not None:
-                self.ledger.close()
             self._urgent_announced(segment.urgent)
         if self.urg_data == URGENT_ANNOUNCED:
             at = self.urg_seq - self.rcv_nxt

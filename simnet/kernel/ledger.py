@@ -15,7 +15,7 @@ from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, WHOLE
 from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
-from simnet.kernel.messages import MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL
+from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
 from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
     IPPROTO_TCP,
@@ -52,7 +52,8 @@ _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
 _LOWEST: Final = (IPPROTO_TCP, TCP_NOTSENT_LOWAT)
 BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST))
 NOT_COUNTED: Final = frozenset((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT))
-COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT
+COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB | MSG_EOR
+REACHES: Final = 32_768  # bytes of a segment before an urgent byte, whose pointer has 16 bits
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 NEVER: Final = -1
 AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
@@ -95,7 +96,7 @@ class Ledger:
     # The calls.
 
     def takes(self, flags: int) -> bool:
-        """May a write with *flags* go on as the account says? Not an urgent one, nor a long stream that has set nothing."""
+        """May a write with *flags* go on as the account says? Not one of a long stream that has set nothing."""
         if not self.for_long and self._is_over():
             self.close()
             return False
@@ -125,7 +126,7 @@ class Ledger:
         self._catch_up()
         account, sender = self.account, self.sender
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
-        taken = account.write(len(data), bool(flags & MSG_MORE))
+        taken = account.write(len(data), bool(flags & MSG_MORE), bool(flags & MSG_OOB), bool(flags & MSG_EOR))
         self.writes += 1
         self.calm_writes = 0 if account.unsent else self.calm_writes + 1
         if taken < len(data):
@@ -134,6 +135,8 @@ class Ledger:
             if sender.outbox is None:
                 sender.outbox = Buffer()
             sender.outbox.append(data[:taken])
+            if flags & MSG_OOB:
+                sender.urg_out = sender.snd_nxt + sender.outbox.size - 1
             self.follow()
         return taken
 
@@ -143,7 +146,7 @@ class Ledger:
         sender, account = self.sender, self.account
         n = sender.copied_seq - ISN - 1 - account.copied
         owed = account.owes
-        account.read(max(n, 0), bool(sender.shut & SHUT_RECEIVE), peeked=n <= 0)
+        account.read(max(n, 0), bool(sender.shut & SHUT_RECEIVE), n <= 0, bool(sender.urg_data))
         sender.rcv_edge = UNTOLD
         self.follow()
         if owed and not account.owes and owes_acknowledgement(sender):
@@ -224,6 +227,9 @@ class Ledger:
             self.went = gone
             outbox = sender.outbox
             if n > 0 and outbox is not None and outbox.size:
+                while sender.urg_out and n > REACHES:
+                    sender.send_data(outbox.take(REACHES))
+                    n -= REACHES
                 sender.send_data(outbox.take(n))
             if sender.fin == FIN_DUE and not account.waiting and not lost:
                 sender.send_fin()

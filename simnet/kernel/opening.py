@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from simnet.kernel.account import LARGEST, LARGEST_V6, TIMESTAMPS, WINDOW_OF_PACKETS, Account, Wire
+from simnet.kernel.account import LARGEST, LARGEST_V6, TIMESTAMPS, WINDOW_OF_PACKETS, Account
 from simnet.kernel.receiving_account import BUFFER_MAX, LEAST, SMALL, UNSCALED_MAX
+from simnet.kernel.wire import Wire
 
 HEADERS: Final = 512  # bytes of a segment besides its own, for which a send buffer has room in a power of two
 _UNCLAMPED: Final = 65535 << 14

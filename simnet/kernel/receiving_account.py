@@ -37,7 +37,7 @@ IDLE_NS: Final = 204_000_000  # a pause as long as a retransmission takes makes 
 class Parcel:
     """A segment, and the memory that it takes: of its sender until it is acknowledged, of its receiver until it is read."""
 
-    __slots__ = ("end", "fin", "kept", "memory", "packets", "pushed", "start")
+    __slots__ = ("closed", "end", "fin", "kept", "memory", "packets", "pushed", "start")
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
@@ -45,6 +45,7 @@ class Parcel:
         self.kept = False  # by its sender, for it is not acknowledged: what follows cannot be put into the same memory
         self.packets = 0  # how many it makes on the wire
         self.pushed = False  # it is the last of a write
+        self.closed = False  # by MSG_EOR: nothing is put behind
         self.fin = 0  # 1 if it ends the stream, which has a number of its own
 
     @property
@@ -67,11 +68,12 @@ class Queued:
 class Letter:
     """What goes to the other end: perhaps a parcel, always an acknowledgement and a window."""
 
-    __slots__ = ("acknowledged", "cut", "parcel", "window")
+    __slots__ = ("acknowledged", "cut", "parcel", "urgent", "window")
 
     def __init__(self, parcel: Parcel | None) -> None:
         self.parcel = parcel
         self.cut = 0  # to how many bytes the segments on the wire are cut, if it makes several
+        self.urgent = False  # it announces an urgent byte
         self.acknowledged = self.window = 0
 
 
@@ -81,7 +83,7 @@ class ReceivingAccount:
     __slots__ = (
         "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages", "grows",
         "heard_ns", "in_call",
-        "largest", "last_size", "lost", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
+        "largest", "last_size", "lost", "marked", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
         "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "read_before", "read_ns", "reads", "scale",
         "threshold", "urgently", "window_end", "window_ns", "window_since_ns",
     )  # fmt: skip
@@ -108,6 +110,7 @@ class ReceivingAccount:
         self.lost = False  # a segment found no memory, and has not come again
         self.no_memory = False  # it is to be told
         self.fast = False  # plain data is only put into the queue (header prediction)
+        self.marked = False  # an urgent byte is announced, or here and not passed: no data is plain
         self.rcv_nxt = self.rcv_wup = self.copied = 0
         self.rcv_wnd = self.threshold = self.clamp = self.scale = self.advertised = 0
         self.largest = SMALL  # rcv_mss
@@ -352,6 +355,10 @@ class ReceivingAccount:
         window = self.choose_window()
         self.quick = quick
         return window > self.offered
+
+    def look_whether_fast(self) -> None:
+        """tcp_fast_path_check."""
+        self.fast = self.rcv_wnd > 0 and self.memory < self.buffer and not self.marked
 
     def tells_after_read(self, read: bool, shut: bool) -> bool:
         """tcp_cleanup_rbuf: has a call that *read* something made news for the sender?"""

@@ -16,6 +16,7 @@ OOB, MORE = socket.MSG_OOB, socket.MSG_MORE
 KEEPALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 RECVERR = (socket.IPPROTO_IP, 11)
 LOWEST = (TCP, socket.TCP_NOTSENT_LOWAT)
+MAXSEG = (TCP, socket.TCP_MAXSEG)
 NODELAY = (TCP, socket.TCP_NODELAY)
 SNDBUF, RCVBUF = ((socket.SOL_SOCKET, name) for name in (socket.SO_SNDBUF, socket.SO_RCVBUF))
 IDLE = 0.06  # seconds: an answer would have been one by then
@@ -155,3 +156,40 @@ def test_k064_a_buffer_that_nobody_has_set_takes_more_of_some_writes_than_of_oth
     world.ready(client, "0")
     assert len(server.recv(65_536)) == 65_536
     wait_for(world, there - 65_536, server, "FIONREAD")
+
+
+@pytest.mark.parametrize(
+    ("options", "taken", "there"),
+    [({LOWEST: 3000}, 32_741, 32_740), ({MAXSEG: 500}, 14_640, 14_639), ({SNDBUF: 2000}, 32_741, 32_740)],
+    ids=["notsent-lowat", "maxseg", "sndbuf"],
+)
+def test_k090_a_large_urgent_write_is_cut_into_single_segments(
+    world: World, options: dict[Any, int], taken: int, there: int
+) -> None:
+    client, server = world.pair(options=options)
+    assert client.send(bytes(65_536), OOB) == taken
+    world.ready(server, "IN|PRI|OUT")
+    assert world.ioctl(server, "FIONREAD") == there
+    world.gives(b"\0", server.recv, 1, OOB)
+
+
+def test_k090_while_an_urgent_byte_is_not_acknowledged_nothing_waits_in_small_buffers(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 20_000})
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(b"first!", OOB)
+    client.send(b"second")
+    client.send(b"third")
+    world.pause()
+    world.gives(b"first", server.recv, 100)
+    world.gives(b"secondthird", server.recv, 100)
+
+
+def test_k060_msg_eor_begins_a_segment_in_small_buffers_too(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 2000})
+    client.send(b"begin")
+    world.readable(server)
+    assert client.send(bytes(32_741), MORE) == 32_741
+    assert client.send(b"end", socket.MSG_EOR) == 3
