@@ -154,10 +154,10 @@ class Account(ReceivingAccount):
         self._leave()
         return copied
 
-    def read(self, n: int, shut: bool = False, peeked: bool = False, marked: bool = False) -> None:
-        """tcp_recvmsg has taken *n* bytes, or only *peeked* at some; with *shut* nothing more is wanted.
+    def read(self, n: int, shut: bool = False, *, passed: bool = False, marked: bool = False) -> None:
+        """tcp_recvmsg has taken *n* bytes, or peeked; with *shut* nothing more is wanted.
 
-        *marked*: an urgent byte is still announced, or was not passed.
+        *passed*: it was an urgent byte only, which nobody was given. *marked*: one is announced, or was not passed.
         """
         self.in_call = True
         n = min(n, self.unread)
@@ -165,7 +165,7 @@ class Account(ReceivingAccount):
         if self.marked and not marked:
             self.marked = False
             self.look_whether_fast()
-        if self.tells_after_read(n > 0 or peeked, shut):
+        if self.tells_after_read(not passed, shut):
             self.acknowledge()
         self._leave()
 

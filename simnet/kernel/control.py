@@ -190,8 +190,11 @@ class ControlBlock(File):
         size = inbox.size
         if self.urg_data and self.urg_seq == self.copied_seq and not self.sharing & OOB_INLINE:
             size -= 1
+        if size >= self.low_water:
+            return True
         # A full window is enough, whatever the mark: nothing more can come.
-        return size >= self.low_water or (size > 0 and self.rcv_nxt >= self.rcv_told)
+        full = self.rcv_nxt >= self.rcv_told if self.ledger is None else self.ledger.account.is_pressed
+        return inbox.size > 0 and full
 
     def writable(self) -> bool:
         """Is as much of the send buffer free as Linux wants before it says OUT: a third (K-066)?"""

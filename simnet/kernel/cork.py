@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.account import TIMESTAMPS
 from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
-from simnet.kernel.nagle import FULL, FULL_V6, answers, must_wait, peer_of, urgent_waits
+from simnet.kernel.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
@@ -140,8 +140,15 @@ def segment_of(connection: Sender) -> int:
     """How large a segment is full as it is sent."""
     peer: Any = connection.stack.connections.get((connection.peer, connection.local))
     room: int | None = getattr(peer, "rcv_room", None)
-    if connection.guard is not None or room is None:
+    if connection.guard is not None:
         return mss_of(connection)
+    if room is None:  # the other end has gone, and left an entry behind perhaps
+        mss = mss_of(connection)
+        later = connection.origin == "server" or connection.rcv_nxt > ISN + 1 or connection.sent
+        if later and mss in (FULL, FULL_V6):
+            mss = FULL_LATER
+        asked = (connection.peer_mss, connection.option(IPPROTO_TCP, TCP_MAXSEG))
+        return min([mss, *(each - TIMESTAMPS for each in asked if each)])
     if (
         connection.origin == "client"
         and not (connection.received or connection.sent)

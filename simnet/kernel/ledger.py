@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.account import Account
 from simnet.kernel.buffer import Buffer
-from simnet.kernel.control import FIN_DUE, ISN, WHOLE
+from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.cork import Cork
 from simnet.kernel.hindsight import look_back
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
@@ -51,7 +51,12 @@ _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
 _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
 _LOWEST: Final = (IPPROTO_TCP, TCP_NOTSENT_LOWAT)
 BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST))
-NOT_COUNTED: Final = frozenset((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT))
+NOT_COUNTED: Final = frozenset(
+    (
+        *((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)),
+        (SOL_SOCKET, -SO_RCVBUF),  # SO_RCVLOWAT has made it larger
+    )
+)
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB | MSG_EOR
 REACHES: Final = 32_768  # bytes of a segment before an urgent byte, whose pointer has 16 bits
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
@@ -90,6 +95,7 @@ class Ledger:
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
         account.corked = sender.cork is not None and sender.cork.corked
         account.lowest = max(sender.option(*_LOWEST) or 0, 0)
+        account.low_water = sender.low_water
         sender.slow = True
         sender.rcv_edge = sender.rcv_told = UNTOLD
 
@@ -146,7 +152,10 @@ class Ledger:
         sender, account = self.sender, self.account
         n = sender.copied_seq - ISN - 1 - account.copied
         owed = account.owes
-        account.read(max(n, 0), bool(sender.shut & SHUT_RECEIVE), n <= 0, bool(sender.urg_data))
+        urgent = bool(sender.urg_data)
+        passed = n == 1 and urgent and sender.urg_seq + 1 == sender.copied_seq and not sender.sharing & OOB_INLINE
+        marked = urgent and sender.copied_seq <= sender.urg_seq
+        account.read(max(n, 0), bool(sender.shut & SHUT_RECEIVE), passed=passed, marked=marked)
         sender.rcv_edge = UNTOLD
         self.follow()
         if owed and not account.owes and owes_acknowledgement(sender):
@@ -316,10 +325,11 @@ class Ledger:
             sender = each.sender
             if sender.ledger is each:
                 flight = sender.sent - each.account.snd_una
-                told = each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle.in_flight`
+                stays = each.other.sender.state in RECEIVING
+                told = stays and each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle`
                 if flight > 0 and not told:
                     window_of(sender).flight = flight
-                    if each.other.sender.state in RECEIVING:
+                    if stays:
                         acknowledge_later(each.other.sender)
                 sender.ledger = None
                 if (
@@ -433,7 +443,6 @@ def _is_beside(end: Sender) -> bool:
         end.guard is not None
         or end.tampering is not None
         or end.mss != WHOLE
-        or end.low_water != 1
         or not NOT_COUNTED.isdisjoint(options)
         or bool(end.sent or end.received)
     )

@@ -83,7 +83,7 @@ class ReceivingAccount:
     __slots__ = (
         "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages", "grows",
         "heard_ns", "in_call",
-        "largest", "last_size", "lost", "marked", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
+        "largest", "last_size", "lost", "low_water", "marked", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
         "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "read_before", "read_ns", "reads", "scale",
         "threshold", "urgently", "window_end", "window_ns", "window_since_ns",
     )  # fmt: skip
@@ -110,6 +110,7 @@ class ReceivingAccount:
         self.lost = False  # a segment found no memory, and has not come again
         self.no_memory = False  # it is to be told
         self.fast = False  # plain data is only put into the queue (header prediction)
+        self.low_water = 1  # SO_RCVLOWAT
         self.marked = False  # an urgent byte is announced, or here and not passed: no data is plain
         self.rcv_nxt = self.rcv_wup = self.copied = 0
         self.rcv_wnd = self.threshold = self.clamp = self.scale = self.advertised = 0
@@ -137,6 +138,11 @@ class ReceivingAccount:
     def offered(self) -> int:
         """How much of the window that was told last is left (tcp_receive_window)."""
         return max(self.rcv_wup + self.rcv_wnd - self.rcv_nxt, 0)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Is there hardly room for more (tcp_rmem_pressure, or a segment's window)?"""
+        return self.memory > self.buffer - (self.buffer >> 3) or self.offered <= self.largest
 
     def choose_window(self) -> int:
         """__tcp_select_window."""
@@ -306,7 +312,9 @@ class ReceivingAccount:
 
     def must_acknowledge(self) -> bool:
         """__tcp_ack_snd_check: at once?"""
-        if self.rcv_nxt - self.rcv_wup > self.largest and self.choose_window() >= self.rcv_wnd:
+        if self.rcv_nxt - self.rcv_wup > self.largest and (
+            self.rcv_nxt - self.copied < self.low_water or self.choose_window() >= self.rcv_wnd
+        ):
             return True
         return (self.quick > 0 and not self.pingpong) or self.urgently
 

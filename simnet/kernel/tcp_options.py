@@ -200,8 +200,10 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     set_by_hand = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
     cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
-    if socket.ledger is not None:
+    if socket.ledger is not None and set_by_hand is None:
         socket.ledger.close()
+    elif socket.ledger is not None:
+        socket.ledger.account.low_water = socket.low_water
     socket.look_around()
     if set_by_hand is None:
         if 2 * socket.low_water > _grown_rcvbuf(socket):

@@ -53,6 +53,7 @@ from simnet.kernel.stream_messages import beside, left
 from simnet.kernel.window import STREAM, full_segment, give_more_room
 
 SEGMENTS_AT_ONCE: Final = 16
+COUNTED: Final = MSG_MORE | MSG_EOR | MSG_OOB  # what such a write does to the next ones, accounts tell best
 FITS_AT_FIRST: Final = ACCEPTED_RECEIVE_ROOM  # bytes of the first write of all: a larger one does not arrive at once
 _SENDABLE: Final = (ESTABLISHED, CLOSE_WAIT)
 
@@ -274,10 +275,12 @@ class Stream(Connection):
         tampering = self.tampering
         if tampering is not None and tampering.cut:
             return size  # lost, as everything after the cut
+        if self.snd_nxt == FIRST:
+            must_wait(self)  # from now on its age counts
         ledger = self.ledger
         if ledger is None and self.cork is None:
             fills = size >= self.snd_edge - self.snd_nxt and not self.unsent
-            if flags & MSG_MORE or (fills and (0 < self.sent < STREAM or size >= FITS_AT_FIRST)):
+            if flags & COUNTED or (fills and (0 < self.sent < STREAM or size >= FITS_AT_FIRST)):
                 ledger = begin_in_hindsight(self, for_long=False)
         if ledger is not None and ledger.takes(flags):
             taken = ledger.write(data, flags)

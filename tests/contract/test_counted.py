@@ -193,3 +193,53 @@ def test_k060_msg_eor_begins_a_segment_in_small_buffers_too(world: World) -> Non
     world.readable(server)
     assert client.send(bytes(32_741), MORE) == 32_741
     assert client.send(b"end", socket.MSG_EOR) == 3
+
+
+@pytest.mark.parametrize("each", [65_536, 100_000])
+def test_k090_an_urgent_write_is_counted_where_nobody_has_set_a_buffer(world: World, each: int) -> None:
+    client, server = world.pair()
+    assert client.send(bytes(each), OOB) == each
+    world.ready(server, "IN|PRI|OUT")
+    wait_for(world, each - 32_741, client, "SIOCOUTQ")
+
+
+def test_k091_who_passes_an_urgent_byte_only_has_read_nothing_that_is_acknowledged(world: World) -> None:
+    client, server = world.pair()
+    assert client.send(bytes(40_000), OOB) == 40_000
+    world.gives(b"\0", server.recv, 1, OOB)
+    assert len(server.recv(50_000)) == 39_999
+    world.gives("EAGAIN", server.recv, 10)
+    assert world.ioctl(client, "SIOCOUTQ") == 7_259
+
+
+def test_k061_an_urgent_byte_is_enough_where_hardly_a_segment_fits(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"hello")
+    assert client.send(bytes(100_000), OOB) == 100_000
+    world.gives(b"\0", server.recv, 1, OOB)
+    assert len(server.recv(50_000)) == 50_000
+    assert len(server.recv(100_000)) == 50_004
+    world.ready(server, "IN|OUT")
+
+
+@pytest.mark.parametrize("large", [32_740, 32_741])
+def test_k060_more_holds_back_from_who_has_closed_what_is_less_than_a_segment(world: World, large: int) -> None:
+    client, server = world.pair()
+    client.close()
+    world.ready(server, "IN|OUT|RDHUP")
+    server.send(bytes(large), MORE)
+    world.pause()
+    world.ready(server, "IN|OUT|RDHUP")
+    assert server.send(bytes(40_000)) == 40_000
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+
+
+def test_k062_what_was_not_acknowledged_at_a_reset_stays_to_be_asked_for(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 100_000})
+    client.send(b"question")
+    world.readable(server)
+    server.send(bytes(100_000))
+    client.send(b"more")
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == 4
