@@ -151,7 +151,7 @@ def segment_of(connection: Sender) -> int:
         return min([mss, *(each - TIMESTAMPS for each in asked if each)])
     if (
         connection.origin == "client"
-        and not (connection.received or connection.sent)
+        and not (connection.rcv_nxt > ISN + 1 or connection.sent)
         and (room >= BY_HAND or room == NARROW_ROOM)
     ):
         return mss_of(connection)  # of the window that the SYN-ACK has offered

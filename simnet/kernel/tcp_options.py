@@ -200,13 +200,15 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
     set_by_hand = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
     cap = _LOW_WATER_MAX if set_by_hand is None else set_by_hand // 2
     socket.low_water = min(value if value >= 0 else o.INT_MAX, cap) or 1
-    if socket.ledger is not None and set_by_hand is None:
-        socket.ledger.close()
-    elif socket.ledger is not None:
-        socket.ledger.account.low_water = socket.low_water
+    grows = set_by_hand is None and 2 * socket.low_water > _grown_rcvbuf(socket)
+    if socket.ledger is not None:
+        if grows:
+            socket.ledger.close()
+        else:
+            socket.ledger.account.low_water = socket.low_water
     socket.look_around()
     if set_by_hand is None:
-        if 2 * socket.low_water > _grown_rcvbuf(socket):
+        if grows:
             keep(socket, *_GROWN_RCVBUF, 2 * socket.low_water)
             clamp = _shown_of_a_connection(socket, o.TCP_WINDOW_CLAMP, socket.option(*_WINDOW_CLAMP))
             if clamp is not None and 0 < clamp < socket.low_water:

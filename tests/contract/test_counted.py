@@ -243,3 +243,24 @@ def test_k062_what_was_not_acknowledged_at_a_reset_stays_to_be_asked_for(world: 
     world.reset(server)
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     assert world.ioctl(client, "SIOCOUTQ") == 4
+
+
+def test_k061_rcvlowat_closes_no_accounts_and_says_when_there_is_enough(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 20_000})
+    client.send(b"less than a hundred")
+    world.ready(server, "IN|OUT")
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 100)
+    world.ready(server, "OUT")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    assert client.send(bytes(100_000)) == 65_536
+    world.ready(server, "IN|OUT")
+    wait_for(world, 0, client, "SIOCOUTQ")
+
+
+def test_k060_a_fin_tells_of_a_larger_segment_to_more(world: World) -> None:
+    client, server = world.pair()
+    server.shutdown(socket.SHUT_WR)
+    world.ready(client, "IN|OUT|RDHUP")
+    client.send(bytes(32_741), MORE)
+    world.pause()
+    world.ready(server, "OUT")
