@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.account import Account
+from simnet.kernel.account import NEVER, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.cork import Cork
@@ -60,7 +60,6 @@ NOT_COUNTED: Final = frozenset(
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB | MSG_EOR
 REACHES: Final = 32_768  # bytes of a segment before an urgent byte, whose pointer has 16 bits
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
-NEVER: Final = -1
 AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
 LONG_STREAM: Final = 8 * STREAM
 MANY_WRITES: Final = 400
