@@ -217,7 +217,7 @@ def _run_all(
         if failure is not None:
             if new:
                 _look_for_what_stays(test, plan, options, result)
-            elif _better_witness(run, judgement, failure):
+            elif _better_witness(run, judgement, plan, failure):
                 failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
@@ -231,11 +231,23 @@ def _run_all(
     return harmless
 
 
-def _better_witness(run: Run, judgement: Judgement, failure: Failure) -> bool:
-    """Does *run* show *failure* better than the one that is kept: by a fault that was reached, by one that every program has to live with?"""
+def _better_witness(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:
+    """Does *run* show *failure* better than the one that is kept?
+
+    By a fault that was reached; by one that every program has to live with; by one that takes no time, or that real sockets can show.
+    """
     if run.unreached:
         return False
-    return bool(failure.run.unreached) or (failure.judgement.disruptive and not judgement.disruptive)
+    if failure.run.unreached:
+        return True
+    if failure.judgement.disruptive != judgement.disruptive:
+        return failure.judgement.disruptive
+    return _lateness(plan) < _lateness(failure.plan)
+
+
+def _lateness(plan: FaultPlan) -> int:
+    """0 if its faults take no time; 1 if one is a delay; 2 if a buffer stays full, which no real kernel does when it is asked to."""
+    return max((fault.late + (fault.late and not fault.delays) for fault in plan), default=0)
 
 
 def _run_pairs(

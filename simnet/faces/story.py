@@ -27,6 +27,7 @@ from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faces.showing import show_baseline
 from simnet.faces.sweeping import kinds_table, print_failures, sweep_named
+from simnet.realnet.classes import SIMULATOR_ONLY
 from simnet.run import play
 from simnet.typed import from_here, quoted_from_here
 from simnet.wholefile import write_whole
@@ -185,7 +186,7 @@ class _Again:
     failure: Failure
     first: Replayed
     second: Replayed
-    real: Replayed
+    kernel: str  # what came of it on real sockets
 
 
 def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
@@ -200,9 +201,11 @@ def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
             record = OnRecord(found=found, test_id=named.id, file=failure.file)
             first = replay(named.test, failure.plan, options=named.options, record=record)
             second = replay(named.test, failure.plan, options=named.options, record=record)
-            real = replay_real(named.test, failure.plan, options=named.options, record=record)
-            again.append(_Again(failure, first, second, real))
-            failure.kernel = real.kernel
+            try:
+                failure.kernel = replay_real(named.test, failure.plan, options=named.options, record=record).kernel
+            except ValueError:  # no kernel can be made to show it: it has refused the plan
+                failure.kernel = SIMULATOR_ONLY
+            again.append(_Again(failure, first, second, failure.kernel))
             progress(number, len(result.failures), 0)
     for number, each in enumerate(again, 1):
         once, twice = each.first.digest[:8], each.second.digest[:8]
@@ -211,8 +214,8 @@ def _replays(screen: Screen, named: Named, result: SweepResult) -> None:
         screen.say(
             f"   on simnet        {once}, and again {twice}: {'the same run, event for event' if same else 'two runs that differ'}"
         )
-        screen.say(f"   on real sockets  {each.real.kernel}")
-    confirmed = sum(each.real.kernel.startswith("confirmed") for each in again)
+        screen.say(f"   on real sockets  {each.kernel}")
+    confirmed = sum(each.kernel.startswith("confirmed") for each in again)
     screen.say()
     screen.paragraph(
         f"{confirmed} of {len(again)} confirmed on the kernel: there the kernel itself did what the plan says, and the server failed "
