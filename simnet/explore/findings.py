@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
-from simnet.blame import exception_line, user_place
+from simnet.blame import exception_line, user_place, users_own
 from simnet.explore.bystanders import bystander
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Finding", "waits"]
 
 _OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
+SENDS = frozenset({"drain", "flush", "send", "sendall", "sendfile", "sendmsg", "sendto", "write", "writelines"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,10 @@ class Case:
         lost = bystander(self.baseline, self.run, self.disruptive)
         if lost is not None:
             message = f"{lost.host} hung up on {lost.place}, to which nothing had happened; without the fault on {lost.struck} it does not"
-            raised = [user_place(each.error).short for each in self.run.handler_errors if each.host == lost.host]
-            yield replace(self.found(OTHERS_SURVIVE, message, lost.host), at=next(filter(None, raised), ""))
+            raised = [each.error for each in self.run.handler_errors if each.host == lost.host]
+            raised.sort(key=_came_by_sending, reverse=True)  # the client that the fault is on raises too, in its own turn, by reading
+            places = (user_place(error).short for error in raised)
+            yield replace(self.found(OTHERS_SURVIVE, message, lost.host), at=next(filter(None, places), ""))
 
     def left_waiting(self) -> Iterator[Finding]:
         """A connection on which no fault was, and whose client a target has left without an answer."""
@@ -290,6 +294,13 @@ def _missing(before: Collection[str], after: Collection[str]) -> list[str]:
         else:
             missing.append(name)
     return missing
+
+
+def _came_by_sending(error: BaseException) -> bool:
+    """Did the user's line call something that sends? Then it may be the turn of another client, which only writes to the first."""
+    names = [(frame.f_code.co_name, users_own(frame.f_code.co_filename)) for frame, _ in walk_tb(error.__traceback__)]
+    called = [name for (name, _), (_, by_user) in zip(names[1:], names, strict=False) if by_user]
+    return bool(called) and called[-1] in SENDS
 
 
 def _wait(waiting: Waiting) -> tuple[str, str, str]:

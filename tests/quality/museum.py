@@ -213,20 +213,3 @@ class LastReplyOnly(Hall):
     def obey_one(self, guest: Guest, line: bytes) -> None:
         guest.output = b""
         super().obey_one(guest, line)
-
-
-class ErrorIsTheListeners(Hall):
-    """asyncore: an errno of ``accept`` that it does not know closes the listener."""
-
-    def accept(self) -> None:
-        try:
-            sock, _ = self.listener.accept()
-        except BlockingIOError:
-            return
-        except OSError:
-            self.poll.unregister(self.listener)
-            self.listener.close()  # GIVES-UP-LISTENING
-            self.listener = socket.socket()  # a placeholder, as a channel that is closed is one
-            return
-        sock.setblocking(False)
-        self.welcome(sock)

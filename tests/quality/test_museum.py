@@ -64,7 +64,6 @@ FOUND = [
     (museum.OneRoundOfSending, "partial-send", "outcome", ""),
     (museum.ForgetsTheNameless, "reset-before-accept", "nothing-left", ""),
     (museum.LastReplyOnly, "would-block", "body-waits", ""),
-    (museum.ErrorIsTheListeners, "error", "listener-survives", line_of("GIVES-UP-LISTENING")),
 ]
 
 
