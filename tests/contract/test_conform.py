@@ -66,6 +66,7 @@ def test_a_program_is_a_function_of_its_seed() -> None:
     assert there.stdout.strip() == str(random_program("1/7"))
 
 
+@pytest.mark.slow
 def test_programs_reach_every_call_and_many_states() -> None:
     reached = set()
     calls = set()

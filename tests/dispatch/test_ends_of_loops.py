@@ -198,7 +198,7 @@ def test_whether_a_channel_keeps_its_loop_running_is_decided_when_it_joins(world
     channel, _ = world.connected(loop, Changing)
     channel.background = not background
     loop.call_soon(channel.close)
-    loop.call_later(1, loop.stop)
+    loop.call_later(0.05, loop.stop)  # seconds
     before = loop.time()
     loop.run()
     loop.run()

@@ -127,6 +127,7 @@ def test_nothing_is_said_of_a_deprecation_where_the_interpreter_would():
     assert out == "quiet\n"
 
 
+@pytest.mark.slow
 def test_a_site_customization_serves_every_process_of_an_environment(tmp_path):
     """Also those that a program starts, and the workers of multiprocessing."""
     (tmp_path / "sitecustomize.py").write_text("import dispatch\n\ndispatch.install()\n", encoding="utf-8")

@@ -154,6 +154,7 @@ def dialogue(
     return net.trace.digest(), answers
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(STEPS, max_size=12),
     asked=st.sampled_from([200, 65_536]),

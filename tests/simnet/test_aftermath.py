@@ -383,6 +383,7 @@ def hot(port: int) -> None:
             select.select([], [conn], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("server", "verdict"), [(deaf, simnet.Deadlock), (hot, simnet.Spin)])
 def test_a_verdict_that_leaves_the_network_is_an_exception_for_hypothesis_to_make_small(
     server: Callable[[int], None], verdict: type[BaseException]

@@ -472,6 +472,7 @@ def test_a_run_on_real_sockets_may_not_take_for_ever(simnet: Run, failure: Path)
     assert ran.err.endswith("seconds=inf is no time for a run; it is more than 0, and at most 4e+09\n")
 
 
+@pytest.mark.slow
 def test_a_run_on_real_sockets_that_was_cut_short_is_told_with_the_option_that_gives_it_more(
     simnet: Run, failure: Path
 ) -> None:

@@ -66,6 +66,7 @@ async def _with_a_yield(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         writer.close()
 
 
+@pytest.mark.slow
 def test_one_that_yields_in_between_is_told_by_its_line() -> None:
     line = _with_a_yield.__code__.co_firstlineno + 4
     told = rf"yield and wait for nothing: test_ends_of_streams\.py:{line} in _with_a_yield\. A read that gives b''"

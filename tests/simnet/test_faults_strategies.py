@@ -20,6 +20,7 @@ def simplest(condition: Callable[[FaultPlan], bool], **options: object) -> Fault
     return find(fault_plans(ALL, **options), condition, settings=SEARCH)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_plan_shrinks_to_no_faults() -> None:
     assert simplest(lambda plan: True) == FaultPlan()
 

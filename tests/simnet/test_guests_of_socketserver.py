@@ -81,6 +81,7 @@ def serve_pages() -> None:
         server.serve_forever()
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server", runs=150)
 def test_a_web_server_in_threads_is_swept(net: Any) -> None:
     net.host("server").spawn(serve_pages)

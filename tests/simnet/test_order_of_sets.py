@@ -251,6 +251,7 @@ print(simnet.play(test).digest)
 """
 
 
+@pytest.mark.slow
 def test_an_asyncio_server_on_all_addresses_listens_in_the_same_order_whatever_the_hash_seed() -> None:
     found = set()
     for seed in ("0", "1", "2", "3"):

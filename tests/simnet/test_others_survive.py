@@ -105,6 +105,7 @@ def test_an_error_of_one_client_that_costs_another_its_connection_is_a_failure()
     assert failures(hub, False) == [("others-survive", told)]
 
 
+@pytest.mark.slow
 def test_the_line_that_raised_is_named_where_the_program_lets_the_error_out() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         clients.append(writer)
@@ -130,10 +131,12 @@ def test_the_line_that_raised_is_named_where_the_program_lets_the_error_out() ->
     assert finding.at == f"test_others_survive.py:{talk.__code__.co_firstlineno + 6}"
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_only_the_connection_that_has_failed_passes() -> None:
     assert failures(hub, True) == []
 
 
+@pytest.mark.slow
 def test_a_time_out_that_the_fault_let_run_out_is_not_meant() -> None:
     assert failures(hub, True, 0.5) == []
 
@@ -159,6 +162,7 @@ def test_those_that_belong_together_say_so() -> None:
     assert told(**{"loop-survives": "off", "listener-survives": "off", "others-survive": "off: a game of two"}) == []
 
 
+@pytest.mark.slow
 def test_of_a_proxy_the_side_that_it_opened_and_the_one_it_accepted_go_together() -> None:
     def serve() -> None:
         with socket.create_server(("", PORT)) as listener:

@@ -281,6 +281,7 @@ def test_a_pass_through_other_decorators_classes_and_unittest(pytester: pytest.P
     assert result.stdout.str().count("[sweep: server") == 4
 
 
+@pytest.mark.slow
 def test_a_test_that_classes_inherit_is_each_ones_own(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         base="""

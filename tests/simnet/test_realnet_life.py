@@ -815,6 +815,7 @@ def test_what_is_observed_and_what_must_always_hold_are_on_record() -> None:
     assert [verdict.name for verdict in run.verdicts] == ["always", "always"]
 
 
+@pytest.mark.slow
 def test_what_is_left_when_nothing_moves_is_seen() -> None:
     def serve() -> None:
         with socket.create_server(("", 7)) as listener:
@@ -1003,6 +1004,7 @@ def test_a_body_that_ends_as_its_time_is_up_is_stopped_no_more(monkeypatch: pyte
     assert modules.active() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Network, RealNetwork])
 def test_a_class_of_sockets_that_a_program_has_made_is_kept_by_nobody(network: Any) -> None:
     def used() -> weakref.ref[type]:

@@ -367,6 +367,7 @@ def test_of_a_rule_that_fails_by_what_a_handler_raised_the_handlers_is_raised() 
     assert re.search(r"so +the test raised AssertionError.*\[body-raised\]", told(error))
 
 
+@pytest.mark.slow
 def test_hypothesis_tells_two_rules_that_are_broken_apart_and_one_from_itself_not() -> None:
     class Silent(Wrong):
         moves = ("connect", "wait")

@@ -178,6 +178,7 @@ def test_a_test_that_waits_for_what_cannot_happen_is_a_deadlock_that_names_who_w
     )
 
 
+@pytest.mark.slow
 def test_a_deadlock_tells_of_an_asyncio_program_where_its_tasks_stand() -> None:
     held = []  # a task that nobody refers to is garbage, here as anywhere
 
