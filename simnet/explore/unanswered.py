@@ -184,8 +184,11 @@ def _moved(op: str, result: object) -> int:
 
 
 def _due(place: str, sent: int, baseline: Run) -> int | None:
-    """How much of the question the target had read in *baseline* when it went beyond *sent* bytes, or ended. None: it never does."""
-    read = gone = 0
+    """How much of the question the target had read in *baseline* when it went beyond *sent* bytes, or ended. None: it never does.
+
+    Real sockets are seen by threads, and what a client reads may be told before the call that sent it.
+    """
+    read = gone = come = 0
     for entry in baseline.trace.entries:
         if entry[3] != place or entry[1] != CALL:
             continue
@@ -199,8 +202,10 @@ def _due(place: str, sent: int, baseline: Run) -> int | None:
             read += _moved(op, detail[1])
         elif end == SERVER and op == "send":
             gone += _moved(op, detail[1])
-            if gone > sent:
-                return read
+        elif end == CLIENT and op == "recv":
+            come += _moved(op, detail[1])
+        if max(gone, come) > sent:
+            return read
     return None
 
 

@@ -87,6 +87,7 @@ def found(test: Callable[[Any], object], **options: Any) -> list[tuple[str, str,
 LEFT = "server left test->server:7#1 without an answer, though the fault was on server->origin:80#1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [None, 5])
 def test_a_proxy_whose_other_side_breaks_and_that_lets_its_client_wait_is_a_failure(patience: float | None) -> None:
     ((reason, plan, message),) = found(through_a_proxy(careful=False, patience=patience))
@@ -161,6 +162,7 @@ def one_after_the_other(careful: bool) -> Callable[[Any], None]:
     return test
 
 
+@pytest.mark.slow
 def test_what_a_client_held_and_nobody_gave_back_leaves_the_next_one_waiting() -> None:
     assert "others-answered" in [reason for reason, _, _ in found(one_after_the_other(careful=False))]
     assert found(one_after_the_other(careful=True)) == []
@@ -237,6 +239,18 @@ def test_a_side_that_has_given_up_without_a_word_has_told_nobody() -> None:
     options = SweepOptions.of(target=["server", "origin"])
     result = run_sweep(through_a_proxy(careful=True), options, plan=plan)
     assert (result.failures, result.interrupted) == ([], 1)
+
+
+def test_what_a_client_reads_may_be_told_before_the_call_that_sent_it() -> None:
+    """Real sockets are seen by threads: the server's may come to tell of its send when the client has closed."""
+    plan = FaultPlan.parse("reset server->origin:80#1 end=client byte=0")
+    test = through_a_proxy(careful=False)
+    baseline, run = (play(test, each, target="server") for each in (FaultPlan(), plan))
+    entries = baseline.trace.entries
+    (answer,) = (each for each in entries if each[2:6] == ("server", "test->server:7#1", "server", "send"))
+    entries.remove(answer)
+    entries.append(answer)
+    assert judge(baseline, run).findings[0].reason == "others-answered"
 
 
 @pytest.mark.slow
