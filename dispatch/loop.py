@@ -236,9 +236,8 @@ class Loop:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
         before, self._thread = self._thread, get_ident()
-        token = (
-            None if current.get(None) is self else current.set(self)
-        )  # as enter() and leave(), which would cost a call each
+        # as enter() and leave(), which would cost a call each
+        token = None if current.get(None) is self else current.set(self)
         try:
             return self._once(timeout if timeout is None else min(timeout, LONGEST))
         except ValueError:

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from dispatch.extras import Extras
     from dispatch.stream import Stream
 
-SECOND_RECORD = (
-    0.5  # seconds; Nagle's rule keeps a second ticket back until the first is acknowledged, 40 ms and a trip later
-)
+# seconds; Nagle's rule keeps a second ticket back until the first is acknowledged, 40 ms and a trip later
+SECOND_RECORD = 0.5
 AT_ONCE = 256  # records in one turn, as of one byte each; those that are full are as many as a turn reads
 STOP = PAUSED | HELD | BUSY | EOF | CLOSING | CLOSED  # in these states no decrypted data is handed over
 _TIMES = (None,) * AT_ONCE

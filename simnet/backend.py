@@ -62,14 +62,8 @@ ARGUMENTS = {  # beside the descriptor
 }
 OF_OBJECTS = ("fchdir", "fdatasync", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
-OF_PIPES = (
-    "read",
-    "readv",
-    "write",
-    "writev",
-    "close",
-    *OF_EVENTFDS,
-)  # the calls that move somebody on who waits for a pipe
+# the calls that move somebody on who waits for a pipe
+OF_PIPES = ("read", "readv", "write", "writev", "close", *OF_EVENTFDS)
 NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 

@@ -115,9 +115,7 @@ class Scheduler:
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
         self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
-        self.entries_max = (
-            ENTRIES_A_LOOK  # so long a trace is a reason to look whether this leads anywhere: see `storms`
-        )
+        self.entries_max = ENTRIES_A_LOOK  # in so long a trace it is seen whether this leads anywhere: see `storms`
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = 0  # looks in a row that found nothing but attempts to connect
         self.calls = 0  # calls without effect since the last wait, or the last call with one

@@ -100,9 +100,8 @@ def _integer(argument: Any) -> bytes:
     """The bytes of the integer that a request is given."""
     if hasattr(argument, "__index__"):
         raise socket_error(errno.EFAULT)  # no program has anything at so low an address
-    return bytes(_bytes(argument)[: INT.size]).ljust(
-        INT.size, b"\0"
-    )  # as if nothing stood behind it in CPython's buffer
+    given = bytes(_bytes(argument)[: INT.size])
+    return given.ljust(INT.size, b"\0")  # as if nothing stood behind it in CPython's buffer
 
 
 def _bytes(argument: Any) -> memoryview:

@@ -44,10 +44,8 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
     there = all(_is_open(*each) for each in zip((src, dst), ends, strict=True))
     if there and not any(simulated for simulated, _ in ends):
         return _real(scheduler, ends, lambda: original(src, dst, count, offset_src, offset_dst, flags), flags)
-    try:
-        return original(
-            src, dst, count, offset_src, offset_dst, flags
-        )  # nothing was asked for, or what is wrong with it
+    try:  # nothing was asked for, or it says what is wrong with it
+        return original(src, dst, count, offset_src, offset_dst, flags)
     except OSError as error:
         if error.errno != errno.EBADF:
             raise

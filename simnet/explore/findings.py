@@ -179,9 +179,8 @@ class Case:
         if lost is not None:
             message = f"{lost.host} hung up on {lost.place}, to which nothing had happened; without the fault on {lost.struck} it does not"
             raised = [each.error for each in self.run.handler_errors if each.host == lost.host]
-            raised.sort(
-                key=_came_by_sending, reverse=True
-            )  # the client that the fault is on raises too, in its own turn, by reading
+            # the client that the fault is on raises too, in its own turn, by reading
+            raised.sort(key=_came_by_sending, reverse=True)
             places = (user_place(error).short for error in raised)
             yield replace(self.found(OTHERS_SURVIVE, message, lost.host), at=next(filter(None, places), ""))
 

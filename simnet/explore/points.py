@@ -141,9 +141,8 @@ def _spread(size: int, share: int) -> Iterable[int]:
 
 
 def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Iterator[Fault]:
-    serving: set[str] = (
-        set()
-    )  # hosts that have accepted somebody, and lose more than their beginning by a socket that they do not get
+    # hosts that have accepted somebody, and lose more than their beginning by a socket that they do not get
+    serving: set[str] = set()
     for call in points.calls:
         if call.target and not (unasked and call.op == "socket" and call.host not in serving):
             yield from _at_call(call)

@@ -10,9 +10,8 @@ from simnet.verdicts import Hang
 
 __all__ = ["Guard"]
 
-ROUNDS = (
-    3  # of a loop, each of which looks whether something was thrown. To take it back makes CPython 3.11 look for ever
-)
+# of a loop, each of which looks whether something was thrown. To take it back makes CPython 3.11 look for ever
+ROUNDS = 3
 
 
 class Guard:

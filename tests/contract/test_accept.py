@@ -276,6 +276,7 @@ def test_k050_a_listener_lives_until_its_last_descriptor_is_closed(world: World)
     world.ready(late, "IN|OUT|RDHUP|ERR|HUP")
 
 
+@pytest.mark.slow
 def test_k049_who_has_sent_to_a_full_queue_is_reset_when_the_data_comes_again(world: World) -> None:
     listener = world.socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 20)

@@ -433,6 +433,7 @@ def of_descriptors() -> dict[str, str]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sayings", [of_methods, of_functions, of_descriptors, of_names])
 def test_arguments_are_checked_as_cpython_checks_them(sayings: Any) -> None:
     real = sayings()

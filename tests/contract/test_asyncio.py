@@ -50,6 +50,7 @@ async def timed_out(done: Callable[[int], object], number: int) -> None:
     asyncio.create_task(waiter()).add_done_callback(asyncio.Task.result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [set_by_call_later, slept, timed_out], ids=["call_later", "sleep", "timeout"])
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 def test_of_what_was_set_for_the_same_delay_the_first_is_the_first(world: World, by: Any, debug: bool) -> None:

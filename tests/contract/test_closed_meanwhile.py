@@ -76,6 +76,7 @@ def test_k116_a_closed_listener_gives_one_more_connection_to_who_waits(world: Wo
     assert outcome(lambda: world.socket().connect_ex(name)) in {111, 115}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detached", [False, True])
 def test_k116_a_read_with_a_timeout_waits_for_all_of_it(world: World, detached: bool) -> None:
     client, server = world.pair()
@@ -118,6 +119,7 @@ def test_k116_a_send_that_waits_goes_on_when_the_number_is_closed(world: World) 
     assert (answers[0], got) == (len(payload), payload)
 
 
+@pytest.mark.slow
 def test_k116_poll_says_nval_when_its_time_is_over_and_epoll_nothing(world: World) -> None:
     def polled(sock: Any) -> Any:
         poll = select.poll()
@@ -138,6 +140,7 @@ def test_k116_poll_says_nval_when_its_time_is_over_and_epoll_nothing(world: Worl
         assert answers[1] >= LONG * 0.9
 
 
+@pytest.mark.slow
 def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set_when_its_time_is_over(world: World) -> None:
     sock, other = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
     sock.bind((world.ip, 0))
@@ -148,6 +151,7 @@ def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set_when_its_t
     assert answers[1] >= LONG * 0.9
 
 
+@pytest.mark.slow
 def test_a_port_is_free_when_the_call_that_waited_has_returned(world: World) -> None:
     sock = world.socket(kind=socket.SOCK_DGRAM)
     sock.bind((world.ip, 0))

@@ -53,6 +53,7 @@ def test_a_run_that_keeps_no_trace_answers_as_one_that_does() -> None:
         assert untold.final == told.final, program
 
 
+@pytest.mark.slow
 def test_a_program_is_a_function_of_its_seed() -> None:
     assert random_program("1/7") == random_program("1/7")
     assert random_program("1/7") != random_program("1/8")

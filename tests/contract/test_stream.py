@@ -298,6 +298,7 @@ def test_k060_a_full_buffer_lets_go_what_a_cork_holds(world: World) -> None:
     world.ready(server, "IN|OUT")
 
 
+@pytest.mark.slow
 def test_k066_a_full_connection_has_room_again_when_the_peer_has_read_twice(world: World) -> None:
     sender, reader = world.pair()
     assert sender.send(bytes(5_000_000)) < 4_000_000

@@ -98,6 +98,7 @@ def test_k064_a_window_grows_with_who_reads_all_of_it(world: World) -> None:
     raise AssertionError(f"{most} bytes at most")
 
 
+@pytest.mark.slow
 def test_k064_what_finds_no_memory_is_sent_again_after_a_fifth_of_a_second(world: World) -> None:
     """A receive buffer that is made small on an open connection, whose window was told before: 8 kB a fifth of a second."""
     opener, acceptor = world.pair()

@@ -142,11 +142,16 @@ class World:
             sock.close()
 
 
-LESSER = [*EMULATED, *(f"simnet-{name}" for name in SIMULATED[1:])]  # the slow run has them too
+LESSER = [*HERE[1:], *EMULATED]  # than the one that a loop takes by itself
+
+
+def slow(*names: str) -> list[Any]:
+    """Parameters that the slow run alone takes."""
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture(
-    params=[*HERE, f"simnet-{SIMULATED[0]}", *(pytest.param(name, marks=pytest.mark.slow) for name in LESSER)]
+    params=[HERE[0], f"simnet-{SIMULATED[0]}", *slow(*LESSER, *(f"simnet-{name}" for name in SIMULATED[1:]))]
 )
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Each poller of this platform, over the kernel's sockets and over simulated ones."""
@@ -182,8 +187,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "anywhere" in metafunc.fixturenames:
         worlds: list[Any] = ["kernel"]
         if not getattr(metafunc.function, "kernel_only", False):
-            lesser = [*HERE[1:], *EMULATED]
-            worlds += ["simnet", *(pytest.param(f"kernel-{name}", marks=pytest.mark.slow) for name in lesser)]
+            worlds += ["simnet", *slow(*(f"kernel-{name}" for name in LESSER))]
         metafunc.parametrize("anywhere", worlds, indirect=True)
 
 
@@ -220,7 +224,7 @@ def loopback_pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socke
         yield opener, acceptor
 
 
-@pytest.fixture(params=HERE)
+@pytest.fixture(params=[HERE[0], *slow(*HERE[1:])])
 def kernel_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each poller of this platform over the kernel's sockets: for what is not simulated (threads, files, signals)."""
     world = World(request.param)

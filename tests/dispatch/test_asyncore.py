@@ -901,6 +901,7 @@ def test_the_close_is_told_once_and_no_write_follows(pair, map, turn):
     assert channel.events.count("close") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["lives", "closed", "closed and its number used"])
 def test_a_channel_whose_socket_was_detached_is_served_as_long_as_its_descriptor_is_open(
     pair, map, turn, then, tmp_path

@@ -77,6 +77,7 @@ def conversation(asynchat, seed):
     return told
 
 
+@pytest.mark.slow
 def test_any_conversation_is_cut_at_the_same_places():
     for seed in range(1500):
         alike(conversation, seed)

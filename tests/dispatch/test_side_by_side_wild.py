@@ -460,6 +460,7 @@ def first_difference(seed, on_theirs, on_ours):
     return seed, on_theirs[max(place - 10, 0) : place], on_theirs[place], on_ours[place]
 
 
+@pytest.mark.slow
 def test_any_wild_program_is_told_the_same():
     compare(range(40))
 

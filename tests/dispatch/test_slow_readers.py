@@ -73,6 +73,7 @@ def test_a_relay_keeps_no_more_than_its_marks_say_for_a_peer_that_does_not_read(
     assert not near.paused
 
 
+@pytest.mark.slow
 def test_nor_for_a_connection_that_is_still_being_made():
     with the_harness().Network() as net, dispatch.Loop() as loop:
         net.host("server")

@@ -223,6 +223,7 @@ def test_a_stream_server_survives_everything(net):
         assert sock.makefile("rb").read() == b"hello, network"
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server")
 def test_a_chat_server_survives_everything(net):
     net.host("server").spawn(serve, Shout)
@@ -292,6 +293,7 @@ def each_of(shapes):
     return [pytest.param(shape, marks=pytest.mark.slow) if shape in LONG else shape for shape in shapes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", each_of(SHAPES))
 def test_any_conversation_survives_everything(shape):
     handler, requests, answer, runs = SHAPES[shape]
@@ -314,6 +316,7 @@ def test_any_conversation_survives_everything(shape):
     simnet.check(converse, target="server", runs=runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", each_of(shape for shape in SHAPES if shape != "verbs"))
 def test_a_reply_is_whole_or_visibly_cut_off(shape):
     """But for what no program can tell: an early end of the stream, and two urgent bytes, whose first becomes data (K-095)."""
@@ -347,6 +350,7 @@ def test_who_says_goodbye_when_idle_survives_everything():
     simnet.check(converse, target="server", kinds=[kind for kind in KINDS if kind != "stall"])
 
 
+@pytest.mark.slow
 def test_a_limit_survives_everything():
     def converse(net):
         net.host("server").spawn(serve, Echo, limit=1)
@@ -361,6 +365,7 @@ def test_a_limit_survives_everything():
     simnet.check(converse, target="server")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "handler"), [(serve, Echo), (serve_old, OldEcho)], ids=["stream", "drop-in"])
 def test_every_byte_comes_back_whatever_transparent_faults_do(kind, handler):
     @given(

@@ -369,6 +369,7 @@ def test_a_reply_is_read_though_sending_failed(world, server_context, client_con
     assert client.events == ["connect", "secure", "data", ("close", BrokenPipeError)]
 
 
+@pytest.mark.slow
 def test_a_client_does_not_stay_longer_than_its_output_may_take_for_a_server_that_says_nothing(
     world, authority, client_context
 ):

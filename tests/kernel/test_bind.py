@@ -138,6 +138,7 @@ def test_ephemeral_ports_are_odd_for_bind_and_even_for_connect(fabric: Fabric) -
     assert a.getsockname() == ("10.0.0.1", 32770)
 
 
+@pytest.mark.slow
 def test_when_ports_run_out_connections_share_them_and_binds_fail(stack: Stack) -> None:
     ports = stack.tcp_ports
     for port in range(FIRST_EPHEMERAL, LAST_EPHEMERAL + 1):

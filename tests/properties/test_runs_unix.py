@@ -87,6 +87,7 @@ def test_every_byte_goes_through_a_pair(plan: simnet.FaultPlan, payload: bytes) 
         assert net.host("server").run(pour) == payload
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), payload=st.binary(max_size=5_000), rate=st.sampled_from([0.02, 0.2]))
 @settings(max_examples=60, deadline=None)
 def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(

@@ -106,6 +106,7 @@ def test_a_loop_that_spins_at_an_end_in_the_middle_of_a_line_is_found() -> None:
     assert "eof" in failure.kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", [servers.TrustsReadiness, servers.SendsAll, servers.ResetIsFatal])
 def test_what_was_found_is_found_again_and_its_plan_plays_alone(server: type[servers.Careful]) -> None:
     from simnet.run import play

@@ -40,6 +40,7 @@ def simnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     forget_modules("test_patience")
 
 
+@pytest.mark.slow
 def test_a_failure_that_takes_two_faults_is_found_where_a_sweep_finds_none(simnet: Run) -> None:
     simnet(0, "sweep", NAME, "--kinds", "would-block")
     told = simnet(1, "fuzz", NAME, "--kinds", "would-block", "--seeds", 200)
@@ -51,6 +52,7 @@ def test_a_failure_that_takes_two_faults_is_found_where_a_sweep_finds_none(simne
     assert "replay: exact; BlockingIOError at test_patience.py:13" in simnet(1, "replay", file)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     options = ("fuzz", NAME, "--kinds", "refuse", "--seeds", 40)
     assert "seeds 0 to 39; the same command goes on from there" in simnet(0, *options)
@@ -69,6 +71,7 @@ def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     assert [key for key in ("first_seed", "next_seed") if f"`{key}`" not in page] == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_run(simnet: Run) -> None:
     options = ("fuzz", NAME, "--kinds", "would-block", "--seeds", 200, "--from", 0, "--json")
     first, second = (json.loads(simnet(1, *options))[0]["failures"] for _ in range(2))

@@ -87,6 +87,7 @@ def test_so_it_is_under_pytest(pytester: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_host_that_is_named_as_the_target_is_under_test_whatever_the_test_says(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", HASTY, "--simnet-target", "elsewhere")

@@ -45,6 +45,7 @@ def test_a_coroutine_that_reads_on_at_the_end_of_the_input_spins(talk: Any) -> N
                 sock.sendall(b"012")
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_of_it_at_the_line_that_reads() -> None:
     def test(net: simnet.Network) -> bytes:
         net.host("server").spawn(asyncio.run, _serve(_until_all_is_there))

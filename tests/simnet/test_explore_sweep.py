@@ -524,6 +524,7 @@ def test_a_client_can_be_held_to_its_outcome_though_an_answer_comes_after_its_ti
     assert failure.reason == "outcome"
 
 
+@pytest.mark.slow
 def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
     seen: list[int] = []
 

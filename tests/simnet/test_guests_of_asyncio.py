@@ -365,6 +365,7 @@ def test_where_a_loop_runs_already_as_in_a_notebook_a_test_may_run_its_own(netwo
     assert asyncio.run(cell()) == [1]
 
 
+@pytest.mark.slow
 def test_what_a_server_would_still_have_awaited_when_its_network_ended_is_no_complaint() -> None:
     held = []
 

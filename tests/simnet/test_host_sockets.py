@@ -92,6 +92,7 @@ def test_a_datagram_of_a_socket_made_anew_comes_from_its_host(again: Callable[[s
             assert here.recvfrom(9)[1][0] == host.address
 
 
+@pytest.mark.slow
 def test_tls_over_a_socket_of_a_host_is_spoken_from_there() -> None:
     inside, outside = contexts("server")
 

@@ -23,6 +23,7 @@ def answer_late(port: int, pause: float) -> None:
             connection.recv(100)
 
 
+@pytest.mark.slow
 @both
 def test_without_seconds_it_goes_on_until_the_network_is_quiet(network: Any) -> None:
     with network() as net:

@@ -100,6 +100,7 @@ def failures(serve: Callable[..., None], *given: Any, **options: Any) -> list[tu
     return [(each.judgement.findings[0].reason, each.judgement.findings[0].message) for each in result.failures]
 
 
+@pytest.mark.slow
 def test_an_error_of_one_client_that_costs_another_its_connection_is_a_failure() -> None:
     told = "server hung up on writer->server:7#1, to which nothing had happened; without the fault on reader->server:7#1 it does not"
     assert failures(hub, False) == [("others-survive", told)]

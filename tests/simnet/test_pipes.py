@@ -231,6 +231,7 @@ def test_whoever_a_failure_keeps_may_close_his_pipe_much_later() -> None:
     assert set(os.listdir("/dev/fd")) == before
 
 
+@pytest.mark.slow
 def test_commands_that_the_standard_library_runs_to_see_the_machine_have_pipes_of_their_own(
     simnet_network: Network,
 ) -> None:

@@ -88,6 +88,7 @@ def test_one_run_from_the_command_line_has_it_too(suite: pytest.Pytester) -> Non
     result.assert_outcomes(passed=1, deselected=3)
 
 
+@pytest.mark.slow
 def test_who_asks_by_a_mark_or_not_at_all_gets_it_and_methods_may_be_some(suite: pytest.Pytester) -> None:
     source = (
         SERVERS
@@ -109,6 +110,7 @@ class TestThem:
     run(suite, source).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_what_it_raises_is_the_runs_and_the_bodys_error_stands_before_it(suite: pytest.Pytester) -> None:
     source = """
 import simnet
@@ -150,6 +152,7 @@ def test_more(simnet_network, twice):
     result.stdout.fnmatch_lines(["E   assert 1 == 2*", "E   LookupError: before"])
 
 
+@pytest.mark.slow
 def test_of_several_that_fail_at_the_end_of_a_run_each_is_told(suite: pytest.Pytester) -> None:
     source = """
 import simnet
@@ -209,6 +212,7 @@ def test_what_cannot_be_a_fixture_is_refused_at_once(suite: pytest.Pytester, sou
     result.stdout.fnmatch_lines([f"E   TypeError: {says}"])
 
 
+@pytest.mark.slow
 def test_a_fixture_may_be_called_as_an_option_of_the_sweep_is(suite: pytest.Pytester) -> None:
     source = """
 import pytest

@@ -112,6 +112,7 @@ def test_it(simnet_network):
     result.stdout.fnmatch_lines(["E * AssertionError: assert b'good day' == b'good night'"])
 
 
+@pytest.mark.slow
 def test_other_fixtures_build_on_it_and_may_close_what_they_opened(suite: pytest.Pytester) -> None:
     body = """
 @pytest.fixture
@@ -201,6 +202,7 @@ def test_it(simnet_network):
     result.stderr.fnmatch_lines(["ERROR: --simnet-seconds 60 is for --simnet-real: on simnet time is virtual"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--simnet-runs=5", "--simnet-kinds=reset"])
 def test_what_a_sweep_is_told_is_refused_where_none_is_made(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str
@@ -253,6 +255,7 @@ def test_after(simnet_network):
     assert result.outlines[at + 1].endswith(" in own; leave it before entering this one")
 
 
+@pytest.mark.slow
 def test_a_set_up_that_fails_leaves_no_network_behind(suite: pytest.Pytester) -> None:
     body = """
 @pytest.fixture
@@ -329,6 +332,7 @@ def test_after_them(simnet_network):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Network", "RealNetwork"])
 def test_a_network_that_a_test_has_not_left_is_told_and_ended(suite: pytest.Pytester, kind: str) -> None:
     result = run(suite, FORGOTTEN.replace("KIND", kind))
@@ -398,6 +402,7 @@ def test_after_them(simnet_network):
 """
 
 
+@pytest.mark.slow
 def test_a_network_is_ended_that_was_left_by_pytest_fail_or_skip(suite: pytest.Pytester) -> None:
     result = run(suite, OUTCOMES)
     result.assert_outcomes(failed=1, skipped=1, passed=1)

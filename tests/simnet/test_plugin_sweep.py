@@ -43,6 +43,7 @@ def failure_file(suite: pytest.Pytester) -> Path:
     return file.relative_to(suite.path)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_passes_takes_one_line(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_servers.py::test_echo")
     result.stdout.fnmatch_lines(["test_servers.py::test_echo PASSED   [[]sweep: server; * runs in * s; *equal*[]]*"])
@@ -79,6 +80,7 @@ def test_a_saved_failure_replays_as_the_very_same_run(suite: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["E   KeyError: *", "*replay: exact; KeyError at servers.py:25*"])
 
 
+@pytest.mark.slow
 def test_a_file_is_played_with_the_targets_that_it_names(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_reads="""
@@ -104,6 +106,7 @@ def test_a_file_is_played_with_the_targets_that_it_names(suite: pytest.Pytester)
     forget_modules("servers", "test_servers", "test_reads")
 
 
+@pytest.mark.slow
 def test_a_fault_in_one_line_is_played_instead_of_a_sweep(suite: pytest.Pytester) -> None:
     fault = "short-recv test->server:7#1 end=server call=1 bytes=2"
     result = run(suite, "-v", "--simnet-fault", fault)
@@ -122,6 +125,7 @@ def test_a_plan_of_several_faults_is_typed_as_a_report_prints_it(suite: pytest.P
     )
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_never_reached_fails_and_says_what_was(suite: pytest.Pytester) -> None:
     result = run(
         suite, "test_servers.py::test_echo", "--simnet-fault", "short-recv test->server:7#1 end=server call=9 bytes=2"
@@ -131,6 +135,7 @@ def test_a_plan_that_is_never_reached_fails_and_says_what_was(suite: pytest.Pyte
     assert "traceback" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_what_no_kernel_can_be_made_to_show_is_refused_in_a_sentence(suite: pytest.Pytester) -> None:
     stall = "stall test->server:7#1 end=server byte=1 seconds=61"
     result = run(suite, "test_servers.py::test_echo", "--simnet-real", "--simnet-fault", stall)
@@ -164,11 +169,13 @@ def test_a_wrong_option_speaks_up_before_anything_runs(
     result.stderr.fnmatch_lines([f"ERROR: {remedy}"])
 
 
+@pytest.mark.slow
 def test_kinds_and_runs_of_the_command_line_narrow_the_sweep(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_servers.py::test_echo", "--simnet-kinds", "reset", "--simnet-runs", "3")
     result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 3 runs in *; 3 of * points: *"])
 
 
+@pytest.mark.slow
 def test_a_mark_changes_the_options_of_a_sweep(suite: pytest.Pytester) -> None:
     text = (suite.path / "test_servers.py").read_text()
     (suite.path / "test_servers.py").write_text(f"import pytest\npytestmark = pytest.mark.simnet(runs=2)\n{text}")
@@ -182,6 +189,7 @@ def test_a_mark_with_an_unknown_option_is_refused(suite: pytest.Pytester) -> Non
     run(suite, "-k", "echo").stdout.fnmatch_lines(["*has no option 'run'; did you mean 'runs'?*"])
 
 
+@pytest.mark.slow
 def test_the_whole_ladder_is_shown_when_asked_for(suite: pytest.Pytester) -> None:
     result = run(suite, "-rP", "test_servers.py::test_echo", "--simnet-trace")
     result.stdout.fnmatch_lines(["*simnet: the run without faults*", "*connect server:7*SYN*"])
@@ -199,6 +207,7 @@ def test_without_pytests_own_reporter_a_failure_is_a_failure(suite: pytest.Pytes
     assert run(suite, "-p", "no:terminal", "test_servers.py::test_hasty").ret == 1
 
 
+@pytest.mark.slow
 def test_a_call_that_cannot_be_made_is_shown_without_the_runners_frames(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_spawns="""
@@ -221,6 +230,7 @@ def test_a_call_that_cannot_be_made_is_shown_without_the_runners_frames(suite: p
     assert "_multicall" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_pytest_fail_is_blamed_on_the_line_that_calls_it(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_fails="""
@@ -236,6 +246,7 @@ def test_pytest_fail_is_blamed_on_the_line_that_calls_it(suite: pytest.Pytester)
     result.stdout.fnmatch_lines(["FAILED test_fails.py::test_fails - Failed at test_fails.py:5 *"])
 
 
+@pytest.mark.slow
 def test_a_pass_through_other_decorators_classes_and_unittest(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(
@@ -314,6 +325,7 @@ def test_a_test_that_classes_inherit_is_each_ones_own(suite: pytest.Pytester) ->
     forget_modules("servers", "test_servers", "test_heirs", "base")
 
 
+@pytest.mark.slow
 def test_fixtures_are_set_up_once_around_all_runs(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(
@@ -661,6 +673,7 @@ def test_it(net, capsys):
     assert str(result.stdout).count("run it    ") == 1  # one report, not one with the reason and one without
 
 
+@pytest.mark.slow
 def test_a_test_that_wants_to_be_skipped_is_skipped_with_its_reason_alone(suite: pytest.Pytester) -> None:
     body = """
 import pytest, simnet, unittest

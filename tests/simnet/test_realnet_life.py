@@ -367,6 +367,7 @@ def test_a_thread_whose_poller_the_end_has_closed_ends_without_a_word(monkeypatc
     assert said == []
 
 
+@pytest.mark.slow
 def test_who_is_notified_while_a_wait_looks_up_is_woken() -> None:
     class Lock:
         """Whoever takes it back, after the condition let go of it, is too late: others have notified before."""
@@ -689,6 +690,7 @@ def test_a_body_that_waits_for_nobody_is_a_deadlock() -> None:
     assert "test_realnet_life.py" in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_run_beyond_its_bound_is_a_verdict() -> None:
     def test(net: RealNetwork) -> None:
         net.sleep(60)
@@ -775,6 +777,7 @@ class Proud(socket.socket):
         return self.sendmsg([data], [], flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Network, RealNetwork])
 def test_what_a_users_subclass_has_of_its_own_is_called_by_its_users_alone(network: Any) -> None:
     with network() as net:
@@ -1048,6 +1051,7 @@ def test_who_sleeps_beyond_the_end_of_the_run_is_told_with_what_gives_it_more_an
     assert "allow it more: RealNetwork(seconds=...)" in run.verdicts[0].message
 
 
+@pytest.mark.slow
 def test_what_only_the_collector_still_holds_is_not_left() -> None:
     def serve() -> None:
         with socket.create_server(("", 7)) as listener:

@@ -135,6 +135,7 @@ def test_of_ssh_lengths_are_compared() -> None:
     assert once.trace.entries != twice.trace.entries
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_what_came_out() -> None:
     result = simnet.check(conversation(serve_by_dispatch), target="server", kinds=[*simnet.TRANSPARENT], runs=60)
     assert result.runs == 60

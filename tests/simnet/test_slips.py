@@ -96,6 +96,7 @@ def _conversation(net: Any) -> None:
     socket.create_connection(("server", 7)).close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("play", [simnet.play, play_real])
 def test_who_closed_a_socket_and_not_the_file_that_it_made_of_it_is_told_of_that(play: Any) -> None:
     (left,) = play(_conversation, target="server").verdicts
@@ -103,6 +104,7 @@ def test_who_closed_a_socket_and_not_the_file_that_it_made_of_it_is_told_of_that
     assert "Its close() waits for a file that makefile() has made of it: close that, too" in left.message
 
 
+@pytest.mark.slow
 def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
     def holds_on(port: int) -> None:
         with socket.create_server(("", port)) as listener:

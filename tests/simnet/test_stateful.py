@@ -107,6 +107,7 @@ def test_each_example_has_a_network_of_its_own_and_is_the_same_each_time() -> No
     assert len(set(first)) > 5
 
 
+@pytest.mark.slow
 def test_rules_and_invariants_of_ones_own_use_the_clients_and_the_network() -> None:
     seen: list[tuple[str, bytes]] = []
 
@@ -135,6 +136,7 @@ def test_rules_and_invariants_of_ones_own_use_the_clients_and_the_network() -> N
     assert len({name for name, _ in seen}) > 3
 
 
+@pytest.mark.slow
 def test_initialize_rules_of_ones_own_find_the_network() -> None:
     latencies: list[float] = []
 
@@ -150,6 +152,7 @@ def test_initialize_rules_of_ones_own_find_the_network() -> None:
     assert {round(each, 1) for each in latencies} == {0.2, 0.4, 0.6}
 
 
+@pytest.mark.slow
 def test_of_the_moves_those_named_are_there() -> None:
     names: set[str] = set()
 
@@ -175,6 +178,7 @@ def test_of_the_moves_those_named_are_there() -> None:
     assert "shutdown" not in names
 
 
+@pytest.mark.slow
 def test_rates_are_faults_as_plans_are() -> None:
     class Rated(Machine):
         faults = simnet.strategies.fault_rates(["short-recv", "split"])
@@ -482,6 +486,7 @@ def test_what_always_holds_is_judged_under_disruptive_faults_too() -> None:
     assert "late" in str(failure(Always))
 
 
+@pytest.mark.slow
 def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> None:
     import asyncio
 

@@ -162,6 +162,7 @@ def test_a_server_that_takes_every_wake_up_for_a_record_is_found() -> None:
         simnet.check(body, target="server", kinds="would-block", first=True)
 
 
+@pytest.mark.slow
 def test_a_server_that_keeps_what_its_peer_has_closed_is_told() -> None:
     def keeps() -> None:
         with open_socket() as listener:

@@ -78,6 +78,7 @@ def test_a_file_that_is_missing_is_none_of_the_networks_business() -> None:
     assert not hasattr(missing.value, "__notes__")
 
 
+@pytest.mark.slow
 def test_a_server_that_keeps_a_connection_whose_peer_is_gone_is_told_so() -> None:
     kept = []
 

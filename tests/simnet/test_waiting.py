@@ -333,6 +333,7 @@ def test_polls_that_find_nothing_between_calls_that_do_something_are_no_spin() -
         assert net.time == 0
 
 
+@pytest.mark.slow
 def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a_spin() -> None:
     def impatient(port: int) -> None:
         with socket.create_server(("", port)) as listener:
@@ -392,6 +393,7 @@ def test_a_loop_that_has_much_to_do_before_it_waits_is_no_spin() -> None:
         assert not other.done
 
 
+@pytest.mark.slow
 def test_many_loops_that_begin_and_end_at_once_are_no_spin() -> None:
     with simnet.Network() as net:
         waiting = [net.host("crowd").spawn(lambda: asyncio.run(asyncio.sleep(1))) for _ in range(wait.PAUSES_MAX // 2)]
