@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
 from simnet.whereabouts import caller, caller_outside, placed, tasks_at_once
@@ -32,6 +33,7 @@ __all__ = [
     "tries_for_ever",
 ]
 
+READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
 
@@ -136,10 +138,12 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
     lines = [f"{_at(now_ns)} nothing is on a link and no process that could act will wake:"]
     lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
+    lying = [f"  {line}" for line in unread(processes)]
+    lines += lying
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    lines.append(remedy(len(processes), processes[0].waiting))
+    lines.append(READ_ON if lying else remedy(len(processes), processes[0].waiting))
     error = Deadlock("\n".join(lines))
     error.seen_until = len(processes[0].scheduler.trace.entries)
     return error

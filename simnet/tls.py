@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from simnet.decrypted import layers
 from simnet.sealed import HEAD
 
 __all__ = ["is_of_tls", "place", "unplace"]
@@ -54,7 +55,9 @@ def _wrap_socket(
 ) -> Any:
     if not hasattr(type(sock), "_recv_some"):
         return _original(context, sock, server_side, server_hostname, owner=owner, session=session)
-    return _Layer(context, sock, server_side, server_hostname, owner, session)
+    layer = _Layer(context, sock, server_side, server_hostname, owner, session)
+    layers.add(layer)
+    return layer
 
 
 @lru_cache
@@ -78,7 +81,7 @@ class _Layer:
     ) -> None:
         ssl = sys.modules["ssl"]
         self._ssl = ssl
-        self._sock = weakref.ref(sock)  # which holds this
+        self.sock = weakref.ref(sock)  # which holds this
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context._wrap_bio(
             self._incoming, self._outgoing, server_side, server_hostname, owner=owner, session=session
@@ -140,7 +143,7 @@ class _Layer:
     def shutdown(self) -> Any:
         self._call = "shutdown"
         self._run("read", self._tls.shutdown)
-        return self._sock()
+        return self.sock()
 
     def _run(self, what: str, step: Callable[[], Any], *, then_send: bool = True) -> Any:
         """*step*, until it has all the input it wants; what it puts out is sent before more is waited for."""
@@ -215,7 +218,7 @@ class _Layer:
                 del self._unsent[0]
 
     def _socket(self) -> Any:
-        sock = self._sock()
+        sock = self.sock()
         if sock is None:
             raise self._ssl.SSLError("Underlying socket connection gone")
         return sock

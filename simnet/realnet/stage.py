@@ -10,6 +10,7 @@ import threading
 from typing import Any, NoReturn
 
 from simnet import real
+from simnet.decrypted import unread
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector
 from simnet.faults.place import Place
@@ -19,7 +20,7 @@ from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import RealProcess, current_process
-from simnet.stuck import remedy
+from simnet.stuck import READ_ON, remedy
 from simnet.trace import CALL, Failed, Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
 
@@ -209,10 +210,12 @@ class Stage:
             f"at {self.clock.now_ns / 1e9:.6f} s nothing has moved for {self.still_for_ns() / 1e9:.0f} s, and no process that could act will:"
         ]
         lines += [f"  {process.describe_wait()}" for process in self.processes if not process.done]
+        lying = [f"  {line}" for line in unread(self.processes)]
+        lines += lying
         ended = [process.name for process in self.processes if process.done]
         if ended:
             lines.append(f"  ended: {', '.join(ended)}")
-        lines.append(remedy(len(self.processes)))
+        lines.append(READ_ON if lying else remedy(len(self.processes)))
         return "\n".join(lines)
 
     def _hang_text(self, why: str) -> str:

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import select
 import socket
-from pathlib import Path
 from typing import Any
 
-__all__ = ["Hall", "line_of"]
+__all__ = ["Hall"]
 
 INPUT = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLRDHUP
-
-
-def line_of(mark: str) -> str:
-    """``museum.py:57``: the line that ends in ``# MARK``."""
-    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
-    (found,) = (number for number, line in enumerate(lines, 1) if line.endswith(f"# {mark}"))
-    return f"museum.py:{found}"
 
 
 class Guest:
@@ -49,7 +41,7 @@ class Hall:
             self.listener.setblocking(False)
             self.poll.register(self.listener, select.POLLIN)
             while True:
-                self.turn(self.poll.poll())
+                self.turn(self.poll.poll())  # WAITS-FOR-EVENTS
 
     def turn(self, events: list[tuple[int, int]]) -> None:
         there = dict(self.guests)

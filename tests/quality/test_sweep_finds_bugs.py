@@ -12,8 +12,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from tests.quality import servers
-from tests.quality.found import only
-from tests.quality.servers import line_of
+from tests.quality.found import line_of, only
 
 SERVER = SweepOptions.of(target="server")
 
@@ -56,12 +55,12 @@ def test_readiness_that_was_a_promise_is_found_at_the_line_that_trusted_it() -> 
     result = sweep(echo(servers.TrustsReadiness))
     by_reason = {failure.reason: failure for failure in result.failures}
     trusting = by_reason["target-raised"]
-    assert (trusting.type_name, trusting.at) == ("BlockingIOError", line_of("TRUSTS-READINESS"))
+    assert (trusting.type_name, trusting.at) == ("BlockingIOError", line_of(servers, "TRUSTS-READINESS"))
     assert str(trusting.plan) == "would-block server:7 accept call=1"
     # The errnos that accept has besides end the loop, at the same line.
     assert (by_reason["loop-survives"].type_name, by_reason["loop-survives"].at) == (
         "OSError",
-        line_of("TRUSTS-READINESS"),
+        line_of(servers, "TRUSTS-READINESS"),
     )
     assert len(result.failures) == 2
 
@@ -71,7 +70,7 @@ def test_a_listener_that_was_given_up_is_found() -> None:
     assert failure.reason == "listener-survives"
     assert set(failure.kinds) == {"error"}
     assert failure.count == 5  # each errno of accept
-    assert failure.at == line_of("GIVES-UP-LISTENING")  # where it was closed
+    assert failure.at == line_of(servers, "GIVES-UP-LISTENING")  # where it was closed
 
 
 def test_a_tail_that_was_lost_is_found_and_shrunk_to_one_byte() -> None:
@@ -90,7 +89,7 @@ def test_a_parser_that_takes_a_read_for_a_line_is_found() -> None:
 
 def test_a_reset_that_kills_the_loop_is_found_though_its_errno_is_excused() -> None:
     failure = only(sweep(echo(servers.ResetIsFatal)))
-    assert (failure.reason, failure.at) == ("loop-survives", line_of("RESET-IS-FATAL"))
+    assert (failure.reason, failure.at) == ("loop-survives", line_of(servers, "RESET-IS-FATAL"))
     assert isinstance(failure.error, OSError)
     assert set(failure.kinds) <= {"reset", "error", "reset-before-accept"}
 

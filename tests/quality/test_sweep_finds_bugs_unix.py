@@ -13,8 +13,7 @@ from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.run import play
 from tests.quality import servers
-from tests.quality.found import only
-from tests.quality.servers import line_of
+from tests.quality.found import line_of, only
 
 PATH = "/run/echo.sock"
 CONNECTION = f"server->server:{PATH}#1"
@@ -67,9 +66,9 @@ def test_the_unsent_half_that_was_lost_is_found_and_shrunk_to_one_byte() -> None
 @pytest.mark.parametrize(
     ("server", "reason", "at"),
     [
-        (servers.TrustsReadiness, "target-raised", line_of("TRUSTS-READINESS")),
-        (servers.GivesUpListening, "listener-survives", line_of("GIVES-UP-LISTENING")),
-        (servers.ResetIsFatal, "loop-survives", line_of("RESET-IS-FATAL")),
+        (servers.TrustsReadiness, "target-raised", line_of(servers, "TRUSTS-READINESS")),
+        (servers.GivesUpListening, "listener-survives", line_of(servers, "GIVES-UP-LISTENING")),
+        (servers.ResetIsFatal, "loop-survives", line_of(servers, "RESET-IS-FATAL")),
         (servers.ForgetsToClose, "nothing-left", ""),
         (servers.EofIsNews, "no-spin", ""),
     ],
