@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from simnet.sealed import OTHER
 from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
 
 __all__ = ["CallPoint", "ConnectPoint", "DatagramPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
@@ -35,6 +36,9 @@ class StreamPoint(NamedTuple):
     length: int
     edges: tuple[int, ...]  # offsets at which a write or a segment begins or ends
     target: bool  # a target sends or receives them
+    late: tuple[
+        tuple[int, float], ...
+    ] = ()  # offsets of what a target waited for with a deadline, and how far off in s that was
 
 
 class ConnectPoint(NamedTuple):
@@ -63,6 +67,7 @@ class DatagramPoint(NamedTuple):
     place: str
     n: int
     target: bool  # a target sends or receives it
+    late: float = 0.0  # a target waited for it with a deadline, so many seconds off
 
 
 class Moment(NamedTuple):
@@ -90,7 +95,8 @@ class Points:
         """The points of the run that left *trace*."""
         points = cls()
         under_test = frozenset(targets)
-        streams: dict[tuple[str, str], list[int]] = {}  # offsets of edges, by connection and direction
+        waited = _deadlines(trace, under_test)
+        streams: dict[tuple[str, str], _Stream] = {}  # by connection and direction
         syns: dict[str, list[str]] = {}
         answered: dict[str, bool] = {}
         moments: dict[str, dict[int, None]] = {}
@@ -119,22 +125,56 @@ class Points:
                 elif event.op == "SYN ACK":
                     answered[event.place] = True
                 elif event.op.partition(" ")[0] == "data":
-                    edges = streams.setdefault((event.place, event.end), [0])
-                    edges += [event.n, event.n + len(event.arguments)]
+                    stream = streams.setdefault((event.place, event.end), _Stream())
+                    stream.come(event.n, len(event.arguments), event.result)
                 elif event.op.startswith("datagram") and event.n:
                     to = event.place.partition("->")[2].rpartition(":")[0]
                     touched = event.host in under_test or to in under_test
-                    points.datagrams.append(DatagramPoint(event.place, event.n, touched))
+                    points.datagrams.append(
+                        DatagramPoint(event.place, event.n, touched, waited.get((to, event.result), 0.0))
+                    )
         for place, hosts in syns.items():
             server = place.partition("->")[2].rpartition(":")[0]
             points.connects.append(ConnectPoint(place, hosts[0], server, answered.get(place, False)))
-        for (place, end), edges in streams.items():
-            client, _, rest = place.partition("->")
-            touches = client in under_test or rest.rpartition(":")[0] in under_test
-            points.streams.append(StreamPoint(place, end, max(edges), tuple(sorted(set(edges))), touches))
+        for (place, end), stream in streams.items():
+            touches = any(_receiver(place, each) in under_test for each in OTHER)
+            edges = sorted({0, *stream.edges})
+            whose = _receiver(place, end)
+            late = [(first, waited[whose, at_ns]) for first, at_ns in stream.come_at if (whose, at_ns) in waited]
+            points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late)))
         for host, instants in moments.items():
             points.moments += [Moment(host, each) for each in (*instants, max(instants) + 1)]
         return points
+
+
+class _Stream:
+    """The bytes of one direction, as they come."""
+
+    __slots__ = ("come_at", "edges")
+
+    def __init__(self) -> None:
+        self.edges: list[int] = []  # offsets
+        self.come_at: list[tuple[int, int]] = []  # the offset of each first byte, and the instant in ns
+
+    def come(self, first: int, size: int, at_ns: int) -> None:
+        self.edges += [first, first + size]
+        self.come_at.append((first, at_ns))
+
+
+def _deadlines(trace: Trace, targets: frozenset[str]) -> dict[tuple[str, int], float]:
+    """How far off in seconds the nearest deadline was, for each host of *targets* and instant at which something came in time."""
+    found: dict[tuple[str, int], float] = {}
+    for host, woken_ns, deadline_ns in trace.deadlines:
+        if host in targets:
+            seconds = (deadline_ns - woken_ns) / 1e9
+            found[host, woken_ns] = min(seconds, found.get((host, woken_ns), seconds))
+    return found
+
+
+def _receiver(place: str, end: str) -> str:
+    """The host at the *end* of a connection."""
+    client, _, rest = place.partition("->")
+    return client if end == "client" else rest.rpartition(":")[0]
 
 
 def _is_unix(place: str) -> bool:
@@ -145,7 +185,7 @@ def _is_unix(place: str) -> bool:
 
 def _unix_points(
     event: Event,
-    streams: dict[tuple[str, str], list[int]],
+    streams: dict[tuple[str, str], _Stream],
     attempts: dict[str, list[str]],
     answered: dict[str, bool],
 ) -> None:
@@ -155,8 +195,8 @@ def _unix_points(
         if event.result is None:
             answered[event.place] = True
     elif event.op == "send" and event.end and isinstance(event.result, int) and event.result:
-        edges = streams.setdefault((event.place, "client" if event.end == "server" else "server"), [0])
-        edges.append(edges[-1] + event.result)
+        stream = streams.setdefault((event.place, OTHER[event.end]), _Stream())
+        stream.come(stream.edges[-1] if stream.edges else 0, event.result, event.time_ns)
 
 
 def _has_name(event: Event) -> bool:

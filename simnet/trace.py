@@ -86,11 +86,13 @@ class Nothing(list[Entry]):
 class Trace:
     """The record of one run, in the order in which things happened; empty with *recording* off."""
 
-    __slots__ = ("entries", "recording")
+    __slots__ = ("deadlines", "entries", "recording")
 
     def __init__(self, *, recording: bool = True) -> None:
         self.recording = recording  # asked where an entry costs more to make than the call it is about
         self.entries: list[Entry] = [] if recording else Nothing()
+        # what came in time: whose wait, when it was woken, and until when it would have waited
+        self.deadlines: list[tuple[str, int, int]] = []
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -176,10 +176,12 @@ class Scheduler:
                 self._switch(following)
             me.waiting = None
             me.activity = self.activity + self.effects
-            if timer is not None:
+            if timer is not None and deadline_ns is not None:
                 me.has_deadline = False
                 self._sleepers -= 1
                 timer.cancel()
+                if self.recording and not me.timed_out:
+                    self.trace.deadlines.append((me.host_name, clock.now_ns, deadline_ns))
             if me.pending is not None:
                 me.meet_pending()
             if self.interrupted is not None:

@@ -235,7 +235,7 @@ def _at_datagram(datagram: DatagramPoint, last: int) -> Iterator[Fault]:
     yield k.Duplicate(on=on, datagram=n)
     if n < last:
         yield k.Reorder(on=on, datagram=n)
-    for seconds in (STALL_SHORT, STALL_LONG):
+    for seconds in (STALL_SHORT, STALL_LONG, *_too_late(datagram.late)):
         yield k.Delay(on=on, datagram=n, seconds=seconds)
 
 
@@ -281,6 +281,8 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
         return make(stream, edges[index // width], parameters[index % width])
 
     yield Family(kind, EDGES, len(edges) * width, len(edges), at_edge)
+    if kind == "stall" and (too_late := _all_too_late(stream)):
+        yield Family(kind, EDGES, len(too_late), 0, too_late.__getitem__)
     between = highest - lowest + 1 - len(edges)
     if between:
         below = [edge - lowest - index for index, edge in enumerate(edges)]  # how many bytes before each edge are none
@@ -290,6 +292,23 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
 
         most = between if last <= BYTES_ALL_MAX else min(between, BYTES_ALL_MAX)
         yield Family(kind, BYTES, between, between, at_byte, most)
+
+
+def _all_too_late(stream: StreamPoint) -> list[Fault]:
+    """Each segment that was waited for with a deadline, whole and without its first byte, just behind that deadline."""
+    return [
+        k.Stall(on=stream.place, end=stream.end, byte=byte, seconds=seconds)
+        for first, off in stream.late
+        for seconds in _too_late(off)
+        for byte in (first, first + 1)
+        if byte < stream.length
+    ]
+
+
+def _too_late(off: float) -> Iterator[float]:
+    """How late in seconds is just behind a deadline that is so far *off*, if the other delays are not as good."""
+    if STALL_SHORT <= off < STALL_LONG - STALL_SHORT:
+        yield round(off + STALL_SHORT, 6)
 
 
 def _together(stream: StreamPoint) -> Iterator[Family]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -227,6 +228,60 @@ def test_stalls_are_short_everywhere_and_long_as_well_at_edges() -> None:
     stream = StreamPoint(PLACE, "server", 14, (0, 7, 14), True)
     seconds = Counter(line.rpartition("seconds=")[2] for line in lines(points_of(streams=[stream]), "stall"))
     assert seconds == {"0.05": 15, "61": 7}  # 0 1, 6 7 8, 13 14
+
+
+def test_what_a_target_waited_for_with_a_deadline_comes_just_behind_it_too() -> None:
+    """Whole, and without its first byte; not where the other delays are as good."""
+    late = ((0, 1.5), (7, 0.01), (13, 2.0))
+    stream = StreamPoint(PLACE, "server", 14, (0, 7, 13, 14), True, late)
+    stalls = [line.partition("byte=")[2] for line in lines(points_of(streams=[stream]), "stall")]
+    assert [each for each in stalls if not each.endswith(("=0.05", "=61"))] == [
+        "0 seconds=1.55",
+        "1 seconds=1.55",
+        "13 seconds=2.05",
+    ]
+
+
+def asked_twice(net: Network, asker: socket.socket, answerer: socket.socket) -> None:
+    """By a target that has less patience, in seconds, with the first answer than with the second."""
+
+    def answer() -> None:
+        for _ in range(2):
+            asked, whose = answerer.recvfrom(100)
+            answerer.sendto(asked, whose) if whose else answerer.send(asked)
+
+    def ask() -> None:
+        for patience in (3.5, 7):
+            asker.settimeout(patience)
+            asker.send(b"what")
+            assert asker.recv(100) == b"what"
+            time.sleep(0.1)  # within a host an answer takes no time, and the nearest deadline of an instant counts
+
+    net.host("test").spawn(answer)
+    net.host("server").run(ask)
+    asker.close()
+    answerer.close()
+
+
+@pytest.mark.parametrize("where", ["test", "server"])
+def test_deadlines_are_those_of_the_targets_waits(where: str) -> None:
+    def test(net: Network) -> None:
+        with net.host(where).listen("/run/app" if where == "server" else 7) as listener:
+            asker = net.host("server").connect("/run/app" if where == "server" else ("test", 7))
+            asked_twice(net, asker, listener.accept()[0])
+
+    (late,) = (stream.late for stream in play(test, target="server").points.streams if stream.end == "client")
+    assert [(first, round(off, 2)) for first, off in late] == [(0, 3.5), (4, 7)]
+
+
+def test_so_are_they_where_datagrams_answer() -> None:
+    def test(net: Network) -> None:
+        asker, answerer = (net.host(name).socket(type=socket.SOCK_DGRAM) for name in ("server", "test"))
+        answerer.bind(("test", 7))
+        asker.connect(("test", 7))
+        asked_twice(net, asker, answerer)
+
+    assert [round(each.late, 2) for each in play(test, target="server").points.datagrams] == [0, 3.5, 0, 7]
 
 
 def test_streams_between_support_are_left_alone() -> None:

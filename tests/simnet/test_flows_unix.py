@@ -198,8 +198,8 @@ def test_a_sweep_delays_each_and_what_no_kernel_does_it_does_where_it_is_asked_t
         result = simnet.check(log, target="server", **options)
         return {row.kind: row.variants for row in result.kinds if row.kind in DATAGRAM_KINDS and row.variants}
 
-    assert variants() == {"delay": 8}
-    assert variants(kinds=DATAGRAM_KINDS) == {"drop": 4, "duplicate": 4, "reorder": 3, "delay": 8}
+    assert variants() == {"delay": 12}
+    assert variants(kinds=DATAGRAM_KINDS) == {"drop": 4, "duplicate": 4, "reorder": 3, "delay": 12}
 
 
 def test_dice_delay_unix_datagrams_and_do_nothing_else_to_them() -> None:
