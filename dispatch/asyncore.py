@@ -162,6 +162,7 @@ class dispatcher:
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """A new socket, in the map at once."""
         self.family_and_type = family, type
+        _events.closes = self._dispatch_closes = _events.closes + 1  # what was polled is of the socket before
         sock = socket.socket(family, type)
         sock.setblocking(False)
         self.set_socket(sock)

@@ -130,6 +130,12 @@ def no_socket(sock: Any) -> TypeError:
     return TypeError(f"{sock!r} is no socket: a channel takes what accept() or socket.socket() gives")
 
 
+def no_stream(sock: Any) -> TypeError:
+    """What to raise when *sock* carries messages, whose cuts a stream would lose, and their ends."""
+    remedy = "Datagram(sock=...) takes it" if sock.type == _socket.SOCK_DGRAM else "a Dispatcher can recv() from it"
+    return TypeError(f"{sock!r} is no stream: it carries messages; {remedy}")
+
+
 def refuse_tls(sock: Any, remedy: str) -> None:
     """*sock* is none of the ``ssl`` module's, which say in errors of their own what they wait for.
 

@@ -7,6 +7,7 @@ import os
 import socket as _socket
 import stat
 import sys
+from collections.abc import Callable
 
 from dispatch.annotations import Any
 from dispatch.channel import CONNECTED, EOF, SHUT
@@ -22,12 +23,16 @@ AT_ONCE = 1 << 20  # bytes offered to sendfile in one call
 class FilePiece:
     """Part of a file, to be sent; true while something is left. The file is read as it is when its turn comes."""
 
-    __slots__ = ("_fd", "_file", "_left", "_offset", "_rest")
+    __slots__ = ("_close", "_failed", "_fd", "_file", "_left", "_offset", "_promised", "_rest")
 
-    def __init__(self, file: Any, offset: int, count: int | None) -> None:
-        self._file = file  # keeps it alive
-        self._fd = descriptor(file, "; write_from() sends what an iterable gives")
+    def __init__(self, file: Any, offset: int, count: int | None, failed: Callable[[str, Exception], object]) -> None:
+        self._fd = -1
+        self._close = os.close  # at the interpreter's end modules are empty
+        self._failed = failed
+        self._file = file
+        self._fd = os.dup(descriptor(file, "; write_from() sends what an iterable gives"))
         self._offset = offset
+        self._promised = count is not None  # the peer may have been told how much comes
         try:
             os.lseek(self._fd, 0, os.SEEK_CUR)
         except OSError:
@@ -42,17 +47,32 @@ class FilePiece:
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
 
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            self._close(self._fd)
+
     def __bool__(self) -> bool:
         return self._left > 0 or bool(self._rest)
 
     def more(self) -> bytes:
-        """The next piece, for those who cannot use sendfile."""
+        """The next piece, for those who cannot use sendfile.
+
+        Raises:
+            EOFError: the file has ended too early.
+        """
         data = os.pread(self._fd, min(PIECE, self._left), self._offset)
         self._moved(len(data))
         return data
 
     def send_to(self, sock: Any) -> tuple[int, bool]:
         """Send the next piece: (bytes that went out, whether the socket is full)."""
+        try:
+            return self._send_to(sock)
+        except EOFError as error:
+            self._failed("write_file", error)
+            return 0, False
+
+    def _send_to(self, sock: Any) -> tuple[int, bool]:
         if not self._rest and type(sock) is _socket.socket and hasattr(os, "sendfile"):
             try:
                 sent = os.sendfile(sock.fileno(), self._fd, self._offset, min(AT_ONCE, self._left))
@@ -72,7 +92,9 @@ class FilePiece:
 
     def _moved(self, count: int) -> None:
         self._offset += count
-        self._left = self._left - count if count else 0  # the file was shorter than it said
+        left, self._left = self._left, self._left - count if count else 0  # the file was shorter than it said
+        if not count and left and self._promised:
+            raise EOFError(f"{self._file!r} ends at {self._offset}; write_file() was to send {left} bytes more")
 
 
 def _is_readable(fd: int) -> bool:

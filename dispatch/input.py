@@ -9,6 +9,7 @@ for each other for ever.
 from __future__ import annotations
 
 import socket as _socket
+from collections import deque
 
 from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, EOF, HELD
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, socket_error
@@ -105,7 +106,7 @@ class Receiver(Sender):
 
     def _sent_part(self, out: bytes, sent: int) -> None:
         """The kernel took *sent* bytes of the one piece that this turn has made."""
-        self._waiting = [memoryview(out)[sent:]]
+        self._waiting = deque([memoryview(out)[sent:]])
         self._waiting_bytes = len(out) - sent
         self._left_over()
         if self._waiting_bytes:

@@ -304,9 +304,11 @@ class Loop:
             self._make(timer)
 
     def _alive(self) -> bool:
+        if self._draining:  # what those in the background have written is sent, too
+            return any(channel is not self._waker for channel in self.channels.values())
         if len(self.channels) > self._background or self._soon or self._ended or self._unsent:
-            return not self._draining or len(self.channels) > self._background
-        return not self._draining and self._timers.next_due() is not None
+            return True
+        return self._timers.next_due() is not None
 
     def _make(self, timer: Timer) -> None:
         """One call, whatever it does."""

@@ -35,7 +35,6 @@ KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not 
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
-
 OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
@@ -117,6 +116,8 @@ class Sender(Channel):
             data = bytes(data)  # the caller may use its buffer again while this waits
         if self._channel_state & DONE:
             return False
+        if self.loop._turning is not self:
+            self.loop._check_thread()  # else what waits, and what is counted of it, is another thread's at this moment
         out = self._waiting
         if out is None:
             if not data:
@@ -142,6 +143,7 @@ class Sender(Channel):
             if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
                 raise TypeError(f"{producer!r} is no producer: it has neither more() nor items; write() takes bytes")
             producer = Items(producer)
+        self.loop._check_thread()
         if self._channel_state & DONE:
             return False
         if self._waiting is None:
@@ -157,14 +159,14 @@ class Sender(Channel):
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
         """Send *count* bytes (None: to its end) of an open binary file from *offset*, with ``sendfile`` where possible.
 
-        The file must stay open until it is sent; its own position is neither used nor changed.
+        It may be closed at once: a duplicate of its descriptor is read. Its own position is neither used nor changed.
+        If it ends before *count* bytes are sent, that is an ``EOFError`` for ``handle_error``.
         """
         check_count("offset", offset, 0, OFFSET_MAX)
-        if count is not None:
-            check_count("count", count, 0)
+        check_count("count", 0 if count is None else count, 0)
         from dispatch.files import FilePiece
 
-        return self.write_from(FilePiece(file, offset, count))
+        return self.write_from(FilePiece(file, offset, count, self._failed))
 
     @property
     def queued(self) -> int:
@@ -461,7 +463,7 @@ class Sender(Channel):
             loop.call_soon(self._flush_later)
 
     def _arm_close(self) -> None:
-        if self.close_timeout is not None:
+        if self.close_timeout is not None and not self._channel_state & CLOSED:
             more = self._extras()
             if more.limit is None:
                 what = f"the peer took no more, {self._waiting_bytes} bytes wait"

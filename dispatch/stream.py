@@ -10,6 +10,7 @@ import os
 import socket as _socket
 import sys
 
+from dispatch.accepting import kind
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
     BEHIND,
@@ -32,7 +33,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket, refuse_tls
+from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket, no_stream, refuse_tls
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from dispatch.statistics import StreamStatistics
 
 SILENT = PAUSED | HELD | BUSY | BEHIND | EOF | CLOSING | CONNECTING  # in these states nothing is read
+STREAMS = (_socket.SOCK_STREAM, None)  # None: it has no type, as a pipe
 TIMEOUTS = ("connect_timeout", "idle_timeout", "write_timeout", "close_timeout")
 BEFORE = PAUSED | SHUT | LAYERED | PRODUCING | PROMISED | FULL  # what may be asked for before there is a connection
 
@@ -78,6 +80,8 @@ class Stream(Receiver):
                 raise no_socket(sock) from None
             if hasattr(sock, "do_handshake"):
                 refuse_tls(sock, "call start_tls(context) on the channel")
+            if kind(sock) not in STREAMS:
+                raise no_stream(sock)
             self.socket = sock
             self._channel_state = CONNECTED
             self.loop._join(self, READ)

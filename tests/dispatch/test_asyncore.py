@@ -1026,6 +1026,28 @@ def test_nothing_of_the_old_socket_reaches_a_channel_that_got_a_new_one(map, tur
         sock.close()
 
 
+def test_a_socket_that_was_made_in_this_turn_has_no_events_yet(map, turn):
+    """The old one was closed by itself, and the number is the same: nobody but `create_socket` knows."""
+    ours, theirs = socket.socketpair()
+
+    class Renewed(Recorder):
+        def handle_read(self):
+            self.events.append("read")
+            number = self._fileno
+            self.socket.close()
+            self.create_socket()
+            assert self._fileno == number
+
+    channel = Renewed(ours, map)
+    channel.writable = lambda: True
+    theirs.send(b"x")
+    turn(map)
+
+    assert channel.events == ["read"]
+    channel.close()
+    theirs.close()
+
+
 def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, turn):
     channel, client = pair
     a, b = socket.socketpair()

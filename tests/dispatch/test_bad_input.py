@@ -480,6 +480,19 @@ def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
     assert not loop.channels
 
 
+@pytest.mark.parametrize("kind", [dispatch.Stream, dispatch.Chat])
+def test_a_stream_refuses_a_socket_that_carries_messages(world, kind):
+    loop = world.loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        refused(TypeError, "is no stream: it carries messages; Datagram(sock=...) takes it", kind, sock, loop=loop)
+    if hasattr(socket, "SOCK_SEQPACKET"):
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with near, far:
+            refused(TypeError, "a Dispatcher can", kind, near, loop=loop)
+            assert near.fileno() >= 0
+    assert not loop.channels
+
+
 def test_a_datagram_refuses_what_it_cannot_send(world):
     loop = world.loop()
     channel = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
@@ -616,6 +629,24 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert not channel.closed
     assert channel.queued == 0
     channel.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)  # no producer was taken
+
+
+def test_another_thread_is_refused_while_output_waits(kernel_world, in_thread):
+    """What waits, and how much that is, is being changed by the loop."""
+    loop = kernel_world.loop()
+    channel, _ = kernel_world.connected(loop, Recorder)
+    channel.write(b"x" * 10_000_000)
+    loop.run_once(0)
+    before = channel.queued
+    assert before
+
+    def meddle():
+        for call, *args in ((channel.write, b"x"), (channel.write, bytearray(b"x")), (channel.write_from, [b"x"])):
+            refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args)
+
+    loop.call_soon(lambda: in_thread(meddle).join(5))
+    loop.run_once(0)
+    assert channel.queued <= before
 
 
 def test_another_thread_is_refused_while_a_single_turn_is_made(kernel_world, in_thread):

@@ -37,6 +37,34 @@ def test_channels_in_the_background_are_closed_with_their_loop(world, deadline):
         world.connect(listener.addr)
 
 
+def test_what_channels_in_the_background_have_written_is_sent_before_the_end(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Quiet)
+    channel.write(b"x" * 20_000_000)
+    loop.run_once(0)
+    assert channel.queued
+
+    got = []
+    client.setblocking(False)
+
+    def read():
+        try:
+            while data := client.recv(1 << 20):
+                got.append(len(data))
+        except BlockingIOError:
+            pass
+        loop.call_later(0.001, read)
+
+    loop.call_soon(read)
+    loop.close(5)
+    client.setblocking(True)
+    while data := client.recv(1 << 20):
+        got.append(len(data))
+
+    assert channel.events == ["full", ("close", None)]
+    assert sum(got) == 20_000_000
+
+
 def test_a_loop_that_ends_lets_nobody_in_by_a_listener_in_the_background(world):
     loop = world.loop()
     channel, _ = world.connected(loop, Recorder)

@@ -1101,6 +1101,23 @@ def test_a_producer_that_fails_is_its_channels_error(world, caplog):
     assert channel.events == [("close", ValueError)]
 
 
+def test_a_producer_that_fails_after_the_close_leaves_no_deadline_behind(world):
+    loop = world.loop()
+
+    def fails():
+        yield b"some"
+        raise ZeroDivisionError
+
+    channel, _client = world.connected(loop, Recorder)
+    channel.write_from(fails())
+    channel.close()
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", ZeroDivisionError)]
+    assert not loop._alive()
+
+
 def test_items_that_are_no_bytes_are_told_with_what_gave_them(world, caplog):
     loop = world.loop()
 
@@ -1167,6 +1184,69 @@ def test_a_file_that_tells_no_size_is_sent_to_its_end(world, fickle, offset, cou
         data = file.read()[offset : None if count is None else offset + count]
 
     assert got == b"[" + data + b"]"
+
+
+@pytest.mark.parametrize("fickle", [False, True], ids=["sendfile", "read"])
+def test_a_file_may_be_closed_as_soon_as_it_was_written(world, fickle, tmp_path):
+    """Its number may be another's by the time the bytes go out."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"x" * 300_000)
+    other.write_bytes(b"y" * 300_000)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    if fickle:
+        channel.socket = Fickle(channel.socket)
+    with path.open("rb") as file:
+        channel.write_file(file)
+    with other.open("rb"):
+        channel.close()
+        assert world.read_all(loop, client) == b"x" * 300_000
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="Linux lists what is open")
+def test_a_file_that_was_not_sent_is_given_back(world, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10_000_000)
+    loop = world.loop()
+    channel, _client = world.connected(loop, Recorder)
+    for _ in range(2):
+        with path.open("rb") as file:
+            channel.write_file(file)
+        loop.run_once(0)
+    channel.abort()
+    loop.run_once(0)
+
+    names = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+    assert str(path) not in [os.readlink(name) for name in names if os.path.exists(name)]
+
+
+@pytest.mark.parametrize("fickle", [False, True], ids=["sendfile", "read"])
+@pytest.mark.parametrize("kept", [False, True], ids=["given up", "kept"])
+def test_a_file_that_ends_before_what_was_promised_is_an_error(world, fickle, kept, tmp_path):
+    """Who was told how long it is must not take what comes next for the rest of it."""
+
+    class Promising(Recorder):
+        def handle_error(self, error):
+            self.events.append(type(error))
+            if not kept:
+                self.abort(error)
+
+    path = tmp_path / "file"
+    path.write_bytes(b"short")
+    loop = world.loop()
+    channel, client = world.connected(loop, Promising)
+    if fickle:
+        channel.socket = Fickle(channel.socket)
+    with path.open("rb") as file:
+        channel.write_file(file, 1, 100)
+        channel.write(b"next")
+        channel.close()
+        world.run(loop, lambda: channel.closed)
+        loop.run_once(0)
+
+    assert channel.events == [EOFError, ("close", None if kept else EOFError)]
+    if kept:
+        assert client.recv(100) == b"hortnext"
 
 
 def test_what_can_only_be_read_as_it_comes_is_refused_as_a_file(world):
