@@ -101,6 +101,9 @@ class Chat(Stream):
         """Data that has arrived and was not delivered yet."""
         return b"" if self._terminator is SKIPPING else bytes(self._input[self._start :])
 
+    def _is_its_turn(self) -> bool:
+        return self._cutting or super()._is_its_turn()
+
     # ---- cutting
 
     def handle_data(self, data: bytes, /) -> None:

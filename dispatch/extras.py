@@ -104,6 +104,31 @@ class Extras:
             self.layer.deadline.cancel()
 
 
+def as_producer(thing: Any) -> Any:
+    """*thing*, if it has ``more()``, or its items.
+
+    Raises:
+        TypeError: neither.
+    """
+    if hasattr(thing, "more"):
+        return thing
+    if isinstance(thing, (bytes, bytearray, memoryview, str)) or not hasattr(thing, "__iter__"):
+        raise TypeError(f"{thing!r} is no producer: it has neither more() nor items; write() takes bytes")
+    return Items(thing)
+
+
+def ask_producer(producer: Any, channel: Sender) -> Any:
+    """What *producer* gives next; nothing if it fails, which is an error of *channel*."""
+    try:
+        data = producer.more()
+        if data and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"{producer!r} gave {type(data).__name__}, not bytes")
+    except Exception as error:  # noqa: BLE001 - a program's producer may raise anything, the loop goes on
+        channel._failed("more", error)
+        return None
+    return data
+
+
 class Items:
     """An iterable of bytes as a producer."""
 

@@ -47,9 +47,13 @@ class FilePiece:
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
 
-    def __del__(self) -> None:
-        if self._fd >= 0:
-            self._close(self._fd)
+    def give_back(self) -> None:
+        """Its descriptor is not needed any more."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._close(fd)
+
+    __del__ = give_back
 
     def __bool__(self) -> bool:
         return self._left > 0 or bool(self._rest)
@@ -60,6 +64,8 @@ class FilePiece:
         Raises:
             EOFError: the file has ended too early.
         """
+        if not self._left:
+            return b""
         data = os.pread(self._fd, min(PIECE, self._left), self._offset)
         self._moved(len(data))
         return data
@@ -93,6 +99,8 @@ class FilePiece:
     def _moved(self, count: int) -> None:
         self._offset += count
         left, self._left = self._left, self._left - count if count else 0  # the file was shorter than it said
+        if not self._left:
+            self.give_back()
         if not count and left and self._promised:
             raise EOFError(f"{self._file!r} ends at {self._offset}; write_file() was to send {left} bytes more")
 

@@ -199,7 +199,7 @@ class Receiver(Sender):
         if error.errno in OUT_OF_RESOURCES:
             self._rest(BREATH)
         else:
-            self._finish(error)
+            self._finish(error.with_traceback(None))  # as where sending fails
 
     def _take_urgent(self) -> None:
         try:

@@ -27,7 +27,7 @@ from dispatch.channel import (
 )
 from dispatch.checks import check_count
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, Timeout
-from dispatch.extras import Extras, Items
+from dispatch.extras import Extras, as_producer, ask_producer
 from dispatch.limits import guard_water
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
@@ -35,6 +35,7 @@ KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not 
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
+CROWD = 64  # pieces and producers in a queue; a peer that asks for more files than that is not listened to meanwhile
 OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
@@ -139,10 +140,7 @@ class Sender(Channel):
         It is called when its output is next to be sent, so a long reply needs no memory. What is written meanwhile, even
         by the producer, comes after all of it.
         """
-        if not hasattr(producer, "more"):
-            if isinstance(producer, (bytes, bytearray, memoryview, str)) or not hasattr(producer, "__iter__"):
-                raise TypeError(f"{producer!r} is no producer: it has neither more() nor items; write() takes bytes")
-            producer = Items(producer)
+        producer = as_producer(producer)
         self.loop._check_thread()
         if self._channel_state & DONE:
             return False
@@ -154,6 +152,9 @@ class Sender(Channel):
             self._spread_out()
             self._waiting.append(producer)
         self._channel_state |= PRODUCING
+        if len(self._waiting) > CROWD and self._is_its_turn():
+            self._channel_state |= HELD  # however few bytes those are: each may hold a file open
+            self._update()
         return self._waiting_bytes <= self.high_water or self._promise()
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
@@ -172,6 +173,13 @@ class Sender(Channel):
     def queued(self) -> int:
         """Bytes written that the kernel has not accepted yet, not counting those of producers."""
         return len(self._waiting) if type(self._waiting) is bytes else self._waiting_bytes
+
+    def _is_its_turn(self) -> bool:
+        """Whether what is written now comes of what was read."""
+        return self.loop._turning is self
+
+    def _is_crowded(self) -> bool:
+        return self._channel_state & PRODUCING != 0 and self._waiting is not None and len(self._waiting) > CROWD
 
     # ---- sending
 
@@ -381,7 +389,7 @@ class Sender(Channel):
             given: list[bytes] = []
             size = 0
             while size < JOIN_BELOW and len(given) < ASKED:
-                data = self._ask_producer(first)
+                data = ask_producer(first, self)
                 if self._channel_state & CLOSED:
                     return None
                 if not data:
@@ -397,16 +405,6 @@ class Sender(Channel):
         self._channel_state &= ~PRODUCING
         return None
 
-    def _ask_producer(self, producer: Any) -> Any:
-        try:
-            data = producer.more()
-            if data and not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(f"{producer!r} gave {type(data).__name__}, not bytes")
-        except Exception as error:  # noqa: BLE001 - a program's producer may raise anything, the loop goes on
-            self._failed("more", error)
-            return None
-        return data
-
     # ---- what follows
 
     def _left_over(self) -> None:
@@ -418,7 +416,7 @@ class Sender(Channel):
             self._extras().arm_write(self)
         if self._waiting_bytes > self.high_water and not state & (FULL | CLOSING):
             self._say_full()
-        elif self._waiting_bytes <= self.low_water and state & (FULL | PROMISED | HELD):
+        elif self._waiting_bytes <= self.low_water and state & (FULL | PROMISED | HELD) and not self._is_crowded():
             self._below_low_water()
         else:
             self._update()
@@ -443,15 +441,18 @@ class Sender(Channel):
             self._below_low_water()
         else:
             if self._channel_state & PROMISED:
-                self._channel_state &= ~PROMISED
                 if type(self).handle_drained is not Sender.handle_drained:
                     self._below_low_water()
                     return
+                self._channel_state &= ~PROMISED
             self._update()
 
     def _below_low_water(self) -> None:
+        told = self._channel_state & (FULL | PROMISED)
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
+        if not told:  # it was only held back
+            return
         loop = self.loop
         before, loop._turning = loop._turning, self
         try:
@@ -466,8 +467,7 @@ class Sender(Channel):
         if self.close_timeout is not None and not self._channel_state & CLOSED:
             more = self._extras()
             if more.limit is None:
-                what = f"the peer took no more, {self._waiting_bytes} bytes wait"
-                error = Timeout("close", self.close_timeout, what)
+                error = Timeout("close", self.close_timeout, f"the peer took no more, {self._waiting_bytes} bytes wait")
                 more.limit = self.loop.call_later(self.close_timeout, self.abort, error)
 
     def _extras(self) -> Extras:

@@ -357,6 +357,7 @@ class Stream(Receiver):
 
     def _out_broken(self, error: OSError) -> None:
         """Sending failed. What the peer sent before it went is still read, if we read at all."""
+        error.with_traceback(None)  # its frames know all that was to be sent; nobody should wait for the collector
         if self._channel_state & LAYERED and self._extras().layer.said_goodbye:
             self._extras().staged = b""  # all that was written is out: the peer did not stay to hear that it was all
             self._waiting_bytes = 0
@@ -385,6 +386,10 @@ class Stream(Receiver):
     def _lose_output(self) -> None:
         if self.queued:
             self._extras().lost += self.queued
+        if self._channel_state & PRODUCING:
+            for each in (*(self._waiting or ()), self._extras().staged):
+                if hasattr(each, "give_back"):
+                    each.give_back()  # now: a traceback that somebody keeps may know it
         if self._more is not None:
             self._more.staged = b""
             self._more.disarm_write()

@@ -258,3 +258,42 @@ def test_much_may_be_written_before_there_is_a_connection(world, sizes):
     world.run(loop, lambda: made and len(made[0].data) == sum(sizes))
     world.run(loop, lambda: "drained" in channel.events)
     assert channel.events == ["full", "connect", "drained"]
+
+
+@pytest.mark.parametrize("kind", ["lines", "bytes"])
+@pytest.mark.parametrize("way", ["file", "items"])
+def test_who_asks_for_many_files_at_once_is_not_listened_to_until_they_are_sent(world, kind, way, tmp_path):
+    """They are few bytes in the queue, or none; but each is open."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 20_000)
+    queued, drained = [], []
+
+    class Server(dispatch.Chat if kind == "lines" else dispatch.Stream):
+        terminator = b"\n"
+        read_size = 65_536 if kind == "lines" else 1
+        read_size_max = read_size
+
+        def handle_message(self, _line):
+            self.write(b"!")
+            with path.open("rb") as file:
+                self.write_file(file) if way == "file" else self.write_from([file.read()])
+            queued.append(len(self._waiting))
+
+        if kind == "bytes":
+            handle_data = handle_message
+
+        def handle_drained(self):
+            drained.append(self)
+
+    loop = world.loop()
+    channel, client = world.connected(loop, Server)
+    client.send(b"\n" * 400)
+    world.run(loop, lambda: queued and queued[-1] > 60)
+    world.turn(loop, 10)
+    assert len(queued) < 400  # those that are here are not asked for yet
+
+    assert len(world.read(loop, client, 400 * 20_001)) == 400 * 20_001
+    assert max(queued) < 70
+    assert not drained
+    client.close()
+    world.run(loop, lambda: channel.closed)

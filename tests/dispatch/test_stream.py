@@ -1204,17 +1204,30 @@ def test_a_file_may_be_closed_as_soon_as_it_was_written(world, fickle, tmp_path)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="Linux lists what is open")
-def test_a_file_that_was_not_sent_is_given_back(world, tmp_path):
+@pytest.mark.parametrize("lost", ["aborted", "reset", "refused"])
+def test_a_file_that_was_not_sent_is_given_back(world, lost, tmp_path):
+    """At once: nobody should wait for the collector."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 10_000_000)
     loop = world.loop()
-    channel, _client = world.connected(loop, Recorder)
+    channel, client = world.connected(loop, Recorder)
+    if lost == "refused":
+        channel.socket = Fickle(channel.socket, send=[5, -errno.EPIPE])
     for _ in range(2):
         with path.open("rb") as file:
             channel.write_file(file)
+    gc.disable()
+    try:
         loop.run_once(0)
-    channel.abort()
-    loop.run_once(0)
+        if lost == "aborted":
+            channel.abort()
+        elif lost == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client.close()
+        world.run(loop, lambda: channel.closed)
+        loop.run_once(0)
+    finally:
+        gc.enable()
 
     names = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
     assert str(path) not in [os.readlink(name) for name in names if os.path.exists(name)]
