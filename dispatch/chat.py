@@ -18,7 +18,7 @@ AT_ONCE = 1024  # messages in one turn: of empty lines one read brings a quarter
 
 
 class MessageTooLong(ValueError):
-    """A peer sent more than ``max_message`` bytes without a terminator."""
+    """A peer sent more than ``max_message`` bytes without a terminator, or announced so many."""
 
 
 class _Left(Exception):
@@ -28,17 +28,18 @@ class _Left(Exception):
 class Chat(Stream):
     """A stream that calls :meth:`handle_message` for each message. ``terminator`` may change at any time, for the bytes that follow."""
 
-    __slots__ = ("__dict__", "_cutting", "_input", "_made", "_scanned", "_start", "_terminator")
+    __slots__ = ("__dict__", "_cutting", "_input", "_made", "_scanned", "_start", "_terminator", "_to_skip")
 
     #: What ends a message: bytes, a number of bytes, or None: whatever arrives is handed over as it comes.
     terminator: bytes | int | None = b"\r\n"
-    #: The longest message, in bytes; a peer that sends a longer one is given up (:meth:`handle_too_long`).
+    #: The longest message, in bytes, by a number as well; a peer that sends a longer one is given up (:meth:`handle_too_long`).
     max_message = 1 << 20
 
     def __init__(self, sock: Any = None, *, addr: Address = None, loop: Loop | None = None) -> None:
         self._input: bytes | bytearray = b""
         self._start = 0  # where the next message begins in it
         self._scanned = 0  # up to where there is no terminator
+        self._to_skip = 0  # bytes of a message that was too long by its number
         self._cutting = False
         self._made = False  # output, from the messages that were handed over last
         self._terminator = self.terminator
@@ -94,7 +95,7 @@ class Chat(Stream):
         """As for a stream. Unencrypted input that came after the request is discarded: it may have been injected."""
         super().start_tls(context, **options)
         self._input, self._start, self._scanned = b"", 0, 0
-        self._terminator = None  # nor is anything left of what was too long
+        self._terminator, self._to_skip = None, 0  # nor is anything left of what was too long
 
     @property
     def pending_input(self) -> bytes:
@@ -164,6 +165,9 @@ class Chat(Stream):
             terminator = self._terminator = check_terminator(terminator)
             self._scanned = start
         if isinstance(terminator, int):
+            if terminator > self.max_message:
+                self._leave_out(terminator)
+                raise _Left
             end = after = start + terminator
             if end > len(buffer):
                 return None
@@ -189,8 +193,21 @@ class Chat(Stream):
         self._start = self._scanned = after
         return buffer[start:end] if type(buffer) is bytes else bytes(memoryview(buffer)[start:end])
 
+    def _leave_out(self, size: int) -> None:
+        """The next *size* bytes are a message that is too long; nobody need wait for them to know."""
+        self._terminator, self._to_skip = SKIPPING, size
+        self._too_long(f"a message of {size} bytes")
+        if self._to_skip and self.terminator != size:
+            self._skip(size)
+            self._terminator, self._to_skip = None, 0  # what comes now is cut in another way
+
     def _skip(self, terminator: Any) -> bool:
         """Throw away what is left of a message that was too long; False if its end is still to come."""
+        if self._to_skip:
+            here = min(self._to_skip, len(self._input) - self._start)
+            self._start = self._scanned = self._start + here
+            self._to_skip -= here
+            return not self._to_skip
         if isinstance(terminator, (bytes, bytearray)):  # else the program cuts in another way by now
             size = len(terminator)
             end = self._input.find(terminator, self._start)

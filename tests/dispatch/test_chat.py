@@ -284,6 +284,61 @@ def test_who_hears_of_a_message_that_is_too_long_may_cut_in_another_way_from_the
     assert fed(Taking, *pieces).events == [b"abc"]
 
 
+@given(st.lists(st.integers(0, 100)))
+def test_a_message_that_is_too_long_by_its_number_is_left_out_however_the_bytes_arrived(marks):
+    """The number is mostly the peer's own: nobody should keep so much for it."""
+
+    class Numbered(Short):
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.terminator = int(data) if isinstance(self.terminator, bytes) else b"\n"
+
+        def handle_too_long(self, error):
+            super().handle_too_long(error)
+            assert len(self.pending_input) == 0
+
+    Numbered.terminator = b"\n"
+    data = b"3\nabc10\n0123456789" + b"11\n" + b"x" * 11 + b"x" * 11 + b"2\n2\nz"
+    marks = sorted({0, len(data), *(mark for mark in marks if mark < len(data))})
+    left_out = "a message of 11 bytes; max_message is 10"
+    events = fed(Numbered, *(data[a:b] for a, b in itertools.pairwise(marks))).events
+
+    assert events[:4] == [b"3", b"abc", b"10", b"0123456789"]
+    assert events[4:] == [b"11", left_out, left_out, left_out]  # until it is told otherwise
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b"11\nxxxx", b"x" * 7 + b"abc"], [b"11\n" + b"x" * 11 + b"abc"], [b"11\n", b"x", b"abc"]]
+)
+def test_who_hears_of_a_number_that_is_too_great_may_cut_in_another_way_from_there(pieces):
+    class Taking(Short):
+        terminator = b"\n"
+
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.terminator = 11
+
+        def handle_too_long(self, error):
+            self.set_terminator(3)
+
+    assert fed(Taking, *pieces).events[:2] == [b"11", b"xxx" if pieces[0] == b"11\nxxxx" else b"abc"]
+
+
+def test_a_number_that_is_too_great_costs_its_sender_the_connection(world):
+    loop = world.loop()
+
+    class Numbers(Talk):
+        max_message = 1000
+        terminator = 1001
+
+    channel, client = world.connected(loop, Numbers)
+    client.send(b"x")
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", MessageTooLong)]
+
+
 def test_a_message_in_many_small_pieces_is_scanned_once(monkeypatch):
     class Long(Talk):
         max_message = 1 << 24
