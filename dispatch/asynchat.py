@@ -118,8 +118,12 @@ class async_chat(asyncore.dispatcher):
         while self.ac_in_buffer:
             if not self._dispatch_cut():
                 return
-            if self._dispatch_closes != closes or (self._fileno is None) is not apart:
-                return  # closed by found_terminator: what else was in this read is not to be acted upon
+            if self._dispatch_closes != closes:
+                self.ac_in_buffer = (
+                    b""  # closed by found_terminator: what else was in this read is not to be acted upon
+                )
+            elif (self._fileno is None) is not apart:
+                return  # somebody else may go on with it
 
     def _dispatch_cut(self) -> bool:
         """Hand over the buffer up to the next terminator; False if more input is needed to see it.

@@ -288,6 +288,8 @@ def mend_chat(chat):
         was = generation(self)
         while self.ac_in_buffer and cut(self) and generation(self) == was:
             pass
+        if generation(self)[0] != was[0]:
+            self.ac_in_buffer = b""
 
     def cut(self):
         buffer, terminator = self.ac_in_buffer, self.get_terminator()

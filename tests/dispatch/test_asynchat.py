@@ -38,6 +38,9 @@ class Fed:
     def recv(self, size):
         return self.pieces.pop(0)
 
+    def close(self):
+        pass
+
 
 def fed(chat, *pieces):
     chat.socket = Fed(*pieces)
@@ -299,6 +302,18 @@ def test_an_error_of_send_goes_to_handle_error(chat, capsys, log):
 
     assert "OSError" in capsys.readouterr().out
     assert log.of(chat, "raised")[0][1] == "initiate_send"
+
+
+def test_a_chat_that_connects_anew_begins_with_what_comes_then():
+    class Again(Chat):
+        def found_terminator(self):
+            Chat.found_terminator(self)
+            if self.lines[-1] == b"again":
+                self.close()
+
+    again = fed(Again(), b"one\nagain\ntwo\nth", b"new\n")
+
+    assert again.lines == [b"one", b"again", b"new"]
 
 
 def test_everything_can_be_thrown_away(chat):
