@@ -51,6 +51,7 @@ class Connector:
         try:
             self._next = self._resolve()
         except OSError as error:
+            error.add_note(f"the address to connect to is {self._address!r}")  # what it says names nobody
             self._give_up(error)
             return
         self._try_next()

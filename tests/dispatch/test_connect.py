@@ -225,6 +225,7 @@ def test_a_name_that_nobody_knows_is_the_reason_of_the_close(world):
     world.turn(loop)
 
     assert client.events == [("close", socket.gaierror)]
+    assert client.reason.__notes__ == ["the address to connect to is ('nobody.invalid', 1)"]
 
 
 def test_a_look_up_that_gives_no_address_is_as_good_as_none(world):
