@@ -451,14 +451,13 @@ class Sender(Channel):
         told = self._channel_state & (FULL | PROMISED)
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
-        if not told:  # it was only held back
-            return
         loop = self.loop
-        before, loop._turning = loop._turning, self
-        try:
-            self._call("handle_drained")
-        finally:
-            loop._turning = before
+        if told:  # else its reading was held back, and no more
+            before, loop._turning = loop._turning, self
+            try:
+                self._call("handle_drained")
+            finally:
+                loop._turning = before
         if self._waiting is not None or self._channel_state & CLOSING:
             # Written there, or closed. In the next turn: who writes as much as goes out would have this one for ever.
             loop.call_soon(self._flush_later)
