@@ -192,3 +192,5 @@ class Pipe(Stream):
         except BaseException:
             self.socket.close()
             raise
+        if self.idle_timeout is not None:
+            self.touch()

@@ -103,6 +103,19 @@ def test_what_a_closed_pipe_has_not_read_is_for_who_reads_next(world, pipe):
     assert os.read(pipe["reader"], 100) == b"and the rest"
 
 
+def test_a_pipe_through_which_nothing_goes_is_idle(world, pipe):
+    class Impatient(KeepingPipe):
+        idle_timeout = 0.01
+
+    loop = world.loop()
+    channel = Impatient(pipe["reader"], loop=loop)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [("close", dispatch.Timeout)]
+    assert channel.reason.which == "idle"
+
+
 def test_a_pipe_nobody_reads_is_broken(world, pipe):
     loop = world.loop()
     channel = KeepingPipe(pipe["writer"], loop=loop)
