@@ -11,6 +11,8 @@ from dispatch.timers import Timer
 if TYPE_CHECKING:
     from dispatch.output import Sender
 
+EMPTY_MOST = 1_000_000  # a tenth of a second; a compressor that is fed byte by byte keeps some ten thousand to itself
+
 
 class Extras:
     """Made when the first of these is needed."""
@@ -141,8 +143,16 @@ class Items:
         return f"<items of {self._items!r}>"
 
     def more(self) -> bytes:
-        """The next item that is not empty; empty at the end."""
-        for item in self._items:
+        """The next item that is not empty; empty at the end.
+
+        Raises:
+            ValueError: there is no end of empty ones, nor would there be one of this call.
+        """
+        for empty, item in enumerate(self._items, 1):
             if item:
                 return item
+            if empty == EMPTY_MOST:
+                raise ValueError(
+                    f"{self!r} gave {empty} empty items in a row; write what there is when there is something"
+                )
         return b""

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import errno
 import gc
+import itertools
 import os
 import pickle
 import socket
@@ -1116,6 +1117,21 @@ def test_a_producer_that_fails_after_the_close_leaves_no_deadline_behind(world):
 
     assert channel.events == [("close", ZeroDivisionError)]
     assert not loop._alive()
+
+
+def test_a_producer_that_gives_nothing_for_ever_does_not_stop_the_loop(world, monkeypatch, caplog):
+    """It means to say that it has nothing yet."""
+    monkeypatch.setattr("dispatch.extras.EMPTY_MOST", 1000)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write_from([b"some", *[b""] * 999, b"thing"])
+    assert world.read(loop, client, 9) == b"something"
+
+    channel.write_from(itertools.repeat(b""))
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+    assert channel.events == [("close", ValueError)]
+    assert "1000 empty items in a row; write what there is when there is something" in caplog.text
 
 
 def test_items_that_are_no_bytes_are_told_with_what_gave_them(world, caplog):
