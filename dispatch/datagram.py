@@ -112,6 +112,10 @@ class Datagram(Channel):
     def handle_failure(self, error: OSError, /) -> None:
         """A datagram sent earlier did not arrive (ECONNREFUSED from a *peer*), or cannot be sent."""
 
+    def handle_error(self, error: Exception, /) -> None:
+        """A handler of this channel raised *error*. By default: log it with its traceback, and go on with the next datagram."""
+        self.loop.log_exception(f"{self!r} goes on: a handler failed", error)
+
     # ---- what a program does
 
     def send(self, data: bytes | bytearray | memoryview, addr: Address = None) -> bool:

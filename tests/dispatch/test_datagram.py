@@ -63,6 +63,35 @@ def test_datagrams_come_one_by_one_and_empty_ones_too(world):
     assert not server.closed
 
 
+def test_a_datagram_that_a_program_cannot_take_is_not_the_end_of_its_server(world, caplog):
+    class Numbers(Keeper):
+        def handle_datagram(self, data, addr):
+            super().handle_datagram(int(data), addr)
+
+    loop = world.loop()
+    server = Numbers(("127.0.0.1", 0), loop=loop)
+    client = Keeper(peer=server.addr, loop=loop)
+    for data in (b"one", b"2"):
+        client.send(data)
+    world.run(loop, lambda: server.got)
+
+    assert server.got == [(2, client.addr)]
+    assert "invalid literal for int() with base 10: b'one'" in caplog.text
+
+
+def test_who_says_so_gives_a_datagram_up_over_an_error(world):
+    class Strict(Keeper):
+        def handle_datagram(self, data, addr):
+            raise ZeroDivisionError
+
+        handle_error = dispatch.Channel.handle_error
+
+    loop = world.loop()
+    server = Strict(("127.0.0.1", 0), loop=loop)
+    Keeper(peer=server.addr, loop=loop).send(b"x")
+    world.run(loop, lambda: server.closed)
+
+
 def test_an_unreachable_peer_is_told_and_survived(world):
     loop = world.loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
