@@ -11,7 +11,7 @@ Rules that every channel keeps, whatever is built on it:
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
-from dispatch.checks import meant_by, misfit, refuse_private_names, refuse_waiting
+from dispatch.checks import called_elsewhere, meant_by, misfit, refuse_private_names, refuse_waiting
 from dispatch.current import current_loop
 from dispatch.errors import Aborted
 from dispatch.observers import observers
@@ -80,6 +80,8 @@ class Channel:
                     _warn(told)
             elif name in ASYNCORES:
                 _warn_of(cls, name)
+            elif other := called_elsewhere(cls, name):
+                _warn(f"{cls.__name__}.{name} is a handler of dispatch.{other}'s, which is not called here")
             elif meant := meant_by(cls, name):
                 _warn(f"nothing here uses {cls.__name__}.{name}; did you mean {meant}?")
 

@@ -241,6 +241,18 @@ def misfit(cls: type, name: str, handler: Any) -> str:
     return f"{cls.__name__}.{name}({taken}) cannot be called as it will be: {name}({', '.join(given)})"
 
 
+#: What takes that which arrives, by class; of a Chat, which has two, the first counts.
+TAKERS = {"handle_message": "Chat", "handle_data": "Stream", "handle_datagram": "Datagram", "handle_read": "Dispatcher"}
+
+
+def called_elsewhere(cls: type, name: str) -> str:
+    """The class whose handler *name* is, if *cls* does not call it and leaves that alone which it does call; else ""."""
+    for each in TAKERS:
+        if any(hasattr(base, each) for base in cls.__bases__):
+            return TAKERS.get(name, "") if _is_ours(getattr(cls, each)) else ""
+    return ""
+
+
 OPTIONS = (
     *("read_size", "read_size_max", "high_water", "low_water", "terminator", "max_message", "max_size", "queue_limit"),
     *("connect_timeout", "idle_timeout", "write_timeout", "close_timeout", "background"),

@@ -207,6 +207,27 @@ def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
     type("Mine", (dispatch.Dispatcher,), {"handle_read": lambda channel: None})  # it has these verbs
 
 
+def test_a_handler_of_another_class_that_nobody_calls_is_told_if_what_arrives_goes_nowhere():
+    def handler(channel, data):
+        pass
+
+    for base, name, owner in (
+        (dispatch.Stream, "handle_message", "Chat"),
+        (dispatch.Pipe, "handle_message", "Chat"),
+        (dispatch.Datagram, "handle_data", "Stream"),
+        (dispatch.Chat, "handle_datagram", "Datagram"),
+        (dispatch.Dispatcher, "handle_data", "Stream"),
+    ):
+        with pytest.warns(
+            RuntimeWarning, match=f"Mine.{name} is a handler of dispatch.{owner}'s, which is not"
+        ) as told:
+            type("Mine", (base,), {name: handler})
+        assert told[0].filename == __file__
+    framed = type("Framed", (dispatch.Stream,), {"handle_data": handler, "handle_message": handler})  # its own
+    type("Mine", (framed,), {"handle_message": handler})
+    type("Mine", (dispatch.Listener,), {"handle_data": handler})  # nothing arrives at one
+
+
 @pytest.mark.parametrize(
     ("base", "name", "meant"),
     [
