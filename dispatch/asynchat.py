@@ -119,9 +119,7 @@ class async_chat(asyncore.dispatcher):
             if not self._dispatch_cut():
                 return
             if self._dispatch_closes != closes:
-                self.ac_in_buffer = (
-                    b""  # closed by found_terminator: what else was in this read is not to be acted upon
-                )
+                self.ac_in_buffer = b""  # found_terminator closed: what else was in this read is not to be acted upon
             elif (self._fileno is None) is not apart:
                 return  # somebody else may go on with it
 
