@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from simnet import lookback
+from simnet import lookback, real
 from simnet.clock import EPOCH_NS, Timer
 from simnet.folders import in_the_way, without_links
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
@@ -53,6 +53,9 @@ class Machine:
         clock: Any = _StackClock(self)
         stack = kind(addresses, clock=clock, out=self.out, name=self.name)
         stack.epoch_ns = self.epoch_ns
+        # A program compares these with what os says; but a number of the machine's processes would tell runs apart.
+        stack.credentials = (stack.credentials[0], real.geteuid(), real.getegid())
+        stack.pids = frozenset({stack.credentials[0], real.getpid(), real.getppid()})
         stack.path_error = in_the_way
         stack.real_path = without_links
         if self.fabric.recording or self.fabric.injector.meddles:

@@ -6,7 +6,7 @@ instead; the scan of `simnet.modules` skips this module.
 
 import importlib
 from _thread import get_ident, start_new_thread
-from os import getpid, pipe, set_inheritable, urandom
+from os import getegid, geteuid, getpid, getppid, pipe, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 from typing import Any
@@ -35,7 +35,10 @@ __all__ = [
     "epoll",
     "fcntl",
     "get_ident",
+    "getegid",
+    "geteuid",
     "getpid",
+    "getppid",
     "getrlimit",
     "ioctl",
     "monotonic",

@@ -283,8 +283,9 @@ class Socket(UnixCalls):
                 return b""
         if self._net_family == AF_UNIX and self._may_go_on():
             return self._read_on(bufsize, 0, flags, _BYTES)  # type: ignore[no-any-return]
-        if flags and self._waits_for_all(flags):
-            return self._recv_all(bufsize, flags)
+        least = self._waits_for(bufsize, flags)
+        if least:
+            return self._recv_all(bufsize, flags, least)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda file, n: file.recv(n, flags), READABLE, bufsize, flags)  # type: ignore[no-any-return]
 
@@ -318,8 +319,9 @@ class Socket(UnixCalls):
             or more
         ):
             bufsize, flags = taken("recvfrom", bufsize, flags, *more)
-        if bufsize and self._waits_for_all(flags):
-            return self._recv_all(bufsize, flags), None
+        least = self._waits_for(bufsize, flags)
+        if least:
+            return self._recv_all(bufsize, flags, least), None
         if self._may_go_on():
             return self._read_on(bufsize, 0, flags, _FROM)  # type: ignore[no-any-return]
         return self._call(  # type: ignore[no-any-return]

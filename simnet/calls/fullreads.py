@@ -9,10 +9,22 @@ from typing import Any
 from simnet.calls.quick import QuickCalls
 from simnet.calls.systemcall import READABLE
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_PEEK, MSG_WAITALL, SOCK_STREAM
+from simnet.kernel.messages import (
+    AF_UNIX,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    MSG_WAITALL,
+    SOCK_STREAM,
+)
 from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP
+from simnet.kernel.unix_reading import least_of
 
 __all__ = ["FullReads"]
+
+LOOKS = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT | MSG_TRUNC  # these take nothing, or do not wait
 
 
 class FullReads(QuickCalls):
@@ -26,6 +38,18 @@ class FullReads(QuickCalls):
             flags & MSG_WAITALL and self._timeout is None and self._kind == SOCK_STREAM and self._net_family != AF_UNIX
         )
 
+    def _waits_for(self, bufsize: int, flags: int) -> int:
+        """How many bytes a read of a blocking TCP connection is to have before it returns; 0 for any that there are.
+
+        SO_RCVLOWAT counts as it is when the call begins, whatever it is when the bytes come.
+        """
+        if self._waits_for_all(flags):
+            return bufsize
+        if self._timeout is not None or flags & LOOKS or self._kind != SOCK_STREAM or self._net_family == AF_UNIX:
+            return 0
+        least = min(getattr(self._process.descriptors.open.get(self._fd), "low_water", 1), bufsize)
+        return least if least > 1 else 0
+
     def _may_go_on(self) -> bool:
         """Is this a blocking Unix stream? A read of it waits for as much as SO_RCVLOWAT or MSG_WAITALL say."""
         return self._net_family == AF_UNIX and self._timeout is None and self._kind == SOCK_STREAM
@@ -33,6 +57,8 @@ class FullReads(QuickCalls):
     def _read_on(self, bufsize: int, ancbufsize: int, flags: int, shape: Callable[[Any], Any]) -> Any:
         """A read of a blocking Unix stream, which keeps its place where it waits. *shape* makes the answer of recvmsg the call's."""
         reading: Any = None
+        options = getattr(self._process.descriptors.open.get(self._fd), "options", None)
+        least = least_of(options, bufsize, flags)  # however SO_RCVLOWAT changes while the call waits
 
         def attempt(file: Any, n: int) -> Any:
             nonlocal reading
@@ -40,6 +66,7 @@ class FullReads(QuickCalls):
                 reading = file.reading(n, flags)
                 if reading is None:
                     return shape(file.recvmsg(n, ancbufsize, flags))
+                reading.least = min(least, n) or 1
             if reading.goes_on():
                 raise socket_error(errno.EAGAIN)
             return shape(reading.answer(ancbufsize))
@@ -51,16 +78,20 @@ class FullReads(QuickCalls):
                 raise
             return shape(reading.answer(ancbufsize))
 
-    def _recv_all(self, bufsize: int, flags: int) -> bytes:
-        """MSG_WAITALL of a blocking stream: until there are *bufsize* bytes, an end, an urgent byte, or SO_RCVTIMEO is over."""
+    def _recv_all(self, bufsize: int, flags: int, least: int = 0) -> bytes:
+        """A read of a blocking stream: until there are *least* bytes, an end, an urgent byte, or SO_RCVTIMEO is over.
+
+        MSG_WAITALL wants *bufsize* of them.
+        """
         if flags & MSG_PEEK:
             return self._peek_all(bufsize, flags)
         parts: list[bytes] = []
         left = bufsize
+        enough = bufsize - least if least else 0  # may be left
 
         def attempt(file: Any, _n: int) -> bytes:
             nonlocal left
-            while left and not (parts and file.stops_here()):
+            while (left > enough or not parts) and not (parts and file.stops_here()):
                 part: bytes = file.recv(left, flags)
                 if not part:
                     break

@@ -94,7 +94,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
-        "_unix_names", "credentials", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
+        "_unix_names", "credentials", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
         "on_established", "path_error", "real_path", "muted", "carry", "_cookies",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
@@ -113,6 +113,7 @@ class Stack:
         self._unix_names: dict[Key, UnixSocket | None] | None = None
         self._cookies: dict[Any, int] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
+        self.pids: frozenset[int] = frozenset({1})  # of the processes that there are, for SCM_CREDENTIALS
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same

@@ -118,7 +118,7 @@ class UnixDatagram(UnixSocket):
             if self.state != ESTABLISHED:
                 raise socket_error(ENOTCONN)
             address = None
-        credentials, files = parse_ancillary(ancillary, self.stack.credentials)
+        credentials, files = parse_ancillary(ancillary, self.stack)
         if flags & MSG_OOB:
             raise socket_error(EOPNOTSUPP)
         self.take_name_for_credentials(address)

@@ -14,6 +14,7 @@ from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
 
 if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
     from simnet.kernel.unix import UnixSocket
 
 Credentials = tuple[int, int, int]  # pid, uid, gid
@@ -21,7 +22,6 @@ Credentials = tuple[int, int, int]  # pid, uid, gid
 SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
 SCM_MAX_FD: Final = 253
-PID_MAX: Final = 4_194_304  # PID_MAX_LIMIT
 OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked for credentials
 
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
@@ -85,7 +85,7 @@ def message_memory(length: int) -> int:
 
 
 def parse_ancillary(
-    ancillary: Iterable[tuple[int, int, Any]], own: Credentials
+    ancillary: Iterable[tuple[int, int, Any]], stack: Stack
 ) -> tuple[Credentials | None, tuple[File, ...]]:
     """Credentials, if they are given, and files to send along. Files come as File objects: numbers are the business of the
     room above.
@@ -109,10 +109,10 @@ def parse_ancillary(
             credentials = struct.unpack("=iii", bytes(data))
             if -1 in credentials[1:]:
                 raise socket_error(EINVAL)  # nobody is user -1
-            if credentials[1:] != own[1:] and own[1]:
+            if credentials[1:] != stack.credentials[1:] and stack.credentials[1]:
                 raise socket_error(EPERM)  # only root may lie
-            if not 0 < credentials[0] <= PID_MAX:
-                raise socket_error(ESRCH)
+            if credentials[0] not in stack.pids:
+                raise socket_error(ESRCH if not stack.credentials[1] else EPERM)
         else:
             raise socket_error(EINVAL)
     return credentials, tuple(files)

@@ -28,7 +28,7 @@ class Reading:
         self.socket = socket
         self.left = n
         self.peek = bool(flags & MSG_PEEK)
-        self.least = _least(options, n, flags)  # how many bytes it is content with
+        self.least = least_of(options, n, flags)  # how many bytes it is content with
         self.skip = 0  # bytes that an earlier peek has read
         self.copied = 0  # bytes; a read of none goes on past an urgent byte, as one that has none yet
         self.parts: list[bytes] = []
@@ -163,7 +163,7 @@ def takes_inline(socket: UnixSocket) -> bool:
     return socket.options is not None and bool(socket.options.get((SOL_SOCKET, SO_OOBINLINE)))
 
 
-def _least(options: dict[tuple[int, int], Any] | None, n: int, flags: int) -> int:
+def least_of(options: dict[tuple[int, int], Any] | None, n: int, flags: int) -> int:
     """sock_rcvlowat: how many bytes the kernel looks for before it is content."""
     if flags & MSG_WAITALL:
         return n or 1

@@ -41,7 +41,7 @@ class UnixStream(TamperableUnix):
         """unix_stream_sendmsg: what there is room for, in pieces."""
         parts = [bytes(memoryview(part)) for part in buffers]
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        credentials, files = parse_ancillary(ancillary, self.stack.credentials)
+        credentials, files = parse_ancillary(ancillary, self.stack)
         if flags & MSG_OOB and not data:
             raise socket_error(EOPNOTSUPP)
         if address is not None:

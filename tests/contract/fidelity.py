@@ -76,7 +76,7 @@ DIFFERENT = """
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |
-| The pid in SO_PEERCRED and in SCM_CREDENTIALS is a simulated process's own number, while `os.getpid()` returns the real one | a run is the same on every machine |
+| The pid in SO_PEERCRED and in SCM_CREDENTIALS is 1 on every host, while `os.getpid()` returns the real one | a run is the same on every machine |
 | After a failed connect to a mapped IPv4 address, an IPv6 socket reaches an IPv6 address at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; a label in the address of a `sendto` is not sent | few programs use one, and each send would have to check |
 | `recv` or `send` with a keyword argument, and `poll` of an epoll with an unknown one: TypeError, worded differently from CPython's | looking for keywords in each call takes as long as checking its arguments |

@@ -614,6 +614,39 @@ def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) 
     world.gives("EAGAIN", sock.recv, 9)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mark", "acts", "answer"),
+    [
+        # Lowered, and less than it was has come: a read still wants as much.
+        ("tcp", 4, (b"ab", 1, b"c", b"d"), b"abcd"),
+        ("stream", 4, (b"ab", 1, b"c", b"d"), b"abcd"),
+        # Raised: a read is content with what was enough. But of a connection it is not even woken for that.
+        ("tcp", 1, (4, b"ab", b"cd"), b"abcd"),
+        ("stream", 1, (4, b"ab", b"cd"), b"ab"),
+        ("tcp", 2, (b"a", 3, b"b", b"c"), b"abc"),
+        ("stream", 2, (b"a", 3, b"b", b"c"), b"ab"),
+    ],
+)
+def test_k061_a_read_goes_by_the_rcvlowat_that_it_began_with(
+    world: World, kind: str, mark: int, acts: tuple[bytes | int, ...], answer: bytes
+) -> None:
+    sock, peer = world.pair() if kind == "tcp" else ends(world, kind)
+    sock.setblocking(True)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
+
+    def act() -> None:
+        for each in acts:
+            until_the_test_waits()
+            if isinstance(each, int):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, each)
+            else:
+                peer.send(each)
+
+    join = world.beside(act)
+    assert sock.recv(9) == answer
+    join()
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_k102_a_unix_send_that_waits_uses_the_error_up(world: World, full: bool) -> None:
     sock, peer = ends(world, "stream")

@@ -190,3 +190,16 @@ def test_k106_a_number_that_is_not_open_goes_nowhere(world: World) -> None:
     right.setblocking(False)
     world.gives("EAGAIN", right.recv, 1)
     os.close(reader)
+
+
+def test_k106_credentials_name_a_process_that_there_is(world: World) -> None:
+    """Who has no privilege may name only himself, which is looked at before."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        one, two = pair(world, kind)
+        two.setsockopt(SOL, socket.SO_PASSCRED, 1)
+        for pid in (0, -1, 2**22 + 1):
+            item = (SOL, SCM_CREDENTIALS, struct.pack("iii", pid, os.getuid(), os.getgid()))
+            world.gives("ESRCH" if os.geteuid() == 0 else "EPERM", one.sendmsg, [b"x"], [item])
+        own = (SOL, SCM_CREDENTIALS, struct.pack("iii", os.getpid(), os.getuid(), os.getgid()))
+        assert one.sendmsg([b"x"], [own]) == 1
+        assert two.recvmsg(9, 100)[:3] == (b"x", [own], 0)

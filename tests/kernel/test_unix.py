@@ -18,6 +18,7 @@ from errno import (
     EPERM,
     EPIPE,
     EPROTOTYPE,
+    ESRCH,
 )
 from typing import Any
 
@@ -394,8 +395,11 @@ class TestAncillaryData:
         a, b = pair(stack)
         b.setsockopt(*PASSCRED)
         stack.credentials = (7, 0, 0)
+        stack.pids = frozenset({7, 8})
         a.send(b"a")
         a.sendmsg([b"b"], [(1, CREDENTIALS, struct.pack("iii", 8, 9, 9))])  # root may say anything
+        with fails(ESRCH):
+            a.sendmsg([b"b"], [(1, CREDENTIALS, struct.pack("iii", 6, 9, 9))])  # but of nobody who is not there
         assert b.recvmsg(9, 64) == (b"a", [(1, CREDENTIALS, struct.pack("iii", 7, 0, 0))], 0, None)
         assert b.recvmsg(9, 0)[2] == MSG_CTRUNC
         stack.credentials = (7, 5, 5)
