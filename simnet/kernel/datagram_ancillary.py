@@ -54,6 +54,7 @@ from simnet.kernel.packed_options import (
     PKTINFO_SIZE,
 )
 from simnet.kernel.rare_options import (
+    IP_PROTOCOL,
     IPV6_2292DSTOPTS,
     IPV6_2292HOPLIMIT,
     IPV6_2292HOPOPTS,
@@ -257,6 +258,8 @@ def said(
             source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
         elif kind == IP_RETOPTS and not six:
             marks = (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX]))
+        elif kind == IP_PROTOCOL and not six:
+            _number(value, 1, 0)  # which is for a raw socket
         elif six and kind in EXTENSIONS:
             marks = _extended(kind, value, marks)
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL) or (six and kind == IPV6_2292HOPLIMIT):

@@ -6,7 +6,7 @@ Values with an effect that is not modelled are NotModelled: a source of what is 
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ENOPROTOOPT, ENOTCONN, EPERM, EPROTO
+from errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -21,13 +21,16 @@ from simnet.kernel.groups import (
 )
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
-from simnet.kernel.ip_options import compiled
+from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
+    INT_MAX,
     IPPROTO_IP,
     IPPROTO_IPV6,
+    IPPROTO_TCP,
     SO_BINDTODEVICE,
     SOL_SOCKET,
+    TCP_CONGESTION,
     AnySocket,
     Key,
     NoBuffer,
@@ -37,9 +40,12 @@ from simnet.kernel.rare_options import (
     FASTOPEN_KEY,
     FASTOPEN_KEY_SIZES,
     IPV6_ADDRFORM,
+    IPV6_FLOWLABEL_MGR,
     NOT_READ,
     SO_LOCK_FILTER,
     SO_MAX_PACING_RATE,
+    TCP_MD5SIG,
+    TCP_MD5SIG_EXT,
     ULP,
     told,
 )  # fmt: skip
@@ -55,6 +61,10 @@ IP_OPTIONS: Final = 4
 IP_MTU: Final = 14
 IP_ADD_MEMBERSHIP: Final = 35
 IP_DROP_MEMBERSHIP: Final = 36
+IP_MSFILTER: Final = 41
+MCAST_MSFILTER: Final = 48
+IPV6_JOIN_ANYCAST: Final = 27
+IPV6_LEAVE_ANYCAST: Final = 28
 IPV6_JOIN_GROUP: Final = 20
 IPV6_LEAVE_GROUP: Final = 21
 IPV6_MTU: Final = 24
@@ -69,6 +79,7 @@ IFNAMSIZ: Final = 16
 UNNOTICED: Final = 10**9  # bytes a second that a connection does not reach
 NO_LIMIT: Final = b"\xff" * 8
 IP_MREQ_SIZE: Final = 8
+IPV6_MREQ_SIZE: Final = 20
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
@@ -101,20 +112,42 @@ MEMBERSHIPS: Final = frozenset(
         (IPPROTO_IPV6, IPV6_LEAVE_GROUP),
     }
 )
+ANYCAST: Final = frozenset({(IPPROTO_IPV6, IPV6_JOIN_ANYCAST), (IPPROTO_IPV6, IPV6_LEAVE_ANYCAST)})
+MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT)})
 # MCAST_JOIN_GROUP and its kin, for groups of either family: struct group_req, or group_source_req.
 GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
 OF_A_GROUP: Final = (42, 45)  # MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP; the others name a source, too
 GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = 136, 264
+MD5SIG_SIZE: Final = 216
+MD5_KEY_MAX: Final = 80  # TCP_MD5SIG_MAXKEYLEN
 PACKED: Final = (
     HEADERS
     | MEMBERSHIPS
     | SOURCES
     | GROUP_REQUESTS
+    | ANYCAST
+    | MD5_KEYS
     | {ULP, FASTOPEN_KEY}
     | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
 )
 
-TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | {ULP, FASTOPEN_KEY}
+# How many bytes some values have, the fewest and the most: others are refused before anything is read.
+SIZES: Final[dict[Key, tuple[int, int]]] = {
+    IP_HEADER: (1, OPTIONS_MAX),
+    **dict.fromkeys(((IPPROTO_IP, name) for name in range(37, 41)), (SOURCES_SIZE, SOURCES_SIZE)),
+    (IPPROTO_IP, IP_MSFILTER): (16, INT_MAX),
+    **dict.fromkeys(GROUP_REQUESTS, (GROUP_SOURCE_REQ_SIZE, INT_MAX)),
+    **{(IPPROTO_IP, name): (GROUP_SOURCE_REQ_SIZE, GROUP_SOURCE_REQ_SIZE) for name in (43, 44, 46, 47)},
+    **{(level, name): (GROUP_REQ_SIZE, INT_MAX) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in OF_A_GROUP},
+    **{(level, MCAST_MSFILTER): (144, INT_MAX) for level in (IPPROTO_IP, IPPROTO_IPV6)},
+    **{(IPPROTO_IPV6, name): (IPV6_MREQ_SIZE, INT_MAX) for name in (IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP)},
+    **dict.fromkeys(ANYCAST, (IPV6_MREQ_SIZE, INT_MAX)),
+    (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, INT_MAX),
+    PKTINFO: (1, 0),
+    **dict.fromkeys(((IPPROTO_TCP, TCP_CONGESTION), ULP), (1, INT_MAX)),
+}
+
+TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | ANYCAST | MD5_KEYS | {ULP, FASTOPEN_KEY}
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -170,8 +203,14 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         _set_header(key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
-    elif key == ULP:
-        raise socket_error(ENOENT if value else EINVAL)  # no module is there, kTLS's for one
+    elif key in ANYCAST:
+        if len(value) < IPV6_MREQ_SIZE:
+            raise socket_error(EINVAL)
+        raise socket_error(EPERM if key[1] == IPV6_JOIN_ANYCAST else ENOENT)  # nobody has joined
+    elif key in MD5_KEYS:
+        _refuse_md5(socket, value)
+    elif key == ULP:  # no module is there, kTLS's for one; the other is the kernel's own, and for itself
+        raise socket_error(EOPNOTSUPP if value == b"mptcp" else ENOENT if value else EINVAL)
     elif key == FASTOPEN_KEY:
         if len(value) not in FASTOPEN_KEY_SIZES:
             raise socket_error(EINVAL)
@@ -248,10 +287,16 @@ def _link_of(socket: AnySocket) -> int:
 
 def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     """What setsockopt reads where it is given no buffer."""
+    stream = socket.type == SOCK_STREAM
+    if key == FASTOPEN_KEY:
+        raise socket_error(EFAULT if value.length in FASTOPEN_KEY_SIZES else EINVAL)
+    if value.length and key in SIZES and not (stream and key in MEMBERSHIPS):
+        fewest, most = SIZES[key]
+        raise socket_error(EFAULT if fewest <= value.length <= most else EINVAL)
     if key in NOT_READ:
         return b""
     own = IP_MREQ_SIZE if key in MEMBERSHIPS else 4 if key == MULTICAST_LINK else 0
-    if own and socket.type == SOCK_STREAM:
+    if own and stream:
         return bytes(min(value.length, 1024))  # it is refused before it is read
     if own and value.length < own:
         return b""
@@ -328,10 +373,22 @@ def _set_membership(socket: Any, key: Key, value: bytes) -> None:
 
 def _refuse_group_request(key: Key, value: bytes) -> None:
     """NotModelled, unless Linux refuses it too: it has another size, or a group of another family."""
-    fits = len(value) >= GROUP_REQ_SIZE if key[1] in OF_A_GROUP else len(value) == GROUP_SOURCE_REQ_SIZE
+    fewest, most = SIZES[key]
     six = key[0] == IPPROTO_IPV6
-    if not fits:
+    if not fewest <= len(value) <= most:
         raise socket_error(EINVAL)
     if struct.unpack_from("=H", value, 8)[0] != (AF_INET6 if six else AF_INET):
-        raise socket_error(EADDRNOTAVAIL if six else EINVAL)
+        raise socket_error(EINVAL if not six and key[1] in OF_A_GROUP else EADDRNOTAVAIL)
     not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
+
+
+def _refuse_md5(socket: AnySocket, value: bytes) -> None:
+    """TCP_MD5SIG, struct tcp_md5sig: a key for what goes to an address. None is modelled, but there is none to be taken back."""
+    if len(value) < MD5SIG_SIZE or struct.unpack_from("=H", value)[0] != socket.family:
+        raise socket_error(EINVAL)
+    length = struct.unpack_from("=H", value, 130)[0]
+    if not length:
+        raise socket_error(ENOENT)
+    if length > MD5_KEY_MAX:
+        raise socket_error(EINVAL)
+    not_modelled("setsockopt(TCP_MD5SIG)")

@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.inet import shown
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     INT_MAX,
@@ -98,6 +99,7 @@ TCP_TIMESTAMP: Final = 24
 TCP_CC_INFO: Final = 26
 TCP_SAVED_SYN: Final = 28
 TCP_REPAIR_WINDOW: Final = 29
+REPAIR_WINDOW_SIZE: Final = 20
 TCP_ULP: Final = 31
 TCP_MD5SIG_EXT: Final = 32
 TCP_FASTOPEN_KEY: Final = 33
@@ -254,7 +256,7 @@ _NOT_TOLD: Final[dict[Key, int]] = {
     },
     **{
         (IPPROTO_TCP, name): EINVAL
-        for name in (TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_WINDOW, TCP_ZEROCOPY_RECEIVE)
+        for name in (TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_ZEROCOPY_RECEIVE)
     },
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): EINVAL,
     **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *IPV6_MULTICAST_BY_SOURCE)},
@@ -283,6 +285,8 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         not_modelled(f"getsockopt(level {level}, option {name})")
     if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port
         return struct.pack("=i", socket.port)[: 1 if 0 < buflen < 4 and socket.port < 256 else 4]
+    if key == (IPPROTO_TCP, TCP_REPAIR_WINDOW):
+        raise socket_error(EPERM if buflen == REPAIR_WINDOW_SIZE else EINVAL)  # nobody repairs here
     if key in ORIGINAL_DST:
         if socket.type != SOCK_STREAM:
             raise socket_error(ENOPROTOOPT)
@@ -325,7 +329,11 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
 
 def _peer_name(socket: Any, length: int) -> bytes:
     """The first *length* bytes of the peer's name as a struct sockaddr; EINVAL if it is shorter."""
-    name = socket.getpeername()
+    name: Any
+    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and socket.peer is not None:
+        name = shown(socket.family, socket.peer)  # also of one that is not connected yet, or no more
+    else:
+        name = socket.getpeername()
     family = struct.pack("=H", socket.family)
     if socket.family == AF_UNIX:
         packed = family + (name if isinstance(name, bytes) else name.encode() + b"\0" if name else b"")

@@ -331,7 +331,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         kept = 0  # as with datagrams
     if kept is None and (level, name) == _MAXSEG and socket.peer is None:
         kept = socket.option(*_LAST_MSS)
-    if kept is None and (level, name) == _INCOMING_CPU and _was_established(socket):
+    if kept is None and (level, name) == _INCOMING_CPU and _has_heard(socket):
         kept = 0  # a host has but one
     if kept is None and (level, name) == _QUICKACK:
         kept = int(not (answers(socket) or (socket.done and owes_acknowledgement(socket))))
@@ -439,3 +439,8 @@ def forget_mss(socket: TcpSocket) -> None:
 def _was_established(socket: TcpSocket) -> bool:
     """Is or was this one end of a connection? What was agreed on stays to be read until the next attempt."""
     return socket.snd_edge > 0 and socket.peer is not None
+
+
+def _has_heard(socket: TcpSocket) -> bool:
+    """Has anything come for it, an answer or a refusal?"""
+    return _was_established(socket) or (socket.state == CLOSED and socket.peer is not None)

@@ -697,3 +697,53 @@ def test_k131_a_syn_that_was_not_saved_is_not_told_later(world: World) -> None:
     _, server = world.pair()
     server.setsockopt(TCP, 27, 1)  # TCP_SAVE_SYN
     assert server.getsockopt(TCP, 28, 99) == b""  # TCP_SAVED_SYN
+
+
+def test_k131_the_peer_that_refused_or_reset_still_has_a_name_as_an_option(world: World) -> None:
+    """getpeername() has none; SO_PEERNAME has it until the error is told, which undoes the connect."""
+    client, server = world.pair()
+    refused = world.refused()
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    for sock in (client, refused):
+        world.gives("ENOTCONN", sock.getpeername)
+        name = struct.pack("=H", socket.AF_INET), socket.inet_aton(world.ip)
+        told = sock.getsockopt(SOL, 28, 16)
+        assert (told[:2], told[4:8]) == name
+        assert sock.getsockopt(SOL, socket.SO_INCOMING_CPU) >= 0  # something has come for both
+    world.gives("ECONNREFUSED", refused.connect, (world.ip, 1))
+    world.gives("ENOTCONN", refused.getsockopt, SOL, 28, 16)
+
+
+def test_k131_a_structure_is_refused_by_its_size_before_it_is_read(world: World) -> None:
+    stream, datagram = fresh(world, "tcp"), fresh(world, "udp6")
+    for sock, option, answers in (
+        (stream, (IP, 4), {40: "EFAULT", 41: "EINVAL"}),  # IP_OPTIONS
+        (stream, (IP, 39), {11: "EINVAL", 12: "EFAULT", 13: "EINVAL"}),  # IP_ADD_SOURCE_MEMBERSHIP
+        (stream, (IP, 41), {15: "EINVAL", 16: "EFAULT", 9999: "EFAULT"}),  # IP_MSFILTER
+        (stream, (IP, 42), {135: "EINVAL", 136: "EFAULT", 9999: "EFAULT"}),  # MCAST_JOIN_GROUP
+        (stream, (IP, 46), {263: "EINVAL", 264: "EFAULT", 265: "EINVAL"}),  # MCAST_JOIN_SOURCE_GROUP
+        (stream, (IP, 48), {143: "EINVAL", 144: "EFAULT"}),  # MCAST_MSFILTER
+        (stream, (TCP, socket.TCP_CONGESTION), {0: "EINVAL", 1: "EFAULT"}),
+        (stream, (TCP, 31), {0: "EINVAL", 1: "EFAULT"}),  # TCP_ULP
+        (stream, (TCP, 33), {15: "EINVAL", 16: "EFAULT", 17: "EINVAL"}),  # TCP_FASTOPEN_KEY
+        (datagram, (IPV6, 20), {19: "EINVAL", 20: "EFAULT"}),  # IPV6_JOIN_GROUP
+        (datagram, (IPV6, 27), {19: "EINVAL", 20: "EFAULT"}),  # IPV6_JOIN_ANYCAST
+        (datagram, (IPV6, 32), {31: "EINVAL", 32: "EFAULT"}),  # IPV6_FLOWLABEL_MGR
+        (datagram, (IPV6, 46), {263: "EINVAL", 264: "EFAULT", 265: "EFAULT"}),
+        (datagram, (IPV6, 50), {20: "EINVAL"}),  # IPV6_PKTINFO
+    ):
+        for length, answer in answers.items():
+            world.gives(answer, sock.setsockopt, *option, None, length)
+    for option, value, answer in (
+        ((IP, 46), bytes(264), "EADDRNOTAVAIL"),  # of no family
+        ((IP, 42), bytes(136), "EINVAL"),
+        ((TCP, 31), b"mptcp", "ENOTSUP"),  # it is the kernel's own
+        ((TCP, 14), bytes(215), "EINVAL"),  # TCP_MD5SIG
+        ((TCP, 14), bytes(216), "EINVAL"),  # for an address of no family
+        ((TCP, 14), struct.pack("=H", socket.AF_INET) + bytes(214), "ENOENT"),  # to take back a key that is not there
+    ):
+        world.gives(answer, stream.setsockopt, *option, value)
+    world.gives("ENOENT", datagram.setsockopt, IPV6, 28, bytes(20))  # IPV6_LEAVE_ANYCAST
+    world.gives("EPERM", stream.getsockopt, TCP, 29, 20)  # TCP_REPAIR_WINDOW of who does not repair
+    world.gives("EINVAL", stream.getsockopt, TCP, 29)

@@ -143,7 +143,11 @@ def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
     world.gives(b"to itself", here.recv, 9)
     there.sendmsg([b"any priority"], [(SOL, socket.SO_PRIORITY, number(1))], 0, here.getsockname())
     world.gives(b"any priority", here.recv, 20)
+    there.sendmsg([b"any protocol"], [(IP, 52, number(99))], 0, here.getsockname())  # IP_PROTOCOL, of a raw socket
+    world.gives(b"any protocol", here.recv, 20)
     refused = [
+        ((IP, 52, number(0)), "EINVAL"),
+        ((IP, 52, number(256)), "EINVAL"),
         ((IP, socket.IP_TTL, number(0)), "EINVAL"),
         ((IP, socket.IP_TTL, b"1"), "EINVAL"),
         ((IP, socket.IP_TOS, number(256)), "EINVAL"),
