@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.account import TIMESTAMPS
 from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
 from simnet.kernel.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, urgent_waits
+from simnet.kernel.opening import Terms, clamp_of
 from simnet.kernel.options import (
     IPPROTO_TCP,
     SO_RCVBUF,
     SOL_SOCKET,
     TCP_MAXSEG,
     TCP_WINDOW_CLAMP,
-    WINDOW_CLAMP,
+    Key,
 )
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
 ETHERNET_MSS: Final = 1448
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
+AGREED_LIMIT: Final = (IPPROTO_TCP, -TCP_WINDOW_CLAMP)  # where its program has set none
+_RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
+_GROWN: Final = (SOL_SOCKET, -SO_RCVBUF)  # by SO_RCVLOWAT
+_MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
+_LIMITING: Final = frozenset((_RCVBUF, _GROWN, _MAXSEG, WINDOW_LIMIT))
 UNSCALED_BUFFER: Final = 131072  # SO_RCVBUF, doubled: half of it is for the window
 
 
@@ -168,19 +174,29 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         note_scale(own, PEER_SCALE, options)
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)
-            if WINDOW_LIMIT in own:
-                own[WINDOW_LIMIT] = min(own[WINDOW_LIMIT], WINDOW_CLAMP)
+        _limit_window(own, ":" in syn.source[0])
     elif options:
         connection.options = note_scale(own, PEER_SCALE, options)
     if not options:
         connection.peer_mss = 0
         return
-    asked = options.get((IPPROTO_TCP, TCP_MAXSEG), 0)
-    buffer = options.get((SOL_SOCKET, SO_RCVBUF), UNSCALED_BUFFER)
-    if buffer < UNSCALED_BUFFER:
-        fits = buffer // 4 + TIMESTAMPS
+    asked = options.get(_MAXSEG, 0)
+    buffer = options.get(_RCVBUF, UNSCALED_BUFFER)
+    limit = options.get(WINDOW_LIMIT, 0)
+    if buffer < UNSCALED_BUFFER or 0 < limit < UNSCALED_BUFFER // 2:
+        fits = min(buffer // 2, limit or buffer) // 2 + TIMESTAMPS
         asked = min(asked, fits) if asked else fits
     connection.peer_mss = asked
+
+
+def _limit_window(own: dict[Key, Any], six: bool) -> None:
+    """What TCP_WINDOW_CLAMP tells from now on, if something is set that it depends on."""
+    own.pop(AGREED_LIMIT, None)
+    if _LIMITING.isdisjoint(own):
+        return
+    terms = Terms(0, own.get(_RCVBUF, 0), own.get(_MAXSEG, 0))
+    clamp = clamp_of(terms, own.get(WINDOW_LIMIT, 0), own.get(_GROWN, 0), six)
+    own[WINDOW_LIMIT if WINDOW_LIMIT in own else AGREED_LIMIT] = clamp
 
 
 def _acknowledged(connection: Sender) -> None:

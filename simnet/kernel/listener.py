@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN, NARROW_ROOM
-from simnet.kernel.cork import WINDOW_LIMIT, Cork, hear_mss
+from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.nagle import inherit_quickack
@@ -16,7 +16,6 @@ from simnet.kernel.options import (
     SO_PRIORITY,
     SOL_SOCKET,
     TCP_DEFER_ACCEPT,
-    WINDOW_CLAMP,
 )
 from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.rare_options import FASTOPEN_KEY
@@ -104,8 +103,6 @@ def inherit(socket: TcpSocket, child: TcpSocket) -> None:
         note_scale(child.options, OWN_SCALE, socket.options)
         note_arrivals(child)
         inherit_quickack(child)
-        if WINDOW_LIMIT in child.options:
-            child.options[WINDOW_LIMIT] = min(child.options[WINDOW_LIMIT], WINDOW_CLAMP)
         if socket.cork is not None and socket.cork.corked:
             child.cork = Cork(corked=True)
             child.slow = True

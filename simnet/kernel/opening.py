@@ -10,6 +10,7 @@ from simnet.kernel.wire import Wire
 
 HEADERS: Final = 512  # bytes of a segment besides its own, for which a send buffer has room in a power of two
 _UNCLAMPED: Final = 65535 << 14
+UNSET_BUFFER: Final = 131072  # net.ipv4.tcp_rmem[1]
 
 
 class Terms:
@@ -64,12 +65,30 @@ def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
     end.clamp = min(UNSCALED_MAX << end.scale, clamp)
 
 
+def _within(clamp: int, full: int, segment: int) -> int:
+    """tcp_init_buffer_space: the limit of a window, which leaves room for one segment of several."""
+    clamp = min(clamp, full)
+    return max(2 * segment, full - segment) if clamp > 2 * segment and clamp + segment > full else clamp
+
+
+def clamp_of(terms: Terms, asked: int, grown: int, six: bool) -> int:
+    """TCP_WINDOW_CLAMP of an end that is connected within its host.
+
+    *asked* is what its program has set for that, and *grown* what SO_RCVLOWAT has made of SO_RCVBUF; 0 if they have not.
+    """
+    full = (terms.receive_buffer or grown or UNSET_BUFFER) // 2
+    clamp = asked or _UNCLAMPED
+    if terms.receive_buffer:
+        clamp = min(clamp, full)
+    clamp = min(UNSCALED_MAX << max(min(BUFFER_MAX, clamp).bit_length() - 16, 0), clamp)
+    largest = LARGEST_V6 if six else LARGEST
+    return _within(clamp, full, min(terms.maxseg - TIMESTAMPS, largest) if terms.maxseg else largest)
+
+
 def _establish(end: Account) -> None:
     """tcp_init_buffer_space, and tcp_initialize_rcv_mss."""
     full, segment = end.in_bytes(end.buffer), end.advertised
-    end.clamp = min(end.clamp, full)
-    if end.clamp > 2 * segment and end.clamp + segment > full:
-        end.clamp = max(2 * segment, full - segment)
+    end.clamp = _within(end.clamp, full, segment)
     end.threshold = min(end.threshold, end.clamp)
     end.reads = min(end.threshold, end.rcv_wnd, WINDOW_OF_PACKETS * segment)
     end.largest = max(min(segment, end.mss, end.rcv_wnd // 2, SMALL), LEAST)

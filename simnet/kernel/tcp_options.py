@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel import options as o
 from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
-from simnet.kernel.cork import Cork, mss_of
+from simnet.kernel.cork import AGREED_LIMIT, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
@@ -388,7 +388,9 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
         if kept is None:
-            kept = o.WINDOW_CLAMP if _was_established(socket) else _WINDOW_CLAMP_OF_A_SYN
+            kept = (
+                socket.option(*AGREED_LIMIT) or o.WINDOW_CLAMP if _was_established(socket) else _WINDOW_CLAMP_OF_A_SYN
+            )
         return kept
     if name == IPV6_MULTICAST_IF:
         if socket.origin != "server" or socket.peer is None:
@@ -409,6 +411,8 @@ def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
 
 
 def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
+    if socket.ledger is not None and socket.ledger.account.mss:
+        return socket.ledger.account.mss
     if not _was_established(socket):
         unasked = _MSS_V6 if socket.peer is not None and ":" in socket.peer[0] else _MSS
         return (asked or unasked) - TIMESTAMPS
@@ -433,6 +437,7 @@ def forget_mss(socket: TcpSocket) -> None:
         if socket.options is not None:
             socket.options.pop(_MAXSEG, None)
             socket.options.pop(_WINDOW_CLAMP, None)
+            socket.options.pop(AGREED_LIMIT, None)
         keep(socket, *_LAST_MSS, mss)
 
 

@@ -747,3 +747,28 @@ def test_k131_a_structure_is_refused_by_its_size_before_it_is_read(world: World)
     world.gives("ENOENT", datagram.setsockopt, IPV6, 28, bytes(20))  # IPV6_LEAVE_ANYCAST
     world.gives("EPERM", stream.getsockopt, TCP, 29, 20)  # TCP_REPAIR_WINDOW of who does not repair
     world.gives("EINVAL", stream.getsockopt, TCP, 29)
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+def test_k131_a_receive_buffer_tells_in_the_window_and_the_segments_of_its_connection(world: World, ip: str) -> None:
+    """Set before the connection: each end has the limit of its own window, and segments of half of the peer's largest."""
+    largest = 65483 if ip == "127.0.0.1" else 65464
+    clamp, maxseg, size = (TCP, socket.TCP_WINDOW_CLAMP), (TCP, socket.TCP_MAXSEG), (SOL, socket.SO_RCVBUF)
+    offered, aligned = (
+        (32741, 32748) if ip == "127.0.0.1" else (32732, 32738)
+    )  # of a SYN-ACK, and of what follows a SYN
+    for buffer, limit, of_client, of_server in (
+        (1000, 1152, 576, 576),
+        (70_000, 70_000, offered, aligned),
+        (200_000, 200_000 - largest, 32767, largest),
+    ):
+        client, server = world.pair(ip, {size: buffer})
+        assert [end.getsockopt(*clamp) for end in (client, server)] == [limit, limit]
+        assert [end.getsockopt(*maxseg) for end in (client, server)] == [of_client, of_server]
+    listener = world.listener(ip=ip, options={maxseg: 500})
+    client = world.client(listener)
+    assert [end.getsockopt(*clamp) for end in (client, world.accept(listener))] == [65536, 65536 - 488]
+    listener = world.listener(ip=ip, options={clamp: 5000})
+    client = world.client(listener)
+    assert [end.getsockopt(*clamp) for end in (client, world.accept(listener))] == [65536, 5000]
+    assert client.getsockopt(*maxseg) == 2500
