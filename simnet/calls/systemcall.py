@@ -20,6 +20,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.full import fill
+from simnet.kernel.idle_options import ASKS_FOR_COOKIE
 from simnet.kernel.messages import (
     AF_UNIX,
     MSG_DONTWAIT,
@@ -50,6 +51,11 @@ EFFECTIVE = frozenset({"bind", "connect", "listen", "close", "setsockopt", "acce
 def _fills(file: Any, size: int) -> bool:
     """Has a TCP socket as much as a read of *size* bytes wants, though SO_RCVLOWAT says that it is too little?"""
     return bool(getattr(file, "low_water", 1) != 1 and file.unread >= size)
+
+
+def _asked_for_cookie(file: Any) -> bool:
+    """Has a connect asked for a cookie? Then a send that would open the connection fails at once, for good."""
+    return bool(file.options) and ASKS_FOR_COOKIE in file.options
 
 
 def _never_waits(op: str, flags: int, kind: int) -> bool:
@@ -218,7 +224,8 @@ class SystemCalls(_stdlib.socket):
                         continue
                     if timeout == 0.0 and file.blocks() and not (flags and _never_waits(op, flags, self._kind)):
                         waits, timeout = True, None  # by another descriptor, which Python knows nothing of
-                    if not waits or (error.errno == errno.EINPROGRESS and timeout is not None):
+                    never = error.errno == errno.EALREADY and _asked_for_cookie(file)
+                    if not waits or never or (error.errno == errno.EINPROGRESS and timeout is not None):
                         host.flush()
                         self._record_failure(tag, op, n, arguments, error)
                         raise

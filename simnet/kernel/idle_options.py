@@ -96,6 +96,7 @@ TCP_INQ: Final = 36
 TCP_TX_DELAY: Final = 37
 TCP_RTO_MAX_MS: Final = 44
 
+ASKS_FOR_COOKIE: Final = (IPPROTO_TCP, -TCP_FASTOPEN_CONNECT)  # beside the options: a connect does, by its SYN
 FASTOPEN: Final = (TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE)  # EINVAL once there is a connection
 
 _STAYS_ON: Final = Option(1, switch=True)

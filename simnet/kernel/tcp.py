@@ -30,9 +30,15 @@ from simnet.kernel.control import (
     SPEAKS_IPV4,
     UNCONNECTED,
 )
-from simnet.kernel.errors import socket_error
+from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.flow_labels import note_label, peer_name
-from simnet.kernel.idle_options import NO_PORT, binds_anywhere
+from simnet.kernel.idle_options import (
+    ASKS_FOR_COOKIE,
+    NO_PORT,
+    TCP_FASTOPEN_CONNECT,
+    TCP_FASTOPEN_NO_COOKIE,
+    binds_anywhere,
+)
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
@@ -198,11 +204,21 @@ class TcpSocket(Stream):
         """tcp_sendmsg_fastopen without a cookie, which no listener here gives out: a connect, and the data comes after.
 
         Raises:
-            OSError: whatever ``connect`` says; EINVAL if it would begin and there is no address.
+            OSError: whatever ``connect`` says; EINVAL if it would begin and there is no address; EALREADY after a connect that
+                TCP_FASTOPEN_CONNECT had ask for a cookie, which stays the only one to do so.
         """
-        if address is None and self.stage == UNCONNECTED and self.state == CLOSED:
+        if self.option(*ASKS_FOR_COOKIE):
+            raise socket_error(EALREADY)
+        begins = self.stage == UNCONNECTED and self.state == CLOSED
+        if address is None and begins:
             raise socket_error(EINVAL)
-        self.connect(address or ())
+        if begins and self.option(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE):
+            not_modelled("MSG_FASTOPEN without a cookie, whose data goes with the SYN")
+        try:
+            self.connect(address or ())
+        finally:
+            if begins and self.options is not None:
+                self.options.pop(ASKS_FOR_COOKIE, None)
 
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""
@@ -258,6 +274,8 @@ class TcpSocket(Stream):
             self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.rcv_edge = self.rcv_told = ISN + 1 + self.rcv_room
         connections[(local, peer)] = self
+        if self.options is not None and self.options.get((IPPROTO_TCP, TCP_FASTOPEN_CONNECT)):
+            self.options[ASKS_FOR_COOKIE] = True
         if stack.demanding:
             self.prepare()
         if self.family == AF_INET6:

@@ -14,6 +14,7 @@ from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
+    ASKS_FOR_COOKIE,
     FASTOPEN,
     IP_MULTICAST_TTL,
     IPV6_MULTICAST_HOPS,
@@ -438,6 +439,7 @@ def forget_mss(socket: TcpSocket) -> None:
             socket.options.pop(_MAXSEG, None)
             socket.options.pop(_WINDOW_CLAMP, None)
             socket.options.pop(AGREED_LIMIT, None)
+            socket.options.pop(ASKS_FOR_COOKIE, None)
         keep(socket, *_LAST_MSS, mss)
 
 

@@ -537,8 +537,18 @@ def test_k131_a_connection_over_ipv6_does_not_become_one_of_ipv4(world: World) -
 
 
 def test_k010_fast_open_connect_is_a_connect_where_no_cookie_is_given_out(world: World) -> None:
-    client = world.client(world.listener(), {(TCP, 30): 1})  # TCP_FASTOPEN_CONNECT
+    listener = world.listener()
+    client = world.client(listener, {(TCP, 30): 1})  # TCP_FASTOPEN_CONNECT
     assert client.send(b"x") == 1
+    for sock, name in ((client, listener.getsockname()), (world.socket(), (world.ip, world.dead_port()))):
+        if sock is not client:
+            sock.setsockopt(TCP, 30, 1)
+            sock.connect_ex(name)
+            world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+        # It has asked for a cookie, and so no send may open the connection.
+        world.gives("EALREADY", sock.sendto, b"x", socket.MSG_FASTOPEN, name)
+        sock.setblocking(True)
+        world.gives("EALREADY", sock.send, b"x", socket.MSG_FASTOPEN)
 
 
 def test_k131_the_limit_of_a_window_is_the_connections_and_gone_with_it(world: World) -> None:
