@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.buffer import Data, scatter
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import PASSED_ON
+from simnet.kernel.idle_options import PASSED_ON, SO_SELECT_ERR_QUEUE
 from simnet.kernel.listener import SOMAXCONN
-from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM
+from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.options import SNDBUF_DEFAULT, SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.plain_options import get_option, set_option
-from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
+from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERR, HUP, PRI, RDHUP, READABLE, SPACE_NEWS, WRITABLE_BAND
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.unix_names import Key, Name, file_key, key_of, key_to_bind, obstacle_to_bind, obstacle_to_find
 
@@ -109,6 +109,8 @@ class UnixSocket(File):
             mask |= HUP
         if self.error:
             mask |= ERR
+            if self.type != SOCK_STREAM and self.options and self.options.get((SOL_SOCKET, SO_SELECT_ERR_QUEUE)):
+                mask |= PRI
         if self.inbox or self.queue:
             mask |= READABLE
         if self.writable():

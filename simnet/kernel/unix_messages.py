@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.datagram_memory import HEAD_MAX, PAGE, SHARED_INFO, SKB
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.idle_options import SO_PASSSEC
 from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
 
@@ -22,6 +23,7 @@ Credentials = tuple[int, int, int]  # pid, uid, gid
 SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
 SCM_MAX_FD: Final = 253
+PASS_LABEL: Final = (SOL_SOCKET, SO_PASSSEC)
 OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked for credentials
 
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
@@ -125,6 +127,11 @@ def attached(sender: UnixSocket, receiver: UnixSocket) -> Credentials | None:
     return None
 
 
+def told_of_no_room(socket: UnixSocket, ancbufsize: int) -> int:
+    """MSG_CTRUNC for who has asked for a security label by SO_PASSSEC and gives no buffer: there is no label, but none is looked for."""
+    return MSG_CTRUNC if not ancbufsize and socket.options and socket.options.get(PASS_LABEL) else 0
+
+
 def received_ancillary(
     socket: UnixSocket,
     credentials: Credentials | None,
@@ -137,6 +144,7 @@ def received_ancillary(
     *first* comes before that. Files are handed over with the reference they travelled with.
     """
     before, flags, room = fitted(first, ancbufsize)
+    flags |= told_of_no_room(socket, ancbufsize)
     ancillary: list[Any] = list(before)
     if socket.passes_credentials:
         told = struct.pack("=iii", *(credentials or OVERFLOWN))
@@ -146,7 +154,7 @@ def received_ancillary(
     if files:
         fitting = max(0, (room - CMSG_HEADER) // 4)
         if fitting < len(files):
-            flags = MSG_CTRUNC
+            flags |= MSG_CTRUNC
             for file in files[fitting:]:
                 file.release()
         if fitting:

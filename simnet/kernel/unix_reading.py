@@ -9,7 +9,7 @@ from simnet.kernel.messages import MSG_PEEK, MSG_WAITALL
 from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.peeking import PEEK_OFF, moved, peeks_on
 from simnet.kernel.states import SHUT_RECEIVE
-from simnet.kernel.unix_messages import Record, received_ancillary
+from simnet.kernel.unix_messages import Record, received_ancillary, told_of_no_room
 
 if TYPE_CHECKING:
     from simnet.kernel.unix import UnixSocket
@@ -153,7 +153,7 @@ class Reading:
                 file.hold()
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         if not self.files and not self.passes:
-            return data, [], 0, first.sender.bound
+            return data, [], told_of_no_room(self.socket, ancbufsize), first.sender.bound
         ancillary, message_flags = received_ancillary(self.socket, first.credentials, self.files, ancbufsize)
         return data, ancillary, message_flags, first.sender.bound
 

@@ -203,3 +203,31 @@ def test_k106_credentials_name_a_process_that_there_is(world: World) -> None:
         own = (SOL, SCM_CREDENTIALS, struct.pack("iii", os.getpid(), os.getuid(), os.getgid()))
         assert one.sendmsg([b"x"], [own]) == 1
         assert two.recvmsg(9, 100)[:3] == (b"x", [own], 0)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_k001_an_error_is_urgent_to_who_selects_errors_but_of_a_stream(world: World, kind: int) -> None:
+    one, two = pair(world, kind)
+    one.setsockopt(SOL, 45, 1)  # SO_SELECT_ERR_QUEUE
+    two.bind(world.abstract("two"))
+    one.send(b"unread")
+    if kind == socket.SOCK_DGRAM:  # the error is of who was chosen before by who chooses another now
+        other = world.keep(socket.socket(socket.AF_UNIX, kind))
+        other.bind(world.abstract("other"))
+        one.bind(world.abstract("one"))
+        two.send(b"unread")
+        two.connect(other.getsockname())
+    else:
+        two.close()
+    mask = {socket.SOCK_STREAM: "IN|OUT|RDHUP|ERR|HUP", socket.SOCK_SEQPACKET: "IN|PRI|OUT|RDHUP|ERR|HUP"}
+    world.ready(one, mask.get(kind, "IN|PRI|OUT|ERR"))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_k106_who_asks_for_labels_and_has_no_buffer_is_told_so(world: World, kind: int) -> None:
+    """There is no label without a security module, for which nobody looks where there is no buffer."""
+    one, two = pair(world, kind)
+    two.setsockopt(SOL, 34, 1)  # SO_PASSSEC
+    for room, flags in ((0, CTRUNC), (1, 0), (100, 0)):
+        one.send(b"x")
+        assert two.recvmsg(9, room)[:3] == (b"x", [], flags)
