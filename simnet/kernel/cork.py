@@ -9,7 +9,11 @@ from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
 from simnet.kernel.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.opening import Terms, clamp_of
 from simnet.kernel.options import (
+    IP_TTL,
+    IPPROTO_IP,
+    IPPROTO_IPV6,
     IPPROTO_TCP,
+    IPV6_UNICAST_HOPS,
     SO_RCVBUF,
     SOL_SOCKET,
     TCP_MAXSEG,
@@ -27,6 +31,7 @@ CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a t
 ETHERNET_MSS: Final = 1448
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 AGREED_LIMIT: Final = (IPPROTO_TCP, -TCP_WINDOW_CLAMP)  # where its program has set none
+HOPS_OF_SYN: Final = (IPPROTO_IP, -IP_TTL)  # where a child keeps those of the SYN that came, if they are others
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
 _GROWN: Final = (SOL_SOCKET, -SO_RCVBUF)  # by SO_RCVLOWAT
 _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
@@ -187,6 +192,11 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         fits = min(buffer // 2, limit or buffer) // 2 + TIMESTAMPS
         asked = min(asked, fits) if asked else fits
     connection.peer_mss = asked
+    hops = options.get((IPPROTO_IPV6, IPV6_UNICAST_HOPS) if ":" in syn.source[0] else (IPPROTO_IP, IP_TTL))
+    if hops and connection.origin == "server":
+        if connection.options is None:
+            connection.options = {}
+        connection.options[HOPS_OF_SYN] = hops
 
 
 def _limit_window(own: dict[Key, Any], six: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel import options as o
 from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
-from simnet.kernel.cork import AGREED_LIMIT, Cork, mss_of
+from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
@@ -117,8 +117,9 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
     key = (level, name)
+    agreed = key == _MAXSEG and socket.state not in (CLOSED, LISTEN)  # a connection has agreed on its own
     if not number and (key == _MAXSEG or (key == _WINDOW_CLAMP and socket.peer is None)):
-        if socket.options is not None:
+        if socket.options is not None and not agreed:
             socket.options.pop(key, None)
         return
     kept = o.stored(key, option, number)
@@ -126,7 +127,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         if socket.options is None:
             socket.options = {}
         o.note_priority(socket.options, kept)
-    if key != _MAXSEG or socket.state in (CLOSED, LISTEN):  # a connection has agreed on its own
+    if not agreed:
         keep(socket, level, name, kept)
     if key == o.PORT_RANGE:
         socket.stack.tcp_ports.rare = True
@@ -400,7 +401,7 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     came = socket.origin == "server" and (
         name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
     )
-    return _HOPS if came else kept
+    return socket.option(*HOPS_OF_SYN) or _HOPS if came else kept
 
 
 def _shown_mss(socket: TcpSocket, asked: int | None) -> int:

@@ -782,3 +782,27 @@ def test_k131_a_receive_buffer_tells_in_the_window_and_the_segments_of_its_conne
     client = world.client(listener)
     assert [end.getsockopt(*clamp) for end in (client, world.accept(listener))] == [65536, 5000]
     assert client.getsockopt(*maxseg) == 2500
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_k131_a_child_sends_to_groups_with_the_hops_of_the_syn_that_came(world: World, ip: str) -> None:
+    own = (IPV6, socket.IPV6_UNICAST_HOPS) if ip == "::1" else (IP, socket.IP_TTL)
+    told = (IPV6, socket.IPV6_MULTICAST_HOPS) if ":" in ip else (IP, socket.IP_MULTICAST_TTL)
+    listener = world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    listener.setsockopt(*own, 7)  # is of what it sends itself
+    listener.bind(("::" if ":" in ip else "", 0))
+    listener.listen()
+    client = world.socket(listener.family)
+    client.setsockopt(*own, 9)
+    client.connect_ex((ip, listener.getsockname()[1]))
+    child = world.accept(listener)
+    client.setsockopt(*own, 33)
+    assert [end.getsockopt(*told) for end in (listener, client, child)] == [1, 1, 9]
+    assert child.getsockopt(*own) == 7
+
+
+def test_k131_a_connection_does_not_forget_its_segment(world: World) -> None:
+    maxseg = (TCP, socket.TCP_MAXSEG)
+    for end in world.pair(options={maxseg: 256}):
+        end.setsockopt(*maxseg, 0)
+        assert end.getsockopt(*maxseg) == 244
