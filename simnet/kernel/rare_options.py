@@ -18,7 +18,7 @@ from errno import (
     EPERM,
 )
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.inet import shown
@@ -122,6 +122,7 @@ IPV6_2292PKTINFO: Final = 2
 IPV6_2292HOPOPTS: Final = 3
 IPV6_2292DSTOPTS: Final = 4
 IPV6_2292RTHDR: Final = 5
+IPV6_2292PKTOPTIONS: Final = 6
 IPV6_2292HOPLIMIT: Final = 8
 IPV6_FLOWINFO: Final = 11
 IPV6_ROUTER_ALERT: Final = 22
@@ -139,6 +140,11 @@ IPV6_FREEBIND: Final = 78
 MULTICAST_BY_SOURCE: Final = range(37, 49)  # MCAST_JOIN_GROUP and the like: too short for an int, and only to be set
 IPV6_MULTICAST_BY_SOURCE: Final = range(42, 49)
 
+# IP_PKTOPTIONS and IPV6_2292PKTOPTIONS: what recvmsg would tell beside data, of the packet that came last; and what asks for it.
+PACKET_OPTIONS: Final = {
+    (IPPROTO_IP, IP_PKTOPTIONS): (8, 12, 13),  # IP_PKTINFO, IP_RECVTTL, IP_RECVTOS
+    (IPPROTO_IPV6, IPV6_2292PKTOPTIONS): (49, 51, 66, *range(2, 6), 8, 11),
+}
 NETFILTER: Final = (*range(68, 80), 81, 82, *range(84, 96))
 IPTABLES: Final = (*range(64, 68), *range(96, 100))
 NOT_READ: Final = frozenset((IPPROTO_IP, name) for name in (IP_PKTOPTIONS, *MULTICAST_BY_SOURCE))  # refused before
@@ -295,8 +301,10 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         if socket.state != ESTABLISHED:
             raise socket_error(ENOTCONN)
         return struct.pack("=i", socket.family)
-    if key == (IPPROTO_IP, IP_PKTOPTIONS):
+    if key in PACKET_OPTIONS:
         if socket.type == SOCK_STREAM:
+            if any((socket.options or {}).get((level, each)) for each in PACKET_OPTIONS[key]):
+                not_modelled(f"getsockopt(level {level}, option {name}) of who asks for something of a packet")
             return b""
         raise socket_error(ENOPROTOOPT)
     if key == FASTOPEN_KEY:
@@ -312,8 +320,8 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         return struct.pack("=Q", socket.stack.cookie_of(socket))
     if name == SO_NETNS_COOKIE:
         return _NETNS
-    if name in (SO_PEERGROUPS, SO_PEERPIDFD) and socket.family != AF_UNIX:
-        raise socket_error(ENODATA)
+    if name in (SO_PEERGROUPS, SO_PEERPIDFD) and (socket.family != AF_UNIX or not cast("Any", socket).credentials[0]):
+        raise socket_error(ENODATA)  # there is no peer with credentials
     if name == SO_TXREHASH and (socket.type != SOCK_STREAM or socket.family == AF_UNIX):
         raise socket_error(EOPNOTSUPP)
     if name in _OF_A_MACHINE:

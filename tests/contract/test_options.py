@@ -806,3 +806,14 @@ def test_k131_a_connection_does_not_forget_its_segment(world: World) -> None:
     for end in world.pair(options={maxseg: 256}):
         end.setsockopt(*maxseg, 0)
         assert end.getsockopt(*maxseg) == 244
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_k131_who_has_no_peer_has_no_groups_of_one(world: World, kind: int) -> None:
+    sock = world.socket(socket.AF_UNIX, kind)
+    for option in (59, 77):  # SO_PEERGROUPS, SO_PEERPIDFD
+        world.gives("ENODATA", sock.getsockopt, SOL, option, 4)
+    world.gives(
+        "ENOPROTOOPT", world.socket(socket.AF_INET6, socket.SOCK_DGRAM).getsockopt, IPV6, 6
+    )  # IPV6_2292PKTOPTIONS
+    assert fresh(world, "tcp6").getsockopt(IPV6, 6, 100) == b""
