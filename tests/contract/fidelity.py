@@ -57,7 +57,7 @@ LEFT_OUT = """
 DIFFERENT = """
 | Between loss-free ends, pure acknowledgements are neither sent nor traced, except where one shows: for an end that filled the peer's window, half-closed or lingers | the socket API cannot see the others, which took a third of a run's time |
 | A segment may be as large as a write, unless a link cuts it or a fault acts inside it | a stream socket does not show segment boundaries |
-| `TCP_INFO` reports the state, what was agreed on and how many bytes were sent; its measurements and packet counts are 0 | there is no path to measure, and no acknowledgement to count |
+| `TCP_INFO` reports the state, what was agreed on, how many bytes were sent, and the round trip of the handshake, which is at least 1 µs; other measurements and packet counts are 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | No congestion window, except that nothing new is sent between a retransmission and its acknowledgement | a large write crosses a link in one one-way trip. Slow start would make it several round trips, depending on the machine's choice of algorithm. Tail loss probes, time-outs, TCP_USER_TIMEOUT and keepalive were compared with Linux over two tunnels that can be cut |
 | `IP_MTU` of a connection stays known after setting `IP_TOS`, `IPV6_TCLASS`, `SO_DONTROUTE` or `SO_BINDTODEVICE` | Linux looks up the route again at the next send, and answers ENOTCONN until then; tracking that would slow every send down |

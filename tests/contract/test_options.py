@@ -345,6 +345,11 @@ def test_k131_tcp_info_tells_what_was_agreed_on_and_counts_bytes(world: World) -
         both | {"rcv_ssthresh": 65_495, "rcv_space": 65_495, "acked": 6, "received": 3, "sent": 5},
         both | {"rcv_ssthresh": 65_483, "rcv_space": 65_483, "acked": 3, "received": 5, "sent": 3},
     ]
+    for sock in (client, server):
+        info = sock.getsockopt(TCP, socket.TCP_INFO, 248)
+        trip, variance, congestion_window, least = (struct.unpack_from("=I", info, at)[0] for at in (68, 72, 80, 148))
+        assert min(trip, variance, least) > 0
+        assert congestion_window >= 10
 
 
 def test_k131_a_congestion_control_is_a_name(world: World) -> None:
