@@ -30,7 +30,8 @@ AT_ONCE: Final = 65215  # bytes that the interface takes as one, to cut them its
 BACKLOG: Final = 16  # parcels after which a call looks at what has come meanwhile
 WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is acknowledged
 SEND_BUFFER: Final = 16_384  # net.ipv4.tcp_wmem[1]
-SEGMENTS_HELD: Final = 3  # a buffer that nobody has set has room for so many times the window of packets
+SEGMENTS_HELD: Final = 3  # a buffer that nobody has set has room for so many times the window of packets, by bbr
+HELD_BY_OTHERS: Final = 2  # and by cubic and reno
 OF_A_BUFFER: Final = 256  # and besides that
 SEND_BUFFER_MAX: Final = 4_194_304  # net.ipv4.tcp_wmem[2]
 RECEIVE_BUFFER: Final = 131_072  # net.ipv4.tcp_rmem[1]
@@ -42,7 +43,7 @@ class Account(ReceivingAccount):
     """One end."""
 
     __slots__ = (
-        "corked", "each", "finishes", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
+        "corked", "each", "finishes", "held", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
         "probed", "pushed", "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "urgent", "wire",
         "wrote",
     )  # fmt: skip
@@ -60,6 +61,7 @@ class Account(ReceivingAccount):
         self.snd_wnd = self.largest_window = self.limit = self.mss = 0
         self.small_end = -1  # where the last segment that was not full ended
         self.packets = WINDOW_OF_PACKETS
+        self.held = SEGMENTS_HELD
         self.probe_ns = NEVER  # when the end of what is on its way is probed, if it has been acknowledged by then
         self.probed = False  # it was, and that is not acknowledged
         self.urgent = 0  # where the last urgent byte ends (snd_up)
@@ -450,7 +452,7 @@ class Account(ReceivingAccount):
 
     def expand(self) -> None:
         """tcp_sndbuf_expand."""
-        room = SEGMENTS_HELD * self.packets * self.each
+        room = self.held * self.packets * self.each
         self.send_buffer = max(self.send_buffer, min(room, SEND_BUFFER_MAX))
 
     def note_acknowledged(self, letter: Letter) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.account import NEVER, Account
+from simnet.kernel.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.cork import Cork
@@ -22,6 +22,7 @@ from simnet.kernel.options import (
     SO_RCVBUF,
     SO_SNDBUF,
     SOL_SOCKET,
+    TCP_CONGESTION,
     TCP_DEFER_ACCEPT,
     TCP_MAXSEG,
     TCP_NODELAY,
@@ -32,6 +33,7 @@ from simnet.kernel.options import (
 )  # fmt: skip
 from simnet.kernel.receiving_account import SMALL
 from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
+from simnet.kernel.tcp_info import CONGESTION_CONTROLS
 from simnet.kernel.window import (
     DELAYED_NS,
     HELD_NS,
@@ -50,7 +52,8 @@ _SNDBUF: Final = (SOL_SOCKET, SO_SNDBUF)
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
 _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
 _LOWEST: Final = (IPPROTO_TCP, TCP_NOTSENT_LOWAT)
-BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST))
+_CONGESTION: Final = (IPPROTO_TCP, TCP_CONGESTION)
+BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST, _CONGESTION))
 NOT_COUNTED: Final = frozenset(
     (
         *((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)),
@@ -432,7 +435,8 @@ def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms) -> 
 
 def _terms(end: Sender) -> Terms:
     send_buffer, receive_buffer, maxseg = (end.option(*key) or 0 for key in (_SNDBUF, _RCVBUF, _MAXSEG))
-    return Terms(send_buffer, receive_buffer, maxseg)
+    usual = end.option(*_CONGESTION) in (None, CONGESTION_CONTROLS[0])
+    return Terms(send_buffer, receive_buffer, maxseg, SEGMENTS_HELD if usual else HELD_BY_OTHERS)
 
 
 def _is_beside(end: Sender) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from simnet.kernel.account import LARGEST, LARGEST_V6, TIMESTAMPS, WINDOW_OF_PACKETS, Account
+from simnet.kernel.account import LARGEST, LARGEST_V6, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS, Account
 from simnet.kernel.receiving_account import BUFFER_MAX, LEAST, SMALL, UNSCALED_MAX
 from simnet.kernel.wire import Wire
 
@@ -14,11 +14,17 @@ UNSET_BUFFER: Final = 131072  # net.ipv4.tcp_rmem[1]
 
 
 class Terms:
-    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set."""
+    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set.
 
-    __slots__ = ("maxseg", "receive_buffer", "send_buffer")
+    And how many times the window of packets a send buffer holds, by its congestion control.
+    """
 
-    def __init__(self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0) -> None:
+    __slots__ = ("held", "maxseg", "receive_buffer", "send_buffer")
+
+    def __init__(
+        self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0, held: int = SEGMENTS_HELD
+    ) -> None:
+        self.held = held
         self.send_buffer = send_buffer
         self.receive_buffer = receive_buffer
         self.maxseg = maxseg
@@ -32,6 +38,7 @@ def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) 
     for terms in (client, server):
         end = Account(terms.send_buffer, terms.receive_buffer, wire)
         end.now_ns = end.read_ns = now_ns
+        end.held = terms.held
         end.advertised = min(terms.maxseg or largest + TIMESTAMPS, largest + TIMESTAMPS) - TIMESTAMPS
         ends.append(end)
     opener, other = ends

@@ -81,7 +81,6 @@ _MSS: Final = 536  # TCP_MSS_DEFAULT
 _MSS_V6: Final = 1220  # of the smallest MTU of IPv6
 _LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
 _LOOPBACK_MSS_LATER: Final = 32768
-_AT_FIRST: Final = SEGMENTS_HELD * WINDOW_OF_PACKETS  # segments that a send buffer has room for
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
 _AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]
 
@@ -379,8 +378,11 @@ def _grown_sndbuf(socket: TcpSocket) -> int:
     peer: Any = socket.stack.connections.get((socket.peer, socket.local))
     asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else socket.peer_mss)
     segment = min((each for each in asked if each), default=0)
+    held = SEGMENTS_HELD if socket.ledger is None else socket.ledger.account.held
     if segment:
-        return _AT_FIRST * (OF_A_BUFFER + (1 << (segment + HEADERS - 1).bit_length()))
+        return held * WINDOW_OF_PACKETS * (OF_A_BUFFER + (1 << (segment + HEADERS - 1).bit_length()))
+    if held != SEGMENTS_HELD:
+        return _AUTOTUNED_SNDBUF // SEGMENTS_HELD * held
     return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
 
 

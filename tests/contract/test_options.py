@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -822,3 +823,29 @@ def test_k131_who_has_no_peer_has_no_groups_of_one(world: World, kind: int) -> N
         "ENOPROTOOPT", world.socket(socket.AF_INET6, socket.SOCK_DGRAM).getsockopt, IPV6, 6
     )  # IPV6_2292PKTOPTIONS
     assert fresh(world, "tcp6").getsockopt(IPV6, 6, 100) == b""
+
+
+@pytest.mark.parametrize(("who", "rooms"), [("listener", (3, 2)), ("opener", (2, 3)), ("opener, later", (3, 3))])
+def test_k063_a_send_buffer_holds_less_by_another_congestion_control(
+    world: World, who: str, rooms: tuple[int, int]
+) -> None:
+    """Reno and cubic ask for room for two windows of packets, bbr for three: tcp_sndbuf_expand of who is connected."""
+    congestion = (TCP, socket.TCP_CONGESTION)
+    listener, client = world.listener(), world.socket()
+    usual = client.getsockopt(*congestion, 16).rstrip(b"\0")
+    for sock, name in ((listener, "listener"), (client, "opener")):
+        sock.setsockopt(*congestion, b"reno" if who == name else usual)
+    client.connect_ex(listener.getsockname())
+    world.ready(client, "OUT")
+    server = world.accept(listener)
+    if who == "opener, later":
+        client.setsockopt(*congestion, b"reno")
+    sizes = tuple(end.getsockopt(SOL, socket.SO_SNDBUF) for end in (client, server))
+    if usual != b"bbr":
+        pytest.skip("the usual one here asks for two, too")
+    assert sizes == tuple(1_313_280 * room for room in rooms)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += client.send(bytes(65536))
+    assert filled == {2: 2_625_024, 3: 3_910_656}[rooms[0]]
