@@ -12,7 +12,7 @@ from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import Seen, in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import condensed, memory_taken
-from simnet.kernel.datagram_sending import CORK, OFF_ROUTE, DatagramSender
+from simnet.kernel.datagram_sending import CORK, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
 from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
@@ -41,6 +41,7 @@ from simnet.kernel.readiness import (
     READABLE,
     WRITABLE_BAND,
 )
+from simnet.kernel.routes import OFF_ROUTE
 from simnet.kernel.segment import Datagram, Endpoint, Icmp
 from simnet.kernel.states import CLOSED, SHUT_RECEIVE, SHUT_SEND
 

@@ -45,13 +45,13 @@ from simnet.kernel.options import (
     IPPROTO_UDP,
     SNDBUF_DEFAULT,
     SO_BROADCAST,
-    SO_DONTROUTE,
     SO_SNDBUF,
     SOL_SOCKET,
 )
 from simnet.kernel.packed_options import go_by_scope, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
+from simnet.kernel.routes import OFF_ROUTE, find_route
 from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
 from simnet.kernel.states import CLOSED, ESTABLISHED, SHUT_SEND
 
@@ -71,7 +71,6 @@ LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
-OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
 LOCALHOST: Final = "127.0.0.1"
 
 
@@ -212,6 +211,7 @@ class DatagramSender(File):
         elif not self.locks & MANY_ADDRESS:
             self.stack.check_route(local[0], peer[0])
         self.peer = peer
+        find_route(self, sends=False)
         note_label(self.options, address)
         if self.paired is None:
             ports.pair(self)
@@ -382,6 +382,8 @@ class DatagramSender(File):
         It knows the way since its connect, and is not asked again whether it may go there (SO_BROADCAST). An IPv6 socket
         names its peer whenever it sends over IPv4.
         """
+        if self.options:
+            find_route(self)
         flow = self.flow
         looks_up = flow is None or flags & MSG_DONTROUTE or self.family == AF_INET6
         if looks_up or self.rerouted or (self.options and self.options.get(OFF_ROUTE)):

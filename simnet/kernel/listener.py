@@ -19,6 +19,7 @@ from simnet.kernel.options import (
 )
 from simnet.kernel.packed_options import IP_OPTIONS
 from simnet.kernel.rare_options import FASTOPEN_KEY
+from simnet.kernel.routes import FORGOTTEN
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
 from simnet.kernel.states import LISTEN, SYN_RECV
 from simnet.kernel.stream_messages import note_arrivals
@@ -35,6 +36,7 @@ OF_A_LISTENER: Final = (
     FASTOPEN_KEY,
     (SOL_SOCKET, SO_PRIORITY),
     (IPPROTO_IP, IP_OPTIONS),
+    FORGOTTEN,
 )
 
 REPEATED_NS: Final = 204_000_000  # a tail-loss probe after 0.204 s, and from then on after twice the time (measured)

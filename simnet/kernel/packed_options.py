@@ -49,6 +49,7 @@ from simnet.kernel.rare_options import (
     ULP,
     told,
 )  # fmt: skip
+from simnet.kernel.routes import forget_route, knows_route
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 
@@ -227,12 +228,14 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
         if name and name not in LINKS:
             raise socket_error(ENODEV)
+        forget_route(socket)
         _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
     elif key == LINK_NUMBER:
         if len(value) < 4 or (number := struct.unpack_from("=i", value)[0]) < 0:
             raise socket_error(EINVAL)
         if number > len(LINKS):
             not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
+        forget_route(socket)
         _keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
     elif key == MULTICAST_LINK:
         if socket.type == SOCK_STREAM:
@@ -316,7 +319,7 @@ def _kept(socket: AnySocket, key: Key) -> bytes:
 
 def _mtu(socket: AnySocket) -> int:
     peer: Endpoint | None = socket.peer
-    if peer is None:
+    if peer is None or not knows_route(socket):
         raise socket_error(ENOTCONN)
     return mtu_to(peer[0])
 

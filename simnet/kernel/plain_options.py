@@ -13,6 +13,7 @@ from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
 from simnet.kernel.messages import AF_INET6, AF_UNIX
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+from simnet.kernel.routes import note_option
 from simnet.kernel.states import LISTEN
 from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
 
@@ -103,6 +104,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
     if socket.options is None:
         socket.options = {}
+    note_option(socket, (level, name), kept)
     if (level, name) == o.TOS:
         o.note_priority(socket.options, kept)
     socket.options[(level, name)] = kept

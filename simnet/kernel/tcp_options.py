@@ -37,6 +37,7 @@ from simnet.kernel.plain_options import fixed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_REPAIR, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
+from simnet.kernel.routes import note_option
 from simnet.kernel.saved_syn import keep_before, saved_syn
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
@@ -122,6 +123,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
             socket.options.pop(key, None)
         return
     kept = o.stored(key, option, number)
+    note_option(socket, key, kept)
     if key == o.TOS:
         if socket.options is None:
             socket.options = {}

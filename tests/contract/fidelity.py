@@ -60,7 +60,6 @@ DIFFERENT = """
 | `TCP_INFO` reports the state, what was agreed on, how many bytes were sent, and the round trip of the handshake, which is at least 1 µs; other measurements and packet counts are 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | No congestion window, except that nothing new is sent between a retransmission and its acknowledgement | a large write crosses a link in one one-way trip. Slow start would make it several round trips, depending on the machine's choice of algorithm. Tail loss probes, time-outs, TCP_USER_TIMEOUT and keepalive were compared with Linux over two tunnels that can be cut |
-| `IP_MTU` of a connection stays known after setting `IP_TOS`, `IPV6_TCLASS`, `SO_DONTROUTE` or `SO_BINDTODEVICE` | Linux looks up the route again at the next send, and answers ENOTCONN until then; tracking that would slow every send down |
 | Within a host, a peer that does not read can be sent more if `TCP_MAXSEG` is below 2000: 2.4 MB with 88, where Linux stops at 190 kB | on Linux the send buffer grows with acknowledgements; those of so many small segments are not counted |
 | `SO_MARK`, `SO_DEBUG`, `IP_TRANSPARENT` and an `SO_PRIORITY` above 6 are accepted from every program | Linux requires CAP_NET_ADMIN or CAP_NET_RAW; they have no effect here |
 | Sequence numbers begin at 1 and never wrap | no socket call shows them |

@@ -849,3 +849,32 @@ def test_k063_a_send_buffer_holds_less_by_another_congestion_control(
         while True:
             filled += client.send(bytes(65536))
     assert filled == {2: 2_625_024, 3: 3_910_656}[rooms[0]]
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("kind", ["stream", "datagram"])
+def test_k131_a_route_is_forgotten_until_something_goes_out(world: World, kind: str, ip: str) -> None:
+    """IP_MTU tells that of a route; these options have it looked up anew, some of them only if they change."""
+    tos = (IPV6, socket.IPV6_TCLASS) if ip == "::1" else (IP, socket.IP_TOS)
+    mtu, known = (IP, 14), 65536 if ip == "::1" else 65535
+    for option, value, again in (
+        (tos, 8, known),
+        ((SOL, socket.SO_DONTROUTE), 0, "ENOTCONN"),
+        ((SOL, 25), b"lo", "ENOTCONN"),
+    ):
+        if kind == "stream":
+            sock, _ = world.pair(ip)
+        else:
+            sock, peer = (fresh(world, "udp6" if ip == "::1" else "udp") for _ in range(2))
+            peer.bind((ip, 0))
+            sock.connect(peer.getsockname())
+        for answer in ("ENOTCONN", again):
+            assert sock.getsockopt(*mtu) == known
+            sock.setsockopt(*option, value)
+            world.gives(answer, sock.getsockopt, *mtu)
+            sock.send(b"x")
+        assert sock.getsockopt(*mtu) == known
+    if kind == "datagram":
+        sock.setsockopt(SOL, socket.SO_DONTROUTE, 1)
+        sock.connect(peer.getsockname())
+        assert sock.getsockopt(*mtu) == known

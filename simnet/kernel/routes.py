@@ -1,0 +1,48 @@
+"""The route that a connected socket keeps: some options have it forgotten, and it is not known until something goes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.messages import AF_INET6, SOCK_STREAM
+from simnet.kernel.options import IPPROTO_IPV6, IPV6_TCLASS, SO_DONTROUTE, SO_MARK, SOL_SOCKET, TOS
+
+if TYPE_CHECKING:
+    from simnet.kernel.options import Key
+
+OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
+CHANGE_IT: Final = frozenset({TOS, (IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
+FORGOTTEN: Final = (SOL_SOCKET, -SO_DONTROUTE)  # beside the options: what had gone over a connection by then
+
+
+def note_option(socket: Any, key: Key, value: Any) -> None:
+    """The option *key* is about to become *value* (sk_dst_reset)."""
+    if key == OFF_ROUTE or (key in CHANGE_IT and (socket.options or {}).get(key, 0) != value):
+        forget_route(socket)
+
+
+def forget_route(socket: Any) -> None:
+    """Look it up again with what is sent next."""
+    if socket.peer is not None:
+        if socket.options is None:
+            socket.options = {}
+        socket.options[FORGOTTEN] = _gone(socket)
+
+
+def find_route(socket: Any, sends: bool = True) -> None:
+    """A datagram socket connects, or *sends* to where it is connected; over IPv4 who is to use no route keeps none for that."""
+    options = socket.options
+    keeps = not sends or socket.family == AF_INET6
+    if options and FORGOTTEN in options and (keeps or not options.get(OFF_ROUTE)):
+        del options[FORGOTTEN]
+
+
+def knows_route(socket: Any) -> bool:
+    """Has nothing made it forget its route, or has something gone out since?"""
+    options = socket.options
+    return not options or FORGOTTEN not in options or options[FORGOTTEN] != _gone(socket)
+
+
+def _gone(socket: Any) -> tuple[int, int]:
+    """What has gone over a connection, either way: what comes is acknowledged. A datagram says so itself."""
+    return (socket.snd_nxt, socket.rcv_nxt) if socket.type == SOCK_STREAM else (0, 0)
