@@ -20,7 +20,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.full import fill
-from simnet.kernel.idle_options import ASKS_FOR_COOKIE
+from simnet.kernel.idle_options import ASKS_FOR_COOKIE, TCP_FASTOPEN_NO_COOKIE
 from simnet.kernel.messages import (
     AF_UNIX,
     MSG_DONTWAIT,
@@ -30,7 +30,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     SOCK_STREAM,
 )
-from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
+from simnet.kernel.options import IPPROTO_TCP, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.trace import CALL, Failed
@@ -44,6 +44,7 @@ __all__ = ["EFFECTIVE", "READABLE", "WRITABLE", "SystemCalls"]
 
 READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
 WRITABLE = OUT | ERR | HUP
+NO_COOKIE = (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE)
 # Calls that count as progress, though they give None. Not `shutdown`, which looks by itself whether it does anything.
 EFFECTIVE = frozenset({"bind", "connect", "listen", "close", "setsockopt", "accept"})
 
@@ -222,6 +223,9 @@ class SystemCalls(_stdlib.socket):
                 except BlockingIOError as error:
                     if error.errno == errno.EINPROGRESS and self._opens_fast(file) and waits and timeout is None:
                         continue
+                    opens = error.errno == errno.EINPROGRESS and (not waits or timeout is not None)
+                    if opens and op == "send" and (result := self._sent_early(file, arguments)):
+                        break
                     if timeout == 0.0 and file.blocks() and not (flags and _never_waits(op, flags, self._kind)):
                         waits, timeout = True, None  # by another descriptor, which Python knows nothing of
                     never = error.errno == errno.EALREADY and _asked_for_cookie(file)
@@ -293,6 +297,17 @@ class SystemCalls(_stdlib.socket):
         self._machine.fabric.connecting(self._machine, file)
         self._machine.flush()
         return bool(file.mask() & WRITABLE)
+
+    def _sent_early(self, file: Any, arguments: tuple[Any, ...]) -> int:
+        """How many bytes the SYN of that send has taken along; 0 where one needs a cookie for it."""
+        if not file.options or not file.options.get(NO_COOKIE):
+            return 0
+        try:
+            taken: int = file.went_with_syn(arguments[0])
+        except NotModelled as refusal:
+            self._refused(refusal)
+            raise
+        return taken
 
     def _call_without_a_name(
         self, file: Any, timeout: float | None, op: str, arguments: Any, rest: Callable[[], Any]

@@ -60,6 +60,7 @@ from simnet.kernel.tampering import swallow
 from simnet.kernel.tcp_options import forget_mss, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
+EARLY_MAX: Final = 32_768  # bytes that a SYN takes along over loopback
 QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # listen() begins with it on, whatever was set
 
 
@@ -212,13 +213,23 @@ class TcpSocket(Stream):
         begins = self.stage == UNCONNECTED and self.state == CLOSED
         if address is None and begins:
             raise socket_error(EINVAL)
-        if begins and self.option(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE):
-            not_modelled("MSG_FASTOPEN without a cookie, whose data goes with the SYN")
         try:
             self.connect(address or ())
         finally:
             if begins and self.options is not None:
                 self.options.pop(ASKS_FOR_COOKIE, None)
+
+    def went_with_syn(self, data: bytes) -> int:
+        """How many bytes of *data* a SYN took along that needs no cookie: TCP_FASTOPEN_NO_COOKIE.
+
+        No listener here takes them from it, so they come again once it is answered; what is refused is lost.
+        """
+        if self.state == SYN_SENT:
+            not_modelled("MSG_FASTOPEN without a cookie, over a link")
+        early = data[:EARLY_MAX] if self.option(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE) else b""
+        if early and self.state == ESTABLISHED:
+            self.send(early)
+        return len(early)
 
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""

@@ -878,3 +878,26 @@ def test_k131_a_route_is_forgotten_until_something_goes_out(world: World, kind: 
         sock.setsockopt(SOL, socket.SO_DONTROUTE, 1)
         sock.connect(peer.getsockname())
         assert sock.getsockopt(*mtu) == known
+
+
+@pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
+def test_k010_fast_open_without_a_cookie_sends_at_once(world: World, timeout: float | None) -> None:
+    """The SYN takes the data along; a listener that wants none of it gets it once more behind the handshake."""
+    listener = world.listener()
+    sock = world.socket()
+    sock.settimeout(timeout)
+    sock.setsockopt(TCP, 34, 1)  # TCP_FASTOPEN_NO_COOKIE
+    assert sock.sendto(b"early", socket.MSG_FASTOPEN, listener.getsockname()) == 5
+    world.ready(sock, "OUT")
+    assert sock.send(b" late") == 5
+    server = world.accept(listener)
+    world.readable(server)
+    world.pause()
+    assert server.recv(20) == b"early late"
+    refused = world.socket()
+    refused.setsockopt(TCP, 34, 1)
+    assert refused.sendto(b"lost", socket.MSG_FASTOPEN, (world.ip, world.dead_port())) == 4
+    world.ready(refused, "IN|OUT|RDHUP|ERR|HUP")
+    empty = world.socket()
+    empty.setsockopt(TCP, 34, 1)
+    world.gives("EINPROGRESS", empty.sendto, b"", socket.MSG_FASTOPEN, listener.getsockname())
