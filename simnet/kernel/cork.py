@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
 ETHERNET_MSS: Final = 1448
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
+SAID_MSS: Final = (IPPROTO_TCP, -100 - TCP_MAXSEG)  # the peer's TCP_MAXSEG, where its window makes segments smaller
 AGREED_LIMIT: Final = (IPPROTO_TCP, -TCP_WINDOW_CLAMP)  # where its program has set none
 HOPS_OF_SYN: Final = (IPPROTO_IP, -IP_TTL)  # where a child keeps those of the SYN that came, if they are others
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
@@ -176,6 +177,7 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
     """
     options, own = getattr(syn.sender, "options", None), connection.options
     if own:
+        own.pop(SAID_MSS, None)
         note_scale(own, PEER_SCALE, options)
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)
@@ -190,6 +192,8 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
     limit = options.get(WINDOW_LIMIT, 0)
     if buffer < UNSCALED_BUFFER or 0 < limit < UNSCALED_BUFFER // 2:
         fits = min(buffer // 2, limit or buffer) // 2 + TIMESTAMPS
+        connection.options = connection.options or {}
+        connection.options[SAID_MSS] = asked  # by which a send buffer goes
         asked = min(asked, fits) if asked else fits
     connection.peer_mss = asked
     hops = options.get((IPPROTO_IPV6, IPV6_UNICAST_HOPS) if ":" in syn.source[0] else (IPPROTO_IP, IP_TTL))

@@ -42,6 +42,7 @@ from simnet.kernel.rare_options import (
     IPV6_ADDRFORM,
     IPV6_FLOWLABEL_MGR,
     NOT_READ,
+    SO_DETACH_FILTER,
     SO_LOCK_FILTER,
     SO_MAX_PACING_RATE,
     TCP_MD5SIG,
@@ -94,6 +95,7 @@ LINK_NUMBER: Final = (SOL_SOCKET, 62)  # SO_BINDTOIFINDEX
 FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
 NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
+DETACH_FILTER: Final = (SOL_SOCKET, SO_DETACH_FILTER)
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
 PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
 MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
@@ -184,6 +186,8 @@ def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
 
 def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     """Set the option if it is one of these; False for another kind."""
+    if key == DETACH_FILTER and _kept(socket, NO_FILTER) and (isinstance(given, int) or len(given) >= 4):
+        raise socket_error(EPERM)
     if key not in PACKED:
         return False
     value = struct.pack("=i", given) if isinstance(given, int) else given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.messages import AF_INET6, SOCK_STREAM
+from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import IPPROTO_IPV6, IPV6_TCLASS, SO_DONTROUTE, SO_MARK, SOL_SOCKET, TOS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def note_option(socket: Any, key: Key, value: Any) -> None:
 
 def forget_route(socket: Any) -> None:
     """Look it up again with what is sent next."""
-    if socket.peer is not None:
+    if socket.peer is not None and socket.family != AF_UNIX:
         if socket.options is None:
             socket.options = {}
         socket.options[FORGOTTEN] = _gone(socket)

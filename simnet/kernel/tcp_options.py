@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel import options as o
 from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
-from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, Cork, mss_of
+from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, SAID_MSS, Cork, mss_of
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.idle_options import (
@@ -378,7 +378,9 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
 def _grown_sndbuf(socket: TcpSocket) -> int:
     """SO_SNDBUF of a connection whose program has set none: room for as many segments as it begins with (tcp_sndbuf_expand)."""
     peer: Any = socket.stack.connections.get((socket.peer, socket.local))
-    asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else socket.peer_mss)
+    said = socket.option(*SAID_MSS)
+    said = socket.peer_mss if said is None else said
+    asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else said)
     segment = min((each for each in asked if each), default=0)
     held = SEGMENTS_HELD if socket.ledger is None else socket.ledger.account.held
     if segment:

@@ -807,6 +807,24 @@ def test_k131_a_child_sends_to_groups_with_the_hops_of_the_syn_that_came(world: 
     assert child.getsockopt(*own) == 7
 
 
+def test_k131_a_send_buffer_goes_by_what_the_peer_has_asked_for_not_by_its_window(world: World) -> None:
+    listener = world.listener(options={(SOL, socket.SO_RCVBUF): 1})
+    client = world.client(listener)
+    before = client.getsockopt(SOL, socket.SO_SNDBUF)
+    world.reset(world.accept(listener))
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert client.getsockopt(SOL, socket.SO_SNDBUF) == before > 2_000_000
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "unix"])
+def test_k131_a_locked_filter_is_not_taken_away(world: World, kind: str) -> None:
+    sock = fresh(world, kind)
+    for locked, answer in ((0, "ENOENT"), (1, "EPERM")):
+        sock.setsockopt(SOL, 44, locked)  # SO_LOCK_FILTER
+        world.gives(answer, sock.setsockopt, SOL, 27, 1)  # SO_DETACH_FILTER
+        world.gives("EINVAL", sock.setsockopt, SOL, 27, b"")
+
+
 def test_k131_a_connection_does_not_forget_its_segment(world: World) -> None:
     maxseg = (TCP, socket.TCP_MAXSEG)
     for end in world.pair(options={maxseg: 256}):
@@ -874,6 +892,8 @@ def test_k131_a_route_is_forgotten_until_something_goes_out(world: World, kind: 
             world.gives(answer, sock.getsockopt, *mtu)
             sock.send(b"x")
         assert sock.getsockopt(*mtu) == known
+    for end in socket.socketpair():  # which has none
+        world.keep(end).setsockopt(SOL, socket.SO_DONTROUTE, 1)
     if kind == "datagram":
         sock.setsockopt(SOL, socket.SO_DONTROUTE, 1)
         sock.connect(peer.getsockname())
