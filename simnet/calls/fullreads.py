@@ -58,7 +58,7 @@ class FullReads(QuickCalls):
         """A read of a blocking Unix stream, which keeps its place where it waits. *shape* makes the answer of recvmsg the call's."""
         reading: Any = None
         options = getattr(self._process.descriptors.open.get(self._fd), "options", None)
-        least = least_of(options, bufsize, flags)  # however SO_RCVLOWAT changes while the call waits
+        least = least_of(options, bufsize, flags) if options else 1  # however SO_RCVLOWAT changes while the call waits
 
         def attempt(file: Any, n: int) -> Any:
             nonlocal reading
@@ -66,7 +66,8 @@ class FullReads(QuickCalls):
                 reading = file.reading(n, flags)
                 if reading is None:
                     return shape(file.recvmsg(n, ancbufsize, flags))
-                reading.least = min(least, n) or 1
+                if file.options and not flags & MSG_WAITALL:
+                    reading.least = min(least, n) or 1
             if reading.goes_on():
                 raise socket_error(errno.EAGAIN)
             return shape(reading.answer(ancbufsize))

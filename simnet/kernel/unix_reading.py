@@ -153,7 +153,8 @@ class Reading:
                 file.hold()
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         if not self.files and not self.passes:
-            return data, [], told_of_no_room(self.socket, ancbufsize), first.sender.bound
+            flags = told_of_no_room(self.socket, ancbufsize) if self.socket.options else 0
+            return data, [], flags, first.sender.bound
         ancillary, message_flags = received_ancillary(self.socket, first.credentials, self.files, ancbufsize)
         return data, ancillary, message_flags, first.sender.bound
 
