@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -116,6 +117,7 @@ MEMBERSHIPS: Final = frozenset(
     }
 )
 ANYCAST: Final = frozenset({(IPPROTO_IPV6, IPV6_JOIN_ANYCAST), (IPPROTO_IPV6, IPV6_LEAVE_ANYCAST)})
+FILTERS: Final = frozenset({(IPPROTO_IP, IP_MSFILTER), (IPPROTO_IP, MCAST_MSFILTER)})
 MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT)})
 # MCAST_JOIN_GROUP and its kin, for groups of either family: struct group_req, or group_source_req.
 GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
@@ -129,6 +131,7 @@ PACKED: Final = (
     | SOURCES
     | GROUP_REQUESTS
     | ANYCAST
+    | FILTERS
     | MD5_KEYS
     | {ULP, FASTOPEN_KEY}
     | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
@@ -150,7 +153,7 @@ SIZES: Final[dict[Key, tuple[int, int]]] = {
     **dict.fromkeys(((IPPROTO_TCP, TCP_CONGESTION), ULP), (1, INT_MAX)),
 }
 
-TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | ANYCAST | MD5_KEYS | {ULP, FASTOPEN_KEY}
+TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | ANYCAST | FILTERS | MD5_KEYS | {ULP, FASTOPEN_KEY}
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -220,6 +223,8 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if len(value) not in FASTOPEN_KEY_SIZES:
             raise socket_error(EINVAL)
         _keep(socket, key, value)
+    elif key in FILTERS:
+        _refuse_filter(socket, key, value)
     elif key in GROUP_REQUESTS:
         _refuse_group_request(key, value)
     elif key in SOURCES:
@@ -386,6 +391,20 @@ def _refuse_group_request(key: Key, value: bytes) -> None:
         raise socket_error(EINVAL)
     if struct.unpack_from("=H", value, 8)[0] != (AF_INET6 if six else AF_INET):
         raise socket_error(EINVAL if not six and key[1] in OF_A_GROUP else EADDRNOTAVAIL)
+    not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
+
+
+def _refuse_filter(socket: AnySocket, key: Key, value: bytes) -> None:
+    """IP_MSFILTER and MCAST_MSFILTER, all senders at once whom a member hears, or does not: NotModelled of a member."""
+    if len(value) < SIZES[key][0]:
+        raise socket_error(EINVAL)
+    plain = key[1] == IP_MSFILTER
+    if not plain and struct.unpack_from("=H", value, 8)[0] != AF_INET:
+        raise socket_error(EADDRNOTAVAIL)
+    if not is_group(str(ip_address(value[:4] if plain else value[12:16]))):
+        raise socket_error(EINVAL)
+    if not getattr(socket, "groups", None):
+        raise socket_error(EADDRNOTAVAIL)
     not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 

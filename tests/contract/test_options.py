@@ -754,6 +754,9 @@ def test_k131_a_structure_is_refused_by_its_size_before_it_is_read(world: World)
     for option, value, answer in (
         ((IP, 46), bytes(264), "EADDRNOTAVAIL"),  # of no family
         ((IP, 42), bytes(136), "EINVAL"),
+        ((IP, 48), bytes(144), "EADDRNOTAVAIL"),
+        ((IP, 41), bytes(16), "EINVAL"),  # of no group
+        ((IP, 41), bytes((224, 1, 1, 1, 127, 0, 0, 1, 1, 0, 0, 0)) + bytes(4), "EADDRNOTAVAIL"),  # it is no member
         ((TCP, 31), b"mptcp", "ENOTSUP"),  # it is the kernel's own
         ((TCP, 14), bytes(215), "EINVAL"),  # TCP_MD5SIG
         ((TCP, 14), bytes(216), "EINVAL"),  # for an address of no family
