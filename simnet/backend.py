@@ -427,7 +427,8 @@ class SimulatedBackend:
 
     def beside(self, function: Callable[..., Any], *arguments: Any) -> Process:
         """A process more on the host of the one that asks, in the place of a thread that has nothing of its own but a socket."""
-        return self._spawn(self._scheduler.current.machine, function, arguments, {})
+        process = self._scheduler.current
+        return self._spawn(process.machine, function, arguments, {}, process.locks)
 
     def escape(self, what: str) -> None:
         process = self._scheduler.current

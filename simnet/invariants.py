@@ -56,6 +56,7 @@ WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
 LEVELS = ("failure", "warning", "off")
+WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them
 # States in which the peer is gone for good, or never was.
 OVER = frozenset({CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, TIME_WAIT})
 
@@ -99,13 +100,15 @@ def with_levels(verdicts: Iterable[Verdict], levels: Mapping[str, str]) -> list[
 def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
     """What targets still hold although the other end is gone and nothing more will happen."""
     verdicts: list[Verdict] = []
+    processes = list(processes)
     for process in processes:
         if not process.target or process.done:
             continue
         verdicts += [
             Verdict(
                 NOTHING_LEFT,
-                still_holds(process.name, file.tag, _state(file), _lent(process, file)),
+                still_holds(process.name, file.tag, _state(file), _lent(process, file))
+                + _locked_out(process, processes),
                 process.host_name,
             )
             for file in process.descriptors.files()
@@ -120,6 +123,13 @@ def still_holds(process: str, what: object, state: str, lent: bool) -> str:
     if lent:
         remedy = "Its close() waits for a file that makefile() has made of it: close that, too, as `with sock.makefile(...) as f` does."
     return f"{process} still holds {what} ({state}), whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
+
+
+def _locked_out(process: Process, processes: Iterable[Process]) -> str:
+    """Which threads of its program, if any, wait for a lock: they may be those that were to close it."""
+    threads = [each for each in processes if each.locks is process.locks and not each.done]
+    waits = [each.describe_wait() for each in threads if each.waiting is not None and each.waiting[0] == "a lock"]
+    return "".join(f" {each}." for each in waits[:WAITS_SHOWN])
 
 
 def _lent(process: Process, file: object) -> bool:

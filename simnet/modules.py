@@ -25,6 +25,7 @@ from simnet.standins import (
     Provider,
     active,
     dates,
+    early,
     ends,
     executors,
     interrupts,
@@ -133,6 +134,7 @@ def place_at_loops() -> None:
     turns.place()
     readers.place()
     uv.place()
+    early.place(_spared)
 
 
 def _unplace() -> None:
@@ -151,6 +153,7 @@ def _unplace() -> None:
     turns.unplace()
     readers.unplace()
     uv.unplace()
+    early.unplace()
     tls.unplace()
     tellers.unplace()
     for change in reversed(_changes):

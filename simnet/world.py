@@ -423,8 +423,10 @@ class Network(Holding):
             self._watcher.attach()
             modules.place_at_loops()
 
-    def spawn_on(self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any) -> Process:
-        """Used by :meth:`Host.spawn`."""
+    def spawn_on(
+        self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any, locks: dict[Any, Any] | None = None
+    ) -> Process:
+        """Used by :meth:`Host.spawn`; with the *locks* of a program of which it is a thread."""
         scheduler = self._going_on()
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
@@ -439,6 +441,8 @@ class Network(Holding):
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
         process.target = machine.target
+        if locks is not None:
+            process.locks = locks
         if machine.still_until_ns > self._clock.now_ns:
             process.held = True  # it begins when the others of its host go on
             scheduler.processes.append(process)

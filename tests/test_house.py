@@ -38,6 +38,7 @@ STEPS = {
         ],
         ["simnet.arguments", "simnet.poll_arguments"],
         ["simnet.schedule", "simnet.stuck", "simnet.storms", "simnet.workers", "simnet.beginnings", "simnet.wait"],
+        ["simnet.mutex"],
         ["simnet.watchdog"],
         ["simnet.process", "simnet.eventloops", "simnet.state", "simnet.resolver"],
         [

@@ -1,12 +1,20 @@
-"""``threading.Condition.wait``: what events, barriers and queues wait in, so that a network may end such a wait."""
+"""What ``threading`` makes locks of; ``threading.Condition.wait``, in which events, barriers and queues wait; and the one queue that
+waits in C, in whose place a run has the library's own in Python.
+"""
 
 from __future__ import annotations
 
+import _thread
 import functools
+import queue
 import threading
+from types import GenericAlias
+from typing import Any
 
+from simnet.mutex import Early, Lock, Reentrant
 from simnet.standins import whose
-from simnet.standins.pairs import Pairs
+from simnet.standins.pairs import Origin, Pairs
+from simnet.wait import running
 
 __all__ = ["PAIRS"]
 
@@ -18,7 +26,7 @@ _true_wait = threading.Condition.wait
 @functools.wraps(_true_wait)
 def _wait(self: threading.Condition, timeout: float | None = None) -> bool:
     backend = whose.world()
-    wait_on = getattr(backend, "wait_on", None)  # only a world with threads has one
+    wait_on = getattr(backend, "wait_on", None)
     if wait_on is None:
         return _true_wait(self, timeout)
     answer: bool = wait_on(self, timeout, _true_wait)
@@ -26,3 +34,48 @@ def _wait(self: threading.Condition, timeout: float | None = None) -> bool:
 
 
 PAIRS.add(_true_wait, _wait)
+
+
+def _allocate(original: Any) -> Any:
+    def standin(_: Origin, *arguments: Any) -> Any:
+        return original(*arguments) if running.scheduler is None or arguments else Lock()
+
+    return standin
+
+
+PAIRS.standin(_thread, "allocate_lock")(_allocate)
+PAIRS.standin(_thread, "allocate")(_allocate)
+
+
+class _Kind(type):
+    """Of a class that stands in for a type in C: whoever asks finds what either makes to be of it."""
+
+    true: type
+    ours: type
+
+    def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
+        if bases:  # somebody makes a class of it, which is one of the true one
+            return type(name, tuple(getattr(each, "true", each) for each in bases), names)
+        return super().__new__(cls, name, bases, names)
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return isinstance(thing, (cls.true, cls.ours)) or (
+            isinstance(thing, Early) and isinstance(thing.true, cls.true)
+        )
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        given = running.scheduler is None or arguments or options  # which the true one refuses, or not
+        return cls.true(*arguments, **options) if given else cls.ours()
+
+
+def _kind(true: type, ours: type) -> Any:
+    names: dict[str, Any] = {"__module__": true.__module__, "__doc__": true.__doc__, "true": true, "ours": ours}
+    if hasattr(true, "__class_getitem__"):
+        names["__class_getitem__"] = classmethod(GenericAlias)
+    return _Kind(true.__name__, (), names)
+
+
+PAIRS.add(_thread.RLock, _kind(_thread.RLock, Reentrant))
+if isinstance(threading.Lock, type):  # from Python 3.13 on
+    PAIRS.add(threading.Lock, _kind(threading.Lock, Lock))
+PAIRS.add(queue.SimpleQueue, _kind(queue.SimpleQueue, queue._PySimpleQueue))  # type: ignore[attr-defined]

@@ -1,0 +1,231 @@
+"""Locks of simulated processes. Who waits for one waits as for all else: others run meanwhile, and virtual time passes.
+
+The interpreter's own wait in C. All processes of a run share one thread, so who waits there never hears that the lock is free; and
+one that its thread may take twice lets every process in. These go by process, and inside of no run by thread, as ever.
+"""
+
+from __future__ import annotations
+
+from _thread import LockType, allocate_lock, get_ident
+from threading import TIMEOUT_MAX
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from simnet.clock import deadline_after
+from simnet.wait import running
+
+if TYPE_CHECKING:
+    from simnet.process import Process
+    from simnet.wait import Scheduler
+
+__all__ = ["Early", "EarlyReentrant", "Lock", "Reentrant"]
+
+
+class Lock:
+    """What ``threading.Lock()`` gives in a run. First come, first served; but who may not wait takes it if it is free."""
+
+    __slots__ = ("__weakref__", "_holder", "_line", "_true")
+
+    def __init__(self) -> None:
+        self._true: LockType = allocate_lock()
+        self._line: list[Process] = []  # who waits for it
+        self._holder: Process | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        scheduler, true = running.scheduler, self._true
+        if scheduler is None:
+            return true.acquire(blocking, timeout)
+        if timeout != -1 and not (blocking and 0 <= timeout <= TIMEOUT_MAX):
+            return true.acquire(blocking, timeout)  # which says what is wrong
+        waits = blocking and timeout != 0
+        if not (waits and self._line) and true.acquire(False):
+            self._holder = scheduler.current
+            return True
+        return waits and self._wait(scheduler, None if timeout == -1 else timeout)
+
+    def _wait(self, scheduler: Scheduler, timeout: float | None) -> bool:
+        me, line = scheduler.current, self._line
+        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
+        line.append(me)
+        try:
+            while line[0] is not me or not self._true.acquire(False):
+                if not scheduler.wait(("a lock", self), deadline):
+                    return False
+            self._holder = me
+            return True
+        finally:
+            line.remove(me)
+            self._call_next()
+
+    def release(self) -> None:
+        self._true.release()
+        self._holder = None
+        self._call_next()
+
+    def _call_next(self) -> None:
+        if self._line and not self._true.locked():
+            self._line[0].wake()
+
+    def locked(self) -> bool:
+        return self._true.locked()
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]  # nobody else is left
+
+    @property
+    def tag(self) -> str:
+        """Who has it, in a message that says who waits for it."""
+        holder = self._holder
+        if holder is None:
+            return "that nobody lets go of"
+        return f"that {holder.name} holds" if not holder.done else f"that {holder.name} held when it ended"
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise TypeError("cannot pickle '_thread.lock' object")
+
+    def __repr__(self) -> str:
+        return f"<{'locked' if self.locked() else 'unlocked'} lock of a simulated process at {id(self):#x}>"
+
+
+class Reentrant:
+    """What ``threading.RLock()`` gives in a run: its owner may take it again, and lets it go as often."""
+
+    __slots__ = ("__weakref__", "_count", "_lock", "_owner")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._owner: Process | int | None = None
+        self._count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        me = _myself()
+        if self._owner == me:
+            self._count += 1
+            return True
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        self._owner, self._count = me, 1
+        return True
+
+    def release(self) -> None:
+        if self._owner != _myself():
+            raise RuntimeError("cannot release un-acquired lock")
+        self._count -= 1
+        if not self._count:
+            self._owner = None
+            self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    # --- for `threading.Condition`
+
+    def _release_save(self) -> tuple[int, Any]:
+        if not self._count:
+            raise RuntimeError("cannot release un-acquired lock")
+        saved = self._count, self._owner
+        self._count, self._owner = 0, None
+        self._lock.release()
+        return saved
+
+    def _acquire_restore(self, saved: tuple[int, Any]) -> None:
+        self._lock.acquire()
+        self._count, self._owner = saved
+
+    def _is_owned(self) -> bool:
+        return self._owner == _myself()
+
+    def _recursion_count(self) -> int:
+        return self._count if self._is_owned() else 0
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise TypeError("cannot pickle '_thread.RLock' object")
+
+    def __repr__(self) -> str:
+        owner = getattr(self._owner, "name", self._owner)
+        return f"<{'locked' if self._count else 'unlocked'} RLock owner={owner} count={self._count} at {id(self):#x}>"
+
+
+def _myself() -> Process | int:
+    scheduler = running.scheduler
+    return get_ident() if scheduler is None else scheduler.current
+
+
+class Early:
+    """A lock that was made before the run, when a module was imported: each program of a run has one of its own in its place, as it
+    would have if it had imported the module itself; outside of a run it is the one that was made.
+    """
+
+    __slots__ = ("__weakref__", "true")
+
+    def __init__(self, true: Any) -> None:
+        self.true = true
+
+    def _own(self) -> Any:
+        scheduler = running.scheduler
+        if scheduler is None:
+            return self.true
+        locks = scheduler.current.locks
+        return locks.get(self) or locks.setdefault(self, self._fresh())
+
+    def _fresh(self) -> Any:
+        return Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+        return self._own().acquire(blocking, timeout)
+
+    def release(self) -> None:
+        self._own().release()
+
+    def locked(self) -> Any:
+        return self._own().locked()
+
+    def _at_fork_reinit(self) -> None:
+        self._own()._at_fork_reinit()
+
+    def __enter__(self) -> Any:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.true.__reduce_ex__(protocol)
+
+    def __repr__(self) -> str:
+        return repr(self._own())
+
+
+class EarlyReentrant(Early):
+    """The same of one that its owner may take again."""
+
+    __slots__ = ()
+
+    def _fresh(self) -> Any:
+        return Reentrant()
+
+    def _release_save(self) -> Any:
+        return self._own()._release_save()
+
+    def _acquire_restore(self, saved: Any) -> None:
+        self._own()._acquire_restore(saved)
+
+    def _is_owned(self) -> Any:
+        return self._own()._is_owned()
+
+    def _recursion_count(self) -> Any:
+        return self._own()._recursion_count()
