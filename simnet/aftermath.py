@@ -113,7 +113,7 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         if not any(handled.error is each for each in told):
             yield f"{handled.handler} of {handled.channel} on {handled.host} had failed with {_words(handled.error)}"
     for name, its in ended:
-        yield f"the process {name} had ended with {_words(its)}"
+        yield f"the process {name} had ended with {_words(its)}{f': {why}' if (why := made_before(its)) else ''}"
     if isinstance(error, AssertionError):
         acted = dict.fromkeys(event.host for event in network.trace if event.host)
         for ends in network.linked:

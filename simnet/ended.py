@@ -7,7 +7,9 @@ from typing import Any, Final, NoReturn
 
 from simnet.kernel.errors import socket_error
 
-__all__ = ["OVER"]
+__all__ = ["ENDED", "OVER", "outlived"]
+
+ENDED = "its network has ended"
 
 
 class _Over:
@@ -19,9 +21,14 @@ class _Over:
         return "<of a run that is over>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        error = socket_error(EBADF)
-        error.add_note("its network has ended, and all of its sockets with it: use them within")
-        raise error
+        raise outlived("sockets")
+
+
+def outlived(what: str) -> OSError:
+    """EBADF of a thing of a run that is over; *what* such things are."""
+    error = socket_error(EBADF)
+    error.add_note(f"{ENDED}, and all of its {what} with it: use them within")
+    return error
 
 
 #: In the place of a scheduler, a host or a stack: attributes of a class with a ``__getattr__`` would all be slower to read.

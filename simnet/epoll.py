@@ -10,6 +10,7 @@ from typing import Any
 
 from simnet import real
 from simnet.arguments import MISSING, name_as_the_real_one
+from simnet.ended import OVER, outlived
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import socket_error
@@ -131,6 +132,8 @@ class Epoll(Poller):
             process.scheduler.still_going(process)
         if self._fd == -1:
             raise ValueError("I/O operation on closed epoll object")
+        if process.scheduler is OVER:
+            raise outlived("pollers")
         if not self._epoll.refs:  # closed through another object of the same descriptor
             raise socket_error(getattr(self._epoll, "code", errno.EBADF))
 

@@ -1,4 +1,6 @@
-"""Objects made before a run, for example when a module was imported, belong to the real kernel: how their errors are recognised."""
+"""Objects made before a run, for example when a module was imported, belong to the real kernel, and those of a run that is over to
+nobody: how their errors are recognised.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from selectors import BaseSelector
 from socket import gaierror
 from typing import Any
 
 from simnet import real
+from simnet.ended import ENDED
 from simnet.kernel.errors import socket_error
 
 __all__ = ["made_before", "unknown"]
@@ -35,14 +39,23 @@ def made_before(error: BaseException) -> str:
         return "" if _notes(error) else f"the socket {REMEDY}"  # the network's own resolver leaves a word
     if not isinstance(error, OSError) or error.errno != errno.EBADF:
         return ""
-    told = next((note for note in _notes(error) if note.endswith(REMEDY)), "")
+    told = next((note for note in _notes(error) if note.endswith(REMEDY) or note.startswith(ENDED)), "")
     if told:
         return told
-    frames = list(_frames(error))
-    if not any(type(getattr(each.get("self"), "_selector", None)) is real.epoll for each in frames):
+    owners = [names["self"] for names in _frames(error) if "self" in names]
+    poller = next((each for each in owners if _has_real_poller(each)), None)
+    if poller is None:
         return ""
     loops = getattr(sys.modules.get("asyncio"), "AbstractEventLoop", ())
-    return f"the {'event loop' if any(isinstance(each.get('self'), loops) for each in frames) else 'selector'} {REMEDY}"
+    if any(isinstance(each, loops) for each in owners):
+        return f"the event loop {REMEDY}"
+    return f"the {'selector' if isinstance(poller, BaseSelector) else type(poller).__name__} {REMEDY}"
+
+
+def _has_real_poller(owner: object) -> bool:
+    """Is *owner* a selector or a reactor of the real kernel's?"""
+    kept = getattr(owner, "__dict__", {})
+    return isinstance(kept, dict) and any(type(each) is real.epoll for each in kept.values())
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -38,6 +38,8 @@ PER_PROCESS = (
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
 )
 
+REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it
+
 #: What knows of each thread something, and so of each process where they are threads. Simulated ones share a thread.
 PER_THREAD = ("asyncio.events:_event_loop_policy",)  # the loop that `get_event_loop` gives
 
@@ -47,7 +49,7 @@ def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name.partition(":")[0], name) for name in dict.fromkeys(names))
 
 
-PLACES = with_modules((*PER_PROCESS, *PER_THREAD))
+PLACES = with_modules((*PER_PROCESS, REACTOR, *PER_THREAD))
 
 #: What is empty, or zero, when it is made of nothing.
 EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float, threading.local)
@@ -69,6 +71,25 @@ class _Attributes:
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self._owner, name, value)
+
+
+class _Imported:
+    """A submodule as a name of its package: where there is None, nobody has imported it yet."""
+
+    __slots__ = ("_package",)
+
+    def __init__(self, package: Any) -> None:
+        self._package = package
+
+    def __getitem__(self, name: str) -> Any:
+        return sys.modules.get(f"{self._package.__name__}.{name}")
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        whole = f"{self._package.__name__}.{name}"
+        if value is not None:
+            sys.modules[whole] = self._package.__dict__[name] = value
+        elif sys.modules.pop(whole, None) is not None:
+            self._package.__dict__.pop(name, None)
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -93,6 +114,8 @@ def place_of(name: str) -> tuple[Any, str] | None:
     owner: Any = sys.modules.get(module)
     if owner is None:
         return None
+    if name == REACTOR:
+        return _Imported(owner), key
     if not classes:
         return (owner.__dict__, key) if key in owner.__dict__ else None
     for each in classes:
@@ -177,7 +200,7 @@ class ProcessState:
     __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop", "_loop_outside")
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, *PER_THREAD, *extra))
+        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *extra))
         self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []
         self._outside: list[Any] = []
         self._modules = 0

@@ -2,7 +2,7 @@
 
 Computing takes no time in a run, so a thread that only computes, or reads a file, is done by the next turn of its loop.
 A function that waits is refused: the process would have to go on beside it. The pools are asyncio's, those of
-``concurrent.futures``, and anyio's, in which Starlette and FastAPI run what is not a coroutine. None of the packages is imported
+``concurrent.futures``, twisted's, and anyio's, in which Starlette and FastAPI run what is not a coroutine. None of the packages is imported
 for this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
 
 A server of ``socketserver`` that gives each connection a thread gives it a process of its host instead: such threads have
@@ -64,6 +64,14 @@ def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     future.set_running_or_notify_cancel()
     _Outcome(at_once, fn, args, kwargs).tell(future)
     return future
+
+
+def _do(self: Any, task: Any) -> None:
+    at_once = _at_once()
+    if at_once is None or self._quit.isSet:
+        _originals["do"](self, task)
+    else:
+        at_once(task, (), {})  # which tells its reactor what came of it, as from a thread
 
 
 class _Outcome:
@@ -132,12 +140,14 @@ class _Beside:
 
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")
 ANYIO, SERVER = ("anyio._backends._asyncio", "AsyncIOBackend"), ("socketserver", "ThreadingMixIn")
+TEAM = ("twisted._threads._team", "Team")
 STANDINS = (
     (LOOP, "run_in_executor", _run_in_executor),
     (LOOP, "shutdown_default_executor", _shutdown_default_executor),
     (POOL, "submit", _submit),
     (ANYIO, "run_sync_in_worker_thread", classmethod(_run_sync_in_worker_thread)),
     (SERVER, "process_request", _process_request),
+    (TEAM, "do", _do),
 )
 
 

@@ -194,6 +194,30 @@ def test_whatever_a_function_of_a_pool_raises_its_future_has(world: Any) -> None
     assert [type(each) for each in raised] == [SystemExit, pytest.fail.Exception]
 
 
+class Team:
+    """As much of twisted's as has to do with threads: it looks names up in them."""
+
+    def __init__(self) -> None:
+        self._quit = SimpleNamespace(isSet=False)
+
+    def do(self, task: Callable[[], None]) -> None:
+        threading.Thread(target=task).start()
+
+
+def test_what_need_not_wait_in_a_thread_of_twisteds_is_done_there_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("twisted._threads._team")
+    module.Team = Team  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "twisted._threads._team", module)
+    found: list[str] = []
+    try:
+        with simnet.Network() as net:
+            net.host("server")
+            Team().do(lambda: found.append(socket.getfqdn("server")))
+            assert found == ["server"]
+    finally:
+        modules.restore()
+
+
 class AsyncIOBackend:
     """As much of anyio's as has to do with threads: Starlette runs in them what is no coroutine."""
 

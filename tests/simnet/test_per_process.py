@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import signal
+import socket
+import sys
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -77,3 +80,77 @@ def test_a_network_that_is_refused_changes_nothing_of_the_one_that_runs(other: C
 
     with pytest.raises(KeyboardInterrupt):
         simnet.play(stopped)
+
+
+REACTOR = """
+import select, socket, sys
+
+del sys.modules[__name__]
+
+class Reactor:
+    def __init__(self):
+        self._poller = select.epoll()
+
+    def poll(self):
+        return self._poller.poll(1)
+
+    def listen(self):
+        with socket.create_server(("", 7)) as listener:
+            self._poller.register(listener)
+
+sys.modules[__name__] = Reactor()
+"""
+
+
+@pytest.fixture
+def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As much of it as has to do with its reactor, which is a module."""
+    folder = tmp_path / "twisted" / "internet"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "__init__.py").touch()
+    (folder / "reactor.py").write_text(REACTOR, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "twisted"}
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "twisted"]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def reactor() -> Any:
+    from twisted.internet import reactor  # type: ignore[import-not-found,unused-ignore]
+
+    assert reactor.poll() == []
+    return reactor
+
+
+def test_a_reactor_of_twisteds_is_each_processs_own(twisted: None) -> None:
+    kept = []
+    for _ in range(2):
+        with simnet.Network() as net:
+            kept += [net.host(name).run(reactor) for name in ("a", "b")] + [reactor()]
+            assert reactor() is kept[-1]
+        assert "twisted.internet.reactor" not in sys.modules
+    assert len({id(each) for each in kept}) == 6
+
+
+def test_who_keeps_one_for_the_next_run_is_told_that_it_ended(twisted: None) -> None:
+    with simnet.Network() as net:
+        kept = net.host("a").run(reactor)
+    with pytest.raises(OSError, match="Bad file descriptor") as raised, simnet.Network() as net:
+        net.host("a").run(kept.poll)
+    assert "its network has ended, and all of its pollers with it: use them within" in raised.value.__notes__
+
+
+def test_of_one_that_was_made_before_it_is_told_that_it_is_the_kernels(twisted: None) -> None:
+    early = reactor()
+    with pytest.raises(ConnectionRefusedError) as raised, simnet.Network() as net:
+        net.host("a").spawn(early.listen)
+        assert net.host("b").run(reactor) is not early
+        socket.create_connection(("a", 7))
+    assert "the Reactor was made before the network was entered, and is the real kernel's. Make it within" in "".join(
+        raised.value.__notes__
+    )
+    assert sys.modules["twisted.internet.reactor"] is early
+    early._poller.close()
