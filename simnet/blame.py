@@ -13,6 +13,7 @@ __all__ = [
     "UserPlace",
     "exception_line",
     "exception_text",
+    "installed",
     "is_defect",
     "says_no",
     "stopping_place",
@@ -77,6 +78,11 @@ def user_place(error: BaseException | None) -> UserPlace:
 def users_own(path: str) -> bool:
     """Whether the file at *path* is the user's: neither simnet's, nor dispatch's, nor the standard library's, nor pytest's."""
     return _rank(path) == 2
+
+
+def installed(path: str) -> bool:
+    """Whether the file at *path* is of a package that was installed; it may be the user's own all the same."""
+    return any(_below(path, site) for site in _SITE)
 
 
 def trimmed(traceback: TracebackType | None) -> TracebackType | None:

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Early", "EarlyReentrant", "Lock", "Reentrant"]
 
 
+OF_C = allocate_lock.__module__  # trio asks whether the classes of its locks are from there
+
+
 class Lock:
     """What ``threading.Lock()`` gives in a run. First come, first served; but who may not wait takes it if it is free."""
 
     __slots__ = ("__weakref__", "_holder", "_line", "_true")
+    __module__ = OF_C
 
     def __init__(self) -> None:
         self._true: LockType = allocate_lock()
@@ -96,6 +100,7 @@ class Reentrant:
     """What ``threading.RLock()`` gives in a run: its owner may take it again, and lets it go as often."""
 
     __slots__ = ("__weakref__", "_count", "_lock", "_owner")
+    __module__ = OF_C
 
     def __init__(self) -> None:
         self._lock = Lock()

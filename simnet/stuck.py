@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import installed
 from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
-from simnet.whereabouts import caller, caller_outside, placed, tasks_at_once
+from simnet.whereabouts import caller, caller_outside, is_ours, placed, tasks_at_once
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -158,9 +159,19 @@ def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
     return "Give the test's socket a time-out to go on, or look at whom it waits for."
 
 
+def _called(frame: FrameType) -> str:
+    """If it is a package that was installed whose code stands at *frame*: where it was called from outside of any."""
+    step: FrameType | None = frame
+    packages = False
+    while step is not None and (is_ours(step) or installed(step.f_code.co_filename)):
+        packages = packages or not is_ours(step)
+        step = step.f_back
+    return f", called at {placed(step.f_code, step.f_lineno)}" if packages and step is not None else ""
+
+
 def reached_out(process: Process, what: str, frame: FrameType) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
-    where = f" at {caller_outside(frame)}" if caller(frame) is not None else ""
+    where = f" at {caller_outside(frame)}{_called(frame)}" if caller(frame) is not None else ""
     return Escape(
         f"{process.name} reached for {what}{where}: a simulated process has no threads, no subprocesses and no real "
         "sockets. Spawn a process on a host instead, or run this test on RealNetwork."

@@ -28,6 +28,8 @@ LOOK_SECONDS = 0.5
 STUBBORN_SECONDS = 2.0  # for what a program may want to do at the end, after Ctrl-C
 DESPAIR_SECONDS = 60.0  # of pressing: no more will come of it
 PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it must be met between two of its tries
+FOREIGN = ("gevent", "eventlet")  # their loops wait in C, or on pollers of their own: nothing simulated ever wakes them
+FOREIGN_SECONDS = 1.0  # in one of these
 SHOWN = 8  # frames of the program's own, where it computes
 
 
@@ -111,6 +113,17 @@ def _debugging(ident: int) -> bool:
     return False
 
 
+def _foreign(ident: int) -> str:
+    """In which of those libraries that thread is."""
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        library: str = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if library in FOREIGN:
+            return library
+        frame = frame.f_back
+    return ""
+
+
 def _watch() -> None:
     seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}  # how long it has stood there
     stopped: dict[int, tuple[Scheduler, float]] = {}  # since when they are told to end
@@ -132,7 +145,7 @@ def _watch() -> None:
                 stopped.pop(ident, None)
                 if _debugging(ident):
                     seen[ident] = (scheduler, moves, 0.0)  # the time at the prompt is not the program's
-                elif stood > (patience := _patience(ident)):
+                elif stood > (patience := _patience(ident)) or (stood > FOREIGN_SECONDS and _foreign(ident)):
                     _stop(ident, scheduler, patience)
                     seen[ident] = (scheduler, moves, 0.0)
                 continue
@@ -153,12 +166,19 @@ def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
     users = [each for each in stack if users_own(each.filename)] or stack  # what leads to a test tells nothing of it
     shown = "".join(traceback.format_list(users[-SHOWN:]))
     name = scheduler.current.name
-    error = Hang(
-        f"{name} has computed for {seconds:g} s of real time without waiting for anything. It was here:\n{shown}"
-        "A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
-        "input. Nor does what waits in C: a call of a real socket, as one is that was made before the run (make it within), or a "
-        "threading.Lock that was made before the run and is kept where nobody finds it, in a closure or a container."
-    )
+    library = _foreign(ident)
+    if library:
+        error = Hang(
+            f"{name} waits in a loop of {library}'s, which asks the real kernel and hears nothing of a simulated network: such programs "
+            f"do not run in one. It was here:\n{shown}Test it on real sockets of this machine."
+        )
+    else:
+        error = Hang(
+            f"{name} has computed for {seconds:g} s of real time without waiting for anything. It was here:\n{shown}"
+            "A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
+            "input. Nor does what waits in C: a call of a real socket, as one is that was made before the run (make it within), or a "
+            "threading.Lock that was made before the run and is kept where nobody finds it, in a closure or a container."
+        )
     with _lock:
         if ident not in _guarded or _guarded[ident][0] is not scheduler:
             return  # it has just ended

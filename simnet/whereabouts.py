@@ -14,6 +14,7 @@ __all__ = [
     "caller",
     "caller_outside",
     "in_short",
+    "is_ours",
     "leads_out",
     "placed",
     "task_places",
@@ -104,6 +105,11 @@ def leads_out(frame: FrameType, *, stopped: bool) -> bool:
     """
     module = _module(frame)
     return module in DOORS or (stopped and module.startswith("simnet.") and _is_ours(module))
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Is it the code of a module between a user's and the network that runs at *frame*?"""
+    return _is_ours(_module(frame))
 
 
 def _module(frame: FrameType) -> str:
