@@ -10,7 +10,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from simnet.faults.fault import Fault
 from simnet.faults.fields import INTEGER_MAX, FaultError
 from simnet.faults.paths import spelt
-from simnet.faults.place import HOST_NAME
+from simnet.faults.place import HOST_NAME, PORT_MAX
 from simnet.faults.plan import FaultPlan, refuse_seed
 from simnet.faults.rates import FaultRates
 
@@ -21,6 +21,7 @@ __all__ = [
     "in_order",
     "is_unix",
     "name_of",
+    "observed_name",
     "plan_of",
     "port_of",
     "rates_of",
@@ -144,6 +145,15 @@ def name_of(host: Any) -> str:
     return host
 
 
+def observed_name(name: Any) -> str:
+    """The name of a part of the outcome."""
+    if not isinstance(name, str):
+        raise TypeError(
+            f"observe({name!r}, ...): the name is {type(name).__name__}; it is a text, and the value comes after it"
+        )
+    return name
+
+
 def seconds_of(call: str, seconds: Any) -> float:
     """How long *call* is to take: a number from 0 on, at most what a clock of nanoseconds counts."""
     if not isinstance(seconds, int | float):
@@ -170,4 +180,6 @@ def port_of(port: Any) -> int | str:
         raise TypeError(
             f"port={port!r} is {type(port).__name__}; it is a number, such as 7, or a path, such as '/run/app.sock'"
         )
+    if not 0 <= port <= PORT_MAX:
+        raise ValueError(f"{port=} is outside 0..{PORT_MAX}")
     return port

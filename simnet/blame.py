@@ -16,6 +16,7 @@ __all__ = [
     "installed",
     "is_defect",
     "says_no",
+    "stands_nowhere",
     "stopping_place",
     "trimmed",
     "user_place",
@@ -129,6 +130,19 @@ def is_defect(error: BaseException) -> bool:
     while step.tb_next is not None:
         step = step.tb_next
     return _rank(step.tb_frame.f_code.co_filename) == 0
+
+
+def stands_nowhere(error: BaseException) -> bool:
+    """Has *error* no line of any program's, as where a function in C was spawned? The frames are simnet's, and those that lead to a test."""
+    step = error.__traceback__
+    if step is None or is_defect(error):
+        return False
+    while step is not None:
+        path = step.tb_frame.f_code.co_filename
+        if _rank(path) and not (installed(path) and not users_own(path)):
+            return False
+        step = step.tb_next
+    return True
 
 
 def without_simnet(traceback: TracebackType | None) -> TracebackType | None:

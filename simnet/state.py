@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from random import Random
@@ -92,14 +92,14 @@ class _Imported:
             self._package.__dict__.pop(name, None)
 
 
-def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+def checked_names(names: Any) -> tuple[str, ...]:
     """*names*, each ``"module:attribute"``, or ``"module:Class.attribute"``.
 
     Raises:
         TypeError: no sequence of names.
         ValueError: one that is not of this form.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not (isinstance(names, Iterable) and all(isinstance(name, str) for name in names)):
         raise TypeError(f"per_process={names!r}: names in a list, such as ['module:attribute']")
     for name in names:
         module, colon, attribute = name.partition(":")

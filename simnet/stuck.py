@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from simnet.blame import installed
+from simnet.blame import installed, users_own
 from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
@@ -159,11 +159,16 @@ def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
     return "Give the test's socket a time-out to go on, or look at whom it waits for."
 
 
+def _is_a_persons(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    return users_own(path) and not installed(path)
+
+
 def _called(frame: FrameType) -> str:
-    """If it is a package that was installed whose code stands at *frame*: where it was called from outside of any."""
+    """If it is a package that was installed, or the library's, whose code stands at *frame*: where that was called from outside of any."""
     step: FrameType | None = frame
     packages = False
-    while step is not None and (is_ours(step) or installed(step.f_code.co_filename)):
+    while step is not None and (is_ours(step) or not _is_a_persons(step)):
         packages = packages or not is_ours(step)
         step = step.f_back
     return f", called at {placed(step.f_code, step.f_lineno)}" if packages and step is not None else ""

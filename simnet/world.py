@@ -15,7 +15,7 @@ from simnet import invariants as checks
 from simnet import modules, slips, strokes, stuck, wait, watchdog
 from simnet.aftermath import explain, raise_what_failed
 from simnet.always import Holding
-from simnet.asked import Given, exceptions_of, name_of, plan_of, rates_of, seconds_of, seed_of, target_of
+from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go
@@ -121,6 +121,8 @@ class Network(Holding):
 
     def host(self, name: str) -> Host:
         """The host of this name, created on first use. Its name resolves everywhere in the network."""
+        if name.__class__ is not str:
+            name_of(name)
         host = self._hosts.get(name)
         if host is None:
             if name not in _right_names:
@@ -133,6 +135,8 @@ class Network(Holding):
 
     def link(self, a: str, b: str) -> Link:
         """The link between two hosts: ``net.link("test", "server").latency = 0.2`` (seconds, each way)."""
+        if a.__class__ is not str or b.__class__ is not str:
+            name_of(a), name_of(b)
         doubtful = [name for name in (a, b) if name not in self._hosts or name in self._doubtful]
         self.host(a)
         self.host(b)
@@ -182,7 +186,7 @@ class Network(Holding):
 
     def observe(self, name: str, value: Any) -> None:
         """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
-        self.observations.append((name, value))
+        self.observations.append((observed_name(name), value))
         self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
     def _record(self, verdict: Verdict) -> None:

@@ -29,6 +29,11 @@ def network_parameter(test: _Function) -> tuple[int, inspect.Signature]:
 def refuse(test: _Function) -> None:
     if not callable(test):
         raise TypeError(f"{test!r} is no test: a function that takes a network")
+    if inspect.isclass(test):
+        raise TypeError(
+            f"{test.__name__} is a class, and simnet's decorators are for tests: put one above each of its methods that is a test. "
+            "Options for all of them: @pytest.mark.simnet(target='server', ...) above the class"
+        )
     if inspect.iscoroutinefunction(test) or inspect.isasyncgenfunction(test):
         raise TypeError(
             f"{where(test)} is `async def`: called, it returns at once and would pass without having run. Write the body as a "

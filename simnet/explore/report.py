@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.aftermath import why_by_itself
-from simnet.blame import exception_text, stopping_place, user_place, users_own
+from simnet.blame import exception_text, stands_nowhere, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.excuses import excused
@@ -356,8 +356,9 @@ class _Test(NamedTuple):
 
 def _commands(plan: FaultPlan, main: Finding | None, test: _Test, file: Path | None) -> list[tuple[str, str]]:
     test_id, root = test.id, test.root
-    stop = stopping_place(main.error if main is not None else None)
-    place = stop.short
+    error = main.error if main is not None else None
+    stop = stopping_place(error)
+    place = "" if error is not None and stands_nowhere(error) else stop.short
     at = main.at if main is not None else ""
     below = f", below {at}" if place and at and at != place and not users_own(stop.path) else ""
     stops = f"   (--pdb stops at {place}{below})" if place else ""

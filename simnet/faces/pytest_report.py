@@ -19,7 +19,7 @@ from _pytest._code.code import (
     TracebackStyle,
 )
 
-from simnet.blame import users_own
+from simnet.blame import exception_text, stands_nowhere, users_own
 from simnet.explore.looks import many, width_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def settle_for(item: pytest.Item, result: SweepResult) -> None:
 def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Show in *report* what *item* has told."""
     told = item.stash.get(_KEY, None)
+    if report.failed and call.excinfo is not None and _has_no_line(call.excinfo.value):
+        report.longrepr = ExceptionChainRepr([_nowhere(item, call.excinfo.value)])
     if told is None or call.when != "call":
         return
     report.sections += told.traces
@@ -127,6 +129,8 @@ def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn
     """The traceback of *error*, the user's frames of it; None if there is none."""
     if error is None or error.__traceback__ is None:
         return None
+    if stands_nowhere(error):
+        return _nowhere(item, error)
     notes = getattr(error, "__notes__", None)
     if notes is not None:
         error.__notes__ = []  # the report stands below, not behind an "E" in front of each line
@@ -142,6 +146,17 @@ def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn
         if notes is not None:
             error.__notes__ = notes
     return drawn.reprtraceback, drawn.reprcrash, None
+
+
+def _has_no_line(error: BaseException) -> bool:
+    """Is nothing but what it says to be shown of *error*, and by us? Of what ``pytest.fail`` raises, pytest sees to that."""
+    return not isinstance(error, pytest.fail.Exception) and stands_nowhere(error)
+
+
+def _nowhere(item: pytest.Item, error: BaseException) -> _Drawn:
+    lines = [exception_text(error), *getattr(error, "__notes__", ())]
+    drawn = ReprTraceback([ReprEntryNative([f"E   {line}\n" for line in lines])], None, "native")
+    return drawn, ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, exception_text(error)), None
 
 
 def _under(heading: str, drawn: _Drawn | None, report: str) -> _Drawn:

@@ -165,7 +165,7 @@ def drawn_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault
         ValueError: no kind at all, an unknown one, or one that dice do not draw.
     """
     __tracebackhide__ = True
-    several = (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
+    several = (kinds,) if isinstance(kinds, str | type) or not isinstance(kinds, Iterable) else tuple(kinds)
     if not several:
         raise FaultError(f"kinds={kinds!r} names no kind of fault; known are {', '.join(KINDS)}")
     classes = tuple(KINDS[name] for name in named_kinds(several))

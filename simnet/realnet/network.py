@@ -17,7 +17,7 @@ from simnet import invariants as checks
 from simnet import modules, real, slips
 from simnet.aftermath import explain, raise_what_failed
 from simnet.always import Holding
-from simnet.asked import Given, exceptions_of, name_of, plan_of, seconds_of, seed_of, target_of
+from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, seconds_of, seed_of, target_of
 from simnet.blame import users_own
 from simnet.eventloops import loop_given_back, loop_set_aside
 from simnet.faults.hosts import BODY
@@ -142,6 +142,8 @@ class RealNetwork(Holding):
 
     def host(self, name: str) -> RealHost:
         """The host of this name, created on first use. Its name resolves everywhere in the network."""
+        if name.__class__ is not str:
+            name_of(name)
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = RealHost(self, self._stage.ground.machine(name_of(name)))
@@ -199,7 +201,7 @@ class RealNetwork(Holding):
 
     def observe(self, name: str, value: Any) -> None:
         """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
-        self.observations.append((name, value))
+        self.observations.append((observed_name(name), value))
         self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
 
     def _record(self, verdict: Verdict) -> None:

@@ -33,6 +33,7 @@ both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
         ({"may_raise": (3,)}, r"may_raise=\(3,\): an exception's class, or several in a tuple"),
         ({"invariants": {"no-spin": "of"}}, "'no-spin' is set to 'of'; it can be failure, warning, off, and ': why'"),
         ({"invariants": {"nospin": "off"}}, "there is no invariant 'nospin'; there are no-spin, "),
+        ({"per_process": None}, r"per_process=None: names in a list, such as \['module:attribute'\]"),
         ({"invariants": ["no-spin"]}, r"invariants=\['no-spin'\]: a mapping such as"),
     ],
 )
@@ -54,6 +55,13 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
     net = network()
     with pytest.raises(TypeError, match="host name 5 is int; it is a text"):
         net.host(5)
+    for either in (([], "a"), ("a", [])):
+        with pytest.raises(TypeError, match=r"host name \[\] is list; it is a text"):
+            net.link(*either)
+    with pytest.raises(
+        TypeError, match=r"observe\(3, \.\.\.\): the name is int; it is a text, and the value comes after it"
+    ):
+        net.observe(3, "name")
     with pytest.raises(ValueError, match="host name 'a b'"):
         net.host("a b")
     for address in ("10.0.0.9", "127.1", "7", "[::1]"):
@@ -113,6 +121,8 @@ def test_how_long_one_waits_for_a_listener_is_a_number_of_seconds(network: Any, 
 def test_a_port_is_a_number() -> None:
     with simnet.Network() as net, pytest.raises(TypeError, match="port='7' is str; it is a number"):
         net.host("server").wait_listening("7")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"port=65536 is outside 0\.\.65535"):
+        port_of(65536)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,16 @@ def test_what_would_pass_without_having_run_is_refused_with_its_place(test: Any,
         check(test)
 
 
+def test_a_class_is_no_test_and_is_told_where_its_options_go() -> None:
+    class TestEcho:
+        def test_echo(self, net: Any) -> None: ...
+
+    with pytest.raises(
+        TypeError, match=r"^TestEcho is a class, .* above each of its methods .* @pytest\.mark\.simnet\("
+    ):
+        sweep(target="server")(TestEcho)
+
+
 def test_given_stands_above_since_its_examples_would_share_a_network() -> None:
     with pytest.raises(TypeError, match=r"test_explore_check.py:\d+: test_echo has @given below .* Put @given above"):
 

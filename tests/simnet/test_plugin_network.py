@@ -449,3 +449,22 @@ def test_it():
     result = suite.runpytest_subprocess("-p", "no:cacheprovider", "test_it.py")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["def test_it(simnet_network):\n    simnet_network", "@simnet.sweep\ndef test_it(net):\n    net"],
+    ids=["fixture", "sweep"],
+)
+@pytest.mark.parametrize(
+    ("spawned", "told"),
+    [('os.system, "true"', "Escape: server/system reached for os.system"), ("sys.exit, 3", "SystemExit: 3")],
+)
+def test_what_a_function_in_c_reaches_for_is_shown_without_a_line_of_simnets(
+    suite: pytest.Pytester, test: str, spawned: str, told: str
+) -> None:
+    result = run(suite, f'import os, sys\n{test}.host("server").spawn({spawned})\n')
+    result.assert_outcomes(failed=1, errors=0)
+    result.stdout.fnmatch_lines([f"E   {told}*"])
+    for room in ("backend.py", "process.py", "pytest_network.py"):
+        result.stdout.no_fnmatch_line(f"*{room}*")
