@@ -1,4 +1,5 @@
-"""Whether a run gets anywhere, looked at once in so many lines of its trace: if no time passes, or if all attempts to connect fail.
+"""Whether a run gets anywhere, looked at once in so many lines of its trace: if no time passes, if all attempts to connect fail, or if
+datagrams are sent again and again and nobody answers.
 
 A client that tries again for ever never ends, and whoever waits for it never goes on. If it does not pause in between, that is
 a busy loop, which on a kernel would send thousands of SYNs a second. If it does, it may be right to do so, and it is the test
@@ -40,10 +41,11 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
         return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
     attempts = _attempts_in_vain(entries, max(begin, 0), process)
-    scheduler.in_vain = scheduler.in_vain + 1 if attempts else 0
-    if not attempts:
+    asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
+    scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
+    if not scheduler.in_vain:
         return None
-    if process.target and not _pauses(entries, max(begin, 0), process):
+    if attempts and process.target and not _pauses(entries, max(begin, 0), process):
         return stuck.storms(process, now_ns, len(attempts), attempts[0])
     body = scheduler.body
     if body.done or not (process is body or (body.asleep and not body.has_deadline and body.pending is None)):
@@ -51,7 +53,10 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     others = any(each.has_deadline for each in scheduler.processes if each is not process)
     if others and scheduler.in_vain < LOOKS_BESIDE_OTHERS:
         return None
-    body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0])
+    if attempts:
+        body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0])
+    else:
+        body.pending = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
     if process is not body:
         scheduler.wake(body)
     return None
@@ -73,6 +78,35 @@ def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> lis
     if len(attempts) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin or attempts[0][2] != process.host_name:
         return []
     return attempts
+
+
+def _asked_in_vain(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
+    """The datagrams sent since *begin* by the host of *process*, the latest first, if it looked for answers and none came: nobody heard
+    any of them, or what was said in return is lost. Who only sends, and looks for nothing, is at work.
+    """
+    asked: list[Entry] = []
+    looks = lost = 0
+    heard = False
+    for n in range(len(entries) - 1, begin - 1, -1):
+        entry = entries[n]
+        mine, op = entry[2] == process.host_name, entry[5]
+        if entry[1] == SEGMENT:
+            if op.startswith("datagram"):
+                if mine:
+                    asked.append(entry)
+                else:
+                    lost += op.endswith("lost")
+            elif op != "ICMP":
+                return []
+        elif entry[1] == CALL and op in ("recv", "accept", "poll"):
+            if not entry[7][1] or isinstance(entry[7][1], Failed):
+                looks += mine
+            elif mine and op != "poll":  # which tells of an error, too
+                return []
+            else:
+                heard = heard or op != "poll"
+    enough = len(asked) * ENTRIES_AN_ATTEMPT_MAX >= len(entries) - begin
+    return asked if enough and 2 * looks >= len(asked) and (not heard or 2 * lost >= len(asked)) else []
 
 
 def _pauses(entries: list[Entry], begin: int, process: Process) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simnet.trace import Entry
 
 __all__ = [
+    "asks_for_ever",
     "called_for_nothing",
     "does_not_wait",
     "entered_already",
@@ -117,6 +118,15 @@ def tries_for_ever(process: Process, body: Process, now_ns: int, times: int, las
     return Deadlock(
         f"{_at(now_ns)} {process.name} has tried to connect {times:,} times in a row, never succeeded, and nothing else happens: "
         f"{_attempt(last)}.{waits} Let it give up after some attempts, or wait for it with a time-out."
+    )
+
+
+def asks_for_ever(process: Process, body: Process, now_ns: int, times: int, last: Entry) -> Deadlock:
+    """Datagrams that nobody answers, *last* the latest, while *body* waits, or sends them itself."""
+    waits = "" if process is body else f" {body.describe_wait()}."
+    return Deadlock(
+        f"{_at(now_ns)} {process.name} has sent {times:,} datagrams in a row, had no answer, and nothing else happens: the last to "
+        f"{last[3].rpartition('->')[2]}.{waits} Let it give up after some attempts, or wait for it with a time-out."
     )
 
 

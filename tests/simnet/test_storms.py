@@ -134,3 +134,105 @@ def test_a_sweep_blames_the_client_for_a_storm_alone(pause: float, failed: int, 
     result = run_sweep(test, options, plan=simnet.FaultPlan.parse("restart server at=0"))
     assert (result.failed, result.interrupted) == (failed, interrupted)
     assert [each.reason for each in result.failures] == ["no-spin"] * failed
+
+
+def _answer() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 53))
+        while True:
+            question, client = sock.recvfrom(100)
+            sock.sendto(question.upper(), client)
+
+
+def _ask() -> bytes:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(1)
+        while True:
+            sock.sendto(b"what", ("server", 53))
+            try:
+                return sock.recv(100)
+            except TimeoutError:
+                pass
+
+
+class _Asks(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.answer = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, _: Any) -> None:
+        self.answer.set_result(data)
+
+
+async def _ask_with_asyncio() -> bytes:
+    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(_Asks, remote_addr=("server", 53))
+    while not protocol.answer.done():
+        transport.sendto(b"what")
+        await asyncio.wait([protocol.answer], timeout=1)
+    transport.close()
+    answer: bytes = protocol.answer.result()
+    return answer
+
+
+def _asyncio_asks() -> bytes:
+    return asyncio.run(_ask_with_asyncio())
+
+
+def _crash(net: simnet.Network) -> None:
+    net.host("server").crash()
+
+
+def _restart(net: simnet.Network) -> None:
+    net.host("server").crash()
+    net.host("server").restart()
+
+
+def _cut(net: simnet.Network) -> None:
+    net.partition("client", "server")
+
+
+def _cut_the_way_back(net: simnet.Network) -> None:
+    net.partition("server", "client", one_way=True)
+
+
+@pytest.mark.parametrize("ask", [_ask, _asyncio_asks])
+@pytest.mark.parametrize("lose", [_crash, _restart, _cut, _cut_the_way_back])
+def test_the_test_waits_for_ever_for_who_asks_again_and_hears_nothing(
+    ask: Callable[[], bytes], lose: Callable[[simnet.Network], None]
+) -> None:
+    with (
+        pytest.raises(
+            simnet.Deadlock,
+            match=r"client/_\w+ has sent \d+ datagrams in a row, had no answer, .* the last to server:53\. test waits for the end of",
+        ),
+        simnet.Network() as net,
+    ):
+        net.host("server").spawn(_answer)
+        lose(net)
+        net.host("client").run(ask)
+
+
+def test_who_hears_in_the_end_and_who_wants_no_answer_is_at_work() -> None:
+    def tell() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            for _ in range(1000):
+                sock.sendto(b"so many", ("server", 54))
+                time.sleep(1)
+
+    def answer_in_two_minutes() -> None:
+        time.sleep(120)
+        _answer()
+
+    with simnet.Network() as net:
+        net.host("server").spawn(answer_in_two_minutes)
+        assert net.host("client").run(_ask) == b"WHAT"
+        net.host("client").run(tell)
+        assert len(net.trace) > 5 * storms.ENTRIES_A_LOOK
+
+
+def test_a_sweep_counts_as_interrupted_who_asks_for_ever_a_server_that_is_gone() -> None:
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(_answer)
+        return net.host("client").run(_ask)
+
+    result = run_sweep(test, SweepOptions.of(target="client", kinds=["crash"]))
+    assert (result.failed, result.interrupted) == (0, 2)  # at two instants
