@@ -12,7 +12,7 @@ from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
-from simnet.trace import CALL, SEGMENT, Event, Trace
+from simnet.trace import CALL, PROCESS, SEGMENT, Event, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
 __all__ = ["Over", "explain", "raise_what_failed", "why_by_itself"]
@@ -193,6 +193,11 @@ def why_refused(error: BaseException, over: Played) -> str:
             f"{client} asked at {since[0].time_ns / 1e9:g} s, and {place} listened from {late.time_ns / 1e9:g} s on: "
             f"net.host({host!r}).wait_listening({port if port.isdecimal() else repr(port)}) waits for it"
         )
+    if (again := _came_up_again(over, place)) is not None:
+        return (
+            f"{place} listened until {host} lost its power; it came up again at {again / 1e9:g} s, without its programs: spawn them once "
+            f"more after net.host({host!r}).restart()"
+        )
     made = [each.host for each in calls if each.op == "listen" and each.place == f"{each.host}:{port}"]
     if made and host and host not in made:
         if not port.isdecimal():
@@ -215,6 +220,18 @@ def why_refused(error: BaseException, over: Played) -> str:
             f"{host}:{port} listened on 127.0.0.1, which {host} alone reaches: bind it to '', each address of its host"
         )
     return f"nobody listened there; the programs under test listened on {', '.join(over.listening) or 'no port'}"
+
+
+def _came_up_again(over: Played, place: str) -> int | None:
+    """When the host of *place* did, in nanoseconds, if somebody had listened there, and nobody has since."""
+    host, at, listened = place.rpartition(":")[0], None, False
+    for each in over.trace:
+        if each.kind == CALL:
+            if each.op == "listen" and each.place == place:
+                listened, at = True, None
+        elif each.kind == PROCESS and each.op == "restart" and each.place == host and listened:
+            at = each.time_ns
+    return at
 
 
 def _within(address: object, port: str) -> bool:

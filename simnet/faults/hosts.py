@@ -125,7 +125,7 @@ class Restart(Fault, frozen=True, kw_only=True):
         _not_the_bodys(self)
 
     def sentence(self) -> str:
-        return f"{self.on} came up again at {self.at:g} s"
+        return f"{self.on} came up again at {self.at:g} s, without its programs"
 
 
 class Pause(Fault, frozen=True, kw_only=True):

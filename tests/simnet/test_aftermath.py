@@ -458,3 +458,28 @@ def test_what_a_spawned_function_of_the_library_reached_for_is_told_without_simn
         net.host("a").spawn(os.system, "true")
     rooms = [frame.f_code.co_filename.rpartition("/")[2] for frame, _ in traceback.walk_tb(caught.tb)]
     assert not {"process.py", "ways_out.py", "backend.py"}.intersection(rooms)
+
+
+def test_who_finds_nobody_at_a_host_that_came_up_again_is_told_that_it_has_no_programs() -> None:
+    def by_hand(net: simnet.Network) -> None:
+        net.host("server").crash()
+        net.host("server").restart()
+
+    def listen() -> None:
+        with socket.create_server(("", 7)) as listener:
+            listener.accept()
+
+    def test(net: simnet.Network, restart: Callable[[simnet.Network], None]) -> None:
+        net.host("server").spawn(listen)
+        restart(net)
+        net.sleep(1)
+        socket.create_connection(("server", 7))
+
+    for plan, restart in (("", by_hand), ("restart server at=0.5", lambda net: None)):
+        with pytest.raises(ConnectionRefusedError) as caught, simnet.Network(plan or None) as net:
+            test(net, restart)
+        assert any(
+            note.startswith("server:7 listened until server lost its power; it came up again at ")
+            and note.endswith("spawn them once more after net.host('server').restart()")
+            for note in caught.value.__notes__
+        )
