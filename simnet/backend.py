@@ -426,9 +426,9 @@ class SimulatedBackend:
             process.cannot_wait, process.in_thread = process.ending or before[0], before[1]
 
     def beside(self, function: Callable[..., Any], *arguments: Any) -> Process:
-        """A process more on the host of the one that asks, in the place of a thread that has nothing of its own but a socket."""
+        """A process more on the host of the one that asks, in the place of a thread, with which it shares what threads share."""
         process = self._scheduler.current
-        return self._spawn(process.machine, function, arguments, {}, process.locks)
+        return self._spawn(process.machine, function, arguments, {}, process)
 
     def escape(self, what: str) -> None:
         process = self._scheduler.current

@@ -127,7 +127,7 @@ def still_holds(process: str, what: object, state: str, lent: bool) -> str:
 
 def _locked_out(process: Process, processes: Iterable[Process]) -> str:
     """Which threads of its program, if any, wait for a lock: they may be those that were to close it."""
-    threads = [each for each in processes if each.locks is process.locks and not each.done]
+    threads = [each for each in processes if each.memory is process.memory and not each.done]
     waits = [each.describe_wait() for each in threads if each.waiting is not None and each.waiting[0] == "a lock"]
     return "".join(f" {each}." for each in waits[:WAITS_SHOWN])
 

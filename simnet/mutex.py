@@ -184,8 +184,8 @@ class Early:
         scheduler = running.scheduler
         if scheduler is None:
             return self.true
-        locks = scheduler.current.locks
-        return locks.get(self) or locks.setdefault(self, self._fresh())
+        memory = scheduler.current.memory
+        return memory.get(self) or memory.setdefault(self, self._fresh())
 
     def _fresh(self) -> Any:
         return Lock()

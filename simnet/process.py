@@ -52,7 +52,7 @@ class Process:
         "result", "error", "done", "answered", "ending", "cannot_wait", "in_thread", "waits_when_ending", "asleep",
         "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
-        "locks", "_random",
+        "memory", "_random",
     )  # fmt: skip
 
     def __init__(
@@ -99,8 +99,8 @@ class Process:
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []
-        self.locks: dict[Any, Any] = {}  # its own in the place of those made before the run; its threads have them too
-        self.state: dict[Any, Any] = {}  # what life keeps per process and CPython per module; see `state.py`
+        self.memory: dict[Any, Any] = {}  # what life keeps per process and CPython per module; its threads have it, too
+        self.state: dict[Any, Any] = {}  # what is this one's alone; see `state.py`
         self.default_timeout: float | None = None
         self.pollers = 0
         self.pairs = 0
@@ -236,11 +236,11 @@ class Process:
 
     def forget(self) -> None:
         """The run is over: memory that was the process's alone is gone, as a kernel takes it back."""
-        for kept in self.state.values():
+        for kept in (*self.state.values(), *self.memory.values()):
             if isinstance(kept, dict):
                 kept.clear()
         self.state.clear()
-        self.locks.clear()
+        self.memory.clear()
         self.scheduler = self.machine = OVER
 
     def describe_wait(self, where: str | None = None) -> str:

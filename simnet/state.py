@@ -197,11 +197,23 @@ def same_place(one: Any, other: Any) -> bool:
 class ProcessState:
     """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
 
-    __slots__ = ("_wanted", "_slots", "_modules", "_outside", "_get_loop", "_set_loop", "_loop_outside")
+    __slots__ = (
+        "_wanted",
+        "_slots",
+        "_own",
+        "_shared",
+        "_modules",
+        "_outside",
+        "_get_loop",
+        "_set_loop",
+        "_loop_outside",
+    )
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *extra))
-        self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []
+        self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []  # all of them:
+        self._own: list[tuple[int, Any, str, Callable[[], Any]]] = []  # those that each thread has for itself,
+        self._shared: list[tuple[int, Any, str, Callable[[], Any]]] = []  # and those that a process has once
         self._outside: list[Any] = []
         self._modules = 0
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
@@ -234,7 +246,9 @@ class ProcessState:
             outside = namespace[attribute]
             fresh = maker_of(outside)
             put_fresh(wanted[1], place, fresh)
-            self._slots.append((len(self._slots), namespace, attribute, fresh))
+            slot = (len(self._slots), namespace, attribute, fresh)
+            self._slots.append(slot)
+            (self._own if wanted[1] in PER_THREAD else self._shared).append(slot)
             self._outside.append(outside)
         self._wanted = tuple(missing)
         return True
@@ -244,8 +258,13 @@ class ProcessState:
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""
+        mine, theirs = old.memory, new.memory
+        if mine is not theirs:  # else they are threads of one program
+            for number, namespace, attribute, fresh in self._shared:
+                mine[number] = namespace[attribute]
+                namespace[attribute] = theirs[number] if number in theirs else fresh()
         mine, theirs = old.state, new.state
-        for number, namespace, attribute, fresh in self._slots:
+        for number, namespace, attribute, fresh in self._own:
             mine[number] = namespace[attribute]
             namespace[attribute] = theirs[number] if number in theirs else fresh()
         if self._get_loop is not None:

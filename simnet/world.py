@@ -428,9 +428,9 @@ class Network(Holding):
             modules.place_at_loops()
 
     def spawn_on(
-        self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any, locks: dict[Any, Any] | None = None
+        self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any, owner: Process | None = None
     ) -> Process:
-        """Used by :meth:`Host.spawn`; with the *locks* of a program of which it is a thread."""
+        """Used by :meth:`Host.spawn`; with the process whose thread it is, if it is one."""
         scheduler = self._going_on()
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
@@ -445,8 +445,8 @@ class Network(Holding):
         self._look_around()
         process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
         process.target = machine.target
-        if locks is not None:
-            process.locks = locks
+        if owner is not None:
+            process.memory, process.default_timeout = owner.memory, owner.default_timeout
         if machine.still_until_ns > self._clock.now_ns:
             process.held = True  # it begins when the others of its host go on
             scheduler.processes.append(process)

@@ -165,3 +165,30 @@ def test_a_thread_that_waits_for_another_for_a_while_is_not_at_rest_before_its_t
 
     run = simnet.play(test, target="server")
     assert run.verdicts == []  # it has closed its connection
+
+
+SEEN: list[float | None] = []
+
+
+class Counts(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        SEEN.append(socket.getdefaulttimeout())
+        self.request.sendall(repr(SEEN).encode())
+
+
+def serve_and_count() -> None:
+    socket.setdefaulttimeout(5)
+    with socketserver.ThreadingTCPServer(("", 7), Counts) as server:
+        server.daemon_threads = True
+        server.serve_forever()
+
+
+def test_threads_of_one_program_share_what_each_program_finds_fresh() -> None:
+    """And they have the default time-out that the program had when they were made."""
+    for _ in range(2):
+        with simnet.Network(per_process=[f"{__name__}:SEEN"]) as net:
+            net.host("server").spawn(serve_and_count)
+            for told in (b"[5.0]", b"[5.0, 5.0]"):
+                with socket.create_connection(("server", 7)) as client:
+                    assert client.recv(100) == told
+            assert SEEN == []
