@@ -194,7 +194,7 @@ class Scheduler:
 
     def _alone_until(self, deadline_ns: int, me: Process) -> bool:
         """Nothing is due before *me* wakes by time: does nobody run before it either, and do the rules let it wake?"""
-        if self.runnable or self.interrupted is not None:
+        if self.runnable or self.interrupted is not None or me.pending is not None:
             return False
         if self._settling:  # the last one with a deadline, and its heart does not beat yet
             return (

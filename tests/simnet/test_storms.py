@@ -211,6 +211,13 @@ def test_the_test_waits_for_ever_for_who_asks_again_and_hears_nothing(
         net.host("client").run(ask)
 
 
+def test_a_body_that_asks_for_ever_itself_is_told_so() -> None:
+    with pytest.raises(simnet.Deadlock, match=r"test has sent \d+ datagrams in a row"), simnet.Network() as net:
+        net.host("server").spawn(_answer)
+        net.partition("test", "server")
+        _ask()
+
+
 def test_who_hears_in_the_end_and_who_wants_no_answer_is_at_work() -> None:
     def tell() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
