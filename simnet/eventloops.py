@@ -26,6 +26,7 @@ __all__ = [
     "let_go",
     "loop_given_back",
     "loop_set_aside",
+    "stop_reactors",
 ]
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
@@ -40,6 +41,15 @@ def let_go(kept: Any) -> None:
         loop = getattr(getattr(kept, "_local", None), "_loop", None)
         if loop is not None:
             loop._closed = True
+
+
+def stop_reactors(process: Process) -> None:
+    """*process* is about to be ended: a reactor of twisted's would log whatever ends it, and go on."""
+    base = getattr(sys.modules.get("twisted.internet.base"), "ReactorBase", None)
+    if base is not None:
+        for kept in process.memory.values():
+            if isinstance(kept, base):
+                kept._started = False
 
 
 def in_a_loop() -> bool:

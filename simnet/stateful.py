@@ -20,6 +20,9 @@ from hypothesis.control import current_build_context
 from hypothesis.errors import InvalidDefinition
 from hypothesis.reporting import current_verbosity
 from hypothesis.stateful import (
+    INITIALIZE_RULE_MARKER,
+    INVARIANT_MARKER,
+    RULE_MARKER,
     Bundle,
     RuleBasedStateMachine,
     consumes,
@@ -51,6 +54,7 @@ clients: Bundle[Client] = Bundle("clients")
 MOVES: Final = ("connect", "send", "receive", "half_close", "close", "abort", "urgent", "wait", "partition", "heal")
 """The rules that are there already."""
 
+MARKERS: Final = (INITIALIZE_RULE_MARKER, RULE_MARKER, INVARIANT_MARKER)  # what hypothesis knows its functions by
 WEIGHTS: Final = {"send": 5, "wait": 2, "half_close": 1, "close": 1, "abort": 1, "urgent": 1, "partition": 1}
 USERS_WEIGHT = 3  # of each other rule: clients come more often than they leave
 SHOWN = 80  # columns of the bytes that a client got
@@ -427,6 +431,11 @@ def _check(cls: type[NetworkMachine]) -> None:
     for name, right in OTHERWISE.items():
         if name in vars(cls):
             raise TypeError(f"{cls.__name__}.{name} is not looked at: call it {right}")
+    for name in ("start", "answer", "end"):
+        if any(hasattr(vars(cls).get(name), marker) for marker in MARKERS):
+            raise TypeError(
+                f"{cls.__name__}.{name} is called in each example by itself: it is no @rule, @initialize or @invariant"
+            )
     for name, value in vars(cls).items():
         alike = [each for each in SAID if each not in vars(cls) and callable(getattr(cls, each)) is callable(value)]
         for meant in difflib.get_close_matches(name, alike, 1, NEAR) if not hasattr(NetworkMachine, name) else ():

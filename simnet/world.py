@@ -18,7 +18,7 @@ from simnet.always import Holding
 from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
-from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go
+from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go, stop_reactors
 from simnet.faults.hosts import BODY
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
@@ -362,6 +362,7 @@ class Network(Holding):
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
+                    stop_reactors(process)
                     if "loop" in process.state:
                         with ended_in_the_middle(process):
                             scheduler.end(process)

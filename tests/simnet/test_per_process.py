@@ -86,10 +86,12 @@ REACTOR = """
 import select, socket, sys
 
 del sys.modules[__name__]
+from twisted.internet.base import ReactorBase
 
-class Reactor:
+class Reactor(ReactorBase):
     def __init__(self):
         self._poller = select.epoll()
+        self._started = True
 
     def poll(self):
         return self._poller.poll(1)
@@ -97,6 +99,13 @@ class Reactor:
     def listen(self):
         with socket.create_server(("", 7)) as listener:
             self._poller.register(listener)
+
+    def run(self):
+        while self._started:
+            try:
+                self._poller.poll()
+            except BaseException:
+                pass  # as twisted does, which logs it
 
 sys.modules[__name__] = Reactor()
 """
@@ -109,6 +118,7 @@ def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
     (folder / "__init__.py").touch()
+    (folder / "base.py").write_text("class ReactorBase: ...", encoding="utf-8")
     (folder / "reactor.py").write_text(REACTOR, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "twisted"}
@@ -133,6 +143,16 @@ def test_a_reactor_of_twisteds_is_each_processs_own(twisted: None) -> None:
             assert reactor() is kept[-1]
         assert "twisted.internet.reactor" not in sys.modules
     assert len({id(each) for each in kept}) == 6
+
+
+def run_reactor() -> None:
+    reactor().run()
+
+
+def test_a_reactor_ends_with_its_process_though_it_swallows_whatever_is_raised(twisted: None) -> None:
+    with simnet.Network() as net:
+        net.host("a").spawn(run_reactor)
+    assert net.verdicts == []
 
 
 def test_who_keeps_one_for_the_next_run_is_told_that_it_ended(twisted: None) -> None:

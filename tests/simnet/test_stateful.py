@@ -522,6 +522,10 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
         ({"plan": None}, "Machine.plan is not looked at: call it faults"),
         ({"targets": "server"}, "Machine.targets is not looked at: call it target"),
         ({"invariants": {}}, "Machine.invariants is not looked at: call it levels"),
+        (
+            {"start": initialize()(lambda self: None)},
+            "Machine.start is called in each example by itself: it is no @rule, @initialize or @invariant",
+        ),
         ({"address": "server"}, r"address='server': a host and a port, such as \('server', 7\)"),
         ({"moves": "connect"}, r"moves='connect': several names, as in moves = \('connect',\)"),
         ({"moves": ("conect",)}, "there is no 'conect'; there are connect, send, "),
