@@ -9,7 +9,7 @@ import json
 import linecache
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +34,7 @@ from simnet.typed import named_from_here, pytest_command, quoted_from_here
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
+    from simnet.faults.kinds import Fault
     from simnet.run import Run
     from simnet.trace import Trace
 
@@ -195,7 +196,7 @@ def report_run(
         commands=tuple(_commands(plan, main, _Test(test_id, by_pytest, asked_target, root or _root(file), call), file)),
         kernel=kernel,
         headline=headline(main, plan),
-        why="" if main is None else _why(run, baseline, main, plan),
+        why="" if main is None else _why(run, baseline, main, judgement, plan),
     )
 
 
@@ -254,13 +255,13 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
     return told
 
 
-def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
+def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: FaultPlan) -> str:
     if plan and len(run.unreached) == len(plan) and run.digest != baseline.digest:
         return (
             "no fault acted in this run: an earlier one left something behind (a global, a class attribute, a file), and this is an echo "
             "of it. per_process=['module:Class.name'] makes it new in each run"
         )
-    if plan and plan.transparent:
+    if plan and plan.transparent and (main.host == BODY or not judgement.disruptive):
         return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
     if main.reason == OTHERS_SURVIVE:
         return (
@@ -273,15 +274,16 @@ def _why(run: Run, baseline: Run, main: Finding, plan: FaultPlan) -> str:
             "invariants={'others-answered': 'off: why'} says so"
         )
     if plan:
-        return _wrapped(main, plan)
+        return _wrapped(
+            main, [fault for fault in plan if not fault.transparent or (fault.late and judgement.disruptive)]
+        )
     return "" if main.error is None else why_by_itself(main.error, run)
 
 
-def _wrapped(main: Finding, plan: FaultPlan) -> str:
-    """What to say of a target's exception that is, or may be, a program's own word for what the plan did; empty of any other."""
+def _wrapped(main: Finding, broken: Sequence[Fault]) -> str:
+    """What to say of a target's exception that is, or may be, a program's own word for what faults have *broken*; empty of any other."""
     if main.error is None or main.reason not in ("target-raised", "handler-raised"):
         return ""
-    broken = [fault for fault in plan if not fault.transparent]
     inner = main.error.__cause__ or main.error.__context__
     while inner is not None and not excused(inner, broken):
         inner = inner.__cause__ or inner.__context__

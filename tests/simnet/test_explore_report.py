@@ -388,6 +388,32 @@ def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_p
     assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
 
 
+def test_a_programs_word_for_a_time_out_that_a_stall_made_elapse_is_told_too() -> None:
+    def ask() -> bytes:
+        try:
+            with socket.create_connection(("server", 7), timeout=5) as sock:
+                return sock.recv(100)
+        except TimeoutError as error:
+            raise Gone from error
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            conn.sendall(b"hello")
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        net.host("client").run(ask)
+
+    result = run_sweep(body, SweepOptions.of(target="client", kinds="stall"))
+    (failure,) = result.failures
+    why = report(failure, result).why
+    assert (
+        why
+        == "Gone is what became of TimeoutError: timed out, which the fault made; may_raise=(Gone,) says that it may"
+    )
+    assert run_sweep(body, SweepOptions.of(target="client", kinds="stall", may_raise=(Gone,))).ok
+
+
 @pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])
 def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_pass(
     error: type[Exception], told: bool
