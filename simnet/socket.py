@@ -232,14 +232,17 @@ class Socket(UnixCalls):
         self._wait_connected(file, resolved, n)
 
     def _wait_connected(self, file: Any, resolved: Any, n: int, late: int = errno.EINPROGRESS) -> None:
-        fd = self._fd
+        fd, timeout = self._fd, self._timeout
         deadline = self._deadline()
         if deadline is None and file.options:
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
         if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
-            error = socket_error(late) if self._timeout is None else self._timed_out(fd)
-        elif self._timeout is None:
+            if timeout is None and self._timeout and late == errno.EINPROGRESS:
+                self._wait_connected(file, resolved, n)  # SO_SNDTIMEO is over, but by now Python has a time-out
+                return
+            error = socket_error(late) if timeout is None else self._timed_out(fd)
+        elif timeout is None:
             try:
                 file.finish_connect(resolved)  # takes the error and leaves the socket fresh
             except OSError as refused:
@@ -368,7 +371,7 @@ class Socket(UnixCalls):
         payload = data if type(data) is bytes else checked_bytes("sendall", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags = taken("sendall", payload, flags)
-        self._send_all(payload, flags, self._deadline())
+        self._send_all(payload, flags, -1 if self._timeout == 0.0 else self._deadline())
 
     def sendto(self, data: Any = MISSING, /, *rest: Any, **named: Any) -> int:
         if named or not 1 <= len(rest) <= 2:

@@ -108,7 +108,11 @@ class FullReads(QuickCalls):
             return b"".join(parts)
 
     def _peek_all(self, bufsize: int, flags: int) -> bytes:
+        held: Any = None
+
         def attempt(file: Any, n: int) -> bytes:
+            nonlocal held
+            held = file  # the number may be closed by the time there is enough
             if file.unread < n and not file.mask() & (RDHUP | ERR | HUP | PRI):
                 raise socket_error(errno.EAGAIN)
             peeked: bytes = file.recv(n, flags)
@@ -117,8 +121,7 @@ class FullReads(QuickCalls):
         try:
             data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags)
         except BlockingIOError:  # SO_RCVTIMEO: what there is by then
-            file = self._file()
-            if not file.unread:
+            if held is None or not held.unread:
                 raise
-            data = file.recv(bufsize, flags)
+            data = held.recv(bufsize, flags)
         return data

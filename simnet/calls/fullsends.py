@@ -31,10 +31,11 @@ class FullSends(FullReads):
                 return taken
         before = (on or self._file()).error
         unix = self._net_family == AF_UNIX
+        waits = more or self._timeout is None
 
         def attempt(file: Any, n: int) -> int:
             error = file.error
-            if error and self._timeout is None and (more or (unix and error != before)):
+            if error and waits and (more or (unix and error != before)):
                 if unix:
                     file.error = 0
                 raise socket_error(error)
@@ -61,14 +62,16 @@ class FullSends(FullReads):
     def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
         """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first.
 
-        It is one call of the kernel's, and has the file until it returns, whoever closes the number meanwhile.
+        It is one call of the kernel's, and has the file until it returns, whoever closes the number meanwhile, and its time
+        and its leave to wait from the beginning.
         """
         file = self._file()
+        deadline = self._kernel_deadline(file, "send") if getattr(file, "options", None) else None
         file.hold()
         try:
             sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
             while sent < len(payload):
-                sent += self._send_some(payload[sent:], flags, more=True, on=file)
+                sent += self._send_some(payload[sent:], flags, deadline, more=True, on=file)
         except OSError:
             if not sent:
                 raise

@@ -48,6 +48,7 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
         while count is None or total < count:
             block = os.pread(number, PIECE if count is None else min(PIECE, count - total), offset)
             if not block:
+                sock._file()  # it is asked once more for what there is not, and may have been closed meanwhile
                 break
             sent = sock._send_once(block, 0)  # not by `send`, which a user's class may have for its own
             offset += sent

@@ -110,7 +110,7 @@ class StraightCalls(SystemCalls):
         there: Any = process.descriptors.open.get(self._fd)
         if not file.calm or inbox is None or not inbox.size or there is not file:
             tag.counts["recv"] = n - 1  # the long way counts it
-            if there is file:
+            if there is file and self._timeout == timeout:
                 return self._recv_some(bufsize, deadline)
             return self._recv_on(file, bufsize, timeout, deadline)
         data: bytes = file.read_some(inbox, bufsize)

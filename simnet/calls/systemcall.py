@@ -189,9 +189,11 @@ class SystemCalls(_stdlib.socket):
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
         timeout = self._timeout if on is None else None
+        if deadline != -1 and not timeout and deadline is not None and on is None:
+            timeout = 1.0  # it had one when it began, and has its deadline
         # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
         waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags, self._kind))
-        from_kernel = begun and deadline is not None
+        from_kernel = on is not None and deadline is not None and deadline != -1
         fault: Fault | None = None
         result: Any = None
         if not begun and (tag.faults is not None or tag.dice is not None):

@@ -12,7 +12,7 @@ from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import Seen, in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import condensed, memory_taken
-from simnet.kernel.datagram_sending import CORK, DatagramSender
+from simnet.kernel.datagram_sending import CORK, SEND_BUFFER, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
 from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
@@ -39,6 +39,7 @@ from simnet.kernel.readiness import (
     PRI,
     RDHUP,
     READABLE,
+    SPACE_NEWS,
     WRITABLE_BAND,
 )
 from simnet.kernel.routes import OFF_ROUTE
@@ -282,6 +283,8 @@ class UdpSocket(DatagramSender):
         key, options = (level, name), self.options
         if key in REROUTES:
             self.rerouted = True
+        if key == SEND_BUFFER and self.roomy:
+            self.wake(SPACE_NEWS)
         if options is None or options[key]:
             return
         if key == CORK and self.corked is not None:

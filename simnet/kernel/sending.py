@@ -126,6 +126,12 @@ class Sender(ControlBlock):
             self.no_space = False
             self.wake(SPACE_NEWS)
 
+    def tell_space(self) -> None:
+        """An option says anew how much fits: if there is room, that is news, whoever knew of it before."""
+        if self.writable() if self.ledger is None else self.ledger.account.writable:
+            self.no_space = False
+            self.wake(SPACE_NEWS)
+
     def put(self, flags: int, payload: bytes = b"", length: int = 0, urgent: int = 0) -> None:
         """One segment onto the wire, which takes *length* sequence numbers."""
         guard = self.guard

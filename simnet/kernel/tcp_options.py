@@ -169,7 +169,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         socket.snd_room = size
         socket.slow = True  # what a write may take is counted in segments
         set_size(socket, name)
-        socket.space_came()
+        socket.tell_space()
         return True
     if name == o.SO_RCVBUF:
         size = o.rcvbuf(o.integer(value))
@@ -271,6 +271,7 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
             return
         if name == o.TCP_NOTSENT_LOWAT:
             socket.ledger.limit(number)
+            socket.tell_space()
             return
         if name == o.TCP_QUICKACK:
             assert socket.options is not None
@@ -284,7 +285,7 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
     elif cork is not None and name == o.TCP_CORK and not cork.corked:
         cork.uncork(socket)
     elif name == o.TCP_NOTSENT_LOWAT:
-        socket.space_came()
+        socket.tell_space()
     elif name == o.TCP_KEEPIDLE and socket.guard is not None:
         socket.guard.keep_alive(socket, socket.stack.clock.now_ns - socket.guard.heard_ns)
     elif name == o.TCP_QUICKACK and socket.state in (ESTABLISHED, CLOSE_WAIT):

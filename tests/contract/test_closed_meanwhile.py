@@ -165,3 +165,17 @@ def test_a_port_is_free_when_the_call_that_waited_has_returned(world: World) -> 
     join()
     assert answers[0] == "EAGAIN"
     assert outcome(lambda: twin.bind(name)) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("had", [b"", b"ab"], ids=["nothing", "a part"])
+def test_k116_who_peeks_for_all_of_it_until_so_rcvtimeo_does_not_see_a_close(world: World, had: bytes) -> None:
+    client, server = world.pair()
+    client.settimeout(None)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000))
+    answers, join = waiting(world, lambda: client.recv(10, socket.MSG_PEEK | socket.MSG_WAITALL))
+    if had:
+        server.send(had)
+    client.close()
+    join()
+    assert answers[0] == (had or "EAGAIN")

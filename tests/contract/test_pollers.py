@@ -188,6 +188,39 @@ def test_k111_room_to_write_is_an_edge(world: World, epoll: Any) -> None:
     assert epoll.poll(0) == []
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+@pytest.mark.parametrize("connected", [False, True])
+def test_k111_a_send_buffer_that_is_set_is_an_edge(world: World, epoll: Any, kind: int, connected: bool) -> None:
+    sock = world.pair()[0] if connected and kind == socket.SOCK_STREAM else world.socket(kind=kind)
+    if connected and kind == socket.SOCK_DGRAM:
+        sock.connect((world.ip, 9))
+    epoll.register(sock, IN | OUT | ET)
+    assert len(epoll.poll(0)) == 1
+    for size in (100_000, 1, 200_000, 200_000):  # also one that is smaller, or the same
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        assert [mask & OUT for _, mask in epoll.poll(0)] == [OUT]
+    if kind == socket.SOCK_STREAM:
+        for mark in (100, 0, 1):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, mark)
+            assert len(epoll.poll(0)) == 1
+
+
+@pytest.mark.parametrize("how", ["a larger buffer", "a higher mark"])
+def test_k111_so_it_is_of_a_full_one_if_there_is_room_then(world: World, epoll: Any, how: str) -> None:
+    client, server = world.tight_pair()
+    if how == "a higher mark":
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 1)
+    world.fill(client, server)
+    epoll.register(client, IN | OUT | ET)
+    assert epoll.poll(0) == []
+    for value, edges in ((1, 0), (200_000, 1), (1, 0)):
+        if how == "a larger buffer":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, value)
+        else:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, value)
+        assert epoll.poll(0) == [(client.fileno(), OUT)] * edges
+
+
 def test_k111_a_pipe_has_an_edge_at_each_write_and_when_there_is_room_again(world: World, epoll: Any) -> None:
     reader, writer = os.pipe()
     ends = {reader: "r", writer: "w"}

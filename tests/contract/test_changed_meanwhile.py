@@ -1,0 +1,141 @@
+"""What somebody else sets at a socket while a call waits on it: a call goes by what held when it began (K-116)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simnet.conform.words import outcome
+from tests.contract.test_closed_meanwhile import SOON, waiting
+from tests.contract.worlds import World
+
+
+def last_for(sock: Any, option: int, milliseconds: int) -> None:
+    """Let the kernel itself give up after as long: SO_RCVTIMEO, SO_SNDTIMEO."""
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 0, 1000 * milliseconds))
+
+
+def drain(sock: Any, size: int) -> int:
+    """Read *size* bytes, with pauses in which their sender goes on; how many came."""
+    sock.settimeout(5.0)
+    got = 0
+    while got < size:
+        got += len(sock.recv(min(65536, size - got)))
+    return got
+
+
+@pytest.mark.parametrize("call", ["send", "sendall"])
+@pytest.mark.parametrize("by", ["setblocking", "settimeout", "os.set_blocking"])
+def test_k116_a_blocking_send_goes_on_whatever_the_next_may_do(world: World, call: str, by: str) -> None:
+    client, server = world.tight_pair()
+    client.settimeout(None)
+    payload = bytes(300_000)
+    answers, join = waiting(world, lambda: getattr(client, call)(payload))
+    if by == "setblocking":
+        client.setblocking(False)
+    elif by == "settimeout":
+        client.settimeout(0.001)
+    else:
+        os.set_blocking(client.fileno(), False)
+    assert drain(server, len(payload)) == len(payload)
+    join()
+    assert answers[0] == (len(payload) if call == "send" else None)
+
+
+@pytest.mark.parametrize("to", [0.0, None, 0.001])
+def test_k116_a_sendall_keeps_its_timeout(world: World, to: float | None) -> None:
+    client, server = world.tight_pair()
+    client.settimeout(5.0)
+    payload = bytes(300_000)
+    answers, join = waiting(world, lambda: client.sendall(payload))
+    client.settimeout(to)
+    assert drain(server, len(payload)) == len(payload)
+    join()
+    assert answers[0] is None
+
+
+@pytest.mark.slow
+def test_k116_so_sndtimeo_is_for_a_whole_send_however_many_parts_it_has(world: World) -> None:
+    client, server = world.tight_pair()
+    last_for(client, socket.SO_SNDTIMEO, 300)
+    answers, join = waiting(world, lambda: client.send(bytes(300_000)))
+    for _ in range(2):
+        time.sleep(0.1)
+        drain(server, 10_000)
+    join()
+    assert 10_000 < answers[0] < 300_000
+    assert 0.29 < answers[1] < 0.45  # not 300 ms after the last part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["connect", "connect_ex"])
+def test_k116_a_connect_that_so_sndtimeo_ends_asks_python_whether_to_wait_on(world: World, call: str) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    name = listener.getsockname()
+    for timeout, answer in ((0.0, "EINPROGRESS"), (0.1, "TimeoutError: timed out")):
+        client = world.socket()
+        last_for(client, socket.SO_SNDTIMEO, 100)
+        answers, join = waiting(world, lambda sock=client: getattr(sock, call)(name))  # type: ignore[misc]
+        client.settimeout(timeout)
+        join()
+        assert answers[0] == (answer if call == "connect" else 11 if timeout else 115)
+        assert (answers[1] >= 0.19) == bool(timeout)
+
+
+def test_k116_a_blocking_connect_takes_its_error_whatever_the_next_may_do(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    client = world.socket()
+    client.settimeout(None)
+    answers, join = waiting(world, lambda: client.connect(listener.getsockname()))
+    client.settimeout(5.0)
+    listener.close()
+    client.shutdown(socket.SHUT_RDWR)
+    join()
+    assert answers[0] == "ECONNRESET"
+    client.setblocking(False)
+    assert world.error(client) == "0"
+    assert outcome(lambda: client.connect((world.ip, world.dead_port()))) == "EINPROGRESS"
+
+
+@pytest.mark.parametrize("call", ["recv", "recv_into", "recvmsg", "os.read"])
+def test_k116_a_read_of_a_unix_stream_goes_by_the_mark_it_began_with(world: World, call: str) -> None:
+    client, server = map(world.keep, socket.socketpair())
+    join_with = {
+        "recv": lambda: client.recv(10),
+        "recv_into": lambda: client.recv_into(bytearray(10)),
+        "recvmsg": lambda: client.recvmsg(10)[0],
+        "os.read": lambda: os.read(client.fileno(), 10),
+    }[call]
+    answers, join = waiting(world, join_with)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    server.send(b"ab")
+    time.sleep(SOON)
+    server.send(b"c")
+    join()
+    assert answers[0] == (2 if call == "recv_into" else b"ab")
+
+
+def test_k116_a_file_that_went_to_a_socket_closed_meanwhile_is_told_to_have_failed(
+    world: World, tmp_path: Path
+) -> None:
+    client, server = world.full_pair()
+    client.settimeout(None)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(5000))
+    with path.open("rb") as file:
+        answers, join = waiting(world, lambda: client.sendfile(file))
+        client.close()
+        server.settimeout(5.0)
+        got = b"".join(iter(lambda: server.recv(65536), b""))
+        join()
+    assert got.endswith(bytes(5000))
+    assert answers[0] == "EBADF"  # the call that was to find its end
