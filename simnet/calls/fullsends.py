@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from simnet.calls.fullreads import FullReads
 from simnet.calls.systemcall import WRITABLE
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, SOCK_STREAM
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, SOCK_DGRAM, SOCK_STREAM
 
 __all__ = ["FullSends"]
 
@@ -16,6 +17,8 @@ class FullSends(FullReads):
     """The part of a simulated socket that goes on with a send."""
 
     __slots__ = ()
+
+    _send_to_name: Callable[..., int]  # to the connected peer too, if it is called None
 
     def _send_some(
         self, payload: bytes, flags: int, deadline: int | None = -1, *, more: bool = False, on: Any = None
@@ -57,6 +60,8 @@ class FullSends(FullReads):
         """``send``, of which *sent* bytes are gone already."""
         if self._timeout is None and not flags & MSG_DONTWAIT and self._kind == SOCK_STREAM and not flags & MSG_OOB:
             return self._send_waiting(payload, sent, flags)
+        if self._timeout is None and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
+            return self._send_to_name((payload,), payload, (), flags, None)
         return self._send_some(payload, flags)
 
     def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:

@@ -118,7 +118,8 @@ class MessageCalls(FullSends):
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == SOCK_STREAM:
             return self._send_once(payload, flags)
-        if resolved is not None and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
+        named_or_waits = resolved is not None or self._timeout is None
+        if named_or_waits and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         return self._call(  # type: ignore[no-any-return]
             "send",
@@ -130,7 +131,7 @@ class MessageCalls(FullSends):
         )
 
     def _send_to_name(self, arguments: tuple[Any, ...], payload: bytes, ancillary: Any, flags: int, name: Any) -> int:
-        """Send through a Unix socket to whoever is called *name*, and wait for a place in its queue if this socket waits.
+        """Send a datagram to the peer, or to whoever is called *name*, and wait for a place in its queue if this socket waits.
 
         That place is one more thing to wait for, which poll does not tell of: who names its peer at each send is no
         follower of anybody.
@@ -140,7 +141,7 @@ class MessageCalls(FullSends):
         fd = self._fd
 
         def attempt(file: Any, _: int) -> int:
-            if file.family != AF_UNIX:  # its object says what it is not
+            if file.family != AF_UNIX and name is not None:  # its object says what it is not
                 inet.check_size(file.family, name if file.family == AF_INET else b"")  # IPv6 looks at no size
             waits = not flags & MSG_DONTWAIT and file.blocks() if timeout is None else timeout > 0
             deadline = self._deadline()
@@ -155,7 +156,9 @@ class MessageCalls(FullSends):
                         raise
                 if deadline is not None and scheduler.clock.now_ns >= deadline:
                     raise self._timed_out(fd)
-                target = file.find(name)
+                target = file.peer if name is None else file.find(name)
+                if timeout is None and target.full and file.held < file.sndbuf:
+                    return self._send_to_full(file, target, deadline, payload, ancillary, name)
                 if not target.full:
                     self._wait(file, WRITABLE, deadline, "send")
                     continue
@@ -168,6 +171,27 @@ class MessageCalls(FullSends):
 
         how = flags if timeout is not None else flags | MSG_DONTWAIT  # the waiting of a blocking one is all in there
         return self._call("send", arguments, attempt, WRITABLE, len(payload), how)  # type: ignore[no-any-return]
+
+    def _send_to_full(self, file: Any, target: Any, deadline: int | None, *asked: Any) -> int:
+        """The rest of a blocking send to *target*, whose queue is full: only a place there, its close and SO_SNDTIMEO end the wait."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        file.hold()
+        try:
+            while True:
+                target.followers = [*(target.followers or ()), me]
+                try:
+                    late = not scheduler.wait(("send", file), deadline)
+                finally:
+                    target.followers = [each for each in target.followers if each is not me]
+                try:
+                    sent: int = file.send_on(target, *asked)
+                    return sent
+                except BlockingIOError:
+                    if late:
+                        raise
+        finally:
+            file.release()
 
 
 def _check_message(ancbufsize: int, flags: int) -> None:

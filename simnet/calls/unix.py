@@ -68,7 +68,8 @@ class UnixCalls(MessageCalls):
             listener = file.find(name)
             listener.watch(me)
             try:
-                scheduler.wait(("room in the backlog", listener), deadline)
+                while scheduler.wait(("room in the backlog", listener), deadline) and listener.crowded:
+                    pass  # a connection that came, or its own shutdown, is no news to who waits for room
             finally:
                 listener.unwatch(me)
 

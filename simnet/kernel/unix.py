@@ -205,11 +205,18 @@ class UnixSocket(File):
             raise socket_error(EOPNOTSUPP)
         if self.bound is None or self.state not in (CLOSED, LISTEN):
             raise socket_error(EINVAL)
-        self.backlog = backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN
+        before, self.backlog = self.backlog, backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN
+        if self.queue and self.backlog > before:
+            self.wake(0)  # there is room for who waits to connect
         self.state = LISTEN
         self.credentials = self.stack.credentials
         if self.queue is None:
             self.queue = deque()
+
+    @property
+    def crowded(self) -> bool:
+        """Is the backlog of this listener full?"""
+        return self.queue is not None and len(self.queue) > self.backlog
 
     def connect(self, name: Name) -> None:
         """Connect at once, or say why not; the socket stays usable (K-100)."""
@@ -219,7 +226,7 @@ class UnixSocket(File):
             raise socket_error(ECONNREFUSED)
         queue = other.queue
         assert queue is not None
-        if len(queue) > other.backlog:
+        if other.crowded:
             raise socket_error(EAGAIN)
         if self.state != CLOSED:
             raise socket_error(EISCONN if self.state == ESTABLISHED else EINVAL)

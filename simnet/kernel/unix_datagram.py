@@ -140,6 +140,17 @@ class UnixDatagram(UnixSocket):
         self.sent += len(data)
         return len(data)
 
+    def send_on(self, target: UnixSocket, data: bytes, ancillary: Iterable[Any], address: Name | None) -> int:
+        """The rest of a send that has waited for a place in the queue of *target*: of its own end it looks at nothing again."""
+        if not target.refs and self.peer is not target:
+            if address is None:
+                raise socket_error(ECONNRESET)
+            target = self.find(address)
+        credentials, files = parse_ancillary(ancillary, self.stack)
+        self._deliver(target, data, credentials, files)
+        self.sent += len(data)
+        return len(data)
+
     def _take_error(self) -> None:
         if self.error:
             error, self.error = self.error, 0

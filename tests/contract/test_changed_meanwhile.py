@@ -139,3 +139,85 @@ def test_k116_a_file_that_went_to_a_socket_closed_meanwhile_is_told_to_have_fail
         join()
     assert got.endswith(bytes(5000))
     assert answers[0] == "EBADF"  # the call that was to find its end
+
+
+# --- Unix sockets that wait for a place in somebody's queue --------------------------------------------------------
+
+
+def full_datagrams(world: World) -> tuple[Any, Any]:
+    """A blocking Unix datagram socket, and its peer, whose queue is full."""
+    peer = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    peer.bind(world.abstract("full"))
+    sock = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.connect(peer.getsockname())
+    while outcome(lambda: sock.send(b"queued")) != "EAGAIN":
+        pass
+    sock.settimeout(None)
+    return sock, peer
+
+
+@pytest.mark.parametrize("to", ["the peer", "its name"])
+@pytest.mark.parametrize("end", ["shutdown", "close"])
+def test_k116_a_datagram_that_waits_for_a_place_goes_though_its_sender_has_ended(
+    world: World, to: str, end: str
+) -> None:
+    sock, peer = full_datagrams(world)
+    name = peer.getsockname()
+    answers, join = waiting(world, lambda: sock.send(b"late") if to == "the peer" else sock.sendto(b"late", name))
+    if end == "close":
+        sock.close()
+    else:
+        sock.shutdown(socket.SHUT_WR)
+    time.sleep(SOON)
+    assert answers == []
+    assert peer.recv(10) == b"queued"
+    join()
+    assert answers[0] == 4
+    while (got := peer.recv(10)) == b"queued":
+        pass
+    assert got == b"late"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", ["shutdown", "connect"])
+@pytest.mark.parametrize("call", ["send", "sendto", "sendmsg"])
+def test_k116_when_so_sndtimeo_is_over_the_peer_is_looked_at_once_more(world: World, act: str, call: str) -> None:
+    sock, peer = full_datagrams(world)
+    last_for(sock, socket.SO_SNDTIMEO, 100)
+    name = peer.getsockname()
+    send = {
+        "send": lambda: sock.send(b"late"),
+        "sendto": lambda: sock.sendto(b"late", name),
+        "sendmsg": lambda: sock.sendmsg([b"late"]),
+    }[call]
+    answers, join = waiting(world, send)
+    if act == "shutdown":
+        peer.shutdown(socket.SHUT_RD)
+    else:
+        peer.connect(name)  # to itself: it hears nobody else
+    join()
+    assert answers[0] == ("EPIPE" if act == "shutdown" else "EPERM")
+    assert answers[1] >= 0.09
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_k116_a_larger_backlog_is_room_and_a_shutdown_is_not_heard_of(world: World, kind: int) -> None:
+    listener = world.socket(socket.AF_UNIX, kind)
+    listener.bind(world.abstract("crowded"))
+    listener.listen(0)
+    name = listener.getsockname()
+    for _ in range(2):
+        world.socket(socket.AF_UNIX, kind).connect_ex(name)
+    first, second = (world.keep(socket.socket(socket.AF_UNIX, kind)) for _ in range(2))
+    answers, join = waiting(world, lambda: first.connect(name))
+    listener.listen(0)
+    listener.listen(1)
+    join()
+    assert answers[0] is None
+    answers, join = waiting(world, lambda: second.connect(name))
+    listener.shutdown(socket.SHUT_RDWR)
+    time.sleep(SOON)
+    assert answers == []
+    listener.accept()[0].close()
+    join()
+    assert answers[0] == "ECONNREFUSED"
