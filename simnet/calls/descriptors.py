@@ -71,6 +71,7 @@ def terminal_refusal(file: Any) -> int:
 
 def close(process: Process, fd: int) -> None:
     """``os.close`` and ``socket.close``: as the method, which waits if its socket is to linger."""
+    process = process.holder_of(fd)
     file = process.descriptors.get(fd)
     if isinstance(file, Epoll):
         process.descriptors.close(fd)
@@ -121,7 +122,7 @@ def _dup(process: Process, fd: int) -> int:
 
 
 def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
-    table = process.descriptors
+    table = process.holder_of(fd2).descriptors
     if fd == fd2:
         if not inheritable:
             raise socket_error(errno.EINVAL)  # dup3(2) with a flag

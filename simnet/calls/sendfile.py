@@ -70,7 +70,7 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
         OSError: EINVAL or ESPIPE, it is no file that has positions; and as ``send``.
     """
     length = index(count)
-    file: Any = process.descriptors.get(out_fd)
+    file: Any = process.holder_of(out_fd).descriptors.get(out_fd)
     if length < 0 or isinstance(file, Epoll):
         raise socket_error(errno.EINVAL)
     blocks = file.blocks()
