@@ -213,9 +213,9 @@ class Socket(UnixCalls):
         except OSError as error:
             host.flush()
             n = file.tag.count("connect")
-            if error.errno == errno.EALREADY and self._timeout is None and file.blocks():
+            if error.errno == errno.EALREADY and file.blocks():
                 # A blocking connect waits for the attempt that is made.
-                self._wait_connected(file, resolved, n, errno.EALREADY)
+                self._wait_connected(file, resolved, n, True, errno.EALREADY)
                 return
             self._record_failure(file.tag, "connect", n, (resolved,), error)
             raise
@@ -227,19 +227,20 @@ class Socket(UnixCalls):
             host.flush()
             return
         host.flush()
-        if self._timeout == 0.0 or (self._timeout is None and not file.blocks()):
+        in_kernel = file.blocks()  # which is asked by nobody who may have set that by another descriptor
+        if not in_kernel and not self._timeout:
             raise self._failed(file.tag, "connect", n, (resolved,), socket_error(errno.EINPROGRESS))
-        self._wait_connected(file, resolved, n)
+        self._wait_connected(file, resolved, n, in_kernel)
 
-    def _wait_connected(self, file: Any, resolved: Any, n: int, late: int = errno.EINPROGRESS) -> None:
-        fd, timeout = self._fd, self._timeout
-        deadline = self._deadline()
-        if deadline is None and file.options:
+    def _wait_connected(self, file: Any, resolved: Any, n: int, in_kernel: bool, late: int = errno.EINPROGRESS) -> None:
+        fd, timeout = self._fd, None if in_kernel else self._timeout
+        deadline = None if in_kernel else self._deadline()
+        if in_kernel and file.options:
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
         if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
             if timeout is None and self._timeout and late == errno.EINPROGRESS:
-                self._wait_connected(file, resolved, n)  # SO_SNDTIMEO is over, but by now Python has a time-out
+                self._wait_connected(file, resolved, n, False)  # SO_SNDTIMEO is over, but by now Python has a time-out
                 return
             error = socket_error(late) if timeout is None else self._timed_out(fd)
         elif timeout is None:
@@ -284,7 +285,7 @@ class Socket(UnixCalls):
             bufsize, flags = taken("recv", bufsize, flags, *more)
             if not bufsize:
                 return b""
-        if self._net_family == AF_UNIX and self._may_go_on():
+        if self._net_family == AF_UNIX and self._may_go_on(flags):
             return self._read_on(bufsize, 0, flags, _BYTES)  # type: ignore[no-any-return]
         least = self._waits_for(bufsize, flags)
         if least:
@@ -325,7 +326,7 @@ class Socket(UnixCalls):
         least = self._waits_for(bufsize, flags)
         if least:
             return self._recv_all(bufsize, flags, least), None
-        if self._may_go_on():
+        if self._may_go_on(flags):
             return self._read_on(bufsize, 0, flags, _FROM)  # type: ignore[no-any-return]
         return self._call(  # type: ignore[no-any-return]
             "recv",
@@ -355,7 +356,7 @@ class Socket(UnixCalls):
     def _send(self, data: Any, flags: Any, *more: Any) -> int:
         if data.__class__ is bytes and flags.__class__ is int and not flags and not more:  # nearly always
             sent = self._send_straight(data)
-            if sent and (self._timeout is not None or sent == len(data)):
+            if sent and (sent == len(data) or not self._is_blocking()):
                 return sent
             return self._send_once(data, 0, sent)
         if more:

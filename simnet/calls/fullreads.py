@@ -35,7 +35,7 @@ class FullReads(QuickCalls):
     def _waits_for_all(self, flags: int) -> bool:
         """Is this a read of a blocking TCP connection that is to fill its buffer?"""
         return bool(
-            flags & MSG_WAITALL and self._timeout is None and self._kind == SOCK_STREAM and self._net_family != AF_UNIX
+            flags & MSG_WAITALL and self._kind == SOCK_STREAM and self._net_family != AF_UNIX and self._is_blocking()
         )
 
     def _waits_for(self, bufsize: int, flags: int) -> int:
@@ -50,9 +50,17 @@ class FullReads(QuickCalls):
         least = min(getattr(self._process.descriptors.open.get(self._fd), "low_water", 1), bufsize)
         return least if least > 1 else 0
 
-    def _may_go_on(self) -> bool:
+    def _is_blocking(self) -> bool:
+        """Does a call wait in the kernel, whatever time-out this object has? Another descriptor may have been set so."""
+        return bool(self._file().blocks())
+
+    def _may_go_on(self, flags: int) -> bool:
         """Is this a blocking Unix stream? A read of it waits for as much as SO_RCVLOWAT or MSG_WAITALL say."""
-        return self._net_family == AF_UNIX and self._timeout is None and self._kind == SOCK_STREAM
+        if self._net_family != AF_UNIX or self._kind != SOCK_STREAM:
+            return False
+        if self._timeout is None:
+            return True
+        return flags != 0 and flags & MSG_WAITALL != 0 and self._is_blocking()
 
     def _read_on(self, bufsize: int, ancbufsize: int, flags: int, shape: Callable[[Any], Any]) -> Any:
         """A read of a blocking Unix stream, which keeps its place where it waits. *shape* makes the answer of recvmsg the call's."""

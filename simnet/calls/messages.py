@@ -48,7 +48,7 @@ class MessageCalls(FullSends):
         if bufsize and self._waits_for_all(flags):
             return self._recv_all(bufsize, flags), [], 0, None
         table = self._process.descriptors
-        if self._may_go_on():
+        if self._may_go_on(flags):
             told = self._read_on(bufsize, ancbufsize, flags, lambda answer: from_kernel(table, answer, flags))
         else:
             told = self._call(

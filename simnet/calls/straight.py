@@ -40,6 +40,7 @@ class StraightCalls(SystemCalls):
     _recv: Callable[..., bytes]  # the long ways
     _send: Callable[..., int]
     _send_once: Callable[..., int]
+    _is_blocking: Callable[[], bool]
 
     def recv(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any) -> bytes:
         if bufsize.__class__ is not int or flags is not NO_FLAGS or more:
@@ -137,7 +138,7 @@ class StraightCalls(SystemCalls):
         twin = file.twin  # there only where nothing is recorded and no fault can be
         if twin is None:
             sent: int = self._send_straight(data)
-            if sent and (self._timeout is not None or sent == len(data)):
+            if sent and (sent == len(data) or not self._is_blocking()):
                 return sent
             return self._send_once(data, 0, sent)
         if not (file.calm and twin.calm) or file.slow or twin.slow or twin.twin is not file:

@@ -59,9 +59,11 @@ def _asked_for_cookie(file: Any) -> bool:
     return bool(file.options) and ASKS_FOR_COOKIE in file.options
 
 
-def _never_waits(op: str, flags: int, kind: int) -> bool:
+def _never_waits(op: str, flags: int, kind: int, family: int) -> bool:
     """Does the kernel answer at once, however the socket is set? So it does when asked for a stream's urgent byte."""
     at_once = MSG_ERRQUEUE if kind == SOCK_DGRAM else MSG_OOB | MSG_ERRQUEUE
+    if family == AF_UNIX:
+        at_once &= ~MSG_ERRQUEUE  # which says nothing to a Unix socket
     return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & at_once))
 
 
@@ -74,6 +76,7 @@ class SystemCalls(_stdlib.socket):
     _io_refs: int  # files that makefile() made
     _kind: int
     _machine: Machine
+    _net_family: int
     _process: Process
     _timeout: float | None
 
@@ -192,7 +195,9 @@ class SystemCalls(_stdlib.socket):
         if deadline != -1 and not timeout and deadline is not None and on is None:
             timeout = 1.0  # it had one when it began, and has its deadline
         # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
-        waits = timeout != 0.0 and not (flags and timeout is None and _never_waits(op, flags, self._kind))
+        waits = timeout != 0.0 and not (
+            flags and timeout is None and _never_waits(op, flags, self._kind, self._net_family)
+        )
         from_kernel = on is not None and deadline is not None and deadline != -1
         fault: Fault | None = None
         result: Any = None
@@ -228,8 +233,12 @@ class SystemCalls(_stdlib.socket):
                     opens = error.errno == errno.EINPROGRESS and (not waits or timeout is not None)
                     if opens and op == "send" and (result := self._sent_early(file, arguments)):
                         break
-                    if timeout == 0.0 and file.blocks() and not (flags and _never_waits(op, flags, self._kind)):
-                        waits, timeout = True, None  # by another descriptor, which Python knows nothing of
+                    if (
+                        timeout is not None
+                        and file.blocks()
+                        and not (flags and _never_waits(op, flags, self._kind, self._net_family))
+                    ):  # set so by another descriptor, which Python knows nothing of
+                        waits, timeout, deadline = True, None, -1
                     never = error.errno == errno.EALREADY and _asked_for_cookie(file)
                     if not waits or never or (error.errno == errno.EINPROGRESS and timeout is not None):
                         host.flush()

@@ -40,10 +40,10 @@ class UnixCalls(MessageCalls):
             if refusal is not None:
                 host.fabric.injector.fire(refusal, file.tag.place, file.tag.text, "", 1)
                 raise socket_error(ECONNREFUSED)
-            if self._timeout is not None:
-                file.connect(name)
-            else:
+            if file.blocks():
                 self._connect_when_there_is_room(file, name)
+            else:
+                file.connect(name)
         except OSError as error:
             host.flush()
             self._record_failure(file.tag, "connect", n, arguments, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import selectors
 import socket
@@ -489,6 +490,18 @@ def test_a_blocking_connect_waits_for_the_attempt_that_is_made(world: World) -> 
     world.gives("EINPROGRESS", other.connect, listener.getsockname())
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_a_blocking_unix_socket_is_read_whatever_is_said_of_error_queues(world: World, kind: int) -> None:
+    reader, writer = map(world.keep, socket.socketpair(socket.AF_UNIX, kind))
+    answers: list[Any] = []
+    join = world.beside(lambda: answers.append(outcome(lambda: reader.recv(9, socket.MSG_ERRQUEUE))))
+    time.sleep(SOON)
+    assert answers == []
+    writer.send(b"data")
+    join()
+    assert answers == [b"data"]
+
+
 def test_what_needs_no_wait_does_not_wait(world: World) -> None:
     full, _ = world.full_pair()
     last_for(full, 5)
@@ -854,3 +867,71 @@ def test_k120_a_read_of_nothing_waits_and_gives_nothing_when_so_rcvtimeo_is_over
         assert outcome(lambda: call(*arguments)) == answer  # noqa: B023 - called at once
         assert (time.monotonic() - began > 0.015) is (answer != "EAGAIN")
     assert outcome(lambda: limited("unix").recvmsg(0)) == "EAGAIN"
+
+
+# --- a descriptor that blocks, of an object that does not --------------------------------------------------------------
+
+
+def blocks_though(sock: Any, timeout: float) -> None:
+    """Let the kernel wait where Python's object, with *timeout*, is not set to."""
+    sock.settimeout(timeout)
+    os.set_blocking(sock.fileno(), True)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.001])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_descriptor_that_blocks_waits_for_all_of_a_read(world: World, kind: str, timeout: float) -> None:
+    reader, writer = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())
+    writer.send(b"ab")
+    world.readable(reader)
+    blocks_though(reader, timeout)
+    join = world.beside(lambda: time.sleep(SOON) or writer.send(b"cd"))
+    assert reader.recv(4, WAITALL) == b"abcd"
+    join()
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.001])
+def test_a_descriptor_that_blocks_sends_all(world: World, timeout: float) -> None:
+    sender, reader = world.tight_pair()
+    blocks_though(sender, timeout)
+    payload = bytes(300_000)
+    got: list[bytes] = []
+    reader.settimeout(5.0)
+    join = world.beside(lambda: got.extend(iter(lambda: reader.recv(65536), b"")))
+    assert sender.send(payload) == len(payload)
+    sender.shutdown(socket.SHUT_WR)
+    join()
+    assert b"".join(got) == payload
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.5])
+def test_a_descriptor_that_blocks_connects(world: World, timeout: float) -> None:
+    listener = world.listener()
+    sock, refused = world.socket(), world.socket()
+    for each in (sock, refused):
+        blocks_though(each, timeout)
+    world.gives(None, sock.connect, listener.getsockname())
+    world.gives("ECONNREFUSED", refused.connect, (world.ip, world.dead_port()))
+    assert world.error(refused) == "0"
+    world.gives(None, refused.connect, listener.getsockname())
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.001])
+def test_a_descriptor_that_blocks_waits_for_room_in_a_unix_backlog(world: World, timeout: float) -> None:
+    listener = world.socket(socket.AF_UNIX)
+    listener.bind(world.abstract("crowded"))
+    listener.listen(0)
+    world.socket(socket.AF_UNIX).connect(listener.getsockname())
+    sock = world.socket(socket.AF_UNIX)
+    blocks_though(sock, timeout)
+    join = world.beside(lambda: time.sleep(SOON) or listener.accept()[0].close())
+    world.gives(None, sock.connect, listener.getsockname())
+    join()
+
+
+def test_one_that_does_not_block_sends_a_part_though_its_object_would_wait(world: World) -> None:
+    sender, _ = world.tight_pair()
+    sender.settimeout(None)
+    os.set_blocking(sender.fileno(), False)
+    assert 0 < sender.send(bytes(300_000)) < 300_000
+    world.gives("EAGAIN", sender.sendall, bytes(300_000))
