@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import struct
+import sys
 import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,20 @@ def _put_back(pipe: Pipe, data: bytes) -> None:
         os.close(end)
 
 
+def _before_mark(file: Any) -> int:
+    """How many bytes may be taken before the urgent one, which splice never passes (tcp_read_sock); 0 to say that there is nothing.
+
+    Raises:
+        OSError: EAGAIN, it stands there, and its socket does not block.
+    """
+    if not getattr(file, "urg_data", 0) or file.error or not file.unread:
+        return sys.maxsize
+    before: int = file.urg_seq - file.copied_seq
+    if not before and not file.done and not file.blocks():
+        raise socket_error(errno.EAGAIN)
+    return before
+
+
 def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:
     pipes: Any = scheduler.pipes
     if pipe.mask() & ERR:
@@ -147,9 +162,14 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
     if not pipe.mask() & OUT:
         raise socket_error(errno.EAGAIN)
     pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-_held(pipe) // PAGE)
+    before = _before_mark(scheduler.current.holder_of(fd).descriptors.get(fd))
+    if before == 0:
+        return 0
     with socket_of(scheduler.current, fd) as sock:
         streams = sock.family == AF_UNIX and sock.type == SOCK_STREAM  # those alone go by the flag
-        data = Socket.recv(sock, min(count, max(pages, 1) * PAGE), MSG_DONTWAIT if nonblocking and streams else 0)
+        data = Socket.recv(
+            sock, min(count, max(pages, 1) * PAGE, before), MSG_DONTWAIT if nonblocking and streams else 0
+        )
     if data:
         os.write(pipe.fd, data)
     return len(data)

@@ -169,3 +169,30 @@ def test_k133_from_pipe_to_pipe_who_watches_is_told(world: World, pipe: Pipe) ->
     finally:
         os.close(other)
         os.close(end)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("taken", [False, True])
+def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
+    world: World, pipe: Pipe, inline: bool, taken: bool
+) -> None:
+    client, server = world.pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+    client.send(b"ab!", socket.MSG_OOB)
+    client.send(b"cd")
+    world.pause()
+    world.ready(server, "IN|PRI|OUT")
+    if taken and not inline:
+        assert server.recv(1, socket.MSG_OOB) == b"!"
+    reader, writer = pipe
+    assert os.splice(server.fileno(), writer, 10) == 2
+    assert os.read(reader, 10) == b"ab"
+    world.gives("EAGAIN", os.splice, server.fileno(), writer, 10)
+    os.set_blocking(server.fileno(), True)
+    assert os.splice(server.fileno(), writer, 10) == 0
+    os.set_blocking(server.fileno(), False)
+    client.shutdown(socket.SHUT_WR)
+    world.pause()
+    assert os.splice(server.fileno(), writer, 10) == 0
+    assert server.recv(10) == (b"!cd" if inline else b"cd")
+    world.gives(0, os.splice, server.fileno(), writer, 10)
