@@ -324,7 +324,7 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
             if me.told_at != scheduler.effects:
                 me.told_at = scheduler.effects
                 me.fruitless = 1
-            elif scheduler.told_again():
+            elif scheduler.told_again(timeout != 0):
                 scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
         return found
     try:

@@ -98,7 +98,7 @@ class Poller:
             if me.told_at != scheduler.effects:
                 me.told_at = scheduler.effects
                 me.fruitless = 1
-            elif scheduler.told_again():
+            elif scheduler.told_again(timeout != 0):
                 scheduler.spins(self._names(found))
         if scheduler.recording:
             names = self._names(found) if found else ()

@@ -72,7 +72,7 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
 def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[str]) -> Spin:
     """Polls that told of the readiness of *what*, and nothing was done about it."""
     return Spin(
-        f"{process.name} was woken {times} times in a row, {_at(now_ns)}, for {', '.join(what[:4])}, and no call it made had "
+        f"{process.name} was woken {times:,} times in a row, {_at(now_ns)}, for {', '.join(what[:4])}, and no call it made had "
         "any effect: on a kernel this loop takes a whole processor. Read it, close it, or stop asking for it."
     )
 

@@ -282,19 +282,19 @@ class Scheduler:
             me = self.current
             self._blame(stuck.called_for_nothing(me, self.clock.now_ns, CALLS_MAX, op, place), me)
 
-    def told_again(self) -> bool:
+    def told_again(self, waits: bool) -> bool:
         """A poll tells the current process once more that something is ready, and it has done nothing since the last one
-        did (``told_at``). True if it spins: that went on for long.
+        did (``told_at``). True if it spins: that went on for long; longer yet, if it only looks, and never *waits*.
         """
         me = self.current
         me.fruitless += 1
-        return me.fruitless > FRUITLESS_MAX
+        return me.fruitless > (FRUITLESS_MAX if waits else PAUSES_MAX)
 
     def spins(self, what: tuple[str, ...]) -> NoReturn:
-        """Polls of the current process reported readiness, of *what* at last, more often than FRUITLESS_MAX for nothing."""
+        """Polls of the current process reported readiness too often for nothing, of *what* at last."""
         me = self.current
-        me.fruitless = 0
-        self._blame(stuck.told_for_nothing(me, self.clock.now_ns, FRUITLESS_MAX, what), me)
+        times, me.fruitless = me.fruitless - 1, 0
+        self._blame(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
 
     def too_much(self, process: Process) -> None:
         """The trace has grown by a lot, by a call of *process* at last: does that lead anywhere?"""

@@ -301,6 +301,21 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+@pytest.mark.parametrize("by", ["select", "poll", "epoll"])
+def test_who_only_looks_may_look_more_often_than_who_would_wait(by: str) -> None:
+    """A test that writes down after each step what each of many sockets is ready for is no busy loop."""
+    looks = 0
+    with pytest.raises(simnet.Spin, match="was woken 1,000 times in a row"), simnet.Network():
+        near, far = socket.socketpair()
+        with near, far:
+            poller = None if by == "select" else getattr(select, by)()
+            if poller is not None:
+                poller.register(near, select.POLLOUT)
+            while poller.poll(0) if poller is not None else select.select([], [near], [], 0)[1]:
+                looks += 1
+    assert looks == wait.PAUSES_MAX
+
+
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_to_shut_down_again_what_is_shut_down_does_nothing_about_an_end(family: int) -> None:
     def half_closer(port: int | str) -> None:
