@@ -61,6 +61,7 @@ class WouldBlock(Fault, frozen=True, kw_only=True):
     transparent: ClassVar[bool] = True
     anchors: ClassVar[tuple[str, ...]] = ("call", "accept")
     ops: ClassVar[Mapping[str, str]] = {**CONNECTION_CALLS, "accept": "listener"}
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
 
     op: str
     call: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simnet import faults, strategies
@@ -106,6 +106,7 @@ def test_a_plan_prints_as_python_that_makes_it_again(plan: FaultPlan) -> None:
 
 
 @given(any_faults())
+@example(faults.WouldBlock("a->b:7#1", op="send", end="client", call=1, seconds=0.001))
 def test_a_fault_can_be_remade_at_its_anchor(fault: Fault) -> None:
     parameters = {name: getattr(fault, name) for name in fault.parameters}
     # Seconds go through whole nanoseconds in an anchor of time, which floats beyond 2**53 ns do not survive.
