@@ -48,6 +48,15 @@ def test_faults_that_have_no_part_in_it_are_dropped_and_numbers_go_down() -> Non
     assert small.plays < 60
 
 
+def test_a_fault_that_only_made_room_for_another_is_dropped_with_the_room() -> None:
+    # What comes late is read and sent by itself: the send that is cut is the 2nd, where the 1st would do.
+    late = f"stall {CONNECTION} end=server byte=3 seconds=0.05"
+    for other in (late, f"{late}; split {CONNECTION} end=server byte=9"):
+        small = shrunk(f"{other}; partial-send {CONNECTION} end=server call=2 bytes=1")
+        assert str(small.plan) == f"partial-send {CONNECTION} end=server call=1 bytes=1"
+    assert small.plays < 30
+
+
 def test_the_smallest_plan_stays_as_it_is() -> None:
     small = shrunk(f"partial-send {CONNECTION} end=server call=1 bytes=1")
     assert str(small.plan) == f"partial-send {CONNECTION} end=server call=1 bytes=1"

@@ -147,6 +147,8 @@ def test_shrinking_drops_before_it_weakens() -> None:
     assert steps[0] == "no faults; schedule=random:9; seed=4"
     assert [len(FaultPlan.parse(step)) for step in steps[:7]] == [0, 2, 2, 3, 3, 3, 3]
     assert steps[7:9] == [str(FaultPlan(plan.faults, "fifo", 4)), str(FaultPlan(plan.faults, "random:9"))]
+    earlier = faults.PartialSend(SEND.on, end="server", call=1, bytes=3)
+    assert steps[9] == str(FaultPlan((ACCEPT, earlier, LATE), "random:9", 4)), "a call that a dropped fault had made"
     assert FaultPlan(
         (ACCEPT, faults.PartialSend(SEND.on, end="server", call=1, bytes=3), LATE, END), "random:9", 4
     ) in list(simpler_plans(plan))
