@@ -18,6 +18,11 @@ from simnet.wholefile import write_whole
 
 __all__ = ["keep_file"]
 
+_SAY_IT = (
+    "pytest plays it, and says how it fails: {command}. Write that into the file, as in "
+    'expect = {{ error = "TypeError", at = "handle_accept", reason = "#123" }}, and keep it without --reason'
+)
+
 
 def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, reason: str | None = None) -> int:
     """Move the scenario to where pytest plays it. What a person wrote into the file stays, comments too."""
@@ -85,7 +90,7 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
     from simnet.explore.replay import replay
     from simnet.faces.naming import test_of
 
-    named = test_of(scenario, path, "")
+    named = test_of(scenario, path, _SAY_IT)
     with named.at_home(), quiet():
         played = replay(named.test, scenario.plan, options=named.options)
     failure = played.judgement.failure

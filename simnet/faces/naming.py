@@ -111,16 +111,16 @@ def named_tests(text: str, remedy: str = _SWEEP_IT) -> tuple[list[Named], str]:
     return found, "\n".join(left)
 
 
-def test_of(scenario: Scenario, path: Path, more: str) -> Named:
+def test_of(scenario: Scenario, path: Path, remedy: str) -> Named:
     """The test that the scenario in the file *path* is about, with the targets that the scenario names.
 
-    Where pytest alone can run it, *more* stands behind the command that does.
+    *remedy* is told of one that pytest alone can run, with its ``{command}``, which plays the file.
 
     Raises:
         Refused: pytest alone can run it.
         ScenarioError: it is not there, or cannot be imported.
     """
-    return _bound(scenario, project_root(path), f"Run it with pytest: {{command}}{more}", path)
+    return _bound(scenario, project_root(path), remedy, path)
 
 
 def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None) -> Named:

@@ -31,9 +31,8 @@ def replay_file(
     if seconds is not None and not real:
         raise Refused("--seconds is for --real: on simnet time is virtual, and a run of hours takes none")
     scenario = Scenario.read(path)
-    named = test_of(
-        scenario, path, f"{' --simnet-real' * real}{'' if seconds is None else f' --simnet-seconds {seconds:g}'}"
-    )
+    more = f"{' --simnet-real' * real}{'' if seconds is None else f' --simnet-seconds {seconds:g}'}"
+    named = test_of(scenario, path, f"Run it with pytest: {{command}}{more}")
     record = OnRecord(scenario.expect, scenario.found, named.id, named.swept, path)
     with named.at_home():
         played = play_again(

@@ -33,7 +33,7 @@ def shrink_file(path: Path) -> int:
         Refused: the plan fails with nothing.
     """
     scenario = Scenario.read(path)
-    named = test_of(scenario, path, "")
+    named = test_of(scenario, path, "pytest plays it, and makes no plan smaller: {command}")
     options = named.options
     with named.at_home(), quiet():
         baseline = play(named.test, FaultPlan(), **options.playing)

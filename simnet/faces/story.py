@@ -95,6 +95,8 @@ def _lay_out(screen: Screen, folder: Path | None) -> Path:
     screen.say()
     where = "this folder" if from_here(place) == "." else from_here(place)
     screen.paragraph(f"Its files are in {where}, to read and to change: {', '.join(FILES)}.")
+    if place.resolve() != Path.cwd():  # those of the reports come long before the last part says so
+        screen.paragraph(f"Commands are to be typed in {quoted_from_here(place)}.")
     if changed:
         screen.paragraph(f"As you left {'it' if len(changed) == 1 else 'them'}: {', '.join(changed)}.", "bold")
     return place.resolve()

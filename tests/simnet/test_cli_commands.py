@@ -545,6 +545,21 @@ def test_a_replay_on_real_sockets_is_left_to_pytest_on_real_sockets(simnet: Run,
         assert told.endswith(f"{command}{more}")
 
 
+def test_what_pytest_does_not_do_either_is_not_promised(simnet: Run, failure: Path) -> None:
+    forget_modules()
+    text = Path("test_servers.py").read_text()
+    Path("test_servers.py").write_text(text.replace("def test_hasty(net)", "def test_hasty(net, tmp_path)"))
+    command = f"pytest test_servers.py::test_hasty --simnet-replay {failure}"
+    ran = simnet("shrink", failure)
+    assert ran.code == 2
+    assert f"pytest plays it, and makes no plan smaller: {command}" in " ".join(ran.err.split())
+    ran = simnet("keep", failure, "--reason", "#123")
+    told = " ".join(ran.err.split())
+    assert ran.code == 2
+    assert f"pytest plays it, and says how it fails: {command}. Write that into the file" in told
+    assert 'expect = { error = "TypeError", at = "handle_accept", reason = "#123" }' in told
+
+
 def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet: Run) -> None:
     text = Path("test_servers.py").read_text()
     more = "\n\n@simnet.sweep(target='server')\ndef test_more(net, tmp_path): ...\n"
