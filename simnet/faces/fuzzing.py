@@ -25,6 +25,7 @@ from simnet.faces.sweeping import (
     for_whoever_runs_it_again,
     print_failures,
     print_warnings,
+    warn_of_conftest,
     with_untried,
 )
 from simnet.wholefile import write_whole
@@ -48,6 +49,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
                 with screen.progress(named.node.names[-1]) as progress:
                     result = _fuzz(named, chosen, range(first, first + seeds), progress)
                 _tell(screen, named, result, first, start)
+                warn_of_conftest(screen, named, result)
         except (NotRepeatable, NothingToTest) as error:
             left = with_untried(left, error, named, tests)
             continue

@@ -16,7 +16,7 @@ from simnet.explore.parameters import network_parameter, refuse
 from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
-from simnet.faces.setups import set_up_by
+from simnet.faces.setups import set_up_by, set_up_by_conftest
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
 from simnet.nodeid import NeedsConftest, NodeId, beside, project_root
 from simnet.scenario import Scenario, ScenarioError, load_test
@@ -42,6 +42,8 @@ class Named:
     node: NodeId
     swept: bool = True
     """Whether it is decorated, and so a test of pytest's; else a function of a network."""
+    around: str = ""
+    """The autouse fixture of a ``conftest.py`` that pytest sets up around it, and nobody else."""
 
     @contextmanager
     def at_home(self) -> Iterator[None]:
@@ -133,6 +135,11 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         if why := _why_pytest(function, swept, scenario):
             how = "" if swept else _how_to_sweep(function)
             raise NeedsPytest(f"{scenario.test} {why}. {how or remedy.format(command=command)}")
+        around = set_up_by_conftest(node.path(root), root) if swept else ""
+        if around and file is not None:  # a verdict on what is kept is that of the test as it was found
+            raise NeedsPytest(
+                f"{scenario.test} is set up by {around}, which pytest calls. {remedy.format(command=command)}"
+            )
         try:
             refuse(function)
         except TypeError as error:
@@ -143,7 +150,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
         chosen = chosen.but(target=scenario.target)
-    return Named(scenario.test, root, test, chosen, node, swept)
+    return Named(scenario.test, root, test, chosen, node, swept, around)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from inspect import getattr_static
+from pathlib import Path
 from typing import Any
 
-__all__ = ["set_up_by"]
+__all__ = ["set_up_by", "set_up_by_conftest"]
 
 _OF_CLASSES = ("setUp", "setUpClass", "setup_method", "setup_class")
 _OF_MODULES = ("setUpModule", "setup_module", "setup_function")
@@ -16,7 +18,7 @@ _OF_MODULES = ("setUpModule", "setup_module", "setup_function")
 def set_up_by(function: Callable[..., Any]) -> str:
     """Who sets the test up before it runs, such as ``TestEcho.setUp``; empty if nobody does.
 
-    What a ``conftest.py`` brings is not seen: pytest alone reads it.
+    What a ``conftest.py`` brings is not seen here, but by `set_up_by_conftest`.
     """
     owner = getattr(function, "__self__", None)
     if owner is not None:
@@ -28,6 +30,39 @@ def set_up_by(function: Callable[..., Any]) -> str:
     module = sys.modules.get(getattr(function, "__module__", ""))
     functions = _OF_MODULES if owner is None else _OF_MODULES[:2]
     return next(_set_ups(vars(module), functions), "") if module is not None else ""
+
+
+def set_up_by_conftest(test: Path, root: Path) -> str:
+    """The autouse fixture of a ``conftest.py`` from the file *test* up to *root*, such as ``environment in tests/conftest.py``; or "".
+
+    The file is read and not run: pytest alone runs it. A fixture that it imports is not seen.
+    """
+    for folder in test.parents:
+        if not folder.is_relative_to(root):
+            break
+        file = folder / "conftest.py"
+        if name := _autouse(file):
+            return f"{name} in {file.relative_to(root).as_posix()}"
+    return ""
+
+
+def _autouse(file: Path) -> str:
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (OSError, SyntaxError, ValueError):
+        return ""  # there is none, or none that pytest could read
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(map(_is_autouse, node.decorator_list)):
+            return node.name
+    return ""
+
+
+def _is_autouse(decorator: ast.expr) -> bool:
+    """Whether it says ``autouse=True``, as ``pytest.fixture`` and what others have made of it take it."""
+    return isinstance(decorator, ast.Call) and any(
+        each.arg == "autouse" and isinstance(each.value, ast.Constant) and each.value.value is True
+        for each in decorator.keywords
+    )
 
 
 def _set_ups(names: Mapping[str, object], known: tuple[str, ...]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
 from simnet.faces.naming import Named, kinds_of, named_tests
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
+from simnet.typed import pytest_command
 
 __all__ = [
     "as_object",
@@ -30,6 +31,7 @@ __all__ = [
     "print_warnings",
     "sweep_named",
     "sweep_tests",
+    "warn_of_conftest",
     "with_untried",
 ]
 
@@ -48,6 +50,7 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
                 with screen.progress(named.node.names[-1]) as progress:
                     result = sweep_named(named, chosen, progress)
                 _tell(screen, named, result)
+                warn_of_conftest(screen, named, result)
         except (NotRepeatable, NothingToTest) as error:
             left = with_untried(left, error, named, tests)
             continue
@@ -127,6 +130,13 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
     screen.paragraph(
         f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
     )
+
+
+def warn_of_conftest(screen: Screen, named: Named, result: SweepResult) -> None:
+    """Why the test may have failed here, where pytest has not set up what it sets up around each test."""
+    if result.failures and named.around:
+        command = pytest_command(named.id, named.root)
+        screen.paragraph(f"It ran without {named.around}, which pytest calls around each test: {command}", "yellow")
 
 
 def kinds_table(screen: Screen, result: SweepResult) -> None:

@@ -545,6 +545,26 @@ def test_a_replay_on_real_sockets_is_left_to_pytest_on_real_sockets(simnet: Run,
         assert told.endswith(f"{command}{more}")
 
 
+def test_a_test_that_a_conftest_sets_up_is_not_played_without(simnet: Run, failure: Path) -> None:
+    Path("conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef other(): ...\n\n@pytest.fixture(autouse=True)\ndef database(): ...\n"
+    )
+    around = "database in conftest.py, which pytest calls"
+    for command in (("replay",), ("shrink",), ("keep", "--reason", "#123")):
+        ran = simnet(*command, failure)
+        assert ran.code == 2
+        assert f"test_servers.py::test_hasty is set up by {around}. " in " ".join(ran.err.split())
+    # A sweep may do without, and says so of what fails.
+    for command in (("sweep",), ("fuzz", "--seeds", "20")):
+        told = " ".join(simnet(*command, "test_servers.py::test_hasty").out.split())
+        assert told.endswith(f"It ran without {around} around each test: pytest test_servers.py::test_hasty") or (
+            command[0] == "fuzz" and f"It ran without {around} around each test" in told
+        )
+        assert "It ran without" not in simnet(*command, "test_servers.py::test_echo").out
+    Path("conftest.py").write_text("is no Python\n")
+    assert simnet("replay", failure).code == 1
+
+
 def test_what_pytest_does_not_do_either_is_not_promised(simnet: Run, failure: Path) -> None:
     forget_modules()
     text = Path("test_servers.py").read_text()

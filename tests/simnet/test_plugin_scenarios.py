@@ -202,6 +202,16 @@ def test_a_test_whose_conftest_says_where_to_import_from_is_played_too(suite: py
 
 
 @pytest.mark.slow
+def test_a_test_is_played_with_what_its_conftest_sets_up_around_each(suite: pytest.Pytester) -> None:
+    (suite.path / "conftest.py").write_text(
+        "import pytest\nfrom servers import GREETINGS\n\n"
+        "@pytest.fixture(autouse=True)\ndef pieces(monkeypatch):\n    monkeypatch.setitem(GREETINGS, b'he', None)\n"
+    )
+    keep(suite, '{ error = "TypeError" }')  # without it, a KeyError
+    run(suite, "scenarios").assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
 def test_a_test_that_sweeps_what_it_makes_is_played_too(suite: pytest.Pytester) -> None:
     (suite.path / "test_makes.py").write_text(
         "import simnet\nfrom servers import hasty\nfrom test_servers import talk\n\n"
