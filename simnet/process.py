@@ -17,7 +17,7 @@ from simnet.clock import deadline_after
 from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
-from simnet.verdicts import VERDICTS, ProcessEnded
+from simnet.verdicts import VERDICTS, ProcessEnded, in_full
 from simnet.whereabouts import caller_outside, in_short, task_places
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Process:
             if error.code not in (None, 0):
                 self.error = error
         except VERDICTS as error:
-            self.error = error  # recorded as a verdict when it arose
+            self.error = in_full(error, scheduler.interrupted)  # recorded as a verdict when it arose
         except BaseException as error:  # noqa: BLE001  # whatever ends a process is what the run wants to know
             if not self.ending:  # once its network is gone, what `finally` code runs into is no news
                 self.error = error

@@ -14,7 +14,7 @@ from simnet.faults.rates import FaultRates
 from simnet.points import Points
 from simnet.process import refuse_coroutines
 from simnet.trace import Trace
-from simnet.verdicts import HandlerError, ProcessEnded, Verdict
+from simnet.verdicts import HandlerError, ProcessEnded, Verdict, in_full
 from simnet.world import Network
 
 __all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
@@ -143,7 +143,7 @@ def play(
         network.finish(settle=False)
         raise
     except BaseException as raised:  # noqa: BLE001  # whatever leaves the body is the run's result
-        error = raised
+        error = in_full(raised, network._running().interrupted)
     network.finish(failed=error is not None)
     try:
         return unless_left(run_of(network, returned, error))

@@ -22,6 +22,7 @@ __all__ = [
     "Spin",
     "Verdict",
     "blocks_the_loop",
+    "in_full",
     "let_out",
 ]
 
@@ -50,6 +51,13 @@ class ProcessEnded(BaseException):
 
 
 VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)  # what ends a run or a process, and is on record
+
+
+def in_full(error: BaseException, interrupted: BaseException | None) -> BaseException:
+    """*error*, or what it stands for: the watchdog can throw no more than a class, and says in *interrupted* who computed, and where."""
+    if isinstance(error, Hang) and not error.args and isinstance(interrupted, Hang):
+        return interrupted.with_traceback(error.__traceback__)
+    return error
 
 
 def let_out(error: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from simnet import real
 from simnet.blame import users_own
@@ -31,6 +32,7 @@ PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it
 FOREIGN = ("gevent", "eventlet")  # their loops wait in C, or on pollers of their own: nothing simulated ever wakes them
 FOREIGN_SECONDS = 1.0  # in one of these
 SHOWN = 8  # frames of the program's own, where it computes
+PLAY = (str(Path(__file__).with_name("run.py")), "play")  # the file and the function that call a test
 
 
 class _Series:
@@ -163,7 +165,9 @@ def _watch() -> None:
 def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
     frame = sys._current_frames().get(ident)
     stack = traceback.extract_stack(frame) if frame is not None else []
-    users = [each for each in stack if users_own(each.filename)] or stack  # what leads to a test tells nothing of it
+    called = [index for index, each in enumerate(stack) if (each.filename, each.name) == PLAY]
+    stack = stack[called[-1] + 1 :] if called else stack  # what leads to a test tells nothing of it
+    users = [each for each in stack if users_own(each.filename)] or stack
     shown = "".join(traceback.format_list(users[-SHOWN:]))
     name = scheduler.current.name
     library = _foreign(ident)

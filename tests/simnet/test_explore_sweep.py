@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import threading
+import traceback
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -656,6 +657,34 @@ def test_a_stall_that_outlasts_a_deadline_is_no_better_witness_than_an_early_end
     failure = next(each for each in result.failures if each.type_name == "ValueError")
     assert {*failure.kinds} == {"eof", "stall"}
     assert [fault.kind for fault in failure.plan] == ["eof"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["test", "server/serve"])
+def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.5)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0]:
+            while who != "test":
+                pass
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            while who == "test":
+                pass
+            return sock.recv(100)
+
+    result = run_sweep(test, SweepOptions(target=("server",)))
+    (failure,) = result.failures
+    error = failure.finding.error
+    assert str(error).startswith(f"{who} has computed for 0.5 s of real time")
+    assert str(error).count("  File ") == 1, "what leads to a test tells nothing of it"
+    assert error is not None
+    (*_, frame) = traceback.extract_tb(error.__traceback__)
+    assert frame.name == ("test" if who == "test" else "serve"), "where it is, and not where its end was heard of"
+    assert "has computed" in str(failure.run.outcome)
 
 
 @pytest.mark.slow
