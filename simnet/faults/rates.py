@@ -145,6 +145,10 @@ class FaultRates:
         given = [f"{name}={getattr(self, name)!r}" for name in (*_RATES, "seed") if getattr(self, name)]
         return f"FaultRates({', '.join(given)})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Else hypothesis prints a dataclass field by field, all that are zero too."""
+        printer.text(repr(self))
+
 
 _made = FaultRates.__init__
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import InvalidArgument, NoSuchExample
 
 from simnet import faults
-from simnet.faults import ALL, TRANSPARENT, Fault, FaultPlan, drawn
+from simnet.faults import ALL, TRANSPARENT, Fault, FaultPlan, FaultRates, drawn
 from simnet.strategies import fault_plans, fault_rates, payloads
 from simnet.strategies import faults as one_fault
 
@@ -71,6 +71,18 @@ def test_a_falsifying_plan_is_printed_as_python() -> None:
 
     notes = "\n".join(failed.value.__notes__)
     assert "plan=FaultPlan([faults.WouldBlock(on='*->*:*#1', end='server', op='recv', call=1)])" in notes
+
+
+def test_falsifying_rates_are_printed_without_those_that_are_zero() -> None:
+    @given(fault_rates())
+    @settings(max_examples=200, database=None)
+    def nothing_ever_blocks(rates: FaultRates) -> None:
+        assert not rates.would_block
+
+    with pytest.raises(AssertionError) as failed:
+        nothing_ever_blocks()
+
+    assert "rates=FaultRates(would_block=0.01)," in "\n".join(failed.value.__notes__)
 
 
 @given(
