@@ -183,6 +183,7 @@ class NodeId(NamedTuple):
             place = user_place(error).short
             at = f" ({place})" if place and place not in str(error) else ""
             told = f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_runs_itself(error)}"
+            told += _in_src(error, root)
             conftest = _conftest(path, root)
             if conftest is not None:
                 raise NeedsConftest(f"{told} (pytest alone reads {conftest})") from error
@@ -353,6 +354,16 @@ def _runs_itself(error: BaseException) -> str:
     doors = (os.path.join(folder, "explore", "check.py"), os.path.join(folder, "run.py"))
     if any(frame.f_code.co_filename in doors for frame, _ in walk_tb(error.__traceback__)):
         return '; it sweeps when it is imported: put that below `if __name__ == "__main__":`'
+    return ""
+
+
+def _in_src(error: BaseException, root: Path) -> str:
+    """What to say of a module of the project's own that its tests do not find, for it lies in the folder ``src``."""
+    name = getattr(error, "name", None)
+    if not isinstance(error, ModuleNotFoundError) or not name or "." in name:  # of 'package.part' the package was found
+        return ""
+    if (root / "src" / name).is_dir() or (root / "src" / f"{name}.py").is_file():
+        return '; it is in src: install the project (pip install -e .), or give pytest pythonpath = ["src"]'
     return ""
 
 

@@ -99,7 +99,7 @@ def named_tests(text: str, remedy: str = _SWEEP_IT) -> tuple[list[Named], str]:
     root = _root(path)
     place = path.relative_to(root).as_posix()
     found, left = [], []
-    for name in _swept_in(path):
+    for name in _swept_in(path, remedy):
         try:
             found.append(_bound(Scenario(test=f"{place}::{name}"), root, remedy))
         except NeedsPytest as error:
@@ -268,8 +268,11 @@ def _root(path: Path) -> Path:
         raise Refused(str(error)) from error
 
 
-def _swept_in(path: Path) -> list[str]:
-    """What is decorated with ``@simnet.sweep`` where pytest looks for tests, named as it names them."""
+def _swept_in(path: Path, remedy: str = "") -> list[str]:
+    """What is decorated with ``@simnet.sweep`` where pytest looks for tests, named as it names them.
+
+    *remedy* is told of a file that pytest alone can import, with its ``{command}``.
+    """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
@@ -281,6 +284,9 @@ def _swept_in(path: Path) -> list[str]:
     with _at_home(root, node), redirect_stdout(sys.stderr):
         try:
             return list(_swept(node.module(root)))
+        except NeedsConftest as error:
+            how = remedy.format(command=pytest_command(node.file, root))
+            raise Refused(f"{error}. {how}" if how else str(error)) from error
         except ValueError as error:
             raise Refused(str(error)) from error
 

@@ -514,6 +514,32 @@ def test_a_test_file_that_cannot_be_imported_says_where(
     )
 
 
+def test_a_file_of_tests_that_needs_its_conftest_says_how_to_run_it(simnet: Run) -> None:
+    Path("elsewhere").mkdir()
+    Path("servers.py").rename("elsewhere/servers.py")
+    Path("conftest.py").write_text("import sys; sys.path.append('elsewhere')\n")
+    for command, remedy in (
+        ("sweep", "Run it with pytest: pytest test_servers.py, with --simnet-runs, --simnet-kinds"),
+        ("fuzz", "pytest sweeps it, and fuzzes nothing: pytest test_servers.py"),
+    ):
+        ran = simnet(command, "test_servers.py")
+        assert ran.code == 2
+        assert f"conftest.py). {remedy}" in " ".join(ran.err.split())
+
+
+def test_a_package_in_src_that_nothing_says_is_there_is_told(simnet: Run) -> None:
+    Path("src").mkdir()
+    Path("servers.py").rename("src/servers.py")
+    ran = simnet("sweep", "test_servers.py")
+    assert ran.code == 2
+    told = " ".join(ran.err.split())
+    assert "No module named 'servers' (test_servers.py:" in told
+    assert told.endswith('; it is in src: install the project (pip install -e .), or give pytest pythonpath = ["src"]')
+    settings = Path("pyproject.toml")
+    settings.write_text(settings.read_text() + '\n[tool.pytest.ini_options]\npythonpath = ["src"]\n')
+    assert simnet("sweep", "test_servers.py::test_echo").code == 0
+
+
 def test_a_script_that_sweeps_when_it_is_imported_is_told_what_to_do(simnet: Run) -> None:
     script = Path("script.py")
     script.write_text("import simnet\nfrom test_servers import test_hasty as body\n\nsimnet.check(body)\n")
