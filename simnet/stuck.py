@@ -156,7 +156,7 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
         lines.append(f"  ended: {', '.join(ended)}")
     lines.append(READ_ON if lying else remedy(len(processes), processes[0].waiting))
     error = Deadlock("\n".join(lines))
-    error.seen_until = len(processes[0].scheduler.trace.entries)
+    error.seen_until, error.seen_ns = len(processes[0].scheduler.trace.entries), now_ns
     return error
 
 

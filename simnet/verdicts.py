@@ -32,6 +32,8 @@ class Deadlock(BaseException):
 
     seen_until: int | None = None
     """How much of the trace there was then: what comes after it, the end of the run has made."""
+    seen_ns: int | None = None
+    """When that was, by the run's clock."""
 
 
 class Hang(BaseException):

@@ -38,16 +38,17 @@ def ladder(
     whole: bool = False,
     hosts: Iterable[str] | None = None,
     last: tuple[str, str] | None = None,
+    seen: tuple[int, int] | None = None,
 ) -> str:
     """The diagram of *trace*, at most *width* columns.
 
     *against* is the baseline's: then *before* rows ahead of the first difference are shown and *after* from there on, unless
     *whole*. With nothing to compare, so many in all are shown up to the end, or to *last*: a row that says what became of a
-    host. *hosts* orders the columns.
+    host, at *seen*, the number of events by then and the time, or where it called last. *hosts* orders the columns.
     """
     parting = against.first_difference(trace) if against is not None else None
     rows = rows_of(trace, against)
-    end = None if last is None else _end_with(rows, trace, *last)
+    end = None if last is None else _end_with(rows, trace, *last, seen)
     names = list(hosts) if hosts is not None else _hosts(trace)
     first = len(rows)
     if not whole:
@@ -63,8 +64,8 @@ def ladder(
         lines = _window(rows, first, before, after, f"─── equal to the baseline up to here ({parting} events) ───")
     shown = [row for row in lines if isinstance(row, Row)]
     if hosts is None and not whole:
-        seen = shown_hosts(shown)
-        names = [name for name in names if name in seen] or names
+        drawn_for = shown_hosts(shown)
+        names = [name for name in names if name in drawn_for] or names
     canvas = _Canvas(names, width)
     text = [canvas.head()]
     for line in lines:
@@ -76,15 +77,20 @@ def ladder(
     return drawn if unicode else drawn.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-def _end_with(rows: list[Row], trace: Trace, host: str, text: str) -> Row:
-    """Tell what became of *host* where it happened: beside the trace's own word of it, or after its last call. In which row."""
+def _end_with(rows: list[Row], trace: Trace, host: str, text: str, seen: tuple[int, int] | None) -> Row:
+    """Tell what became of *host* where it happened: beside the trace's own word of it, where it was *seen*, or after its last call. In
+    which row.
+    """
     name, _, place = text.partition("  ")
     for row in rows:
         if row.host == host and row.loud and name in row.text.split():
             row.text += f"  {place}".rstrip()  # the trace has the exception, not its line
             return row
     after = next((index for index in range(len(rows), 0, -1) if rows[index - 1].host == host), None)
-    if after is not None:
+    if seen is not None:  # it had waited since its last call, while others went on
+        index, time_ns = seen
+        after = next((number for number, row in enumerate(rows) if row.index >= index), len(rows))
+    elif after is not None:
         index, time_ns = rows[after - 1].index, rows[after - 1].time_ns
     else:  # it has only slept
         index, time_ns = next(

@@ -31,6 +31,7 @@ from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE
 from simnet.nodeid import project_root
 from simnet.trace import CALL
 from simnet.typed import named_from_here, pytest_command, quoted_from_here
+from simnet.verdicts import Deadlock
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
@@ -334,10 +335,12 @@ def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bo
     last: tuple[str, str] | None = None
     if main is not None and main.error is not None:
         last = (main.host, f"{type(main.error).__name__}  {main.at}".rstrip())
+    error = main.error if main is not None else None
+    seen = (error.seen_until or 0, error.seen_ns) if isinstance(error, Deadlock) and error.seen_ns is not None else None
     against = baseline.trace if baseline is not run else None
 
     def draw(width: int, unicode: bool) -> str:
-        return ladder(run.trace, against=against, width=width, unicode=unicode, last=last)
+        return ladder(run.trace, against=against, width=width, unicode=unicode, last=last, seen=seen)
 
     return draw
 

@@ -463,3 +463,25 @@ def test_a_close_before_all_is_read_is_told_as_what_reset_the_connection(into: b
     with pytest.raises(ConnectionResetError) as caught, Network() as net:
         body(net)
     assert any("with 2 bytes unread" in note for note in caught.value.__notes__)
+
+
+def test_who_waited_for_ever_is_told_where_that_was_seen_and_not_where_it_began_to_wait() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            while data := sock.recv(100):
+                sock.sendall(data)
+
+    def test(net: Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            return sock.recv(100)
+
+    result = run_sweep(test, SweepOptions(kinds=("crash",), target=("server",), strict=True))
+    failure = next(each for each in result.failures if isinstance(each.finding.error, Deadlock))
+    rows = report(failure, result).text().splitlines()
+    cut = next(number for number, row in enumerate(rows) if "the power is cut" in row)
+    told = next(number for number, row in enumerate(rows) if "Deadlock  " in row)
+    assert cut < told
+    seconds = str(failure.finding.error).partition(" s ")[0].rpartition(" ")[2]
+    assert rows[told].split()[0] == f"{float(seconds):.3f}"
