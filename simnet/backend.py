@@ -440,6 +440,8 @@ class SimulatedBackend:
 
     def wait_on(self, condition: Any, timeout: float | None, wait: Any) -> bool:
         """``threading.Condition.wait``, where events and queues wait: another process may notify, time may pass."""
+        if not condition._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
         scheduler = self._scheduler
         clock = scheduler.clock
         notified = allocate_lock()

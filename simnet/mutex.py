@@ -6,7 +6,7 @@ one that its thread may take twice lets every process in. These go by process, a
 
 from __future__ import annotations
 
-from _thread import LockType, allocate_lock, get_ident
+from _thread import LockType, RLock, allocate_lock, get_ident
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -89,6 +89,10 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return LockType  # for `isinstance()`: a program may have asked for the type of a lock when it was imported
+
     def __reduce_ex__(self, _: Any) -> NoReturn:
         raise TypeError("cannot pickle '_thread.lock' object")
 
@@ -157,6 +161,10 @@ class Reentrant:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return RLock
+
     def __reduce_ex__(self, _: Any) -> NoReturn:
         raise TypeError("cannot pickle '_thread.RLock' object")
 
@@ -207,6 +215,10 @@ class Early:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.true)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.true.__reduce_ex__(protocol)

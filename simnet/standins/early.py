@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from _thread import LockType, RLock
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from threading import Condition
+from types import BuiltinMethodType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from simnet.mutex import Early, EarlyReentrant
@@ -18,13 +19,25 @@ __all__ = ["place", "unplace"]
 KINDS: dict[type, type[Early]] = {LockType: Early, RLock: EarlyReentrant}
 
 _seen: set[str] = set()  # the names of modules that were looked at
-_places: list[tuple[Any, str, Early]] = []  # what was put where
+_places: list[tuple[Any, str, Any, Any]] = []  # what was put where, and what was there
 _class_dict = type.__dict__["__dict__"].__get__
+
+
+class _Kept:
+    """A lock, and where it was found: by the name there, itself or a method of it."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.at: dict[tuple[int, str], Any] = {}  # the holder, by its id: one object may have several names
+
+    def is_elsewhere(self) -> bool:
+        """Does something else know it? There it would be another lock, which keeps nobody out here."""
+        return sys.getrefcount(self.lock) - 2 > len(self.at)  # one is this object's, and one the question's
 
 
 def place(spared: Callable[[str], bool]) -> None:
     """In each module loaded since the last look that is neither the standard library's nor *spared*."""
-    found: dict[int, Early] = {}  # by the lock's id: one lock may have several names
+    found: dict[int, _Kept] = {}  # by the lock's id
     modules: list[tuple[str, Any]] = list(sys.modules.items())  # Any: programs put all kinds of objects there
     for name, module in modules:
         if name in _seen:
@@ -35,35 +48,52 @@ def place(spared: Callable[[str], bool]) -> None:
             and name.partition(".")[0] not in sys.stdlib_module_names
             and not spared(name)
         ):
-            for holder, names in _holders(module, name):
-                for key, value in list(names.items()):
-                    make = KINDS.get(type(value))
-                    if make is not None and not _held(value):
-                        early = found[id(value)] = found.get(id(value)) or make(value)
-                        _put(holder, key, early)
-                        _places.append((holder, key, early))
+            for holder in _holders(module, name):
+                _find(holder, found)
+    for kept in found.values():
+        if not (kept.is_elsewhere() or _held(kept.lock)):
+            early = KINDS[type(kept.lock)](kept.lock)
+            for (_, key), holder in kept.at.items():
+                true = _names(holder)[key]
+                ours = early if true is kept.lock else getattr(early, true.__name__)
+                _put(holder, key, ours)
+                _places.append((holder, key, ours, true))
 
 
 def unplace() -> None:
-    for holder, key, early in reversed(_places):
-        true = early.true
-        if _names(holder).get(key) is early:  # else a test has put something else there
+    for holder, key, ours, true in reversed(_places):
+        if _names(holder).get(key) is ours:  # else a test has put something else there
             _put(holder, key, true)
     _places.clear()
     _seen.clear()
 
 
-def _holders(module: ModuleType, name: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The module, the classes made in it, and the objects of programs' own classes that it keeps."""
-    names = _names(module)
-    yield module, names
-    for value in list(names.values()):
+def _find(holder: Any, found: dict[int, _Kept]) -> None:
+    for key, value in _names(holder).items():
+        lock = value.__self__ if type(value) is BuiltinMethodType else value  # a condition keeps some of its lock's
+        if type(lock) in KINDS:
+            kept = found.get(id(lock)) or found.setdefault(id(lock), _Kept(lock))
+            kept.at[id(holder), key] = holder
+
+
+def _holders(module: ModuleType, name: str) -> Iterator[Any]:
+    """The module, the classes made in it, the objects of programs' own classes that it keeps, and conditions in all of these."""
+    yield module
+    for value in _names(module).values():
         kind = type(value)
         if issubclass(kind, type):
             if _names(value).get("__module__") == name:
-                yield value, _names(value)
+                yield value
+                yield from _conditions(value)
+        elif issubclass(kind, Condition):
+            yield value
         elif _of_a_program(kind):
-            yield value, _names(value)
+            yield value
+            yield from _conditions(value)
+
+
+def _conditions(holder: Any) -> Iterator[Any]:
+    return (value for value in _names(holder).values() if issubclass(type(value), Condition))
 
 
 def _of_a_program(kind: type) -> bool:
@@ -72,21 +102,39 @@ def _of_a_program(kind: type) -> bool:
 
 
 def _names(holder: Any) -> dict[str, Any]:
-    """Its own attributes, whatever it says of them itself."""
+    """A copy of its own attributes, whatever it says of them itself."""
+    kind = type(holder)
+    if issubclass(kind, type):
+        return dict(_class_dict(holder) or {})  # of one in C that was never made ready: none
     try:
-        if issubclass(type(holder), type):
-            return dict(_class_dict(holder) or {})  # of one in C that was never made ready: none
         names = object.__getattribute__(holder, "__dict__")
     except AttributeError:
-        return {}
-    return names if isinstance(names, dict) else {}
+        names = {}
+    names = dict(names) if isinstance(names, dict) else {}
+    for base in kind.__mro__:
+        if "__slots__" in (members := _class_dict(base)):
+            for key, slot in members.items():
+                if type(slot) is MemberDescriptorType and (value := _in_slot(slot, holder)) is not None:
+                    names[key] = value
+    return names
+
+
+def _in_slot(slot: Any, holder: Any) -> Any:
+    try:
+        return slot.__get__(holder)
+    except AttributeError:  # nothing yet
+        return None
 
 
 def _put(holder: Any, key: str, value: Any) -> None:
     if issubclass(type(holder), type):
         type.__setattr__(holder, key, value)
+        return
+    slot = getattr(type(holder), key, None)
+    if type(slot) is MemberDescriptorType:
+        slot.__set__(holder, value)  # of a frozen one, too
     else:
-        _names(holder)[key] = value
+        object.__getattribute__(holder, "__dict__")[key] = value
 
 
 def _held(lock: Any) -> bool:

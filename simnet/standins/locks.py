@@ -11,7 +11,7 @@ import threading
 from types import GenericAlias
 from typing import Any
 
-from simnet.mutex import Early, Lock, Reentrant
+from simnet.mutex import Lock, Reentrant
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 from simnet.wait import running
@@ -59,9 +59,7 @@ class _Kind(type):
         return super().__new__(cls, name, bases, names)
 
     def __instancecheck__(cls, thing: object) -> bool:
-        return isinstance(thing, (cls.true, cls.ours)) or (
-            isinstance(thing, Early) and isinstance(thing.true, cls.true)
-        )
+        return isinstance(thing, (cls.true, cls.ours))
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
         given = running.scheduler is None or arguments or options  # which the true one refuses, or not

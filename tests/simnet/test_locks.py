@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import queue
 import socket
 import socketserver
@@ -17,6 +18,7 @@ import pytest
 import simnet
 from simnet import modules
 
+LOCK_TYPE, RLOCK_TYPE = type(threading.Lock()), type(threading.RLock())  # as programs find them when they are imported
 LOCK = threading.Lock()
 AGAIN = threading.RLock()
 
@@ -32,11 +34,37 @@ class Registry:
 
 REGISTRY = Registry()
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    """Has no dictionary."""
+
+    own: Any = dataclasses.field(default_factory=threading.Lock)
+
+
+@dataclasses.dataclass
+class Keeper:
+    """Keeps a condition of its own."""
+
+    told: threading.Condition = dataclasses.field(default_factory=threading.Condition)
+
+
+SLOTTED = Slotted()
+KEEPER = Keeper()
+TOLD = threading.Condition()
+OF_A_GLOBAL = threading.Lock()
+TOLD_OF_A_GLOBAL = threading.Condition(OF_A_GLOBAL)
+TWICE = threading.Lock()
+LISTED = [TWICE]
+
 KINDS: list[Any] = [  # each made within the run: what this list itself held would be the true thing
     pytest.param(lambda: LOCK, id="a global"),
     pytest.param(lambda: AGAIN, id="a reentrant global"),
     pytest.param(lambda: Registry.lock, id="of a class"),
     pytest.param(lambda: REGISTRY.own, id="of an object"),
+    pytest.param(lambda: SLOTTED.own, id="of an object with slots"),
+    pytest.param(lambda: TOLD, id="a global condition"),
+    pytest.param(lambda: KEEPER.told, id="a condition of an object"),
     pytest.param(lambda: threading.Lock(), id="Lock"),
     pytest.param(lambda: threading.RLock(), id="RLock"),
     pytest.param(lambda: threading.Condition(), id="Condition"),
@@ -189,6 +217,39 @@ def test_programs_on_two_hosts_do_not_share_what_each_would_have_imported_itself
     simnet_network.host("a").spawn(hold)
     assert LOCK.acquire(timeout=0)
     assert not LOCK.acquire(timeout=0), "nor does a run leave it taken"
+
+
+def test_a_global_condition_goes_by_the_lock_that_it_was_made_of(simnet_network: Any) -> None:
+    def tell() -> None:
+        time.sleep(1)
+        with OF_A_GLOBAL:
+            TOLD_OF_A_GLOBAL.notify()
+
+    simnet_network.host("a").spawn(tell)
+    with OF_A_GLOBAL:
+        assert not TOLD_OF_A_GLOBAL.wait(0.5)
+        assert TOLD_OF_A_GLOBAL.wait(5)
+        assert 1 <= simnet_network.time < 1.1
+
+
+def test_a_lock_that_something_else_knows_stays_one(simnet_network: Any) -> None:
+    with TWICE:
+        assert LISTED[0].locked()
+
+
+def test_who_waits_for_a_notification_without_the_lock_is_told_so(simnet_network: Any) -> None:
+    for told in (TOLD, threading.Condition(), threading.Condition(threading.Lock())):
+        with pytest.raises(RuntimeError, match="cannot wait on un-acquired lock"):
+            told.wait(1)
+
+
+def test_what_a_program_asks_of_the_type_of_a_lock_is_answered_as_ever(simnet_network: Any) -> None:
+    for lock in (threading.Lock(), LOCK):
+        assert isinstance(lock, LOCK_TYPE)
+        assert not isinstance(lock, RLOCK_TYPE)
+    for lock in (threading.RLock(), AGAIN):
+        assert isinstance(lock, RLOCK_TYPE)
+        assert not isinstance(lock, LOCK_TYPE)
 
 
 def test_nor_does_a_run_leave_anything_taken() -> None:
