@@ -164,6 +164,8 @@ class Chat(Stream):
             start = self._start
             terminator = self._terminator = check_terminator(terminator)
             self._scanned = start
+            if start == len(buffer):
+                return None  # nothing of the next message is here yet
         if isinstance(terminator, int):
             if terminator > self.max_message:
                 self._leave_out(terminator)

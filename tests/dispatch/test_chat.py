@@ -307,6 +307,26 @@ def test_a_message_that_is_too_long_by_its_number_is_left_out_however_the_bytes_
     assert events[4:] == [b"11", left_out, left_out, left_out]  # until it is told otherwise
 
 
+@pytest.mark.parametrize("pieces", [[b"x" * 22], [b"x" * 11, b"x" * 11], [b"x"] * 22], ids=["whole", "halves", "bytes"])
+def test_a_message_that_has_not_begun_is_not_too_long_yet(pieces):
+    class Numbered(Short):
+        terminator = 11
+
+    assert fed(Numbered, *pieces).events == ["a message of 11 bytes; max_message is 10"] * 2
+
+
+def test_the_end_of_a_message_that_was_left_out_is_no_message():
+    class Numbered(Short):
+        terminator = 11
+
+    chat = fed(Numbered, b"x" * 5)
+    chat.set_terminator(None)
+    chat.handle_data(b"x" * 6)
+    chat.handle_data(b"abc")
+
+    assert chat.events == ["a message of 11 bytes; max_message is 10", b"abc"]
+
+
 @pytest.mark.parametrize(
     "pieces", [[b"11\nxxxx", b"x" * 7 + b"abc"], [b"11\n" + b"x" * 11 + b"abc"], [b"11\n", b"x", b"abc"]]
 )
