@@ -26,13 +26,13 @@ OF_C = allocate_lock.__module__  # trio asks whether the classes of its locks ar
 class Lock:
     """What ``threading.Lock()`` gives in a run. First come, first served; but who may not wait takes it if it is free."""
 
-    __slots__ = ("__weakref__", "_holder", "_line", "_true")
+    __slots__ = ("__weakref__", "holder", "_line", "_true")
     __module__ = OF_C
 
     def __init__(self) -> None:
         self._true: LockType = allocate_lock()
         self._line: list[Process] = []  # who waits for it
-        self._holder: Process | None = None
+        self.holder: Process | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         scheduler, true = running.scheduler, self._true
@@ -42,7 +42,7 @@ class Lock:
             return true.acquire(blocking, timeout)  # which says what is wrong
         waits = blocking and timeout != 0
         if not (waits and self._line) and true.acquire(False):
-            self._holder = scheduler.current
+            self.holder = scheduler.current
             return True
         return waits and self._wait(scheduler, None if timeout == -1 else timeout)
 
@@ -54,7 +54,7 @@ class Lock:
             while line[0] is not me or not self._true.acquire(False):
                 if not scheduler.wait(("a lock", self), deadline):
                     return False
-            self._holder = me
+            self.holder = me
             return True
         finally:
             line.remove(me)
@@ -62,7 +62,7 @@ class Lock:
 
     def release(self) -> None:
         self._true.release()
-        self._holder = None
+        self.holder = None
         self._call_next()
 
     def _call_next(self) -> None:
@@ -78,7 +78,7 @@ class Lock:
     @property
     def tag(self) -> str:
         """Who has it, in a message that says who waits for it."""
-        holder = self._holder
+        holder = self.holder
         if holder is None:
             return "that nobody lets go of"
         return f"that {holder.name} holds" if not holder.done else f"that {holder.name} held when it ended"

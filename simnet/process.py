@@ -243,6 +243,17 @@ class Process:
         self.memory.clear()
         self.scheduler = self.machine = OVER
 
+    def waits_for_a_sleeper(self, steps: int) -> bool:
+        """Does it wait for the end of somebody who has a deadline, or for a lock of theirs? Also by way of others, so many *steps* off."""
+        who: Process | None = self
+        for _ in range(steps):  # those who wait for each other make a circle
+            waiting: tuple[str, Any] = (who.waiting if who is not None else None) or ("", None)
+            what, thing = waiting
+            who = thing if what == "the end of" else thing.holder if what == "a lock" else None
+            if who is None or who.has_deadline:
+                break
+        return who is not None and who.has_deadline
+
     def describe_wait(self, where: str | None = None) -> str:
         """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""
         what, thing = self.waiting or ("nothing", None)

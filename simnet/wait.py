@@ -47,7 +47,7 @@ PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, 
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
-AWAITED_MAX = 2_000  # of them, where the body waits for the end of one of those that wake
+AWAITED_MAX = 2_000  # of them, where the body waits for the end of one of those that wake, or for its lock
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
@@ -434,8 +434,8 @@ class Scheduler:
         return runnable.popleft()
 
     def _is_awaited(self) -> bool:
-        """Does the body wait for the end of somebody who still wakes by time? That one may count its wake-ups."""
-        return self.ticks < AWAITED_MAX and any(p.has_deadline and self.body in p.joiners for p in self.processes)
+        """Does the body wait for somebody who still wakes by time? That one may count its wake-ups."""
+        return self.ticks < AWAITED_MAX and self.body.waits_for_a_sleeper(len(self.processes))
 
     def _only_hearts_beat(self) -> bool:
         """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?

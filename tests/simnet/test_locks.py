@@ -182,6 +182,29 @@ def test_a_lock_is_handed_on_in_the_order_in_which_it_was_asked_for(make: Callab
     assert order == [0, 1, 2, 0, 1, 2]
 
 
+@pytest.mark.parametrize("joined", [True, False], ids=["the body joins them", "the body wants the lock"])
+def test_who_holds_a_lock_while_time_passes_may_do_so_often(joined: bool) -> None:
+    def work(lock: Any, times: int) -> None:
+        for _ in range(times):
+            with lock:
+                time.sleep(1)
+
+    def sleep_often(lock: Any) -> None:
+        with lock:
+            for _ in range(100):
+                time.sleep(1)
+
+    with simnet.Network() as net:
+        lock = threading.Lock()
+        if joined:
+            for each in [net.host("a").spawn(work, lock, 50) for _ in range(2)]:
+                each.join()
+        else:
+            net.host("a").spawn(sleep_often, lock)
+            lock.acquire()
+        assert net.time == 100
+
+
 def test_a_process_that_is_ended_waits_no_more_and_lets_its_lock_go() -> None:
     def hold(lock: Any) -> None:
         with lock:
