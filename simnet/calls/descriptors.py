@@ -25,6 +25,7 @@ __all__ = ["BY_NUMBER", "by_number", "close", "descriptor_call", "socket_of", "s
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
 WHENCE_MAX = 4  # SEEK_HOLE
+NAME_MAX = 255  # bytes of a name
 NUMBER = 8  # bytes of that of an eventfd
 # What needs a position, a disk, a folder or a terminal.
 REFUSED = {
@@ -91,6 +92,13 @@ def status(process: Process, fd: int) -> os.stat_result:
     mode = stat.S_IFMT(mode) | changed.get("mode", stat.S_IMODE(mode))
     owners = changed.get("uid", uid), changed.get("gid", gid)
     return os.stat_result((mode, inode, device, 1, *owners, 0, 0, 0, 0), {"st_blksize": PAGE, "st_blocks": 0})
+
+
+def _file_system(process: Process, fd: int) -> os.statvfs_result:
+    """``os.fstatvfs``: of one that has nothing but names, of which all sockets are in one."""
+    file = process.holder_of(fd).descriptors.get(fd)
+    device = ANON_INODES if isinstance(file, Epoll) else SOCKFS
+    return os.statvfs_result((PAGE, PAGE, 0, 0, 0, 0, 0, 0, 0, NAME_MAX, device))
 
 
 def _fchmod(process: Process, fd: int, mode: int) -> None:
@@ -173,6 +181,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "fchmod": _fchmod,
     "fchown": _fchown,
     "fstat": status,
+    "fstatvfs": _file_system,
     "read": _read,
     "readv": _readv,
     "write": _write,

@@ -621,6 +621,18 @@ def test_k133_more_than_1024_buffers_are_too_many(world: World) -> None:
     assert os.readv(there.fileno(), [bytearray(1) for _ in range(1024)]) == 1024
 
 
+def test_k133_a_socket_is_in_a_file_system_that_has_nothing_but_names(world: World) -> None:
+    here, there = pair(world)
+    with select.epoll() as poll:
+        for number in (here.fileno(), poll.fileno()):
+            assert tuple(os.fstatvfs(number)) == (4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255)
+        assert (
+            os.fstatvfs(here.fileno()).f_fsid == os.fstatvfs(there.fileno()).f_fsid != os.fstatvfs(poll.fileno()).f_fsid
+        )
+    there.close()
+    world.gives("EBADF", os.fstatvfs, there.fileno())
+
+
 def test_k133_a_socket_has_a_mode_and_an_owner_that_can_be_changed(world: World) -> None:
     here, there = pair(world)
     number = here.fileno()
