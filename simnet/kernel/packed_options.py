@@ -6,7 +6,19 @@ Values with an effect that is not modelled are NotModelled: a source of what is 
 from __future__ import annotations
 
 import struct
-from errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM, EPROTO
+from errno import (
+    EADDRNOTAVAIL,
+    EFAULT,
+    EINVAL,
+    ENOBUFS,
+    ENODEV,
+    ENOENT,
+    ENOPROTOOPT,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPERM,
+    EPROTO,
+)
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -123,6 +135,9 @@ MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG
 GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
 OF_A_GROUP: Final = (42, 45)  # MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP; the others name a source, too
 GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = 136, 264
+SOCKADDR_SIZE: Final = 128  # struct sockaddr_storage
+SENDERS_MAX: Final = 10  # net.ipv4.igmp_max_msf
+MCAST_INCLUDE: Final = 1
 MD5SIG_SIZE: Final = 216
 MD5_KEY_MAX: Final = 80  # TCP_MD5SIG_MAXKEYLEN
 PACKED: Final = (
@@ -396,15 +411,22 @@ def _refuse_group_request(key: Key, value: bytes) -> None:
 
 def _refuse_filter(socket: AnySocket, key: Key, value: bytes) -> None:
     """IP_MSFILTER and MCAST_MSFILTER, all senders at once whom a member hears, or does not: NotModelled of a member."""
-    if len(value) < SIZES[key][0]:
+    head, plain = SIZES[key][0], key[1] == IP_MSFILTER
+    if len(value) < head:
         raise socket_error(EINVAL)
-    plain = key[1] == IP_MSFILTER
-    if not plain and struct.unpack_from("=H", value, 8)[0] != AF_INET:
+    mode, senders = struct.unpack_from("=II", value, head - 8)
+    if senders > SENDERS_MAX:
+        raise socket_error(ENOBUFS)
+    each = 4 if plain else SOCKADDR_SIZE
+    if len(value) < head + senders * each:
+        raise socket_error(EINVAL)
+    places = () if plain else (8, *range(head, head + senders * each, each))
+    if any(struct.unpack_from("=H", value, place)[0] != AF_INET for place in places):
         raise socket_error(EADDRNOTAVAIL)
     if not is_group(str(ip_address(value[:4] if plain else value[12:16]))):
         raise socket_error(EINVAL)
-    if not getattr(socket, "groups", None):
-        raise socket_error(EADDRNOTAVAIL)
+    if not getattr(socket, "groups", None):  # to hear nobody but nobody is to leave; all else is for who has joined
+        raise socket_error(EADDRNOTAVAIL if mode == MCAST_INCLUDE and not senders else EINVAL)
     not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 
