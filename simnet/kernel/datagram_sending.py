@@ -294,7 +294,7 @@ class DatagramSender(File):
         # MSG_PROBE looks the way up, sends nothing, and asks for no buffer, where a state is looked at.
         if not flags & MSG_PROBE:
             if self.error or self.shut:
-                self._check_state()
+                self._check_state(local[0], target)
             self._emit(local, target, payload)
         return size
 
@@ -369,7 +369,7 @@ class DatagramSender(File):
             self.flow = target
         if not flags & MSG_PROBE:
             self._check_length(payload, target, marks)
-            self._check_state()
+            self._check_state(source or self._autobind()[0], target)
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
         says = marks or now or PLAIN
@@ -425,7 +425,9 @@ class DatagramSender(File):
             raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
         return False
 
-    def _check_state(self) -> None:
+    def _check_state(self, source: str, target: Endpoint) -> None:
+        if (source[:4] == "127." or self.locks & FOREIGN_ADDRESS) and not inet.is_group(target[0]):
+            self.stack.check_route(source, target[0])  # the way is looked up before a buffer is asked for
         if self.error:
             error, self.error = self.error, 0
             raise socket_error(error)

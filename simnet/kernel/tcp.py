@@ -40,10 +40,11 @@ from simnet.kernel.idle_options import (
     binds_anywhere,
 )
 from simnet.kernel.listener import SOMAXCONN, Listener
-from simnet.kernel.messages import AF_INET6, SHUT_RDWR, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.packed_options import go_by_scope
 from simnet.kernel.ports import V6_ONLY
+from simnet.kernel.routes import forget_route
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import (
     CLOSE_WAIT,
@@ -105,6 +106,8 @@ class TcpSocket(Stream):
         if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(EINVAL)
         self._stand_at(ip, port, later=self.options is not None and bool(self.options.get(NO_PORT)))
+        if self.peer is not None and self.family == AF_INET:
+            forget_route(self)  # a dead socket is bound anew: inet_bind, and not inet6_bind
 
     def _stand_at(self, ip: str, port: int, later: bool = False) -> None:
         """Be at *ip* and *port*, or a port of the kernel's choice: now, or *later*, when it is needed."""
@@ -240,13 +243,15 @@ class TcpSocket(Stream):
         bound = local[0] if local is not None and self.port else chosen
         if chosen in (inet.ANY4, inet.ANY6):
             chosen = None  # ::ffff:0.0.0.0; or a dead socket was bound anew, and the lock is of the first time
-        if inet.is_many(ip):
+        if ":" in ip and inet.is_many(ip):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
             go_by_scope(self, address)
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if ip[0] == "f":
             inet.check_link(address)
+        elif inet.is_many(ip):
+            raise socket_error(ENETUNREACH)
         peer = (ip, port)
         if chosen is None or inet.is_many(chosen):
             source = stack.source_for(ip)

@@ -81,6 +81,35 @@ def test_k025_freebind_takes_an_address_of_another(world: World, kind: int) -> N
         sock.listen(1)
     else:
         world.gives("ENETUNREACH", sock.sendto, b"x", (world.ip, 9))
+        world.gives("ENOTCONN", sock.shutdown, socket.SHUT_WR)  # which is set all the same
+        for flags in (0, socket.MSG_MORE):
+            world.gives("ENETUNREACH", sock.sendto, b"x", flags, (world.ip, 9))  # the way comes before that
+
+
+def test_k025_the_way_is_looked_up_before_a_datagram_meets_what_shutdown_has_set(world: World) -> None:
+    sock = bound(world, world.ip, kind=socket.SOCK_DGRAM)
+    world.gives("ENOTCONN", sock.shutdown, socket.SHUT_WR)
+    world.gives("EINVAL", sock.sendto, b"x", ("192.0.2.1", 9))  # from 127/8 there is none
+    world.gives("EPIPE", sock.sendto, b"x", (world.ip, 9))
+
+
+@pytest.mark.parametrize("ip", ["::ffff:224.0.0.7", "::ffff:255.255.255.255"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k025_an_ipv6_socket_does_not_send_from_an_ipv4_address_of_several_hosts(
+    world: World, kind: int, ip: str
+) -> None:
+    """Which no packet may have for its source; an IPv4 socket chooses another one."""
+    for peer, answer in (
+        ("::ffff:127.0.0.1", "EINVAL"),
+        ("::ffff:224.0.0.9", "EINVAL"),
+        ("::", "EINVAL"),
+        ("::1", "EAFNOSUPPORT"),
+    ):
+        sock = bound(world, ip, family=socket.AF_INET6, kind=kind)
+        world.gives(answer, sock.connect, (peer, 9))
+        assert sock.getsockname()[0] == ip
+        if kind == socket.SOCK_DGRAM:
+            world.gives(answer, sock.sendto, b"x", (peer, 9))
 
 
 def test_k026_listen_without_bind_takes_a_port_on_the_wildcard(world: World) -> None:

@@ -731,7 +731,27 @@ def test_k131_the_peer_that_refused_or_reset_still_has_a_name_as_an_option(world
     world.gives("ENOTCONN", refused.getsockopt, SOL, 28, 16)
 
 
+# Mode (1: hear these senders, 0: all but them), how many of them it says there are, and how many there are.
+FILTERS_OF_NO_MEMBER = {
+    (1, 0, 0): "EADDRNOTAVAIL",  # to hear nobody is to leave
+    (0, 0, 0): "EINVAL",
+    (1, 1, 1): "EINVAL",
+    (1, 2, 1): "EINVAL",
+    (2, 0, 0): "EINVAL",
+    (1, 10, 10): "EINVAL",
+    (1, 11, 11): "ENOBUFS",  # net.ipv4.igmp_max_msf
+    (1, 11, 0): "ENOBUFS",
+}
+
+
+def a_filter(mode: int, told: int, there: int) -> bytes:
+    """A struct ip_msfilter."""
+    group = socket.inet_aton("224.1.1.1") + socket.inet_aton("127.0.0.1")
+    return group + struct.pack("=II", mode, told) + bytes(4 * there)
+
+
 def test_k131_a_structure_is_refused_by_its_size_before_it_is_read(world: World) -> None:
+    sockaddr = struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton("224.1.1.1")) + bytes(120)
     stream, datagram = fresh(world, "tcp"), fresh(world, "udp6")
     for sock, option, answers in (
         (stream, (IP, 4), {40: "EFAULT", 41: "EINVAL"}),  # IP_OPTIONS
@@ -751,12 +771,18 @@ def test_k131_a_structure_is_refused_by_its_size_before_it_is_read(world: World)
     ):
         for length, answer in answers.items():
             world.gives(answer, sock.setsockopt, *option, None, length)
+    world.gives("ENOPROTOOPT", stream.setsockopt, IP, 52, None, 4)  # IP_PROTOCOL, which is never set
     for option, value, answer in (
         ((IP, 46), bytes(264), "EADDRNOTAVAIL"),  # of no family
         ((IP, 42), bytes(136), "EINVAL"),
         ((IP, 48), bytes(144), "EADDRNOTAVAIL"),
         ((IP, 41), bytes(16), "EINVAL"),  # of no group
-        ((IP, 41), bytes((224, 1, 1, 1, 127, 0, 0, 1, 1, 0, 0, 0)) + bytes(4), "EADDRNOTAVAIL"),  # it is no member
+        *(((IP, 41), a_filter(*asked), answer) for asked, answer in FILTERS_OF_NO_MEMBER.items()),
+        ((IP, 48), bytes(8) + sockaddr + struct.pack("=II", 1, 0), "EADDRNOTAVAIL"),
+        ((IP, 48), bytes(8) + sockaddr + struct.pack("=II", 1, 11), "ENOBUFS"),
+        ((IP, 48), bytes(8) + sockaddr + struct.pack("=II", 1, 1) + bytes(4), "EINVAL"),  # a sender needs more
+        ((IP, 48), bytes(8) + sockaddr + struct.pack("=II", 1, 1) + bytes(128), "EADDRNOTAVAIL"),  # and a family
+        ((IP, 48), bytes(8) + sockaddr + struct.pack("=II", 1, 1) + sockaddr, "EINVAL"),
         ((TCP, 31), b"mptcp", "ENOTSUP"),  # it is the kernel's own
         ((TCP, 14), bytes(215), "EINVAL"),  # TCP_MD5SIG
         ((TCP, 14), bytes(216), "EINVAL"),  # for an address of no family
@@ -924,3 +950,15 @@ def test_k010_fast_open_without_a_cookie_sends_at_once(world: World, timeout: fl
     empty = world.socket()
     empty.setsockopt(TCP, 34, 1)
     world.gives("EINPROGRESS", empty.sendto, b"", socket.MSG_FASTOPEN, listener.getsockname())
+
+
+@pytest.mark.parametrize(("ip", "after"), [("127.0.0.1", "ENOTCONN"), ("::1", 65536)])
+def test_k131_a_dead_socket_that_is_bound_anew_forgets_its_route_over_ipv4(world: World, ip: str, after: Any) -> None:
+    sock, peer = world.pair(ip)
+    peer.setsockopt(SOL, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+    peer.close()
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNRESET", sock.recv, 1)
+    assert sock.getsockopt(IP, 14) == (65536 if ip == "::1" else 65535)
+    sock.bind((ip, 0))
+    world.gives(after, sock.getsockopt, IP, 14)
