@@ -23,10 +23,30 @@ __all__ = ["Early", "EarlyReentrant", "Lock", "Reentrant"]
 OF_C = allocate_lock.__module__  # trio asks whether the classes of its locks are from there
 
 
-class Lock:
+class Exclusive:
+    """``with lock:``, whatever lock it is."""
+
+    __slots__ = ("__weakref__",)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Any:
+        """Take it, and say whether that was done in time."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let it go."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Lock(Exclusive):
     """What ``threading.Lock()`` gives in a run. First come, first served; but who may not wait takes it if it is free."""
 
-    __slots__ = ("__weakref__", "holder", "_line", "_true")
+    __slots__ = ("holder", "_line", "_true")
     __module__ = OF_C
 
     def __init__(self) -> None:
@@ -83,12 +103,6 @@ class Lock:
             return "that nobody lets go of"
         return f"that {holder.name} holds" if not holder.done else f"that {holder.name} held when it ended"
 
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return LockType  # for `isinstance()`: a program may have asked for the type of a lock when it was imported
@@ -100,10 +114,10 @@ class Lock:
         return f"<{'locked' if self.locked() else 'unlocked'} lock of a simulated process at {id(self):#x}>"
 
 
-class Reentrant:
+class Reentrant(Exclusive):
     """What ``threading.RLock()`` gives in a run: its owner may take it again, and lets it go as often."""
 
-    __slots__ = ("__weakref__", "_count", "_lock", "_owner")
+    __slots__ = ("_count", "_lock", "_owner")
     __module__ = OF_C
 
     def __init__(self) -> None:
@@ -155,12 +169,6 @@ class Reentrant:
     def _recursion_count(self) -> int:
         return self._count if self._is_owned() else 0
 
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return RLock
@@ -178,12 +186,12 @@ def _myself() -> Process | int:
     return get_ident() if scheduler is None else scheduler.current
 
 
-class Early:
+class Early(Exclusive):
     """A lock that was made before the run, when a module was imported: each program of a run has one of its own in its place, as it
     would have if it had imported the module itself; outside of a run it is the one that was made.
     """
 
-    __slots__ = ("__weakref__", "true")
+    __slots__ = ("true",)
 
     def __init__(self, true: Any) -> None:
         self.true = true
@@ -209,12 +217,6 @@ class Early:
 
     def _at_fork_reinit(self) -> None:
         self._own()._at_fork_reinit()
-
-    def __enter__(self) -> Any:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
