@@ -322,6 +322,7 @@ def test_a_client_that_closes_hears_that_its_certificate_was_refused(world, auth
     assert "CERTIFICATE_REQUIRED" in str(client.reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closing", [False, True])
 def test_a_client_that_sends_much_hears_that_its_certificate_was_refused(world, authority, client_context, closing):
     """The server has closed by then, with much of that unread: sending fails before the alert is read."""

@@ -50,6 +50,7 @@ FOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("client", "reason", "kind", "at"), FOUND, ids=[client.__name__ for client, *_ in FOUND])
 def test_a_mistake_is_found_by_the_fault_that_shows_it(client: type[Asker], reason: str, kind: str, at: str) -> None:
     failure = only(sweep(client))
@@ -61,6 +62,7 @@ def test_each_mistake_has_its_row() -> None:
     assert [client for client, *_ in FOUND] == Asker.__subclasses__()
 
 
+@pytest.mark.slow
 def test_who_makes_none_of_them_passes_every_single_fault() -> None:
     result = sweep(Asker)
     assert result.ok, [report.text() for report in result.reports()]

@@ -55,6 +55,7 @@ def test_its_command_names_the_hosts_that_the_sweep_was_told_are_under_test(
     assert f"run it    pytest test_any.py::test_it {fault} --simnet-target server" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_function_that_pytest_knows_nothing_of_is_run_again_without_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def listened_to(monkeypatch: pytest.MonkeyPatch) -> list[simnet.FaultPlan]:
     return plans
 
 
+@pytest.mark.slow
 def test_no_pair_comes_twice_and_the_second_stands_behind_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = listened_to(monkeypatch)
     run_sweep(talk_to(echo), SweepOptions.of(target="server", kinds=KINDS, depth=2, runs=5_000))
@@ -108,6 +109,7 @@ def test_no_pair_comes_twice_and_the_second_stands_behind_the_first(monkeypatch:
     assert all(plan[0].anchor.number < plan[1].anchor.number for plan in calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [2, "recovery"])
 def test_a_budget_for_all_of_them_tries_each_pair_once(depth: int | str) -> None:
     options = SweepOptions.of(target="server", kinds=["short-recv", "would-block", "split"], runs=20_000, depth=depth)

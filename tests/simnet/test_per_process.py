@@ -163,6 +163,7 @@ def test_who_keeps_one_for_the_next_run_is_told_that_it_ended(twisted: None) -> 
     assert "its network has ended, and all of its pollers with it: use them within" in raised.value.__notes__
 
 
+@pytest.mark.slow
 def test_of_one_that_was_made_before_it_is_told_that_it_is_the_kernels(twisted: None) -> None:
     early = reactor()
     with pytest.raises(ConnectionRefusedError) as raised, simnet.Network() as net:

@@ -163,6 +163,7 @@ def test_a_closed_descriptor_is_no_pipe_any_more_and_one_from_outside_never_was(
         os.close(fd)
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_leave_no_descriptor() -> None:
     def test(net: Network) -> None:
         os.pipe()

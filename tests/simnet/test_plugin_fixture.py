@@ -79,6 +79,7 @@ def run(suite: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResul
     return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
 
+@pytest.mark.slow
 def test_each_run_of_a_sweep_sets_it_up_and_takes_it_apart(suite: pytest.Pytester) -> None:
     run(suite, ONE).assert_outcomes(passed=4)
 

@@ -57,6 +57,7 @@ def test_it(simnet_network):
     result.stdout.fnmatch_lines(["E   *ZeroDivisionError: in the server"])
 
 
+@pytest.mark.slow
 def test_what_a_person_gets_wrong_is_told_with_what_to_do(suite: pytest.Pytester) -> None:
     body = """
 @pytest.fixture
@@ -232,6 +233,7 @@ def test_it(simnet_network):
     )
 
 
+@pytest.mark.slow
 def test_beside_a_fixture_with_a_network_of_its_own_it_is_refused_without_a_traceback(suite: pytest.Pytester) -> None:
     body = """
 @pytest.fixture
@@ -451,6 +453,7 @@ def test_it():
     assert "Traceback" not in result.stderr.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "test",
     ["def test_it(simnet_network):\n    simnet_network", "@simnet.sweep\ndef test_it(net):\n    net"],

@@ -115,6 +115,7 @@ def test_a_fault_in_one_line_is_played_instead_of_a_sweep(suite: pytest.Pytester
     result.stdout.fnmatch_lines(["E   KeyError: b'he'"])
 
 
+@pytest.mark.slow
 def test_a_plan_of_several_faults_is_typed_as_a_report_prints_it(suite: pytest.Pytester) -> None:
     short = "short-recv test->server:7#1 end=server call=1 bytes=2"
     plan = f"{short}; reset test->server:7#1 end=server byte=9; schedule=random:3"
@@ -414,6 +415,7 @@ def test_under_given_the_sweep_that_failed_last_is_told_with_its_example(suite: 
     result.stdout.fnmatch_lines(["FAILED test_given.py::test_given - KeyError at servers.py:25 *"])
 
 
+@pytest.mark.slow
 def test_an_example_with_nothing_to_test_is_told_with_its_arguments(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_given="""

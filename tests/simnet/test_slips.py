@@ -62,6 +62,7 @@ def test_a_host_that_a_link_names_first_and_somebody_else_too_is_meant() -> None
             socket.create_connection(("served", 7), timeout=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [simnet.Network, simnet.RealNetwork])
 def test_targets_that_are_no_host_are_warned_of(kind: type[simnet.Network]) -> None:
     told = pytest.warns(RuntimeWarning, match=r"target=sever: the test has no host .* Hosts there are: test, server")

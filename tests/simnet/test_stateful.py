@@ -192,6 +192,7 @@ def test_rates_are_faults_as_plans_are() -> None:
     assert happened
 
 
+@pytest.mark.slow
 def test_a_plan_in_one_line_is_the_same_for_each_example() -> None:
     class Planned(Machine):
         faults = "short-recv test->server:7#1 end=server call=1 bytes=1"

@@ -80,6 +80,7 @@ def test_the_test_waits_for_ever_for_who_tries_again_and_pauses(client: Callable
         _run(client, 1.0)
 
 
+@pytest.mark.slow
 def test_a_body_that_tries_for_ever_itself_is_told_so() -> None:
     with pytest.raises(simnet.Deadlock, match="test has tried to connect"), simnet.Network() as net:
         net.host("server")
