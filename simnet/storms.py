@@ -24,6 +24,9 @@ ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, s
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
 LOOKS_BESIDE_OTHERS = 10  # in a row, if somebody else sleeps, who may start what they wait for when it wakes
+LOOKS_BESIDE_AWAITED = (
+    100  # if the test waits for the end of that one, which may come: a day of one datagram a second is half of it
+)
 UNANSWERED = frozenset({"SYN", "RST"})  # the segments of an attempt that fails; what does not arrive is "lost" besides
 
 
@@ -51,7 +54,8 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     if body.done or not (process is body or (body.asleep and not body.has_deadline and body.pending is None)):
         return None  # it ends when the time has come
     others = any(each.has_deadline for each in scheduler.processes if each is not process)
-    if others and scheduler.in_vain < LOOKS_BESIDE_OTHERS:
+    awaited = others and process is not body and body.waits_for_a_sleeper(len(scheduler.processes))
+    if others and scheduler.in_vain < (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS):
         return None
     if attempts:
         body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0])

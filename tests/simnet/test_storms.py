@@ -237,6 +237,24 @@ def test_who_hears_in_the_end_and_who_wants_no_answer_is_at_work() -> None:
         assert len(net.trace) > 5 * storms.ENTRIES_A_LOOK
 
 
+def test_nor_does_the_test_wait_in_vain_for_who_sleeps_long_while_another_is_not_heard() -> None:
+    def heart() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
+            while True:
+                sock.sendto(b"alive", ("watch", 9))
+                try:
+                    sock.recv(100)
+                except OSError:
+                    time.sleep(1)
+
+    with simnet.Network() as net:
+        net.host("watch")
+        net.host("server").spawn(heart)
+        net.host("other").spawn(time.sleep, 10_000).join()
+        assert net.time >= 10_000
+
+
 def test_a_sweep_counts_as_interrupted_who_asks_for_ever_a_server_that_is_gone() -> None:
     def test(net: simnet.Network) -> bytes:
         net.host("server").spawn(_answer)
