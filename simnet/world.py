@@ -135,8 +135,9 @@ class Network(Holding):
 
     def link(self, a: str, b: str) -> Link:
         """The link between two hosts: ``net.link("test", "server").latency = 0.2`` (seconds, each way)."""
-        if a.__class__ is not str or b.__class__ is not str:
-            name_of(a), name_of(b)
+        for each in (a, b):
+            if each.__class__ is not str:
+                name_of(each)
         doubtful = [name for name in (a, b) if name not in self._hosts or name in self._doubtful]
         self.host(a)
         self.host(b)

@@ -116,12 +116,13 @@ def test_what_the_same_input_shows_cut_elsewhere_is_akin_and_not_a_bug_of_its_ow
     assert "akin" not in told[0].text()
 
 
-def test_a_test_that_takes_one_read_for_all_is_told_what_a_read_brings() -> None:
-    def echo() -> None:
-        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
-            while data := conn.recv(100):
-                conn.sendall(data)
+def echo() -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+        while data := conn.recv(100):
+            conn.sendall(data)
 
+
+def test_a_test_that_takes_one_read_for_all_is_told_what_a_read_brings() -> None:
     def reads_once(net: Any) -> None:
         net.host("server").spawn(echo)
         with socket.create_connection(("server", 7)) as sock:
@@ -466,13 +467,8 @@ def test_a_close_before_all_is_read_is_told_as_what_reset_the_connection(into: b
 
 
 def test_who_waited_for_ever_is_told_where_that_was_seen_and_not_where_it_began_to_wait() -> None:
-    def serve() -> None:
-        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
-            while data := sock.recv(100):
-                sock.sendall(data)
-
     def test(net: Network) -> bytes:
-        net.host("server").spawn(serve)
+        net.host("server").spawn(echo)
         with socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"hello")
             return sock.recv(100)
