@@ -32,7 +32,7 @@ from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import splice
 from simnet.clock import FOREVER_NS, deadline_after
 from simnet.epoll import Epoll
-from simnet.eventloops import in_a_loop, loop_given_back, loop_set_aside
+from simnet.eventloops import SLEEPS, look_for_a_loop, loop_given_back, loop_set_aside
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
 from simnet.pipes import Pipes
@@ -44,9 +44,9 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.stuck import reached_out
-from simnet.verdicts import BLOCKS_THE_LOOP, Verdict, blocks_the_loop
+from simnet.verdicts import Verdict
 from simnet.wait import TICKS_MAX, Scheduler, running
-from simnet.whereabouts import caller, caller_outside
+from simnet.whereabouts import caller
 
 __all__ = ["SimulatedBackend", "provider"]
 
@@ -324,10 +324,8 @@ class SimulatedBackend:
             scheduler.pause()
             return
         process = scheduler.current
-        if process.target and BLOCKS_THE_LOOP not in process.state and in_a_loop():
-            process.state[BLOCKS_THE_LOOP] = True  # once is enough
-            where = caller_outside(sys._getframe(1))
-            scheduler.record(blocks_the_loop(process.name, process.host_name, seconds, where))
+        if process.target:
+            look_for_a_loop(process, f"slept for {seconds:g} s", SLEEPS)
         deadline = deadline_after(scheduler.clock.now_ns, seconds)
         while scheduler.wait(("time to pass", None), deadline):
             pass

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simnet.verdicts import VERDICTS
+from simnet.verdicts import BLOCKS_THE_LOOP, VERDICTS, blocks_the_loop
+from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
+    "IN_HANDLER",
+    "SLEEPS",
+    "WAITS",
     "Left",
     "bury",
     "ended_in_the_middle",
@@ -24,12 +28,18 @@ __all__ = [
     "hush_verdicts",
     "in_a_loop",
     "let_go",
+    "look_for_a_loop",
     "loop_given_back",
     "loop_set_aside",
     "stop_reactors",
 ]
 
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
+IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
+
+#: What would let the loop go on: of asyncio, and of the loops that call handlers.
+SLEEPS = ("`await asyncio.sleep(...)`", "A timer of the loop's, as `loop.call_later`,")
+WAITS = ("A stream of asyncio's, or `await asyncio.to_thread(...)`,", "A channel of the loop's own")
 
 
 def let_go(kept: Any) -> None:
@@ -56,6 +66,18 @@ def in_a_loop() -> bool:
     """Does a loop of asyncio run here?"""
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def look_for_a_loop(process: Process, did: str, remedies: tuple[str, str]) -> None:
+    """Warn, once, if *process*, which *did* what takes time, has an event loop that stands still meanwhile."""
+    state = process.state
+    if BLOCKS_THE_LOOP in state or process.cannot_wait:
+        return
+    handler = IN_HANDLER in state
+    if handler or in_a_loop():
+        state[BLOCKS_THE_LOOP] = True
+        where = caller_outside(sys._getframe(2))
+        process.scheduler.record(blocks_the_loop(process.name, process.host_name, did, where, remedies[handler]))
 
 
 def loop_set_aside() -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from simnet import tellers
+from simnet.eventloops import IN_HANDLER
 from simnet.trace import HANDLER
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
@@ -76,6 +77,7 @@ class Watcher:
         known.raised = None
         if known.closed and name != "handle_close":  # the modern classes are told last, when they have left the loop
             self._verdict("silence-after-close", f"{name} was called on {known.label} after it was closed")
+        self._scheduler.current.state[IN_HANDLER] = name
         if name == "handle_close":
             known.closes += 1
             if known.closes > 1:
@@ -84,6 +86,7 @@ class Watcher:
 
     def handled(self, channel: Any, name: str, /) -> None:
         """It did not raise. Of a channel that cannot be told from its successor, nothing is known after its last event."""
+        self._scheduler.current.state.pop(IN_HANDLER, None)
         if name == "handle_close" and (known := self._channels.get(id(channel))) is not None and known.who is None:
             del self._channels[id(channel)]
 
@@ -93,6 +96,7 @@ class Watcher:
         known = self._know(channel)
         known.raised = exception
         process = self._scheduler.current
+        process.state.pop(IN_HANDLER, None)
         self._errors.append(HandlerError(process.host_name, process.target, known.label, name, exception))
         self._note(known, name, type(exception).__name__)
 

@@ -95,11 +95,10 @@ class Verdict:
 BLOCKS_THE_LOOP = "blocks-the-loop"  # the name of the warning
 
 
-def blocks_the_loop(process: str, host: str, seconds: float, where: str) -> Verdict:
-    """The warning of a process that sleeps in a coroutine, or a callback, of asyncio."""
+def blocks_the_loop(process: str, host: str, did: str, where: str, remedy: str) -> Verdict:
+    """The warning of a process that waits in a handler, a coroutine or a callback of its event loop."""
     text = (
-        f"{process} slept for {seconds:g} s in its event loop, at {where}: nothing else of that loop goes on meanwhile. "
-        "`await asyncio.sleep(...)` lets it"
+        f"{process} {did} in its event loop, at {where}: nothing else of that loop goes on meanwhile. {remedy} lets it"
     )
     return Verdict(BLOCKS_THE_LOOP, text, host, level="warning")
 

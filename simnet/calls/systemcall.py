@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.clock import deadline_after
+from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
@@ -113,6 +114,8 @@ class SystemCalls(_stdlib.socket):
         """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
         scheduler = self._process.scheduler
         me = scheduler.current
+        if me.target:
+            look_for_a_loop(me, f"waited for {what}()", WAITS)
         # The kernel's own wait for one connection, datagram or record: first come, first served.
         if self._timeout is None and what != "send" and (what == "accept" or self._kind != SOCK_STREAM):
             file.watch_last(me)

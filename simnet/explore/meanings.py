@@ -115,9 +115,9 @@ INVARIANTS: Mapping[str, Invariant] = {
     "handler-raised": Invariant("no exception leaves a handler of a target", "catch it in the handler"),
     "always": Invariant("what `net.always` states", "it is in your own words: the report has the line"),
     "blocks-the-loop": Invariant(
-        "no `time.sleep` in a coroutine or callback of asyncio, whose loop would stand still meanwhile (a warning, unless it is set to "
-        "`failure`)",
-        "`await asyncio.sleep(...)`",
+        "no `time.sleep`, and no call of a blocking socket that has to wait, in a coroutine or callback of asyncio, or in a handler of "
+        "`dispatch` or asyncore: its loop stands still meanwhile (a warning, unless it is set to `failure`)",
+        "`await asyncio.sleep(...)`, streams, `await asyncio.to_thread(...)`; a timer, or a channel of the loop's own",
     ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
