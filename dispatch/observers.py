@@ -27,6 +27,10 @@ class Observer(Protocol):
         """It raised instead, and ``handle_error`` is next. A failed callback comes with the loop as its channel."""
         return
 
+    def full(self, channel: Any, queued: int, first: bool, /) -> None:
+        """So many bytes, more than ``high_water``, wait in a Stream after a write; *first*, since it had drained last."""
+        return
+
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
         """The channel has left its loop or map; told once. ``handle_close`` of the modern classes is still to come."""
         return

@@ -29,6 +29,7 @@ from dispatch.checks import check_count
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras, as_producer, ask_producer
 from dispatch.limits import guard_water
+from dispatch.observers import observers
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
@@ -103,6 +104,8 @@ class Sender(Channel):
 
     def _promise(self) -> bool:
         """Too much waits; who is told so hears when it has gone. If others wrote it, handle_full comes at the end of this turn."""
+        for observer in observers:
+            observer.full(self, self._waiting_bytes, not self._channel_state & PROMISED)
         self._channel_state |= PROMISED
         unsent = self.loop._unsent
         if not self._channel_state & FULL and self.loop._turning is not self and (not unsent or unsent[-1] is not self):
@@ -437,14 +440,12 @@ class Sender(Channel):
             self._output_over()
             if self._channel_state & (FULL | PROMISED | HELD) and not self._channel_state & (CLOSING | CLOSED):
                 self._below_low_water()
-        elif self._channel_state & (FULL | HELD):
+        elif self._channel_state & (FULL | HELD) or (
+            self._channel_state & PROMISED and type(self).handle_drained is not Sender.handle_drained
+        ):
             self._below_low_water()
         else:
-            if self._channel_state & PROMISED:
-                if type(self).handle_drained is not Sender.handle_drained:
-                    self._below_low_water()
-                    return
-                self._channel_state &= ~PROMISED
+            self._channel_state &= ~PROMISED
             self._update()
 
     def _below_low_water(self) -> None:

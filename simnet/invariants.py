@@ -16,7 +16,7 @@ from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, 
 from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_tampering import TamperableUnix
-from simnet.verdicts import BLOCKS_THE_LOOP, Verdict
+from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, Verdict
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -51,6 +51,7 @@ NAMES = (
     "handler-raised",
     "always",
     BLOCKS_THE_LOOP,
+    BOUNDED_BUFFERS,
 )
 WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""

@@ -13,13 +13,24 @@ from weakref import ref
 from simnet import tellers
 from simnet.eventloops import IN_HANDLER
 from simnet.trace import HANDLER
-from simnet.verdicts import HandlerError, ProcessEnded, Verdict
+from simnet.verdicts import BOUNDED_BUFFERS, HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
+from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
 __all__ = ["Watcher"]
+
+
+TURNS_MAX = (
+    16  # in which somebody may write to what was too full before: a server may still have to say what it is about
+)
+GROWTH = 4  # times the high-water mark; less is what the tasks and handlers add that had begun already
+
+#: What would keep a buffer from growing: in asyncio, and in a Stream.
+WAIT_FOR_DRAIN = "`await writer.drain()` after each write, or stop between `pause_writing` and `resume_writing`."
+WAIT_FOR_DRAINED = "Stop when `write` gives False, or at `handle_full`, and go on at `handle_drained`."
 
 
 class _Channel:
@@ -40,15 +51,28 @@ class _Channel:
         self.raised: BaseException | None = None
 
 
+class _Backlog:
+    """What waits in a channel or transport that has been written too much, since it had drained last."""
+
+    __slots__ = ("turn", "turns", "least", "told")
+
+    def __init__(self, turn: tuple[int, int]) -> None:
+        self.turn = turn  # in which it was written to last: the time, and the polls of its host
+        self.turns = 0
+        self.least = 0  # bytes
+        self.told = False
+
+
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_errors")
+    __slots__ = ("_scheduler", "_channels", "_backlogs", "_errors")
 
     def __init__(self, scheduler: Scheduler, errors: list[HandlerError]) -> None:
         self._scheduler = scheduler
         self._errors = errors  # where they go; whose run it is keeps them
         self._channels: dict[int, _Channel] = {}
+        self._backlogs: dict[int, _Backlog] = {}
 
     # --- being there -----------------------------------------------------------------------------------------------
 
@@ -100,6 +124,9 @@ class Watcher:
         self._errors.append(HandlerError(process.host_name, process.target, known.label, name, exception))
         self._note(known, name, type(exception).__name__)
 
+    def full(self, channel: Any, queued: int, first: bool, /) -> None:
+        self._grows(channel, self._know(channel).label, queued, channel.high_water, first, WAIT_FOR_DRAINED)
+
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
         known = self._know(channel)
         if known.closed:
@@ -118,6 +145,30 @@ class Watcher:
         """The poll itself is in the trace. A loop that calls nobody before it polls again need not be seen to do so."""
         if not n_ready and getattr(loop, "still", False):
             self._scheduler.current.heartbeats = HEARTBEATS
+
+    def _grows(self, writer: Any, label: str, queued: int, limit: int, first: bool, remedy: str) -> None:
+        """*queued* bytes, more than its *limit*, wait in *writer*, which has been told so before, unless it is the *first* time."""
+        scheduler = self._scheduler
+        process = scheduler.current
+        turn = (scheduler.clock.now_ns, process.machine.polls)
+        backlog = self._backlogs.get(id(writer))
+        if first or backlog is None:
+            backlog = self._backlogs[id(writer)] = _Backlog(turn)
+        if turn == backlog.turn:
+            backlog.least = queued  # however much one turn writes: what counts is who goes on later
+            return
+        backlog.turn = turn
+        backlog.turns += 1
+        backlog.least = min(backlog.least, queued)
+        if backlog.told or backlog.turns < TURNS_MAX or queued - backlog.least <= GROWTH * limit or not process.target:
+            return
+        backlog.told = True
+        where = caller_outside(sys._getframe(3))
+        self._verdict(
+            BOUNDED_BUFFERS,
+            f"{process.name} goes on writing to {label}, at {where}, though its peer does not read: {queued:,} bytes wait, where "
+            f"{limit:,} are the high-water mark. {remedy}",
+        )
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -153,14 +204,23 @@ class Watcher:
         if id(channel) in self._channels and channel._fileno is not None:
             self.closed(channel, None)
 
+    def waits(self, transport: Any, queued: int, high_water: int, first: bool) -> None:
+        """*queued* bytes wait in *transport*, whose protocol has been told to pause; *first*, by this write."""
+        label = self._name_of(transport.get_extra_info("socket")) or "a pipe"
+        self._grows(transport, label, queued, high_water, first, WAIT_FOR_DRAIN)
+
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str) -> None:
         """*error* left the program's code at *where*, of what *sock* is connected to, if that is known."""
         process = self._scheduler.current
         if process.ending:
             return
         known = _Channel()
-        number = getattr(sock, "fileno", None)
-        file: Any = process.descriptors.open.get(number()) if number is not None else None
-        known.label = file.tag.name if file is not None else otherwise
+        known.label = self._name_of(sock) or otherwise
         self._errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
         self._note(known, where, type(error).__name__)
+
+    def _name_of(self, sock: Any) -> str:
+        """What *sock* is connected to, if that is known."""
+        number = getattr(sock, "fileno", None)
+        file: Any = self._scheduler.current.descriptors.open.get(number()) if number is not None else None
+        return "" if file is None else file.tag.name

@@ -23,6 +23,7 @@ class Hearer(Protocol):
     def event(self, channel: Any, name: str, /) -> None: ...
     def handled(self, channel: Any, name: str, /) -> None: ...
     def raised(self, channel: Any, name: str, exception: BaseException, /) -> None: ...
+    def waits(self, transport: Any, queued: int, high_water: int, first: bool, /) -> None: ...
     def left(self, channel: Any, /) -> None: ...
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str, /) -> None: ...
 
@@ -209,6 +210,19 @@ def _socket_of(transport: Any) -> Any:
         return None
 
 
+def _over_backlog(teller: Teller) -> Any:
+    """Hear of what is written to a transport in which too much waits already."""
+
+    def _maybe_pause_protocol(transport: Any) -> None:
+        first = not transport._protocol_paused
+        teller.original(transport)
+        if transport._protocol_paused:
+            for hearer in teller.hearers():
+                hearer.waits(transport, transport.get_write_buffer_size(), transport._high_water, first)
+
+    return _maybe_pause_protocol
+
+
 def _over_socketserver(teller: Teller) -> Any:
     """Hear of the exceptions that a server prints and goes on from; one of its own ``handle_error`` is not asked."""
 
@@ -231,6 +245,7 @@ PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     ("asyncore", "dispatcher", "add_channel"): _over_add_channel,
     ("asyncore", "dispatcher", "del_channel"): _over_del_channel,
     ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
+    ("asyncio.transports", "_FlowControlMixin", "_maybe_pause_protocol"): _over_backlog,
     ("socketserver", "BaseServer", "handle_error"): _over_socketserver,
 }
 MODULES = tuple(dict.fromkeys(module for module, _, _ in PLACES))

@@ -12,6 +12,7 @@ from simnet.kernel.errors import NotModelled
 
 __all__ = [
     "BLOCKS_THE_LOOP",
+    "BOUNDED_BUFFERS",
     "VERDICTS",
     "Deadlock",
     "Escape",
@@ -93,6 +94,9 @@ class Verdict:
 
 
 BLOCKS_THE_LOOP = "blocks-the-loop"  # the name of the warning
+
+
+BOUNDED_BUFFERS = "bounded-buffers"
 
 
 def blocks_the_loop(process: str, host: str, did: str, where: str, remedy: str) -> Verdict:

@@ -119,6 +119,11 @@ INVARIANTS: Mapping[str, Invariant] = {
         "`dispatch` or asyncore: its loop stands still meanwhile (a warning, unless it is set to `failure`)",
         "`await asyncio.sleep(...)`, streams, `await asyncio.to_thread(...)`; a timer, or a channel of the loop's own",
     ),
+    "bounded-buffers": Invariant(
+        "what waits for a peer that does not read stays bounded: nobody goes on writing, in sixteen turns and more, to a transport of asyncio "
+        "or a `dispatch.Stream` that is over its high-water mark, until it has grown by four times as much",
+        "`await writer.drain()`, `pause_writing`; stop at `handle_full`, go on at `handle_drained`",
+    ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
         "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it); a "

@@ -1,0 +1,167 @@
+"""What waits for a peer that does not read stays bounded, or the run says who goes on writing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import pytest
+
+import dispatch
+import simnet
+
+PIECE = b"x" * 8192
+
+
+def sends_without_reading(net: simnet.Network, pieces: int) -> socket.socket:
+    """A client that asks and asks while the server listens, and takes no answer."""
+    sock = socket.create_connection(("server", 7))
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(pieces):
+            sock.send(PIECE)
+            net.run(0.01)
+    return sock
+
+
+class Talks(asyncio.Protocol):
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Listens(Talks):
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+
+
+async def of_protocols(protocol: Any) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, port=7)
+    async with server:
+        await server.serve_forever()
+
+
+async def of_streams(drains: bool) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            if drains:
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(echo, port=7) as server:
+        await server.serve_forever()
+
+
+class Relay(dispatch.Stream):
+    """Says to all what one says, as a room does."""
+
+    everybody: list[Relay] = []  # noqa: RUF012
+    patient = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.everybody.append(self)
+
+    def handle_data(self, data: bytes) -> None:
+        for each in self.everybody:
+            if each is not self and not (self.patient and each.queued > each.high_water):
+                each.write(data)
+
+    def handle_close(self, reason: object) -> None:
+        self.everybody.remove(self)
+
+
+class PatientRelay(Relay):
+    everybody: list[Relay] = []  # noqa: RUF012
+    patient = True
+
+
+def room(kind: type[Relay]) -> None:
+    with dispatch.Loop() as loop:
+        dispatch.Listener(("", 7), kind, loop=loop)
+        loop.run()
+
+
+def is_served_by(serve: Any, *argument: Any) -> None:
+    with simnet.Network(target="server") as net:
+        net.host("server").spawn(serve, *argument)
+        sends_without_reading(net, 1000).close()
+
+
+def by_asyncio(serve: Any, argument: Any) -> None:
+    asyncio.run(serve(argument))
+
+
+@pytest.mark.parametrize(
+    ("serve", "argument", "at", "remedy"),
+    [
+        (of_protocols, Talks, "in data_received", "`pause_writing`"),
+        (of_streams, False, "in echo", "`await writer.drain()`"),
+    ],
+)
+def test_who_writes_on_to_a_transport_that_is_full_is_told_where(
+    serve: Any, argument: Any, at: str, remedy: str
+) -> None:
+    with pytest.raises(AssertionError, match="bounded-buffers") as broken:
+        is_served_by(by_asyncio, serve, argument)
+    message = str(broken.value)
+    assert "server/by_asyncio goes on writing to test->server:7#1 (server), at test_bounded_buffers.py:" in message
+    assert at in message
+    assert remedy in message
+    assert "65,536 are the high-water mark" in message
+
+
+@pytest.mark.parametrize(("serve", "argument"), [(of_protocols, Listens), (of_streams, True)])
+def test_who_stops_until_there_is_room_is_not(serve: Any, argument: Any) -> None:
+    is_served_by(by_asyncio, serve, argument)
+
+
+def meets_in(kind: type[Relay], **options: Any) -> None:
+    with simnet.Network(target="server", **options) as net:
+        net.host("server").spawn(room, kind)
+        net.run(0.01)
+        with socket.create_connection(("server", 7)):
+            sends_without_reading(net, 1000).close()
+
+
+def test_a_stream_that_others_write_to_may_be_too_full_too() -> None:
+    with pytest.raises(AssertionError, match=r"bounded-buffers.* in handle_data.*`handle_drained`"):
+        meets_in(Relay)
+
+
+def test_one_that_leaves_out_who_does_not_read_is_all_right() -> None:
+    meets_in(PatientRelay)
+
+
+def test_who_means_it_says_why() -> None:
+    meets_in(Relay, invariants={"bounded-buffers": "off: rooms are small"})
+
+
+def test_one_long_answer_is_nobodys_fault() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        for _ in range(500):
+            writer.write(PIECE * 4)
+        for _ in range(30):
+            await asyncio.sleep(1)
+            writer.write(b"and still here")
+        await writer.drain()
+        writer.close()
+
+    async def serve() -> None:
+        async with await asyncio.start_server(answer, port=7) as server:
+            await server.serve_forever()
+
+    with simnet.Network(target="server") as net:
+        net.host("server").spawn(asyncio.run, serve())
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"?")
+            net.run(40)
