@@ -9,15 +9,12 @@ import socket as _stdlib
 import stat
 import struct
 import sys
-from _thread import allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context
-from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, cast
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
@@ -30,11 +27,12 @@ from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import splice
-from simnet.clock import FOREVER_NS, deadline_after
+from simnet.clock import deadline_after
 from simnet.epoll import Epoll
-from simnet.eventloops import SLEEPS, look_for_a_loop, loop_given_back, loop_set_aside
+from simnet.eventloops import SLEEPS, look_for_a_loop
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
+from simnet.mutex import wait_on
 from simnet.pipes import Pipes
 from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
@@ -44,8 +42,9 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.stuck import reached_out
+from simnet.threads import Pool, Work
 from simnet.verdicts import Verdict
-from simnet.wait import TICKS_MAX, Scheduler, running
+from simnet.wait import Scheduler, running
 from simnet.whereabouts import caller
 
 __all__ = ["SimulatedBackend", "provider"]
@@ -75,12 +74,14 @@ _classes: WeakValueDictionary[type, type] = WeakValueDictionary()
 class SimulatedBackend:
     """One for each network. Every method is called by code of the process that runs now."""
 
-    __slots__ = ("_look", "_scheduler", "_spawn", "number")
+    __slots__ = ("_look", "_pools", "_scheduler", "_spawn", "number")
 
     def __init__(self, scheduler: Scheduler, look: Callable[[], None], spawn: Callable[..., Process]) -> None:
         self._scheduler = scheduler
         self._look = look  # whether a library was loaded meanwhile that keeps something for each process
         self._spawn = spawn
+        # By the executor or loop whose they are, and the program.
+        self._pools: WeakKeyDictionary[Any, dict[Process, Pool]] = WeakKeyDictionary()
         self.number = count(1).__next__
 
     @property
@@ -411,22 +412,37 @@ class SimulatedBackend:
         self._scheduler.activity += 1
         return self._scheduler.current.random
 
-    def at_once(self, function: Callable[..., Any], arguments: Any, options: Any) -> Any:
-        """What a thread would do, done by the process that asks for it. Whoever waits in it is refused, by `escape`."""
-        process = self._scheduler.current
-        before = process.cannot_wait, process.in_thread
-        process.cannot_wait, process.in_thread = True, called(function, arguments)
-        loop = loop_set_aside()  # in a thread none runs
-        try:
-            return Context().run(function, *arguments, **options)
-        finally:
-            loop_given_back(loop)
-            process.cannot_wait, process.in_thread = process.ending or before[0], before[1]
-
-    def beside(self, function: Callable[..., Any], *arguments: Any) -> Process:
+    def thread(self, name: str, function: Callable[..., Any], *arguments: Any, daemon: bool = False) -> Process:
         """A process more on the host of the one that asks, in the place of a thread, with which it shares what threads share."""
         process = self._scheduler.current
-        return self._spawn(process.machine, function, arguments, {}, process)
+        return self._spawn(process.machine, function, arguments, {}, process.owner or process, name, daemon)
+
+    def give(self, owner: Any, work: Work, make: Callable[[], Pool]) -> Pool:
+        """Hand *work* to the pool that *owner*, an executor or a loop, has in this program: it begins with what *make()* gives."""
+        pool = self.pool_of(owner)
+        if pool is None:
+            pool = self._pools.setdefault(owner, {})[self._program] = make()
+        pool.give(work, self.thread)
+        return pool
+
+    def pool_of(self, owner: Any) -> Pool | None:
+        """The pool that *owner* has in this program, if anything was handed to it."""
+        pools = self._pools.get(owner)
+        return None if pools is None else pools.get(self._program)
+
+    @property
+    def _program(self) -> Process:
+        process = self._scheduler.current
+        return process.owner or process
+
+    def in_line(self) -> list[str]:
+        """A line for people on each pool whose threads are all at work, while more waits for them."""
+        return [
+            f"{', '.join(each.name for each in pool.at_work)}: all threads of a pool, and {len(pool.line)} more pieces of work wait for one"
+            for pools in self._pools.values()
+            for pool in pools.values()
+            if pool.line
+        ]
 
     def escape(self, what: str) -> None:
         process = self._scheduler.current
@@ -436,51 +452,15 @@ class SimulatedBackend:
         self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))
         raise error
 
-    def wait_on(self, condition: Any, timeout: float | None, wait: Any) -> bool:
+    def wait_on(self, condition: Any, timeout: float | None, _: Any) -> bool:
         """``threading.Condition.wait``, where events and queues wait: another process may notify, time may pass."""
-        if not condition._is_owned():
-            raise RuntimeError("cannot wait on un-acquired lock")
-        scheduler = self._scheduler
-        clock = scheduler.clock
-        notified = allocate_lock()
-        notified.acquire()
-        condition._waiters.append(notified)
-        saved = condition._release_save()
-        deadline = FOREVER_NS if timeout is None else deadline_after(clock.now_ns, timeout)
-        idle = False  # nothing was due, and whoever could run has run since
-        try:
-            while not notified.acquire(False):
-                if clock.now_ns >= deadline:
-                    condition._waiters.remove(notified)
-                    return False
-                due = clock.next_due_ns()  # before that, nobody runs who could notify
-                if timeout is None and ((idle and due is None) or scheduler.ticks >= TICKS_MAX):
-                    self.escape("threading.Condition.wait, where nobody is left who could notify it,")
-                until = deadline if idle and due is None else max(due or 0, clock.now_ns) + 1
-                idle = due is None
-                scheduler.wait(("a notification", None), min(deadline, until))
-                if timeout is not None:
-                    scheduler.current.timed_out = False  # it is one wait of the program's, and no heart that beats
-            return True
-        finally:
-            condition._acquire_restore(saved)
+        return wait_on(self._scheduler, condition, timeout)
 
 
 def _build(cls: type) -> type:
     """*cls*, a subclass of ``socket.socket``, over :class:`Socket`: in its MRO ours stands before the real one."""
     names = {"__module__": getattr(cls, "__module__", None), "__qualname__": cls.__qualname__, "__slots__": ()}
     return type(cls.__name__, (cls, Socket), names)
-
-
-def called(function: Any, arguments: Any) -> str:
-    """The name of what is called in the end, through `functools.partial` and a context's `run`."""
-    while True:
-        if isinstance(function, partial):
-            function, arguments = function.func, (*function.args, *arguments)
-        elif isinstance(getattr(function, "__self__", None), Context) and arguments:
-            function, *arguments = arguments
-        else:
-            return getattr(function, "__qualname__", None) or repr(function)
 
 
 def provider() -> SimulatedBackend | None:

@@ -103,7 +103,7 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     processes = list(processes)
     for process in processes:
-        if not process.target or process.done:
+        if not process.target or process.done or process.owner is not None:  # whose descriptors a thread has
             continue
         verdicts += [
             Verdict(
@@ -145,9 +145,11 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
     """The verdict on a target that waits without a deadline when nothing more will happen, by what is *told* of its wait.
 
     Nobody can say of a server that its next client will not come: who holds a listener and waits to accept, or polls, is
-    not meant.
+    not meant; nor is a daemon that waits for what its program may hand to it.
     """
     what = process.waiting[0] if process.waiting is not None else ""
+    if process.daemon and what == "a notification":
+        return None
     if what in ("accept", "readiness of") and any(
         isinstance(file, (TcpSocket, UnixSocket)) and file.state == LISTEN for file in process.descriptors.files()
     ):

@@ -7,6 +7,7 @@ one that its thread may take twice lets every process in. These go by process, a
 from __future__ import annotations
 
 from _thread import LockType, RLock, allocate_lock, get_ident
+from contextlib import suppress
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["Early", "EarlyReentrant", "Lock", "Reentrant"]
+__all__ = ["Early", "EarlyQueue", "EarlyReentrant", "Lock", "Reentrant", "wait_on"]
 
 
 OF_C = allocate_lock.__module__  # trio asks whether the classes of its locks are from there
@@ -186,6 +187,47 @@ def _myself() -> Process | int:
     return get_ident() if scheduler is None else scheduler.current
 
 
+class Notice:
+    """What a process that waits on a ``threading.Condition`` leaves there, as if it were a lock that it has taken."""
+
+    __slots__ = ("given", "_waiter")
+
+    def __init__(self, waiter: Process) -> None:
+        self._waiter = waiter
+        self.given = False
+
+    def release(self) -> None:
+        """It is notified. That is something done: threads that hand things to each other are no clocks that tick."""
+        self.given = True
+        waiter = self._waiter
+        if not waiter.done:
+            waiter.scheduler.effects += 1
+            waiter.wake()
+
+
+def wait_on(scheduler: Scheduler, condition: Any, timeout: float | None) -> bool:
+    """``condition.wait(timeout)``."""
+    if not condition._is_owned():
+        raise RuntimeError("cannot wait on un-acquired lock")
+    notice = Notice(scheduler.current)
+    waiters = condition._waiters
+    waiters.append(notice)
+    saved = condition._release_save()
+    deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, max(timeout, 0))
+    try:
+        if timeout is not None and timeout <= 0:
+            scheduler.pause()
+        else:
+            while not notice.given and scheduler.wait(("a notification", None), deadline):
+                pass
+    finally:
+        if not notice.given:
+            with suppress(ValueError):
+                waiters.remove(notice)
+        condition._acquire_restore(saved)
+    return notice.given
+
+
 class Early(Exclusive):
     """A lock that was made before the run, when a module was imported: each program of a run has one of its own in its place, as it
     would have if it had imported the module itself; outside of a run it is the one that was made.
@@ -248,3 +290,51 @@ class EarlyReentrant(Early):
 
     def _recursion_count(self) -> Any:
         return self._own()._recursion_count()
+
+
+class EarlyQueue:
+    """A ``queue.SimpleQueue`` that was made before the run: one for all, as any object is, but who waits for it in a run waits there."""
+
+    __slots__ = ("true", "_line")
+
+    def __init__(self, true: Any) -> None:
+        self.true = true
+        self._line: list[Notice] = []  # who waits for it
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        scheduler, true = running.scheduler, self.true
+        if scheduler is None or not block or not true.empty() or (timeout is not None and timeout < 0):
+            return true.get(block, timeout)
+        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
+        while true.empty():
+            notice = Notice(scheduler.current)
+            self._line.append(notice)
+            try:
+                in_time = scheduler.wait(("a queue", None), deadline)
+            finally:
+                if not notice.given:
+                    self._line.remove(notice)
+            if not in_time:
+                break
+        return true.get(False)
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self.true.put(item, block, timeout)
+        if self._line:
+            self._line.pop(0).release()
+
+    def get_nowait(self) -> Any:
+        return self.true.get(False)
+
+    def put_nowait(self, item: Any) -> None:
+        self.put(item)
+
+    def empty(self) -> bool:
+        return bool(self.true.empty())
+
+    def qsize(self) -> int:
+        return int(self.true.qsize())
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.true)

@@ -54,6 +54,8 @@ def snapshot(processes: Iterable[Any]) -> Netstat:
     """The sockets among the processes' descriptors, now."""
     rows = []
     for process in processes:
+        if getattr(process, "owner", None) is not None:
+            continue  # a thread has its owner's descriptors
         for fd, file in process.descriptors.items():
             state = getattr(file, "state", None)
             if state is None:

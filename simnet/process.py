@@ -8,6 +8,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,10 @@ class Process:
 
     __slots__ = (
         "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",
-        "result", "error", "done", "answered", "ending", "cannot_wait", "in_thread", "waits_when_ending", "asleep",
+        "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
         "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
-        "memory", "_random",
+        "memory", "_random", "owner", "crew", "daemon", "thread", "ident",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class Process:
         fn: Callable[..., Any] | None,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
+        owner: Process | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.machine = machine
@@ -74,15 +76,24 @@ class Process:
         self.args = args
         self.kwargs = kwargs or {}
         self.greenlet: greenlet | None = None
-        first = FIRST_DESCRIPTOR + number % PROCESSES_APART * DESCRIPTORS_A_PROCESS
-        self.descriptors = Descriptors(first, OPEN_FILES_MAX)
+        self.owner = owner  # whose thread it is
+        self.crew: list[Process] = []  # its threads that have not ended, in the order of their beginnings
+        self.daemon = False  # its owner does not wait for it
+        self.thread: Any = None  # what the program knows it by
+        self.ident: int | None = None  # and by which number, if not by that of the thread that all processes share
+        self.default_timeout: float | None = None
+        if owner is None:
+            first = FIRST_DESCRIPTOR + number % PROCESSES_APART * DESCRIPTORS_A_PROCESS
+            self.descriptors = Descriptors(first, OPEN_FILES_MAX)
+            self.memory: dict[Any, Any] = {}  # what life keeps per process and CPython per module
+        else:
+            self.descriptors, self.memory, self.default_timeout = owner.descriptors, owner.memory, owner.default_timeout
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
         self.answered = False  # `Host.run` has raised its error where it was called
         self.ending = False
-        self.cannot_wait = False  # it is being ended, or
-        self.in_thread = ""  # does what a program gave to a thread of this name
+        self.cannot_wait = False  # it is being ended
         self.waits_when_ending = 0
         self.asleep = False
         self.held = False  # its host stands still
@@ -99,9 +110,7 @@ class Process:
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []
-        self.memory: dict[Any, Any] = {}  # what life keeps per process and CPython per module; its threads have it, too
         self.state: dict[Any, Any] = {}  # what is this one's alone; see `state.py`
-        self.default_timeout: float | None = None
         self.pollers = 0
         self.pairs = 0
         self._random: random.Random | None = None
@@ -153,6 +162,8 @@ class Process:
     @property
     def random(self) -> random.Random:
         """The generator behind the ``random`` module's functions in this process, seeded by the network's seed."""
+        if self.owner is not None:
+            return self.owner.random
         if self._random is None:
             self._random = random.Random(f"{self.machine.seed}/{self.name}")
         return self._random
@@ -183,19 +194,37 @@ class Process:
                 self.error = error
         if self.error is not None:
             text = type(self.error).__name__
+        if self.crew and not self.ending:
+            self._see_off()
         self.close_descriptors()
         self.done = True
+        if self.owner is not None:
+            self._leave_crew(self.owner)
         entries.append((scheduler.clock.now_ns, PROCESS, self.host_name, self.name, "", "end", 0, text))
         self.fn = None
         self.args = ()
         self.kwargs = {}
 
+    def _see_off(self) -> None:
+        """Its main function is done. As an interpreter does that ends, it waits for its threads; the daemons among them end with it."""
+        self.fn = None
+        with suppress(ProcessEnded, KeyboardInterrupt, *VERDICTS):  # which are on record, or everybody's
+            while others := [each for each in self.crew if not each.daemon]:
+                others[0].join()
+        for each in self.crew[:]:
+            self.scheduler.end(each, f"the program of {self.name} has ended")
+
+    def _leave_crew(self, owner: Process) -> None:
+        owner.crew.remove(self)
+        if not self.ending and self.error is None:  # of many pieces of work nobody asks any more
+            self.scheduler.processes.remove(self)
+
     def close_descriptors(self) -> None:
-        """As a kernel does when a process ends: every descriptor, in order, and no alarm rings any more."""
+        """As a kernel does when a process ends: every descriptor, in order, and no alarm rings any more. A thread's stay."""
         alarm = self.state.pop("alarm", None)
         if alarm is not None:
             alarm.call_off()
-        if self.descriptors:
+        if self.descriptors and self.owner is None:
             for fd in tuple(self.descriptors):
                 self.descriptors.close(fd)
             self.machine.fabric.flush()
@@ -244,15 +273,19 @@ class Process:
         self.scheduler = self.machine = OVER
 
     def waits_for_a_sleeper(self, steps: int) -> bool:
-        """Does it wait for the end of somebody who has a deadline, or for a lock of theirs? Also by way of others, so many *steps* off."""
+        """Does it wait for the end of somebody who has a deadline, or for a lock of theirs? Also by way of others, so many *steps* off;
+        and whatever it waits for, another thread of its program may give it.
+        """
         who: Process | None = self
         for _ in range(steps):  # those who wait for each other make a circle
             waiting: tuple[str, Any] = (who.waiting if who is not None else None) or ("", None)
             what, thing = waiting
+            if what == "a notification":  # which may come from anybody
+                return any(each.has_deadline for each in self.scheduler.processes if each is not who)
             who = thing if what == "the end of" else thing.holder if what == "a lock" else None
-            if who is None or who.has_deadline:
+            if who is None or who.has_deadline or any(each.has_deadline for each in who.crew):
                 break
-        return who is not None and who.has_deadline
+        return who is not None and (who.has_deadline or any(each.has_deadline for each in who.crew))
 
     def describe_wait(self, where: str | None = None) -> str:
         """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""

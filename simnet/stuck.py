@@ -151,6 +151,7 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
     lying = [f"  {line}" for line in unread(processes)]
     lines += lying
+    lines += [f"  {line}" for line in processes[0].scheduler.backend.in_line()]
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
@@ -188,6 +189,6 @@ def reached_out(process: Process, what: str, frame: FrameType) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
     where = f" at {caller_outside(frame)}{_called(frame)}" if caller(frame) is not None else ""
     return Escape(
-        f"{process.name} reached for {what}{where}: a simulated process has no threads, no subprocesses and no real "
-        "sockets. Spawn a process on a host instead, or run this test on RealNetwork."
+        f"{process.name} reached for {what}{where}: a simulated process has no subprocesses, no real sockets and "
+        "no real threads. Spawn a process on a host instead, or run this test on RealNetwork."
     )

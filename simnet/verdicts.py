@@ -42,7 +42,7 @@ class Hang(BaseException):
 
 
 class Escape(BaseException):
-    """A simulated process tried to use the real world: a thread, a subprocess, a real socket."""
+    """A simulated process tried to use the real world: a subprocess, a real timer, a real socket."""
 
 
 class Spin(BaseException):

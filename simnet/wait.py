@@ -144,8 +144,10 @@ class Scheduler:
             self.seen = self.effects
             self.ticks = self.forced = 0
         self.calls = 0
-        if me.timed_out and self.activity + self.seen == me.activity:
-            me.heartbeats += 1
+        if me.timed_out:
+            me.heartbeats = me.heartbeats + 1 if self.activity + self.seen == me.activity else 0
+            if deadline_ns is None and me is self.body:  # the ticks were its own: now it has done with waiting for time
+                self.ticks = 0
         else:
             me.heartbeats = 0
         clock = self.clock
@@ -374,7 +376,8 @@ class Scheduler:
     def finished(self, process: Process) -> Process:
         """Called on a worker greenlet whose process has ended: the next process to run."""
         self.account()
-        self.ticks = 0  # who ends has done something
+        if process.owner is None or any(each.fn is not None or each is self.body for each in process.joiners):
+            self.ticks = 0  # who ends has done something, unless it is one of a row of timers
         for joiner in process.joiners:
             self.wake(joiner)
         process.joiners.clear()
@@ -468,10 +471,6 @@ class Scheduler:
         self._rouse_body()
 
     def _wait_when_it_cannot(self, me: Process, deadline_ns: int | None) -> bool:
-        if not me.ending:
-            if deadline_ns is None or deadline_ns > self.clock.now_ns:
-                self.backend.escape(f"a thread for {me.in_thread}, which waits,")
-            return False
         self.still_going(me)
         if deadline_ns is None:
             raise ProcessEnded(f"the network of {me.name} has ended")

@@ -62,7 +62,7 @@ class Network(Holding):
     __slots__ = (  # what is set by a mistaken name is refused
         "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
         "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
-        "_names", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
+        "_names", "_spawned", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
         "_installed", "handler_errors", "verdicts", "waiting", "listening", "alive",
     )  # fmt: skip
 
@@ -102,6 +102,7 @@ class Network(Holding):
         self._watcher: Watcher | None = None
         self._held: list[Callable[[], object]] = []
         self._names: dict[str, int] = {}
+        self._spawned = 0  # processes, beside the body and threads
         self._doubtful: dict[str, None] = {}  # hosts that links alone have named
         self._collects = False
         self._hears_of_interrupts = False
@@ -336,7 +337,7 @@ class Network(Holding):
         for process in scheduler.processes:
             if process.done or process is scheduler.body:
                 continue
-            if process.target:
+            if process.target and process.owner is None:
                 files = process.descriptors.files()
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == LISTEN]
             if not process.has_deadline:
@@ -430,31 +431,43 @@ class Network(Holding):
             modules.place_at_loops()
 
     def spawn_on(
-        self, machine: Machine, fn: Callable[..., Any], args: Any, kwargs: Any, owner: Process | None = None
+        self,
+        machine: Machine,
+        fn: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        owner: Process | None = None,
+        called: str = "",
+        daemon: bool = False,
     ) -> Process:
-        """Used by :meth:`Host.spawn`; with the process whose thread it is, if it is one."""
+        """Used by :meth:`Host.spawn`; with the process whose thread it is, if it is one, and what runs there."""
         scheduler = self._going_on()
         if wait.current_scheduler() is not scheduler:
             raise RuntimeError(f"{self!r} is not running here: spawn inside its `with` block, in the same thread")
-        refuse_coroutines(fn, "spawn()", args)
+        if owner is None:
+            refuse_coroutines(fn, "spawn()", args)
         refuse_without_power(machine)
-        name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
+        name = f"{machine.name}/{called or getattr(fn, '__name__', type(fn).__name__)}"
         self._names[name] = count = self._names.get(name, 0) + 1
         if count > 1:
             name = f"{name}#{count}"
         if self._target is None and machine.name != BODY:
             machine.target = True
         self._look_around()
-        process = Process(scheduler, machine, len(scheduler.processes), name, fn, args, kwargs)
+        if owner is None:
+            self._spawned += 1
+        process = Process(scheduler, machine, self._spawned, name, fn, args, kwargs, owner)
         process.target = machine.target
         if owner is not None:
-            process.memory, process.default_timeout = owner.memory, owner.default_timeout
+            process.daemon = daemon
+            process.ident = scheduler.backend.number()
+            owner.crew.append(process)
         if machine.still_until_ns > self._clock.now_ns:
             process.held = True  # it begins when the others of its host go on
             scheduler.processes.append(process)
         else:
             scheduler.start(process)
-        if process.done:
+        if process.done and owner is None:
             refuse_arguments(process)
         return process
 

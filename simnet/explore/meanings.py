@@ -145,7 +145,9 @@ BEYOND: Mapping[str, Beyond] = {
         "the same readiness, again and again, and nobody does anything about it (`no-spin`)",
         "read it, close it, or stop asking for it",
     ),
-    "Escape": Beyond("a thread, a subprocess, a real timer", "spawn a process on a host; or `simnet.RealNetwork`"),
+    "Escape": Beyond(
+        "a subprocess, a fork, a timer of processor time", "spawn a process on a host; or `simnet.RealNetwork`"
+    ),
     "NotModelled": Beyond("a call or option that the kernel model does not have", "the message names it"),
     "NotRepeatable": Beyond(
         "two runs of the test without faults differ, so no comparison would mean anything",

@@ -17,6 +17,7 @@ from simnet.standins import (
     pollers,
     registrations,
     sockets,
+    threads,
     ways_out,
 )
 from simnet.standins.pairs import Pair
@@ -32,6 +33,7 @@ PAIRS: tuple[Pair, ...] = (
     *descriptors.PAIRS,
     *files.PAIRS,
     *chance.PAIRS,
+    *threads.PAIRS,
     *ways_out.PAIRS,
     *locks.PAIRS,
     *interrupts.PAIRS,

@@ -1,4 +1,4 @@
-"""Locks that programs made when they were imported: globals of their modules, attributes of their classes and of objects kept there.
+"""Locks that programs made when they were imported, and what each thread has for itself: globals of their modules, attributes of their classes and of objects kept there.
 
 Those of the standard library stay: none is held while its process waits for the network.
 """
@@ -8,15 +8,17 @@ from __future__ import annotations
 import sys
 from _thread import LockType, RLock
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from threading import Condition
 from types import BuiltinMethodType, MemberDescriptorType, ModuleType
 from typing import Any
 
-from simnet.mutex import Early, EarlyReentrant
+from simnet.mutex import Early, EarlyQueue, EarlyReentrant
+from simnet.standins.own_locals import EarlyLocal, true_local
 
 __all__ = ["place", "unplace"]
 
-KINDS: dict[type, type[Early]] = {LockType: Early, RLock: EarlyReentrant}
+KINDS: dict[type, Any] = {LockType: Early, RLock: EarlyReentrant, true_local: EarlyLocal, SimpleQueue: EarlyQueue}
 
 _seen: set[str] = set()  # the names of modules that were looked at
 _places: list[tuple[Any, str, Any, Any]] = []  # what was put where, and what was there
@@ -139,6 +141,8 @@ def _put(holder: Any, key: str, value: Any) -> None:
 
 def _held(lock: Any) -> bool:
     """Does somebody hold it? Then it stays what it is."""
+    if isinstance(lock, (true_local, SimpleQueue)):
+        return False
     if isinstance(lock, RLock) and lock._is_owned():  # type: ignore[attr-defined]
         return True
     if not lock.acquire(False):

@@ -1,152 +1,200 @@
-"""Functions that a program hands to threads. A simulated process has none: what does not wait is done at once.
+"""What programs hand functions to that threads are to call: in a run, threads of the simulated program (see `simnet.threads`).
 
-Computing takes no time in a run, so a thread that only computes, or reads a file, is done by the next turn of its loop.
-A function that waits is refused: the process would have to go on beside it. The pools are asyncio's, those of
+What does not wait is done by the next turn of its loop; what waits, in virtual time, goes on beside it. The pools are asyncio's, those of
 ``concurrent.futures``, twisted's, and anyio's, in which Starlette and FastAPI run what is not a coroutine. None of the packages is imported
 for this; they are looked for when the stand-ins are put in place, and whenever a loop may be made.
-
-A server of ``socketserver`` that gives each connection a thread gives it a process of its host instead: such threads have
-nothing in common but objects.
 """
 
 from __future__ import annotations
 
 import importlib
-import socketserver
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
+from weakref import ref
 
 from simnet.standins import whose
-from simnet.verdicts import VERDICTS, ProcessEnded
+from simnet.standins.threads import PROCESSORS
+from simnet.threads import Pool, Work
 
 __all__ = ["place", "unplace"]
 
-ENDS = (*VERDICTS, ProcessEnded, KeyboardInterrupt)  # what goes on to whoever called
+WORKERS = PROCESSORS + 4  # of the pool that asyncio makes for itself
 
 _originals: dict[str, Any] = {}
 _owners: dict[str, Any] = {}  # the class that each is of: its module may have gone from sys.modules
 
 
-def _at_once() -> Any:
-    return getattr(whose.world(), "at_once", None)  # a world that has threads has no need of it
+def _world() -> Any:
+    world = whose.world()
+    return world if hasattr(world, "give") else None  # a world that has threads has no need of it
+
+
+# --- concurrent.futures
+
+
+def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+    world = _world()
+    if world is None or self._shutdown or self._broken:
+        return _originals["submit"](self, fn, *args, **kwargs)
+    future = sys.modules["concurrent.futures"].Future()
+    world.give(self, _Submitted(fn, args, kwargs, future), partial(_pool_of_executor, self))
+    return future
+
+
+class _Submitted(Work):
+    """Work whose future is one of ``concurrent.futures``."""
+
+    __slots__ = ()
+
+    def run(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            super().run()
+
+    def fail(self, error: BaseException) -> None:
+        if self.future.set_running_or_notify_cancel():
+            super().fail(error)
+
+    def _ended(self, error: BaseException | None) -> None:
+        super()._ended(error)
+        self.settle(self.future)
+
+
+def _pool_of_executor(executor: Any) -> Pool:
+    begin, arguments = executor._initializer, executor._initargs
+    itself = ref(executor)
+
+    def broken() -> BaseException:
+        why = "A thread initializer failed, the thread pool is not usable anymore"
+        if (known := itself()) is not None:
+            known._broken = why
+        error: BaseException = sys.modules["concurrent.futures.thread"].BrokenThreadPool(why)
+        return error
+
+    prefix = executor._thread_name_prefix
+    return Pool(executor._max_workers, prefix, begin and partial(begin, *arguments), broken)
+
+
+def _shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    world = _world()
+    pool = None if world is None else world.pool_of(self)
+    _originals["shutdown"](self, wait, cancel_futures=cancel_futures)
+    if pool is not None:
+        if cancel_futures:
+            pool.call_off()
+        if wait:
+            pool.join()
+
+
+# --- asyncio
 
 
 def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
-    at_once = _at_once()
-    if at_once is None or executor is not None or self._default_executor is not None:
+    world = _world()
+    if world is None or executor is not None or self._default_executor is not None:
         return _originals["run_in_executor"](self, executor, func, *args)
     self._check_closed()
     if self._debug:
         self._check_callback(func, "run_in_executor")
     self._check_default_executor()
     future = self.create_future()
-    outcome = _Outcome(at_once, func, args, {})
-    self.call_soon(_tell, future, outcome)  # a thread would tell later, too: others have a turn
+    work = Work(func, args, {}, future)
+    world.give(self, work, partial(Pool, WORKERS, "asyncio"))
+    _tell_loop(self, work)
     return future
+
+
+def _tell_loop(loop: Any, work: Work) -> None:
+    """The future of *work* hears of its end in a turn of *loop*."""
+    if work.done:
+        loop.call_soon(_tell, work.future, work)  # a thread would tell later, too: others have a turn
+    else:
+        work.tell = partial(_tell_from_thread, loop)
+
+
+def _tell_from_thread(loop: Any, work: Work) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_tell, work.future, work)
+
+
+def _tell(future: Any, work: Work) -> None:
+    if not future.done():  # it may have been cancelled
+        work.settle(future)
 
 
 async def _shutdown_default_executor(self: Any, *args: Any, **kwargs: Any) -> None:
-    if _at_once() is None:
-        await _originals["shutdown_default_executor"](self, *args, **kwargs)
-        return
-    self._executor_shutdown_called = True
-    if self._default_executor is not None:
-        self._default_executor.shutdown(wait=False)
+    world = _world()
+    if world is not None:
+        pool, executor = world.pool_of(self), self._default_executor
+        at_work = pool is not None and pool.at_work
+        if executor is None and at_work:
+            self._default_executor = _Joined(pool)
+        elif executor is None or not ((its := world.pool_of(executor)) and its.at_work):
+            self._executor_shutdown_called = True
+            if executor is not None:
+                executor.shutdown(wait=False)
+            return
+    await _originals["shutdown_default_executor"](self, *args, **kwargs)
 
 
-def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-    at_once = _at_once()
-    if at_once is None or self._shutdown or self._broken or self._initializer is not None:
-        return _originals["submit"](self, fn, *args, **kwargs)
-    future = sys.modules["concurrent.futures"].Future()
-    future.set_running_or_notify_cancel()
-    _Outcome(at_once, fn, args, kwargs).tell(future)
-    return future
+class _Joined:
+    """As much of an executor as a loop asks of its own at its end."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def shutdown(self, wait: bool = True) -> None:
+        if wait:
+            self._pool.join()
+
+
+# --- others
 
 
 def _do(self: Any, task: Any) -> None:
-    at_once = _at_once()
-    if at_once is None or self._quit.isSet:
+    world = _world()
+    if world is None or self._quit.isSet:
         _originals["do"](self, task)
-    else:
-        at_once(task, (), {})  # which tells its reactor what came of it, as from a thread
-
-
-class _Outcome:
-    """What a function gave, or raised, as SystemExit too. What ends a run is raised to whoever called."""
-
-    def __init__(self, at_once: Any, function: Any, args: Any, kwargs: Any) -> None:
-        self.error: BaseException | None = None
-        try:
-            self.result = at_once(function, args, kwargs)
-        except ENDS:
-            raise
-        except BaseException as error:  # noqa: BLE001  # whatever it is, its future has it
-            self.error = error
-
-    def tell(self, future: Any) -> None:
-        if self.error is None:
-            future.set_result(self.result)
-        else:
-            future.set_exception(self.error)
-            self.error = None
-
-
-def _tell(future: Any, outcome: _Outcome) -> None:
-    if not future.done():  # it may have been cancelled
-        outcome.tell(future)
+    else:  # it tells its reactor what came of it, as from a thread
+        world.give(self, Work(task, (), {}), Pool)
 
 
 async def _run_sync_in_worker_thread(
     cls: Any, func: Any, args: Any, abandon_on_cancel: bool = False, limiter: Any = None
 ) -> Any:
-    at_once = _at_once()
-    if at_once is None:
+    world = _world()
+    if world is None:
         original = _originals["run_sync_in_worker_thread"].__get__(None, cls)
         return await original(func, args, abandon_on_cancel, limiter)
     await cls.checkpoint()
     async with limiter or cls.current_default_thread_limiter():
         context = copy_context()
-        in_no_library = getattr(sys.modules[cls.__module__], "set_current_async_library", None)
+        module = sys.modules[cls.__module__]
+        in_no_library = getattr(module, "set_current_async_library", None)
         if in_no_library is not None:
             context.run(in_no_library, None)
-        return at_once(context.run, (func, *args), {})
-
-
-def _process_request(self: Any, request: Any, client_address: Any) -> None:
-    beside = getattr(whose.world(), "beside", None)  # as above
-    if beside is None:
-        _originals["process_request"](self, request, client_address)
-        return
-    process = beside(self.process_request_thread, request, client_address)
-    if self.block_on_close:
-        threads = vars(self).setdefault("_threads", socketserver._Threads())  # type: ignore[attr-defined]
-        threads.append(_Beside(process, daemon=self.daemon_threads))
-
-
-class _Beside:
-    """As much of a thread as a server asks of those that it waits for when it is closed."""
-
-    def __init__(self, process: Any, *, daemon: bool) -> None:
-        self.daemon = daemon
-        self.join = process.join
-        self._process = process
-
-    def is_alive(self) -> bool:
-        return not self._process.done
+        loop = sys.modules["asyncio"].get_running_loop()
+        work = Work(context.run, (func, *args), {}, loop.create_future())
+        world.give(cls, work, partial(Pool, prefix="AnyIO worker thread"))
+        if work.done:
+            work.settle(work.future)
+            return await work.future
+        _tell_loop(loop, work)
+        scope = getattr(module, "CancelScope", None)
+        with nullcontext() if scope is None else scope(shield=not abandon_on_cancel):
+            return await work.future
 
 
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")
-ANYIO, SERVER = ("anyio._backends._asyncio", "AsyncIOBackend"), ("socketserver", "ThreadingMixIn")
-TEAM = ("twisted._threads._team", "Team")
+ANYIO, TEAM = ("anyio._backends._asyncio", "AsyncIOBackend"), ("twisted._threads._team", "Team")
 STANDINS = (
     (LOOP, "run_in_executor", _run_in_executor),
     (LOOP, "shutdown_default_executor", _shutdown_default_executor),
     (POOL, "submit", _submit),
+    (POOL, "shutdown", _shutdown),
     (ANYIO, "run_sync_in_worker_thread", classmethod(_run_sync_in_worker_thread)),
-    (SERVER, "process_request", _process_request),
     (TEAM, "do", _do),
 )
 

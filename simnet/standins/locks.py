@@ -1,5 +1,5 @@
 """What ``threading`` makes locks of; ``threading.Condition.wait``, in which events, barriers and queues wait; and the one queue that
-waits in C, in whose place a run has the library's own in Python.
+waits in C, in whose place a run has the library's own in Python; and what each thread has for itself, ``threading.local``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import GenericAlias
 from typing import Any
 
 from simnet.mutex import Lock, Reentrant
-from simnet.standins import whose
+from simnet.standins import own_locals, whose
 from simnet.standins.pairs import Origin, Pairs
 from simnet.wait import running
 
@@ -54,8 +54,11 @@ class _Kind(type):
     ours: type
 
     def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
-        if bases:  # somebody makes a class of it, which is one of the true one
-            return type(name, tuple(getattr(each, "true", each) for each in bases), names)
+        if (
+            bases
+        ):  # somebody makes a class of it, which is one of the true one, or of what serves threads that share one
+            heirs_of = "ours" if own_locals.local in [getattr(each, "ours", None) for each in bases] else "true"
+            return type(name, tuple(getattr(each, heirs_of, each) for each in bases), names)
         return super().__new__(cls, name, bases, names)
 
     def __instancecheck__(cls, thing: object) -> bool:
@@ -77,3 +80,4 @@ PAIRS.add(_thread.RLock, _kind(_thread.RLock, Reentrant))
 if isinstance(threading.Lock, type):  # from Python 3.13 on
     PAIRS.add(threading.Lock, _kind(threading.Lock, Lock))
 PAIRS.add(queue.SimpleQueue, _kind(queue.SimpleQueue, queue._PySimpleQueue))  # type: ignore[attr-defined]
+PAIRS.add(own_locals.true_local, _kind(own_locals.true_local, own_locals.local))

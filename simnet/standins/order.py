@@ -21,6 +21,7 @@ NUMBERED: Final = (  # what programs hold in sets, to write to all of them
     ("asyncio.protocols", "BaseProtocol"),
     ("asyncio.streams", "StreamReader"),
     ("asyncio.streams", "StreamWriter"),
+    ("concurrent.futures._base", "Future"),
     ("dispatch.channel", "Channel"),
     ("asyncore", "dispatcher"),
     ("socketserver", "BaseRequestHandler"),

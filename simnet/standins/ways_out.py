@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import _posixsubprocess
 import _thread
-import functools
 import os
 import select
-import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -37,7 +35,7 @@ def _guard(what: str) -> Maker:
 
 
 def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
-    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+    for name in ("start_joinable_thread",):
         yield _thread, name, "a thread"
     yield _posixsubprocess, "fork_exec", SUBPROCESS[0]
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve", "_exit", "abort"):
@@ -48,23 +46,3 @@ def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
 
 for _module, _name, _what in _ways_out():
     PAIRS.standin(_module, _name)(_guard(_what))
-
-
-IMPORTED_LATE = " of a pool (import concurrent.futures before the network is entered, and its work is done at once)"
-
-
-@functools.wraps(threading.Thread.start)
-def _start(self: threading.Thread) -> None:
-    # Refused before it counts itself among the threads that are about to run: later nothing would take it out again.
-    backend = whose.world()
-    if backend is not None:
-        of_a_pool = getattr(getattr(self, "_target", None), "__module__", "") == "concurrent.futures.thread"
-        backend.escape(f"the thread {self.name!r}{IMPORTED_LATE if of_a_pool else ''}")
-        adopt = getattr(backend, "adopt", None)  # a world that has threads wants to know its own
-        if adopt is not None:
-            adopt(self)
-    _true_start(self)
-
-
-_true_start = threading.Thread.start
-PAIRS.add(threading.Thread.start, _start)

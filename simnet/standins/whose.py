@@ -70,7 +70,7 @@ class Backend(Protocol):
         """The next of the numbers that objects have for a hash, in the order in which the run meets them."""
 
     def escape(self, what: str) -> None:
-        """*what* would leave the world (a thread, a subprocess). Raises to refuse it, returns to let it pass."""
+        """*what* would leave the world (a subprocess; a thread, where there are none). Raises to refuse it, returns to let it pass."""
 
 
 Provider = Callable[[], "Backend | None"]

@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import struct
-import threading
 import time
 import traceback
 import urllib.error
@@ -38,15 +37,14 @@ def hasty() -> None:
         loop.run()
 
 
-def threaded() -> None:
+def forking() -> None:
     with socket.create_server(("", 7)) as listener:
         conn, _ = listener.accept()
-        thread = threading.Thread(target=conn.close)
         try:
-            thread.start()
+            os.fork()
         finally:
             conn.close()
-            thread.join()  # raises that it was never started, and hides why
+            raise RuntimeError("there is no child")  # and hides why
 
 
 def worn_out() -> None:
@@ -76,7 +74,7 @@ def failure(serve: Callable[[], None], network: Any) -> BaseException:
 
 NOTED = [
     pytest.param(hasty, ["handle_data of test->server:7#1 (server) on server had failed with KeyError: b'hello' (at test_aftermath.py:"], id="handler"),
-    pytest.param(threaded, ["[Escape] server/threaded reached for the thread", "the process server/threaded had ended with RuntimeError: "], id="escape"),
+    pytest.param(forking, ["[Escape] server/forking reached for os.fork", "the process server/forking had ended with RuntimeError: "], id="escape"),
     pytest.param(worn_out, ["the process server/worn_out had ended with RuntimeError: that was all (at test_aftermath.py:"], id="process"),
 ]  # fmt: skip
 

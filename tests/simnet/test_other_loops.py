@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ def test_a_loop_that_asks_the_real_kernel_is_stopped_after_a_second_and_named(
 
 
 def package(folder: Path) -> Any:
-    """An installed package that starts a thread."""
-    path = folder / "threaded.py"
-    path.write_text("def go(make):\n    make().start()\n", encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("threaded", path)
+    """An installed package that starts a process."""
+    path = folder / "forking.py"
+    path.write_text("def go(make):\n    make()\n", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("forking", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -40,17 +40,17 @@ def package(folder: Path) -> Any:
     return module
 
 
-def test_a_thread_that_a_package_starts_is_refused_with_the_line_of_the_users_that_called_it(
+def test_a_process_that_a_package_starts_is_refused_with_the_line_of_the_users_that_called_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blame, "_SITE", (str(tmp_path),))
-    threaded = package(tmp_path)
+    forking = package(tmp_path)
     line = sys._getframe().f_lineno + 5
     with (
         pytest.raises(
             simnet.Escape,
-            match=rf"reached for the thread .* at threaded\.py:2 in go, called at test_other_loops\.py:{line + 3} in test_a_thread",
+            match=rf"reached for os.fork at forking\.py:2 in go, called at test_other_loops\.py:{line + 3} in test_a_process",
         ),
         simnet.Network(),
     ):
-        threaded.go(lambda: threading.Thread(target=print))
+        forking.go(os.fork)

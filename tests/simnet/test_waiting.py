@@ -705,12 +705,12 @@ def test_processes_tell_each_other_by_events_without_a_limit() -> None:
     assert told == ["body", "other", "end"]
 
 
-def test_a_wait_for_an_event_nobody_will_set_is_refused() -> None:
+def test_a_wait_for_an_event_nobody_will_set_is_a_deadlock() -> None:
     def test() -> None:
         with simnet.Network():
             threading.Event().wait()
 
-    with pytest.raises(simnet.Escape, match=r"nobody is left who could notify it, at test_waiting.py:\d+ in test"):
+    with pytest.raises(simnet.Deadlock, match=r"test waits for a notification at test_waiting.py:\d+ in test"):
         test()
 
 
@@ -731,10 +731,10 @@ def test_each_process_has_its_own_random_numbers_and_they_are_the_same_in_each_r
     assert len(set(first)) == 3
 
 
-def test_threads_are_refused_with_the_line_that_tried() -> None:
+def test_a_fork_is_refused_with_the_line_that_tried() -> None:
     def test() -> None:
         with simnet.Network(), contextlib.suppress(BaseException):
-            threading.Thread(target=print).start()
+            os.fork()
 
     with pytest.raises(simnet.Escape, match=r"test_waiting\.py"):
         test()

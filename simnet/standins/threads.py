@@ -1,0 +1,176 @@
+"""``threading.Thread`` and what a program asks of threads: in a run each is one of the simulated program's (see `simnet.threads`)."""
+
+from __future__ import annotations
+
+import _thread
+import functools
+import os
+import threading
+from typing import Any
+
+from simnet.standins import whose
+from simnet.standins.pairs import Origin, Pairs
+from simnet.threads import Known, live
+from simnet.wait import running
+
+__all__ = ["PAIRS"]
+
+PAIRS = Pairs()
+PROCESSORS = 4  # of a simulated host: pools are made by their number, which must not be that of the machine
+
+_true_start, _true_join, _true_is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
+_true_current, _true_enumerate, _true_count = threading.current_thread, threading.enumerate, threading.active_count
+
+
+@functools.wraps(_true_start)
+def _start(self: threading.Thread) -> None:
+    world = whose.world()
+    begin = getattr(world, "thread", None)
+    if begin is None:
+        if world is not None:
+            world.escape(f"the thread {self.name!r}")  # before it counts itself among those that are about to run
+        adopt = getattr(world, "adopt", None)  # a world that has threads wants to know its own
+        if adopt is not None:
+            adopt(self)
+        _true_start(self)
+        return
+    kept: Any = self
+    if not kept._initialized:
+        raise RuntimeError("thread.__init__() not called")
+    if kept._started.is_set():
+        raise RuntimeError("threads can only be started once")
+    name = getattr(getattr(self, "_target", None), "__name__", None) or type(self).__name__
+    begin(name, _live, self, daemon=self.daemon)
+
+
+def _live(thread: Any) -> None:
+    process: Any = running.scheduler.current  # type: ignore[union-attr]
+    thread._simulated, thread._ident, thread._native_id = process, process.ident, process.ident
+    process.thread = Known(thread.name, process.ident, thread)
+    if hasattr(thread, "_handle"):
+        thread._handle = _Handle(process)
+    live(thread)
+
+
+class _Handle:
+    """As much of what a thread has from Python 3.13 on as its repr asks."""
+
+    def __init__(self, process: Any) -> None:
+        self.is_done = lambda: process.done
+
+
+@functools.wraps(_true_join)
+def _join(self: threading.Thread, timeout: float | None = None) -> None:
+    process = vars(self).get("_simulated")
+    if process is None:
+        _true_join(self, timeout)
+    elif process is _current():
+        raise RuntimeError("cannot join current thread")
+    elif not process.done:
+        process.join(None if timeout is None else max(timeout, 0))
+
+
+@functools.wraps(_true_is_alive)
+def _is_alive(self: threading.Thread) -> bool:
+    process = vars(self).get("_simulated")
+    return _true_is_alive(self) if process is None else not process.done
+
+
+def _current() -> Any:
+    scheduler = running.scheduler
+    return None if scheduler is None else scheduler.current
+
+
+@functools.wraps(_true_current)
+def _current_thread() -> Any:
+    process = _current()
+    if process is None or process.owner is None:
+        return _true_current()
+    return _thread_of(process)
+
+
+def _thread_of(process: Any) -> Any:
+    if process.thread is None:  # it was begun as no object
+        process.thread = Known(process.name, process.ident)
+    known = process.thread
+    if known.thread is None:
+        known.thread = threading.Thread(name=known.name, daemon=process.daemon)
+    vars(known.thread).update(_simulated=process, _ident=process.ident)  # a pool's lives on in another process
+    return known.thread
+
+
+def _others() -> list[Any]:
+    """The threads of the program beside its main one."""
+    process = _current()
+    owner = None if process is None else process.owner or process
+    return [] if owner is None else [_thread_of(each) for each in owner.crew]
+
+
+@functools.wraps(_true_enumerate)
+def _enumerate() -> list[threading.Thread]:
+    return [*_true_enumerate(), *_others()]
+
+
+@functools.wraps(_true_count)
+def _active_count() -> int:
+    return _true_count() + len(_others())
+
+
+for _true, _ours in (
+    (_true_start, _start),
+    (_true_join, _join),
+    (_true_is_alive, _is_alive),
+    (_true_current, _current_thread),
+    (_true_enumerate, _enumerate),
+    (_true_count, _active_count),
+):
+    PAIRS.add(_true, _ours)
+
+
+def _ident(original: Any) -> Any:
+    def standin(_: Origin) -> Any:
+        scheduler = running.scheduler
+        return original() if scheduler is None else scheduler.current.ident or original()
+
+    return standin
+
+
+PAIRS.standin(_thread, "get_ident")(_ident)
+PAIRS.standin(_thread, "get_native_id")(_ident)
+
+
+def _start_new(original: Any) -> Any:
+    def standin(_: Origin, *given: Any) -> Any:
+        world = whose.world()
+        begin = getattr(world, "thread", None)
+        if begin is None or not (2 <= len(given) <= 3 and callable(given[0]) and isinstance(given[1], tuple)):
+            if world is not None and begin is None:
+                world.escape("a thread")
+            return original(*given)
+        function = functools.partial(given[0], **given[2]) if len(given) > 2 else given[0]
+        return begin(getattr(given[0], "__name__", "thread"), function, *given[1], daemon=True).ident
+
+    return standin
+
+
+PAIRS.standin(_thread, "start_new_thread")(_start_new)
+PAIRS.standin(_thread, "start_new")(_start_new)
+
+
+def _processors(original: Any) -> Any:
+    def standin(_: Origin) -> Any:
+        return original() if getattr(whose.world(), "thread", None) is None else PROCESSORS
+
+    return standin
+
+
+PAIRS.standin(os, "cpu_count")(_processors)
+
+if hasattr(os, "process_cpu_count"):  # from Python 3.13 on
+    _true_cpu_count = os.process_cpu_count
+
+    @functools.wraps(_true_cpu_count)
+    def _process_cpu_count() -> int | None:
+        return _true_cpu_count() if getattr(whose.world(), "thread", None) is None else PROCESSORS
+
+    PAIRS.add(_true_cpu_count, _process_cpu_count)
