@@ -25,14 +25,13 @@ NOT_FOR_SIMNET = {
     "GeneralModuleTests.testRefCountGetNameInfo": "counts references to a global, with C's frames",
     "TCPCloserTest.testClose": "selects a socket of the other thread by its number, which is a process here",
     "test_add_signal_handler": "SIGINT ends a run",
-    "test_run_in_executor": "looks at the number of the thread",
     "test_write_pipe": "opens a socket's number with io.open, in C",
     "test_read_pty": "reads a terminal in C, through a pipe transport",
     "test_write_pty": "writes to a terminal in C, through a pipe transport",
     "test_bidirectional_pty": "uses a terminal in C, through a pipe transport",
     "test_create_connection_bluetooth": "a network without Bluetooth",
-    "test_shutdown_default_executor_timeout": "waits for a thread",
     "test_injected_authentication_failure": "puts a method into socket.socket, below simnet's own",
+    "test_unclosed_resource_warnings": "counts what the collector finds, of the tests before it, too",
     "test_unclosed_server_resource_warnings": "looks at the text of a warning with the real descriptor",
 }
 
@@ -40,7 +39,7 @@ REFUSALS = (simnet.Escape, simnet.NotModelled)
 
 
 class Told(NamedTuple):
-    """How a test went: passed, skipped, refused (a thread, an alarm, what is not modelled), or failed; and why."""
+    """How a test went: passed, skipped, refused (a fork, what is not modelled), or failed; and why."""
 
     name: str
     how: str

@@ -1,7 +1,7 @@
-"""CPython's own tests of `socket`, of the pollers and of asyncio's loops upon them pass in a simulated network.
+"""CPython's own tests of `socket`, of the pollers, of asyncio's loops upon them and of threads pass in a simulated network.
 
-What they ask of a system besides sockets (threads that share them, subprocesses, alarms of the real clock) a simulated process
-does not have, and says so: such a test is refused, by name.
+What they ask of a system besides sockets (subprocesses, alarms of processor time) a simulated process does not have, and says so:
+such a test is refused, by name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ from tests.house import ROOT
         ("test_asyncio.test_selector_events", 110),
         ("test_asyncio.test_sendfile", 60),
         ("test_asyncio.test_streams", 50),
+        ("test_asyncio.test_threads", 6),
         ("test_asyncio.test_unix_events", 110),
+        ("test_socketserver", 15),
+        ("test_threading_local", 20),
+        ("test_xmlrpc", 80),
     ],
 )
 def test_the_interpreters_own_tests_pass_in_a_simulated_network(suite: str, at_least: int) -> None:
