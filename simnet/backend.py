@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
-from simnet.calls.alarms import alarm_call
+from simnet.calls.alarms import Sent, alarm_call
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
@@ -59,6 +59,7 @@ ARGUMENTS = {  # beside the descriptor
     "get_inheritable": (0, 0),
     "set_inheritable": (1, 1),
 }
+OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
 OF_OBJECTS = ("fchdir", "fdatasync", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
 # the calls that move somebody on who waits for a pipe
@@ -233,6 +234,12 @@ class SimulatedBackend:
     def signal_call(self, call: str, original: Any, number: Any, *arguments: Any, **options: Any) -> Any:
         """What *call* of ``signal`` says in the process that asks; what is not its own business is *original*'s."""
         process = self._scheduler.current
+        if process.owner is not None:
+            if call in OF_THE_MAIN_THREAD:
+                raise ValueError(f"{OF_THE_MAIN_THREAD[call]} only works in main thread of the main interpreter")
+            process = process.owner
+            if call == "raise_signal" and number != SIGINT:
+                return self._tell(process, number)
         if call == "set_wakeup_fd":
             ours = isinstance(number, int)
         elif call == "raise_signal" and keep_back(process, number):
@@ -243,14 +250,27 @@ class SimulatedBackend:
 
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
-        process = self._scheduler.current
+        process = self._program
+        if (
+            whom in [each.ident for each in process.crew] and original.__name__ == "pthread_kill"
+        ):  # a number of none of the system's
+            whom = real.getpid()
         myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
+        if myself and process is not self._scheduler.current:
+            self._tell(process, number)
+            return
         if myself and keep_back(process, number):
             return
         if myself and self.hears(process, number):
             signal_call(process, "raise_signal", number)
         else:
             original(whom, number)
+
+    def _tell(self, program: Process, number: Any) -> None:
+        """A thread of *program* has sent a signal: it is heard where the main one waits."""
+        if number and not keep_back(program, number) and self.hears(program, number):
+            program.pending = program.pending or Sent(program, number)
+            program.wake()
 
     def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
@@ -271,7 +291,7 @@ class SimulatedBackend:
 
     def alarm_call(self, call: str, original: Any, *arguments: Any) -> Any:
         """``signal.alarm``, ``setitimer`` and ``getitimer``, of virtual time."""
-        return alarm_call(self._scheduler.current, call, original, *arguments)
+        return alarm_call(self._program, call, original, *arguments)
 
     def open_files_limit(self) -> tuple[int, int]:
         return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX

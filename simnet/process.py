@@ -153,7 +153,7 @@ class Process:
         scheduler = self.scheduler
         deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
         while True:
-            if self.done:
+            if self.done or (scheduler.current in self.crew and self.fn is None and self is not scheduler.body):
                 return True
             self.joiners.append(scheduler.current)
             if not scheduler.wait(("the end of", self), deadline):
@@ -208,6 +208,8 @@ class Process:
     def _see_off(self) -> None:
         """Its main function is done. As an interpreter does that ends, it waits for its threads; the daemons among them end with it."""
         self.fn = None
+        for each in self.joiners:  # a thread of its own waits for no more than that
+            self.scheduler.wake(each)
         with suppress(ProcessEnded, KeyboardInterrupt, *VERDICTS):  # which are on record, or everybody's
             while others := [each for each in self.crew if not each.daemon]:
                 others[0].join()

@@ -1,5 +1,5 @@
 """The alarm of a simulated process, ``signal.alarm`` and ITIMER_REAL: it uses virtual time, and its handler runs where the
-process waits, as on a kernel: a wait ends if the handler raises, and goes on if it returns.
+process waits, as on a kernel: a wait ends if the handler raises, and goes on if it returns. So does a signal that a thread sends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simnet.whereabouts import caller
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Alarm", "alarm_call"]
+__all__ = ["Alarm", "Sent", "alarm_call"]
 
 SIGALRM = 14
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
@@ -86,6 +86,20 @@ class Alarm:
         backend = self.process.scheduler.backend
         if not keep_back(self.process, SIGALRM, KERNEL) and backend.hears(self.process, SIGALRM):
             hear(self.process, SIGALRM, caller(sys._getframe(1)))
+
+
+class Sent:
+    """A signal that another thread of a program has sent, until the main one hears it."""
+
+    __slots__ = ("number", "process")
+
+    def __init__(self, process: Process, number: int) -> None:
+        self.process = process
+        self.number = number
+
+    def hear(self) -> None:
+        """In the process, which has waited: call the handler."""
+        hear(self.process, self.number, caller(sys._getframe(1)))
 
 
 def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:

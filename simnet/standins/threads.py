@@ -62,9 +62,12 @@ class _Handle:
 @functools.wraps(_true_join)
 def _join(self: threading.Thread, timeout: float | None = None) -> None:
     process = vars(self).get("_simulated")
-    if process is None:
+    me = _current()
+    if process is None and me is not None and me.owner is not None and self is threading.main_thread():
+        me.owner.join(timeout)
+    elif process is None:
         _true_join(self, timeout)
-    elif process is _current():
+    elif process is me:
         raise RuntimeError("cannot join current thread")
     elif not process.done:
         process.join(None if timeout is None else max(timeout, 0))

@@ -10,6 +10,7 @@ import http.client
 import http.server
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -484,6 +485,44 @@ def test_what_a_program_keeps_for_each_thread_each_thread_of_a_pool_has(simnet_n
 
     simnet_network.host("server").spawn(serve_pages)
     assert [simnet_network.host(name).run(main) for name in ("one", "two")] == [3, 3]
+
+
+def test_a_signal_that_a_thread_sends_its_program_is_heard_by_the_main_one(simnet_network: Any) -> None:
+    async def main() -> float:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        thread = threading.Thread(target=lambda: [time.sleep(2), os.kill(os.getpid(), signal.SIGTERM)])
+        thread.start()
+        await stop.wait()
+        return time.monotonic()
+
+    heard: list[Any] = []
+
+    def blocking() -> None:
+        signal.signal(signal.SIGUSR1, lambda number, _: heard.append((number, threading.current_thread().name)))
+
+        def send() -> None:
+            with pytest.raises(ValueError, match="signal only works in main thread"):
+                signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGUSR1)
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+        threading.Timer(1, send).start()
+        time.sleep(2)
+
+    assert simnet_network.host("a").run(asyncio.run, main()) == 2
+    simnet_network.host("b").run(blocking)
+    assert heard == [(signal.SIGUSR1, "MainThread")]
+
+
+def test_a_thread_may_wait_for_the_main_one(simnet_network: Any) -> None:
+    def main() -> list[float]:
+        ended: list[float] = []
+        threading.Thread(target=lambda: [threading.main_thread().join(), ended.append(time.monotonic())]).start()
+        time.sleep(3)
+        return ended
+
+    assert simnet_network.host("a").run(main) == [3]
 
 
 def test_an_event_loop_in_a_thread_is_given_work_by_its_program(simnet_network: Any) -> None:
