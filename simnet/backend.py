@@ -29,7 +29,7 @@ from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import splice
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
-from simnet.eventloops import SLEEPS, look_for_a_loop
+from simnet.eventloops import SLEEPS, WAITS, look_for_a_loop
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
 from simnet.mutex import wait_on
@@ -474,6 +474,9 @@ class SimulatedBackend:
 
     def wait_on(self, condition: Any, timeout: float | None, _: Any) -> bool:
         """``threading.Condition.wait``, where events and queues wait: another process may notify, time may pass."""
+        process = self._scheduler.current
+        if process.target and (timeout is None or timeout > 0):
+            look_for_a_loop(process, "waited for a thread", WAITS)
         return wait_on(self._scheduler, condition, timeout)
 
 

@@ -115,7 +115,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "handler-raised": Invariant("no exception leaves a handler of a target", "catch it in the handler"),
     "always": Invariant("what `net.always` states", "it is in your own words: the report has the line"),
     "blocks-the-loop": Invariant(
-        "no `time.sleep`, and no call of a blocking socket that has to wait, in a coroutine or callback of asyncio, or in a handler of "
+        "no `time.sleep`, and no call of a blocking socket, nor for the result of a thread, that has to wait, in a coroutine or callback of asyncio, or in a handler of "
         "`dispatch` or asyncore: its loop stands still meanwhile (a warning, unless it is set to `failure`)",
         "`await asyncio.sleep(...)`, streams, `await asyncio.to_thread(...)`; a timer, or a channel of the loop's own",
     ),

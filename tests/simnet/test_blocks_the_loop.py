@@ -7,6 +7,7 @@ import re
 import socket
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -173,6 +174,34 @@ def test_a_blocking_call_that_waits_is_warned_of_in_each_kind_of_loop(server: An
     assert message.startswith(f"server/{server.__name__} waited for connect() in its event loop, at ")
     assert where in message or "in look_up" in message
     assert remedy in message
+
+
+def test_a_coroutine_that_waits_for_a_thread_is_warned_of() -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        with ThreadPoolExecutor() as pool:
+            writer.write(pool.submit(look_up).result())
+        writer.close()
+
+    with warnings.catch_warnings(), simnet.Network() as net:
+        warnings.simplefilter("ignore")
+        net.host("server").spawn(asyncio.run, serve_with(answers))
+        ask(net)
+    (message,) = warned_of(net)
+    assert "waited for a thread in its event loop, at test_blocks_the_loop.py:" in message
+    assert " in answers: " in message
+
+
+def test_one_that_awaits_it_is_not() -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(await asyncio.to_thread(look_up))
+        writer.close()
+
+    with simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, serve_with(answers))
+        ask(net)
+    assert not warned_of(net)
 
 
 def test_a_program_that_blocks_before_and_after_its_loop_is_not_meant() -> None:
