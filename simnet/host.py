@@ -60,6 +60,15 @@ class Host(NotALink):
         """Its IPv4 address."""
         return self.machine.address
 
+    @property
+    def privileged(self) -> bool:
+        """Have its programs CAP_NET_ADMIN and CAP_NET_RAW? False, until a test sets it: then SO_MARK and the like are accepted."""
+        return self.machine.privileged
+
+    @privileged.setter
+    def privileged(self, privileged: bool) -> None:
+        self.machine.privileged = self.machine.stack.privileged = privileged
+
     def spawn(self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> Process:
         """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.
 

@@ -26,7 +26,7 @@ class Machine:
 
     __slots__ = (
         "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
-        "powered", "epoch_ns", "still_until_ns", "lookups", "looked_up", "sockets",
+        "powered", "epoch_ns", "still_until_ns", "lookups", "looked_up", "sockets", "privileged",
     )  # fmt: skip
 
     def __init__(self, fabric: Fabric, name: str, number: int, seed: str) -> None:
@@ -37,6 +37,7 @@ class Machine:
         self.target = False
         self.lookups = 0  # names it asked for
         self.looked_up = False  # somebody asked for its name
+        self.privileged = False  # may its programs administer the network? Any may bind any port
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # polls of this host's processes that found something ready
         addresses = _addresses(number)
@@ -56,6 +57,7 @@ class Machine:
         # A program compares these with what os says; but a number of the machine's processes would tell runs apart.
         stack.credentials = (stack.credentials[0], real.geteuid(), real.getegid())
         stack.pids = frozenset({stack.credentials[0], real.getpid(), real.getppid()})
+        stack.privileged = self.privileged
         stack.path_error = in_the_way
         stack.real_path = without_links
         if self.fabric.recording or self.fabric.injector.meddles:

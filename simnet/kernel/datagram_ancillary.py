@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from errno import EINVAL, ENETUNREACH, ENODEV, EPERM
+from errno import EINVAL, ENETUNREACH, ENODEV
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +43,7 @@ from simnet.kernel.options import (
     IPV6_UNICAST_HOPS,
     SOL_SOCKET,
     Key,
+    unprivileged,
 )
 from simnet.kernel.packed_options import (
     IP_HEADER,
@@ -235,7 +236,7 @@ def said(
             marks = (marks or PLAIN)._replace(segment=int.from_bytes(value, sys.byteorder))
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
-            check_for_any_socket(kind, data)
+            check_for_any_socket(kind, data, socket.stack.privileged)
             continue
         if level not in (IPPROTO_IP, IPPROTO_IPV6):
             continue  # another protocol's
@@ -257,11 +258,11 @@ def said(
             link = number or link
             source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
         elif kind == IP_RETOPTS and not six:
-            marks = (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX]))
+            marks = (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX], socket.stack.privileged))
         elif kind == IP_PROTOCOL and not six:
             _number(value, 1, 0)  # which is for a raw socket
         elif six and kind in EXTENSIONS:
-            marks = _extended(kind, value, marks)
+            marks = _extended(socket, kind, value, marks)
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL) or (six and kind == IPV6_2292HOPLIMIT):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
@@ -276,7 +277,7 @@ def said(
     return marks, source
 
 
-def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
+def _extended(socket: DatagramSender, kind: int, value: bytes, marks: Marks | None) -> Marks | None:
     """What else may be said of a datagram over IPv6: that it is not to be cut; extension headers take CAP_NET_RAW."""
     if kind == IPV6_DONTFRAG:
         return (marks or PLAIN)._replace(whole=bool(_number(value, 0, 0, highest=1)))
@@ -285,7 +286,7 @@ def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
     if kind != IPV6_FLOWINFO and (value[1] + 1) * 8 > len(value):
         raise socket_error(EINVAL)
     if kind != IPV6_FLOWINFO:
-        raise socket_error(EPERM)
+        raise unprivileged(socket, f"sendmsg with message {kind} of IPPROTO_IPV6")
     if any(value[:4]):
         not_modelled(f"sendmsg with message {kind} of IPPROTO_IPV6")
     return marks

@@ -1,7 +1,8 @@
 """Flags of send and recv, families and types of sockets, and their ioctl requests, by Linux's numbers."""
 
+import struct
 from collections.abc import Iterable, Mapping
-from errno import EINVAL
+from errno import EINVAL, EPERM
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -59,12 +60,20 @@ Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
 
 
-def check_for_any_socket(kind: int, data: Any) -> None:
-    """Look at a message of SOL_SOCKET that is sent through an internet socket; EINVAL if no socket knows it."""
+def check_for_any_socket(kind: int, data: Any, privileged: bool) -> None:
+    """Look at a message of SOL_SOCKET that is sent through an internet socket.
+
+    Raises:
+        OSError: EINVAL, no socket knows it; EPERM, only who is *privileged* may send it, as a mark, or a high priority.
+    """
+    if kind == SO_MARK and not privileged:
+        raise socket_error(EPERM)
     if kind in NOT_OURS:
         not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
     if kind not in UNIX_ONLY and (kind not in NUMBERS or memoryview(data).nbytes != 4):
         raise socket_error(EINVAL)
+    if kind == SO_PRIORITY and not privileged and not 0 <= struct.unpack("=i", data)[0] <= 6:
+        raise socket_error(EPERM)
 
 
 def check_zerocopy(flags: int, options: Mapping[tuple[int, int], Any] | None) -> None:

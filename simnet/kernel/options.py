@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
+from errno import EACCES, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
 from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -195,16 +195,40 @@ _KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
     IPPROTO_UDP: frozenset({1, *range(100, 105)}),
     IPPROTO_IPV6: frozenset(range(1, 79)) - {7, 9, 10, *range(12, 16), *range(36, 42), 52, 63, 71},
 }
-# What a process without CAP_NET_ADMIN is refused whatever the value: the policies of IPsec, and the tables of netfilter.
+# What a process without CAP_NET_ADMIN is refused whatever the value: the policies of IPsec, the tables of netfilter, and
+# TCP_AO_REPAIR.
 _PRIVILEGED: Final = frozenset(
-    {*((IPPROTO_IP, name) for name in (16, 17, 64, 65, 96, 97)), (IPPROTO_IPV6, 34), (IPPROTO_IPV6, 35)}
+    {
+        *((IPPROTO_IP, name) for name in (16, 17, 64, 65, 96, 97)),
+        *((IPPROTO_IPV6, name) for name in (34, 35, 64, 65)),
+        (IPPROTO_TCP, 42),
+    }
 )
+# Values that take a privilege: all but those from the second number to the third, and the errno for who has none.
+_PRIVILEGED_VALUES: Final[dict[Key, tuple[int, int, int]]] = {
+    (SOL_SOCKET, 1): (EACCES, 0, 0),  # SO_DEBUG
+    (SOL_SOCKET, SO_PRIORITY): (EPERM, 0, 6),
+    (SOL_SOCKET, 32): (EPERM, 1, 0),  # SO_SNDBUFFORCE
+    (SOL_SOCKET, 33): (EPERM, 1, 0),  # SO_RCVBUFFORCE
+    (SOL_SOCKET, SO_MARK): (EPERM, 1, 0),
+    (SOL_SOCKET, 69): (EPERM, 0, 0),  # SO_PREFER_BUSY_POLL
+    (SOL_SOCKET, 70): (EPERM, INT_MIN, 0),  # SO_BUSY_POLL_BUDGET
+    (IPPROTO_IP, 19): (EPERM, 0, 0),  # IP_TRANSPARENT
+    (IPPROTO_TCP, 19): (EPERM, 1, 0),  # TCP_REPAIR
+}
 
 
-def unknown(level: int, name: int, setting: bool) -> OSError:
+def unprivileged(socket: AnySocket, call: str, error: int = EPERM) -> OSError:
+    """The refusal of *call* to who has no privilege; to who has one it would do something, and is NotModelled."""
+    if socket.stack.privileged:
+        not_modelled(call)
+    return socket_error(error)
+
+
+def unknown(socket: AnySocket, level: int, name: int, setting: bool) -> OSError:
     """What the kernel answers to an option that is in no table; NotModelled for one that only we do not know."""
     if setting and (level, name) in _PRIVILEGED:
-        return socket_error(EPERM)
+        return unprivileged(socket, f"setsockopt(level {level}, option {name})")
     if name in _KNOWN_TO_LINUX.get(level, ()):
         not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
     return socket_error(ENOPROTOOPT)
@@ -223,8 +247,12 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
     return number
 
 
-def stored(key: Key, option: Option, value: int) -> int:
+def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
+    if key in _PRIVILEGED_VALUES and not socket.stack.privileged:
+        error, low, high = _PRIVILEGED_VALUES[key]
+        if not low <= value <= high:
+            raise socket_error(error)
     if option.below and value < 0:
         raise socket_error(option.below)
     if key == PORT_RANGE and 0 < value >> 16 & 0xFFFF < value & 0xFFFF:
@@ -302,12 +330,12 @@ def shared(level: int, name: int, value: Any = 0) -> Key:
     return key
 
 
-def look_up(table: dict[Key, Option], level: int, name: int) -> Option | None:
+def look_up(socket: AnySocket, table: dict[Key, Option], level: int, name: int) -> Option | None:
     """The option to be set. IPv6 says what it does not know, or does not let be set, before it looks at the value."""
     option = table.get((level, name))
     if level == IPPROTO_IPV6:
         if option is None:
-            raise unknown(level, name, setting=True)
+            raise unknown(socket, level, name, setting=True)
         if option.low > option.high:
             raise socket_error(option.refusal)
     return option

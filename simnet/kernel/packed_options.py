@@ -223,7 +223,7 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         elif _kept(socket, key):
             raise socket_error(EPERM)  # once locked it stays so, and it locks out what nobody can attach here
     elif key in HEADERS:
-        _set_header(key, value)
+        _set_header(socket, key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
     elif key in ANYCAST:
@@ -252,10 +252,14 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
         if name and name not in LINKS:
             raise socket_error(ENODEV)
+        _may_leave_link(socket)
         forget_route(socket)
         _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
     elif key == LINK_NUMBER:
-        if len(value) < 4 or (number := struct.unpack_from("=i", value)[0]) < 0:
+        if len(value) < 4:
+            raise socket_error(EINVAL)
+        _may_leave_link(socket)
+        if (number := struct.unpack_from("=i", value)[0]) < 0:
             raise socket_error(EINVAL)
         if number > len(LINKS):
             not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
@@ -312,6 +316,12 @@ def _link_of(socket: AnySocket) -> int:
     return LINKS.index(name[:-1]) + 1 if name else 0
 
 
+def _may_leave_link(socket: AnySocket) -> None:
+    """Who is bound to a link stays there without CAP_NET_RAW: EPERM."""
+    if _kept(socket, LINK) and not socket.stack.privileged:
+        raise socket_error(EPERM)
+
+
 def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     """What setsockopt reads where it is given no buffer."""
     stream = socket.type == SOCK_STREAM
@@ -357,18 +367,20 @@ def mtu_to(ip: str, of_link: bool = False) -> int:
 
 def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
     """A stream keeps those that do nothing; a datagram takes any that are modelled along."""
-    kept = compiled(value)
+    kept = compiled(value, socket.stack.privileged)
     if socket.type == SOCK_STREAM and kept.lstrip(b"\1").strip(b"\0"):
         not_modelled("setsockopt(IP_OPTIONS)")
     _keep(socket, key, kept)
 
 
-def _set_header(key: Key, value: bytes) -> None:
-    """An extension header of IPv6, which takes CAP_NET_RAW; but none may be set."""
+def _set_header(socket: AnySocket, key: Key, value: bytes) -> None:
+    """An extension header of IPv6, which takes CAP_NET_RAW, but for one that leads along a way; or none."""
+    if key[1] != IPV6_RTHDR and not socket.stack.privileged:
+        raise socket_error(EPERM)
     if value and (len(value) < 8 or len(value) % 8 or key[1] == IPV6_RTHDR):
         raise socket_error(EINVAL)
     if value:
-        raise socket_error(EPERM)
+        not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 
 def _rate(socket: AnySocket, value: bytes) -> bytes:

@@ -71,7 +71,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
-    option = o.look_up(table, level, name)
+    option = o.look_up(socket, table, level, name)
     value = o.check_length(level, option, value)
     if o.read_only(level, name):
         raise socket_error(ENOPROTOOPT)
@@ -89,13 +89,13 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         raise socket_error(EOPNOTSUPP)
     else:
         if option is None:
-            raise o.unknown(level, name, setting=True)
+            raise o.unknown(socket, level, name, setting=True)
         number = o.integer(value)
         if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
             number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
         elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
             number = (o.INT_MAX if number < 0 else number) or 1
-        kept = o.stored((level, name), option, number)
+        kept = o.stored(socket, (level, name), option, number)
         if level == o.SOL_SOCKET and name in _FLAGS:
             socket.sharing = socket.sharing | _FLAGS[name] if kept else socket.sharing & ~_FLAGS[name]
         elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
@@ -138,7 +138,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)  # bind() sets it too
     option = table.get((level, name))
     if option is None:
-        raise o.unknown(level, name, setting=False)
+        raise o.unknown(socket, level, name, setting=False)
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # what comes over IPv4 is not what it has asked for
     return o.answer(option.default if kept is None else kept, buflen, level)

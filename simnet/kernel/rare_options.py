@@ -41,6 +41,7 @@ from simnet.kernel.options import (
     AnySocket,
     Key,
     Option,
+    unprivileged,
 )
 from simnet.kernel.states import ESTABLISHED
 
@@ -161,7 +162,7 @@ def refused(default: int, error: int) -> Option:
 
 RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_DETACH_FILTER): refused(0, ENOENT),
-    **{(SOL_SOCKET, name): refused(0, EPERM) for name in (SO_SNDBUFFORCE, SO_RCVBUFFORCE)},  # without CAP_NET_ADMIN
+    **{(SOL_SOCKET, name): Option(INT_MIN, INT_MIN, INT_MAX, fixed=True) for name in (SO_SNDBUFFORCE, SO_RCVBUFFORCE)},
     (SOL_SOCKET, SO_WIFI_STATUS): SWITCH,  # no link here is one
     (SOL_SOCKET, SO_NOFCS): SWITCH,
     (SOL_SOCKET, SO_LOCK_FILTER): SWITCH,
@@ -216,7 +217,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
             IPV6_TRANSPARENT, IPV6_FREEBIND,
         )
     },
-    **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (27, 28, *IPV6_MULTICAST_BY_SOURCE, 64, 65)},
+    **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (27, 28, *IPV6_MULTICAST_BY_SOURCE)},
     **{(IPPROTO_IPV6, name): refused(0, ENOPROTOOPT) for name in (68, 69)},
 }  # fmt: skip
 
@@ -234,7 +235,7 @@ RARE_TCP: Final[dict[Key, Option]] = {
         for name in (TCP_CC_INFO, TCP_SAVED_SYN, TCP_ZEROCOPY_RECEIVE, TCP_IS_MPTCP)
     },
     (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
-    (IPPROTO_TCP, TCP_REPAIR): Option(0, 0, 0, EPERM, minus_one=True),  # without CAP_NET_ADMIN
+    (IPPROTO_TCP, TCP_REPAIR): Option(0, 0, 1, minus_one=True, fixed=True),
     (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 4001, 200_000, fixed=True),  # from two ticks on
     (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 4001, 200_000, fixed=True),
 }
@@ -256,11 +257,9 @@ _NOT_TOLD: Final[dict[Key, int]] = {
     },
     **{(IPPROTO_IP, name): ENOPROTOOPT for name in (16, 17, *MULTICAST_BY_SOURCE, *NETFILTER)},
     **{(IPPROTO_IP, name): EINVAL for name in (41, 48)},  # IP_MSFILTER and MCAST_MSFILTER, of less than a filter
-    **{(IPPROTO_IP, name): EINVAL for name in IPTABLES},
-    (IPPROTO_IP, IP_VS_SO_GET): EPERM,
     **{
         (IPPROTO_TCP, name): ENOPROTOOPT
-        for name in (TCP_MD5SIG, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT, 42)
+        for name in (TCP_MD5SIG, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT)
     },
     **{
         (IPPROTO_TCP, name): EINVAL
@@ -268,9 +267,17 @@ _NOT_TOLD: Final[dict[Key, int]] = {
     },
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): EINVAL,
     **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *IPV6_MULTICAST_BY_SOURCE)},
-    **{(IPPROTO_IPV6, name): EINVAL for name in (48, 64, 65, 68, 69)},
+    (IPPROTO_IPV6, 48): EINVAL,
 }  # fmt: skip
 
+# The tables of netfilter, and TCP_AO_REPAIR.
+_TOLD_WHO_IS_PRIVILEGED: Final = frozenset(
+    {
+        *((IPPROTO_IP, name) for name in (*IPTABLES, IP_VS_SO_GET)),
+        *((IPPROTO_IPV6, name) for name in (64, 65, 68, 69)),
+        (IPPROTO_TCP, 42),
+    }
+)
 _IN_BYTES: Final[dict[Key, bytes]] = {
     (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
     (SOL_SOCKET, SO_TXTIME): bytes(8),
@@ -289,6 +296,8 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     if refusal:
         raise socket_error(refusal)
     level, name = key
+    if key in _TOLD_WHO_IS_PRIVILEGED:
+        raise unprivileged(socket, f"getsockopt(level {level}, option {name})")
     if key in _UNSTEADY:
         not_modelled(f"getsockopt(level {level}, option {name})")
     if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port

@@ -15,7 +15,7 @@ from errno import (
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 )
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from simnet.kernel import inet
 from simnet.kernel.control import ControlBlock
@@ -95,7 +95,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
         "_unix_names", "credentials", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
-        "on_established", "path_error", "real_path", "muted", "carry", "_cookies",
+        "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -113,6 +113,7 @@ class Stack:
         self._unix_names: dict[Key, UnixSocket | None] | None = None
         self._cookies: dict[Any, int] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
+        self.privileged = False  # has who runs CAP_NET_ADMIN and CAP_NET_RAW?
         self.pids: frozenset[int] = frozenset({1})  # of the processes that there are, for SCM_CREDENTIALS
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
@@ -184,14 +185,14 @@ class Stack:
             return TcpSocket(self, family)
         kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
         if family == AF_INET and kind == SOCK_PACKET:
-            raise socket_error(EPERM)  # as AF_PACKET below: of old it was a type
+            self._refuse_raw()  # as AF_PACKET below: of old it was a type
         if not 0 <= family < AF_MAX and not kind & ~SOCK_TYPE_MASK:
             raise socket_error(EAFNOSUPPORT)
         if not 0 <= kind < SOCK_MAX:
             raise socket_error(EINVAL)
         if family not in (AF_UNIX, AF_INET, AF_INET6):
             if family == AF_PACKET:
-                raise socket_error(EPERM)  # as of SOCK_RAW below
+                self._refuse_raw()
             if family in OTHER_FAMILIES:
                 raise NotModelled(f"socket(family {family})")
             raise socket_error(EAFNOSUPPORT)  # a kernel without the module
@@ -210,10 +211,16 @@ class Stack:
         if kind == SOCK_DGRAM and proto == IPPROTO_UDPLITE:
             return UdpLiteSocket(self, family)
         if kind == SOCK_RAW and proto:
-            raise socket_error(EPERM)  # what Linux answers a process without CAP_NET_RAW
+            self._refuse_raw()
         if kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW):
             raise socket_error(EPROTONOSUPPORT)
         raise socket_error(ESOCKTNOSUPPORT)
+
+    def _refuse_raw(self) -> NoReturn:
+        """A raw or packet socket, which Linux refuses a process without CAP_NET_RAW."""
+        if self.privileged:
+            raise NotModelled("socket(SOCK_RAW)")
+        raise socket_error(EPERM)
 
     def _unix(self, kind: int, proto: int) -> UnixStream | UnixDatagram:
         if proto not in (0, AF_UNIX):

@@ -103,12 +103,12 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
-    option = o.look_up(ALL_TCP_OPTIONS, level, name)
+    option = o.look_up(socket, ALL_TCP_OPTIONS, level, name)
     value = o.check_length(level, option, value)
     if level == o.SOL_SOCKET and _set_socket_level(socket, name, value):
         return
     if option is None:
-        raise o.unknown(level, name, setting=True)
+        raise o.unknown(socket, level, name, setting=True)
     number = o.integer(value)
     if level == o.IPPROTO_TCP:
         number = _set_tcp_level(socket, name, number)
@@ -122,7 +122,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         if socket.options is not None and not agreed:
             socket.options.pop(key, None)
         return
-    kept = o.stored(key, option, number)
+    kept = o.stored(socket, key, option, number)
     note_option(socket, key, kept)
     if key == o.TOS:
         if socket.options is None:
@@ -327,7 +327,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         return o.packed_answer(packed, buflen)
     option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
-        raise o.unknown(level, name, setting=False)
+        raise o.unknown(socket, level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(*o.shared(level, name))

@@ -405,7 +405,8 @@ class Stream(Connection):
             if level == SOL_SOCKET:
                 if self.state not in _SENDABLE and not flags & MSG_FASTOPEN:
                     raise self._not_sendable()
-                check_for_any_socket(kind, data)  # what another protocol is told it takes no notice of
+                # What another protocol is told it takes no notice of.
+                check_for_any_socket(kind, data, self.stack.privileged)
         return self.sendto(b"".join(bytes(memoryview(part)) for part in buffers), flags, address)
 
     def ioctl(self, request: int) -> int:

@@ -19,7 +19,10 @@ SWITCH = ((0, 0), (1, 1), (7, 1), (-1, 1))
 # Of each option: what it is before it is set, and for values that are set what it is then.
 IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] = {
     "tcp": {
-        (SOL, 1): (0, SWITCH),  # SO_DEBUG
+        (SOL, 1): (0, ((0, 0), (1, "EACCES"), (-1, "EACCES"))),  # SO_DEBUG
+        (SOL, 12): (0, ((6, 6), (7, "EPERM"), (-1, "EPERM"))),  # SO_PRIORITY
+        (SOL, 32): ("ENOPROTOOPT", ((1, "EPERM"), (b"1", "EINVAL"))),  # SO_SNDBUFFORCE
+        (SOL, 36): (0, ((0, "EPERM"), (1, "EPERM"))),  # SO_MARK
         (SOL, 11): (0, SWITCH),  # SO_NO_CHECK
         (SOL, 29): (0, ((0, 0),)),  # SO_TIMESTAMP
         (SOL, 42): (-1, ((-1, -1),)),  # SO_PEEK_OFF
@@ -38,7 +41,10 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IP, 3): (0, ((0, "ENOPROTOOPT"), (b"", "ENOPROTOOPT"))),  # IP_HDRINCL
         (IP, 4): (0, ((b"", 0), (bytes(64), "EINVAL"), (b"\x7f\0\0\1", "EINVAL"), (b"lo", "EINVAL"))),  # IP_OPTIONS
         (IP, 14): ("ENOTCONN", ((1, "ENOPROTOOPT"),)),  # IP_MTU
-        (IP, 19): (0, ((0, 0), (b"", "EINVAL"))),  # IP_TRANSPARENT
+        (IP, 19): (0, ((0, 0), (1, "EPERM"), (b"", "EINVAL"))),  # IP_TRANSPARENT
+        (IP, 64): ("EPERM", ((1, "EPERM"), (b"", "EPERM"))),  # IPT_SO_SET_REPLACE
+        (TCP, 19): (0, ((0, "EPERM"), (-1, "EPERM"), (b"", "EINVAL"))),  # TCP_REPAIR
+        (TCP, 42): ("EPERM", ((0, "EPERM"), (b"", "EINVAL"))),  # TCP_AO_REPAIR
         (IP, 32): (0, ((0, "EINVAL"), (b"", "EINVAL"))),  # IP_MULTICAST_IF
         (IP, 33): (1, ((1, "EINVAL"),)),  # IP_MULTICAST_TTL
         (IP, 35): ("ENOPROTOOPT", ((b"", "EPROTO"), (bytes(8), "EPROTO"))),  # IP_ADD_MEMBERSHIP
@@ -59,8 +65,10 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (IPV6, 18): (1, ((1, "ENOPROTOOPT"),)),  # IPV6_MULTICAST_HOPS
         (IPV6, 20): ("ENOPROTOOPT", ((b"", "EINVAL"), (bytes(20), "EPROTO"))),  # IPV6_JOIN_GROUP
         (IPV6, 50): ("ENOPROTOOPT", ((b"", "EINVAL"),)),  # IPV6_PKTINFO
-        (IPV6, 54): (0, ((b"", 0), (1, "EINVAL"), (bytes(12), "EINVAL"))),  # IPV6_HOPOPTS
+        (IPV6, 54): (0, ((b"", "EPERM"), (1, "EPERM"), (bytes(8), "EPERM"))),  # IPV6_HOPOPTS
         (IPV6, 57): (0, ((b"", 0), (1, "EINVAL"))),  # IPV6_RTHDR
+        (IPV6, 64): ("EPERM", ((1, "EPERM"),)),  # IP6T_SO_SET_REPLACE
+        (IPV6, 75): (0, ((0, 0), (1, "EPERM"))),  # IPV6_TRANSPARENT
         (IPV6, 61): ("EINVAL", ((1, "ENOPROTOOPT"),)),  # IPV6_PATHMTU
         (IPV6, 89): ("ENOPROTOOPT", ((b"", "ENOPROTOOPT"),)),
     },
@@ -84,7 +92,8 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
     "unix": {
         (SOL, 34): (0, SWITCH),  # SO_PASSSEC
         (SOL, 60): (0, ((0, "ENOTSUP"),)),  # SO_ZEROCOPY
-        (SOL, 69): (0, SWITCH),  # SO_PREFER_BUSY_POLL
+        (SOL, 69): (0, ((0, 0), (1, "EPERM"))),  # SO_PREFER_BUSY_POLL
+        (SOL, 70): ("ENOPROTOOPT", ((1, "EPERM"), (-1, "EINVAL"))),  # SO_BUSY_POLL_BUDGET
     },
 }
 
@@ -201,13 +210,16 @@ def test_k131_a_socket_is_bound_to_a_link_by_name(world: World) -> None:
     for kind in ("tcp", "udp", "unix"):
         sock = fresh(world, kind)
         assert (sock.getsockopt(*link), sock.getsockopt(*link, 16)) == (0, b"")
+        sock.setsockopt(*link, b"")
+        world.gives("ENODEV", sock.setsockopt, *link, b"no-such-link")
         for name in (b"lo", b"lo\0", b"lo\0 and more than a name has room for"):
+            sock = fresh(world, kind)
             sock.setsockopt(*link, name)
             assert sock.getsockopt(*link, 16) == b"lo\0"
-        world.gives("EINVAL", sock.getsockopt, *link, 15)
+            world.gives("EINVAL", sock.getsockopt, *link, 15)
         world.gives("ENODEV", sock.setsockopt, *link, b"no-such-link")
-        sock.setsockopt(*link, b"")
-        assert sock.getsockopt(*link, 16) == b""
+        for other in (b"", b"lo"):  # it stays there, but for the privileged
+            world.gives("EPERM", sock.setsockopt, *link, other)
 
 
 def test_k031_a_bind_may_leave_the_port_for_later(world: World) -> None:
@@ -616,8 +628,11 @@ def test_k131_a_socket_is_bound_to_a_link_by_number(world: World) -> None:
         assert sock.getsockopt(*number) == 0
         sock.setsockopt(*number, 1)
         assert (sock.getsockopt(*number), sock.getsockopt(*link, 16)) == (1, b"lo\0")
-        world.gives("EINVAL", sock.setsockopt, *number, -1)
         world.gives("EINVAL", sock.setsockopt, *number, b"\1")
+        for other in (-1, 0, 1):
+            world.gives("EPERM", sock.setsockopt, *number, other)
+        sock = world.socket(family, socket.SOCK_DGRAM)
+        world.gives("EINVAL", sock.setsockopt, *number, -1)
         sock.setsockopt(*number, 0)
         assert (sock.getsockopt(*number), sock.getsockopt(*link, 16)) == (0, b"")
         sock.setsockopt(*link, b"lo")

@@ -154,7 +154,8 @@ def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
         ((IP, 99, b""), "EINVAL"),
         ((SOL, 99, b""), "EINVAL"),
         ((SOL, socket.SO_PRIORITY, b"1"), "EINVAL"),
-        ((SOL, socket.SO_MARK, bytes(8)), "EINVAL"),
+        ((SOL, socket.SO_PRIORITY, number(7)), "EPERM"),
+        ((SOL, socket.SO_MARK, bytes(8)), "EPERM"),
         ((IP, IP_PKTINFO, bytes(11)), "EINVAL"),
         ((IP, IP_PKTINFO, number(0) + socket.inet_aton("10.9.9.9") + bytes(4)), "ENETUNREACH"),
         ((IP, IP_PKTINFO, number(77) + bytes(8)), "ENODEV"),
@@ -308,7 +309,8 @@ def test_k131_a_link_without_an_address_leaves_the_address_to_the_way(world: Wor
 def test_k131_ip_options_travel_and_take_room(world: World) -> None:
     here, there = bound(world, 4, [(IP, IP_RECVOPTS), (IP, socket.IP_RETOPTS)]), bound(world)
     there.connect(here.getsockname())
-    padded = b"\1\xff\2\0"  # no operation, one that nobody knows, the end
+    given = b"\1\x94\4\0\0"  # no operation, an alert to routers
+    padded = given + bytes(3)
 
     def hears(payload: bytes, *options: bytes) -> None:
         world.readable(here)
@@ -316,18 +318,20 @@ def test_k131_ip_options_travel_and_take_room(world: World) -> None:
         told = [(IP, IP_RECVOPTS, each) for each in options] + [(IP, socket.IP_RETOPTS, b"") for _ in options]
         assert (data, messages, flags) == (payload, told, 0)
 
-    there.sendmsg([b"a"], [(IP, socket.IP_RETOPTS, b"\1\xff\2")])
+    there.sendmsg([b"a"], [(IP, socket.IP_RETOPTS, given)])
     hears(b"a", padded)
-    there.setsockopt(IP, socket.IP_OPTIONS, b"\1\xff\2")
+    there.setsockopt(IP, socket.IP_OPTIONS, given)
     assert there.getsockopt(IP, socket.IP_OPTIONS, 40) == padded
     there.send(b"b")
     hears(b"b", padded)
     there.sendmsg([b"c"], [(IP, socket.IP_RETOPTS, b"")], MORE)
     there.send(b"d")
     hears(b"cd")
-    world.gives("EINVAL", there.sendmsg, [b"x"], [(IP, socket.IP_RETOPTS, b"\xff\5")])
-    world.gives("EMSGSIZE", there.send, bytes(65504))
-    assert there.send(bytes(65503)) == 65503
+    for unknown in (b"\xff\5", b"\xff\2"):  # too long, or for the privileged
+        world.gives("EINVAL", there.sendmsg, [b"x"], [(IP, socket.IP_RETOPTS, unknown)])
+        world.gives("EINVAL", there.setsockopt, IP, socket.IP_OPTIONS, unknown)
+    world.gives("EMSGSIZE", there.send, bytes(65500))
+    assert there.send(bytes(65499)) == 65499
 
 
 def test_k131_a_datagram_over_ipv6_may_say_that_it_is_not_to_be_cut(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import fcntl
 import itertools
 import os
@@ -63,6 +64,29 @@ def until_it_waits(thread: int | None) -> None:
             return
         locked = locked + 1 if number == FUTEX else 0
         time.sleep(0.002)
+
+
+# A network's administration, and raw sockets; numbers of linux/capability.h.
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without the privileges that no simulated program has, for the length of a ``with`` block, also where root tests."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable: the lower halves, then the upper ones
+    if libc.capget(head, sets):
+        yield
+        return
+    had = sets[0]
+    sets[0] = had & ~(1 << CAP_NET_ADMIN | 1 << CAP_NET_RAW)
+    libc.capset(head, sets)
+    try:
+        yield
+    finally:
+        sets[0] = had
+        libc.capset(head, sets)
 
 
 class World:
