@@ -41,7 +41,10 @@ from simnet.kernel.options import (
     IPPROTO_UDP,
     IPV6_TCLASS,
     IPV6_UNICAST_HOPS,
+    SO_MARK,
+    SO_PRIORITY,
     SOL_SOCKET,
+    TOS_PRIORITIES,
     Key,
     unprivileged,
 )
@@ -62,6 +65,8 @@ from simnet.kernel.rare_options import (
     IPV6_2292PKTINFO,
     IPV6_FLOWINFO,
     IPV6_ORIGDSTADDR,
+    SO_RCVMARK,
+    SO_RCVPRIORITY,
     UDP_GRO,
     UDP_SEGMENT,
 )
@@ -81,6 +86,7 @@ SEGMENT: Final = (IPPROTO_UDP, UDP_SEGMENT)
 GSO_MAX_SIZE: Final = 65536
 JOINED: Final = (IPPROTO_UDP, UDP_GRO)
 DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
+_TOLD_BY: Final = {SO_MARK: SO_RCVMARK, SO_PRIORITY: SO_RCVPRIORITY}
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
 
@@ -96,6 +102,8 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
         header,
         segment=options.get(SEGMENT, 0),
         flow=label_sent(options) if six else 0,
+        priority=options.get((SOL_SOCKET, SO_PRIORITY), 0),
+        mark=options.get((SOL_SOCKET, SO_MARK), 0),
     )
     return None if marks == PLAIN else marks
 
@@ -172,6 +180,10 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     messages = stamped(options, datagram.stamp_ns if isinstance(datagram, Noted) else 0, socket.stack)
     if isinstance(datagram, Noted) and datagram.dropped and options.get(DROPS):
         messages.append((*DROPS, struct.pack("=I", datagram.dropped)))
+    own = datagram.sender is socket.stack
+    for name, value in ((SO_MARK, marks.mark), (SO_PRIORITY, marks.priority)):
+        if options.get((SOL_SOCKET, _TOLD_BY[name])):
+            messages.append((SOL_SOCKET, name, struct.pack("=I", value & 0xFFFFFFFF if own else 0)))
     if marks.segment and options.get(JOINED) and len(datagram.payload) > marks.segment:
         messages.append((*JOINED, struct.pack("=i", marks.segment)))
     if options.get((IPPROTO_IPV6, IPV6_RECVPKTINFO)):
@@ -188,6 +200,10 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
             info = marks.tos << 20 | (label if label != NO_LABEL else 0)
             if info:
                 messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", info)))
+        if options.get((IPPROTO_IPV6, IPV6_2292PKTINFO)):
+            messages.append((IPPROTO_IPV6, IPV6_2292PKTINFO, address.packed + struct.pack("=i", link)))
+        if options.get((IPPROTO_IPV6, IPV6_2292HOPLIMIT)):
+            messages.append((IPPROTO_IPV6, IPV6_2292HOPLIMIT, struct.pack("=i", marks.ttl)))
         if options.get((IPPROTO_IPV6, IPV6_ORIGDSTADDR)) and port != PORT_UNKNOWN:
             messages.append((IPPROTO_IPV6, IPV6_ORIGDSTADDR, sockaddr(AF_INET6, target, port)))
         return messages
@@ -237,6 +253,10 @@ def said(
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
             check_for_any_socket(kind, data, socket.stack.privileged)
+            if kind in (SO_PRIORITY, SO_MARK):
+                number = struct.unpack("=i", data)[0]
+                marks = marks or PLAIN
+                marks = marks._replace(priority=number) if kind == SO_PRIORITY else marks._replace(mark=number)
             continue
         if level not in (IPPROTO_IP, IPPROTO_IPV6):
             continue  # another protocol's
@@ -268,6 +288,8 @@ def said(
         elif kind == (IPV6_TCLASS if six else IP_TOS):
             tos = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
             marks = (marks or PLAIN)._replace(tos=tos)  # Linux takes -1 for 255
+            if not six:
+                marks = marks._replace(priority=TOS_PRIORITIES[tos >> 3 & 3])
         else:
             raise socket_error(EINVAL)
     if source not in (None, ANY4) and not six and not socket.stack.is_local(source):

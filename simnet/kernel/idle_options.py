@@ -34,7 +34,7 @@ from simnet.kernel.options import (
     Key,
     Option,
 )
-from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, refused
+from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, SO_INQ, refused
 
 SO_DEBUG: Final = 1
 SO_NO_CHECK: Final = 11
@@ -188,7 +188,8 @@ ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_PASSSEC): SWITCH,
     (SOL_SOCKET, SO_ZEROCOPY): refused(0, EOPNOTSUPP),
     (SOL_SOCKET, SO_PASSPIDFD): STAYS_OFF,
-    (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True, fixed=True),
+    (SOL_SOCKET, SO_PASSRIGHTS): Option(1, switch=True),
+    (SOL_SOCKET, SO_INQ): Option(0),
     **UNIX_OPTIONS,
 }
 
@@ -201,4 +202,4 @@ def binds_anywhere(options: Mapping[Key, Any] | None) -> bool:
 
 
 # What a Unix listener passes on to its children.
-PASSED_ON: Final = frozenset({(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC)})
+PASSED_ON: Final = frozenset({(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC), (SOL_SOCKET, SO_PASSRIGHTS)})

@@ -36,6 +36,7 @@ from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM
+from simnet.kernel.odd_options import ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept
 from simnet.kernel.options import (
     INT_MAX,
     IPPROTO_IP,
@@ -109,6 +110,7 @@ FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
 NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
 DETACH_FILTER: Final = (SOL_SOCKET, SO_DETACH_FILTER)
+IPV6_MTU_MIN: Final = 1280
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)
 PKTINFO: Final = (IPPROTO_IPV6, IPV6_PKTINFO)
 MTUS: Final = frozenset({(IPPROTO_IP, IP_MTU), (IPPROTO_IPV6, IPV6_MTU)})
@@ -149,6 +151,7 @@ PACKED: Final = (
     | FILTERS
     | MD5_KEYS
     | {ULP, FASTOPEN_KEY}
+    | set(ODD)
     | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
 )
 
@@ -168,7 +171,9 @@ SIZES: Final[dict[Key, tuple[int, int]]] = {
     **dict.fromkeys(((IPPROTO_TCP, TCP_CONGESTION), ULP), (1, INT_MAX)),
 }
 
-TOLD_ELSEWHERE: Final = SOURCES | GROUP_REQUESTS | ANYCAST | FILTERS | MD5_KEYS | {ULP, FASTOPEN_KEY}
+TOLD_ELSEWHERE: Final = (
+    (ODD.keys() - {TXTIME, PREFERENCES}) | SOURCES | GROUP_REQUESTS | ANYCAST | FILTERS | MD5_KEYS | {ULP, FASTOPEN_KEY}
+)
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -176,23 +181,27 @@ def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     if key not in PACKED or key == FORM or key in TOLD_ELSEWHERE:
         return told(socket, key, buflen)
     if key == PACE:
-        rate = _kept(socket, key) or NO_LIMIT
+        rate = kept(socket, key) or NO_LIMIT
         return rate if buflen >= len(rate) else struct.pack("=I", min(*struct.unpack("=Q", rate), 0xFFFFFFFF))
     if key == NO_FILTER:
-        return _kept(socket, key) or bytes(4)
+        return kept(socket, key) or bytes(4)
     if key in HEADERS:
         return b""
+    if key == TXTIME:
+        return kept(socket, key) or bytes(8)
+    if key == PREFERENCES:
+        return kept(socket, key) or struct.pack("=i", PREFERENCES_DEFAULT)
     if key == LINK:
-        name = _kept(socket, key)
+        name = kept(socket, key)
         if name and buflen < IFNAMSIZ:
             raise socket_error(EINVAL)
         return name
     if key == LINK_NUMBER:
         return struct.pack("=i", _link_of(socket))
     if key == IP_HEADER:
-        return _kept(socket, key)
+        return kept(socket, key)
     if key == MULTICAST_LINK:
-        return _kept(socket, key) or bytes(4)
+        return kept(socket, key) or bytes(4)
     if key in MTUS:
         return struct.pack("=i", _mtu(socket))
     if key == PATH_MTU:
@@ -204,7 +213,7 @@ def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
 
 def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     """Set the option if it is one of these; False for another kind."""
-    if key == DETACH_FILTER and _kept(socket, NO_FILTER) and (isinstance(given, int) or len(given) >= 4):
+    if key == DETACH_FILTER and kept(socket, NO_FILTER) and (isinstance(given, int) or len(given) >= 4):
         raise socket_error(EPERM)
     if key not in PACKED:
         return False
@@ -217,15 +226,17 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if len(value) < 4:
             raise socket_error(EINVAL)
         if key == PACE:
-            _keep(socket, key, _rate(socket, value))
+            keep(socket, key, _rate(socket, value))
         elif any(value[:4]):
-            _keep(socket, key, struct.pack("=i", 1))
-        elif _kept(socket, key):
+            keep(socket, key, struct.pack("=i", 1))
+        elif kept(socket, key):
             raise socket_error(EPERM)  # once locked it stays so, and it locks out what nobody can attach here
     elif key in HEADERS:
         _set_header(socket, key, value)
     elif key in MEMBERSHIPS:
         _set_membership(socket, key, value)
+    elif key in ODD:
+        ODD[key](socket, key, value)
     elif key in ANYCAST:
         if len(value) < IPV6_MREQ_SIZE:
             raise socket_error(EINVAL)
@@ -237,7 +248,7 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     elif key == FASTOPEN_KEY:
         if len(value) not in FASTOPEN_KEY_SIZES:
             raise socket_error(EINVAL)
-        _keep(socket, key, value)
+        keep(socket, key, value)
     elif key in FILTERS:
         _refuse_filter(socket, key, value)
     elif key in GROUP_REQUESTS:
@@ -254,7 +265,7 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
             raise socket_error(ENODEV)
         _may_leave_link(socket)
         forget_route(socket)
-        _keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
+        keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
     elif key == LINK_NUMBER:
         if len(value) < 4:
             raise socket_error(EINVAL)
@@ -264,18 +275,20 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if number > len(LINKS):
             not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
         forget_route(socket)
-        _keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
+        keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
     elif key == MULTICAST_LINK:
         if socket.type == SOCK_STREAM:
             raise socket_error(EINVAL)
-        _keep(socket, MULTICAST_LINK, choose_link(cast("DatagramSender", socket), value))
+        keep(socket, MULTICAST_LINK, choose_link(cast("DatagramSender", socket), value))
     elif key == PKTINFO:
         if len(value) < PKTINFO_SIZE:
+            raise socket_error(EINVAL)
+        if (link := _link_of(socket)) and link != struct.unpack_from("=i", value, 16)[0]:
             raise socket_error(EINVAL)
         if value[:PKTINFO_SIZE].strip(b"\0"):
             not_modelled("setsockopt(IPV6_PKTINFO) with a source to send from")
     elif key[0] == IPPROTO_IPV6 and key in MTUS:
-        not_modelled("setsockopt(IPV6_MTU)")
+        _set_mtu(socket, value)
     else:
         raise socket_error(ENOPROTOOPT)  # to be told only
     return True
@@ -300,7 +313,7 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
         if binds:
             raise socket_error(ENODEV)
     elif scope:
-        _keep(socket, LINK, LINKS[scope - 1] + b"\0")
+        keep(socket, LINK, LINKS[scope - 1] + b"\0")
 
 
 def with_link(socket: AnySocket, name: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -312,13 +325,13 @@ def with_link(socket: AnySocket, name: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _link_of(socket: AnySocket) -> int:
     """The number of the link that *socket* is bound to; 0 for none."""
-    name = _kept(socket, LINK)
+    name = kept(socket, LINK)
     return LINKS.index(name[:-1]) + 1 if name else 0
 
 
 def _may_leave_link(socket: AnySocket) -> None:
     """Who is bound to a link stays there without CAP_NET_RAW: EPERM."""
-    if _kept(socket, LINK) and not socket.stack.privileged:
+    if kept(socket, LINK) and not socket.stack.privileged:
         raise socket_error(EPERM)
 
 
@@ -340,17 +353,6 @@ def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     return read_nothing(key, value.length, known or (key in PACKED and key not in MTUS))
 
 
-def _keep(socket: AnySocket, key: Key, value: bytes) -> None:
-    if socket.options is None:
-        socket.options = {}
-    socket.options[key] = value
-
-
-def _kept(socket: AnySocket, key: Key) -> bytes:
-    value: bytes = (socket.options or {}).get(key, b"")
-    return value
-
-
 def _mtu(socket: AnySocket) -> int:
     peer: Endpoint | None = socket.peer
     if peer is None or not knows_route(socket):
@@ -370,7 +372,7 @@ def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
     kept = compiled(value, socket.stack.privileged)
     if socket.type == SOCK_STREAM and kept.lstrip(b"\1").strip(b"\0"):
         not_modelled("setsockopt(IP_OPTIONS)")
-    _keep(socket, key, kept)
+    keep(socket, key, kept)
 
 
 def _set_header(socket: AnySocket, key: Key, value: bytes) -> None:
@@ -452,3 +454,12 @@ def _refuse_md5(socket: AnySocket, value: bytes) -> None:
     if length > MD5_KEY_MAX:
         raise socket_error(EINVAL)
     not_modelled("setsockopt(TCP_MD5SIG)")
+
+
+def _set_mtu(socket: AnySocket, value: bytes) -> None:
+    """IPV6_MTU: the longest piece that a packet is cut into. A stream is in segments, and the default cuts nothing on loopback."""
+    size = struct.unpack_from("=i", value)[0] if len(value) >= 4 else -1
+    if size and size < IPV6_MTU_MIN:
+        raise socket_error(EINVAL)
+    if socket.type != SOCK_STREAM and 0 < size < LOOPBACK_MTU_V6:
+        not_modelled("setsockopt(IPV6_MTU)")

@@ -10,9 +10,10 @@ from simnet.kernel import options as o
 from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import EVERY_GROUP
 from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
-from simnet.kernel.messages import AF_INET6, AF_UNIX
+from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
+from simnet.kernel.rare_options import BUFFER_LOCKS, TELLS_REST
 from simnet.kernel.routes import note_option
 from simnet.kernel.states import LISTEN
 from simnet.kernel.timestamps import STAMPS, set_stamps, stamp_option
@@ -85,6 +86,10 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     elif (level, name) in STAMPS:
         set_stamps(socket, (level, name), value)
         return
+    elif (level, name) == TELLS_REST and (
+        socket.type != SOCK_STREAM or (not isinstance(value, int) and len(value) > 4)
+    ):
+        raise socket_error(ENOPROTOOPT if socket.type != SOCK_STREAM else EINVAL)
     elif level == o.SOL_SOCKET and _refused_by_family(socket, name, o.integer(value)):
         raise socket_error(EOPNOTSUPP)
     else:
@@ -93,6 +98,8 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         number = o.integer(value)
         if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
             number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
+            if socket.options is not None and BUFFER_LOCKS in socket.options:
+                socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
         elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
             number = (o.INT_MAX if number < 0 else number) or 1
         kept = o.stored(socket, (level, name), option, number)

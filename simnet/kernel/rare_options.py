@@ -7,6 +7,7 @@ modelled is NotModelled.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from errno import (
     EADDRNOTAVAIL,
     EINVAL,
@@ -67,6 +68,7 @@ NEW_STAMPS: Final = (
     SOL_SOCKET,
     -SO_TIMESTAMP_NEW,
 )
+SO_DETACH_REUSEPORT_BPF: Final = 68
 SO_BUSY_POLL_BUDGET: Final = 70
 SO_NETNS_COOKIE: Final = 71
 SO_BUF_LOCK: Final = 72
@@ -74,8 +76,10 @@ SO_RESERVE_MEM: Final = 73
 SO_TXREHASH: Final = 74
 SO_RCVMARK: Final = 75
 SO_PEERPIDFD: Final = 77
+SO_DEVMEM_DONTNEED: Final = 80
 SO_RCVPRIORITY: Final = 82
 SO_INQ: Final = 84  # of Unix streams
+TELLS_REST: Final = (SOL_SOCKET, SO_INQ)
 
 IP_ROUTER_ALERT: Final = 5
 IP_PKTOPTIONS: Final = 9
@@ -168,8 +172,8 @@ RARE_EVERYWHERE: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_LOCK_FILTER): SWITCH,
     (SOL_SOCKET, SO_TIMESTAMP_NEW): SWITCH,
     (SOL_SOCKET, SO_TIMESTAMPNS_NEW): SWITCH,
-    (SOL_SOCKET, SO_RCVMARK): STAYS_OFF,
-    (SOL_SOCKET, SO_RCVPRIORITY): STAYS_OFF,
+    (SOL_SOCKET, SO_RCVMARK): SWITCH,  # only datagrams of the internet tell
+    (SOL_SOCKET, SO_RCVPRIORITY): SWITCH,
     (SOL_SOCKET, SO_TIMESTAMPING): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_TIMESTAMPING_NEW): Option(0, INT_MIN, INT_MAX),
     (SOL_SOCKET, SO_CNX_ADVICE): Option(0, INT_MIN, INT_MAX, keeps=False),  # there is no other way to take
@@ -193,7 +197,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_PASSSEC): SWITCH,
     (IPPROTO_IP, IP_NODEFRAG): refused(0, ENOPROTOOPT),  # a raw socket's
     (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
-    (IPPROTO_IP, IP_CHECKSUM): STAYS_OFF,
+    (IPPROTO_IP, IP_CHECKSUM): SWITCH,  # of what was not sent over loopback, by some cards
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
     (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4, longest=4),
     PORT_RANGE: Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
@@ -205,18 +209,14 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT): NEVER,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
-    (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): refused(0, EINVAL),
-    (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES): Option(1280, INT_MIN, INT_MAX, fixed=True),
     (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64),
     (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, longest=4),
     (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
     **{
-        (IPPROTO_IPV6, name): STAYS_OFF
-        for name in (
-            IPV6_2292PKTINFO, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT,
-            IPV6_TRANSPARENT, IPV6_FREEBIND,
-        )
+        (IPPROTO_IPV6, name): SWITCH
+        for name in (IPV6_2292PKTINFO, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT)
     },
+    **{(IPPROTO_IPV6, name): STAYS_OFF for name in (IPV6_TRANSPARENT, IPV6_FREEBIND)},
     **{(IPPROTO_IPV6, name): refused(0, EINVAL) for name in (27, 28, *IPV6_MULTICAST_BY_SOURCE)},
     **{(IPPROTO_IPV6, name): refused(0, ENOPROTOOPT) for name in (68, 69)},
 }  # fmt: skip
@@ -253,7 +253,7 @@ RARE_UDP: Final[dict[Key, Option]] = {
 _NOT_TOLD: Final[dict[Key, int]] = {
     **{
         (SOL_SOCKET, name): ENOPROTOOPT
-        for name in (SO_DETACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE, 50, 51, 52, SO_CNX_ADVICE, 68, SO_BUSY_POLL_BUDGET, 80, SO_INQ)
+        for name in (SO_DETACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE, 50, 51, 52, SO_CNX_ADVICE, SO_DETACH_REUSEPORT_BPF, SO_BUSY_POLL_BUDGET, SO_DEVMEM_DONTNEED, SO_INQ)
     },
     **{(IPPROTO_IP, name): ENOPROTOOPT for name in (16, 17, *MULTICAST_BY_SOURCE, *NETFILTER)},
     **{(IPPROTO_IP, name): EINVAL for name in (41, 48)},  # IP_MSFILTER and MCAST_MSFILTER, of less than a filter
@@ -265,9 +265,7 @@ _NOT_TOLD: Final[dict[Key, int]] = {
         (IPPROTO_TCP, name): EINVAL
         for name in (TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_ZEROCOPY_RECEIVE)
     },
-    (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): EINVAL,
-    **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *IPV6_MULTICAST_BY_SOURCE)},
-    (IPPROTO_IPV6, 48): EINVAL,
+    **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *range(42, 48))},
 }  # fmt: skip
 
 # The tables of netfilter, and TCP_AO_REPAIR.
@@ -280,12 +278,13 @@ _TOLD_WHO_IS_PRIVILEGED: Final = frozenset(
 )
 _IN_BYTES: Final[dict[Key, bytes]] = {
     (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
-    (SOL_SOCKET, SO_TXTIME): bytes(8),
     (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
     (IPPROTO_TCP, TCP_ULP): b"",
 }
 
+_ASKED_FOR: Final = {(IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, ENOENT), (IPPROTO_IPV6, 48): (144, EADDRNOTAVAIL)}
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
+BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
 _OF_A_MACHINE: Final = (SO_MEMINFO, SO_PEERGROUPS, SO_PEERPIDFD)
 _NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
 
@@ -312,6 +311,9 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         if socket.state != ESTABLISHED:
             raise socket_error(ENOTCONN)
         return struct.pack("=i", socket.family)
+    if key in _ASKED_FOR:  # in the caller's buffer, where nothing stands
+        size, refusal = _ASKED_FOR[key]
+        raise socket_error(EINVAL if buflen < size else refusal)
     if key in PACKET_OPTIONS:
         if socket.type == SOCK_STREAM:
             if any((socket.options or {}).get((level, each)) for each in PACKET_OPTIONS[key]):
@@ -342,8 +344,14 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         flags = kept.get((SOL_SOCKET, SO_TIMESTAMPING), 0)
         return struct.pack("=i4x", flags if name == SO_TIMESTAMPING or kept.get(NEW_STAMPS) else 0)
     if name == SO_BUF_LOCK:
-        return struct.pack("=i", ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
+        return struct.pack("=i", locks_of(kept))
     return _IN_BYTES.get(key)
+
+
+def locks_of(kept: Mapping[Key, Any]) -> int:
+    """SO_BUF_LOCK: which of the two buffers keep their size, 1 and 2; those that were set, or what was said since."""
+    locks: int = kept.get(BUFFER_LOCKS, ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
+    return locks
 
 
 def _peer_name(socket: Any, length: int) -> bytes:

@@ -103,6 +103,8 @@ class Marks(NamedTuple):
     pages: int = 0  # bytes that were added to what MSG_MORE or a cork had begun
     flow: int = 0  # the label of IPv6, if it was given one
     memory: int = 0  # what it costs who queues it, if that is not told by its length
+    priority: int = 0  # SO_PRIORITY and SO_MARK of who sent it, which its own host sees
+    mark: int = 0
 
 
 PLAIN: Final = Marks()

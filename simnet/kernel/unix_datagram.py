@@ -39,6 +39,7 @@ from simnet.kernel.unix_messages import (
     Credentials,
     Record,
     attached,
+    check_takes_files,
     message_memory,
     parse_ancillary,
     received_ancillary,
@@ -169,6 +170,8 @@ class UnixDatagram(UnixSocket):
         if target.shut & SHUT_RECEIVE:
             raise socket_error(EPIPE)
         assert isinstance(target, UnixDatagram)
+        if files:
+            check_takes_files(target)
         if target is not self and target.peer is not self and target.full:
             raise socket_error(EAGAIN)
         memory = message_memory(len(data))

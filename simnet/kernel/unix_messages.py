@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.datagram_memory import HEAD_MAX, PAGE, SHARED_INFO, SKB
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.idle_options import SO_PASSSEC
+from simnet.kernel.idle_options import SO_PASSRIGHTS, SO_PASSSEC
 from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
+from simnet.kernel.rare_options import TELLS_REST
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -24,6 +25,7 @@ SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
 SCM_MAX_FD: Final = 253
 PASS_LABEL: Final = (SOL_SOCKET, SO_PASSSEC)
+TAKES_FILES: Final = (SOL_SOCKET, SO_PASSRIGHTS)
 OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked for credentials
 
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
@@ -120,6 +122,12 @@ def parse_ancillary(
     return credentials, tuple(files)
 
 
+def check_takes_files(receiver: UnixSocket) -> None:
+    """EPERM for files on their way to who has switched SO_PASSRIGHTS off."""
+    if receiver.options is not None and not receiver.options.get(TAKES_FILES, 1):
+        raise socket_error(EPERM)
+
+
 def attached(sender: UnixSocket, receiver: UnixSocket) -> Credentials | None:
     """The credentials that go with what is sent from one to the other: those of who runs, if one of the two asks for any."""
     if (sender.options and sender.passes_credentials) or (receiver.options and receiver.passes_credentials):
@@ -138,10 +146,12 @@ def received_ancillary(
     files: Sequence[File],
     ancbufsize: int,
     first: Sequence[Message] = (),
+    *,
+    rest: int | None = None,
 ) -> tuple[list[Any], int]:
     """What recvmsg gives besides data, and MSG_CTRUNC if the buffer was too small for it.
 
-    *first* comes before that. Files are handed over with the reference they travelled with.
+    *first* comes before that, and *rest*, how many bytes are left, behind it. Files are handed over with the reference they travelled with.
     """
     before, flags, room = fitted(first, ancbufsize)
     flags |= told_of_no_room(socket, ancbufsize)
@@ -159,4 +169,9 @@ def received_ancillary(
                 file.release()
         if fitting:
             ancillary.append((SOL_SOCKET, SCM_RIGHTS, list(files[:fitting])))
+            room = max(0, room - CMSG_HEADER - -(-fitting * 4 // 8) * 8)
+    if rest is not None:
+        more, cut, _ = fitted([(*TELLS_REST, struct.pack("=i", rest))], room)
+        ancillary += more
+        flags |= cut
     return ancillary, flags

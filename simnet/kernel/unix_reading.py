@@ -8,6 +8,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import MSG_PEEK, MSG_WAITALL
 from simnet.kernel.options import SO_OOBINLINE, SO_RCVLOWAT, SOL_SOCKET
 from simnet.kernel.peeking import PEEK_OFF, moved, peeks_on
+from simnet.kernel.rare_options import TELLS_REST
 from simnet.kernel.states import SHUT_RECEIVE
 from simnet.kernel.unix_messages import Record, received_ancillary, told_of_no_room
 
@@ -21,7 +22,7 @@ NOBODY: Final = (0, 0, 0)  # told at the end of the stream
 class Reading:
     """unix_stream_read_generic: bytes of as many sends as fit, up to the urgent byte or to the end of one with files."""
 
-    __slots__ = ("socket", "left", "peek", "least", "skip", "copied", "parts", "first", "files", "passes")
+    __slots__ = ("socket", "left", "peek", "least", "skip", "copied", "parts", "first", "files", "passes", "counts")
 
     def __init__(self, socket: UnixSocket, n: int, flags: int) -> None:
         options = socket.options
@@ -35,6 +36,7 @@ class Reading:
         self.first: Record | None = None
         self.files: tuple[Any, ...] = ()
         self.passes = options is not None and socket.passes_credentials
+        self.counts = options is not None and bool(options.get(TELLS_REST))
 
     def goes_on(self) -> bool:
         """Read what there is. True if that is not enough, and more can come: a blocking call waits, and asks again.
@@ -147,16 +149,22 @@ class Reading:
         """What recvmsg gives: data, what came beside it, message flags, the sender's name."""
         first = self.first
         if first is None:
-            return (b"", *received_ancillary(self.socket, NOBODY, (), ancbufsize), None)
+            return (b"", *received_ancillary(self.socket, NOBODY, (), ancbufsize, rest=self._rest()), None)
         if self.peek:
             for file in self.files:
                 file.hold()
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        if not self.files and not self.passes:
+        if not (self.files or self.passes or self.counts):
             flags = told_of_no_room(self.socket, ancbufsize) if self.socket.options else 0
             return data, [], flags, first.sender.bound
-        ancillary, message_flags = received_ancillary(self.socket, first.credentials, self.files, ancbufsize)
+        ancillary, message_flags = received_ancillary(
+            self.socket, first.credentials, self.files, ancbufsize, rest=self._rest()
+        )
         return data, ancillary, message_flags, first.sender.bound
+
+    def _rest(self) -> int | None:
+        """What SO_INQ tells, if it is set: the bytes that are left, as FIONREAD counts them."""
+        return self.socket.unread + self.socket.miscounted if self.counts else None
 
 
 def takes_inline(socket: UnixSocket) -> bool:

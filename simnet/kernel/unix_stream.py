@@ -17,6 +17,7 @@ from simnet.kernel.unix_messages import (
     Credentials,
     Record,
     attached,
+    check_takes_files,
     parse_ancillary,
     stream_memory,
 )
@@ -53,6 +54,8 @@ class UnixStream(TamperableUnix):
             raise socket_error(EPIPE)
         if not data:
             return 0
+        if files:
+            check_takes_files(peer)
         if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)

@@ -19,22 +19,15 @@ from simnet.conform.words import outcome
 
 SOL, IP, TCP = socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_TCP
 VALUES = (0, 1, 88)  # the last is a tos of its own priority, and the smallest segment
-NUMBERS = {SOL: range(1, 84), IP: range(1, 52), TCP: range(1, 42)}
+NUMBERS = {SOL: range(1, 85), IP: range(1, 52), TCP: range(1, 42)}
 # Numbers of a machine or of a moment: errors, cookies, CPUs, memory, who somebody is, what was measured.
 OF_A_MACHINE = {*((SOL, name) for name in (4, 17, 28, 49, 55, 56, 57, 59, 71, 77)), (TCP, 11), (TCP, 24), (TCP, 26)}
 # What simnet tells and does not set; and IP_OPTIONS, with which a stream without a way has another TCP_MAXSEG.
 NOT_SET = {
-    *((SOL, name) for name in (26, 37, 47, 50, 51, 52, 61, 62, 65, 68, 72, 75, 80, 82)),
+    *((SOL, name) for name in (26, 37, 47, 50, 51, 52, 62, 65)),
     (IP, 4),
     (IP, 21),
-    (IP, 23),
     (TCP, 37),
-}
-# What takes a privilege, which the one who tests may have.
-PRIVILEGED = {
-    *((SOL, name) for name in (1, 12, 32, 33, 36, 69, 70)),
-    *((IP, name) for name in (16, 17, 19)),
-    *((TCP, name) for name in (19, 20, 21, 22, 29)),
 }
 # Nor is looked at: the limit of the window, which follows buffers there; and what is read from the caller's own buffer.
 LEFT_OUT = {(TCP, 10), (TCP, 35), (IP, 9), (IP, 41), (IP, 48)}
@@ -83,7 +76,7 @@ def effects(kind: str, look: Callable[[str, Change], tuple[Any, ...]]) -> dict[s
     found: dict[str, Any] = {}
     for number in numbers(kind):
         if (
-            number in NOT_SET | PRIVILEGED
+            number in NOT_SET
             or number == (TCP, 9)
             or (look is inherited and number in {(SOL, 25), (SOL, 18)})
         ):
