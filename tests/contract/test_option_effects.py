@@ -75,11 +75,7 @@ def effects(kind: str, look: Callable[[str, Change], tuple[Any, ...]]) -> dict[s
     _, *before = look(kind, lambda _: None)
     found: dict[str, Any] = {}
     for number in numbers(kind):
-        if (
-            number in NOT_SET
-            or number == (TCP, 9)
-            or (look is inherited and number in {(SOL, 25), (SOL, 18)})
-        ):
+        if number in NOT_SET or number == (TCP, 9) or (look is inherited and number in {(SOL, 25), (SOL, 18)}):
             continue  # the last three would keep a connection from coming about
         for value in VALUES:
             done, *after = look(kind, lambda sock: outcome(lambda: sock.setsockopt(*number, value)))  # noqa: B023
