@@ -394,6 +394,12 @@ def begin_in_hindsight(sender: Sender, for_long: bool = True) -> Ledger | None:
     return sender.ledger
 
 
+def mss_in_hindsight(sender: Sender) -> int:
+    """The size of segments that *sender* goes by, half of the largest window it was told; 0 if its past cannot be told."""
+    found = _look_back(sender)
+    return 0 if found is None else found[0].mss
+
+
 def begin_to_hold(sender: Sender) -> None:
     """Count from here on, if what is written next, where much was written before, waits or a part of it does."""
     found = _look_back(sender)

@@ -26,7 +26,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )
-from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
+from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, mss_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
@@ -429,6 +429,8 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
+    if mss in (FULL, FULL_V6) and socket.snd_nxt > ISN + 1 and (found := mss_in_hindsight(socket)):
+        return found
     # A FIN that nobody has acknowledged yet has had no larger window told.
     sent = socket.snd_nxt - (socket.state == FIN_WAIT1)
     later = max(sent, socket.rcv_nxt) > ISN + 1

@@ -141,3 +141,22 @@ def test_k062_an_urgent_byte_waits_for_an_answer_where_what_was_held_was_one(wor
         if queued or not left or world.name != "kernel":  # 0 if the kernel has paused
             assert queued == 5
             return
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("size", [40_000, 65_536, 100_000])
+def test_k131_a_large_write_makes_the_segments_of_loopback_larger(world: World, ip: str, size: int) -> None:
+    client, server = world.pair(ip)
+    assert client.send(bytes(size)) == size
+    world.readable(server)
+    told = []
+    for read in (0, size, 1):
+        if read == 1:
+            client.send(b"x")
+        taken = 0
+        while taken < read:
+            world.readable(server)
+            taken += len(server.recv(read))
+        world.pause()
+        told.append([end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) for end in (client, server)])
+    assert told == [[47616, 32768]] * 3  # half of the largest window that was told
