@@ -20,6 +20,7 @@ from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
 from simnet.calls.alarms import Sent, alarm_call
+from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
@@ -309,8 +310,8 @@ class SimulatedBackend:
         machine = getattr(process, "machine", None)
         if machine is None:  # it was a fault's, and is over: what is due meanwhile may import a module
             return None
-        if isinstance(path, int) and path >= FIRST_DESCRIPTOR and call in descriptors.BY_NUMBER:
-            return (descriptors.by_number(process, call, path, arguments),)
+        if isinstance(path, int) and path >= FIRST_DESCRIPTOR and call in BY_NUMBER:
+            return (by_number(process, call, path, arguments, options),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)

@@ -231,6 +231,15 @@ class Process:
                 self.descriptors.close(fd)
             self.machine.fabric.flush()
 
+    def linger(self, file: Any, limit_ns: int) -> None:
+        """Wait until *file*, whose last number is gone, has delivered all and its FIN, for *limit_ns* at most."""
+        scheduler = self.scheduler
+        deadline = scheduler.clock.now_ns + limit_ns
+        file.watch(scheduler.current)
+        while file.closing and scheduler.wait(("linger", file), deadline):
+            pass
+        file.unwatch(scheduler.current)
+
     def holder_of(self, fd: int) -> Process:
         """Whose number *fd* is: who was handed a socket by another process of its host may use that one's, as it may call it."""
         if fd not in self.descriptors.open:

@@ -428,12 +428,7 @@ class Socket(UnixCalls):
         if machine.out:
             machine.fabric.route(machine)
         if linger_ns:
-            scheduler = process.scheduler
-            deadline = scheduler.clock.now_ns + linger_ns
-            file.watch(scheduler.current)
-            while file.closing and scheduler.wait(("linger", file), deadline):
-                pass
-            file.unwatch(scheduler.current)
+            process.linger(file, linger_ns)
 
     def detach(self) -> int:
         self._closed = True

@@ -16,12 +16,15 @@ from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import UIO_MAXIOV
+from simnet.kernel.tcp import TcpSocket
 from simnet.socket import Socket
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["BY_NUMBER", "by_number", "close", "descriptor_call", "socket_of", "status", "terminal_refusal"]
+__all__ = [
+    "close", "descriptor_call", "fchmod", "fchown", "file_system", "no_epoll", "socket_of", "status", "terminal_refusal",
+]  # fmt: skip
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
 WHENCE_MAX = 4  # SEEK_HOLE
@@ -91,22 +94,26 @@ def status(process: Process, fd: int) -> os.stat_result:
     changed: dict[str, int] = getattr(file, "kept", {})
     mode = stat.S_IFMT(mode) | changed.get("mode", stat.S_IMODE(mode))
     owners = changed.get("uid", uid), changed.get("gid", gid)
-    return os.stat_result((mode, inode, device, 1, *owners, 0, 0, 0, 0), {"st_blksize": PAGE, "st_blocks": 0})
+    times = [changed.get(name, 0) for name in ("accessed_ns", "modified_ns")]
+    seconds = [each // 1_000_000_000 for each in times]
+    exactly = {"st_atime": times[0] / 1e9, "st_mtime": times[1] / 1e9, "st_ctime": 0.0, "st_ctime_ns": 0}
+    told = {"st_blksize": PAGE, "st_blocks": 0, "st_atime_ns": times[0], "st_mtime_ns": times[1], **exactly}
+    return os.stat_result((mode, inode, device, 1, *owners, 0, *seconds, 0), told)
 
 
-def _file_system(process: Process, fd: int) -> os.statvfs_result:
+def file_system(process: Process, fd: int) -> os.statvfs_result:
     """``os.fstatvfs``: of one that has nothing but names, of which all sockets are in one."""
     file = process.holder_of(fd).descriptors.get(fd)
     device = ANON_INODES if isinstance(file, Epoll) else SOCKFS
     return os.statvfs_result((PAGE, PAGE, 0, 0, 0, 0, 0, 0, 0, NAME_MAX, device))
 
 
-def _fchmod(process: Process, fd: int, mode: int) -> None:
-    kept(_no_epoll(process, fd, errno.EOPNOTSUPP))["mode"] = stat.S_IMODE(mode)
+def fchmod(process: Process, fd: int, mode: int) -> None:
+    kept(no_epoll(process, fd, errno.EOPNOTSUPP))["mode"] = stat.S_IMODE(mode)
 
 
-def _fchown(process: Process, fd: int, uid: int, gid: int) -> None:
-    file = _no_epoll(process, fd, errno.EOPNOTSUPP)
+def fchown(process: Process, fd: int, uid: int, gid: int) -> None:
+    file = no_epoll(process, fd, errno.EOPNOTSUPP)
     for name, number, own in zip(("uid", "gid"), (uid, gid), process.machine.stack.credentials[1:], strict=True):
         if number not in (-1, own) and os.geteuid():
             raise socket_error(errno.EPERM)
@@ -138,10 +145,13 @@ def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
     taken = table.open.get(fd2)
     if taken is not None and isinstance(taken, Epoll) is not isinstance(table.get(fd), Epoll):
         raise refused(process, "os.dup2 of an epoll in the place of a socket, or the other way round,")
+    linger_ns = taken.linger_ns() if isinstance(taken, TcpSocket) else 0  # as the close of it waits
     table.dup_to(fd, fd2)
     if inheritable:
         table.inheritable.add(fd2)
     process.machine.flush()
+    if linger_ns:
+        process.linger(taken, linger_ns)
     return fd2
 
 
@@ -178,10 +188,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "dup2": _dup2,
     "eventfd_read": _eventfd_read,
     "eventfd_write": _eventfd_write,
-    "fchmod": _fchmod,
-    "fchown": _fchown,
+    "fchmod": fchmod,
+    "fchown": fchown,
     "fstat": status,
-    "fstatvfs": _file_system,
+    "fstatvfs": file_system,
     "read": _read,
     "readv": _readv,
     "write": _write,
@@ -189,38 +199,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _no_folder(process: Process, fd: int) -> None:
-    process.holder_of(fd).descriptors.get(fd)
-    raise socket_error(errno.ENOTDIR)
-
-
-def _truncate(process: Process, fd: int, _: Any) -> None:
-    process.holder_of(fd).descriptors.get(fd)
-    raise socket_error(errno.EINVAL)
-
-
-BY_NUMBER: dict[str, Callable[..., Any]] = {
-    "chmod": _fchmod,
-    "listdir": _no_folder,
-    "scandir": _no_folder,
-    "stat": status,
-    "truncate": _truncate,
-}
-
-
-def by_number(process: Process, call: str, fd: int, arguments: Any) -> Any:
-    """The answer of one of `BY_NUMBER`, the calls of ``os`` that take a number in the place of a path, and name it."""
-    try:
-        return BY_NUMBER[call](process, fd, *arguments)
-    except OSError as error:
-        if call == "truncate" or (
-            call in ("listdir", "scandir") and error.errno == errno.EBADF
-        ):  # CPython says no more
-            raise
-        raise OSError(error.errno, error.strerror, fd) from None
-
-
-def _no_epoll(process: Process, fd: int, code: int = errno.EINVAL) -> Any:
+def no_epoll(process: Process, fd: int, code: int = errno.EINVAL) -> Any:
     """The file of that number, if it is a socket's; the error *code* if it is an epoll's."""
     file = process.holder_of(fd).descriptors.get(fd)
     if isinstance(file, Epoll):
@@ -253,7 +232,7 @@ def socket_of(process: Process, fd: int) -> Iterator[Socket]:
     Raises:
         OSError: EINVAL, it is an epoll's.
     """
-    sock = _socket(fd, _no_epoll(process, fd))
+    sock = _socket(fd, no_epoll(process, fd))
     try:
         yield sock
     finally:

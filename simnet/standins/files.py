@@ -67,6 +67,32 @@ for _name, _call, _follows in (
     PAIRS.standin(os, _name)(_file_call(_call, _follows))
 
 
+def _number_call(call: str) -> Maker:
+    """A maker of stand-ins for what knows no file of a Unix socket, but takes a number in the place of a path."""
+
+    def maker(original: Any) -> Any:
+        def standin(_: Origin, path: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(path, *args, **kwargs)  # no real file has a simulated number
+            except OSError as error:
+                if error.errno != errno.EBADF or not isinstance(path, int):
+                    raise
+                closed = error
+            answer = _answer(call, path, *args, **kwargs)
+            if answer is None:
+                raise closed
+            return answer[0]
+
+        return standin
+
+    return maker
+
+
+for _name in ("chdir", "chown", "getxattr", "listxattr", "pathconf", "removexattr", "setxattr", "statvfs", "utime"):
+    if hasattr(os, _name):
+        PAIRS.standin(os, _name)(_number_call(_name))
+
+
 def _names_in(folder: Any) -> list[Any]:
     """The names of the Unix sockets in *folder*, a path or a descriptor, as `os.listdir` gives them."""
     names_in = getattr(whose.world(), "names_in", None)
