@@ -48,7 +48,7 @@ from simnet.kernel.options import (
     SO_SNDBUF,
     SOL_SOCKET,
 )
-from simnet.kernel.packed_options import go_by_scope, with_link
+from simnet.kernel.packed_options import go_by_scope, is_elsewhere, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
 from simnet.kernel.routes import OFF_ROUTE, find_route
@@ -146,7 +146,7 @@ class DatagramSender(File):
             raise socket_error(EINVAL)
         if ip[0] == "f":
             go_by_scope(self, address, binds=True)
-        if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
+        if not (stack.is_bindable(ip) and not is_elsewhere(self, ip)) and not binds_anywhere(self.options):
             raise socket_error(EADDRNOTAVAIL)
         if self.port or (self.sharing & V6_ONLY and ":" not in ip):
             raise socket_error(EINVAL)

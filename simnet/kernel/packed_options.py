@@ -20,11 +20,12 @@ from errno import (
     EPROTO,
 )
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import (
     ADD_SOURCE,
+    LOOPBACK_LINK,
     MULTICAST_LINK,
     SOURCES,
     SOURCES_SIZE,
@@ -96,6 +97,7 @@ UNNOTICED: Final = 10**9  # bytes a second that a connection does not reach
 NO_LIMIT: Final = b"\xff" * 8
 IP_MREQ_SIZE: Final = 8
 IPV6_MREQ_SIZE: Final = 20
+LOOPBACK_V6: Final = "::1"
 LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
@@ -131,7 +133,7 @@ MEMBERSHIPS: Final = frozenset(
     }
 )
 ANYCAST: Final = frozenset({(IPPROTO_IPV6, IPV6_JOIN_ANYCAST), (IPPROTO_IPV6, IPV6_LEAVE_ANYCAST)})
-FILTERS: Final = frozenset({(IPPROTO_IP, IP_MSFILTER), (IPPROTO_IP, MCAST_MSFILTER)})
+FILTERS: Final = frozenset({(IPPROTO_IP, IP_MSFILTER), (IPPROTO_IP, MCAST_MSFILTER), (IPPROTO_IPV6, MCAST_MSFILTER)})
 MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT)})
 # MCAST_JOIN_GROUP and its kin, for groups of either family: struct group_req, or group_source_req.
 GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
@@ -139,7 +141,8 @@ OF_A_GROUP: Final = (42, 45)  # MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP; the others 
 GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = 136, 264
 SOCKADDR_SIZE: Final = 128  # struct sockaddr_storage
 SENDERS_MAX: Final = 10  # net.ipv4.igmp_max_msf
-MCAST_INCLUDE: Final = 1
+SENDERS_MAX_V6: Final = 64  # net.ipv6.mld_max_msf
+MCAST_EXCLUDE, MCAST_INCLUDE = 0, 1
 MD5SIG_SIZE: Final = 216
 MD5_KEY_MAX: Final = 80  # TCP_MD5SIG_MAXKEYLEN
 PACKED: Final = (
@@ -197,7 +200,7 @@ def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
             raise socket_error(EINVAL)
         return name
     if key == LINK_NUMBER:
-        return struct.pack("=i", _link_of(socket))
+        return struct.pack("=i", link_of(socket))
     if key == IP_HEADER:
         return kept(socket, key)
     if key == MULTICAST_LINK:
@@ -283,7 +286,7 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     elif key == PKTINFO:
         if len(value) < PKTINFO_SIZE:
             raise socket_error(EINVAL)
-        if (link := _link_of(socket)) and link != struct.unpack_from("=i", value, 16)[0]:
+        if (link := link_of(socket)) and link != struct.unpack_from("=i", value, 16)[0]:
             raise socket_error(EINVAL)
         if value[:PKTINFO_SIZE].strip(b"\0"):
             not_modelled("setsockopt(IPV6_PKTINFO) with a source to send from")
@@ -304,7 +307,7 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
     if not of_a_link(address[0]):
         return
     scope = address[3] if len(address) > 3 else 0
-    bound = _link_of(socket)
+    bound = link_of(socket)
     if not (scope or bound or binds) and is_group(address[0]):
         scope = (socket.options or {}).get((IPPROTO_IPV6, IPV6_MULTICAST_IF), 0)
     if not (scope or bound) or (not binds and scope and bound and scope != bound):
@@ -318,12 +321,17 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
 
 def with_link(socket: AnySocket, name: tuple[Any, ...]) -> tuple[Any, ...]:
     """*name* of *socket* as it shows: an IPv6 address of one link, or a group on it, with the link that the socket is bound to."""
-    if len(name) == 4 and name[0][0] == "f" and of_a_link(name[0]) and (link := _link_of(socket)):
+    if len(name) == 4 and name[0][0] == "f" and of_a_link(name[0]) and (link := link_of(socket)):
         return (*name[:3], link)
     return name
 
 
-def _link_of(socket: AnySocket) -> int:
+def is_elsewhere(socket: AnySocket, ip: str) -> bool:
+    """Is *ip* IPv6's loopback, and *socket* bound to another link, which has no such address?"""
+    return ip == LOOPBACK_V6 and socket.options is not None and link_of(socket) > LOOPBACK_LINK
+
+
+def link_of(socket: AnySocket) -> int:
     """The number of the link that *socket* is bound to; 0 for none."""
     name = kept(socket, LINK)
     return LINKS.index(name[:-1]) + 1 if name else 0
@@ -429,11 +437,13 @@ def _refuse_filter(socket: AnySocket, key: Key, value: bytes) -> None:
     if len(value) < head:
         raise socket_error(EINVAL)
     mode, senders = struct.unpack_from("=II", value, head - 8)
-    if senders > SENDERS_MAX:
+    if senders > (SENDERS_MAX if key[0] == IPPROTO_IP else SENDERS_MAX_V6):
         raise socket_error(ENOBUFS)
     each = 4 if plain else SOCKADDR_SIZE
     if len(value) < head + senders * each:
         raise socket_error(EINVAL)
+    if key[0] == IPPROTO_IPV6:
+        _refuse_filter_v6(socket, value, mode, senders)
     places = () if plain else (8, *range(head, head + senders * each, each))
     if any(struct.unpack_from("=H", value, place)[0] != AF_INET for place in places):
         raise socket_error(EADDRNOTAVAIL)
@@ -442,6 +452,19 @@ def _refuse_filter(socket: AnySocket, key: Key, value: bytes) -> None:
     if not getattr(socket, "groups", None):  # to hear nobody but nobody is to leave; all else is for who has joined
         raise socket_error(EADDRNOTAVAIL if mode == MCAST_INCLUDE and not senders else EINVAL)
     not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
+
+
+def _refuse_filter_v6(socket: AnySocket, value: bytes, mode: int, senders: int) -> NoReturn:
+    """ip6_mc_msfilter, which looks for the link before it looks for the membership, and at no family."""
+    link = struct.unpack_from("=I", value)[0]
+    group = str(ip_address(value[16:32]))
+    if not is_group(group) or mode not in (MCAST_INCLUDE, MCAST_EXCLUDE):
+        raise socket_error(EINVAL)
+    if link > len(LINKS):
+        raise socket_error(ENODEV)
+    if not getattr(socket, "groups", None):
+        raise socket_error(EADDRNOTAVAIL if mode == MCAST_INCLUDE and not senders else EINVAL)
+    not_modelled("setsockopt(MCAST_MSFILTER)")
 
 
 def _refuse_md5(socket: AnySocket, value: bytes) -> None:

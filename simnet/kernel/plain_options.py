@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 from simnet.kernel import options as o
 from simnet.kernel.errors import socket_error
 from simnet.kernel.groups import EVERY_GROUP
-from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS
+from simnet.kernel.idle_options import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS, IPV6_MULTICAST_IF
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
-from simnet.kernel.packed_options import get_packed, read, set_packed
+from simnet.kernel.packed_options import get_packed, link_of, read, set_packed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.rare_options import BUFFER_LOCKS, TELLS_REST
 from simnet.kernel.routes import note_option
@@ -47,6 +47,7 @@ class PlainSocket(AskedSocket, Protocol):
     def options_changed(self, level: int, name: int) -> None: ...
 
 
+GROUPS_LINK: Final = (o.IPPROTO_IPV6, IPV6_MULTICAST_IF)
 _FLAGS: Final = {o.SO_REUSEADDR: REUSE_ADDRESS, o.SO_REUSEPORT: REUSE_PORT}
 _SOCKET_LEVEL: Final = frozenset({o.SOL_SOCKET})
 _UDPLITE: Final = 136  # IPPROTO_UDPLITE, whose options UDP takes for its own
@@ -100,6 +101,8 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
             if socket.options is not None and BUFFER_LOCKS in socket.options:
                 socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
+        elif (level, name) == GROUPS_LINK and number and link_of(socket) not in (0, number):
+            raise socket_error(EINVAL)
         elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
             number = (o.INT_MAX if number < 0 else number) or 1
         kept = o.stored(socket, (level, name), option, number)

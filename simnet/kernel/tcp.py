@@ -42,7 +42,7 @@ from simnet.kernel.idle_options import (
 from simnet.kernel.listener import SOMAXCONN, Listener
 from simnet.kernel.messages import AF_INET, AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
-from simnet.kernel.packed_options import go_by_scope
+from simnet.kernel.packed_options import go_by_scope, is_elsewhere
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.routes import forget_route
 from simnet.kernel.segment import SYN, TCP
@@ -99,7 +99,7 @@ class TcpSocket(Stream):
             if ip.startswith("ff"):
                 raise socket_error(EINVAL)  # a connection has no group for an end
             go_by_scope(self, address, binds=True)
-        if not (stack.is_bindable(ip) or binds_anywhere(self.options)):
+        if not (stack.is_bindable(ip) and not is_elsewhere(self, ip)) and not binds_anywhere(self.options):
             raise socket_error(EADDRNOTAVAIL)
         if taken:
             raise socket_error(EINVAL)

@@ -246,3 +246,50 @@ def test_a_member_may_hear_all_sources_but_some(sourced: tuple[Any, Any]) -> Non
 def test_ten_sources_are_the_most(sourced: tuple[Any, Any]) -> None:
     _, choose = sourced
     assert [choose(ADD, str(100 + n)) for n in range(11)] == [""] * 10 + ["ENOBUFS"]
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k131_what_is_wrong_with_a_filter_of_an_ipv6_group(world: World, kind: int) -> None:
+    def request(
+        link: int = 0, ip: str = "ff02::7", mode: int = 1, senders: int = 0, family: int = socket.AF_INET6
+    ) -> bytes:
+        group = struct.pack("=HHI", family, 0, 0) + socket.inet_pton(socket.AF_INET6, ip)
+        return struct.pack("=I4x", link) + group.ljust(128, b"\0") + struct.pack("=II", mode, senders)
+
+    one = (struct.pack("=HHI", socket.AF_INET6, 0, 0) + socket.inet_pton(socket.AF_INET6, "::1")).ljust(128, b"\0")
+    refused = {
+        request(): "EADDRNOTAVAIL",
+        request(1): "EADDRNOTAVAIL",
+        request(99): "ENODEV",
+        request(99, mode=2): "EINVAL",
+        request(mode=0): "EINVAL",
+        request(senders=1): "EINVAL",
+        request(senders=1) + one: "EINVAL",
+        request(99, senders=1) + one: "ENODEV",
+        request(senders=65): "ENOBUFS",
+        request(ip="::1"): "EINVAL",
+        request(family=socket.AF_INET): "EADDRNOTAVAIL",  # at which nobody looks
+        request()[:-1]: "EINVAL",
+    }
+    sock = world.socket(socket.AF_INET6, kind)
+    told = {value: outcome(lambda: sock.setsockopt(socket.IPPROTO_IPV6, 48, value)) for value in refused}  # noqa: B023
+    assert told == refused
+
+
+def test_k131_who_is_bound_to_a_link_sends_to_groups_on_no_other(world: World) -> None:
+    link = (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    for number, told in ((2, "EINVAL"), (0, None), (1, None)):
+        world.gives(told, sock.setsockopt, *link, number)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k025_another_link_than_loopback_has_no_ipv6_localhost(world: World, kind: int) -> None:
+    other = next((name for _, name in socket.if_nameindex() if name != "lo"), None)
+    if other is None:
+        pytest.skip("this machine has loopback alone")
+    for ip, told in (("::1", "EADDRNOTAVAIL"), ("::", None), ("::ffff:127.0.0.1", None)):
+        sock = world.socket(socket.AF_INET6, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, other.encode())
+        world.gives(told, sock.bind, (ip, 0))
