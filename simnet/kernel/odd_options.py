@@ -7,6 +7,7 @@ from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, ENOPROTOOPT, EPERM, ESRCH
 from typing import Any, Final
 
+from simnet.kernel.control import ISN
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import AF_UNIX, CMSG_HEADER, SOCK_STREAM
 from simnet.kernel.options import IPPROTO_IPV6, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, AnySocket, Key, unprivileged
@@ -18,9 +19,11 @@ from simnet.kernel.rare_options import (
     IPV6_FLOWLABEL_MGR,
     SO_DETACH_REUSEPORT_BPF,
     SO_DEVMEM_DONTNEED,
+    SO_MEMINFO,
     SO_TXTIME,
     locks_of,
 )
+from simnet.kernel.states import ESTABLISHED
 
 BUFFERS: Final = 3  # both of SO_BUF_LOCK
 LABEL_REQUEST_SIZE: Final = 32  # struct in6_flowlabel_req
@@ -29,6 +32,7 @@ LABEL_CREATE, LABEL_REFLECT = 1, 4
 LABEL_SHARES: Final = (1, 2, 3, 255)  # with nobody, in a process, of a user, with anybody
 LABEL_MAX: Final = 0xFFFFF
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+MEMORY: Final = (SOL_SOCKET, SO_MEMINFO)
 TXTIME: Final = (SOL_SOCKET, SO_TXTIME)
 TXTIME_SIZE: Final = 8  # struct sock_txtime
 CLOCK_MONOTONIC: Final = 1
@@ -54,6 +58,25 @@ def kept(socket: AnySocket, key: Key) -> bytes:
     """What was written down; nothing until then."""
     value: bytes = (socket.options or {}).get(key, b"")
     return value
+
+
+def memory_of(socket: Any) -> bytes:
+    """SO_MEMINFO: what the buffers hold and may hold, as nine numbers; NotModelled where the kernel keeps memory in reserve.
+
+    A Unix socket never does, one of the internet does once something has come or gone.
+    """
+    sent = 0
+    if socket.family == AF_UNIX:
+        sent = socket.held
+    elif socket.type == SOCK_STREAM:
+        if socket.peer is not None and not (
+            socket.state == ESTABLISHED and socket.snd_nxt == socket.rcv_nxt == ISN + 1
+        ):
+            not_modelled("getsockopt(SO_MEMINFO) of a connection that was used")
+    elif socket.port:
+        not_modelled("getsockopt(SO_MEMINFO) of a datagram socket that has a port")
+    sizes = (socket.getsockopt(SOL_SOCKET, name) for name in (SO_RCVBUF, SO_SNDBUF))
+    return struct.pack("=9I", 0, next(sizes), sent, next(sizes), 0, 0, 0, 0, 0)
 
 
 def _set_txtime(socket: AnySocket, key: Key, value: bytes) -> None:

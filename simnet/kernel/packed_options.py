@@ -37,7 +37,7 @@ from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM
-from simnet.kernel.odd_options import ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept
+from simnet.kernel.odd_options import MEMORY, ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept, memory_of
 from simnet.kernel.options import (
     INT_MAX,
     IPPROTO_IP,
@@ -181,6 +181,8 @@ TOLD_ELSEWHERE: Final = (
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
+    if key == MEMORY:
+        return memory_of(socket)
     if key not in PACKED or key == FORM or key in TOLD_ELSEWHERE:
         return told(socket, key, buflen)
     if key == PACE:

@@ -285,7 +285,7 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 _ASKED_FOR: Final = {(IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, ENOENT), (IPPROTO_IPV6, 48): (144, EADDRNOTAVAIL)}
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
 BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
-_OF_A_MACHINE: Final = (SO_MEMINFO, SO_PEERGROUPS, SO_PEERPIDFD)
+_OF_A_MACHINE: Final = (SO_PEERGROUPS, SO_PEERPIDFD)
 _NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
 
 

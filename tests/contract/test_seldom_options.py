@@ -249,3 +249,27 @@ def test_k131_who_is_bound_to_a_link_sends_from_no_other(world: World) -> None:
     sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setsockopt(SOL, socket.SO_BINDTODEVICE, b"lo")
     world.gives("EINVAL", sock.setsockopt, IPV6, socket.IPV6_PKTINFO, bytes(20))
+
+
+def test_k131_a_socket_tells_what_its_buffers_hold_and_may_hold(world: World) -> None:
+    def told(sock: Any) -> tuple[int, ...]:
+        return struct.unpack("9I", sock.getsockopt(SOL, 55, 36))  # SO_MEMINFO
+
+    listener = world.listener()
+    client = world.client(listener)
+    server = world.accept(listener)
+    assert told(world.socket()) == told(listener) == (0, 131072, 0, 16384, 0, 0, 0, 0, 0)
+    assert told(client) == told(server) == (0, 131072, 0, 3_939_840, 0, 0, 0, 0, 0)
+    assert client.getsockopt(SOL, 55, 5) == bytes(5)
+    datagrams = world.socket(kind=socket.SOCK_DGRAM)
+    datagrams.setsockopt(SOL, socket.SO_RCVBUF, 5000)
+    assert told(datagrams) == (0, 10000, 0, 212992, 0, 0, 0, 0, 0)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        left, right = map(world.keep, socket.socketpair(type=kind))
+        left.send(b"abc")
+        assert (told(left), told(right)) == (
+            (0, 212992, 768, 212992, 0, 0, 0, 0, 0),
+            (0, 212992, 0, 212992, 0, 0, 0, 0, 0),
+        )
+        right.recv(9)
+        assert told(left) == told(right)

@@ -102,7 +102,7 @@ def test_what_does_not_exist_and_what_is_not_modelled(stack: Stack, family: int,
         s.getsockopt(99, 1)
     for call in (
         lambda: s.setsockopt(1, 26, b"\0" * 16),
-        lambda: s.getsockopt(1, 55, 36),  # SO_MEMINFO
+        lambda: s.setsockopt(1, 50, 3),  # SO_ATTACH_BPF
     ):
         with pytest.raises(NotModelled):
             call()
