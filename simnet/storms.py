@@ -75,11 +75,14 @@ def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> lis
             if entry[5] not in UNANSWERED and not entry[5].endswith("lost"):
                 return []
         elif entry[1] == CALL:
-            if entry[5] == "connect":
+            if entry[5] == "connect" and isinstance(entry[7][1], Failed):
                 attempts.append(entry)
+            elif entry[5] == "connect" and not isinstance(entry[7][0][0], tuple):
+                return []  # to the path of a Unix socket; a datagram socket succeeds with any other address, and it is no attempt
             elif entry[5] in ("recv", "accept") and entry[7][1] and not isinstance(entry[7][1], Failed):
                 return []  # of a Unix socket, which sends no segments
-    if len(attempts) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin or attempts[0][2] != process.host_name:
+    few = len(attempts) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin
+    if few or not attempts or attempts[0][2] != process.host_name:
         return []
     return attempts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -20,6 +21,37 @@ from simnet.explore.sweep import run_sweep
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simnet.storms.ENTRIES_A_LOOK", 600)
     monkeypatch.setattr("simnet.wait.ENTRIES_A_LOOK", 600)
+
+
+def test_who_connects_without_a_segment_succeeds() -> None:
+    with simnet.Network():
+        with socket.socket(type=socket.SOCK_DGRAM) as hearer, socket.socket(socket.AF_UNIX) as listener:
+            hearer.bind(("127.0.0.1", 5000))
+            listener.bind("\0name")
+            listener.listen()
+            for _ in range(300):
+                for family, kind, name in (
+                    (socket.AF_INET, socket.SOCK_DGRAM, hearer.getsockname()),
+                    (socket.AF_UNIX, socket.SOCK_STREAM, "\0name"),
+                ):
+                    with socket.socket(family, kind) as sock:
+                        sock.connect(name)
+                    time.sleep(1e-6)
+                listener.accept()[0].close()
+
+
+def test_a_datagram_socket_that_connects_does_not_hide_who_never_does() -> None:
+    def tries() -> None:
+        while True:
+            with socket.socket(type=socket.SOCK_DGRAM) as probe:
+                probe.connect(("127.0.0.1", 5000))
+            with contextlib.suppress(OSError):
+                socket.create_connection(("server", 7)).close()
+            time.sleep(0.1)
+
+    with pytest.raises(simnet.Deadlock, match="never succeeded"), simnet.Network() as net:
+        net.host("server")
+        net.host("client").spawn(tries).join()
 
 
 def _try(pause: float) -> None:
