@@ -24,7 +24,7 @@ from simnet.kernel.idle_options import (
     IPV6_MULTICAST_LOOP,
 )
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_DONTROUTE, SOL_SOCKET, Key
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SO_DONTROUTE, SOL_SOCKET, Key
 from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MULTICAST_LINK: Final = (IPPROTO_IP, IP_MULTICAST_IF)
 LOOPBACK_LINK, OTHER_LINK = inet.LOOPBACK_LINK, inet.ONLY_LINK
 MOST_GROUPS: Final = 20  # of one socket over IPv4: net.ipv4.igmp_max_memberships
+LOOPBACK_NAME: Final = b"lo\0"
 EVERYBODY: Final = frozenset({"224.0.0.1", "ff01::1", "ff02::1"})  # each host is in these, on each link
 OF_THE_HOST: Final = ("ff01:", "ff11:")  # groups of the scope that no link leads out of (RFC 4291, 2.7)
 HOPS: Final = ((IPPROTO_IP, IP_MULTICAST_TTL), (IPPROTO_IPV6, IPV6_MULTICAST_HOPS))
@@ -222,6 +223,9 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
             and source in (inet.ANY4, inet.ANY6)
         ):
             raise socket_error(ENETUNREACH)
+        bound = (socket.options or {}).get((SOL_SOCKET, SO_BINDTODEVICE))
+        if bound:
+            return LOOPBACK_LINK if bound == LOOPBACK_NAME else OTHER_LINK
         return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
     if options is not None and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK:
         raise socket_error(ENETUNREACH)

@@ -38,6 +38,7 @@ from simnet.kernel.messages import (
     SOCK_STREAM,
     SOCK_TYPE_MASK,
 )
+from simnet.kernel.packed_options import link_of
 from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
@@ -308,7 +309,7 @@ class Stack:
             return
         for socket in ports.of(port):
             if hears_all(socket, ip, datagram.source) and (
-                not group or hears_group(socket, ip, link, datagram.source[0])
+                not group or (hears_group(socket, ip, link, datagram.source[0]) and link_of(socket) in (0, link))
             ):
                 socket.take_in(datagram)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
+SIOCGIFADDR = 0x8915
 IP, IPV6 = socket.IPPROTO_IP, socket.IPPROTO_IPV6
 IP_MULTICAST_ALL, IP_PKTINFO, IP_RECVTTL = 49, 8, 12
 LOOPBACK = socket.inet_aton("127.0.0.1")
@@ -293,3 +296,40 @@ def test_k025_another_link_than_loopback_has_no_ipv6_localhost(world: World, kin
         sock = world.socket(socket.AF_INET6, kind)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, other.encode())
         world.gives(told, sock.bind, (ip, 0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bound", ["", "224.1.1.7"])
+def test_k131_who_is_bound_to_a_link_hears_groups_on_it_alone(world: World, bound: str) -> None:
+    addresses = {}
+    for _, name in socket.if_nameindex():
+        request = struct.pack("16s24x", name.encode())
+        asked = outcome(lambda: fcntl.ioctl(world.socket().fileno(), SIOCGIFADDR, request))  # noqa: B023 - called at once
+        if isinstance(asked, bytes) and len(addresses) < 2:
+            addresses[name] = asked[20:24]
+    if len(addresses) < 2:
+        pytest.skip("this machine has no address but loopback's")
+    heard = {}
+    for link in (*addresses, ""):
+        hearer = world.socket(kind=socket.SOCK_DGRAM)
+        if link:
+            hearer.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+        hearer.bind((bound, 0))
+        for address in addresses.values():
+            hearer.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.1.1.7") + address)
+        for by, address in addresses.items():
+            for how, number, value in (
+                ("sent to", (socket.IPPROTO_IP, socket.IP_MULTICAST_IF), address),
+                ("bound to", (socket.SOL_SOCKET, socket.SO_BINDTODEVICE), by.encode()),
+            ):
+                sender = world.socket(kind=socket.SOCK_DGRAM)
+                sender.setsockopt(*number, value)
+                sender.sendto(b"x", ("224.1.1.7", hearer.getsockname()[1]))
+                time.sleep(0.01)
+                heard[link, by, how] = outcome(lambda: hearer.recv(9))  # noqa: B023 - called at once
+    assert heard == {
+        (link, by, how): b"x" if link in (by, "") else "EAGAIN"
+        for link in (*addresses, "")
+        for by in addresses
+        for how in ("sent to", "bound to")
+    }
