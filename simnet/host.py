@@ -62,7 +62,10 @@ class Host(NotALink):
 
     @property
     def privileged(self) -> bool:
-        """Have its programs CAP_NET_ADMIN and CAP_NET_RAW? False, until a test sets it: then SO_MARK and the like are accepted."""
+        """Do its programs run as root does? True: they may set SO_MARK and the like. False: that is refused, as to anybody else.
+
+        What would then have an effect that is not modelled, as raw sockets have, is refused in either case.
+        """
         return self.machine.privileged
 
     @privileged.setter

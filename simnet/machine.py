@@ -37,7 +37,7 @@ class Machine:
         self.target = False
         self.lookups = 0  # names it asked for
         self.looked_up = False  # somebody asked for its name
-        self.privileged = False  # may its programs administer the network? Any may bind any port
+        self.privileged = True  # see Host.privileged
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # polls of this host's processes that found something ready
         addresses = _addresses(number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from errno import EINVAL, ENETUNREACH, ENODEV
+from errno import EINVAL, ENETUNREACH, ENODEV, EPERM
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +46,6 @@ from simnet.kernel.options import (
     SOL_SOCKET,
     TOS_PRIORITIES,
     Key,
-    unprivileged,
 )
 from simnet.kernel.packed_options import (
     IP_HEADER,
@@ -282,7 +281,7 @@ def said(
         elif kind == IP_PROTOCOL and not six:
             _number(value, 1, 0)  # which is for a raw socket
         elif six and kind in EXTENSIONS:
-            marks = _extended(socket, kind, value, marks)
+            marks = _extended(kind, value, marks)
         elif kind == (IPV6_HOPLIMIT if six else IP_TTL) or (six and kind == IPV6_2292HOPLIMIT):
             marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
         elif kind == (IPV6_TCLASS if six else IP_TOS):
@@ -299,7 +298,7 @@ def said(
     return marks, source
 
 
-def _extended(socket: DatagramSender, kind: int, value: bytes, marks: Marks | None) -> Marks | None:
+def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
     """What else may be said of a datagram over IPv6: that it is not to be cut; extension headers take CAP_NET_RAW."""
     if kind == IPV6_DONTFRAG:
         return (marks or PLAIN)._replace(whole=bool(_number(value, 0, 0, highest=1)))
@@ -308,7 +307,7 @@ def _extended(socket: DatagramSender, kind: int, value: bytes, marks: Marks | No
     if kind != IPV6_FLOWINFO and (value[1] + 1) * 8 > len(value):
         raise socket_error(EINVAL)
     if kind != IPV6_FLOWINFO:
-        raise unprivileged(socket, f"sendmsg with message {kind} of IPPROTO_IPV6")
+        raise socket_error(EPERM)
     if any(value[:4]):
         not_modelled(f"sendmsg with message {kind} of IPPROTO_IPV6")
     return marks

@@ -10,7 +10,7 @@ from typing import Any, Final
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import AF_UNIX, CMSG_HEADER, SOCK_STREAM
-from simnet.kernel.options import IPPROTO_IPV6, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, AnySocket, Key, unprivileged
+from simnet.kernel.options import IPPROTO_IPV6, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, AnySocket, Key
 from simnet.kernel.ports import REUSE_PORT
 from simnet.kernel.rare_options import (
     BUFFER_LOCKS,
@@ -84,7 +84,7 @@ def _set_txtime(socket: AnySocket, key: Key, value: bytes) -> None:
     if len(value) != TXTIME_SIZE or struct.unpack_from("=I", value, 4)[0] & ~TXTIME_FLAGS:
         raise socket_error(EINVAL)
     if struct.unpack_from("=i", value)[0] != CLOCK_MONOTONIC:
-        raise unprivileged(socket, "setsockopt(SO_TXTIME) with another clock than the monotonic one")
+        raise socket_error(EPERM)
     keep(socket, key, value)
 
 

@@ -21,6 +21,9 @@ SO_DONTROUTE: Final = 5
 SO_BROADCAST: Final = 6
 SO_SNDBUF: Final = 7
 SO_RCVBUF: Final = 8
+SO_SNDBUFFORCE: Final = 32
+SO_RCVBUFFORCE: Final = 33
+FORCED: Final = {SO_SNDBUFFORCE: SO_SNDBUF, SO_RCVBUFFORCE: SO_RCVBUF}
 SO_KEEPALIVE: Final = 9
 SO_OOBINLINE: Final = 10
 SO_PRIORITY: Final = 12
@@ -208,8 +211,8 @@ _PRIVILEGED: Final = frozenset(
 _PRIVILEGED_VALUES: Final[dict[Key, tuple[int, int, int]]] = {
     (SOL_SOCKET, 1): (EACCES, 0, 0),  # SO_DEBUG
     (SOL_SOCKET, SO_PRIORITY): (EPERM, 0, 6),
-    (SOL_SOCKET, 32): (EPERM, 1, 0),  # SO_SNDBUFFORCE
-    (SOL_SOCKET, 33): (EPERM, 1, 0),  # SO_RCVBUFFORCE
+    (SOL_SOCKET, SO_SNDBUFFORCE): (EPERM, 1, 0),
+    (SOL_SOCKET, SO_RCVBUFFORCE): (EPERM, 1, 0),
     (SOL_SOCKET, SO_MARK): (EPERM, 1, 0),
     (SOL_SOCKET, 69): (EPERM, 0, 0),  # SO_PREFER_BUSY_POLL
     (SOL_SOCKET, 70): (EPERM, INT_MIN, 0),  # SO_BUSY_POLL_BUDGET
@@ -218,17 +221,10 @@ _PRIVILEGED_VALUES: Final[dict[Key, tuple[int, int, int]]] = {
 }
 
 
-def unprivileged(socket: AnySocket, call: str, error: int = EPERM) -> OSError:
-    """The refusal of *call* to who has no privilege; to who has one it would do something, and is NotModelled."""
-    if socket.stack.privileged:
-        not_modelled(call)
-    return socket_error(error)
-
-
-def unknown(socket: AnySocket, level: int, name: int, setting: bool) -> OSError:
+def unknown(level: int, name: int, setting: bool) -> OSError:
     """What the kernel answers to an option that is in no table; NotModelled for one that only we do not know."""
     if setting and (level, name) in _PRIVILEGED:
-        return unprivileged(socket, f"setsockopt(level {level}, option {name})")
+        return socket_error(EPERM)
     if name in _KNOWN_TO_LINUX.get(level, ()):
         not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
     return socket_error(ENOPROTOOPT)
@@ -330,12 +326,12 @@ def shared(level: int, name: int, value: Any = 0) -> Key:
     return key
 
 
-def look_up(socket: AnySocket, table: dict[Key, Option], level: int, name: int) -> Option | None:
+def look_up(table: dict[Key, Option], level: int, name: int) -> Option | None:
     """The option to be set. IPv6 says what it does not know, or does not let be set, before it looks at the value."""
     option = table.get((level, name))
     if level == IPPROTO_IPV6:
         if option is None:
-            raise unknown(socket, level, name, setting=True)
+            raise unknown(level, name, setting=True)
         if option.low > option.high:
             raise socket_error(option.refusal)
     return option
@@ -364,14 +360,20 @@ def packed_answer(packed: bytes, buflen: int) -> int | bytes:
     return packed[:buflen]
 
 
-def sndbuf(value: int) -> int:
-    """What SO_SNDBUF becomes: doubled, between the kernel's bounds; negative means the most (K-064)."""
-    return max(min(value & 0xFFFFFFFF, BUFFER_MAX) * 2, SNDBUF_MIN)
+def sndbuf(value: int, forced: bool = False) -> int:
+    """What SO_SNDBUF becomes: doubled, between the kernel's bounds; negative means the most (K-064). Of a *forced* one, which
+    knows no other bound than a C int, negative is the least.
+    """
+    return max(_asked(value, forced) * 2, SNDBUF_MIN)
 
 
-def rcvbuf(value: int) -> int:
+def rcvbuf(value: int, forced: bool = False) -> int:
     """What SO_RCVBUF becomes."""
-    return max(min(value & 0xFFFFFFFF, BUFFER_MAX) * 2, RCVBUF_MIN)
+    return max(_asked(value, forced) * 2, RCVBUF_MIN)
+
+
+def _asked(value: int, forced: bool) -> int:
+    return min(max(value, 0), INT_MAX // 2) if forced else min(value & 0xFFFFFFFF, BUFFER_MAX)
 
 
 def linger(value: int | bytes | bytearray | memoryview) -> tuple[int, int]:

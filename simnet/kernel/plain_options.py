@@ -73,7 +73,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
-    option = o.look_up(socket, table, level, name)
+    option = o.look_up(table, level, name)
     value = o.check_length(level, option, value)
     if o.read_only(level, name):
         raise socket_error(ENOPROTOOPT)
@@ -95,10 +95,14 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         raise socket_error(EOPNOTSUPP)
     else:
         if option is None:
-            raise o.unknown(socket, level, name, setting=True)
+            raise o.unknown(level, name, setting=True)
         number = o.integer(value)
+        forced = level == o.SOL_SOCKET and name in o.FORCED and socket.stack.privileged
+        if forced:
+            name = o.FORCED[name]
+            option = table[(level, name)]
         if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
-            number = o.sndbuf(number) if name == o.SO_SNDBUF else o.rcvbuf(number)
+            number = o.sndbuf(number, forced) if name == o.SO_SNDBUF else o.rcvbuf(number, forced)
             if socket.options is not None and BUFFER_LOCKS in socket.options:
                 socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
         elif (level, name) == GROUPS_LINK and number and link_of(socket) not in (0, number):
@@ -148,7 +152,7 @@ def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int |
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)  # bind() sets it too
     option = table.get((level, name))
     if option is None:
-        raise o.unknown(socket, level, name, setting=False)
+        raise o.unknown(level, name, setting=False)
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # what comes over IPv4 is not what it has asked for
     return o.answer(option.default if kept is None else kept, buflen, level)

@@ -33,7 +33,9 @@ from simnet.kernel.options import (
     IPPROTO_UDP,
     PORT_RANGE,
     SO_RCVBUF,
+    SO_RCVBUFFORCE,
     SO_SNDBUF,
+    SO_SNDBUFFORCE,
     SO_TIMESTAMPING,
     SO_TIMESTAMPING_NEW,
     SOL_SOCKET,
@@ -42,14 +44,11 @@ from simnet.kernel.options import (
     AnySocket,
     Key,
     Option,
-    unprivileged,
 )
 from simnet.kernel.states import ESTABLISHED
 
 SO_DETACH_FILTER: Final = 27
 SO_PEERNAME: Final = 28
-SO_SNDBUFFORCE: Final = 32
-SO_RCVBUFFORCE: Final = 33
 SO_WIFI_STATUS: Final = 41
 SO_NOFCS: Final = 43
 SO_LOCK_FILTER: Final = 44
@@ -296,7 +295,7 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         raise socket_error(refusal)
     level, name = key
     if key in _TOLD_WHO_IS_PRIVILEGED:
-        raise unprivileged(socket, f"getsockopt(level {level}, option {name})")
+        raise socket_error(EPERM)
     if key in _UNSTEADY:
         not_modelled(f"getsockopt(level {level}, option {name})")
     if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port

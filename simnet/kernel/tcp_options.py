@@ -103,12 +103,12 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):
         return
-    option = o.look_up(socket, ALL_TCP_OPTIONS, level, name)
+    option = o.look_up(ALL_TCP_OPTIONS, level, name)
     value = o.check_length(level, option, value)
     if level == o.SOL_SOCKET and _set_socket_level(socket, name, value):
         return
     if option is None:
-        raise o.unknown(socket, level, name, setting=True)
+        raise o.unknown(level, name, setting=True)
     number = o.integer(value)
     if level == o.IPPROTO_TCP:
         number = _set_tcp_level(socket, name, number)
@@ -163,8 +163,11 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         bit = _FLAGS[name]
         socket.sharing = socket.sharing | bit if o.integer(value) else socket.sharing & ~bit
         return True
+    forced = name in o.FORCED and socket.stack.privileged
+    if forced:
+        name = o.FORCED[name]
     if name == o.SO_SNDBUF:
-        size = o.sndbuf(o.integer(value))
+        size = o.sndbuf(o.integer(value), forced)
         keep(socket, o.SOL_SOCKET, name, size)
         socket.snd_room = size
         socket.slow = True  # what a write may take is counted in segments
@@ -172,7 +175,7 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
         socket.tell_space()
         return True
     if name == o.SO_RCVBUF:
-        size = o.rcvbuf(o.integer(value))
+        size = o.rcvbuf(o.integer(value), forced)
         keep(socket, o.SOL_SOCKET, name, size)
         _set_receive_room(socket, size * 3 // 4)
         set_size(socket, name)
@@ -327,7 +330,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
         return o.packed_answer(packed, buflen)
     option = ALL_TCP_OPTIONS.get((level, name))
     if option is None:
-        raise o.unknown(socket, level, name, setting=False)
+        raise o.unknown(level, name, setting=False)
     if level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
         return o.answer(int(bool(socket.sharing & V6_ONLY)), buflen)
     kept = socket.option(*o.shared(level, name))

@@ -72,7 +72,7 @@ CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 
 @contextlib.contextmanager
 def unprivileged() -> Iterator[None]:
-    """Without the privileges that no simulated program has, for the length of a ``with`` block, also where root tests."""
+    """Without the privileges that a simulated program may be denied, for the length of a ``with`` block, also where root tests."""
     libc = ctypes.CDLL(None, use_errno=True)
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable: the lower halves, then the upper ones
@@ -323,6 +323,7 @@ def open_world(name: str) -> Iterator[World]:
         else:
             # The invariants are about servers; a contract does what no server should.
             network = stack.enter_context(simnet.Network(invariants=dict.fromkeys(invariants.NAMES, "off")))
+            network.host("test").privileged = False  # as `unprivileged` has it on the kernel
             world = SimulatedWorld(network)
         stack.callback(world.end)
         yield world
