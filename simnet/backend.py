@@ -10,8 +10,8 @@ import stat
 import struct
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
+from operator import index
 from random import Random
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -117,7 +117,10 @@ class SimulatedBackend:
         return socketpair(*[whole("listen", last=each) for each in given])
 
     def dup(self, fd: int) -> int:
-        return self._scheduler.current.dup(descriptor_number(fd))
+        number = descriptor_number(fd)
+        if 0 <= number < FIRST_DESCRIPTOR:
+            return os.dup(number)  # of a file, which is told later that it is no socket
+        return self._scheduler.current.dup(number)
 
     def close(self, fd: int) -> None:
         process = self._scheduler.current
@@ -137,9 +140,9 @@ class SimulatedBackend:
         number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
             return original(fd, *arguments)
-        if call == "set_blocking" and arguments[0].__class__ is not bool:
-            with suppress(OSError):
-                original(descriptor_flags.NOBODY, *arguments)  # CPython looks at it
+        if call in ("set_blocking", "set_inheritable") and arguments[0].__class__ is not bool:
+            descriptors.look_over(original, descriptor_flags.NOBODY, *arguments)
+            arguments = (index(arguments[0]),)
         process = self._scheduler.current.holder_of(number)
         if call in ("flock", "lockf"):
             process.descriptors.get(number)
@@ -154,6 +157,7 @@ class SimulatedBackend:
                 raise socket_error(errno.EINVAL if arguments[2] is None else errno.ESPIPE)  # as of a file into a socket
             sent: int = original(*arguments, **options)
             return sent
+        descriptors.look_over(original, *arguments, **options)
         return sendfile(self._scheduler.current, *arguments, **options)
 
     def closerange(self, original: Any, *arguments: Any, **options: Any) -> None:
@@ -310,11 +314,16 @@ class SimulatedBackend:
         machine = getattr(process, "machine", None)
         if machine is None:  # it was a fault's, and is over: what is due meanwhile may import a module
             return None
-        if isinstance(path, int) and path >= FIRST_DESCRIPTOR and call in BY_NUMBER:
-            return (by_number(process, call, path, arguments, options),)
         if not socket_files.exists(machine, path, options.get("follow_symlinks", True)):
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)
+
+    def by_number(self, call: str, original: Any, number: int, *arguments: Any, **options: Any) -> tuple[Any] | None:
+        """The same of a call that takes a number in the place of a path; ``None`` if that is of a real descriptor."""
+        if number < FIRST_DESCRIPTOR or call not in BY_NUMBER:
+            return None
+        descriptors.look_over(original, number, *arguments, **options)
+        return (by_number(self._scheduler.current, call, number, arguments, options),)
 
     def names_in(self, folder: str) -> list[str]:
         """The names of the Unix sockets whose files lie in *folder*."""

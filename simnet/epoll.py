@@ -66,9 +66,11 @@ class Epoll(Poller):
         self._fd = self._process.descriptors.add(epoll)
 
     @classmethod
-    def fromfd(cls, fd: int, /) -> Epoll:
+    def fromfd(cls, *given: Any, **named: Any) -> Epoll:
         """A poller over a descriptor, which is an epoll's or says otherwise when it is asked; -1 asks for a new one."""
-        fd = c_int(fd)
+        if len(given) != 1 or named:
+            look_over_epoll("fromfd", *given, **named)
+        fd = c_int(given[0])
         if fd == -1:
             return cls()
         if fd < 0:

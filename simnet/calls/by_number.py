@@ -20,7 +20,7 @@ __all__ = ["BY_NUMBER", "by_number"]
 
 PROTOCOL = "system.sockprotoname"  # the only attribute that a socket has
 LONGEST_NAME = (os.pathconf_names.get("PC_NAME_MAX"), "PC_NAME_MAX")
-NAMED = ("uid", "gid", "times", "ns")  # what may be given by name, and is looked at
+NAMED = ("mode", "length", "uid", "gid", "times", "ns")  # what may be given by name, and is looked at
 NAMELESS = ("truncate", "utime")  # whose errors do not tell what was asked for
 NAMELESS_IF_CLOSED = ("listdir", "scandir")
 
@@ -34,7 +34,7 @@ def _no_folder(process: Process, fd: int) -> None:
     raise socket_error(errno.ENOTDIR)
 
 
-def _truncate(process: Process, fd: int, _: Any) -> None:
+def _truncate(process: Process, fd: int, length: Any) -> None:  # noqa: ARG001
     _file(process, fd)
     raise socket_error(errno.EINVAL)
 

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
-    "close", "descriptor_call", "fchmod", "fchown", "file_system", "no_epoll", "socket_of", "status", "terminal_refusal",
+    "close", "descriptor_call", "fchmod", "fchown", "file_system", "look_over", "no_epoll", "socket_of", "status", "terminal_refusal",
 ]  # fmt: skip
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
 WHENCE_MAX = 4  # SEEK_HOLE
+ADVICE_MAX = 5  # POSIX_FADV_NOREUSE
 NAME_MAX = 255  # bytes of a name
 NUMBER = 8  # bytes of that of an eventfd
+PERMISSIONS = 0o7777  # of a mode, what chmod(2) changes
 # What needs a position, a disk, a folder or a terminal.
 REFUSED = {
     **dict.fromkeys(("lseek", "pread", "pwrite", "preadv", "pwritev"), errno.ESPIPE),
@@ -41,6 +43,15 @@ REFUSED = {
 WITHOUT_EFFECT = frozenset({"posix_fadvise", "lockf"})  # nobody else has a lock
 
 
+def look_over(original: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Let CPython look at what it is asked of a simulated descriptor, which no real file has the number of."""
+    try:
+        original(*arguments, **options)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+
+
 def descriptor_call(
     process: Process, call: str, original: Callable[..., Any], fd: int, arguments: Any, options: Any
 ) -> Any:
@@ -50,21 +61,23 @@ def descriptor_call(
         TypeError, ValueError, OverflowError: as CPython's, text included.
         OSError: EBADF; what the socket says; EINVAL, an epoll is not read or written.
     """
-    try:
-        original(fd, *arguments, **options)  # let CPython look at what it is asked; no real file has that number
-    except OSError as error:
-        if error.errno != errno.EBADF:
-            raise
+    look_over(original, fd, *arguments, **options)
     file = process.holder_of(fd).descriptors.get(fd) if call != "close" else None
     refusal = REFUSED.get(call)
     if refusal is not None:
         if call == "lseek" and not 0 <= index(arguments[1]) <= WHENCE_MAX:
+            raise socket_error(errno.EINVAL)
+        if call == "posix_fallocate" and (index(arguments[0]) < 0 or index(arguments[1]) <= 0):
             raise socket_error(errno.EINVAL)
         if isinstance(file, Epoll):
             if call == "lseek":
                 return 0
             refusal = terminal_refusal(file) if refusal == errno.ENOTTY else refusal
         raise socket_error(refusal)
+    if call == "lockf" and index(arguments[1]) < 0:  # the range would end before its beginning
+        raise socket_error(errno.EINVAL)
+    if call == "posix_fadvise" and not 0 <= index(arguments[2]) <= ADVICE_MAX:
+        raise socket_error(errno.EINVAL)
     return None if call in WITHOUT_EFFECT else CALLS[call](process, fd, *arguments, **options)
 
 
@@ -83,7 +96,7 @@ def close(process: Process, fd: int) -> None:
         _socket(fd, file).close()
 
 
-def status(process: Process, fd: int) -> os.stat_result:
+def status(process: Process, fd: int, **_: Any) -> os.stat_result:
     """``os.fstat``: numbers that name one file have one inode, that of the lowest of them."""
     process = process.holder_of(fd)
     file = process.descriptors.get(fd)
@@ -109,7 +122,7 @@ def file_system(process: Process, fd: int) -> os.statvfs_result:
 
 
 def fchmod(process: Process, fd: int, mode: int) -> None:
-    kept(no_epoll(process, fd, errno.EOPNOTSUPP))["mode"] = stat.S_IMODE(mode)
+    kept(no_epoll(process, fd, errno.EOPNOTSUPP))["mode"] = index(mode) & PERMISSIONS
 
 
 def fchown(process: Process, fd: int, uid: int, gid: int) -> None:
@@ -170,6 +183,7 @@ def _readv(process: Process, fd: int, buffers: Any) -> int:
     if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
     if not any(map(len, buffers)):
+        no_epoll(process, fd)
         return 0  # recvmsg takes a datagram then
     count: int = _through(process, fd, lambda sock: Socket.recvmsg_into(sock, buffers)[0])
     return count
@@ -178,6 +192,9 @@ def _readv(process: Process, fd: int, buffers: Any) -> int:
 def _writev(process: Process, fd: int, buffers: Any) -> int:
     if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
+    if not any(memoryview(each).nbytes for each in buffers):
+        no_epoll(process, fd)
+        return 0  # the socket is not asked, as it is by a write of nothing
     sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers))
     return sent
 

@@ -69,8 +69,10 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     Raises:
         OSError: EINVAL or ESPIPE, it is no file that has positions; and as ``send``.
     """
-    length = index(count)
+    length, in_fd = index(count), index(in_fd)
     file: Any = process.holder_of(out_fd).descriptors.get(out_fd)
+    if in_fd in process.descriptors and offset is not None:
+        raise socket_error(errno.ESPIPE)
     if length < 0 or isinstance(file, Epoll):
         raise socket_error(errno.EINVAL)
     blocks = file.blocks()
@@ -78,7 +80,7 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     try:
         sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
         if in_fd in process.descriptors:
-            raise socket_error(errno.EINVAL if offset is None else errno.ESPIPE)
+            raise socket_error(errno.EINVAL)
         at = _position(in_fd) if offset is None else index(offset)
         sent = _in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
     finally:

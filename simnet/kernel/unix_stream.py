@@ -10,7 +10,7 @@ from typing import Any
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import MSG_OOB, MSG_PEEK, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD
 from simnet.kernel.readiness import DATA_NEWS, PRI
-from simnet.kernel.states import ESTABLISHED, LISTEN, SHUT_SEND
+from simnet.kernel.states import ESTABLISHED, LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_messages import (
     STREAM_CHUNK,
@@ -56,6 +56,8 @@ class UnixStream(TamperableUnix):
             return 0
         if files:
             check_takes_files(peer)
+        if peer.shut & SHUT_RECEIVE and self.course is None:  # it was so before it connected, and is not mirrored here
+            raise socket_error(EPIPE)
         if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)

@@ -24,6 +24,12 @@ def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
     return None if socket_file is None else socket_file(call, path, *arguments, **options)
 
 
+def _by_number(call: str, original: Any, number: int, *arguments: Any, **options: Any) -> Any:
+    """The same of what is told by the number of a simulated descriptor in the place of a path."""
+    by_number = getattr(whose.world(), "by_number", None)  # as above
+    return None if by_number is None else by_number(call, original, number, *arguments, **options)
+
+
 def _under(path: Any, dir_fd: int | None) -> Any:
     """*path* as it is from here, where it is told from a folder's descriptor."""
     if dir_fd is None or not isinstance(path, (str, bytes, os.PathLike)) or os.path.isabs(path):
@@ -39,7 +45,11 @@ def _file_call(call: str, follows: bool = True) -> Maker:
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
-            answer = _answer(call, _under(path, dir_fd), *args, **{**way, **kwargs})
+            answer = None
+            if isinstance(path, int) and dir_fd is None:
+                answer = _by_number(call, original, path, *args, **kwargs)
+            if answer is None:
+                answer = _answer(call, _under(path, dir_fd), *args, **{**way, **kwargs})
             if answer is not None:
                 return answer[0] if call != "unlink" else None
             real = original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
@@ -72,16 +82,8 @@ def _number_call(call: str) -> Maker:
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return original(path, *args, **kwargs)  # no real file has a simulated number
-            except OSError as error:
-                if error.errno != errno.EBADF or not isinstance(path, int):
-                    raise
-                closed = error
-            answer = _answer(call, path, *args, **kwargs)
-            if answer is None:
-                raise closed
-            return answer[0]
+            answer = _by_number(call, original, path, *args, **kwargs) if isinstance(path, int) else None
+            return original(path, *args, **kwargs) if answer is None else answer[0]
 
         return standin
 
@@ -163,7 +165,10 @@ class _Scan:
 @PAIRS.standin(os, "listdir")
 def _(original: Any) -> Any:
     def standin(_: Origin, path: Any = None) -> Any:
-        _answer("listdir", path)
+        if isinstance(path, int):
+            _by_number("listdir", original, path)
+        else:
+            _answer("listdir", path)
         here = original(path)
         return here + _names_in("." if path is None else path)
 
@@ -173,7 +178,10 @@ def _(original: Any) -> Any:
 @PAIRS.standin(os, "scandir")
 def _(original: Any) -> Any:
     def standin(_: Origin, path: Any = None) -> Any:
-        _answer("scandir", path)
+        if isinstance(path, int):
+            _by_number("scandir", original, path)
+        else:
+            _answer("scandir", path)
         real = original(path)
         names = _names_in("." if path is None else path)
         if not names:

@@ -62,15 +62,15 @@ class _EpollType(type):
     def __getattr__(cls, name: str) -> Any:
         return getattr(cls.original, name)
 
-    def fromfd(cls, fd: int) -> Any:
+    def fromfd(cls, *args: Any, **kwargs: Any) -> Any:
         backend = whose.world()
-        if backend is None:
-            return cls.original.fromfd(fd)
+        if backend is None or kwargs or len(args) != 1:
+            return cls.original.fromfd(*args, **kwargs)  # which says what is wrong with them
         epoll_of = getattr(backend, "epoll_of", None)  # only a world with descriptors of its own has one
         if epoll_of is None:
             backend.escape("select.epoll.fromfd")
-            return cls.original.fromfd(fd)
-        return epoll_of(fd)
+            return cls.original.fromfd(*args)
+        return epoll_of(*args)
 
 
 if hasattr(select, "epoll"):

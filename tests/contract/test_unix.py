@@ -172,6 +172,19 @@ def test_k102_what_the_peers_shutdown_shows(world: World, how: int, mask: str) -
         world.gives("EPIPE", one.send, b"x")
 
 
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_k102_nothing_is_sent_to_who_did_not_want_to_read_before_it_connected(world: World, how: int) -> None:
+    lst = listener(world)
+    client = world.socket(socket.AF_UNIX)
+    client.shutdown(how)
+    client.connect(lst.getsockname())
+    server = world.keep(lst.accept()[0])
+    world.ready(server, "OUT")
+    world.gives("EPIPE", server.send, b"x")
+    world.gives(0, server.send, b"")
+    world.gives(1 if how == socket.SHUT_RD else "EPIPE", client.send, b"y")
+
+
 def test_k102_own_shut_wr_on_a_full_socket_does_not_make_it_writable(world: World) -> None:
     one, _ = pair(world)
     while outcome(lambda: one.send(b"x" * 4096)) != "EAGAIN":

@@ -1,0 +1,141 @@
+"""What ``os`` says of the arguments that come with the number of a socket, and of requests for nothing (K-133)."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+import tempfile
+from typing import Any
+
+import pytest
+
+from tests.contract.worlds import World
+
+NO_NUMBER = 1_000_000
+
+
+class Whole:
+    """It passes for an integer."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
+def number_of(world: World, kind: int = socket.SOCK_STREAM) -> int:
+    """That of one of two connected sockets; the other has nothing to say."""
+    here, there = socket.socketpair(socket.AF_UNIX, kind)
+    world.keep(there)
+    return int(world.keep(here).fileno())
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        *((os.stat, arguments) for arguments in ((1,), (1, 2), (1, 2, 3))),
+        *((os.chmod, arguments) for arguments in ((), ("x",), (1.5,), (None,), (2**40,), (1, 2), (1, 2, 3, 4))),
+        *((os.fchmod, arguments) for arguments in ((), ("x",), (2**40,))),
+        *((os.set_inheritable, arguments) for arguments in ((), ("x",), ([],), (None,), (2**40,))),
+        *((os.sendfile, arguments) for arguments in ((), (1,), (1, 0), ("x", 0, 1), (2**40, 0, 1), (1, "x", 1))),
+        *((os.sendfile, arguments) for arguments in ((1, 0, "x"), (1, 0, 1, 2))),
+        (os.truncate, ("x",)),
+        (os.statvfs, (1,)),
+    ],
+)
+def test_k133_an_argument_beside_the_number_is_refused_as_it_is_beside_any(
+    world: World, call: Any, arguments: tuple[Any, ...]
+) -> None:
+    number = number_of(world)
+    with pytest.raises((TypeError, OverflowError)) as ours:
+        call(number, *arguments)
+    with pytest.raises((TypeError, OverflowError)) as nobodys:
+        call(NO_NUMBER, *arguments)
+    assert (ours.type, str(ours.value)) == (nobodys.type, str(nobodys.value))
+
+
+@pytest.mark.parametrize(("arguments", "options"), [((), {}), ((1, 2), {}), ((), {"fd": 1})])
+def test_k133_an_epoll_is_made_of_one_number(world: World, arguments: Any, options: Any) -> None:
+    with select.epoll() as poll:
+        for make in (select.epoll.fromfd, poll.fromfd):
+            with pytest.raises(TypeError, match=r"epoll\.fromfd\(\) takes"):
+                make(*arguments, **options)
+
+
+def test_k133_what_passes_for_an_integer_is_one(world: World) -> None:
+    number = number_of(world)
+    os.set_inheritable(number, Whole(7))  # type: ignore[arg-type]
+    assert os.get_inheritable(number)
+    os.set_inheritable(number, Whole(0))  # type: ignore[arg-type]
+    assert not os.get_inheritable(number)
+    os.set_blocking(number, Whole(0))  # type: ignore[arg-type]
+    assert not os.get_blocking(number)
+    os.chmod(number, Whole(0o640))  # type: ignore[arg-type]
+    assert stat.S_IMODE(os.stat(number).st_mode) == 0o640
+
+
+def test_k133_of_a_mode_only_the_permissions_count(world: World) -> None:
+    number = number_of(world)
+    os.fchmod(number, -1)
+    assert os.fstat(number).st_mode == stat.S_IFSOCK | 0o7777
+    os.chmod(number, mode=0o170600)
+    assert os.stat(number).st_mode == stat.S_IFSOCK | 0o600
+    with pytest.raises(ValueError, match="cannot use fd and follow_symlinks together"):
+        os.stat(number, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_k133_several_buffers_of_nothing_are_written_to_whatever_the_socket_is(world: World, kind: int) -> None:
+    fresh = world.socket(socket.AF_UNIX, kind)
+    ended, peer = socket.socketpair(socket.AF_UNIX, kind)
+    world.keep(ended)
+    peer.close()
+    for sock in (fresh, ended):
+        for nothing in ([], [b""], [b"", b""]):
+            world.gives(0, os.writev, sock.fileno(), nothing)
+    world.gives("ENOTCONN", os.write, fresh.fileno(), b"")
+    with select.epoll() as poll:
+        world.gives("EINVAL", os.writev, poll.fileno(), [])
+        world.gives("EINVAL", os.readv, poll.fileno(), [])
+
+
+def test_k133_a_range_that_is_none_is_refused_before_what_it_is_asked_of(world: World) -> None:
+    with select.epoll() as poll:
+        for number in (number_of(world), poll.fileno()):
+            for offset, length in ((-1, 1), (0, 0), (0, -1)):
+                world.gives("EINVAL", os.posix_fallocate, number, offset, length)
+            world.gives("ENODEV", os.posix_fallocate, number, 0, 1)
+            world.gives("EINVAL", os.posix_fadvise, number, 0, 1, 6)
+            world.gives(None, os.posix_fadvise, number, 0, 1, os.POSIX_FADV_NOREUSE)
+            world.gives("EINVAL", os.lockf, number, os.F_LOCK, -1)
+            world.gives(None, os.lockf, number, os.F_LOCK, 1)
+
+
+def test_k133_a_socket_is_sent_as_a_file_to_nobody(world: World) -> None:
+    number = number_of(world)
+    with select.epoll() as poll:
+        world.gives("ESPIPE", os.sendfile, poll.fileno(), number, 0, 5)
+        world.gives("EINVAL", os.sendfile, poll.fileno(), number, None, 5)
+        world.gives("ESPIPE", os.sendfile, number, poll.fileno(), 0, 5)
+        world.gives("EINVAL", os.sendfile, number, poll.fileno(), None, 5)
+
+
+def test_k133_the_file_system_of_a_socket_is_told_by_either_name(world: World) -> None:
+    number = number_of(world)
+    assert os.statvfs(number) == os.fstatvfs(number)
+    os.close(os.dup(number))
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        os.statvfs(NO_NUMBER)
+    assert caught.value.filename == NO_NUMBER
+
+
+def test_k133_what_is_a_file_is_duplicated_before_it_is_no_socket(world: World) -> None:
+    with tempfile.TemporaryFile() as file:
+        twin = os.dup(file.fileno())
+        os.close(twin)
+        world.gives("ENOTSOCK", socket.fromfd, file.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        os.close(twin)  # CPython leaves it open
+    world.gives("EBADF", socket.fromfd, twin, socket.AF_INET, socket.SOCK_STREAM)
