@@ -34,12 +34,6 @@ class _NoEpoll:
 
     ready = refs = ()
 
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-    def modify(self, *_: Any) -> None:
-        """Never called: before that it is asked for its references."""
-
 
 class Epoll(Poller):
     """``select.epoll()``. Cost per call is O(ready)."""
@@ -78,17 +72,19 @@ class Epoll(Poller):
         self = cls.__new__(cls)
         Poller.__init__(self, "epoll")
         file: Any = self._find(fd)
-        if not isinstance(file, KernelEpoll):
-            file = _NoEpoll(errno.EBADF if file is None else errno.EINVAL)
         self._asked = self._limit_ns = None
-        self._pipes = ()
         self._rare = False
-        self._epoll = file
-        self._watched = [file]
-        self._sleep = ("readiness of", self._watched)
+        self._look_at(file if isinstance(file, KernelEpoll) else _NoEpoll())
         self._steered = self._faulty
         self._fd = fd
         return self
+
+    def _look_at(self, epoll: Any) -> None:
+        """From now on its number is of *epoll*, whose pipes others know."""
+        self._pipes = ()
+        self._epoll = epoll
+        self._watched = [epoll]
+        self._sleep = ("readiness of", self._watched)
 
     def __repr__(self) -> str:
         return f"<select.epoll object at {id(self):#x}>"
@@ -136,8 +132,11 @@ class Epoll(Poller):
             raise ValueError("I/O operation on closed epoll object")
         if process.scheduler is OVER:
             raise outlived("pollers")
-        if not self._epoll.refs:  # closed through another object of the same descriptor
-            raise socket_error(getattr(self._epoll, "code", errno.EBADF))
+        if not self._epoll.refs:  # closed through another object of the same descriptor; what is there now is asked
+            file: Any = self._find(self._fd)
+            if not isinstance(file, KernelEpoll):
+                raise socket_error(errno.EBADF if file is None else errno.EINVAL)
+            self._look_at(file)
 
     def _registration(self, fd: Any, eventmask: Any) -> tuple[int, Any, int]:
         """The arguments of a registration, looked at, and what the descriptor is of; an open poller."""
@@ -174,7 +173,8 @@ class Epoll(Poller):
     def modify(self, fd: Any = MISSING, eventmask: Any = MISSING, *more: Any, **named: Any) -> None:
         if fd is MISSING or eventmask is MISSING or more or named:
             look_over_epoll("modify", fd, eventmask, *more, **named)
-        self._epoll.modify(*self._registration(fd, eventmask))
+        number, file, bits = self._registration(fd, eventmask)
+        self._epoll.modify(number, file, bits)
 
     def unregister(self, fd: Any = MISSING, *more: Any, **named: Any) -> None:
         if fd is MISSING or more or named:
@@ -214,6 +214,7 @@ class Epoll(Poller):
                 return found
         if not epoll.refs:
             self._check()
+            return self.poll(timeout, maxevents)
         found = self._later(self._limit_ns, self._chosen if self._steered else epoll.collect, maxevents)
         if found or scheduler.recording:
             self._report(found, timeout)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH
+from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH, EOPNOTSUPP
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from simnet.kernel import inet
+from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import PORT_UNKNOWN, sockaddr, told
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import ERROR_QUEUES, IP_MTU_DISCOVER
-from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_TRUNC, Message, fitted
+from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, Message, fitted
 from simnet.kernel.options import IPPROTO_IP
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
@@ -42,6 +43,14 @@ class Report(NamedTuple):
     code: int = 0
     info: int = 0
     icmp: Datagram | None = None  # who said so to whom, as a datagram
+
+
+def check_v4(data: Data, flags: int) -> None:
+    """What udp_sendmsg looks at before anything else; the IPv6 one knows neither."""
+    if len(data) > 0xFFFF:
+        raise socket_error(EMSGSIZE)
+    if flags & MSG_OOB:
+        raise socket_error(EOPNOTSUPP)
 
 
 def keeps_errors(socket: DatagramSender, target: Endpoint) -> bool:

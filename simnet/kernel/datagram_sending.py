@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import marks_of, said
-from simnet.kernel.datagram_errors import Report, keep_too_long, keeps_errors, one_too_long
+from simnet.kernel.datagram_errors import Report, check_v4, keep_too_long, keeps_errors, one_too_long
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
@@ -34,7 +34,6 @@ from simnet.kernel.messages import (
     AF_INET6,
     MSG_DONTROUTE,
     MSG_MORE,
-    MSG_OOB,
     MSG_PROBE,
     MSG_ZEROCOPY,
     SOCK_DGRAM,
@@ -72,6 +71,7 @@ MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which not
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
 LOCALHOST: Final = "127.0.0.1"
+NOWHERE: Final = (inet.LOOPBACK_BROADCAST, 0)  # as if sent by the way to one host to another
 
 
 class Corked(NamedTuple):
@@ -200,16 +200,22 @@ class DatagramSender(File):
         peer = self._destination(address)
         if inet.is_group(peer[0]):
             link_to_groups(self, peer[0], local[0])
-        self._may_send_to(peer, 0)
         ports = self.stack.udp_ports
+        try:
+            self._may_send_to(peer, 0)
+            if local[0] not in (inet.ANY4, inet.ANY6) and not self.locks & MANY_ADDRESS:
+                self.stack.check_route(local[0], peer[0])
+        except OSError as refusal:
+            if ":" not in peer[0]:  # the one place for where IPv4 sends is written first: see `_begin`
+                self.flow = peer if refusal.errno == EACCES else NOWHERE
+                self.rerouted = True
+            raise
         if local[0] in (inet.ANY4, inet.ANY6):
             if inet.is_group(peer[0]):
                 self.local = (source_to_group(self, peer[0], link_to_groups(self, peer[0], local[0])), local[1])
             else:
                 self.local = (self.stack.source_for(peer[0]), local[1])
             ports.renew(self.port, self)
-        elif not self.locks & MANY_ADDRESS:
-            self.stack.check_route(local[0], peer[0])
         self.peer = peer
         find_route(self, sends=False)
         note_label(self.options, address)
@@ -278,7 +284,7 @@ class DatagramSender(File):
             check_zerocopy(flags, self.options)
         local = self._autobind()  # even if the send fails
         if self.family != AF_INET6:
-            _check_v4(data, flags)
+            check_v4(data, flags)
         options = self.options
         if self.corked is not None or ancillary or flags & MSG_MORE or (options is not None and options.get(CORK)):
             return self._send_in_full(local, data, flags, address, ancillary)
@@ -304,12 +310,12 @@ class DatagramSender(File):
         """The same with a datagram that is collected, or with messages beside it."""
         if self.corked is not None and self.family == AF_INET6:
             if ":" not in self.corked.target[0]:
-                _check_v4(data, flags)
+                check_v4(data, flags)
             elif address is not None and ":" not in self._named(address):
                 # What MSG_MORE collects is for an IPv6 address.
                 if self.sharing & V6_ONLY:
                     raise socket_error(ENETUNREACH)
-                _check_v4(data, flags)
+                check_v4(data, flags)
                 raise socket_error(EINVAL)
         corked, self.corked = self.corked, None  # a refusal from here on throws away what MSG_MORE collected
         options = self.options
@@ -320,7 +326,11 @@ class DatagramSender(File):
             if flags & MSG_PROBE:
                 data = b""  # it adds nothing
             whole = corked.payload + bytes(data)
-            self._check_length(whole, target, corked.marks)  # it needs no new buffer, where a state is looked at
+            try:
+                self._check_length(whole, target, corked.marks)  # it needs no new buffer, where a state is looked at
+            except OSError:
+                self.wake(SPACE_NEWS)  # what was collected has given its memory back
+                raise
             marks = corked.marks or PLAIN
             marks = marks._replace(pages=marks.pages + len(data))
             more = Corked(whole, target, marks, corked.source, corked.memory + len(data))
@@ -486,15 +496,7 @@ class DatagramSender(File):
         else:
             raise socket_error(EDESTADDRREQ)
         if self.family == AF_INET6 and ":" not in target[0]:
-            _check_v4(data, flags)
+            check_v4(data, flags)
             if not target[1]:
                 raise socket_error(EINVAL)
         return target
-
-
-def _check_v4(data: Data, flags: int) -> None:
-    """What udp_sendmsg looks at before anything else; the IPv6 one knows neither."""
-    if len(data) > 0xFFFF:
-        raise socket_error(EMSGSIZE)
-    if flags & MSG_OOB:
-        raise socket_error(EOPNOTSUPP)

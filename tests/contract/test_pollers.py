@@ -639,6 +639,25 @@ def test_an_epoll_made_of_a_descriptor_shares_it(world: World, epoll: Any) -> No
             shared.close()
 
 
+def test_an_epoll_whose_number_was_closed_is_what_has_the_number_now(world: World) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    left.send(b"x")
+    with contextlib.ExitStack() as stack:
+        epoll = stack.enter_context(select.epoll())
+        other = stack.enter_context(select.epoll())
+        other.register(right, IN)
+        os.close(epoll.fileno())
+        world.gives("EBADF", epoll.poll, 0)
+        assert os.dup(left.fileno()) == epoll.fileno()
+        for call, arguments in ((epoll.poll, (0,)), (epoll.register, (right, IN)), (epoll.unregister, (right,))):
+            world.gives("EINVAL", call, *arguments)
+        os.close(epoll.fileno())
+        assert os.dup(other.fileno()) == epoll.fileno()
+        epoll.modify(right, OUT)
+        assert epoll.poll(0) == other.poll(0) == [(right.fileno(), OUT)]
+
+
 def test_any_number_makes_an_epoll_and_what_it_is_shows_when_it_is_asked(world: World) -> None:
     right = world.socket()
     new = select.epoll.fromfd(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import struct
 from typing import Any
@@ -515,6 +516,45 @@ def test_k089_what_more_collects(world: World) -> None:
     world.gives(1, sock.send, b"f")
     world.gives(b"ef", two.recv, 10)
     world.gives("EPIPE", sock.send, b"g")
+
+
+def test_k089_what_more_collects_gives_its_memory_back_when_it_grows_too_long(world: World) -> None:
+    sock, one = datagram(world), datagram(world)
+    with select.epoll() as poll:
+        poll.register(sock, select.EPOLLOUT | select.EPOLLET)
+        assert poll.poll(0)
+        sock.sendto(b"lost", socket.MSG_MORE, one.getsockname())
+        assert not poll.poll(0)
+        world.gives("EMSGSIZE", sock.send, bytes(65507))
+        assert poll.poll(0)
+        world.gives("EMSGSIZE", sock.sendto, bytes(65508), one.getsockname())  # it had none
+        assert not poll.poll(0)
+
+
+@pytest.mark.parametrize("to", ["another host", "all"])
+@pytest.mark.parametrize("collects", [False, True])
+def test_k084_who_fails_to_connect_to_another_sends_there_from_the_second_on(
+    world: World, to: str, collects: bool
+) -> None:
+    sock, one = datagram(world), datagram(world)
+    sock.connect(one.getsockname())
+    if collects:
+        sock.send(b"a", socket.MSG_MORE)
+    host, answer = ("192.0.2.99", "EINVAL") if to == "another host" else ("255.255.255.255", "EACCES")
+    world.gives(answer, sock.connect, (host, one.getsockname()[1]))
+    assert sock.getpeername() == one.getsockname()
+    if collects:
+        world.gives(1, sock.send, b"b")
+    world.gives(1, sock.send, b"c")  # its peer is looked up, once
+    world.gives(1, sock.send, b"d")
+    world.gives(1, sock.sendto, b"e", one.getsockname())
+    world.gives(1, sock.send, b"f")
+    world.pause()
+    assert [one.recv(10) for _ in range(2)] == [b"c", b"e"]
+    world.gives("EAGAIN", one.recv, 10)
+    sock.connect(one.getsockname())
+    sock.send(b"g")
+    world.gives(b"g", one.recv, 10)
 
 
 def test_an_ipv6_socket_and_ipv4_addresses(world: World) -> None:
