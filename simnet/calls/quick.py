@@ -44,6 +44,10 @@ class QuickCalls(StraightCalls):
     def timeout(self, value: Any) -> None:
         raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
 
+    @timeout.deleter
+    def timeout(self) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
+
     def gettimeout(self, *none: Any, **named: Any) -> float | None:
         if none or named:
             look_over("gettimeout", *none, **named)

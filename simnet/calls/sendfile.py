@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import ERR, HUP, OUT
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["send_file", "sendfile"]
 
 PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
+SENDABLE = OUT | ERR | HUP  # what ends a wait for room
 SENDFILE_MAX = 0x7FFFF000  # bytes of one sendfile(2): MAX_RW_COUNT
 
 
@@ -53,6 +55,7 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
             sent = sock._send_once(block, 0)  # not by `send`, which a user's class may have for its own
             offset += sent
             total += sent
+        _wait_for_room(sock)
         return total
     except OSError as error:
         if total or isinstance(error, TimeoutError):
@@ -61,6 +64,15 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
     finally:
         if total and hasattr(file, "seek"):
             file.seek(offset)
+
+
+def _wait_for_room(sock: Any) -> None:
+    """With a time-out, the standard library waits before it looks whether anything is left to be sent."""
+    if sock.gettimeout() is None:
+        return
+    file = sock._file()
+    if not (file.mask() & SENDABLE or sock._wait(file, SENDABLE, sock._deadline(), "send")):
+        raise TimeoutError("timed out")
 
 
 def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any) -> int:

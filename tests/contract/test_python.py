@@ -430,6 +430,23 @@ def test_k126_sendfile(world: World) -> None:
         world.gives(b"23456", server.recv, 100)
 
 
+@pytest.mark.parametrize("offset", [10, 50])
+def test_k126_sendfile_with_a_time_out_waits_for_room_before_it_finds_nothing_to_send(
+    world: World, offset: int
+) -> None:
+    one, two = map(world.keep, socket.socketpair())
+    one.setblocking(False)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789")
+        file.flush()
+        while outcome(lambda: one.send(b"x" * 4096)) != "EAGAIN":
+            pass
+        one.settimeout(0.002)
+        world.gives("TimeoutError: timed out", one.sendfile, file, offset)
+        two.close()
+        world.gives(0, one.sendfile, file, offset)
+
+
 # --- K-127, K-128: conveniences and names ---------------------------------------------------------------------------
 
 
@@ -821,6 +838,8 @@ def test_what_a_socket_is_is_not_set(world: World) -> None:
     }.items():
         with pytest.raises(AttributeError, match=text):
             setattr(sock, name, 1)
+    with pytest.raises(AttributeError, match="attribute 'timeout' of '_socket.socket' objects is not writable"):
+        del sock.timeout
 
 
 def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
