@@ -838,7 +838,7 @@ def test_what_a_socket_is_is_not_set(world: World) -> None:
     }.items():
         with pytest.raises(AttributeError, match=text):
             setattr(sock, name, 1)
-    with pytest.raises(AttributeError, match="attribute 'timeout' of '_socket.socket' objects is not writable"):
+    with pytest.raises(AttributeError, match=r"attribute 'timeout' of '_socket\.socket' objects is not writable"):
         del sock.timeout
 
 
