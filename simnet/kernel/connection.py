@@ -27,7 +27,7 @@ from simnet.kernel.states import (
     TIME_WAIT,
 )
 from simnet.kernel.tampering import Tamperable
-from simnet.kernel.window import acknowledge_later, narrow
+from simnet.kernel.window import acknowledge_end_later, acknowledge_later, narrow
 
 SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
 DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
@@ -117,7 +117,7 @@ class Connection(Tamperable):
         if flags & WANT_ACK and self.state != CLOSED:
             told = self.ledger is not None and not self.ledger.account.owes
             if self.state == CLOSE_WAIT and flags & FIN and self.guard is None and not told:
-                acknowledge_later(self)  # tcp_fin expects an answer that it can go along with
+                acknowledge_end_later(self)
             else:
                 self.acknowledge()
         elif flags & FILLS and self.state in RECEIVING:

@@ -20,7 +20,7 @@ from simnet.kernel.hindsight import look_back
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.receiving_account import QUICK, SMALL
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
-from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later
+from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later, end_waits
 
 if TYPE_CHECKING:
     from simnet.kernel.buffer import Buffer
@@ -62,7 +62,9 @@ def acknowledge_at_once(connection: Sender, number: int) -> None:
     if number and peer is not None and peer.state == SYN_RECV:
         connection.acknowledge()  # the handshake, which waited for data
     if number and waiting:
-        if connection.unread and waiting <= SMALL:  # until all is read, or more comes (tcp_cleanup_rbuf)
+        if (
+            connection.unread or end_waits(connection)
+        ) and waiting <= SMALL:  # until all is read, or more comes (tcp_cleanup_rbuf)
             options[_STILL_WAITING] = connection.rcv_nxt
             acknowledge_later(connection)
         else:

@@ -59,6 +59,7 @@ from simnet.kernel.window import (
     UNSCALED,
     fill,
     hold,
+    is_hurried,
     least_of_window,
     offer_whole_segments,
     owes_acknowledgement,
@@ -253,6 +254,8 @@ class Sender(ControlBlock):
                 self.acknowledge()
             elif not owes:
                 tell_when_probed(self)
+        elif owes and is_hurried(self):
+            self.acknowledge()
 
     # Ends.
 

@@ -44,7 +44,7 @@ from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS
-from simnet.kernel.window import owes_acknowledgement, widen
+from simnet.kernel.window import hurry, owes_acknowledgement, widen
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -295,7 +295,7 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
         owes = owes_acknowledgement(socket)
         acknowledge_at_once(socket, number)
         if owes and number:
-            socket.acknowledge()
+            hurry(socket)
             if not number & 1 and socket.options is not None:
                 socket.options[ANSWERS_SINCE] = 0
 

@@ -115,6 +115,8 @@ class Stream(Connection):
             if data or (inbox.size > place and not n):
                 return bytes(len(data)) if flags & MSG_TRUNC else data
         if self.done:
+            if self.window is not None and not flags & MSG_PEEK:
+                self.window.end_waits = False
             return b""
         if self.error:
             error, self.error = self.error, 0

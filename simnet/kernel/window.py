@@ -49,13 +49,18 @@ PROBED_LATER_NS: Final = 13_600_000_000
 class Window:
     """Made when a connection first fills the peer's window, or has its own filled."""
 
-    __slots__ = ("acknowledged", "fills", "flight", "held", "lost", "owed", "probed", "sent", "told", "told_ns")
+    __slots__ = (
+        "acknowledged", "end_waits", "fills", "flight", "held", "hurried", "lost", "owed", "probed", "sent", "told",
+        "told_ns",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.acknowledged = ISN  # up to which number the peer was heard to have all, while that was counted
+        self.end_waits = False  # a FIN came by itself, and nobody has read that it did
         self.fills = 0  # how often it was full
         self.flight = 0  # bytes that went out and take room until they are acknowledged
         self.held: Any = None  # the timer after which less than a segment goes out, if the window has grown no more
+        self.hurried = False  # TCP_QUICKACK was set while something was unread: with the last of it we acknowledge
         self.lost = 0  # numbers that nothing was sent with: not gone out at a reset, left out by a disconnect
         self.owed: Any = None  # the timer of an acknowledgement that waits
         self.probed: Any = None  # the timer of the sender's probe, for who must not tell the window
@@ -66,6 +71,7 @@ class Window:
     def tell(self, now_ns: int, rcv_nxt: int, snd_nxt: int) -> None:
         """A segment goes out, with data up to *snd_nxt*, which acknowledges all before *rcv_nxt* and tells the window."""
         self.told_ns, self.told, self.sent = now_ns, rcv_nxt, snd_nxt
+        self.hurried = False
         if self.owed is not None:
             self.owed.cancel()
             self.owed = None
@@ -180,6 +186,17 @@ def acknowledge_later(receiver: Sender) -> None:
         window.owed = clock.at(clock.now_ns + delay, _tell, receiver)
 
 
+def acknowledge_end_later(receiver: Sender) -> None:
+    """The peer's FIN came: tcp_fin expects an answer that the acknowledgement can go along with."""
+    acknowledge_later(receiver)
+    window_of(receiver).end_waits = not receiver.unread  # else it lies with what is
+
+
+def end_waits(receiver: Sender) -> bool:
+    """Did a FIN come by itself, and has nobody read that it did?"""
+    return receiver.window is not None and receiver.window.end_waits
+
+
 def offer_whole_segments(receiver: Sender) -> None:
     """Move the edge of a window that is told without a scale: where it is, or as many segments on as there is room for.
 
@@ -228,6 +245,19 @@ def _let_go(sender: Sender) -> None:
 def owes_acknowledgement(receiver: Sender) -> bool:
     """Does one wait for its time, or for something to go along with?"""
     return receiver.window is not None and receiver.window.owed is not None
+
+
+def hurry(receiver: Sender) -> None:
+    """TCP_QUICKACK was set while an acknowledgement is owed: that of a FIN waits until nothing is unread, nor the end."""
+    if receiver.done and (receiver.unread or end_waits(receiver)) and not owes_for_much(receiver):
+        window_of(receiver).hurried = True
+    else:
+        receiver.acknowledge()
+
+
+def is_hurried(receiver: Sender) -> bool:
+    """Has a read taken the last of what kept TCP_QUICKACK from acknowledging?"""
+    return not receiver.unread and window_of(receiver).hurried
 
 
 def owes_for_much(receiver: Sender) -> bool:

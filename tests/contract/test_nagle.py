@@ -13,6 +13,7 @@ from simnet import real
 from tests.contract.worlds import World
 
 TCP, QUICKACK = socket.IPPROTO_TCP, socket.TCP_QUICKACK
+FIN_WAIT1, FIN_WAIT2 = 4, 5  # as TCP_INFO has them
 PROMPT = 0.003  # seconds; a kernel that was kept from it for a tick, or ten, may have acknowledged by itself
 TRIES = 50  # a machine with more to do is that prompt now and then
 
@@ -284,6 +285,39 @@ def test_k060_quickack_acknowledges_at_once_what_is_read(world: World, read: boo
     if not read:
         world.gives(b"123", server.recv, 9)
     world.gives(b"4", server.recv, 9)
+
+
+@pytest.mark.parametrize(
+    ("calls", "state"),
+    [
+        ("write end quick", FIN_WAIT1),
+        ("write end quick read-some", FIN_WAIT1),
+        ("write end quick read", FIN_WAIT2),
+        ("write end quick read-some read", FIN_WAIT2),
+        ("write end read", FIN_WAIT1),
+        ("write end read quick", FIN_WAIT2),
+        ("write read end quick", FIN_WAIT1),
+        ("write read end quick read", FIN_WAIT1),  # of the end, which is no data
+        ("write read end read quick", FIN_WAIT2),
+        ("answer write read end quick", FIN_WAIT1),
+        ("answer write end quick read", FIN_WAIT2),
+    ],
+)
+def test_k060_quickack_acknowledges_an_end_when_that_is_read_as_well(world: World, calls: str, state: int) -> None:
+    def scene(client: Any, server: Any) -> None:
+        does: dict[str, Callable[[], object]] = {
+            "answer": lambda: server.send(b"first"),
+            "write": lambda: client.send(b"12345"),
+            "end": lambda: client.shutdown(socket.SHUT_WR),
+            "read": lambda: server.recv(9),
+            "read-some": lambda: server.recv(2),
+            "quick": lambda: server.setsockopt(TCP, QUICKACK, 1),
+        }
+        for call in calls.split():
+            does[call]()
+
+    client, _ = in_no_time(world, scene)
+    assert client.getsockopt(TCP, socket.TCP_INFO, 1)[0] == state
 
 
 def test_k048_who_is_accepted_acknowledges_as_its_listener_was_told(world: World) -> None:
