@@ -377,6 +377,8 @@ class Stack:
             v4 = ":" not in ip
             if v4:
                 group = listeners.get(("0.0.0.0", port))
+                if group is not None and group[0].family == AF_INET6:
+                    group = self._first_of_ipv6(group, port)
             if group is None:
                 group = listeners.get(("::", port))
                 if group is not None and v4:
@@ -384,6 +386,15 @@ class Stack:
         if not group:
             return None
         return group[0] if len(group) == 1 else of_several(group, segment.source[1] // 2)
+
+    def _first_of_ipv6(self, group: list[TcpSocket], port: int) -> list[TcpSocket] | None:
+        """Of IPv6 sockets that listen on a wildcard, ::ffff:0.0.0.0 is no better than ::, and the first has it; None: ::."""
+        others = self.listeners.get(("::", port), ())
+        if all(each.family == AF_INET6 for each in group) and any(not each.sharing & V6_ONLY for each in others):
+            for address, its in self.listeners:
+                if its == port and address in (inet.ANY4, inet.ANY6):
+                    return group if address == inet.ANY4 else None
+        return group
 
     # Addresses.
 

@@ -349,6 +349,36 @@ def test_k032_specific_beats_wildcard_for_two_that_share_a_port(world: World) ->
 
 
 @pytest.mark.parametrize(
+    ("ips", "has_it"),
+    [
+        (("::", "::ffff:0.0.0.0"), 0),
+        (("::ffff:0.0.0.0", "::"), 0),
+        (("::", "0.0.0.0"), 1),
+        (("::ffff:0.0.0.0", "0.0.0.0"), 1),
+        (("::", "::ffff:0.0.0.0", "0.0.0.0"), 2),
+    ],
+)
+def test_k034_of_ipv6_sockets_on_a_wildcard_the_first_has_the_ipv4_clients(
+    world: World, ips: tuple[str, ...], has_it: int
+) -> None:
+    port = 0
+    listeners = []
+    for ip in ips:
+        sock = world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+        sock.setsockopt(*REUSEPORT, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((ip, port))
+        sock.listen(1)
+        port = sock.getsockname()[1]
+        listeners.append(sock)
+    world.socket().connect_ex((world.ip, port))
+    world.readable(listeners[has_it])
+    for sock in listeners:
+        world.ready(sock, "IN" if sock is listeners[has_it] else "0")
+
+
+@pytest.mark.parametrize(
     ("family", "kind", "name"),
     [
         pytest.param(socket.AF_INET, socket.SOCK_STREAM, ("0.0.0.0", 0), id="tcp"),
