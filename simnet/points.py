@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from simnet.sealed import OTHER
-from simnet.trace import CALL, SEGMENT, Event, Failed, Trace
+from simnet.trace import CALL, SEGMENT, TIMED, Event, Failed, Trace
 
 __all__ = ["CallPoint", "ConnectPoint", "DatagramPoint", "Moment", "Points", "PollPoint", "StreamPoint"]
 
@@ -26,6 +26,7 @@ class CallPoint(NamedTuple):
     size: int  # bytes returned or taken
     result: str  # "ok", or the errno's name
     whole: bool = False  # it moves records, which are never cut
+    timed: bool = False  # it is blocking, but for a time-out
 
 
 class StreamPoint(NamedTuple):
@@ -212,8 +213,8 @@ def _call_point(event: Event, target: bool, whole: bool) -> CallPoint:
     place, end, op, n, host = event.place, event.end, event.op, event.n, event.host
     _, result, blocking = event.detail
     if isinstance(result, Failed):
-        return CallPoint(place, end, op, n, host, target, blocking, 0, str(result), whole)
+        return CallPoint(place, end, op, n, host, target, bool(blocking), 0, str(result), whole)
     if isinstance(result, tuple) and op == "recv":
         result = result[0]
     size = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
-    return CallPoint(place, end, op, n, host, target, blocking, size, "ok", whole)
+    return CallPoint(place, end, op, n, host, target, bool(blocking), size, "ok", whole, blocking == TIMED)

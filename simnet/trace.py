@@ -23,6 +23,8 @@ PROCESS = "process"
 OBSERVE = "observe"
 HANDLER = "handler"
 
+TIMED = "timed"  # of a call that may wait, but not for ever: Python's time-out. Else True, or False if it never waits
+
 
 class Failed(str):
     """The result of a call that raised: the errno's name ("EAGAIN"), or the exception's text."""

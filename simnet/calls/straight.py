@@ -25,7 +25,7 @@ from simnet.kernel.nagle import FIRST, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
 from simnet.kernel.tcp import TcpSocket
-from simnet.trace import CALL, SEGMENT
+from simnet.trace import CALL, SEGMENT, TIMED
 
 __all__ = ["StraightCalls"]
 
@@ -240,7 +240,16 @@ class StraightCalls(SystemCalls):
             entries = scheduler.trace.entries
             entries.append((now_ns, SEGMENT, here, place, towards, "data", seq - ISN - 1, (payload, arrival_ns)))
             entries.append(
-                (now_ns, CALL, here, tag.text, tag.end, "send", n, ((payload,), taken, self._timeout != 0.0))
+                (
+                    now_ns,
+                    CALL,
+                    here,
+                    tag.text,
+                    tag.end,
+                    "send",
+                    n,
+                    ((payload,), taken, self._timeout != 0.0 and (self._timeout is None or TIMED)),
+                )
             )
             if len(entries) > scheduler.entries_max:
                 scheduler.too_much(process)
@@ -276,7 +285,16 @@ class StraightCalls(SystemCalls):
         scheduler.effects += 1
         if recording:
             entries.append(
-                (now_ns, CALL, here, tag.text, tag.end, "send", n, ((payload,), taken, self._timeout != 0.0))
+                (
+                    now_ns,
+                    CALL,
+                    here,
+                    tag.text,
+                    tag.end,
+                    "send",
+                    n,
+                    ((payload,), taken, self._timeout != 0.0 and (self._timeout is None or TIMED)),
+                )
             )
             if len(entries) > scheduler.entries_max:
                 scheduler.too_much(process)

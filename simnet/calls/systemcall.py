@@ -34,7 +34,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options import IPPROTO_TCP, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
-from simnet.trace import CALL, Failed
+from simnet.trace import CALL, TIMED, Failed
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class SystemCalls(_stdlib.socket):
         counts[op] = n = counts.get(op, 0) + 1
         fault = None
         if tag.faults is not None:
-            fault = self._fault(tag, op, n, True, 0)
+            fault = self._fault(tag, op, n, True, 0, False)
             if isinstance(fault, Reset) and fault.when == "before":
                 file.sever()
         try:
@@ -351,9 +351,9 @@ class SystemCalls(_stdlib.socket):
         """What Python says when its time is over: poll looks at *fd* once more, and may find that it was closed meanwhile."""
         return TimeoutError("timed out") if fd in self._process.descriptors.open else socket_error(errno.EBADF)
 
-    def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
+    def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int, timed: bool) -> Fault | None:
         injector = self._machine.fabric.injector
-        fault = injector.for_call(tag, op, n, blocking, size)
+        fault = injector.for_call(tag, op, n, blocking, size, timed)
         if fault is not None:
             injector.fire(fault, tag.place, tag.text, tag.end, n)
         return fault
@@ -365,9 +365,8 @@ class SystemCalls(_stdlib.socket):
         injector = self._machine.fabric.injector
         if op == "send" and tag.end and self._kind != SOCK_DGRAM:  # a connection's
             injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
-        # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
-        blocking = timeout is None if op == "send" else waits
-        fault = self._fault(tag, op, n, blocking, min(size, file.unread) if op == "recv" else size)
+        moves = min(size, file.unread) if op == "recv" else size
+        fault = self._fault(tag, op, n, waits, moves, timeout is not None)
         if isinstance(fault, WouldBlock):
             late_ns = 0 if fault.seconds is None else max(1, round(fault.seconds * 1e9))
             if not late_ns or not fill(file, self._process.scheduler.clock.now_ns + late_ns):
@@ -421,7 +420,7 @@ class SystemCalls(_stdlib.socket):
         entries = scheduler.trace.entries
         entries.append(
             (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
-             (arguments, result, self._timeout != 0.0))
+             (arguments, result, self._timeout != 0.0 and (self._timeout is None or TIMED)))
         )  # fmt: skip
         if len(entries) > scheduler.entries_max:
             scheduler.too_much(self._process)
@@ -437,7 +436,7 @@ class SystemCalls(_stdlib.socket):
             entries = scheduler.trace.entries
             entries.append(
                 (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
-                 (arguments, result, self._timeout != 0.0))
+                 (arguments, result, self._timeout != 0.0 and (self._timeout is None or TIMED)))
             )  # fmt: skip
             if len(entries) > scheduler.entries_max:
                 scheduler.too_much(self._process)

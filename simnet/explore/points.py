@@ -208,7 +208,7 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
             elif op == "recv":
                 for size in _fewer(call.size):
                     yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
-            elif not call.blocking:
+            elif call.timed or not call.blocking:
                 for size in _fewer(call.size):
                     yield k.PartialSend(on=on, end=end, call=n, bytes=size)
             for name in errnos(op, unix=_unix(on)):

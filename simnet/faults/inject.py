@@ -18,6 +18,7 @@ from simnet.faults.kinds import (
     Error,
     Fault,
     NameError_,
+    PartialSend,
     Reset,
     ResetBeforeAccept,
     ShortRecv,
@@ -81,6 +82,11 @@ class Tag:
 def named(text: str, end: str) -> str:
     """What people call a socket: its text, and which of the two ends of a connection it is."""
     return f"{text} ({end})" if end else text
+
+
+# What a plan may do to a call that waits until it is done: a kernel does not say EAGAIN there, nor send a part.
+_OF_ANY_CALL = (ShortRecv, Reset, Error, ResetBeforeAccept)
+_OF_A_TIMED_CALL = (*_OF_ANY_CALL, PartialSend)
 
 
 class Injector:
@@ -157,18 +163,23 @@ class Injector:
         tag.dice = self.dice
         tag.plain = self.dice is None and tag.faults is None and tag.end != ""
 
-    def for_call(self, tag: Tag, op: str, n: int, blocking: bool, size: int) -> Fault | None:
-        """The fault that acts on the *n*-th *op* of this socket, if one does. It is not recorded yet."""
+    def for_call(self, tag: Tag, op: str, n: int, blocking: bool, size: int, timed: bool = False) -> Fault | None:
+        """The fault that acts on the *n*-th *op* of this socket, if one does. It is not recorded yet.
+
+        A call that waits is *blocking*, also if a time-out limits it, and then *timed*. Python polls again after an EAGAIN of
+        such a one, which the program never sees; but its send may be partial, as one without a time-out may not.
+        """
         if tag.faults is not None:
+            may = _OF_A_TIMED_CALL if timed else _OF_ANY_CALL
             for fault in tag.faults.get((op, n), ()):
-                if not blocking or isinstance(fault, (ShortRecv, Reset, Error, ResetBeforeAccept)):
+                if not blocking or isinstance(fault, may):
                     return fault
         dice = tag.dice
         if dice is not None and tag.place is not None and dice.active(op):
             if op == "accept":
                 return dice.for_accept(tag.place, n, blocking=blocking)
             if tag.end:  # a listener that somebody reads has an error of its own
-                return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size)
+                return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size, timed=timed)
         return None
 
     def for_connect(self, place: Place) -> Fault | None:

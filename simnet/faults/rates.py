@@ -251,8 +251,13 @@ class Dice:
         throw = self._throws.get(what)
         return throw is not None and bool(throw.kinds)
 
-    def for_call(self, place: Place | str, end: str, op: str, call: int, *, blocking: bool, size: int) -> Fault | None:
-        """What acts on the *call*-th *op* of the socket at *end*; *size* is how many bytes the call would move by itself."""
+    def for_call(
+        self, place: Place | str, end: str, op: str, call: int, *, blocking: bool, size: int, timed: bool = False
+    ) -> Fault | None:
+        """What acts on the *call*-th *op* of the socket at *end*; *size* is how many bytes the call would move by itself.
+
+        A *blocking* socket with a time-out is *timed*, too: its sends may be partial.
+        """
         throw = self._throws.get(op)
         if throw is None:  # shutdown, getpeername ...: no rates for them
             return None
@@ -262,9 +267,8 @@ class Dice:
         if kind is ShortRecv:
             return ShortRecv(on=on, end=end, call=call, bytes=_some(random, size)) if size > 1 else None
         if kind is PartialSend:
-            return (
-                PartialSend(on=on, end=end, call=call, bytes=_some(random, size)) if size > 1 and not blocking else None
-            )
+            may = size > 1 and (timed or not blocking)
+            return PartialSend(on=on, end=end, call=call, bytes=_some(random, size)) if may else None
         if kind is WouldBlock:
             return WouldBlock(on=on, end=end, op=op, call=call) if not blocking else None
         if kind is Reset:

@@ -35,7 +35,7 @@ class ShortRecv(Fault, frozen=True, kw_only=True):
 
 
 class PartialSend(Fault, frozen=True, kw_only=True):
-    """``send`` accepts only *bytes*. Not on blocking sockets: there a kernel waits until all is accepted."""
+    """``send`` accepts only *bytes*. Not on blocking sockets without a time-out: there a kernel waits until all is accepted."""
 
     kind: ClassVar[str] = "partial-send"
     transparent: ClassVar[bool] = True

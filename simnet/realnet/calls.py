@@ -95,8 +95,7 @@ class Calls(_stdlib.socket):
         fault = None
         result: Any = None
         if file.tag.faults is not None:
-            # A send with a time-out may be partial, as on a kernel; one without waits until all is taken.
-            fault = self._fault(op, n, self._timeout is None if op == "send" else waits, size)
+            fault = self._fault(op, n, waits, size)
             size = self._before(op, n, arguments, fault, size)
         while True:
             try:
@@ -135,7 +134,7 @@ class Calls(_stdlib.socket):
 
     def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         tag = self._file.tag
-        fault = self._stage.injector.for_call(tag, op, n, blocking, size)
+        fault = self._stage.injector.for_call(tag, op, n, blocking, size, self._timeout is not None)
         if fault is not None and not isinstance(fault, ResetBeforeAccept):
             self._stage.fire(fault, tag.place, tag.text, tag.end, n)
         return fault

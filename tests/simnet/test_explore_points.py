@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dispatch
-from simnet import FaultPlan, Network, faults, play
+from simnet import FaultPlan, Network, check, faults, play
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
 from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
 
@@ -67,6 +67,30 @@ def test_what_a_blocking_socket_cannot_do_is_not_tried_on_one() -> None:
     assert tried == {"short-recv", "error", "reset", "reset-before-accept"}
     tried = {line.split()[0] for line in lines(points_of(call("send", size=9), call("accept")))}
     assert tried == {"would-block", "partial-send", "error", "reset", "reset-before-accept"}
+
+
+def test_a_send_with_a_time_out_may_be_partial_but_never_says_that_it_would_block() -> None:
+    timed = call("send", size=9, blocking=True)._replace(timed=True)
+    assert {line.split()[0] for line in lines(points_of(timed))} == {"partial-send", "error", "reset"}
+
+
+def test_a_sweep_finds_a_client_with_a_time_out_that_ignores_what_send_says() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"%d" % len(connection.makefile("rb").read()))
+
+    def ask() -> bytes:
+        with socket.create_connection(("server", 7), timeout=2) as sock:
+            sock.send(b"question")
+            sock.shutdown(socket.SHUT_WR)
+            return sock.makefile("rb").read()
+
+    def test(net: Network) -> None:
+        net.host("server").spawn(serve)
+        assert net.host("client").run(ask) == b"8"
+
+    with pytest.raises(AssertionError, match="took only 1 byte"):
+        check(test, target="client", kinds="transparent")
 
 
 def test_calls_that_failed_have_nothing_to_lose_but_the_connection() -> None:

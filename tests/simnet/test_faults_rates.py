@@ -12,9 +12,18 @@ from simnet.faults import ALL, DISRUPTIVE, KINDS, TRANSPARENT, Fault, FaultPlan,
 ON = "client->server:7#1"
 
 
-def calls(rates: FaultRates, op: str, count: int, *, blocking: bool = False, size: int = 100) -> list[Fault | None]:
+def calls(
+    rates: FaultRates, op: str, count: int, *, blocking: bool = False, timed: bool = False, size: int = 100
+) -> list[Fault | None]:
     dice = rates.dice()
-    return [dice.for_call(ON, "server", op, n, blocking=blocking, size=size) for n in range(1, count + 1)]
+    numbers = range(1, count + 1)
+    return [dice.for_call(ON, "server", op, n, blocking=blocking, timed=timed, size=size) for n in numbers]
+
+
+def test_a_call_with_a_time_out_never_says_that_it_would_block_and_its_send_may_be_partial() -> None:
+    assert not any(calls(FaultRates(would_block=1), "send", 20, blocking=True, timed=True))
+    assert all(calls(FaultRates(partial_send=1), "send", 20, blocking=True, timed=True))
+    assert not any(calls(FaultRates(partial_send=1), "send", 20, blocking=True))
 
 
 def test_there_is_a_rate_for_each_kind_that_is_drawn() -> None:

@@ -102,6 +102,22 @@ def test_blocking_sockets_are_spared_what_a_kernel_would_not_do_to_them() -> Non
     assert len(net.unreached) == 2
 
 
+def test_a_send_with_a_time_out_may_be_partial_and_polls_again_after_an_eagain() -> None:
+    plan = [
+        faults.WouldBlock(on=CONNECTION, end="server", op="send", call=1),  # CPython's sock_call_impl() goes on
+        faults.PartialSend(on=CONNECTION, end="server", call=2, bytes=3),
+    ]
+    with simnet.Network(FaultPlan(plan), target="server") as net:
+        listener = net.host("server").listen(7)
+        client = socket.create_connection(("server", 7))
+        server, _ = listener.accept()
+        server.settimeout(5)
+        assert server.send(b"first") == 5
+        assert server.send(b"second") == 3
+        for each in (server, client, listener):
+            each.close()
+
+
 def test_calls_of_support_are_left_alone() -> None:
     plan = FaultPlan([faults.ShortRecv(on="*->*:*#1", end="client", call=1, bytes=1)])
     with simnet.Network(plan, target="server") as net, net.host("server").listen(7) as listener:
