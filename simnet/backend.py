@@ -42,7 +42,7 @@ from simnet.resolver import names
 from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
-from simnet.stuck import reached_out
+from simnet.stuck import OTHERWISE, reached_out
 from simnet.threads import Pool, Work
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler, running
@@ -474,11 +474,11 @@ class SimulatedBackend:
             if pool.line
         ]
 
-    def escape(self, what: str) -> None:
+    def escape(self, what: str, remedy: str = OTHERWISE) -> None:
         process = self._scheduler.current
         if (first := process.state.get("escape")) is not None:
             raise first  # what its clean-up runs into is no news, as when asyncio ends a pool of threads that never was
-        error = process.state["escape"] = reached_out(process, what, sys._getframe(1))
+        error = process.state["escape"] = reached_out(process, what, sys._getframe(1), remedy)
         self._scheduler.record(Verdict("Escape", str(error), process.host_name, error))
         raise error
 

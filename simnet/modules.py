@@ -28,6 +28,7 @@ from simnet.standins import (
     early,
     ends,
     executors,
+    in_c,
     interrupts,
     order,
     readers,
@@ -116,6 +117,7 @@ def _place() -> None:
     socket.socket.__new__ = staticmethod(sockets.new_socket)  # type: ignore[assignment]
     dates.place()
     place_at_loops()
+    in_c.place()
     _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
     atexit.register(_at_exit)
 
@@ -153,6 +155,7 @@ def _unplace() -> None:
     turns.unplace()
     readers.unplace()
     uv.unplace()
+    in_c.unplace()
     early.unplace()
     tls.unplace()
     tellers.unplace()

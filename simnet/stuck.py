@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simnet.trace import Entry
 
 __all__ = [
+    "OTHERWISE",
     "asks_for_ever",
     "called_for_nothing",
     "does_not_wait",
@@ -185,10 +186,13 @@ def _called(frame: FrameType) -> str:
     return f", called at {placed(step.f_code, step.f_lineno)}" if packages and step is not None else ""
 
 
-def reached_out(process: Process, what: str, frame: FrameType) -> Escape:
+OTHERWISE = "Spawn a process on a host instead, or run this test on RealNetwork."
+
+
+def reached_out(process: Process, what: str, frame: FrameType, remedy: str) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
     where = f" at {caller_outside(frame)}{_called(frame)}" if caller(frame) is not None else ""
     return Escape(
         f"{process.name} reached for {what}{where}: a simulated process has no subprocesses, no real sockets and "
-        "no real threads. Spawn a process on a host instead, or run this test on RealNetwork."
+        f"no real threads. {remedy}"
     )

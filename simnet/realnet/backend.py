@@ -210,7 +210,7 @@ class RealBackend:
     def random(self) -> Random:
         return self._process.random
 
-    def escape(self, what: str) -> None:
+    def escape(self, what: str, remedy: str = "") -> None:
         """Real threads and subprocesses may be had on a real network."""
 
     def wait_on(self, condition: Any, timeout: float | None, wait: Callable[..., bool]) -> bool:

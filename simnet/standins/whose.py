@@ -69,7 +69,7 @@ class Backend(Protocol):
     def number(self) -> int:
         """The next of the numbers that objects have for a hash, in the order in which the run meets them."""
 
-    def escape(self, what: str) -> None:
+    def escape(self, what: str, remedy: str = ...) -> None:
         """*what* would leave the world (a subprocess; a thread, where there are none). Raises to refuse it, returns to let it pass."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -54,3 +55,34 @@ def test_a_process_that_a_package_starts_is_refused_with_the_line_of_the_users_t
         simnet.Network(),
     ):
         forking.go(os.fork)
+
+
+@pytest.fixture
+def curl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module that looks like a library whose sockets are made in C."""
+    (tmp_path / "pycurl.py").write_text("class Curl:\n    pass\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pycurl", raising=False)
+    return "pycurl"
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["loaded-before", "imported-within"])
+def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_instead(curl: str, within: bool) -> None:
+    if not within:
+        importlib.import_module(curl)
+
+    def fetch() -> None:
+        importlib.import_module(curl).Curl()
+
+    with pytest.raises(
+        simnet.Escape, match=r"client/fetch reached for libcurl, .* in C, at test_other_loops\.py:"
+    ) as caught:
+        with simnet.Network() as net:
+            net.host("client").run(fetch)
+    assert str(caught.value).endswith("cannot be simulated: urllib3, requests and httpx speak HTTP in Python.")
+    assert type(importlib.import_module(curl).Curl()).__name__ == "Curl"  # outside of a run it is what it was
+
+
+def test_a_library_whose_sockets_are_made_in_c_works_on_real_sockets(curl: str) -> None:
+    with simnet.RealNetwork() as net:
+        assert net.host("client").run(lambda: importlib.import_module(curl).Curl()) is not None

@@ -1,0 +1,102 @@
+"""Libraries whose network is in C, where no stand-in sees it: who opens a connection with one in a run is told so at once.
+
+Otherwise the real network would answer, or nobody; and gRPC's ``aio`` ends the interpreter when it meets a simulated pipe.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from simnet.standins import whose
+
+__all__ = ["place", "unplace"]
+
+GRPC = ("gRPC", "grpclib speaks gRPC in Python")
+PSYCOPG = ("libpq", "pg8000 and asyncpg speak to PostgreSQL in Python")
+KAFKA = ("librdkafka", "kafka-python speaks to Kafka in Python")
+LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
+    "grpc._channel": (("Channel.__init__",), GRPC),
+    "grpc._server": (("_Server.__init__",), GRPC),
+    "grpc.aio._channel": (("Channel.__init__",), GRPC),
+    "grpc.aio._server": (("Server.__init__",), GRPC),
+    "psycopg2": (("_connect",), PSYCOPG),
+    "psycopg.generators": (("connect",), PSYCOPG),
+    "pycurl": (("Curl",), ("libcurl", "urllib3, requests and httpx speak HTTP in Python")),
+    "confluent_kafka": (("Producer", "Consumer"), KAFKA),
+    "zmq.sugar.context": (("Context.__init__",), ("ZeroMQ", "put a stub of your own in its place")),
+}
+
+_guarded: dict[str, ModuleType] = {}
+_places: list[tuple[Any, str, Any, Any]] = []  # whose attribute, its name, what was there, and what is
+
+
+def _guard(original: Any, library: str, instead: str) -> Any:
+    @wraps(original, updated=())
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        world = whose.world()
+        if world is not None:
+            world.escape(f"{library}, whose sockets are made in C,", f"Such a library cannot be simulated: {instead}.")
+        return original(*args, **kwargs)
+
+    return guarded
+
+
+def _look(name: str, module: ModuleType) -> None:
+    """Guard what begins a connection in *module*, as far as it is there."""
+    if _guarded.get(name) is module:
+        return
+    _guarded[name] = module
+    paths, (library, instead) = LIBRARIES[name]
+    for path in paths:
+        *outer, key = path.split(".")
+        owner: Any = getattr(module, outer[0], None) if outer else module
+        original = getattr(owner, "__dict__", {}).get(key)
+        if original is not None:
+            ours = _guard(original, library, instead)
+            setattr(owner, key, ours)
+            _places.append((owner, key, original, ours))
+
+
+class _Finder:
+    """Looks at such a library when it is imported in a run."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in LIBRARIES:
+            return None
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target) if finder is not _Finder else None
+            if spec is not None and spec.loader is not None:
+                spec.loader.exec_module = partial(_execute, spec.loader.exec_module)  # type: ignore[method-assign]  # it is this import's alone
+                return spec
+        return None
+
+
+def _execute(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    execute(module)
+    if _Finder in sys.meta_path:  # the run may have ended while somebody had the loader
+        _look(module.__name__, module)
+
+
+def place() -> None:
+    """Guard the libraries that are loaded, and from now on those that are imported."""
+    for name in LIBRARIES:
+        module = sys.modules.get(name)
+        if module is not None:
+            _look(name, module)
+    sys.meta_path.insert(0, _Finder)
+
+
+def unplace() -> None:
+    if _Finder in sys.meta_path:
+        sys.meta_path.remove(_Finder)
+    while _places:
+        owner, key, original, ours = _places.pop()
+        if vars(owner).get(key) is ours:
+            setattr(owner, key, original)
+    _guarded.clear()
