@@ -6,6 +6,7 @@ from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import BUSY, CLOSED, CLOSING, HELD, PAUSED
 from dispatch.interfaces import Address
 from dispatch.limits import guard, guard_limits
+from dispatch.log import dropped
 from dispatch.observers import observers
 from dispatch.stream import Stream
 
@@ -53,7 +54,9 @@ class Chat(Stream):
     # ---- what a subclass says
 
     def handle_message(self, data: bytes, /) -> None:
-        """A message, without its terminator; it may be empty."""
+        """A message, without its terminator; it may be empty. By default: drop it, and log that once for the class."""
+        if getattr(self.handle_message, "__func__", None) is Chat.handle_message:
+            dropped(self, "handle_message", len(data))
 
     def handle_too_long(self, error: MessageTooLong, /) -> None:
         """A message is longer than ``max_message``. By default: abort the connection; if you keep it, the next message is delivered as usual.

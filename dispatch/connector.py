@@ -120,7 +120,16 @@ class Connector:
     def _give_up(self, error: OSError) -> None:
         for attempt in self._open:
             self._errors.append((attempt.address, socket_error(errno.ETIMEDOUT)))
-        self.stream._finish(_with_attempts(error, self._errors))
+        stream = self.stream
+        error = _with_attempts(error, self._errors)
+        if (
+            getattr(stream.handle_close, "__func__", None) is Channel.handle_close
+        ):  # else a program would end without a word
+            tried = f" ({'; '.join(error.__notes__)})" if len(self._errors) > 1 else ""
+            stream.loop.log_warning(
+                f"{stream!r} could not connect: {error}{tried}; handle_close(reason) would hear of it"
+            )
+        stream._finish(error)
 
 
 class Attempt(Channel):

@@ -14,6 +14,7 @@ from collections import deque
 from dispatch.channel import BLOCKED, BROKEN, CLOSED, CLOSING, EOF, HELD
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, socket_error
 from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE
+from dispatch.log import dropped
 from dispatch.observers import observers
 from dispatch.output import Sender
 
@@ -41,7 +42,11 @@ class Receiver(Sender):
     bytes_received: int
 
     def handle_data(self, data: bytes, /) -> None:
-        """*data* has arrived; never empty."""
+        """*data* has arrived; never empty. By default: drop it, and log that once for the class."""
+        if (
+            getattr(self.handle_data, "__func__", None) is Receiver.handle_data
+        ):  # else it was asked by one that overrides it
+            dropped(self, "handle_data", len(data))
 
     def handle_urgent(self, data: bytes, /) -> None:
         """The peer has sent an urgent byte (MSG_OOB). By default: drop it."""

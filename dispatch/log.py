@@ -26,6 +26,19 @@ def log_warning(message: str) -> None:
         sys.stderr.write(f"{message}\n")
 
 
+def dropped(channel: Any, name: str, size: int) -> None:
+    """What a class that has no handler of this *name* is sent goes nowhere. Said once for each; this library's own drop it on purpose."""
+    cls = type(channel)
+    if (cls, name) not in _told and not cls.__module__.startswith("dispatch."):
+        _told.add((cls, name))
+        log_warning(
+            f"{channel!r}: {size} bytes are dropped, for {cls.__name__} has no {name}(data); if that is meant, give it an empty one"
+        )
+
+
+_told: set[tuple[type, str]] = set()
+
+
 def _logger() -> Any:
     try:
         import logging  # here, since it is a third of what importing dispatch would cost

@@ -1,0 +1,85 @@
+"""What nobody hears of is logged: a program that forgot a handler does not end, or wait, without a word."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import dispatch
+
+
+def serve_one(make, sent: bytes) -> None:
+    """A loop with a channel that *make* made of a socket, whose peer sends *sent* twice and closes."""
+    ours, theirs = socket.socketpair()
+    with dispatch.Loop() as loop:
+        make(ours)
+        theirs.sendall(sent)
+        loop.run_once(1)
+        theirs.sendall(sent)
+        theirs.close()
+        loop.run()
+
+
+@pytest.mark.parametrize(
+    ("base", "handler"), [(dispatch.Stream, "handle_data"), (dispatch.Chat, "handle_message")], ids=["stream", "chat"]
+)
+def test_data_for_a_class_that_forgot_its_handler_is_told_once(base, handler, caplog):
+    forgetful = type("Forgetful", (base,), {})
+
+    serve_one(forgetful, b"hello\r\n")
+    serve_one(forgetful, b"hello\r\n")
+
+    (record,) = caplog.records
+    assert f"bytes are dropped, for Forgetful has no {handler}(data)" in record.message
+
+
+def test_who_drops_data_on_purpose_hears_nothing(caplog):
+    class Empty(dispatch.Stream):
+        def handle_data(self, data):
+            pass
+
+    class Asks(dispatch.Stream):
+        def handle_data(self, data):
+            super().handle_data(data)
+
+    for make in (Empty, Asks, dispatch.Stream):
+        serve_one(make, b"hello")
+    assert not caplog.records
+
+
+def closed_port() -> tuple[socket.socket, tuple[str, int]]:
+    """A port where nobody listens, for as long as its socket is kept."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock, sock.getsockname()
+
+
+def test_a_connect_that_fails_is_logged_if_no_handle_close_would_hear_of_it(caplog):
+    class Deaf(dispatch.Stream):
+        pass
+
+    kept, address = closed_port()
+    with kept, dispatch.Loop() as loop:
+        Deaf().connect(address)
+        loop.run()
+    (record,) = caplog.records
+    assert f"{address!r} fd=-1> could not connect: [Errno 111] Connection refused; handle_close" in record.message
+
+
+def test_a_connect_that_fails_is_its_handle_closes_business(caplog):
+    reasons = []
+
+    class Listens(dispatch.Stream):
+        def handle_close(self, reason):
+            reasons.append(reason)
+
+    kept, address = closed_port()
+    with kept, dispatch.Loop() as loop:
+        Listens().connect(address)
+        own = type("Own", (dispatch.Stream,), {})()
+        own.handle_close = reasons.append
+        own.connect(address)
+        loop.run()
+    assert [type(reason) for reason in reasons] == [ConnectionRefusedError] * 2
+    assert not caplog.records
