@@ -212,6 +212,11 @@ class Channel:
             except OSError:
                 pass  # Linux frees the descriptor whatever it says (close(2)); the peer's RST may be reported here
 
+    def _unheard(self, what: str) -> None:
+        """There will be no connection: if no ``handle_close`` will hear of it, a program would end, or wait, without a word."""
+        if getattr(self.handle_close, "__func__", None) is Channel.handle_close:
+            self.loop.log_warning(f"{self!r} {what}; handle_close(reason) would hear of it")
+
     def _describe(self) -> str:
         for bit, word in _WORDS:
             if self._channel_state & bit:

@@ -122,13 +122,8 @@ class Connector:
             self._errors.append((attempt.address, socket_error(errno.ETIMEDOUT)))
         stream = self.stream
         error = _with_attempts(error, self._errors)
-        if (
-            getattr(stream.handle_close, "__func__", None) is Channel.handle_close
-        ):  # else a program would end without a word
-            tried = f" ({'; '.join(error.__notes__)})" if len(self._errors) > 1 else ""
-            stream.loop.log_warning(
-                f"{stream!r} could not connect: {error}{tried}; handle_close(reason) would hear of it"
-            )
+        tried = f" ({'; '.join(error.__notes__)})" if len(self._errors) > 1 else ""
+        stream._unheard(f"could not connect: {error}{tried}")
         stream._finish(error)
 
 

@@ -215,6 +215,8 @@ class Layer:
             except OSError:
                 pass
         stream._lose_output()
+        if not self.open and not self.tls.server_side:  # a server hears this whenever somebody knocks who speaks no TLS
+            stream._unheard(f"got no TLS: {error}")
         stream._finish(error)
 
     def last_word(self, stream: Stream, error: OSError) -> OSError:

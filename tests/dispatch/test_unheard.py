@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import pytest
 
 import dispatch
+from tests.certificates import contexts
 
 
 def serve_one(make, sent: bytes) -> None:
@@ -46,6 +48,22 @@ def test_who_drops_data_on_purpose_hears_nothing(caplog):
     for make in (Empty, Asks, dispatch.Stream):
         serve_one(make, b"hello")
     assert not caplog.records
+
+
+def test_a_client_that_cannot_trust_its_server_says_so_if_no_handle_close_would(caplog):
+    class Deaf(dispatch.Stream):
+        def handle_connect(self):
+            self.start_tls(ssl.create_default_context(), server_hostname="localhost")
+
+    inside, _ = contexts("localhost")  # whose authority nobody knows
+    with dispatch.Loop() as loop:
+        listener = dispatch.Listener(("127.0.0.1", 0), dispatch.Stream, loop=loop, tls=inside)
+        channel = Deaf()
+        channel.connect(listener.addr)
+        while not channel.closed:
+            loop.run_once(10)
+    (record,) = caplog.records
+    assert "got no TLS: [SSL: CERTIFICATE_VERIFY_FAILED]" in record.message
 
 
 def closed_port() -> tuple[socket.socket, tuple[str, int]]:
