@@ -264,6 +264,10 @@ def pytest_runtest_makereport(
     told = sys.modules.get("simnet.faces.pytest_report")
     if told is not None:
         told.add_to(report, item, call)
+    if call.excinfo is not None and call.excinfo.typename == "FixtureLookupError" and "simnet" in sys.modules:
+        from simnet.faces.pytest_network import tell_what_gives_one
+
+        tell_what_gives_one(report, item, call.excinfo.value)
     return report
 
 

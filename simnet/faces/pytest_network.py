@@ -6,8 +6,10 @@ that closes one of its sockets afterwards finds it closed already, which is no e
 
 from __future__ import annotations
 
+import inspect
 import sys
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,7 @@ from simnet.wait import current_scheduler
 if TYPE_CHECKING:
     from simnet.world import Network
 
-__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten", "running_here"]
+__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten", "running_here", "tell_what_gives_one"]
 
 _KEY = pytest.StashKey["Held"]()
 
@@ -151,3 +153,25 @@ def _tell_unreached(item: pytest.Item, network: Any) -> None:
     targets = network.target or ()
     for text in unreached_texts(network.unreached, Points.of(network.trace, targets), targets):
         item.user_properties.append(("simnet-warning", text))
+
+
+GIVEN = (
+    "@simnet.sweep(...) gives a network to the first parameter of the test below it, whatever its name; without faults the "
+    "fixture simnet_network does"
+)
+
+
+def tell_what_gives_one(report: pytest.TestReport, item: pytest.Item, error: Any) -> None:
+    """Add to *report*, of a test whose first parameter is no fixture, what may have been forgotten, if its file knows of simnet."""
+    test: Any = getattr(item, "obj", None)
+    if not inspect.isroutine(test) or hasattr(test, "simnet_options"):
+        return
+    first = next(iter(inspect.signature(test).parameters), None)
+    module = sys.modules.get(test.__module__)
+    if error.argname == first and module is not None and any(_is_of_simnet(each) for each in vars(module).values()):
+        report.sections.append(("simnet", GIVEN))
+
+
+def _is_of_simnet(held: object) -> bool:
+    name = held.__name__ if isinstance(held, ModuleType) else getattr(held, "__module__", "")
+    return isinstance(name, str) and name.partition(".")[0] == "simnet"

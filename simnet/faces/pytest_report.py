@@ -149,8 +149,8 @@ def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn
 
 
 def _has_no_line(error: BaseException) -> bool:
-    """Is nothing but what it says to be shown of *error*, and by us? Of what ``pytest.fail`` raises, pytest sees to that."""
-    return not isinstance(error, pytest.fail.Exception) and stands_nowhere(error)
+    """Is nothing but what it says to be shown of *error*, and by us? Of what ``pytest.fail`` raises, and of a fixture that is missing, pytest sees to that."""
+    return not isinstance(error, (pytest.fail.Exception, pytest.FixtureLookupError)) and stands_nowhere(error)
 
 
 def _nowhere(item: pytest.Item, error: BaseException) -> _Drawn:

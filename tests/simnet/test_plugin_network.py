@@ -471,3 +471,28 @@ def test_what_a_function_in_c_reaches_for_is_shown_without_a_line_of_simnets(
     result.stdout.fnmatch_lines([f"E   {told}*"])
     for room in ("backend.py", "process.py", "pytest_network.py"):
         result.stdout.no_fnmatch_line(f"*{room}*")
+
+
+def test_a_test_whose_decorator_was_forgotten_is_told_what_gives_it_a_network(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import simnet
+
+        def test_forgotten(net, tmp_path):
+            pass
+
+        @simnet.sweep(target="server")
+        def test_another_mistake(net, data_of_ours):
+            pass
+        """
+    )
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(
+        [
+            "*fixture 'net' not found",
+            "*available fixtures: *",
+            "@simnet.sweep(...) gives a network to the first parameter of the test below it*",
+            "*fixture 'data_of_ours' not found",
+        ]
+    )
+    assert str(result.stdout).count("gives a network to") == 1  # the other has its decorator
