@@ -27,6 +27,9 @@ ARROW_MIN = 12  # columns that an arrow needs with its label cut short
 _ASCII = str.maketrans({"─": "-", "▶": ">", "◀": "<", "⚡": "!", "⋮": ":", "…": "~"})
 
 
+LED = 4  # rows that are shown of what led to the first thing that is told beyond a window: often it is the reason
+
+
 def ladder(
     trace: Trace,
     *,
@@ -42,8 +45,8 @@ def ladder(
 ) -> str:
     """The diagram of *trace*, at most *width* columns.
 
-    *against* is the baseline's: then *before* rows ahead of the first difference are shown and *after* from there on, unless
-    *whole*. With nothing to compare, so many in all are shown up to the end, or to *last*: a row that says what became of a
+    *against* is the baseline's: then *before* rows ahead of the first difference are shown and *after* from there on, and a few that
+    led to what is told later, unless *whole*. With nothing to compare, so many in all are shown up to the end, or to *last*: a row that says what became of a
     host, at *seen*, the number of events by then and the time, or where it called last. *hosts* orders the columns.
     """
     parting = against.first_difference(trace) if against is not None else None
@@ -127,11 +130,16 @@ def _window(rows: list[Row], first: int, before: int, after: int, divide: str = 
         return lines + rest
     lines.extend(rest[:after])
     left: list[Row] = []
+    led = LED
     for row in [*rest[after:], None]:
         if row is not None and not row.loud:
             left.append(row)
             continue
-        lines.extend(left if len(left) <= 2 else [f"{margin}⋮  {len(left)} rows"])
+        shown = led if row is not None else 0
+        gap = len(left) - shown
+        lines.extend(left if gap <= 2 else [f"{margin}⋮  {gap} rows", *left[gap:]])
+        if left and row is not None:
+            led = 0
         left = []
         if row is not None:
             lines.append(row)

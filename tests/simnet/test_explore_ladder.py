@@ -104,10 +104,13 @@ def test_a_long_way_to_the_difference_is_told_by_its_length() -> None:
 
 
 def test_what_is_loud_is_shown_however_late_it_comes() -> None:
-    polls = [call(1, "server", "server poll", "poll", n, (0,), ("x IN",)) for n in range(2, 60)]
+    polls = [call(1, "server", "server poll", "poll", n, (0,), (f"x{n} IN",)) for n in range(2, 60)]
     late = (9 * MS, "process", "server", "server/serve", "", "end", 0, "ValueError")
     drawn = ladder(trace_of(*FAILS.entries, *polls, late), against=BASELINE)
     assert "server/serve ended: ValueError" in drawn.splitlines()[-1]
+    *_, gap, first, second, third, fourth, _ = drawn.splitlines()
+    assert "⋮" in gap
+    assert all("poll x" in line for line in (first, second, third, fourth))  # what led to it
 
 
 def test_a_fault_on_the_wire_has_a_row_of_its_own() -> None:
