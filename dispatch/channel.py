@@ -11,7 +11,14 @@ Rules that every channel keeps, whatever is built on it:
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
-from dispatch.checks import called_elsewhere, meant_by, misfit, refuse_private_names, refuse_waiting
+from dispatch.checks import (
+    called_elsewhere,
+    meant_by,
+    misfit,
+    refuse_private_names,
+    refuse_waiting,
+    tell_what_is_there_instead,
+)
 from dispatch.current import current_loop
 from dispatch.errors import Aborted
 from dispatch.observers import observers
@@ -183,6 +190,8 @@ class Channel:
 
     def _failed(self, name: str, error: Exception) -> None:
         """A handler raised: hand it to handle_error, and survive that as well."""
+        if isinstance(error, AttributeError):
+            tell_what_is_there_instead(self, error)
         for observer in observers:
             observer.raised(self, name, error)
         try:

@@ -296,3 +296,23 @@ def check_made(channel: Any) -> None:
             f"{type(channel).__name__}.__init__ has not called super().__init__; hand on to it what the listener gives "
             "(sock, addr=addr, loop=loop), or loop=loop for a client"
         )
+
+
+_INSTEAD = {  # what channels of asyncore's and asynchat's have, and ours have not
+    "send": "write(data) sends all of it",
+    "recv": "what arrives is given to handle_data(data)",
+    "accept": "a Listener accepts, and makes a channel of each connection",
+    "create_socket": "connect(address) makes the socket",
+    "push": "dispatch.Chat has it; write(data) is the same",
+    "set_terminator": "dispatch.Chat has it",
+    "close_when_done": "dispatch.Chat has it; close() is the same",
+    "log": "use the module logging",
+    "log_info": "use the module logging",
+}
+
+
+def tell_what_is_there_instead(channel: Any, error: AttributeError) -> None:
+    """Note on *error*, of a handler of *channel*, what takes the place of a method of asyncore's that it called."""
+    instead = _INSTEAD.get(str(error.name)) if error.obj is channel else None
+    if instead is not None:
+        error.add_note(f"{error.name} is a method of asyncore's; here {instead}")

@@ -101,3 +101,23 @@ def test_a_connect_that_fails_is_its_handle_closes_business(caplog):
         loop.run()
     assert [type(reason) for reason in reasons] == [ConnectionRefusedError] * 2
     assert not caplog.records
+
+
+def test_a_method_of_asyncores_that_a_handler_calls_is_told_with_what_to_call_instead(caplog):
+    class Old(dispatch.Stream):
+        def handle_data(self, data):
+            self.send(data)
+
+    class Other(dispatch.Stream):
+        def handle_data(self, data):
+            data.send()
+
+    for make in (Old, Other):
+        ours, theirs = socket.socketpair()
+        with theirs, dispatch.Loop() as loop:
+            make(ours)
+            theirs.sendall(b"hello")
+            loop.run()
+
+    notes = [getattr(record.exc_info[1], "__notes__", None) for record in caplog.records]
+    assert notes == [["send is a method of asyncore's; here write(data) sends all of it"], None]
