@@ -1,6 +1,7 @@
 """Libraries whose network is in C, where no stand-in sees it: who opens a connection with one in a run is told so at once.
 
-Otherwise the real network would answer, or nobody; and gRPC's ``aio`` ends the interpreter when it meets a simulated pipe.
+Otherwise the real network would answer, or nobody; and two would end the interpreter: gRPC's ``aio``, which meets a simulated
+pipe, and trio, whose threads give themselves a name by ``pthread_setname_np``, though a simulated one is none of the system's.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from simnet.standins import whose
 
 __all__ = ["place", "unplace"]
 
-GRPC = ("gRPC", "grpclib speaks gRPC in Python")
-PSYCOPG = ("libpq", "pg8000 and asyncpg speak to PostgreSQL in Python")
-KAFKA = ("librdkafka", "kafka-python speaks to Kafka in Python")
+GRPC = ("the network of gRPC", "grpclib speaks gRPC in Python")
+PSYCOPG = ("the network of libpq", "pg8000 and asyncpg speak to PostgreSQL in Python")
+KAFKA = ("the network of librdkafka", "kafka-python speaks to Kafka in Python")
+TRIO = ("the naming of trio's threads", "trio takes no sockets but the kernel's, while anyio runs on asyncio, too")
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),
     "grpc._server": (("_Server.__init__",), GRPC),
@@ -26,9 +28,10 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
     "grpc.aio._server": (("Server.__init__",), GRPC),
     "psycopg2": (("_connect",), PSYCOPG),
     "psycopg.generators": (("connect",), PSYCOPG),
-    "pycurl": (("Curl",), ("libcurl", "urllib3, requests and httpx speak HTTP in Python")),
+    "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),
-    "zmq.sugar.context": (("Context.__init__",), ("ZeroMQ", "put a stub of your own in its place")),
+    "trio._core._thread_cache": (("ThreadCache.start_thread_soon",), TRIO),
+    "zmq.sugar.context": (("Context.__init__",), ("the network of ZeroMQ", "put a stub of your own in its place")),
 }
 
 _guarded: dict[str, ModuleType] = {}
@@ -40,7 +43,7 @@ def _guard(original: Any, library: str, instead: str) -> Any:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         world = whose.world()
         if world is not None:
-            world.escape(f"{library}, whose sockets are made in C,", f"Such a library cannot be simulated: {instead}.")
+            world.escape(f"{library}, which is in C,", f"Such a library cannot be simulated: {instead}.")
         return original(*args, **kwargs)
 
     return guarded
