@@ -14,7 +14,7 @@ from itertools import count
 from operator import index
 from random import Random
 from typing import Any, cast
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
@@ -43,7 +43,7 @@ from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
 from simnet.socket import Socket
 from simnet.stuck import OTHERWISE, reached_out
-from simnet.threads import Pool, Work
+from simnet.threads import Pool, Pools, Work
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler, running
 from simnet.whereabouts import caller
@@ -82,8 +82,7 @@ class SimulatedBackend:
         self._scheduler = scheduler
         self._look = look  # whether a library was loaded meanwhile that keeps something for each process
         self._spawn = spawn
-        # By the executor or loop whose they are, and the program.
-        self._pools: WeakKeyDictionary[Any, dict[Process, Pool]] = WeakKeyDictionary()
+        self._pools = Pools()
         self.number = count(1).__next__
 
     @property
@@ -256,10 +255,8 @@ class SimulatedBackend:
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._program
-        if (
-            whom in [each.ident for each in process.crew] and original.__name__ == "pthread_kill"
-        ):  # a number of none of the system's
-            whom = real.getpid()
+        if original.__name__ == "pthread_kill" and whom in [each.ident for each in process.crew]:
+            whom = real.getpid()  # else the system would be given a number of none of its threads
         myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
         if myself and process is not self._scheduler.current:
             self._tell(process, number)
@@ -449,16 +446,11 @@ class SimulatedBackend:
 
     def give(self, owner: Any, work: Work, make: Callable[[], Pool]) -> Pool:
         """Hand *work* to the pool that *owner*, an executor or a loop, has in this program: it begins with what *make()* gives."""
-        pool = self.pool_of(owner)
-        if pool is None:
-            pool = self._pools.setdefault(owner, {})[self._program] = make()
-        pool.give(work, self.thread)
-        return pool
+        return self._pools.give(owner, self._program, work, make, self.thread)
 
     def pool_of(self, owner: Any) -> Pool | None:
         """The pool that *owner* has in this program, if anything was handed to it."""
-        pools = self._pools.get(owner)
-        return None if pools is None else pools.get(self._program)
+        return self._pools.of(owner, self._program)
 
     @property
     def _program(self) -> Process:
@@ -467,12 +459,7 @@ class SimulatedBackend:
 
     def in_line(self) -> list[str]:
         """A line for people on each pool whose threads are all at work, while more waits for them."""
-        return [
-            f"{', '.join(each.name for each in pool.at_work)}: all threads of a pool, and {len(pool.line)} more pieces of work wait for one"
-            for pools in self._pools.values()
-            for pool in pools.values()
-            if pool.line
-        ]
+        return self._pools.in_line()
 
     def escape(self, what: str, remedy: str = OTHERWISE) -> None:
         process = self._scheduler.current

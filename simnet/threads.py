@@ -16,6 +16,7 @@ from contextvars import Context
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from simnet.eventloops import loop_given_back, loop_set_aside
 from simnet.verdicts import VERDICTS, ProcessEnded
@@ -24,7 +25,7 @@ from simnet.wait import running
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Known", "Pool", "Work", "called", "live"]
+__all__ = ["Known", "Pool", "Pools", "Work", "called", "live"]
 
 UNLIMITED = sys.maxsize
 
@@ -173,6 +174,39 @@ class Pool:
             self.line.clear()
             return False
         return True
+
+
+class Pools:
+    """All pools of a run, by the executor or loop whose they are, and the program."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[Any, dict[Process, Pool]] = WeakKeyDictionary()
+
+    def of(self, owner: Any, program: Process) -> Pool | None:
+        """The pool that *owner* has in *program*, if anything was handed to it."""
+        pools = self._of.get(owner)
+        return None if pools is None else pools.get(program)
+
+    def give(
+        self, owner: Any, program: Process, work: Work, make: Callable[[], Pool], spawn: Callable[..., Process]
+    ) -> Pool:
+        """Hand it *work*; it begins with what *make()* gives, and its threads with *spawn*."""
+        pool = self.of(owner, program)
+        if pool is None:
+            pool = self._of.setdefault(owner, {})[program] = make()
+        pool.give(work, spawn)
+        return pool
+
+    def in_line(self) -> list[str]:
+        """A line for people on each pool whose threads are all at work, while more waits for them."""
+        return [
+            f"{', '.join(each.name for each in pool.at_work)}: all threads of a pool, and {len(pool.line)} more pieces of work wait for one"
+            for pools in self._of.values()
+            for pool in pools.values()
+            if pool.line
+        ]
 
 
 def live(thread: Any) -> None:
