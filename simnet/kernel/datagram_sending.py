@@ -39,14 +39,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     check_zerocopy,
 )
-from simnet.kernel.options import (
-    IPPROTO_IPV6,
-    IPPROTO_UDP,
-    SNDBUF_DEFAULT,
-    SO_BROADCAST,
-    SO_SNDBUF,
-    SOL_SOCKET,
-)
+from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.packed_options import go_by_scope, is_elsewhere, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS

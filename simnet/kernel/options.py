@@ -245,7 +245,9 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
 
 def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
-    if key in _PRIVILEGED_VALUES and not socket.stack.privileged:
+    if key in _PRIVILEGED_VALUES and (
+        option.fixed or not socket.stack.privileged
+    ):  # fixed: nobody may do what is not modelled
         error, low, high = _PRIVILEGED_VALUES[key]
         if not low <= value <= high:
             raise socket_error(error)
