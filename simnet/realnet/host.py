@@ -6,6 +6,7 @@ import socket as _stdlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
+from simnet import real
 from simnet.asked import is_unix, port_of, seconds_of
 from simnet.hostverbs import connected, listening, result_of
 from simnet.kernel.messages import AF_UNIX
@@ -102,6 +103,15 @@ class RealHost(NotALink):
         deadline = stage.clock.now_ns + round(seconds_of("wait_listening", timeout) * 1e9)
         if not listens() and not process.wait(f"a listener on {where}", (), deadline, listens):
             raise TimeoutError(f"nobody listens on {where} after {timeout:g} s")
+
+    @property
+    def privileged(self) -> bool:
+        """Do its programs run as root does? As who runs the test; it cannot be set."""
+        return real.geteuid() == 0
+
+    @privileged.setter
+    def privileged(self, privileged: bool) -> NoReturn:
+        raise RuntimeError("privileged is set in a simulated network: here its processes are threads of this one")
 
     def crash(self) -> NoReturn:
         """Refused: the processes of a real network are threads of this one."""

@@ -332,6 +332,8 @@ def test_both_worlds_have_the_same_face() -> None:
     only_there = {"partition", "heal", "processes_of"}
     assert names(simulated) - names(real) - only_there - {"spawn_on"} == set()
     assert names(simulated.host("a")) - names(real.host("a")) - {"crash", "restart", "modules"} == set()
+    with pytest.raises(RuntimeError, match="privileged is set in a simulated network"):
+        real.host("a").privileged = False
     real._stage.body = None
 
 
