@@ -255,8 +255,7 @@ class SimulatedBackend:
     def kill(self, original: Any, whom: Any, number: Any) -> None:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._program
-        if original.__name__ == "pthread_kill" and whom in [each.ident for each in process.crew]:
-            whom = real.getpid()  # else the system would be given a number of none of its threads
+        whom = whom if original.__name__ == "kill" else self.true_thread(whom)
         myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
         if myself and process is not self._scheduler.current:
             self._tell(process, number)
@@ -267,6 +266,14 @@ class SimulatedBackend:
             signal_call(process, "raise_signal", number)
         else:
             original(whom, number)
+
+    def true_thread(self, ident: Any) -> Any:
+        """By which number C, which another would end, knows the thread of that *ident*; ESRCH if there is none, or it has ended."""
+        if ident in [each.ident for each in self._program.crew]:
+            return real.get_ident()
+        if isinstance(ident, int) and ident not in sys._current_frames():
+            raise socket_error(errno.ESRCH)
+        return ident
 
     def _tell(self, program: Process, number: Any) -> None:
         """A thread of *program* has sent a signal: it is heard where the main one waits."""

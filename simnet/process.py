@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import count
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,11 @@ class Process:
         if self._random is None:
             self._random = random.Random(f"{self.machine.seed}/{self.name}")
         return self._random
+
+    def next_number(self, of: str) -> int:
+        """The next of the numbers that its program gives to what it makes many *of*: from 1 on, in each program of each run."""
+        number: int = next(self.memory.get(of) or self.memory.setdefault(of, count(1)))
+        return number
 
     # --- for the scheduler -----------------------------------------------------------------------------------------
 

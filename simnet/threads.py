@@ -70,7 +70,8 @@ class Work:
 
     def settle(self, future: Any) -> None:
         """*future* has what came of it."""
-        error, self.error = self.error, None  # else the exception and its frames would hold each other
+        error, self.error = self.error, None  # else the exception and its frames, which hold the future too,
+        self.future = None  # would hold each other
         if error is None:
             future.set_result(self.result)
         else:

@@ -246,7 +246,6 @@ class Network(Holding):
             self._state = ProcessState(self._per_process)
             scheduler = Scheduler(self._clock, self.trace, self._state.swap, chooser(self._plan.schedule))
             scheduler.entered = by
-            wait.enter(scheduler)
             self._scheduler = scheduler
             self._enter(scheduler)
         except BaseException:
@@ -264,6 +263,7 @@ class Network(Holding):
         body.target = self._hosts[BODY].machine.target
         scheduler.body = scheduler.current = body
         scheduler.processes.append(body)
+        wait.enter(scheduler)  # not before: a finalizer may ask who it is that runs
         self._watcher = Watcher(scheduler, self.handler_errors)
         self._watcher.attach()
         modules.place_at_loops()

@@ -18,6 +18,7 @@ from weakref import ref
 from simnet.standins import whose
 from simnet.standins.threads import PROCESSORS
 from simnet.threads import Pool, Work
+from simnet.wait import running
 
 __all__ = ["place", "unplace"]
 
@@ -42,6 +43,12 @@ def _submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     future = sys.modules["concurrent.futures"].Future()
     world.give(self, _Submitted(fn, args, kwargs, future), partial(_pool_of_executor, self))
     return future
+
+
+def _count() -> Any:
+    """The number of a pool, which its threads have in their names."""
+    scheduler = running.scheduler
+    return _originals["_counter"]() if scheduler is None else scheduler.current.next_number("pools") - 1
 
 
 class _Submitted(Work):
@@ -131,12 +138,17 @@ async def _shutdown_default_executor(self: Any, *args: Any, **kwargs: Any) -> No
         at_work = pool is not None and pool.at_work
         if executor is None and at_work:
             self._default_executor = _Joined(pool)
-        elif executor is None or not ((its := world.pool_of(executor)) and its.at_work):
+        elif executor is None or (type(executor).shutdown is _shutdown and not _is_at_work(world, executor)):
             self._executor_shutdown_called = True
             if executor is not None:
                 executor.shutdown(wait=False)
             return
     await _originals["shutdown_default_executor"](self, *args, **kwargs)
+
+
+def _is_at_work(world: Any, executor: Any) -> bool:
+    pool = world.pool_of(executor)
+    return pool is not None and bool(pool.at_work)
 
 
 class _Joined:
@@ -179,8 +191,9 @@ async def _run_sync_in_worker_thread(
         work = Work(context.run, (func, *args), {}, loop.create_future())
         world.give(cls, work, partial(Pool, prefix="AnyIO worker thread"))
         if work.done:
-            work.settle(work.future)
-            return await work.future
+            future = work.future
+            work.settle(future)
+            return await future
         _tell_loop(loop, work)
         scope = getattr(module, "CancelScope", None)
         with nullcontext() if scope is None else scope(shield=not abandon_on_cancel):
@@ -192,6 +205,7 @@ ANYIO, TEAM = ("anyio._backends._asyncio", "AsyncIOBackend"), ("twisted._threads
 STANDINS = (
     (LOOP, "run_in_executor", _run_in_executor),
     (LOOP, "shutdown_default_executor", _shutdown_default_executor),
+    (POOL, "_counter", staticmethod(_count)),
     (POOL, "submit", _submit),
     (POOL, "shutdown", _shutdown),
     (ANYIO, "run_sync_in_worker_thread", classmethod(_run_sync_in_worker_thread)),

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from simnet.standins import whose
+from simnet.wait import running
 
 __all__ = ["number_of", "place", "unplace"]
 
@@ -88,6 +89,8 @@ def _create_task(original: Any, tasks: Any) -> Any:
                 self._check_closed()
             if factory is not None:
                 options["eager_start"] = True
+            if (scheduler := running.scheduler) is not None and options.get("name") is None:
+                options["name"] = f"Task-{scheduler.current.next_number('tasks')}"  # its own goes on from run to run
             made: Any = new(task)
             made._number = world.number()  # asyncio puts it into a set while it is made
             make(made, coro, loop=self, **options)

@@ -6,6 +6,7 @@ import _thread
 import functools
 import os
 import threading
+import time
 from typing import Any
 
 from simnet.standins import whose
@@ -94,7 +95,7 @@ def _current_thread() -> Any:
 
 def _thread_of(process: Any) -> Any:
     if process.thread is None:  # it was begun as no object
-        process.thread = Known(process.name, process.ident)
+        process.thread = Known(_new_name("Dummy-%d"), process.ident)
     known = process.thread
     if known.thread is None:
         known.thread = threading.Thread(name=known.name, daemon=process.daemon)
@@ -119,7 +120,17 @@ def _active_count() -> int:
     return _true_count() + len(_others())
 
 
+_true_new_name: Any = threading._newname  # type: ignore[attr-defined]
+
+
+@functools.wraps(_true_new_name)
+def _new_name(template: str = "Thread-%d") -> Any:
+    process = _current()
+    return _true_new_name(template) if process is None else template % process.next_number("threads")
+
+
 for _true, _ours in (
+    (_true_new_name, _new_name),
     (_true_start, _start),
     (_true_join, _join),
     (_true_is_alive, _is_alive),
@@ -158,6 +169,17 @@ def _start_new(original: Any) -> Any:
 
 PAIRS.standin(_thread, "start_new_thread")(_start_new)
 PAIRS.standin(_thread, "start_new")(_start_new)
+
+
+def _clock_of(original: Any) -> Any:
+    def standin(_: Origin, *given: Any) -> Any:
+        known = getattr(whose.world(), "true_thread", None)
+        return original(*given) if known is None or len(given) != 1 else original(known(*given))
+
+    return standin
+
+
+PAIRS.standin(time, "pthread_getcpuclockid")(_clock_of)
 
 
 def _processors(original: Any) -> Any:
