@@ -307,7 +307,7 @@ class Process:
     def describe_wait(self, where: str | None = None) -> str:
         """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""
         what, thing = self.waiting or ("nothing", None)
-        text = f"{self.name} waits for {what}"
+        text = f"{self.name} {'is done, but ' if self.sees_off else ''}waits for {what}"
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
         if where is None and (frame := self._frame()) is not None:
@@ -326,7 +326,14 @@ class Process:
         frame = self._frame()
         return tuple(task_places(frame)) if frame is not None else ()
 
+    @property
+    def sees_off(self) -> bool:
+        """Is its main function done, and it waits for its threads? Then it is at no line of anybody's."""
+        return self.fn is None and bool(self.crew) and self is not self.scheduler.body
+
     def _frame(self) -> FrameType | None:
+        if self.sees_off:
+            return None
         if self.greenlet is getcurrent():  # who waits last looks, on its own stack, whether anything can still happen
             return sys._getframe(1)
         return self.greenlet.gr_frame if self.greenlet is not None else None

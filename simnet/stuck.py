@@ -152,14 +152,45 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
     lying = [f"  {line}" for line in unread(processes)]
     lines += lying
-    lines += [f"  {line}" for line in processes[0].scheduler.backend.in_line()]
+    in_line = [f"  {line}" for line in processes[0].scheduler.backend.in_line()]
+    lines += in_line
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    lines.append(READ_ON if lying else remedy(len(processes), processes[0].waiting))
+    lines.append(
+        READ_ON if lying else _remedy_of_threads(processes, in_line) or remedy(len(processes), processes[0].waiting)
+    )
     error = Deadlock("\n".join(lines))
     error.seen_until, error.seen_ns = len(processes[0].scheduler.trace.entries), now_ns
     return error
+
+
+def _remedy_of_threads(processes: Sequence[Process], in_line: Sequence[str]) -> str:
+    """What to do about threads that wait for each other, or have ended with what others wait for; "" if that is not it."""
+    waits = {process: process.waiting for process in processes if process.waiting is not None and not process.done}
+    holders = {each: thing.holder for each, (what, thing) in waits.items() if what == "a lock"}
+    if in_line:
+        return "Work that waits for other work needs a pool of its own, or more threads in the one it has."
+    if any(holder is not None and holder.done for holder in holders.values()):
+        return "A lock stays taken when its thread ends: take it in a with statement, which lets it go."
+    for each, holder in holders.items():
+        seen: list[Process] = []
+        while holder is not None and holder not in seen:
+            seen.append(holder)
+            holder = holders.get(holder)
+        if each in seen:
+            return "Each holds what another waits for: take locks in the same order everywhere."
+    for each, (what, thing) in waits.items():
+        if what == "the end of" and thing.owner is not None and thing in waits:
+            done = (
+                " A program ends when its threads have, as an interpreter does, but for daemons."
+                if each.sees_off
+                else ""
+            )
+            return (
+                f"Tell {thing.name} to end before it is waited for, as by an Event or a last item in its queue.{done}"
+            )
+    return ""
 
 
 def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:

@@ -32,6 +32,7 @@ PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it
 FOREIGN = ("gevent", "eventlet")  # their loops wait in C, or on pollers of their own: nothing simulated ever wakes them
 FOREIGN_SECONDS = 1.0  # in one of these
 SHOWN = 8  # frames of the program's own, where it computes
+THREADS = "No other thread of its program runs meanwhile: wait for a threading.Event rather than look at a flag, or sleep between looks. "
 PLAY = (str(Path(__file__).with_name("run.py")), "play")  # the file and the function that call a test
 
 
@@ -171,6 +172,7 @@ def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
     shown = "".join(traceback.format_list(users[-SHOWN:]))
     name = scheduler.current.name
     library = _foreign(ident)
+    threads = THREADS if scheduler.current.owner is not None or scheduler.current.crew else ""
     if library:
         error = Hang(
             f"{name} waits in a loop of {library}'s, which asks the real kernel and hears nothing of a simulated network: such programs "
@@ -179,7 +181,7 @@ def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
     else:
         error = Hang(
             f"{name} has computed for {seconds:g} s of real time without waiting for anything. It was here:\n{shown}"
-            "A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
+            f"{threads}A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
             "input. Nor does what waits in C: a call of a real socket, as one is that was made before the run (make it within), or a "
             "threading.Lock that was made before the run and is known where nobody finds it, to a closure or a container."
         )

@@ -1,0 +1,122 @@
+"""What is told of threads that wait for each other, or for what an ended one took with it: who, where, and what to do."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import simnet
+
+
+def together(*targets: Callable[[], Any]) -> None:
+    threads = [threading.Thread(target=each) for each in targets]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+def told(main: Callable[[], Any]) -> list[str]:
+    """The lines of the Deadlock in which a program of *main* ends."""
+    with pytest.raises(simnet.Deadlock) as caught, simnet.Network() as net:
+        net.host("a").run(main)
+    return str(caught.value).splitlines()
+
+
+def test_a_lock_that_ended_with_its_thread() -> None:
+    def main() -> None:
+        lock = threading.Lock()
+        together(lock.acquire)
+        with lock:
+            pass
+
+    _, _, who, remedy = told(main)
+    assert "a/main waits for a lock that a/acquire held when it ended at test_threads_stuck.py:" in who
+    assert remedy == "A lock stays taken when its thread ends: take it in a with statement, which lets it go."
+
+
+def test_two_locks_taken_in_different_orders() -> None:
+    def main() -> None:
+        one, two = threading.Lock(), threading.RLock()
+
+        def first() -> None:
+            with one:
+                time.sleep(1)
+                with two:
+                    pass
+
+        def second() -> None:
+            with two:
+                time.sleep(1)
+                with one:
+                    pass
+
+        together(first, second)
+
+    lines = told(main)
+    assert "  a/first waits for a lock that a/second holds at test_threads_stuck.py:" in lines[3]
+    assert "  a/second waits for a lock that a/first holds at test_threads_stuck.py:" in lines[4]
+    assert lines[-1] == "Each holds what another waits for: take locks in the same order everywhere."
+
+
+def test_a_thread_that_is_joined_and_never_told_to_end() -> None:
+    def main() -> None:
+        line: queue.Queue[int] = queue.Queue()
+
+        def consume() -> None:
+            line.get()
+
+        together(consume)
+
+    *_, remedy = told(main)
+    assert remedy == "Tell a/consume to end before it is waited for, as by an Event or a last item in its queue."
+
+
+def test_a_thread_that_keeps_a_program_whose_main_function_is_done() -> None:
+    """It is at no line of the program's, and so none is told."""
+
+    def main() -> None:
+        threading.Thread(target=threading.Event().wait).start()
+
+    _, _, who, _, remedy = told(main)
+    assert who == "  a/main is done, but waits for the end of a/wait, since 0.000000 s"
+    assert remedy == (
+        "Tell a/wait to end before it is waited for, as by an Event or a last item in its queue. "
+        "A program ends when its threads have, as an interpreter does, but for daemons."
+    )
+
+
+def test_work_that_waits_for_work_in_line_behind_it() -> None:
+    def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: pool.submit(print).result()).result()
+
+    assert (
+        told(main)[-1] == "Work that waits for other work needs a pool of its own, or more threads in the one it has."
+    )
+
+
+@pytest.mark.slow
+def test_a_thread_that_looks_at_a_flag_for_ever_is_told_why_it_never_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.5)
+
+    def main() -> None:
+        stop = threading.Event()
+
+        def look() -> None:
+            while not stop.is_set():
+                pass
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        stop.set()
+        thread.join()
+
+    with pytest.raises(simnet.Hang, match="No other thread of its program runs meanwhile"), simnet.Network() as net:
+        net.host("a").run(main)
