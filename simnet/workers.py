@@ -23,7 +23,24 @@ def idle_worker() -> greenlet:
         worker = pool.pop()
         if not worker.dead:  # as one is whom Ctrl-C has met between two processes
             return worker
-    return greenlet(_work, _local_main())
+    return _new_worker()
+
+
+def _new_worker() -> greenlet:
+    """One that is begun by a greenlet which is always at the same depth. It would begin at that of who asks, as CPython counts it, and
+    be kept there: threads that begin threads would reach the end of the interpreter's stack, and then whoever has their greenlets.
+    """
+    nurse = getattr(_local, "nurse", None)
+    if nurse is None or nurse.dead:
+        nurse = _local.nurse = greenlet(_nurse, _local_main())
+    worker: greenlet = nurse.switch(getcurrent())
+    return worker
+
+
+def _nurse(asks: greenlet) -> None:
+    main = _local_main()
+    while True:
+        asks = greenlet(_work, main).switch(asks)
 
 
 def _pool() -> list[greenlet]:
@@ -42,10 +59,12 @@ def _local_main() -> greenlet:
     return main
 
 
-def _work(process: Process) -> None:
-    """The life of a worker: run a process to its end, hand over to the next one, wait for another."""
+def _work(asks: greenlet) -> None:
+    """The life of a worker: go back to who *asks* for one, run a process to its end, hand over to the next one, wait for another."""
     me = getcurrent()
     pool = _pool()
+    process: Process = asks.switch(me)
+    del asks
     while True:
         hook = threading.gettrace()  # what a new thread would be traced by: coverage, a debugger
         if hook is not sys.gettrace():
