@@ -17,6 +17,9 @@ from simnet.wait import running
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
+NO_PROCESS = (
+    1 << 22
+)  # Linux's PID_MAX_LIMIT: no process has this number or a greater one, whose priority a thread would set
 PROCESSORS = 4  # of a simulated host: pools are made by their number, which must not be that of the machine
 
 _true_start, _true_join, _true_is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
@@ -46,7 +49,7 @@ def _start(self: threading.Thread) -> None:
 
 def _live(thread: Any) -> None:
     process: Any = running.scheduler.current  # type: ignore[union-attr]
-    thread._simulated, thread._ident, thread._native_id = process, process.ident, process.ident
+    _identify(thread, process)
     process.thread = Known(thread.name, process.ident, thread)
     if hasattr(thread, "_handle"):
         thread._handle = _Handle(process)
@@ -99,8 +102,13 @@ def _thread_of(process: Any) -> Any:
     known = process.thread
     if known.thread is None:
         known.thread = threading.Thread(name=known.name, daemon=process.daemon)
-    vars(known.thread).update(_simulated=process, _ident=process.ident)  # a pool's lives on in another process
+        known.thread._started.set()
+    _identify(known.thread, process)  # a pool's lives on in another process
     return known.thread
+
+
+def _identify(thread: Any, process: Any) -> None:
+    thread._simulated, thread._ident, thread._native_id = process, process.ident, NO_PROCESS + process.ident
 
 
 def _others() -> list[Any]:
@@ -149,8 +157,16 @@ def _ident(original: Any) -> Any:
     return standin
 
 
+def _native_id(original: Any) -> Any:
+    def standin(_: Origin) -> Any:
+        process = _current()
+        return original() if process is None or process.owner is None else NO_PROCESS + process.ident
+
+    return standin
+
+
 PAIRS.standin(_thread, "get_ident")(_ident)
-PAIRS.standin(_thread, "get_native_id")(_ident)
+PAIRS.standin(_thread, "get_native_id")(_native_id)
 
 
 def _start_new(original: Any) -> Any:

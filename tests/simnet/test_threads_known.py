@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import multiprocessing.pool
+import os
 import signal
 import threading
 import time
@@ -63,6 +64,33 @@ def test_a_thread_that_has_ended_is_no_longer_there(simnet_network: Any, where: 
             time.pthread_getcpuclockid("one")  # type: ignore[arg-type]
 
     simnet_network.host("a").run(where, main)
+
+
+def test_no_process_of_the_machine_has_the_number_of_a_thread(simnet_network: Any) -> None:
+    """Who sets the priority of a thread would set that of one of the first that the machine has started."""
+
+    def ask() -> int:
+        own = threading.get_native_id()
+        assert threading.current_thread().native_id == own
+        with pytest.raises(ProcessLookupError):
+            os.getpriority(os.PRIO_PROCESS, own)
+        return own
+
+    def main() -> None:
+        others = [threading.Thread(target=time.sleep, args=(1,)) for _ in range(2)]
+        for each in others:
+            each.start()
+        assert len({in_a_thread(ask), threading.get_native_id(), *(each.native_id for each in others)}) == 4
+
+    simnet_network.host("a").run(main)
+
+
+def test_a_thread_that_was_begun_by_itself_is_told_as_one_that_has_started(simnet_network: Any) -> None:
+    def main() -> list[str]:
+        return [in_a_thread(lambda: repr(threading.current_thread()))]
+
+    (told,) = simnet_network.host("a").run(main)
+    assert told.startswith("<Thread(ThreadPoolExecutor-0_0, started")
 
 
 def named() -> list[str]:
