@@ -451,13 +451,13 @@ class SimulatedBackend:
         process = self._scheduler.current
         return self._spawn(process.machine, function, arguments, {}, process.owner or process, name, daemon)
 
-    def give(self, owner: Any, work: Work, make: Callable[[], Pool]) -> Pool:
+    def give(self, owner: Any, work: Work, make: Callable[[], Pool]) -> None:
         """Hand *work* to the pool that *owner*, an executor or a loop, has in this program: it begins with what *make()* gives."""
-        return self._pools.give(owner, self._program, work, make, self.thread)
+        self._pools.give(owner, self._program, work, make, self.thread)
 
-    def pool_of(self, owner: Any) -> Pool | None:
-        """The pool that *owner* has in this program, if anything was handed to it."""
-        return self._pools.of(owner, self._program)
+    def pool_of(self, owner: Any, make: Callable[[], Pool] | None = None) -> Pool | None:
+        """The pool that *owner* has in this program, if anything was handed to it; else it begins with what *make()* gives."""
+        return self._pools.of(owner, self._program, make)
 
     @property
     def _program(self) -> Process:

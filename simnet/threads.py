@@ -95,7 +95,7 @@ class Pool:
     *begin* is called first in each of its threads; *broken* is told of an exception there. *prefix* begins their names.
     """
 
-    __slots__ = ("most", "at_work", "line", "prefix", "_begin", "_broken", "_begun", "_free", "_threads")
+    __slots__ = ("most", "at_work", "line", "prefix", "refuses", "_begin", "_broken", "_begun", "_free", "_threads")
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class Pool:
         self.at_work: dict[Process, None] = {}
         self.line: deque[Work] = deque()
         self.prefix = prefix
+        self.refuses: Callable[[], BaseException] | None = None  # makes what more work is refused with
         self._begin = begin
         self._broken = broken
         self._begun: set[int] = set()  # asked for membership only
@@ -116,6 +117,8 @@ class Pool:
 
     def give(self, work: Work, spawn: Callable[..., Process]) -> None:
         """Begin *work* in a thread that *spawn* makes, or put it in line. It may be done when this returns."""
+        if self.refuses is not None:
+            raise self.refuses()
         scheduler: Any = running.scheduler
         if scheduler.current.cannot_wait:  # the program is being ended, and has no threads any more
             loop = loop_set_aside()
@@ -169,6 +172,7 @@ class Pool:
             raise
         except BaseException:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            self.refuses = self._broken
             error = self._broken()
             for each in (work, *self.line):
                 each.fail(error)
@@ -185,20 +189,20 @@ class Pools:
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[Any, dict[Process, Pool]] = WeakKeyDictionary()
 
-    def of(self, owner: Any, program: Process) -> Pool | None:
-        """The pool that *owner* has in *program*, if anything was handed to it."""
+    def of(self, owner: Any, program: Process, make: Callable[[], Pool] | None = None) -> Pool | None:
+        """The pool that *owner* has in *program*, if anything was handed to it; else it begins with what *make()* gives."""
         pools = self._of.get(owner)
-        return None if pools is None else pools.get(program)
+        pool = None if pools is None else pools.get(program)
+        if pool is None and make is not None:
+            pool = self._of.setdefault(owner, {})[program] = make()
+        return pool
 
     def give(
         self, owner: Any, program: Process, work: Work, make: Callable[[], Pool], spawn: Callable[..., Process]
-    ) -> Pool:
+    ) -> None:
         """Hand it *work*; it begins with what *make()* gives, and its threads with *spawn*."""
-        pool = self.of(owner, program)
-        if pool is None:
-            pool = self._of.setdefault(owner, {})[program] = make()
+        pool: Any = self.of(owner, program, make)
         pool.give(work, spawn)
-        return pool
 
     def in_line(self) -> list[str]:
         """A line for people on each pool whose threads are all at work, while more waits for them."""

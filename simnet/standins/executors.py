@@ -13,7 +13,6 @@ from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
-from weakref import ref
 
 from simnet.standins import whose
 from simnet.standins.threads import PROCESSORS
@@ -71,28 +70,29 @@ class _Submitted(Work):
 
 def _pool_of_executor(executor: Any) -> Pool:
     begin, arguments = executor._initializer, executor._initargs
-    itself = ref(executor)
-
-    def broken() -> BaseException:
-        why = "A thread initializer failed, the thread pool is not usable anymore"
-        if (known := itself()) is not None:
-            known._broken = why
-        error: BaseException = sys.modules["concurrent.futures.thread"].BrokenThreadPool(why)
-        return error
-
     prefix = executor._thread_name_prefix
-    return Pool(executor._max_workers, prefix, begin and partial(begin, *arguments), broken)
+    return Pool(executor._max_workers, prefix, begin and partial(begin, *arguments), _broken)
+
+
+def _broken() -> BaseException:
+    why = "A thread initializer failed, the thread pool is not usable anymore"
+    error: BaseException = sys.modules["concurrent.futures.thread"].BrokenThreadPool(why)
+    return error
 
 
 def _shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
     world = _world()
-    pool = None if world is None else world.pool_of(self)
-    _originals["shutdown"](self, wait, cancel_futures=cancel_futures)
-    if pool is not None:
-        if cancel_futures:
-            pool.call_off()
-        if wait:
-            pool.join()
+    if world is None:
+        _originals["shutdown"](self, wait, cancel_futures=cancel_futures)
+        return
+    pool = world.pool_of(
+        self, partial(_pool_of_executor, self)
+    )  # one that a module has is shut down in this program alone
+    pool.refuses = pool.refuses or partial(RuntimeError, "cannot schedule new futures after shutdown")
+    if cancel_futures:
+        pool.call_off()
+    if wait:
+        pool.join()
 
 
 # --- asyncio

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -169,6 +169,29 @@ def test_what_a_pool_of_the_programs_own_does_at_its_end_is_its_own_business(sim
 
     simnet_network.host("a").run(asyncio.run, main())
     assert ended[0]
+
+
+SHARED = ThreadPoolExecutor(2)
+BROKEN = ThreadPoolExecutor(2, initializer=lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_a_pool_that_was_made_at_import_each_program_has_as_if_it_had_made_it(simnet_network: Any, run: int) -> None:
+    """It was shut down, or broken, for others and for all runs that follow."""
+
+    def main() -> float:
+        done = SHARED.submit(time.sleep, 1)
+        with pytest.raises(BrokenExecutor):
+            BROKEN.submit(print).result()
+        with pytest.raises(BrokenExecutor):
+            BROKEN.submit(print)
+        SHARED.shutdown()
+        assert done.done()
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            SHARED.submit(print)
+        return time.monotonic()
+
+    assert [simnet_network.host(name).run(main) for name in ("a", "b")] == [1, 2]
 
 
 def test_a_finalizer_may_ask_who_runs_while_a_network_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
