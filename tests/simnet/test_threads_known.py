@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import logging
@@ -116,7 +117,7 @@ def named() -> list[str]:
     with multiprocessing.pool.ThreadPool(1) as other:
         other.apply(tell)
     asyncio.run(main())
-    threading._start_new_thread(tell, ())  # type: ignore[attr-defined]
+    _thread.start_new_thread(tell, ())
     return names
 
 
