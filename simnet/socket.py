@@ -233,23 +233,24 @@ class Socket(UnixCalls):
         self._wait_connected(file, resolved, n, in_kernel)
 
     def _wait_connected(self, file: Any, resolved: Any, n: int, in_kernel: bool, late: int = errno.EINPROGRESS) -> None:
-        fd, timeout = self._fd, None if in_kernel else self._timeout
+        timeout = None if in_kernel else self._timeout
         deadline = None if in_kernel else self._deadline()
         if in_kernel and file.options:
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
-        if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect")):
+        if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect", not in_kernel)):
             if timeout is None and self._timeout and late == errno.EINPROGRESS:
                 self._wait_connected(file, resolved, n, False)  # SO_SNDTIMEO is over, but by now Python has a time-out
                 return
-            error = socket_error(late) if timeout is None else self._timed_out(fd)
+            error = socket_error(late) if timeout is None else TimeoutError("timed out")
         elif timeout is None:
             try:
                 file.finish_connect(resolved)  # takes the error and leaves the socket fresh
             except OSError as refused:
                 error = refused
         else:
-            code = file.getsockopt(SOL_SOCKET, SO_ERROR) if self._fd >= 0 else errno.EBADF
+            there: Any = self._process.descriptors.open.get(self._fd)  # another by now, it may be
+            code = errno.EBADF if there is None else there.getsockopt(SOL_SOCKET, SO_ERROR)
             error = socket_error(code) if code else None
         self._let_go(file)
         self._machine.flush()

@@ -155,12 +155,13 @@ class MessageCalls(FullSends):
                     if not waits or (timeout is None and deadline is not None and scheduler.clock.now_ns >= deadline):
                         raise
                 if deadline is not None and scheduler.clock.now_ns >= deadline:
-                    raise self._timed_out(fd)
+                    named = fd in self._process.descriptors.open
+                    raise TimeoutError("timed out") if named else socket_error(errno.EBADF)
                 target = file.peer if name is None else file.find(name)
                 if timeout is None and target.full and file.held < file.sndbuf:
                     return self._send_to_full(file, target, deadline, payload, ancillary, name)
                 if not target.full:
-                    self._wait(file, WRITABLE, deadline, "send")
+                    self._wait(file, WRITABLE, deadline, "send", timeout is not None)
                     continue
                 me = scheduler.current
                 target.followers = [*(target.followers or ()), me]

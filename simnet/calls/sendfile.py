@@ -71,7 +71,7 @@ def _wait_for_room(sock: Any) -> None:
     if sock.gettimeout() is None:
         return
     file = sock._file()
-    if not (file.mask() & SENDABLE or sock._wait(file, SENDABLE, sock._deadline(), "send")):
+    if not (file.mask() & SENDABLE or sock._wait(file, SENDABLE, sock._deadline(), "send", True)):
         raise TimeoutError("timed out")
 
 

@@ -95,6 +95,7 @@ class StraightCalls(SystemCalls):
         tag = file.tag
         n = tag.count("recv")
         me = scheduler.current
+        named = process.descriptors.open
         what = ("recv", file)
         file.watch(me)
         try:
@@ -102,31 +103,39 @@ class StraightCalls(SystemCalls):
                 if not file.calm or ((inbox := file.inbox) is not None and inbox.size):
                     break
             else:
-                if not file.mask() & READABLE:
-                    self._let_go(file)
-                    raise self._late(tag, "recv", n, (bufsize,), False, fd)
+                if not file.mask() & READABLE and named.get(fd) is file:
+                    raise self._late(tag, "recv", n, (bufsize,), False)
         finally:
             file.unwatch(me)
         inbox = file.inbox
-        there: Any = process.descriptors.open.get(self._fd)
+        there: Any = named.get(self._fd)
         if not file.calm or inbox is None or not inbox.size or there is not file:
             tag.counts["recv"] = n - 1  # the long way counts it
             if there is file and self._timeout == timeout:
                 return self._recv_some(bufsize, deadline)
-            return self._recv_on(file, bufsize, timeout, deadline)
+            return self._recv_on(file, bufsize, timeout, deadline, fd)
         data: bytes = file.read_some(inbox, bufsize)
         if machine.out:
             machine.fabric.route(machine)
         self._record(tag, "recv", n, (bufsize,), data)
         return data
 
-    def _recv_on(self, file: Any, bufsize: int, timeout: float | None, deadline: int | None) -> bytes:
-        """The rest of a recv that has waited on *file*, which its number names no more."""
-        on = file if timeout is None else None
-        rest = partial(self._recv_some, bufsize, deadline, on)
-        if file.has_no_name():
-            return self._call_without_a_name(file, timeout, "recv", (bufsize,), rest)  # type: ignore[no-any-return]
-        return rest()
+    def _recv_on(self, file: Any, bufsize: int, timeout: float | None, deadline: int | None, fd: int) -> bytes:
+        """The rest of a recv that has waited on *file*: its number *fd* names another now, or it has another time-out."""
+        if timeout is None:
+            rest = partial(self._recv_some, bufsize, deadline, file)
+            return self._call_without_a_name(file, rest) if file.has_no_name() else rest()
+        named = self._process.descriptors.open
+        there: Any = named.get(fd)
+        if there is not None and not there.mask() & READABLE:
+            in_time = self._poll_number(file, READABLE, deadline, "recv", fd)
+        else:
+            in_time = True
+        self._let_go(file)
+        if in_time and self._fd in named:
+            return self._recv_some(bufsize, deadline)
+        error = socket_error(EBADF) if in_time else TimeoutError("timed out")
+        raise self._failed(file.tag, "recv", file.tag.count("recv"), (bufsize,), error)
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
         if data.__class__ is not bytes or flags is not NO_FLAGS or more:

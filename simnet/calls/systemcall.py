@@ -68,6 +68,21 @@ def _never_waits(op: str, flags: int, kind: int, family: int) -> bool:
     return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & at_once))
 
 
+class Asks:
+    """Who waits in a poll with a file: it is woken by news of what it asks for, and of no other kind."""
+
+    __slots__ = ("events", "holds", "process")
+
+    def __init__(self, process: Process, events: int) -> None:
+        self.process = process
+        self.events = events
+        self.holds = process.holds
+
+    def wake(self, file: Any, events: int) -> None:
+        if events & self.events:
+            self.process.wake(file, events)
+
+
 class SystemCalls(_stdlib.socket):
     """The part of a simulated socket below its face."""
 
@@ -110,26 +125,46 @@ class SystemCalls(_stdlib.socket):
         limit_ns: int = file.options.get((SOL_SOCKET, SO_SNDTIMEO if op == "send" else SO_RCVTIMEO), 0)
         return self._process.scheduler.clock.now_ns + max(limit_ns, 0) if limit_ns else None
 
-    def _wait(self, file: Any, events: int, deadline: int | None, what: str) -> bool:
-        """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before."""
+    def _wait(self, file: Any, events: int, deadline: int | None, what: str, timed: bool) -> bool:
+        """Wait until one of *events* comes; False if *deadline* came first. Whoever waits has looked before.
+
+        The kernel's own wait is for *file*. That of a call that is *timed* is Python's poll, which is told of *file*, but
+        looks each time at what the number names, and is ready if that is nothing.
+        """
         scheduler = self._process.scheduler
         me = scheduler.current
         if me.target:
             look_for_a_loop(me, f"waited for {what}()", WAITS)
+        if timed:
+            return self._poll_number(file, events, deadline, what, self._fd)
         # The kernel's own wait for one connection, datagram or record: first come, first served.
-        if self._timeout is None and what != "send" and (what == "accept" or self._kind != SOCK_STREAM):
+        if what != "send" and (what == "accept" or self._kind != SOCK_STREAM):
             file.watch_last(me)
         else:
             file.watch(me)
         try:
             while scheduler.wait((what, file), deadline):
-                if file.mask() & events or (what == "send" and self._timeout is None and file.shut & SHUT_SEND):
+                if file.mask() & events or (what == "send" and file.shut & SHUT_SEND):
                     return True  # a full Unix socket whose peer reads no more shows no OUT, and waits no longer
-                if self._timeout is not None and file.has_no_name():
-                    return True  # whatever it heard of, poll looks at the number, which is closed
             return bool(file.mask() & events)
         finally:
             file.unwatch(me)
+
+    def _poll_number(self, file: Any, events: int, deadline: int | None, what: str, fd: int) -> bool:
+        scheduler = self._process.scheduler
+        named = self._process.descriptors.open
+        asks = Asks(scheduler.current, events)
+        file.watch(asks)
+        try:
+            late = False
+            while not late:
+                late = not scheduler.wait((what, file), deadline)
+                there: Any = named.get(fd)
+                if there is None or there.mask() & events:
+                    return True
+            return False
+        finally:
+            file.unwatch(asks)
 
     def _recv_some(self, size: int, deadline: int | None, on: Any = None) -> bytes:
         """One recv that waits until *deadline*, -1 for the socket's own; for `tls`, whose calls have one for several.
@@ -188,7 +223,6 @@ class SystemCalls(_stdlib.socket):
         *nothing* is what a read from a datagram socket gives that may hear no more. *on* is the file, if the kernel has it
         already; if the call has also *begun*, what a plan may do to it has been done.
         """
-        fd = self._fd
         file = self._file() if on is None else on
         host = self._machine
         tag = file.tag
@@ -243,7 +277,9 @@ class SystemCalls(_stdlib.socket):
                     ):  # set so by another descriptor, which Python knows nothing of
                         waits, timeout, deadline = True, None, -1
                     never = error.errno == errno.EALREADY and _asked_for_cookie(file)
-                    if not waits or never or (error.errno == errno.EINPROGRESS and timeout is not None):
+                    if timeout is not None and (error.errno == errno.EINPROGRESS or not self._timeout):
+                        never = True  # ready to no avail, Python waits again if by now it still has a time-out
+                    if not waits or never:
                         host.flush()
                         self._record_failure(tag, op, n, arguments, error)
                         raise
@@ -255,7 +291,7 @@ class SystemCalls(_stdlib.socket):
                             tag, op, n, arguments, socket_error(errno.EINVAL)
                         ) from None  # nor does a listener
                     if deadline is not None and deadline != -1 and self._process.scheduler.clock.now_ns >= deadline:
-                        raise self._late(tag, op, n, arguments, from_kernel, fd) from None  # ready, to no avail
+                        raise self._late(tag, op, n, arguments, from_kernel) from None  # ready, to no avail
                 except OSError as error:
                     host.flush()
                     self._record_failure(tag, op, n, arguments, error)
@@ -277,13 +313,14 @@ class SystemCalls(_stdlib.socket):
                 host.fabric.route(host)
                 if file.mask() & events:
                     continue
-            there = self._wait(file, events, deadline, op)
+            there = self._wait(file, events, deadline, op, timeout is not None)
             if not begun and file.watchers is not None and file.has_no_name():
-                counts[op] = n - 1  # it goes on without a name, which another process of the host has closed meanwhile
-                asked = (op, arguments, attempt, events, size, flags, deadline, accept, nothing)
-                return self._call_without_a_name(
-                    file, timeout, op, arguments, partial(self._call, *asked, on=file, begun=True)
-                )
+                if timeout is None:
+                    # It goes on without a name, which another process of the host has closed meanwhile.
+                    counts[op] = n - 1
+                    asked = (op, arguments, attempt, events, size, flags, deadline, accept, nothing)
+                    return self._call_without_a_name(file, partial(self._call, *asked, on=file, begun=True))
+                self._let_go(file)
             if not there:
                 if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
                     with contextlib.suppress(BlockingIOError):
@@ -292,9 +329,11 @@ class SystemCalls(_stdlib.socket):
                 if from_kernel and op == "recv" and not size and self._kind == SOCK_STREAM and file.family != AF_UNIX:
                     result = nothing  # tcp_recvmsg() has waited, and then goes on only for who wants more
                     break
-                raise self._late(tag, op, n, arguments, from_kernel, fd)
+                raise self._late(tag, op, n, arguments, from_kernel)
             if timeout is not None:
-                file = self._file()  # Python's wait was for the number
+                file = self._process.descriptors.open.get(self._fd)  # Python's wait was for the number
+                if file is None:
+                    raise self._failed(tag, op, n, arguments, socket_error(errno.EBADF))
             look = False
         if fault is not None:
             self._afterwards(file, fault, op)
@@ -323,17 +362,10 @@ class SystemCalls(_stdlib.socket):
             raise
         return taken
 
-    def _call_without_a_name(
-        self, file: Any, timeout: float | None, op: str, arguments: Any, rest: Callable[[], Any]
-    ) -> Any:
-        """The rest of a call that has waited on *file*, whose last number was closed meanwhile.
-
-        The kernel's own wait is for the file, and goes on with it. Python's is poll, which finds that the number names nothing.
-        """
+    def _call_without_a_name(self, file: Any, rest: Callable[[], Any]) -> Any:
+        """The rest of a call that has waited in the kernel on *file*, whose last number was closed meanwhile."""
         try:
-            if timeout is None:
-                return rest()
-            raise self._failed(file.tag, op, file.tag.count(op), arguments, socket_error(errno.EBADF))
+            return rest()
         finally:
             self._let_go(file)
 
@@ -343,13 +375,10 @@ class SystemCalls(_stdlib.socket):
             file.let_go()
             self._machine.flush()
 
-    def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool, fd: int) -> OSError:
+    def _late(self, tag: Tag, op: str, n: int, arguments: Any, from_kernel: bool) -> OSError:
         """The time is over: Python's own, or that of SO_RCVTIMEO and SO_SNDTIMEO."""
-        return self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN) if from_kernel else self._timed_out(fd))
-
-    def _timed_out(self, fd: int) -> OSError:
-        """What Python says when its time is over: poll looks at *fd* once more, and may find that it was closed meanwhile."""
-        return TimeoutError("timed out") if fd in self._process.descriptors.open else socket_error(errno.EBADF)
+        error = socket_error(errno.EAGAIN) if from_kernel else TimeoutError("timed out")
+        return self._failed(tag, op, n, arguments, error)
 
     def _fault(self, tag: Tag, op: str, n: int, blocking: bool, size: int, timed: bool) -> Fault | None:
         injector = self._machine.fabric.injector

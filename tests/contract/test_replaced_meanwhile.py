@@ -1,0 +1,123 @@
+"""A call with a time-out waits, and its number is given to another socket: Python's poll goes by the number (K-116)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from tests.contract.test_closed_meanwhile import LONG, waiting
+from tests.contract.worlds import World
+
+TIMED_OUT = "TimeoutError: timed out"
+
+
+def other(world: World, what: str) -> Any:
+    """A socket to be put in another's place."""
+    if what == "fresh":
+        return world.socket()
+    if what == "idle":
+        return world.socket(kind=socket.SOCK_DGRAM)
+    client, server = world.pair()
+    server.send(b"other")
+    world.readable(client)
+    return client
+
+
+def reader(world: World, kind: str) -> tuple[Any, Any]:
+    """A socket that has nothing to read yet, and who may send to it."""
+    if kind == "tcp":
+        return world.pair()
+    if kind == "unix":
+        sock, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        return world.keep(sock), world.keep(peer)
+    sock, peer = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
+    sock.bind((world.ip, 0))
+    peer.bind((world.ip, 0))
+    peer.connect(sock.getsockname())
+    return sock, peer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tcp", "unix", "udp"])
+@pytest.mark.parametrize("call", ["recv", "recvmsg"])
+@pytest.mark.parametrize(("what", "answer"), [("fresh", "ENOTCONN"), ("ready", b"other"), ("idle", TIMED_OUT)])
+def test_k116_a_read_looks_at_the_number_anew_when_its_time_is_over_or_the_former_socket_has_news(
+    world: World, kind: str, call: str, what: str, answer: Any
+) -> None:
+    for news in (False, True):
+        sock, peer = reader(world, kind)
+        sock.settimeout(LONG)
+        held = world.keep(sock.dup()) if news else None
+        answers, join = waiting(world, lambda: sock.recv(10) if call == "recv" else sock.recvmsg(10)[0])  # noqa: B023
+        os.dup2(other(world, what).fileno(), sock.fileno())
+        if held is not None:
+            peer.send(b"former")
+        join()
+        assert answers[0] == answer
+        assert (answers[1] >= LONG * 0.9) == (what == "idle" or not news)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "sent", "accepted"),
+    [("fresh", "EPIPE", "EINVAL"), ("ready", 4, "EINVAL"), ("idle", "EDESTADDRREQ", TIMED_OUT)],
+)
+def test_k116_so_do_a_send_and_an_accept(world: World, what: str, sent: Any, accepted: Any) -> None:
+    listener = world.listener()
+    for sock, call, answer in (
+        (client := world.full_pair()[0], lambda: client.send(b"more"), sent),
+        (listener, lambda: listener.accept()[1], accepted),
+    ):
+        sock.settimeout(LONG)
+        answers, join = waiting(world, call)
+        os.dup2(other(world, what).fileno(), sock.fileno())
+        join()
+        assert answers[0] == answer
+        assert answers[1] >= LONG * 0.9
+
+
+@pytest.mark.slow
+def test_k116_a_connect_takes_the_error_of_who_has_its_number(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    for what, answer in (("fresh", None), ("listening", TIMED_OUT), ("refused", "ECONNREFUSED")):
+        sock = world.socket()
+        sock.settimeout(LONG)
+        answers, join = waiting(world, lambda: sock.connect(listener.getsockname()))  # noqa: B023
+        new = {"listening": world.listener, "refused": world.refused}.get(what, world.socket)()
+        os.dup2(new.fileno(), sock.fileno())
+        join()
+        assert answers[0] == answer
+        assert answers[1] >= LONG * 0.9
+
+
+@pytest.mark.slow
+def test_k116_a_send_is_told_of_its_number_by_nothing_but_room(world: World) -> None:
+    client, server = world.full_pair()
+    client.settimeout(LONG)
+    answers, join = waiting(world, lambda: client.send(b"more"))
+    client.close()
+    server.send(b"data")
+    join()
+    assert answers[0] == "EBADF"
+    assert answers[1] >= LONG * 0.9
+
+
+@pytest.mark.parametrize("kind", ["unix", "udp"])
+@pytest.mark.parametrize("by", ["setblocking", "os.set_blocking"])
+def test_k116_a_read_in_vain_goes_by_the_timeout_of_then(world: World, kind: str, by: str) -> None:
+    sock, peer = reader(world, kind)
+    sock.settimeout(5.0 if by == "setblocking" else LONG)
+    answers, join = waiting(world, lambda: sock.recv(10))
+    if by == "setblocking":
+        sock.setblocking(False)
+    else:
+        os.set_blocking(sock.fileno(), False)  # of which Python knows nothing
+    if kind == "udp":
+        sock.connect(peer.getsockname())
+    sock.shutdown(socket.SHUT_RD)
+    join()
+    assert answers[0] == ("EAGAIN" if by == "setblocking" else TIMED_OUT)
