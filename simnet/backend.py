@@ -153,6 +153,7 @@ class SimulatedBackend:
         fd = arguments[0] if arguments else options.get("out_fd")
         if not isinstance(fd, int) or fd < FIRST_DESCRIPTOR:
             if len(arguments) > 2 and arguments[1] in self._scheduler.current.descriptors:
+                descriptors.look_over(original, *arguments, **options)
                 raise socket_error(errno.EINVAL if arguments[2] is None else errno.ESPIPE)  # as of a file into a socket
             sent: int = original(*arguments, **options)
             return sent

@@ -31,6 +31,8 @@ WHENCE_MAX = 4  # SEEK_HOLE
 ADVICE_MAX = 5  # POSIX_FADV_NOREUSE
 NAME_MAX = 255  # bytes of a name
 NUMBER = 8  # bytes of that of an eventfd
+WITHOUT_POSITION = {"preadv": "readv", "pwritev": "writev"}
+NO_POSITION = -1  # preadv2(2) and pwritev2(2) go from where the file is, as readv(2) and writev(2) do
 PERMISSIONS = 0o7777  # of a mode, what chmod(2) changes
 # What needs a position, a disk, a folder or a terminal.
 REFUSED = {
@@ -62,6 +64,8 @@ def descriptor_call(
         OSError: EBADF; what the socket says; EINVAL, an epoll is not read or written.
     """
     look_over(original, fd, *arguments, **options)
+    if call in WITHOUT_POSITION and [index(each) for each in arguments[1:]] in ([NO_POSITION], [NO_POSITION, 0]):
+        call, arguments, options = WITHOUT_POSITION[call], arguments[:1], {}
     file = process.holder_of(fd).descriptors.get(fd) if call != "close" else None
     refusal = REFUSED.get(call)
     if refusal is not None:

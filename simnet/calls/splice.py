@@ -27,6 +27,7 @@ __all__ = ["splice"]
 
 SPLICE_F_NONBLOCK = 2
 F_GETPIPE_SZ = 1032
+WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
 
 
 def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, options: Any) -> int:
@@ -52,6 +53,9 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
             raise
     (_, source), (_, target) = ends
     if source is None or target is None:  # a file on the disk, or no file at all
+        there = there and not any(
+            _opened_to(*each) for each in zip((src, dst), (source, target), WRONG_WAYS, strict=True)
+        )
         raise socket_error(errno.EINVAL if there else errno.EBADF)
     pipe, other = (source, offset_dst) if ends[1][0] else (target, offset_src)
     if (ends[0][0] and ends[1][0]) or pipe.alone:
@@ -86,6 +90,11 @@ def _is_open(fd: Any, end: tuple[bool, Any]) -> bool:
         return end[1] is not None or bool(os.fstat(fd))
     except (OSError, OverflowError, TypeError):
         return False
+
+
+def _opened_to(fd: int, file: Any, way: int) -> bool:
+    """Was *fd*, if it is real and no pipe of the run's, opened for *way* and no other?"""
+    return file is None and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == way
 
 
 def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) -> int:

@@ -216,6 +216,19 @@ def test_k133_a_socket_has_no_positions(world: World) -> None:
     assert os.isatty(number) is False
 
 
+def test_k133_preadv_from_where_a_socket_is_reads_as_readv_does(world: World) -> None:
+    here, there = pair(world)
+    number = here.fileno()
+    assert (os.preadv(number, [], -1), os.pwritev(number, [], -1)) == (0, 0)
+    assert os.pwritev(number, [b"ab", b"c"], -1) == 3
+    world.readable(there)
+    assert (os.preadv(there.fileno(), [buffer := bytearray(2)], -1, 0), buffer) == (2, b"ab")
+    world.gives("EINVAL", os.preadv, number, [bytearray(1)] * 1025, -1)
+    with select.epoll() as poll:
+        world.gives("EINVAL", os.preadv, poll.fileno(), [], -1)
+        world.gives("EINVAL", os.pwritev, poll.fileno(), [b"x"], -1)
+
+
 def test_k133_a_socket_is_no_terminal_and_no_folder(world: World) -> None:
     here, there = pair(world)
     number = here.fileno()

@@ -121,6 +121,11 @@ def test_k133_a_socket_is_sent_as_a_file_to_nobody(world: World) -> None:
         world.gives("EINVAL", os.sendfile, poll.fileno(), number, None, 5)
         world.gives("ESPIPE", os.sendfile, number, poll.fileno(), 0, 5)
         world.gives("EINVAL", os.sendfile, number, poll.fileno(), None, 5)
+    with tempfile.TemporaryFile() as file:
+        world.gives("ESPIPE", os.sendfile, file.fileno(), number, 0, 5)
+        world.gives(
+            "TypeError: sendfile() takes at most 4 arguments (5 given)", os.sendfile, file.fileno(), number, 0, 5, 6
+        )
 
 
 def test_k133_the_file_system_of_a_socket_is_told_by_either_name(world: World) -> None:

@@ -155,6 +155,15 @@ def test_k133_what_splice_refuses(world: World, pipe: Pipe) -> None:
             world.gives(code, os.splice, *arguments)
 
 
+def test_k133_splice_looks_first_how_a_file_was_opened(world: World) -> None:
+    number = pair(world)[0].fileno()
+    with open(os.devnull, "rb") as read, open(os.devnull, "wb") as written:
+        world.gives("EBADF", os.splice, number, read.fileno(), 1)
+        world.gives("EBADF", os.splice, written.fileno(), number, 1)
+        world.gives("EINVAL", os.splice, number, written.fileno(), 1)
+        world.gives("EINVAL", os.splice, read.fileno(), number, 1)
+
+
 def test_k133_from_pipe_to_pipe_who_watches_is_told(world: World, pipe: Pipe) -> None:
     reader, writer = pipe
     other, end = os.pipe()
