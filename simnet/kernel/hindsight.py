@@ -26,6 +26,7 @@ from simnet.kernel.options import (
     TCP_WINDOW_CLAMP,
 )
 from simnet.kernel.packed_options import IP_HEADER
+from simnet.kernel.states import SHUT_SEND
 
 MANY: Final = 40  # writes: more of them are not played again
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
@@ -109,6 +110,6 @@ def _is_beside(end: Any) -> bool:
     return (
         any(each is not None for each in unusual)
         or changed
-        or bool(end.urg_seq or end.unsent or end.shut)
+        or bool(end.urg_seq or end.unsent or end.shut & SHUT_SEND)
         or end.low_water != 1
     )

@@ -77,9 +77,8 @@ DIFFERENT = """
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |
 | The pid in SO_PEERCRED and in SCM_CREDENTIALS is 1 on every host, while `os.getpid()` returns the real one | a run is the same on every machine |
-| What fits into a connection of which one end has shut down a direction, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends are as they were when they connected |
+| What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write |
 | What `MSG_MORE` has collected for an IPv6 address goes there, whatever the socket is connected to meanwhile | after a connect to a mapped IPv4 address Linux sends it to an address that is half the one and half the other, where nobody is |
-| A `send` with a time-out whose socket is closed by somebody else says EBADF as soon as anything arrives for it | Linux says it at the time-out; only what makes room ends that wait earlier |
 | `socket.sendfile` with a time-out waits for room before each 64 KiB | Linux takes what there is any room for in one call |
 | After a failed connect to a mapped IPv4 address, an IPv6 socket reaches an IPv6 address at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; a label in the address of a `sendto` is not sent | few programs use one, and each send would have to check |
