@@ -28,6 +28,7 @@ from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import splice
+from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
 from simnet.eventloops import SLEEPS, WAITS, look_for_a_loop
@@ -107,7 +108,7 @@ class SimulatedBackend:
         both = _classes.get(cls)
         if both is None:
             both = _classes[cls] = _build(cls)
-        return cast(Any, both).__new__(both)
+        return unopened(cast(Any, both).__new__(both), self._scheduler.current)
 
     def socketpair(self, family: int | None, type: int, proto: int) -> Any:
         if family is None and type is _stdlib.SOCK_STREAM and proto.__class__ is int and not proto:  # as a loop asks

@@ -8,6 +8,7 @@ import fcntl
 import io
 import os
 import resource
+import select
 import socket
 import struct
 import sys
@@ -1093,6 +1094,30 @@ def test_k124_a_subclass_has_what_its_class_gives_it_and_nothing_else(world: Wor
     assert usual.__dict__ == {"colour": "blue"}
     with pytest.raises(AttributeError, match="'Bare' object has no attribute 'colour'"):
         bare.colour = "blue"
+
+
+def test_a_subclass_that_opens_nothing_is_of_no_family_and_its_calls_are_ebadf(world: World) -> None:
+    class Canned(socket.socket):
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def recv(self, size: int, /, _flags: int = 0) -> bytes:
+            return self.data[:size]
+
+    canned = Canned(b"canned")
+    assert (canned.recv(3), canned.fileno(), int(canned.family), int(canned.type), canned.proto) == (
+        b"can",
+        -1,
+        0,
+        0,
+        0,
+    )
+    assert repr(canned).endswith("Canned fd=-1, family=0, type=0, proto=0>")
+    assert (canned.gettimeout(), canned.detach()) == (None, -1)
+    world.gives("EBADF", canned.send, b"x")
+    world.gives("EBADF", canned.settimeout, 1)
+    world.gives("OSError: bind(): bad family", canned.bind, (world.ip, 0))
+    world.gives("ValueError: file descriptor cannot be a negative integer (-1)", select.select, [canned], [], [], 0)
 
 
 def test_accept_has_a_number_for_those_who_make_the_object_themselves(world: World) -> None:
