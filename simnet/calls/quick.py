@@ -60,14 +60,20 @@ class QuickCalls(StraightCalls):
 
     def settimeout(self, *value: Any, **named: Any) -> None:
         self._timeout = timeout = checked_timeout(only_one("settimeout", value, named))
-        self._file().nonblocking = timeout is not None  # a closed socket remembers the time-out, and fails
+        file = self._file()  # a closed socket remembers the time-out, and fails
+        file.nonblocking = timeout is not None
+        if file.watchers is not None:
+            file.stir()
 
     def setblocking(self, *flag: Any, **named: Any) -> None:
         if len(flag) == 1 and type(flag[0]) is bool and not named:
             self._timeout = timeout = None if flag[0] else 0.0
         else:
             self._timeout = timeout = checked_blocking(only_one("setblocking", flag, named))
-        self._file().nonblocking = timeout is not None
+        file = self._file()
+        file.nonblocking = timeout is not None
+        if file.watchers is not None:
+            file.stir()
 
     def bind(self, *address: Any, **named: Any) -> None:
         resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")

@@ -134,8 +134,10 @@ class StraightCalls(SystemCalls):
         self._let_go(file)
         if in_time and self._fd in named:
             return self._recv_some(bufsize, deadline)
-        error = socket_error(EBADF) if in_time else TimeoutError("timed out")
-        raise self._failed(file.tag, "recv", file.tag.count("recv"), (bufsize,), error)
+        n = file.tag.count("recv")
+        if in_time:
+            raise self._failed(file.tag, "recv", n, (bufsize,), socket_error(EBADF))
+        raise self._late(file.tag, "recv", n, (bufsize,), False)
 
     def send(self, data: Any = MISSING, flags: Any = 0, /, *more: Any) -> int:
         if data.__class__ is not bytes or flags is not NO_FLAGS or more:

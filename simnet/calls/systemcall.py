@@ -69,17 +69,22 @@ def _never_waits(op: str, flags: int, kind: int, family: int) -> bool:
 
 
 class Asks:
-    """Who waits in a poll with a file: it is woken by news of what it asks for, and of no other kind."""
+    """Who waits in a poll with a file: it is woken by news of what it asks for, and of no other kind.
 
-    __slots__ = ("events", "holds", "process")
+    One that *spins* has been told that the file is ready, and tried in vain. Python tries again without end; here it waits
+    for anything that may make a difference.
+    """
 
-    def __init__(self, process: Process, events: int) -> None:
+    __slots__ = ("events", "holds", "process", "spins")
+
+    def __init__(self, process: Process, events: int, spins: bool) -> None:
         self.process = process
         self.events = events
         self.holds = process.holds
+        self.spins = spins
 
     def wake(self, file: Any, events: int) -> None:
-        if events & self.events:
+        if self.spins or events & self.events:
             self.process.wake(file, events)
 
 
@@ -153,7 +158,7 @@ class SystemCalls(_stdlib.socket):
     def _poll_number(self, file: Any, events: int, deadline: int | None, what: str, fd: int) -> bool:
         scheduler = self._process.scheduler
         named = self._process.descriptors.open
-        asks = Asks(scheduler.current, events)
+        asks = Asks(scheduler.current, events, spins=bool(file.mask() & events))
         file.watch(asks)
         try:
             late = False

@@ -87,6 +87,12 @@ class File:
                 if watcher.wake(self, events):
                     break
 
+    def stir(self) -> None:
+        """A number or the time-out of who waits may be another one: tell those who try in vain, and go by that."""
+        for each in self.watchers or ():
+            if getattr(each, "spins", False):
+                each.wake(self, 0)
+
     def hold(self) -> None:
         """One more reference: a dup, or a descriptor on its way through a Unix socket."""
         self.refs += 1
@@ -202,6 +208,8 @@ class Descriptors:
             raise socket_error(EBADF)
         self.inheritable.discard(fd)
         heappush(self._free, fd)
+        if file.watchers is not None:
+            file.stir()
         file.release()
         return file
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import socket
+import time
+import weakref
 from typing import Any
 
 import pytest
 
-from tests.contract.test_closed_meanwhile import LONG, waiting
+from tests.contract.test_closed_meanwhile import LONG, SOON, waiting
 from tests.contract.worlds import World
 
 TIMED_OUT = "TimeoutError: timed out"
@@ -121,3 +125,56 @@ def test_k116_a_read_in_vain_goes_by_the_timeout_of_then(world: World, kind: str
     sock.shutdown(socket.SHUT_RD)
     join()
     assert answers[0] == ("EAGAIN" if by == "setblocking" else TIMED_OUT)
+
+
+@pytest.mark.parametrize("kind", ["unix", "udp"])
+@pytest.mark.parametrize(
+    ("act", "answer"),
+    [("close", "EBADF"), ("os.close", "EBADF"), ("dup2", "ENOTCONN"), ("setblocking", "EAGAIN"), ("block", b"")],
+)
+def test_k116_who_reads_in_vain_after_shut_rd_tries_until_that_makes_a_difference(
+    world: World, kind: str, act: str, answer: Any
+) -> None:
+    sock, _ = reader(world, kind)
+    sock.settimeout(5.0)
+    answers, join = waiting(world, lambda: sock.recv(10))
+    with contextlib.suppress(OSError):  # ENOTCONN, where there is no peer; and yet it takes effect
+        sock.shutdown(socket.SHUT_RD)
+    time.sleep(SOON)
+    assert answers == []
+    if act == "close":
+        sock.close()
+    elif act == "os.close":
+        os.close(sock.detach())
+    elif act == "dup2":
+        os.dup2(world.socket().fileno(), sock.fileno())
+    else:
+        sock.setblocking(act == "block")
+    join()
+    assert answers[0] == answer
+    assert answers[1] < 2.0
+
+
+@pytest.mark.slow
+def test_k116_who_finds_its_number_closed_keeps_nothing_alive(world: World) -> None:
+    class Witness:
+        """What is gone with the frame that has it."""
+
+    client, _ = world.pair()
+    client.settimeout(LONG)
+    seen: list[Any] = []
+
+    def read() -> None:
+        witness = Witness()
+        seen.append(weakref.ref(witness))
+        world.gives("EBADF", client.recv, 10)
+
+    gc.disable()
+    try:
+        join = world.beside(read)
+        time.sleep(SOON)
+        client.close()
+        join()
+        assert seen[0]() is None
+    finally:
+        gc.enable()
