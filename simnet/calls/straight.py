@@ -100,7 +100,7 @@ class StraightCalls(SystemCalls):
         file.watch(me)
         try:
             while scheduler.wait(what, deadline):
-                if not file.calm or ((inbox := file.inbox) is not None and inbox.size):
+                if not file.calm or ((inbox := file.inbox) is not None and inbox.size) or named.get(fd) is not file:
                     break
             else:
                 if not file.mask() & READABLE and named.get(fd) is file:
