@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -15,7 +16,7 @@ from simnet.madebefore import made_before
 from simnet.trace import CALL, PROCESS, SEGMENT, Event, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
-__all__ = ["Over", "explain", "raise_what_failed", "why_by_itself"]
+__all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed", "why_by_itself"]
 
 NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
 
@@ -56,6 +57,15 @@ class Over(Played, Protocol):
     def happened(self) -> Iterable[object]: ...
     @property
     def linked(self) -> Iterable[tuple[str, str]]: ...
+
+
+def let_go_of_frames(handled: Iterable[HandlerError], processes: Iterable[Ended]) -> None:
+    """What exceptions hold that a run has kept for its report, and that would have gone with them long ago."""
+    for error in (*(each.error for each in handled), *(each.error for each in processes)):
+        link = error
+        while link is not None:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__cause__ or link.__context__
 
 
 def raise_what_failed(network: Over) -> None:

@@ -13,7 +13,7 @@ from greenlet import getcurrent
 
 from simnet import invariants as checks
 from simnet import modules, slips, strokes, stuck, wait, watchdog
-from simnet.aftermath import explain, raise_what_failed
+from simnet.aftermath import explain, let_go_of_frames, raise_what_failed
 from simnet.always import Holding
 from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
@@ -352,6 +352,7 @@ class Network(Holding):
         self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
         left = checks.at_quiet(scheduler.processes)
         if left:  # held, or waiting for the collector? All that this run made is in the youngest generation
+            let_go_of_frames(self.handler_errors, scheduler.processes)
             gc.collect(0)
             self._fabric.flush()
             left = checks.at_quiet(scheduler.processes)

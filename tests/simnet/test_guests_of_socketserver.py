@@ -48,6 +48,29 @@ def test_connections_are_served_side_by_side_and_waited_for_at_the_end(
     assert server.result == "closed"
 
 
+class Late(socketserver.StreamRequestHandler):
+    """Sends with ``finish``, whose ``wfile.close()`` raises once more when the client is gone: nobody closes ``rfile``."""
+
+    wbufsize = -1
+
+    def handle(self) -> None:
+        self.wfile.write(self.rfile.readline())
+
+
+def serve_late() -> None:
+    socketserver.ThreadingTCPServer(("", 7), Late).serve_forever()
+
+
+def test_what_the_exception_of_a_handler_held_is_no_lost_descriptor() -> None:
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve_late)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello\n")
+            return sock.recv(100)
+
+    simnet.check(test, target="server", kinds=["error", "reset"])
+
+
 def test_a_datagram_has_a_process_too(simnet_network: Any) -> None:
     class Answer(socketserver.DatagramRequestHandler):
         def handle(self) -> None:

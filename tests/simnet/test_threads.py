@@ -457,6 +457,26 @@ def test_a_thread_knows_itself_and_its_likes(simnet_network: Any) -> None:
     simnet_network.host("a").run(main)
 
 
+def test_the_threads_of_each_program_are_numbered_from_the_first_on() -> None:
+    seen: list[list[str]] = []
+
+    def main() -> None:
+        names: list[str] = []
+        seen.append(names)
+        for _ in range(2):
+            thread = threading.Thread(target=lambda: names.append(threading.current_thread().name.split()[0]))
+            thread.start()
+            thread.join()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(lambda: names.append(threading.current_thread().name)).result()
+
+    for _ in range(2):
+        with simnet.Network() as net:
+            net.host("a").run(main)
+            net.host("b").run(main)
+    assert seen == [["Thread-1", "ThreadPoolExecutor-0_0", "Thread-2", "ThreadPoolExecutor-1_0"]] * 4
+
+
 OWN = threading.local()
 
 
