@@ -19,6 +19,11 @@ from simnet.world import Network
 
 __all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
 
+TIMES_AS_LONG = 10  # as the run without faults, and
+LONGER_NS = (
+    4 * 3600 * 1_000_000_000
+)  # than that, may a run last: a keepalive of two hours finds out that a peer is gone
+
 
 class Outcome(NamedTuple):
     """What the application saw. Two outcomes are the same if they are equal."""
@@ -117,8 +122,12 @@ def play(
     invariants: Mapping[str, str] | None = None,
     may_raise: tuple[type[BaseException], ...] = (),
     per_process: Sequence[str] = (),
+    baseline: Run | None = None,
 ) -> Run:
     """Run *test* once, on a fresh network, under *plan*. What the run did is returned, never raised.
+
+    It may last much longer than *baseline*, the run without faults, but not for ever: a client that looks for an answer twice
+    a second, while its heart beats on another connection, never lets the network become quiet.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or a debugger in the run was quit.
@@ -137,6 +146,8 @@ def play(
     returned: Any = None
     error: BaseException | None = None
     network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
+    if baseline is not None:
+        network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + LONGER_NS
     try:
         returned = test(network)
     except KeyboardInterrupt:

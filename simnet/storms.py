@@ -1,5 +1,5 @@
-"""Whether a run gets anywhere, looked at once in so many lines of its trace: if no time passes, if all attempts to connect fail, or if
-datagrams are sent again and again and nobody answers.
+"""Whether a run gets anywhere, looked at once in so many lines of its trace: if no time passes, if all attempts to connect fail, if
+datagrams are sent again and again and nobody answers, or if it lasts out of all proportion to the run without faults.
 
 A client that tries again for ever never ends, and whoever waits for it never goes on. If it does not pause in between, that is
 a busy loop, which on a kernel would send thousands of SYNs a second. If it does, it may be right to do so, and it is the test
@@ -43,6 +43,12 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
         scheduler.entries_at_ns, scheduler.entries_then = now_ns, begin
     elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
         return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
+    body = scheduler.body
+    waits = body.asleep and body.pending is None
+    if now_ns > scheduler.longest_ns and waits and body.waiting is not None and body.waiting[0] != "quiet":
+        body.pending = stuck.outlasts(scheduler.processes, now_ns)
+        scheduler.wake(body)
+        return None
     attempts = _attempts_in_vain(entries, max(begin, 0), process)
     asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
     scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
@@ -50,8 +56,7 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
         return None
     if attempts and process.target and not _pauses(entries, max(begin, 0), process):
         return stuck.storms(process, now_ns, len(attempts), attempts[0])
-    body = scheduler.body
-    if body.done or not (process is body or (body.asleep and not body.has_deadline and body.pending is None)):
+    if body.done or not (process is body or (waits and not body.has_deadline)):
         return None  # it ends when the time has come
     others = any(each.has_deadline for each in scheduler.processes if each is not process)
     awaited = others and process is not body and body.waits_for_a_sleeper(len(scheduler.processes))

@@ -148,7 +148,16 @@ def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
 
 def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
-    lines = [f"{_at(now_ns)} nothing is on a link and no process that could act will wake:"]
+    return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
+
+
+def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:
+    """The test waits, out of all proportion to the run without faults, while somebody goes on beside, such as a heart that beats."""
+    return _everybody(processes, now_ns, "the test still waits, hours after it was over without a fault:")
+
+
+def _everybody(processes: Sequence[Process], now_ns: int, what: str) -> Deadlock:
+    lines = [f"{_at(now_ns)} {what}"]
     lines += [f"  {process.describe_wait()}" for process in processes if not process.done]
     lying = [f"  {line}" for line in unread(processes)]
     lines += lying

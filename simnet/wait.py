@@ -86,7 +86,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
-        "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ class Scheduler:
         self.in_vain = 0  # looks in a row that found nothing but attempts to connect
         self.calls = 0  # calls without effect since the last wait, or the last call with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
-        self.switches = 0
+        self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
         self._sleepers = 0  # waits with a deadline
         self._settling, self._settle_until_ns = False, 0

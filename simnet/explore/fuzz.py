@@ -85,7 +85,8 @@ def _run_all(
     kinds = options.kinds or tuple(name for name in KINDS if drawn(name))
     for seed in seeds:
         rates = FaultRates.swarm(seed, kinds)
-        run, judgement = with_verdict(play(test, rates=rates, **options.playing), result.baseline, options)
+        run = play(test, rates=rates, baseline=result.baseline, **options.playing)
+        run, judgement = with_verdict(run, result.baseline, options)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)

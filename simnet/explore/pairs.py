@@ -52,7 +52,7 @@ def pairs_after(
         for index, first in enumerate(chosen):
             if not budget:
                 return  # one of few firsts may have taken what the last would have had
-            run = play(test, FaultPlan((first,)), **options.playing)
+            run = play(test, FaultPlan((first,)), baseline=baseline, **options.playing)
             passed = known | _lines(_before_the_fault(run), targets, options.kinds)
             seconds = [
                 each

@@ -39,7 +39,7 @@ def judged(
 ) -> tuple[Run, Judgement]:
     """One run of *test* under *plan*, and the verdict on it."""
     # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
-    return with_verdict(play(test, plan, **options.playing), baseline, options)
+    return with_verdict(play(test, plan, baseline=baseline, **options.playing), baseline, options)
 
 
 def with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:

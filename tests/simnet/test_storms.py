@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ import simnet
 from simnet import storms
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +56,56 @@ def test_a_datagram_socket_that_connects_does_not_hide_who_never_does() -> None:
     with pytest.raises(simnet.Deadlock, match="never succeeded"), simnet.Network() as net:
         net.host("server")
         net.host("client").spawn(tries).join()
+
+
+def _give_back(sock: socket.socket) -> None:
+    with sock, sock.makefile("rwb", buffering=0) as lines:
+        for line in lines:
+            lines.write(line)
+
+
+def _give_back_to_all() -> None:
+    with socket.create_server(("", 7)) as listener:
+        while True:
+            threading.Thread(target=_give_back, args=(listener.accept()[0],), daemon=True).start()
+
+
+def _say_again(sock: socket.socket) -> None:
+    while True:
+        sock.sendall(b"alive\n")
+        sock.recv(100)
+        time.sleep(10)
+
+
+def _look_for_an_answer() -> bytes:
+    """Ask on one connection, and look for the answer twice a second, for ever; on another one a heart beats."""
+    with socket.create_connection(("server", 7)) as heart, socket.create_connection(("server", 7), 0.5) as sock:
+        threading.Thread(target=_say_again, args=(heart,), daemon=True).start()
+        sock.sendall(b"hello\n")
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return sock.recv(100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_a_pool", [False, True])
+def test_who_waits_for_ever_is_found_while_a_heart_beats(in_a_pool: bool) -> None:
+    def ask() -> bytes:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(_look_for_an_answer).result() if in_a_pool else _look_for_an_answer()
+
+    def test(net: simnet.Network) -> object:
+        net.host("server").spawn(_give_back_to_all)
+        net.host("server").wait_listening(7)
+        return net.host("client").run(ask)
+
+    plan = FaultPlan.parse("blackhole client->server:7#2 end=client byte=0")
+    baseline = play(test, target="server")
+    run = play(test, plan, target="server", baseline=baseline)
+    assert isinstance(run.body_error, simnet.Deadlock)
+    assert "the test still waits, hours after it was over without a fault:" in str(run.body_error)
+    assert "client/ask" in str(run.body_error)
+    assert 4 * 3600 < run.time_ns / 1e9 < 5 * 3600
 
 
 def _try(pause: float) -> None:
