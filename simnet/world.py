@@ -36,6 +36,7 @@ from simnet.resolver.lookups import look_up
 from simnet.schedule import chooser
 from simnet.socket import Socket
 from simnet.standins import interrupts
+from simnet.standins.chance import begin_alike
 from simnet.standins.sockets import called_by_class
 from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
@@ -266,6 +267,7 @@ class Network(Holding):
         wait.enter(scheduler)  # not before: a finalizer may ask who it is that runs
         self._watcher = Watcher(scheduler, self.handler_errors)
         self._watcher.attach()
+        begin_alike(self._seed)
         modules.place_at_loops()
         self._collects = gc.isenabled()
         gc.disable()

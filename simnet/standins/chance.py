@@ -1,7 +1,8 @@
-"""Sources of randomness: the kernel's entropy, the generator behind ``random.random()``, and that of ``uuid.uuid1()``."""
+"""Sources of randomness: the kernel's entropy, the generators behind ``random.random()`` and C's ``rand()``, and that of ``uuid.uuid1()``."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import os
@@ -12,9 +13,18 @@ from typing import Any
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs, forward
 
-__all__ = ["PAIRS"]
+__all__ = ["PAIRS", "begin_alike"]
 
 PAIRS = Pairs()
+
+_libc: Any = ctypes.CDLL(None) if os.name == "posix" else None
+
+
+def begin_alike(seed: int) -> None:
+    """C's ``rand()``, of which a whole interpreter has one, begins as in each run of *seed*: pymongo numbers what it sends by it."""
+    if _libc is not None:
+        _libc.srand(seed & 0x7FFF_FFFF)
+
 
 PAIRS.standin(os, "urandom")(forward("urandom", 1))
 

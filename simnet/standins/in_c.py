@@ -19,6 +19,10 @@ __all__ = ["place", "unplace"]
 
 GRPC = ("the network of gRPC", "grpclib speaks gRPC in Python")
 PSYCOPG = ("the network of libpq", "pg8000 and asyncpg speak to PostgreSQL in Python")
+LIBEV = (
+    "the event loop of cassandra-driver by libev",
+    "`Cluster(connection_class=AsyncioConnection)` has one in Python",
+)
 KAFKA = ("the network of librdkafka", "kafka-python speaks to Kafka in Python")
 TRIO = ("the naming of trio's threads", "trio takes no sockets but the kernel's, while anyio runs on asyncio, too")
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
@@ -29,6 +33,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
     "psycopg2": (("_connect",), PSYCOPG),
     "psycopg.generators": (("connect",), PSYCOPG),
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
+    "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),
     "trio._core._thread_cache": (("ThreadCache.start_thread_soon",), TRIO),
     "zmq.sugar.context": (("Context.__init__",), ("the network of ZeroMQ", "put a stub of your own in its place")),

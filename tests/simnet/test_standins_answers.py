@@ -309,6 +309,15 @@ def test_two_worlds_are_asked_in_turn(world: World) -> None:
     assert modules.active() is world
 
 
+@pytest.mark.skipif(os.name != "posix", reason="it has no rand() that is known where")
+def test_what_c_throws_dice_for_is_the_same_in_each_run() -> None:
+    def thrown(seed: int) -> list[int]:
+        with simnet.Network(seed=seed) as net:
+            return [net.host("a").run(ctypes.CDLL(None).rand) for _ in range(3)]
+
+    assert thrown(1) == thrown(1) != thrown(2)
+
+
 def test_a_uuid_of_the_time_is_of_the_runs_time_and_no_two_are_alike() -> None:
     def draw() -> list[uuid.UUID]:
         drawn = [uuid.uuid1() for _ in range(100)]
