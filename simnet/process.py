@@ -220,7 +220,13 @@ class Process:
             while others := [each for each in self.crew if not each.daemon]:
                 others[0].join()
         for each in self.crew[:]:
+            file = each.waiting[1] if each.waiting is not None else None
             self.scheduler.end(each, f"the program of {self.name} has ended")
+            if (
+                isinstance(file, File) and file.has_no_name()
+            ):  # closed by another thread: that call kept it open, and is no more
+                file.let_go()
+                self.machine.flush()
 
     def _leave_crew(self, owner: Process) -> None:
         owner.crew.remove(self)

@@ -36,6 +36,8 @@ PER_PROCESS = (
     "pyasyncore:socket_map",
     "dispatch.asyncore:socket_map",
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
+    "cassandra.io.asyncioreactor:AsyncioConnection._loop",  # and cassandra-driver's clients, in a thread:
+    "cassandra.io.asyncioreactor:AsyncioConnection._loop_thread",
 )
 
 REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it

@@ -406,6 +406,26 @@ def test_a_program_ends_when_its_threads_have_and_daemons_end_with_it(simnet_net
     assert (program.result, ended, simnet_network.time) == ("main", ["other", "daemon"], 5)
 
 
+@pytest.mark.parametrize("seconds", [None, 0.5])
+def test_a_peer_hears_of_the_end_of_a_program_whose_thread_still_reads_what_another_has_closed(
+    simnet_network: Any, seconds: float | None
+) -> None:
+    def main() -> None:
+        sock = socket.create_connection(("server", 7))
+        sock.settimeout(seconds)
+        threading.Thread(target=sock.recv, args=(10,), daemon=True).start()
+        sock.close()  # the thread's call keeps it open (K-116), until that ends with the program
+
+    def serve() -> bytes:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            return sock.recv(10)
+
+    server = simnet_network.host("server").spawn(serve)
+    simnet_network.host("client").run(main)
+    assert server.join(1)
+    assert server.result == b""
+
+
 def test_an_exception_that_nobody_catches_in_a_thread_is_a_failure_and_its_program_goes_on() -> None:
     def main() -> str:
         thread = threading.Thread(target=lambda: 1 // 0)
