@@ -88,7 +88,10 @@ def _unasked(fault: Fault) -> bool:
     """Whether a sweep that names no kinds tries it: not what breaks a program's own pair, nor what no kernel does to a Unix datagram."""
     if fault.anchor.form == "datagram":
         return fault.kind == "delay" or not _unix(fault.on)
-    return fault.transparent or not _is_pair(fault.on)
+    harmless = fault.transparent and not (
+        isinstance(fault, k.WouldBlock) and fault.op == "send"
+    )  # which tells of a full pair
+    return harmless or not _is_pair(fault.on)
 
 
 def _is_pair(on: str) -> bool:

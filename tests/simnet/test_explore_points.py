@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select as pollers
 import socket
 import time
 from collections import Counter
@@ -202,6 +203,25 @@ def test_what_breaks_a_pair_is_tried_by_who_asks_for_it() -> None:
     points = Points.of(net.trace, ["server"])
     assert {family.kind for family in families(points, ["server"])} == {"short-recv", "split", "stall"}
     assert {family.kind for family in families(points, ["server"], ["eof", "reset"])} == {"eof", "reset"}
+
+
+def test_a_pair_with_room_for_what_wakes_a_loop_is_not_said_to_be_full_unless_somebody_asks() -> None:
+    # Who wakes a loop of their own passes over EAGAIN: on a kernel it means that enough unread bytes wake it already.
+    def wake() -> None:
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            reader.setblocking(False)
+            writer.setblocking(False)
+            writer.send(b"x")
+            assert pollers.select([reader], [], [], 1)[0] == [reader]
+            reader.recv(100)
+
+    with Network() as net:
+        net.host("server").run(wake)
+    points = Points.of(net.trace, ["server"])
+    for kinds, ops in ((None, {"recv"}), (["would-block"], {"recv", "send"})):
+        tried = select(families(points, ["server"], kinds), 100).faults
+        assert {fault.op for fault in tried if isinstance(fault, faults.WouldBlock)} == ops
 
 
 def test_the_pair_that_wakes_an_event_loop_has_no_points() -> None:
