@@ -142,7 +142,8 @@ class SimulatedBackend:
             return original(fd, *arguments)
         if call in ("set_blocking", "set_inheritable") and arguments[0].__class__ is not bool:
             descriptors.look_over(original, descriptor_flags.NOBODY, *arguments)
-            arguments = (index(arguments[0]),)
+            truth = bool if call == "set_blocking" and sys.version_info >= (3, 12) else index
+            arguments = (truth(arguments[0]),)
         process = self._scheduler.current.holder_of(number)
         if call in ("flock", "lockf"):
             process.descriptors.get(number)

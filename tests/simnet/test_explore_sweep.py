@@ -666,8 +666,9 @@ def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyP
 
     def serve() -> None:
         with socket.create_server(("", 7)) as listener, listener.accept()[0]:
-            while who != "test":
-                pass
+            if who != "test":
+                while True:  # with a condition, or `pass`, an exception from outside leaves it without `with` on 3.13.0
+                    len(who)
 
     def test(net: simnet.Network) -> bytes:
         net.host("server").spawn(serve)
