@@ -18,6 +18,7 @@ from typing import Any
 from simnet.arguments import MISSING, SIZE_MAX
 from simnet.calls.systemcall import READABLE, WRITABLE, SystemCalls
 from simnet.clock import deadline_after
+from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.kernel.account import LARGEST
 from simnet.kernel.control import ISN
 from simnet.kernel.errors import socket_error
@@ -76,7 +77,7 @@ class StraightCalls(SystemCalls):
             entries = scheduler.trace.entries
             entries.append(
                 (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, "recv", n,
-                 ((bufsize,), data, self._timeout != 0.0))
+                 ((bufsize,), data, self._timeout != 0.0 and (self._timeout is None or TIMED)))
             )  # fmt: skip
             if len(entries) > scheduler.entries_max:
                 scheduler.too_much(process)
@@ -95,6 +96,8 @@ class StraightCalls(SystemCalls):
         tag = file.tag
         n = tag.count("recv")
         me = scheduler.current
+        if me.target:
+            look_for_a_loop(me, "waited for recv()", WAITS)
         named = process.descriptors.open
         what = ("recv", file)
         file.watch(me)

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import dispatch
@@ -163,6 +163,9 @@ def dialogue(
     patience=st.sampled_from([0.0, 0.02]),
     trace=st.booleans(),
 )
+@example(
+    [("send", 1), ("send", 1), ("recv", 1), ("recv", 1)], 200, False, "server", 0.02, True
+)  # a read at once, with a time-out
 @settings(max_examples=100, deadline=None)
 def test_a_call_leaves_the_same_trace_by_its_short_way_and_by_its_long_one(
     steps: list[tuple[str, Any]], asked: int, reset: bool, host: str, patience: float, trace: bool

@@ -176,6 +176,32 @@ def test_a_blocking_call_that_waits_is_warned_of_in_each_kind_of_loop(server: An
     assert remedy in message
 
 
+def test_a_recv_on_a_connection_that_is_there_is_warned_of_like_a_connect() -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        sock.sendall(b"?")
+        writer.write(sock.recv(100))
+        sock.close()
+        writer.close()
+
+    def server() -> None:
+        nonlocal sock
+        sock = socket.create_connection(("store", 9))  # a client that is made before the loop
+        asyncio.run(serve_with(answers))
+
+    sock: Any = None
+    with warnings.catch_warnings(), simnet.Network() as net:
+        warnings.simplefilter("ignore")
+        net.host("store").spawn(store)
+        net.host("server").spawn(server)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"hello")
+            assert client.recv(100) == b"?!"
+    (message,) = warned_of(net)
+    assert "waited for recv() in its event loop" in message
+
+
 def test_a_coroutine_that_waits_for_a_thread_is_warned_of() -> None:
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
