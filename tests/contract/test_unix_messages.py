@@ -101,6 +101,7 @@ def test_k106_credentials_are_cut_to_the_buffer_and_descriptors_counted(world: W
     ]
 
 
+@pytest.mark.slow
 def test_k106_messages_are_looked_at_in_their_order(world: World) -> None:
     one, _ = pair(world)
     no_such, short, nobody = (SOL, SCM_RIGHTS, struct.pack("i", 99_999)), (SOL, 2, b"12"), (SOL, 2, bytes(12))

@@ -523,6 +523,7 @@ def test_a_turn_makes_as_many_calls_with_two_hundred_idle_channels_as_with_two(k
     assert calls(200) == calls(2) > 0
 
 
+@pytest.mark.slow
 @kernel_only
 def test_a_look_in_passing_does_not_walk_over_all_channels(loopback_pair):
     """A game polls once a frame, mostly for nothing: what nobody tells of is looked for now and then, not each time."""

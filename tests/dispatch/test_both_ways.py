@@ -127,6 +127,7 @@ def played(seed: int, *, debug: bool) -> list[Any]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in (1000, 2000))])
 def test_the_turn_that_is_written_out_does_what_the_general_one_does(first):
     for seed in range(first, first + (25 if first == 0 else 500)):

@@ -152,6 +152,7 @@ def talk(seed: int, contexts: tuple[Any, Any] | None) -> None:
             assert end.other.said.startswith(end.heard), seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in (1000, 2000))])
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
 def test_when_one_end_closes_the_other_hears_of_it(first, tls, server_context, client_context):

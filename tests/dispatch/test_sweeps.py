@@ -214,6 +214,7 @@ def relay():
         loop.run()
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server")
 def test_a_stream_server_survives_everything(net):
     net.host("server").spawn(serve, Echo)
@@ -236,6 +237,7 @@ def test_a_chat_server_survives_everything(net):
         assert lines.read() == b"THREE\n"
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server")
 def test_two_clients_do_not_hurt_each_other(net):
     net.host("server").spawn(serve, Echo)
@@ -248,6 +250,7 @@ def test_two_clients_do_not_hurt_each_other(net):
         assert two.makefile("rb").read() == b"two"
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server")
 def test_a_dispatcher_of_the_drop_in_survives_everything(net):
     net.host("server").spawn(serve_old, OldEcho)
@@ -257,6 +260,7 @@ def test_a_dispatcher_of_the_drop_in_survives_everything(net):
         assert sock.makefile("rb").read() == b"hello, network"
 
 
+@pytest.mark.slow
 @simnet.sweep(target="server")
 def test_a_chat_of_the_drop_in_survives_everything(net):
     net.host("server").spawn(serve_old, OldShout)

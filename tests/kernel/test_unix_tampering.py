@@ -81,6 +81,7 @@ def test_a_peer_that_closes_gives_back_what_was_held_for_it(pair: Any) -> None:
         near.send(b"x")
 
 
+@pytest.mark.slow
 @given(
     cuts=st.lists(st.integers(0, 60_000), max_size=6),
     sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=4),

@@ -81,6 +81,7 @@ def test_every_byte_comes_back(serve: Any, plan: simnet.FaultPlan, payload: byte
         assert talk(7, payload) == payload
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), payload=st.binary(max_size=5_000), rate=st.sampled_from([0.02, 0.2]))
 @settings(max_examples=40, deadline=None)
 def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(

@@ -48,6 +48,7 @@ def talk(name: str, payload: bytes) -> bytes:
         return answer_to(payload, sock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", [serve_streams, serve_dispatchers])
 @given(
     plan=simnet.strategies.fault_plans(simnet.TRANSPARENT, schedules=True),

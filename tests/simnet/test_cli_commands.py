@@ -571,6 +571,7 @@ def test_a_replay_on_real_sockets_is_left_to_pytest_on_real_sockets(simnet: Run,
         assert told.endswith(f"{command}{more}")
 
 
+@pytest.mark.slow
 def test_a_test_that_a_conftest_sets_up_is_not_played_without(simnet: Run, failure: Path) -> None:
     Path("conftest.py").write_text(
         "import pytest\n\n@pytest.fixture\ndef other(): ...\n\n@pytest.fixture(autouse=True)\ndef database(): ...\n"

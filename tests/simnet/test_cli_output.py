@@ -74,6 +74,7 @@ def test_a_function_that_pytest_knows_nothing_of_is_run_again_without_it(
     assert 'run it    simnet.check(test_it, target="server", plan="short-recv ' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_so_it_is_under_pytest(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     unwritable(pytester.path)

@@ -128,6 +128,7 @@ def test_recovery_looks_only_where_the_first_fault_has_made_a_point(monkeypatch:
     assert not seconds & single
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_row_of_pairs_has_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     kinds_table(Screen(), run_sweep(talk_to(echo), SweepOptions.of(target="server", kinds=KINDS, depth=2)))
     assert "two faults" in capsys.readouterr().out

@@ -178,5 +178,6 @@ def test_a_sweep_finds_who_forgets_what_waits() -> None:
     assert found(ticker, True) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_who_tries_again_and_again() -> None:
     assert found(impatient) == [("Hang", False)]

@@ -98,6 +98,7 @@ def test_a_proxy_whose_other_side_breaks_and_that_lets_its_client_wait_is_a_fail
     assert "server->origin:80#1" in plan
 
 
+@pytest.mark.slow
 def test_one_that_hangs_up_on_its_client_passes() -> None:
     assert found(through_a_proxy(careful=True)) == []
 

@@ -246,6 +246,7 @@ def test_without_the_plugin_a_swept_test_says_what_it_lacks(suite: pytest.Pytest
     )
 
 
+@pytest.mark.slow
 def test_a_generator_that_is_returned_is_the_value_itself(suite: pytest.Pytester) -> None:
     source = """
 import simnet

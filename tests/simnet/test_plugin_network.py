@@ -26,6 +26,7 @@ def test_it(simnet_network):
 """
 
 
+@pytest.mark.slow
 def test_the_test_runs_as_a_process_of_the_network(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):
@@ -40,6 +41,7 @@ def test_it(simnet_network):
     run(suite, body).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_server_fails_the_test_and_not_its_clean_up(suite: pytest.Pytester) -> None:
     body = """
 def broken(port):
@@ -148,6 +150,7 @@ def test_again(simnet_network):
     run(suite, body).assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_a_mark_sets_up_its_plan(suite: pytest.Pytester) -> None:
     body = """
 @pytest.mark.simnet(plan="short-recv test->server:7#1 end=server call=1 bytes=2", target="server")
@@ -164,12 +167,14 @@ def test_it(simnet_network):
     assert "simnet/process.py" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_a_fault_on_the_command_line_changes_it_for_once(suite: pytest.Pytester) -> None:
     result = run(suite, TALK, "--simnet-fault", "reset test->server:7#1 end=server byte=2")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E * OSError: [[]Errno 107[]] Transport endpoint is not connected"])
 
 
+@pytest.mark.slow
 def test_a_fault_that_is_never_reached_is_told(suite: pytest.Pytester) -> None:
     result = run(suite, TALK, "--simnet-fault", "eof test->server:7#1 end=server byte=2000")
     result.assert_outcomes(passed=1)
@@ -178,6 +183,7 @@ def test_a_fault_that_is_never_reached_is_told(suite: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_run_is_drawn_when_asked_for(suite: pytest.Pytester) -> None:
     result = run(suite, TALK, "-rP", "--simnet-trace")
     result.stdout.fnmatch_lines(["*simnet: this run*", "*connect server:7*SYN*"])
@@ -294,6 +300,7 @@ def test_it(simnet_network):
     assert result.outlines[at + 2].startswith("====")
 
 
+@pytest.mark.slow
 def test_of_a_network_in_a_fixture_of_the_users_own_only_the_users_lines_are_shown(suite: pytest.Pytester) -> None:
     body = """
 import pytest, simnet

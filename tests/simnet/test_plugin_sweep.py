@@ -52,6 +52,7 @@ def test_a_sweep_that_passes_takes_one_line(suite: pytest.Pytester) -> None:
     assert not (suite.path / ".simnet").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_fails_shows_the_users_lines_and_what_the_network_did(suite: pytest.Pytester) -> None:
     result = run(suite, "test_servers.py::test_hasty")
     result.assert_outcomes(failed=1)

@@ -124,6 +124,7 @@ def as_ssh_does(net: simnet.Network) -> bytes:
 seeds = itertools.count()
 
 
+@pytest.mark.slow
 def test_of_ssh_lengths_are_compared() -> None:
     once = simnet.play(as_ssh_does)
     assert "SSH 83 B" in ladder(once.trace)

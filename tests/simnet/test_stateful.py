@@ -236,6 +236,7 @@ def test_another_answer_is_told_with_both_and_the_ladder_and_the_steps() -> None
     assert len(steps(error)) <= 6
 
 
+@pytest.mark.slow
 def test_an_answer_that_does_not_come_is_told_at_the_end() -> None:
     class Silent(Wrong):
         moves = ("connect", "send", "wait")
@@ -571,6 +572,7 @@ def test_a_machine_in_which_nothing_can_be_done_any_more_is_told_so() -> None:
     assert "no rule of Still can be taken now; moves are send" in str(failure(Still))
 
 
+@pytest.mark.slow
 def test_a_machine_that_does_not_say_what_runs_is_told_so() -> None:
     error = failure(type("Empty", (NetworkMachine,), {}))
     assert isinstance(error, NotImplementedError)

@@ -323,6 +323,7 @@ def test_who_hears_in_the_end_and_who_wants_no_answer_is_at_work() -> None:
         assert len(net.trace) > 5 * storms.ENTRIES_A_LOOK
 
 
+@pytest.mark.slow
 def test_nor_does_the_test_wait_in_vain_for_who_sleeps_long_while_another_is_not_heard() -> None:
     def heart() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:

@@ -70,6 +70,7 @@ def test_pages_are_fetched_side_by_side_and_given_in_the_order_in_which_they_com
     assert 6 <= simnet_network.time < 6.1  # the longest of each three
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [simnet.Network, simnet.RealNetwork])
 def test_a_program_of_threads_does_the_same_on_a_kernel(world: Any) -> None:
     def main() -> Any:
@@ -358,6 +359,7 @@ def test_who_has_slept_often_may_wait_for_a_thread_that_sleeps(simnet_network: A
     assert told.wait()
 
 
+@pytest.mark.slow
 def test_timers_that_set_the_next_one_are_clocks_that_tick() -> None:
     def serve() -> None:
         threading.Timer(1, serve).start()
@@ -683,6 +685,7 @@ def test_a_program_of_threads_is_swept(net: Any) -> None:
     fan_out(net)
 
 
+@pytest.mark.slow
 def test_what_a_server_asks_in_a_thread_without_a_time_out_is_found_by_a_sweep() -> None:
     """Its store hangs up: it has no answer for its client, and lets it wait."""
     result = run_sweep(ask_two, SweepOptions.of(target="server", kinds="eof"))

@@ -41,6 +41,7 @@ def asked_in_c() -> list[Any]:
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [simnet.Network, simnet.RealNetwork])
 @pytest.mark.parametrize("where", [lambda function: function(), in_a_thread], ids=["main", "thread"])
 def test_what_is_asked_in_c_of_a_thread_is_answered(world: Any, where: Any) -> None:
@@ -211,6 +212,7 @@ def test_a_finalizer_may_ask_who_runs_while_a_network_is_entered(monkeypatch: py
     assert asked == [threading.get_ident()]
 
 
+@pytest.mark.slow
 def test_what_a_future_has_goes_with_the_last_who_asks_for_it(simnet_network: Any) -> None:
     """An exception that it has holds no circle together."""
 

@@ -273,6 +273,7 @@ def test_a_path_is_kept_where_a_star_would_mean_two_or_that_every_run_has() -> N
 # --- servers of libraries --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_asyncio_server_on_a_path_is_swept() -> None:
     async def main() -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
