@@ -510,6 +510,7 @@ def test_what_needs_no_wait_does_not_wait(world: World) -> None:
     world.gives("EINVAL", full.accept)
 
 
+@pytest.mark.slow
 def test_k063_sendall_sends_again_after_so_sndtimeo_cut_a_send_short(world: World) -> None:
     client, _ = world.tight_pair()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 30_000))
@@ -848,6 +849,7 @@ def test_k106_a_blocking_accept_of_a_listener_that_is_shut_down_is_invalid(world
     assert outcome(listener.accept) == "EAGAIN"
 
 
+@pytest.mark.slow
 def test_k120_a_read_of_nothing_waits_and_gives_nothing_when_so_rcvtimeo_is_over(world: World) -> None:
     def limited(kind: str) -> Any:
         sock, _ = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())

@@ -493,6 +493,7 @@ def test_k061_rcvlowat_says_when_a_socket_is_readable(world: World) -> None:
     world.ready(server, "IN|OUT|RDHUP")
 
 
+@pytest.mark.slow
 def test_k061_a_read_that_blocks_waits_for_as_much(world: World) -> None:
     client, server = world.pair()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)

@@ -1252,6 +1252,7 @@ def test_out_buffer_may_be_set_by_others(map, turn, loopback_pair):
     assert opener.recv(100) == b"from outside"
 
 
+@pytest.mark.slow
 @kernel_only
 def test_sixteen_megabytes_of_output_cost_no_quadratic_copying(loopback_pair):
     """With bytes + bytes and slicing it takes minutes; the bound is a hundred times what it needs."""

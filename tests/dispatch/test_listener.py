@@ -154,6 +154,7 @@ def test_a_handler_class_that_fails_costs_its_connection_only(kernel_world, capl
     assert "after the socket is taken" in caplog.text
 
 
+@pytest.mark.slow
 def test_channels_that_cannot_be_made_for_want_of_descriptors_are_counted_and_told_once(kernel_world, caplog):
     class Greedy(Recorder):
         def __init__(self, sock, **options):

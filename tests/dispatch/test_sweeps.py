@@ -344,6 +344,7 @@ def test_a_reply_is_whole_or_visibly_cut_off(shape):
     holds()
 
 
+@pytest.mark.slow
 def test_who_says_goodbye_when_idle_survives_everything():
     def converse(net):
         net.host("server").spawn(serve, Farewell)

@@ -63,6 +63,7 @@ def secured(world, loop, server_context, client_context, server=Echo, client=Sec
     return made[0], near
 
 
+@pytest.mark.slow
 def test_what_was_written_arrives_and_both_ends_close(world, server_context, client_context):
     loop = world.loop()
     server, client = secured(world, loop, server_context, client_context)

@@ -50,6 +50,7 @@ def test_who_drops_data_on_purpose_hears_nothing(caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_a_client_that_cannot_trust_its_server_says_so_if_no_handle_close_would(caplog):
     class Deaf(dispatch.Stream):
         def handle_connect(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -83,6 +84,7 @@ schedules = st.just("fifo") | st.builds("{}:{}".format, st.sampled_from(("random
 any_plans = st.builds(FaultPlan, st.lists(any_faults(), max_size=4), schedules, st.integers(0, BIG))
 
 
+@pytest.mark.slow
 @given(any_plans)
 def test_a_plan_in_one_line_reads_back(plan: FaultPlan) -> None:
     line = str(plan)
@@ -91,11 +93,13 @@ def test_a_plan_in_one_line_reads_back(plan: FaultPlan) -> None:
     assert FaultPlan.parse(line) == plan
 
 
+@pytest.mark.slow
 @given(any_plans)
 def test_a_plan_in_tables_reads_back(plan: FaultPlan) -> None:
     assert FaultPlan.from_tables(plan.to_tables()) == plan
 
 
+@pytest.mark.slow
 @given(any_plans)
 def test_a_plan_prints_as_python_that_makes_it_again(plan: FaultPlan) -> None:
     again = eval(repr(plan), {"FaultPlan": FaultPlan, "faults": faults})
@@ -115,16 +119,19 @@ def test_a_fault_can_be_remade_at_its_anchor(fault: Fault) -> None:
     assert type(fault) in faults.applicable(fault.anchor)
 
 
+@pytest.mark.slow
 @given(any_faults())
 def test_a_fault_says_what_it_does_in_one_line(fault: Fault) -> None:
     assert len(fault.sentence().splitlines()) == 1
 
 
+@pytest.mark.slow
 @given(any_faults())
 def test_msgspec_knows_a_fault_by_its_kind(fault: Fault) -> None:
     assert msgspec.to_builtins(fault)["kind"] == fault.kind
 
 
+@pytest.mark.slow
 @given(any_faults())
 def test_what_is_simpler_is_smaller(fault: Fault) -> None:
     for variant in simpler(fault):
@@ -132,6 +139,7 @@ def test_what_is_simpler_is_smaller(fault: Fault) -> None:
         assert size(variant) < size(fault), f"{variant} is not simpler than {fault}"
 
 
+@pytest.mark.slow
 @given(any_plans)
 def test_shrinking_ends_even_if_everything_keeps_failing(plan: FaultPlan) -> None:
     steps = 0
@@ -187,6 +195,7 @@ founds = st.none() | st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     any_plans, st.text(max_size=50), expectations, founds, st.lists(st.sampled_from(("server", "proxy")), unique=True)
 )

@@ -72,6 +72,7 @@ def answer_to(payload: bytes, sock: socket.socket) -> bytes:
     return answer + sock.makefile("rb").read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", [serve_streams, serve_dispatchers])
 @given(plan=simnet.strategies.fault_plans(simnet.TRANSPARENT), payload=st.binary(max_size=20_000))
 @settings(max_examples=60, deadline=None)

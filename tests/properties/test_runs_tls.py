@@ -49,6 +49,7 @@ def serve_by_poll(port: int) -> None:
         once_ready(connection.unwrap)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", [serve_waiting, serve_by_poll])
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 60_000), rate=st.sampled_from([0.01, 0.1]))
 @settings(max_examples=20, deadline=None)

@@ -6,6 +6,7 @@ import socket
 import time
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ UPSETTING = (  # options that change, or end, how the amounts of a connection ar
 )
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     host=st.sampled_from(["test", "server"]),

@@ -99,6 +99,7 @@ def test_a_descriptor_that_nobody_closes_is_found() -> None:
     assert failure.reason == "nothing-left"
 
 
+@pytest.mark.slow
 def test_a_loop_that_spins_at_an_end_in_the_middle_of_a_line_is_found() -> None:
     failure = only(sweep(echo(servers.EofIsNews)))
     assert failure.reason == "no-spin"

@@ -78,6 +78,7 @@ def test_a_mistake_is_found_where_it_is(server: type[servers.Careful], reason: s
     assert found[reason].at == at or not at
 
 
+@pytest.mark.slow
 def test_a_parser_that_takes_a_read_for_a_line_is_found() -> None:
     failure = only(sweep(echo(servers.OneReadIsOneLine, reply=b"pong\n")))
     assert failure.reason == "body-raised"

@@ -321,6 +321,7 @@ def test_a_socket_that_is_not_modelled_is_told_of_whatever_the_program_makes_of_
         net.host("server").spawn(swallows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [simnet.Network, simnet.RealNetwork])
 def test_pytest_fail_says_too_that_something_does_not_hold(kind: Any) -> None:
     def never() -> None:

@@ -162,6 +162,7 @@ def test_a_payload_leaves_the_plan_beside_it_its_variety() -> None:
     assert len(set(drawn)) > 0.4 * len(drawn)  # 0.16 when the payload was a list
 
 
+@pytest.mark.slow
 def test_rates_never_have_each_call_say_that_it_would_block() -> None:
     """A program that is right would poll and call for ever."""
     with pytest.raises(NoSuchExample):

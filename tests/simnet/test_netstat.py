@@ -22,6 +22,7 @@ def shown(net: Any) -> list[tuple[str, str, str, str]]:
     return sorted((row.host, row.proto, row.local.rpartition(":")[2], row.state) for row in net.netstat())
 
 
+@pytest.mark.slow
 def test_listeners_and_connections_stand_in_it_with_their_states(network: Any) -> None:
     listener = network.host("server").listen(7)
     client = socket.create_connection(("server", 7))

@@ -169,6 +169,7 @@ def test_what_a_client_held_and_nobody_gave_back_leaves_the_next_one_waiting() -
     assert found(one_after_the_other(careful=True)) == []
 
 
+@pytest.mark.slow
 def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
     """A hub: what the one cannot say any more, the other does not hear."""
 

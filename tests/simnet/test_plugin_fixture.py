@@ -84,6 +84,7 @@ def test_each_run_of_a_sweep_sets_it_up_and_takes_it_apart(suite: pytest.Pyteste
     run(suite, ONE).assert_outcomes(passed=4)
 
 
+@pytest.mark.slow
 def test_one_run_from_the_command_line_has_it_too(suite: pytest.Pytester) -> None:
     result = run(suite, ONE, "-k", "swept", "--simnet-fault", "short-recv test->server:7#1 end=server call=1 bytes=2")
     result.assert_outcomes(passed=1, deselected=3)

@@ -104,6 +104,7 @@ def test_a_plan(simnet_network):
     assert "faults/plan.py" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_the_tests_own_exception_comes_first(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):
@@ -131,6 +132,7 @@ def test_it(client):
     run(suite, body).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_two_tests_have_two_networks_and_real_sockets_are_back_between_them(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):
@@ -226,6 +228,7 @@ def test_what_a_sweep_is_told_is_refused_where_none_is_made(
         monkeypatch.delenv("PYTEST_ADDOPTS")
 
 
+@pytest.mark.slow
 def test_a_network_of_its_own_inside_it_is_refused_with_the_reason(suite: pytest.Pytester) -> None:
     body = """
 def test_it(simnet_network):

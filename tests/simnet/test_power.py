@@ -166,6 +166,7 @@ def outage(net: simnet.Network) -> list[bytes]:
     return got
 
 
+@pytest.mark.slow
 def test_a_test_with_a_crash_can_be_swept_and_shows_it() -> None:
     result = simnet.check(outage, target="server", kinds=["short-recv", "reset", "stall"])
     assert result.baseline.outcome.returned == [b"hello", b"hello"]

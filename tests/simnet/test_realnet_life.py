@@ -700,6 +700,7 @@ def test_a_run_beyond_its_bound_is_a_verdict() -> None:
     assert "longer than 0.2 s" in run.verdicts[0].message
 
 
+@pytest.mark.slow
 def test_wait_listening_waits_for_a_listener() -> None:
     def late() -> None:
         time.sleep(0.05)

@@ -71,6 +71,7 @@ def snapshot(module: types.ModuleType) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_early_bound_names_get_the_stand_in_and_their_original_back(program: types.ModuleType) -> None:
     before = snapshot(program)
     modules.install(nobody)
@@ -134,6 +135,7 @@ def test_every_pair_is_put_in_place_and_taken_back(originals: None) -> None:
     assert found([it.standin for it in standins.PAIRS]) == []
 
 
+@pytest.mark.slow
 def test_the_socket_class_is_what_it_was_once_restored(originals: None) -> None:
     new = socket.socket.__new__
     modules.install(nobody)
@@ -146,6 +148,7 @@ def test_the_socket_class_is_what_it_was_once_restored(originals: None) -> None:
         assert sock.type == socket.SOCK_DGRAM
 
 
+@pytest.mark.slow
 def test_a_monkeypatch_set_in_between_survives_restore(originals: None, monkeypatch: pytest.MonkeyPatch) -> None:
     modules.install(nobody)
     modules.remove(nobody)
@@ -198,6 +201,7 @@ def test_outside_a_run_everything_is_as_ever(originals: None) -> None:
         modules.remove(nobody)
 
 
+@pytest.mark.slow
 def test_stand_ins_pickle_copy_and_check_like_their_originals(originals: None) -> None:
     modules.install(nobody)
     try:

@@ -128,6 +128,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 def test_names_begin_anew_in_each_program_of_each_run() -> None:
     """Else what a program logs, and sends, would be another in the next run."""
     for _ in range(2):

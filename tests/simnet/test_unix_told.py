@@ -195,6 +195,7 @@ def short_path() -> Iterator[str]:
         yield f"{folder}/app.sock"
 
 
+@pytest.mark.slow
 def test_so_it_can_on_real_sockets(short_path: str) -> None:
     with simnet.RealNetwork() as net:
         host = net.host("server")

@@ -470,6 +470,7 @@ def test_a_clock_does_not_move_between_calls_that_do_something() -> None:
         assert net.time == 0
 
 
+@pytest.mark.slow
 def test_a_loop_of_calls_that_neither_wait_nor_do_anything_is_a_hang() -> None:
     def test() -> None:
         with simnet.Network() as net, net.host("server").listen(7) as listener:
@@ -778,6 +779,7 @@ FRAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "latency", "frame"), FRAMES)
 def test_who_looks_now_and_then_sees_what_arrives_while_it_sleeps(family: int, latency: float, frame: float) -> None:
     """As games do: each frame polls once and sleeps. Its frames are no sign that nothing will happen."""
