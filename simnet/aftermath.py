@@ -61,9 +61,11 @@ class Over(Played, Protocol):
 
 def let_go_of_frames(handled: Iterable[HandlerError], processes: Iterable[Ended]) -> None:
     """What exceptions hold that a run has kept for its report, and that would have gone with them long ago."""
+    seen: set[int] = set()  # asked for membership only: a program may have put causes in a circle
     for error in (*(each.error for each in handled), *(each.error for each in processes)):
         link = error
-        while link is not None:
+        while link is not None and id(link) not in seen:
+            seen.add(id(link))
             traceback.clear_frames(link.__traceback__)
             link = link.__cause__ or link.__context__
 

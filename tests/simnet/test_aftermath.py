@@ -482,3 +482,22 @@ def test_who_finds_nobody_at_a_host_that_came_up_again_is_told_that_it_has_no_pr
             and note.endswith("spawn them once more after net.host('server').restart()")
             for note in caught.value.__notes__
         )
+
+
+def test_causes_in_a_circle_do_not_keep_a_run_from_ending() -> None:
+    """The frames of what ended a process are let go of where something looks left over, cause by cause."""
+
+    def keep() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0]:
+            time.sleep(3600)
+
+    def fail() -> None:
+        first, second = KeyError("first"), KeyError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    with pytest.raises(KeyError, match="first"), simnet.Network(target="server") as net:
+        net.host("server").spawn(keep)
+        socket.create_connection(("server", 7)).close()
+        net.host("server").spawn(fail)
+    assert [verdict.name for verdict in net.verdicts] == ["nothing-left"]
