@@ -5,21 +5,23 @@ from __future__ import annotations
 import errno
 import math
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simnet import real
 from simnet.arguments import MISSING, name_as_the_real_one
 from simnet.ended import OVER, outlived
+from simnet.faults.inject import Tag
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import INT_MAX
 from simnet.kernel.readiness import IN
 from simnet.pipes import Pipe
-from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller
+from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller, label
 from simnet.poll_arguments import MS, PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
 from simnet.realfiles import refuse_disk_file
+from simnet.trace import CALL
 
 __all__ = ["Epoll", "select_of_selector"]
 
@@ -251,6 +253,50 @@ class Epoll(Poller):
             else:
                 epoll.unwatch(me)
 
+    def _report_keys(
+        self, found: list[tuple[int, int]], timeout: Any, keys: Mapping[int, Any]
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """As `_report`, and *found* as a selector tells it, of its *keys*; in one look, for a run that is recorded."""
+        process = self._process
+        scheduler = process.scheduler
+        told: list[tuple[selectors.SelectorKey, int]] = []
+        names: list[str] = []
+        n = 0
+        if found:
+            machine = process.machine
+            machine.polls = n = machine.polls + 1
+            descriptors = process.descriptors.open
+            for fd, mask in found:
+                file: Any = descriptors.get(fd)
+                tag = None if file is None else file.tag
+                if type(tag) is Tag:
+                    names.append(label(tag.text, tag.end, mask))
+                else:
+                    names += self._names([(fd, mask)])
+                key = keys.get(fd)
+                if key is not None:
+                    told.append((key, (mask if mask == IN else events_of(mask)) & key.events))
+            me = scheduler.current
+            if me.told_at != scheduler.effects:
+                me.told_at = scheduler.effects
+                me.fruitless = 1
+            elif scheduler.told_again(timeout != 0):
+                scheduler.spins(tuple(names))
+        asked = -1 if timeout is None else _whole_ms(timeout)
+        scheduler.trace.entries.append(
+            (
+                scheduler.clock.now_ns,
+                CALL,
+                process.host_name,
+                self._name,
+                "",
+                "poll",
+                n,
+                (asked, tuple(names), asked != 0),
+            )
+        )
+        return told
+
     def _most(self, timeout: Any, maxevents: Any) -> int:
         """How many a poll may report, and ``_limit_ns``, how long it may take, of arguments that are not those of the last
         one; what is wrong with them is told in C's order.
@@ -299,46 +345,51 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     keys = self._fd_to_key
     scheduler = poller._process.scheduler
     found: list[Any]
-    if (
+    if not (
         (timeout is None or timeout <= PLAIN_SECONDS)
         and epoll.refs
-        and not (scheduler.recording or poller._rare or poller._steered)
+        and not (poller._rare or poller._steered)
         and len(epoll.entries) == len(keys)  # else some were registered past the selector
     ):
-        found = []
         try:
-            if ready:
-                found = epoll.collect_keys(keys)
-            if not found:
-                if timeout is None:
-                    found = poller._later(None, epoll.collect_keys, keys)
-                elif timeout > 0:
-                    limit_ns = -(-math.ceil(_whole_ms(timeout) * 1e9) // MS) * MS  # as `epoll_limit_ns` has it
-                    found = poller._later(limit_ns, epoll.collect_keys, keys)
-                else:  # asyncio looks for news between two turns
-                    scheduler.pause()
-                    if ready:
-                        found = epoll.collect_keys(keys)
+            found = poller.poll(-1 if timeout is None else _whole_ms(timeout), len(keys) or 1)
         except InterruptedError:
             return []
-        if found:  # as `_report` does
-            me = scheduler.current
-            poller._process.machine.polls += 1
-            if me.told_at != scheduler.effects:
-                me.told_at = scheduler.effects
-                me.fruitless = 1
-            elif scheduler.told_again(timeout != 0):
-                scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
-        return found
+        return [
+            (key, (mask if mask == IN else events_of(mask)) & key.events)
+            for fd, mask in found
+            if (key := keys.get(fd)) is not None
+        ]
+    recording = scheduler.recording
+    found = []
+    look: Callable[[Any], list[Any]]
+    look, asked = (epoll.collect, len(keys) or 1) if recording else (epoll.collect_keys, keys)
     try:
-        found = poller.poll(-1 if timeout is None else _whole_ms(timeout), len(keys) or 1)
+        if ready:
+            found = look(asked)
+        if not found:
+            if timeout is None:
+                found = poller._later(None, look, asked)
+            elif timeout > 0:
+                limit_ns = -(-math.ceil(_whole_ms(timeout) * 1e9) // MS) * MS  # as `epoll_limit_ns` has it
+                found = poller._later(limit_ns, look, asked)
+            else:  # asyncio looks for news between two turns
+                scheduler.pause()
+                if ready:
+                    found = look(asked)
     except InterruptedError:
         return []
-    return [
-        (key, (mask if mask == IN else events_of(mask)) & key.events)
-        for fd, mask in found
-        if (key := keys.get(fd)) is not None
-    ]
+    if recording:
+        return poller._report_keys(found, timeout, keys)
+    if found:  # as `_report` does
+        me = scheduler.current
+        poller._process.machine.polls += 1
+        if me.told_at != scheduler.effects:
+            me.told_at = scheduler.effects
+            me.fruitless = 1
+        elif scheduler.told_again(timeout != 0):
+            scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
+    return found
 
 
 def _whole_ms(timeout: Any) -> Any:

@@ -151,7 +151,7 @@ class StraightCalls(SystemCalls):
             return self._send(data, 0)
         twin = file.twin  # there only where nothing is recorded and no fault can be
         if twin is None:
-            sent: int = self._send_straight(data)
+            sent: int = self._send_straight(data, file)
             if sent and (sent == len(data) or not self._is_blocking()):
                 return sent
             return self._send_once(data, 0, sent)
@@ -196,17 +196,21 @@ class StraightCalls(SystemCalls):
         process.scheduler.effects += 1
         return size
 
-    def _send_straight(self, payload: bytes) -> int:
-        """What a send takes that no fault may touch, on a connection that has room; 0 to go the long way."""
+    def _send_straight(self, payload: bytes, file: Any = None) -> int:
+        """What a send takes that no fault may touch, on a connection that has room; 0 to go the long way.
+
+        Who gives *file* has seen that it is open and ``plain``, in a process that goes on.
+        """
         process = self._process
-        file: Any = process.descriptors.open.get(self._fd)
         if file is None:
-            raise socket_error(EBADF)
-        tag = file.tag
-        if not tag.plain or process.ending or not payload:
+            file = process.descriptors.open.get(self._fd)
+            if file is None:
+                raise socket_error(EBADF)
+            if not file.tag.plain or process.ending:
+                return 0
+        if not payload:
             return 0
         machine = self._machine
-        scheduler = process.scheduler
         taken = len(payload)
         seq = file.snd_nxt
         end = seq + taken
@@ -231,6 +235,7 @@ class StraightCalls(SystemCalls):
         file.snd_nxt = end  # as `Stream.send`
         file.rcv_told = edge
         file.rcv_wup = heard
+        scheduler = process.scheduler
         clock = scheduler.clock
         now_ns = clock.now_ns
         arrival_ns = now_ns + link.latency_ns  # and as `Fabric.route`
@@ -248,6 +253,7 @@ class StraightCalls(SystemCalls):
             bunch.append(news)
         scheduler.effects += 1
         if scheduler.recording:
+            tag = file.tag
             counts = tag.counts
             counts["send"] = n = counts.get("send", 0) + 1
             here = tag.host_name

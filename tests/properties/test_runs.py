@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import select
+import selectors
 import socket
 from typing import Any
 
@@ -179,3 +181,54 @@ def test_a_call_leaves_the_same_trace_by_its_short_way_and_by_its_long_one(
         patch.setattr(StraightCalls, "_send_straight", lambda self, payload: 0)
         patch.setattr(StraightCalls, "recv", lambda self, size: self._recv(size, 0))
         assert dialogue(steps, asked, reset, host, patience, trace) == short
+
+
+def chatter(steps: list[tuple[str, Any]], *, past: bool) -> tuple[simnet.Trace, list[Any]]:
+    """The trace of three talkers in one selector, and what it told; with *past*, one number is registered past it."""
+    told: list[Any] = []
+    with simnet.Network() as net, selectors.DefaultSelector() as selector:
+        listener = net.host("server").listen(7)
+        pairs = []
+        for number in range(3):
+            client = socket.create_connection(("server", 7))
+            served, _ = listener.accept()
+            client.setblocking(False)
+            served.setblocking(False)
+            selector.register(served, selectors.EVENT_READ, f"served {number}")
+            pairs.append((client, served))
+        silent = socket.create_connection(("server", 7))
+        if past:
+            selector._selector.register(silent, select.EPOLLIN)  # type: ignore[attr-defined]
+        for op, how in steps:
+            client, served = pairs[how % 3] if op in ("send", "drain", "both", "end") else pairs[0]
+            with contextlib.suppress(OSError):
+                if op == "send":
+                    client.send(b"x" * 100)
+                elif op == "drain":
+                    served.recv(65_536)
+                elif op == "both":
+                    selector.modify(served, selectors.EVENT_READ | selectors.EVENT_WRITE, how)
+                elif op == "end":
+                    client.shutdown(socket.SHUT_WR)
+                elif op == "sleep":
+                    net.sleep(how)
+                else:
+                    told.append([(key.data, events) for key, events in selector.select(how)])
+        return net.trace, told
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["send", "drain", "both", "end"]), st.integers(0, 2)),
+            st.tuples(st.just("select"), st.sampled_from([0, -1, 0.001, 0.000_4, 5])),
+            st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.000_5, 0.1])),
+        ),
+        max_size=20,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_a_selector_tells_and_records_the_same_by_its_short_way_and_by_its_long_one(
+    steps: list[tuple[str, Any]],
+) -> None:
+    assert chatter(steps, past=False) == chatter(steps, past=True)
