@@ -13,6 +13,7 @@ __all__ = [
     "UserPlace",
     "exception_line",
     "exception_text",
+    "first_of",
     "installed",
     "is_defect",
     "says_no",
@@ -35,6 +36,8 @@ _RUNNERS = (  # whose frames lead to a test, or end it (pytest.fail), and tell n
     *("_pytest", "pluggy", "pytest", "hypothesis", "xdist", "execnet"),
 )
 _REDISTRIBUTED = ("asyncore", "asynchat", "smtpd")  # what the standard library lost, as the index has it
+_LOOPS = ("trio", "outcome", "anyio")
+_LIBRARIES = frozenset({*_REDISTRIBUTED, *_LOOPS, *_RUNNERS})
 
 
 class UserPlace(NamedTuple):
@@ -54,16 +57,18 @@ NOWHERE = UserPlace("", 0, "")
 
 
 def user_place(error: BaseException | None) -> UserPlace:
-    """The innermost line of the user's code in the traceback of *error*.
+    """The innermost line of the user's code in the traceback of *error*; of a group, in that of the first in it, if there is one.
 
-    The user's are neither the standard library, nor simnet, nor dispatch, nor pytest. Where nothing else is in the traceback, a line of
-    dispatch or the library will do: it is what there is to look at.
+    The user's are neither the standard library, nor simnet, nor dispatch, nor pytest, nor trio. Where nothing else is in the
+    traceback, a line of dispatch or the library will do: it is what there is to look at.
     """
     if error is None:
         return NOWHERE
     step = error.__traceback__
-    if step is None and isinstance(error, BaseExceptionGroup):
-        return user_place(error.exceptions[0])
+    if isinstance(error, BaseExceptionGroup):
+        place = user_place(error.exceptions[0])
+        if step is None or (place.path and _rank(place.path) == 2):
+            return place
     users = others = NOWHERE
     while step is not None:
         code = step.tb_frame.f_code
@@ -74,6 +79,14 @@ def user_place(error: BaseException | None) -> UserPlace:
             others = UserPlace(code.co_filename, step.tb_lineno, code.co_name)
         step = step.tb_next
     return users if users.path else others
+
+
+def first_of(error: BaseException) -> BaseException:
+    """What *error* is about: of a group whose exceptions all are of one type, the first of them; else *error* itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    first, *others = map(first_of, error.exceptions)
+    return error if any(type(each) is not type(first) for each in others) else first
 
 
 def users_own(path: str) -> bool:
@@ -182,9 +195,7 @@ def _rank(path: str) -> int:
         return 1
     for site in _SITE:
         if _below(path, site):
-            return (
-                1 if path[len(site) + 1 :].split(os.sep)[0].removesuffix(".py") in (*_REDISTRIBUTED, *_RUNNERS) else 2
-            )
+            return 1 if path[len(site) + 1 :].split(os.sep)[0].removesuffix(".py") in _LIBRARIES else 2
     if any(_below(path, folder) for folder in _STDLIB):
         return 1
     return 2

@@ -37,9 +37,13 @@ __all__ = [
 CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
-#: What would let the loop go on: of asyncio, and of the loops that call handlers.
-SLEEPS = ("`await asyncio.sleep(...)`", "A timer of the loop's, as `loop.call_later`,")
-WAITS = ("A stream of asyncio's, or `await asyncio.to_thread(...)`,", "A channel of the loop's own")
+#: What would let the loop go on: of asyncio, of trio, and of the loops that call handlers.
+SLEEPS = ("`await asyncio.sleep(...)`", "`await trio.sleep(...)`", "A timer of the loop's, as `loop.call_later`,")
+WAITS = (
+    "A stream of asyncio's, or `await asyncio.to_thread(...)`,",
+    "A stream of trio's, or `await trio.to_thread.run_sync(...)`,",
+    "A channel of the loop's own",
+)
 
 
 def let_go(kept: Any) -> None:
@@ -68,16 +72,22 @@ def in_a_loop() -> bool:
     return asyncio is not None and asyncio._get_running_loop() is not None
 
 
-def look_for_a_loop(process: Process, did: str, remedies: tuple[str, str]) -> None:
+def _in_a_task_of_trio() -> bool:
+    trio: Any = sys.modules.get("trio._core._run")
+    return trio is not None and hasattr(trio.GLOBAL_RUN_CONTEXT, "task")
+
+
+def look_for_a_loop(process: Process, did: str, remedies: tuple[str, str, str]) -> None:
     """Warn, once, if *process*, which *did* what takes time, has an event loop that stands still meanwhile."""
     state = process.state
     if BLOCKS_THE_LOOP in state or process.cannot_wait:
         return
-    handler = IN_HANDLER in state
-    if handler or in_a_loop():
+    asyncios, trios, handlers = remedies
+    remedy = handlers if IN_HANDLER in state else asyncios if in_a_loop() else trios if _in_a_task_of_trio() else ""
+    if remedy:
         state[BLOCKS_THE_LOOP] = True
         where = caller_outside(sys._getframe(2))
-        process.scheduler.record(blocks_the_loop(process.name, process.host_name, did, where, remedies[handler]))
+        process.scheduler.record(blocks_the_loop(process.name, process.host_name, did, where, remedy))
 
 
 def loop_set_aside() -> Any:
@@ -103,7 +113,7 @@ def loop_given_back(kept: Any) -> None:
 class Left(NamedTuple):
     """What an event loop holds whose process is ended wherever it is."""
 
-    tasks: list[Any]
+    coroutines: list[Any]
     transports: list[Any]
 
 
@@ -115,17 +125,17 @@ def hush(loop: Any = None) -> Left:
     tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
     for task in tasks:
         task._log_destroy_pending = False
-    return Left(tasks, list(getattr(loop, "_transports", {}).values()))
+    return Left([task.get_coro() for task in tasks], list(getattr(loop, "_transports", {}).values()))
 
 
 def bury(left: Left) -> None:
     """The process is no more: its transports have no descriptor, and where its tasks stand nobody goes on."""
     for transport in left.transports:
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
-    for task in left.tasks:
+    for coroutine in left.coroutines:
         for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
             try:
-                task.get_coro().close()
+                coroutine.close()
                 break
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
@@ -149,7 +159,7 @@ def ended_in_the_middle(process: Process) -> Iterator[None]:
     loop = process.state.get("loop")
     left = Left([], []) if loop is None else hush(loop)
     yield
-    if left.tasks:
+    if left.coroutines:
         with warnings.catch_warnings():  # of what `finally` code would still have awaited
             warnings.simplefilter("ignore", RuntimeWarning)
             bury(left)

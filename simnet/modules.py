@@ -5,8 +5,8 @@ attributes (``selectors.EpollSelector._selector_cls``), defaults of functions. M
 by themselves. Since thousands of networks are entered per second, `remove` leaves them in place: without a provider a
 stand-in calls its original, at the cost of one call. `restore` puts every original back; it also runs at interpreter exit.
 
-A scan cannot reach an original that was kept in an instance, a closure, or a container other than a module's globals before
-the first network was entered. ``docs/fidelity.md`` says so.
+A scan cannot reach an original that was kept in an instance, a closure of a closure, or a container other than a module's globals
+before the first network was entered. ``docs/fidelity.md`` says so.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from simnet.standins import (
     executors,
     in_c,
     interrupts,
+    of_trio,
     order,
     readers,
     resolver,
@@ -136,6 +137,7 @@ def place_at_loops() -> None:
     turns.place()
     readers.place()
     uv.place()
+    of_trio.place()
     early.place(_spared)
 
 
@@ -155,6 +157,7 @@ def _unplace() -> None:
     turns.unplace()
     readers.unplace()
     uv.unplace()
+    of_trio.unplace()
     in_c.unplace()
     early.unplace()
     tls.unplace()
@@ -200,11 +203,11 @@ def _swap_namespace(namespace: dict[str, Any], name: str, table: dict[int, Any],
             namespace[key] = other
             changes.append(_Change(namespace, key, value, other))
         elif type(value) is FunctionType:
-            _swap_defaults(value, table, changes)
+            _swap_kept(value, name, namespace, table, changes)
         elif issubclass(type(value), type):  # not isinstance(): it would ask a proxy for its __class__
             members = _members(value)
             if members.get("__module__") == name:
-                _swap_class(value, members, table, changes)
+                _swap_class(value, members, name, namespace, table, changes)
 
 
 _class_dict = type.__dict__["__dict__"].__get__
@@ -215,7 +218,14 @@ def _members(cls: type) -> dict[str, Any]:
     return dict(_class_dict(cls) or {})
 
 
-def _swap_class(cls: type, members: dict[str, Any], table: dict[int, Any], changes: list[_Change]) -> None:
+def _swap_class(
+    cls: type,
+    members: dict[str, Any],
+    module: str,
+    namespace: dict[str, Any],
+    table: dict[int, Any],
+    changes: list[_Change],
+) -> None:
     for key, value in members.items():
         other = table.get(id(value))
         if other is None and type(value) is staticmethod:
@@ -228,7 +238,34 @@ def _swap_class(cls: type, members: dict[str, Any], table: dict[int, Any], chang
                 continue
             changes.append(_Change(cls, key, value, other))
         elif type(value) is FunctionType:
-            _swap_defaults(value, table, changes)
+            _swap_kept(value, module, namespace, table, changes)
+
+
+def _swap_kept(
+    function: FunctionType, module: str, namespace: dict[str, Any], table: dict[int, Any], changes: list[_Change]
+) -> None:
+    """In what *function* keeps: its defaults and, if it is made in that *module*, what was made for it alone, as a factory
+    of attrs' or of dataclasses'.
+    """
+    _swap_defaults(function, table, changes)
+    if function.__module__ != module:
+        return
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # nothing yet
+            continue
+        other = table.get(id(value))
+        if other is not None:
+            cell.cell_contents = other
+            changes.append(_Change(cell, "cell_contents", value, other))
+    made_for_it = function.__globals__
+    if made_for_it is not namespace:
+        for key, value in made_for_it.items():
+            other = table.get(id(value))
+            if other is not None:
+                made_for_it[key] = other
+                changes.append(_Change(made_for_it, key, value, other))
 
 
 def _swap_defaults(function: FunctionType, table: dict[int, Any], changes: list[_Change]) -> None:

@@ -38,12 +38,18 @@ PER_PROCESS = (
     "pyftpdlib.ioloop:IOLoop._instance",  # what its servers run on unless told otherwise
     "cassandra.io.asyncioreactor:AsyncioConnection._loop",  # and cassandra-driver's clients, in a thread:
     "cassandra.io.asyncioreactor:AsyncioConnection._loop_thread",
+    "trio._core._run:_r",  # its dice
 )
 
 REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it
 
 #: What knows of each thread something, and so of each process where they are threads. Simulated ones share a thread.
-PER_THREAD = ("asyncio.events:_event_loop_policy",)  # the loop that `get_event_loop` gives
+PER_THREAD = (
+    "asyncio.events:_event_loop_policy",  # the loop that `get_event_loop` gives
+    "trio._core._run:GLOBAL_RUN_CONTEXT.__dict__",  # a run of trio's and its current task,
+    "trio._threads:PARENT_TASK_DATA.__dict__",  # whose thread this is,
+    "sniffio._impl:thread_local.__dict__",  # and which library runs
+)
 
 
 def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -73,6 +79,23 @@ class _Attributes:
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self._owner, name, value)
+
+
+class _Own:
+    """What a ``threading.local`` has for the thread that runs, which is one for all processes: put there as a whole."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: threading.local) -> None:
+        self._owner = owner
+
+    def __getitem__(self, _: str) -> dict[str, Any]:
+        return dict(self._owner.__dict__)
+
+    def __setitem__(self, _: str, value: dict[str, Any]) -> None:
+        own = self._owner.__dict__
+        own.clear()
+        own.update(value)
 
 
 class _Imported:
@@ -122,6 +145,8 @@ def place_of(name: str) -> tuple[Any, str] | None:
         return (owner.__dict__, key) if key in owner.__dict__ else None
     for each in classes:
         owner = getattr(owner, each, None)
+    if key == "__dict__" and isinstance(owner, threading.local):
+        return _Own(owner), key
     return (_Attributes(owner), key) if hasattr(owner, key) else None
 
 
@@ -209,6 +234,7 @@ class ProcessState:
         "_get_loop",
         "_set_loop",
         "_loop_outside",
+        "_hooked",
     )
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
@@ -221,6 +247,7 @@ class ProcessState:
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
         self._set_loop: Any = None
         self._loop_outside = loop_set_aside()
+        self._hooked = False  # may generators of a process have hooks, though no loop of asyncio runs there?
         try:
             self.look()
         except BaseException:
@@ -236,6 +263,7 @@ class ProcessState:
         asyncio: Any = modules.get("asyncio")
         if self._get_loop is None and hasattr(asyncio, "_set_running_loop"):  # else it is not loaded, or not yet
             self._get_loop, self._set_loop = asyncio._get_running_loop, asyncio._set_running_loop
+        self._hooked = "trio" in modules
         missing = []
         for wanted in self._wanted:
             place = place_of(wanted[1]) if wanted[0] in modules else None
@@ -269,13 +297,14 @@ class ProcessState:
         for number, namespace, attribute, fresh in self._own:
             mine[number] = namespace[attribute]
             namespace[attribute] = theirs[number] if number in theirs else fresh()
-        if self._get_loop is not None:
-            loop = self._get_loop()
-            if loop is not None or "loop" in theirs:
-                if loop is not None:
-                    mine["loop"], mine["hooks"] = loop, sys.get_asyncgen_hooks()
+        loop = None if self._get_loop is None else self._get_loop()
+        if loop is not None or self._hooked or "hooks" in theirs:
+            mine["hooks"] = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(*theirs.pop("hooks", (None, None)))
+            if loop is not None:
+                mine["loop"] = loop
+            if self._get_loop is not None:
                 self._set_loop(theirs.pop("loop", None))
-                sys.set_asyncgen_hooks(*theirs.pop("hooks", (None, None)))
 
     def restore(self) -> None:
         """The interpreter has its own again."""

@@ -24,6 +24,7 @@ __all__ = [
 OURS = (
     *("simnet", "dispatch", "socket", "selectors", "select", "asyncore", "asynchat", "asyncio", "contextlib"),
     *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
+    *("trio", "outcome", "anyio"),
 )
 DOORS = ("simnet.world", "simnet.run")
 TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at the same few
@@ -58,16 +59,19 @@ def asked_by_a_library(frame: FrameType) -> bool:
 
 
 def task_places(frame: FrameType) -> list[str]:
-    """Where each task of the asyncio loop stands that *frame* waits in, ``file.py:12 in function`` each; none without a loop."""
+    """Where each task stands of the loop, asyncio's or trio's, that *frame* waits in, ``file.py:12 in function`` each; none without one."""
     loop = _loop_of(frame)
-    return [] if loop is None else _places(sys.modules["asyncio"].all_tasks(loop))
+    if loop is not None:
+        return _places(task.get_coro() for task in sys.modules["asyncio"].all_tasks(loop))
+    runner = _local_of(frame, "trio._core._run", "run", "runner")
+    return [] if runner is None else _places(task.coro for task in runner.tasks)
 
 
 def tasks_at_once(frame: FrameType) -> str:
     """Where those of its tasks stand that are to go on in this turn of the loop, the first few of them."""
     ready = getattr(_loop_of(frame), "_ready", ())
-    owners = [getattr(getattr(handle, "_callback", None), "__self__", None) for handle in ready]
-    return in_short(_places([owner for owner in owners if hasattr(owner, "get_coro")]))
+    owners: list[Any] = [getattr(getattr(handle, "_callback", None), "__self__", None) for handle in ready]
+    return in_short(_places(owner.get_coro() for owner in owners if hasattr(owner, "get_coro")))
 
 
 def in_short(places: Sequence[str]) -> str:
@@ -78,14 +82,19 @@ def in_short(places: Sequence[str]) -> str:
 
 def _loop_of(frame: FrameType) -> Any:
     """The asyncio loop that *frame* was called in."""
+    return _local_of(frame, "asyncio.base_events", "run_forever", "self")
+
+
+def _local_of(frame: FrameType, module: str, function: str, name: str) -> Any:
+    """What *function* of that *module*, in which *frame* was called, has under *name*; None if it was not called there."""
     step: FrameType | None = frame
-    while step is not None and not (_module(step) == "asyncio.base_events" and step.f_code.co_name == "run_forever"):
+    while step is not None and not (_module(step) == module and step.f_code.co_name == function):
         step = step.f_back
-    return None if step is None else step.f_locals["self"]
+    return None if step is None else step.f_locals.get(name)
 
 
-def _places(tasks: Iterable[Any]) -> list[str]:
-    return sorted(place for task in tasks if (place := _stand(task.get_coro())))  # sorted: tasks stand in a set
+def _places(coroutines: Iterable[Any]) -> list[str]:
+    return sorted(place for each in coroutines if (place := _stand(each)))  # sorted: tasks stand in a set
 
 
 def _stand(coroutine: Any) -> str:

@@ -40,13 +40,16 @@ def excused(
 ) -> bool:
     """Whether the *disruptive* faults that fired made this very error, or *may_raise* allows it.
 
-    A group is excused if all in it are.
+    A group is excused if all in it are, and what trio and anyio make of an errno if that is.
     """
     if not disruptive:
         return False
     if isinstance(error, BaseExceptionGroup):
         return all(excused(each, disruptive, may_raise) for each in error.exceptions)
     if isinstance(error, may_raise):
+        return True
+    made_of = error.__cause__
+    if made_of is not None and _stands_for_another(error) and excused(made_of, disruptive):
         return True
     if not isinstance(error, OSError):
         return False
@@ -58,3 +61,10 @@ def excused(
         error.errno in MADE_BY.get(fault.kind, ()) or error.errno == getattr(fault, "code", None)
         for fault in disruptive
     )
+
+
+def _stands_for_another(error: BaseException) -> bool:
+    """Does a library tell of the errno that *error* was raised from in a class of its own, or of several in one?"""
+    kind = type(error)
+    own = kind.__name__ == "BrokenResourceError" and kind.__module__.partition(".")[0] in ("trio", "anyio")
+    return own or (isinstance(error, OSError) and error.errno is None)

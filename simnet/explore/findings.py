@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
-from simnet.blame import exception_line, user_place, users_own
+from simnet.blame import exception_line, first_of, user_place, users_own
 from simnet.explore.bystanders import bystander
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
@@ -278,6 +278,7 @@ def _family(error: BaseException | None) -> str:
     """The exception's name. A line that no error of the socket is caught at is one bug, whichever errno comes first."""
     if error is None:
         return ""
+    error = first_of(error)
     if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
         return "OSError"
     return type(error).__name__

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.aftermath import why_by_itself
-from simnet.blame import exception_text, stands_nowhere, stopping_place, user_place, users_own
+from simnet.blame import exception_text, first_of, stands_nowhere, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.excuses import excused
@@ -211,7 +211,9 @@ def headline(main: Finding | None, plan: FaultPlan) -> str:
 
 def what_broke(finding: Finding) -> str:
     """``TypeError``, ``listener-survives``, ``another outcome``."""
-    return type(finding.error).__name__ if finding.error is not None else IN_WORDS.get(finding.reason, finding.reason)
+    if finding.error is None:
+        return IN_WORDS.get(finding.reason, finding.reason)
+    return type(first_of(finding.error)).__name__
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
@@ -366,6 +368,8 @@ def _commands(plan: FaultPlan, main: Finding | None, test: _Test, file: Path | N
     place = "" if error is not None and stands_nowhere(error) else stop.short
     at = main.at if main is not None else ""
     below = f", below {at}" if place and at and at != place and not users_own(stop.path) else ""
+    if below and isinstance(error, BaseExceptionGroup):
+        below = ", where its group is raised"
     stops = f"   (--pdb stops at {place}{below})" if place else ""
     path = quoted_from_here(file) if file is not None else ""
     # What lies elsewhere is kept already.

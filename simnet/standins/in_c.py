@@ -1,7 +1,6 @@
 """Libraries whose network is in C, where no stand-in sees it: who opens a connection with one in a run is told so at once.
 
-Otherwise the real network would answer, or nobody; and two would end the interpreter: gRPC's ``aio``, which meets a simulated
-pipe, and trio, whose threads give themselves a name by ``pthread_setname_np``, though a simulated one is none of the system's.
+Otherwise the real network would answer, or nobody; and gRPC's ``aio``, which meets a simulated pipe, would end the interpreter.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ LIBEV = (
     "`Cluster(connection_class=AsyncioConnection)` has one in Python",
 )
 KAFKA = ("the network of librdkafka", "kafka-python speaks to Kafka in Python")
-TRIO = ("the naming of trio's threads", "trio takes no sockets but the kernel's, while anyio runs on asyncio, too")
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),
     "grpc._server": (("_Server.__init__",), GRPC),
@@ -35,7 +33,6 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),
-    "trio._core._thread_cache": (("ThreadCache.start_thread_soon",), TRIO),
     "zmq.sugar.context": (("Context.__init__",), ("the network of ZeroMQ", "put a stub of your own in its place")),
 }
 

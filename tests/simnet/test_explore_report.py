@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from simnet import faults
-from simnet.blame import stopping_place, trimmed, user_place, users_own
+from simnet.blame import first_of, stopping_place, trimmed, user_place, users_own
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
 from simnet.explore.report import report, report_run
@@ -315,6 +315,20 @@ def test_a_debugger_stops_in_the_users_code() -> None:
     assert not any("/simnet/" in frame.filename and "/tests/" not in frame.filename for frame in shown)
     assert stopping_place(error).line == shown[-1].lineno
     assert user_place(error).function == "body"
+
+
+def test_a_group_is_blamed_on_the_line_of_what_is_in_it_and_named_by_it_if_all_are_alike() -> None:
+    try:
+        int("bad")
+    except ValueError as caught:
+        error = caught
+    group = raised(ExceptionGroup("of a task", [ExceptionGroup("of a child", [error]), ValueError("more")]))
+    assert user_place(group) == user_place(error)
+    assert first_of(group) is error
+    mixed = raised(ExceptionGroup("of a task", [error, KeyError("else")]))
+    assert first_of(mixed) is mixed
+    nowhere = raised(ExceptionGroup("of a task", [ValueError("never raised")]))
+    assert user_place(nowhere).function == "raised"
 
 
 def test_what_the_standard_library_lost_is_a_library_where_the_index_brought_it_back() -> None:

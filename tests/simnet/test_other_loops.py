@@ -86,21 +86,3 @@ def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_inste
 def test_a_library_whose_sockets_are_made_in_c_works_on_real_sockets(curl: str) -> None:
     with simnet.RealNetwork() as net:
         assert net.host("client").run(lambda: importlib.import_module(curl).Curl()) is not None
-
-
-def test_trios_threads_which_name_themselves_in_c_are_refused_and_not_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # pthread_setname_np() with the number of a simulated thread, which is none of the system's, ends the interpreter.
-    core = tmp_path / "trio" / "_core"
-    core.mkdir(parents=True)
-    (core / "_thread_cache.py").write_text("class ThreadCache:\n    def start_thread_soon(self):\n        pass\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [each for each in sys.modules if each.partition(".")[0] == "trio"]:
-        monkeypatch.delitem(sys.modules, name)
-    try:
-        with pytest.raises(simnet.Escape, match="anyio runs on asyncio, too"), simnet.Network():
-            importlib.import_module("trio._core._thread_cache").ThreadCache().start_thread_soon()
-    finally:
-        for name in [each for each in sys.modules if each.partition(".")[0] == "trio"]:
-            del sys.modules[name]

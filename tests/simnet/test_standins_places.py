@@ -40,6 +40,24 @@ def early(host, look_up=socket.gethostbyname):
 """
 
 
+FACTORIES = """
+import time
+
+def keep(factory):
+    def __init__(self):
+        self.at = factory()
+    return __init__
+
+class Stamped:
+    __init__ = keep(time.time)
+
+class Generated:
+    own = {"__name__": __name__, "factory": time.time}
+    exec("def stamp(self): return factory()", own)
+    stamp = own.pop("stamp")
+"""
+
+
 def nobody() -> None:
     return None
 
@@ -91,6 +109,28 @@ def test_early_bound_names_get_the_stand_in_and_their_original_back(program: typ
         modules.restore()
     assert snapshot(program) == before
     assert program.monotonic is real.monotonic
+
+
+@pytest.mark.slow
+def test_what_was_made_for_a_function_alone_gets_the_stand_in_too(originals: None) -> None:
+    """A factory of a dataclass stands in a closure, one of attrs in globals of the method's own."""
+    module = types.ModuleType("program_with_factories")
+    sys.modules[module.__name__] = module
+    exec(FACTORIES, vars(module))
+
+    def factories() -> list[object]:
+        (cell,) = module.Stamped.__init__.__closure__
+        return [cell.cell_contents, module.Generated.stamp.__globals__["factory"]]
+
+    try:
+        modules.install(nobody)
+        assert real.time not in factories()
+        assert factories() == [time.time, time.time]
+        modules.remove(nobody)
+        modules.restore()
+        assert factories() == [real.time, real.time]
+    finally:
+        del sys.modules[module.__name__]
 
 
 def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(originals: None) -> None:

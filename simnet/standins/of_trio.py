@@ -1,0 +1,154 @@
+"""trio in a run: it takes simulated sockets, the order of its tasks is the same in each run, and its threads are the program's.
+
+trio itself asks for sockets whose type is `socket.socket` and no other, goes through tasks in an order that differs from run to run, keeps
+threads for a later run, and gives them names by ``pthread_setname_np``, which ends the interpreter where a thread is none of the system's.
+What it has for each thread, a row of `simnet.state` names. trio is not imported for this; it is looked for when the stand-ins are put in
+place, and whenever something was imported.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from functools import partial, wraps
+from math import inf
+from types import FrameType
+from typing import Any
+
+from simnet.eventloops import Left, bury
+from simnet.standins import whose
+from simnet.threads import Pool, Work
+
+__all__ = ["place", "unplace"]
+
+_changes: list[tuple[Any, str, Any]] = []  # whose attribute, its name, and what was there; nothing if it had none
+
+
+def _type(of: Any) -> Any:
+    """``type`` as trio's module of sockets calls it, of what it is to wrap: a simulated one is a `socket.socket`."""
+    kind = type(of)
+    return socket.socket if _stands_for_the_librarys(kind) else kind
+
+
+def _stands_for_the_librarys(kind: type) -> bool:
+    """Is *kind* what ``socket.socket()`` gives in a run, on either network? Both say that they are of its module."""
+    return issubclass(kind, socket.socket) and kind.__module__ == socket.__name__
+
+
+def _get_events(original: Any, self: Any, timeout: float) -> Any:
+    """What trio polls; for ever where it has nothing to wait for but its sockets: it would look again each day."""
+    if whose.world() is None:
+        return original(self, timeout)
+    run: Any = sys.modules["trio._core._run"]
+    runner = run.GLOBAL_RUN_CONTEXT.runner
+    if timeout == run._MAX_TIMEOUT and runner.deadlines.next_deadline() == inf:
+        timeout = -1
+    try:
+        return original(self, timeout)
+    except BaseException:  # the process is ended here, or a verdict ends the run: nobody goes on
+        _bury(runner, sys._getframe())
+        raise
+
+
+def _bury(runner: Any, frame: FrameType | None) -> None:
+    """End the tasks of *runner* where they are, and the run they are in, which is somewhere below *frame*, without complaint."""
+    while frame is not None and not (frame.f_code.co_name == "run" and "gen" in frame.f_locals):
+        frame = frame.f_back
+    tasks = sorted(runner.tasks, key=hash, reverse=True)  # children before their parents
+    nurseries = [nursery for task in tasks for nursery in task._child_nurseries]
+    with warnings.catch_warnings():  # of what `finally` code would still have awaited, and of a run that was abandoned
+        warnings.simplefilter("ignore", RuntimeWarning)
+        bury(Left([task.coro for task in tasks], []))
+        if frame is not None:
+            frame.f_locals["gen"].close()
+    for nursery in nurseries:
+        nursery._children.clear()  # which it would miss when it is collected
+
+
+def _number_of(task: Any) -> int:
+    return task._counter  # type: ignore[no-any-return]
+
+
+def _nonblocking_helper(original: Any, self: Any, wait_fn: Any, fn: Any, *args: Any, **kwargs: Any) -> Any:
+    kind = type(self._sock)
+    if kind is not socket.socket:  # *fn* is of the class that trio found when it was imported
+        fn = getattr(kind, fn.__name__)
+    return original(self, wait_fn, fn, *args, **kwargs)
+
+
+def _start_thread_soon(
+    original: Any, self: Any, fn: Callable[[], Any], deliver: Callable[[Any], object], name: str | None = None
+) -> None:
+    world = whose.world()
+    if world is None:
+        original(self, fn, deliver, name)
+        return
+    work = Work(fn if name is None else partial(_under_a_name, name, fn), (), {})
+    work.tell = partial(_deliver, deliver)
+    give = getattr(world, "give", None)
+    if give is not None:
+        give(type(self), work, partial(Pool, prefix="Trio thread"))
+    else:  # a world of real threads: one that waits for more work would outlive it
+        threading.Thread(target=work.run, name="Trio thread", daemon=True).start()
+
+
+def _under_a_name(name: str, fn: Callable[[], Any]) -> Any:
+    thread = threading.current_thread()
+    before, thread.name = thread.name, name
+    try:
+        return fn()
+    finally:
+        thread.name = before
+
+
+def _deliver(deliver: Callable[[Any], object], work: Work) -> None:
+    """Tell trio what came of *work*, as from a thread."""
+    outcome: Any = sys.modules["outcome"]
+    error, work.error = work.error, None  # which else holds its frames, and they hold it
+    deliver(outcome.Value(work.result) if error is None else outcome.Error(error))
+
+
+def place() -> None:
+    """If trio is loaded: from now on it does so in processes of a run."""
+    trio: Any = sys.modules.get("trio")
+    if _changes or not hasattr(trio, "run"):  # already, or it is only being loaded
+        return
+    run, sockets, threads = (
+        sys.modules.get(f"trio.{each}") for each in ("_core._run", "_socket", "_core._thread_cache")
+    )
+    _put(run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    _put(getattr(run, "Task", None), "__hash__", _number_of)  # they stand in sets
+    _put_method(getattr(run, "TheIOManager", None), "get_events", _get_events)
+    _put(sockets, "type", _type)
+    _put_method(getattr(sockets, "_SocketType", None), "_nonblocking_helper", _nonblocking_helper)
+    _put_method(getattr(threads, "ThreadCache", None), "start_thread_soon", _start_thread_soon)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if owner is not None:
+        _changes.append((owner, name, *([vars(owner)[name]] if name in vars(owner) else [])))
+        setattr(owner, name, value)
+
+
+def _put_method(owner: Any, name: str, standin: Callable[..., Any]) -> None:
+    """*standin* in the place of the method of that *name*, which it is given first."""
+    original = getattr(owner, name, None)
+    if original is not None:
+
+        @wraps(original)
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return standin(original, self, *args, **kwargs)
+
+        _put(owner, name, method)
+
+
+def unplace() -> None:
+    while _changes:
+        owner, name, *before = _changes.pop()
+        if before:
+            setattr(owner, name, before[0])
+        else:
+            delattr(owner, name)
