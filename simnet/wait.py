@@ -489,6 +489,7 @@ class Scheduler:
         self.current = process
         effects = self.effects
         trace = gettrace()
+        me.greenlet = getcurrent()  # it may be one of the program's own
         if process.greenlet is None:
             process.greenlet = worker = idle_worker()
             worker.switch(process)

@@ -1159,3 +1159,67 @@ def test_others_wait_their_turn_until_a_new_process_waits(simnet_network: Any) -
     simnet_network.host("a").spawn(two, "a")
     simnet_network.host("b").spawn(two, "b")
     assert order == ["a1", "a2", "b1", "b2"]
+
+
+def test_a_program_may_have_greenlets_of_its_own_and_wait_in_any_of_them(simnet_network: Any) -> None:
+    """As SQLAlchemy's asyncio and greenback have: each goes on where it waited, whoever ran meanwhile."""
+    seen: list[Any] = []
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as sock:
+                    time.sleep(1)
+                    sock.sendall(sock.recv(10))
+
+    def ask() -> bytes:
+        def call() -> bytes:
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(b"x")
+                return sock.recv(10)
+
+        return greenlet(call).switch()  # type: ignore[no-any-return]
+
+    def to_and_fro() -> None:
+        def inner() -> None:
+            time.sleep(1)
+            seen.append("inner, once")
+            outer.switch()
+            time.sleep(1)
+            seen.append("inner, again")
+
+        outer, other = greenlet.getcurrent(), greenlet(inner)
+        other.switch()
+        time.sleep(1)
+        seen.append("outer")
+        other.switch()
+
+    simnet_network.host("server").spawn(serve)
+    clients = [simnet_network.host(f"client{number}").spawn(ask) for number in range(3)]
+    simnet_network.host("other").run(to_and_fro)
+    assert [(each.join(), each.result) for each in clients] == [(True, b"x")] * 3
+    assert seen == ["inner, once", "outer", "inner, again"]
+
+
+def test_a_process_that_waits_in_a_greenlet_of_its_own_is_ended_there(simnet_network: Any) -> None:
+    said: list[str] = []
+
+    def serve() -> None:
+        def wait() -> None:
+            try:
+                with socket.create_server(("", 7)) as listener:
+                    listener.accept()
+            finally:
+                said.append("inner")
+
+        try:
+            greenlet(wait).switch()
+        finally:
+            said.append("outer")
+
+    host = simnet_network.host("server")
+    process = host.spawn(serve)
+    assert re.fullmatch(r"test_waiting\.py:\d+ in wait", process.where())
+    host.crash()
+    assert process.done
+    assert said == ["inner", "outer"]
